@@ -1,0 +1,1 @@
+//! HTTP API, events, the web app.

@@ -1,0 +1,1 @@
+//! Enrolment, keys, sessions: the one door from Inbound to Authentic.

@@ -1,0 +1,1 @@
+//! Gates: bytes in over MQTT and serial, with where they came from.

@@ -1,0 +1,1 @@
+//! Payloads to readings: SenML, waveforms, Rhai decoders.

@@ -1,0 +1,1 @@
+//! The pitchside binary: pipeline wiring, adapters, command line.

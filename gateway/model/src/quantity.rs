@@ -1,0 +1,155 @@
+//! What can be measured: name, canonical unit and the range outside which a value is a fault of the sensor.
+
+use std::fmt;
+
+use crate::unit::Unit;
+
+/// One measurable thing. The number is stable: it stands in sealed blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Quantity(u16);
+
+struct Row {
+    name: &'static str,
+    unit: Unit,
+    low: i64,
+    high: i64,
+}
+
+macro_rules! quantities {
+    ($($konst:ident $name:literal $unit:literal $low:literal $high:literal;)*) => {
+        const ROWS: &[Row] = &[$(Row { name: $name, unit: unit($unit), low: $low, high: $high }),*];
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, dead_code)]
+        #[repr(u16)]
+        enum Index { $($konst),* }
+        impl Quantity {
+            $(#[doc = concat!("`", $name, "`")] pub const $konst: Quantity = Quantity(Index::$konst as u16);)*
+        }
+    };
+}
+
+const fn unit(code: u8) -> Unit {
+    match code {
+        1 => Unit::PER_MINUTE,
+        2 => Unit::MILLISECOND,
+        3 => Unit::SECOND,
+        4 => Unit::CELSIUS,
+        5 => Unit::WATT,
+        6 => Unit::METRE_PER_SECOND,
+        7 => Unit::METRE,
+        8 => Unit::MICROVOLT,
+        10 => Unit::PERCENT,
+        23 => Unit::METRE_PER_SECOND_SQUARED,
+        _ => Unit::ONE,
+    }
+}
+
+// constant, name, unit (number in `unit`), plausible range in that unit. Append only, never reorder.
+quantities! {
+    HEART_RATE "heart_rate" 1 0 300;
+    RR_INTERVAL "rr_interval" 2 0 10000;
+    CORE_TEMPERATURE "core_temperature" 4 20 50;
+    SKIN_TEMPERATURE "skin_temperature" 4 0 60;
+    AMBIENT_TEMPERATURE "ambient_temperature" 4 -60 80;
+    RELATIVE_HUMIDITY "relative_humidity" 10 0 100;
+    POWER "power" 5 -500 4000;
+    CADENCE "cadence" 1 0 300;
+    SPEED "speed" 6 0 60;
+    DISTANCE "distance" 7 0 10000000;
+    ALTITUDE "altitude" 7 -500 9000;
+    ECG "ecg" 8 -1000000 1000000;
+    EMG "emg" 8 -1000000 1000000;
+    OXYGEN_SATURATION "oxygen_saturation" 10 0 100;
+    RESPIRATORY_RATE "respiratory_rate" 1 0 120;
+    BATTERY "battery" 10 0 100;
+    SKIN_CONTACT "skin_contact" 0 0 1;
+    CLOCK_OFFSET "clock_offset" 2 -9000000000000000 9000000000000000;
+    ACCELERATION_X "acceleration_x" 23 -4000 4000;
+    ACCELERATION_Y "acceleration_y" 23 -4000 4000;
+    ACCELERATION_Z "acceleration_z" 23 -4000 4000;
+    HEALTH "health" 0 0 1000000;
+}
+
+impl Quantity {
+    /// The quantity of a name such as `heart_rate`.
+    pub fn parse(name: &str) -> Option<Self> {
+        ROWS.iter().position(|row| row.name == name).and_then(|i| u16::try_from(i).ok()).map(Quantity)
+    }
+
+    /// The quantity of a number in a sealed block.
+    pub fn from_code(code: u16) -> Option<Self> {
+        (usize::from(code) < ROWS.len()).then_some(Quantity(code))
+    }
+
+    /// The number that stands for it in a sealed block.
+    pub const fn code(self) -> u16 {
+        self.0
+    }
+
+    /// Every known quantity.
+    pub fn all() -> impl Iterator<Item = Quantity> {
+        (0..ROWS.len()).filter_map(|i| u16::try_from(i).ok()).map(Quantity)
+    }
+
+    fn row(self) -> &'static Row {
+        // The only constructors are the constants, `parse` and `from_code`, all within the table.
+        &ROWS[usize::from(self.0)]
+    }
+
+    /// The name, e.g. `heart_rate`.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The one unit readings of this quantity are stored in. Decoders convert or refuse.
+    pub fn unit(self) -> Unit {
+        self.row().unit
+    }
+
+    /// Lowest and highest plausible value, inclusive, in [`Quantity::unit`].
+    pub fn plausible(self) -> (i64, i64) {
+        (self.row().low, self.row().high)
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+impl fmt::Debug for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Quantity({})", self.name())
+    }
+}
+impl serde::Serialize for Quantity {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() { s.serialize_str(self.name()) } else { s.serialize_u16(self.0) }
+    }
+}
+impl<'de> serde::Deserialize<'de> for Quantity {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        if !d.is_human_readable() {
+            let code = u16::deserialize(d)?;
+            return Self::from_code(code)
+                .ok_or_else(|| serde::de::Error::custom(format_args!("unknown quantity {code}")));
+        }
+        let text = <std::borrow::Cow<'de, str>>::deserialize(d)?;
+        Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format_args!("unknown quantity {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quantity_reads_back_by_name_and_number() {
+        for quantity in Quantity::all() {
+            assert_eq!(Quantity::parse(quantity.name()), Some(quantity));
+            assert_eq!(Quantity::from_code(quantity.code()), Some(quantity));
+            assert!(quantity.plausible().0 < quantity.plausible().1);
+        }
+        assert_eq!(Quantity::HEART_RATE.unit().ucum(), "/min");
+        assert_eq!(Quantity::ECG.unit().ucum(), "uV");
+    }
+}

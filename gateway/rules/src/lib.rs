@@ -1,0 +1,1 @@
+//! Windows, evaluation, alerts, replay.

@@ -1,0 +1,1 @@
+//! The only Rhai sandbox: limits, manifests, cases, worker process.

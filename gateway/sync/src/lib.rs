@@ -1,0 +1,1 @@
+//! Outbox, upload, receipts, backoff.

@@ -1,0 +1,1 @@
+//! Harness, scenarios, simulation, benchmarks, tidy.

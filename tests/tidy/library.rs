@@ -1,0 +1,47 @@
+//! Every rule and plugin comes whole: manifest, script, README, and cases that fire, stay silent and are malformed.
+
+use std::path::{Path, PathBuf};
+
+fn folders(kind: &str) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(super::root().join(kind))
+        .expect("library folder")
+        .map(|entry| entry.expect("entry").path())
+        .filter(|path| path.is_dir())
+        .collect();
+    folders.sort();
+    assert!(!folders.is_empty(), "{kind}/ is empty");
+    folders
+}
+
+fn cases(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("cases.txt")).expect("cases.txt");
+    text.split("\ncase ").map(str::to_owned).filter(|case| case.contains("->")).collect()
+}
+
+#[test]
+fn every_rule_has_a_firing_a_silent_and_a_malformed_case() {
+    for folder in folders("rules") {
+        for file in ["rule.toml", "rule.rhai", "README.md"] {
+            assert!(folder.join(file).is_file(), "{}: {file} is missing", folder.display());
+        }
+        let cases = cases(&folder);
+        let name = folder.display();
+        assert!(cases.iter().any(|c| c.contains("-> raise")), "{name}: no case raises");
+        assert!(cases.iter().any(|c| !c.contains("-> raise") && !c.contains("-> error")), "{name}: no case is silent");
+        assert!(cases.iter().any(|c| c.lines().next().is_some_and(|l| l.contains("malformed"))), "{name}: no malformed case");
+    }
+}
+
+#[test]
+fn every_plugin_has_a_firing_a_silent_and_a_malformed_case() {
+    for folder in folders("plugins") {
+        for file in ["plugin.toml", "decode.rhai", "README.md"] {
+            assert!(folder.join(file).is_file(), "{}: {file} is missing", folder.display());
+        }
+        let cases = cases(&folder);
+        let name = folder.display();
+        assert!(cases.iter().any(|c| c.contains("-> error")), "{name}: no case refuses");
+        assert!(cases.iter().any(|c| !c.contains("-> error")), "{name}: no case decodes");
+        assert!(cases.iter().any(|c| c.lines().any(|l| l.trim_end().ends_with("->"))), "{name}: no case is silent");
+    }
+}

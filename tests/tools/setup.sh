@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Installs what a target needs and this machine lacks, and says so. Quick when nothing is missing.
+#   setup.sh build|web|browser|bench ...
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+missing=()
+need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
+
+for part in "$@"; do
+  case "$part" in
+    build) need cc gcc; need make make; [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
+    web) need npm npm; need node nodejs ;;
+    browser) need chromium chromium ;;
+    bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
+    *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
+  esac
+done
+
+if ! command -v cargo >/dev/null 2>&1; then
+  echo "setup: no Rust toolchain found; install Rust 1.95 or later first" >&2
+  exit 1
+fi
+
+if [ ${#missing[@]} -gt 0 ]; then
+  echo "setup: installing with apt: ${missing[*]}" >&2
+  as_root=(); [ "$(id -u)" = 0 ] || as_root=(sudo)
+  "${as_root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+fi
+
+# Vite 8 needs Node 20.19 or later. Where the distribution's is older, the npm registry ships one.
+if [[ " $* " == *" web "* ]]; then
+  version=$(node -p 'process.versions.node.split(".").slice(0, 2).map(Number).reduce((a, b) => a * 1000 + b)')
+  if [ "$version" -lt 20019 ] && [ ! -x gateway/web/node_modules/.node/node_modules/node/bin/node ]; then
+    echo "setup: node $(node --version) is too old for the web app; installing node 22 with npm under gateway/web" >&2
+    npm install --silent --no-save --prefix gateway/web/node_modules/.node node@22
+  fi
+fi
