@@ -1,1 +1,44 @@
 //! The only Rhai sandbox: limits, manifests, cases, worker process.
+//!
+//! Scripts are text from the clinic or an integrator and are trusted with nothing. They run in a process of their own that
+//! holds no file, no network and no right to start another; the parent kills it when it is late. Rules and decoders add
+//! their own functions and types to the engine made here; `README.md` is the reference for those who write scripts.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`limits`] | what one call and one worker may use |
+//! | [`sandbox`] | the engine with every limit set, and the clock of a call |
+//! | [`compile`](mod@compile) | source to AST, all problems reported |
+//! | [`scan`] | names, calls and texts in a source |
+//! | [`span`] | spans of time as people write them |
+//! | [`problem`] | what is wrong and where, "did you mean" |
+//! | [`fault`] | why a running script was stopped |
+//! | [`manifest`] | rule.toml and plugin.toml |
+//! | [`cases`] | cases.txt of rules and plugins, and the runner |
+//! | [`worker`] | the parent's side of a worker process |
+//! | [`serve`](mod@serve) | the child's side |
+//! | [`jail`] | rlimits and the system-call filter |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod cases;
+pub mod compile;
+pub mod fault;
+mod frame;
+pub mod jail;
+pub mod limits;
+pub mod manifest;
+pub mod problem;
+pub mod sandbox;
+pub mod scan;
+pub mod serve;
+pub mod span;
+pub mod worker;
+
+pub use compile::{Compiled, compile};
+pub use fault::{Fault, FaultKind};
+pub use limits::{Limits, WorkerLimits};
+pub use problem::Problem;
+pub use sandbox::{Sandbox, engine};
+pub use serve::{ServeError, serve};
+pub use worker::{Program, Worker, WorkerError};

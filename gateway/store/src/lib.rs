@@ -1,1 +1,60 @@
-//! SQLite: journal, blocks, devices, alerts.
+//! The store: one SQLite database that keeps what was accepted, sealed, alerted and decided, and loses none of it to
+//! kill -9, power cut or full disk. What could tell of anybody's health is encrypted before SQLite sees it.
+//!
+//! [`Store`] is the running gateway's handle: the journal's writing side, duplicate marks, one writer thread with group
+//! commit. [`Tables`] is everything else, and all that commands beside the gateway get. Statements are files under
+//! `sql/`, the schema under `migrations/`; README.md draws the sealed rows and says what a crash leaves.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`journal`] | appending, reading back, pruning; [`Options`] |
+//! | [`marks`] | which message numbers are taken, which are durable |
+//! | [`blocks`] | sealed blocks, payloads, receipts, the outbox |
+//! | [`alerts`] | steps in alerts' lives, each exactly once |
+//! | [`devices`] | devices, their secure sessions |
+//! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
+//! | [`users`] | who may sign in |
+//! | [`quarantine`] | what was refused, bounded |
+//! | [`meta`] | small things by name, boot counter, revisions |
+//! | [`health`] | room left, last problem, counters |
+//! | [`error`] | why something did not open, or was not stored |
+//! | `key`, `queue`, `writer`, `connection`, `migrate` | sealing of rows; the way to the disk |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod alerts;
+pub mod athletes;
+pub mod blocks;
+mod connection;
+pub mod devices;
+pub mod error;
+pub mod health;
+pub mod journal;
+mod key;
+pub mod marks;
+pub mod meta;
+mod migrate;
+pub mod quarantine;
+mod queue;
+mod sql;
+mod store;
+mod tables;
+#[cfg(test)]
+mod tests;
+pub mod users;
+mod writer;
+
+pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
+pub use athletes::{Assignment, Athlete, AthleteKey};
+pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
+pub use devices::{Device, DeviceSession};
+pub use error::{OpenError, StoreError};
+pub use health::Health;
+pub use journal::{JournalRow, Options, RowId};
+pub use key::RootKey;
+pub use marks::{Claim, Marks};
+pub use meta::Revisions;
+pub use quarantine::Refused;
+pub use store::Store;
+pub use tables::Tables;
+pub use users::User;

@@ -1,0 +1,53 @@
+# The two commands a newcomer needs: `make demo` and `make test`.
+CARGO ?= cargo
+SETUP := tests/tools/setup.sh
+WEB := gateway/web
+# A newer node than the distribution's, where setup had to fetch one.
+export PATH := $(CURDIR)/$(WEB)/node_modules/.node/node_modules/node/bin:$(PATH)
+ARGS ?=
+
+.PHONY: demo test bench nightly lint fuzz web build clean
+.DEFAULT_GOAL := build
+
+demo: build ## one clinic on this machine; ARGS="--for 60s --speed 10 --json"
+	@target/debug/pitchside demo $(ARGS)
+
+build: web
+	@$(SETUP) build
+	@$(CARGO) build --quiet --workspace --bins
+
+web: $(WEB)/dist/index.html
+
+$(WEB)/dist/index.html: $(WEB)/node_modules/.installed $(shell find $(WEB)/src $(WEB)/index.html $(WEB)/vite.config.ts 2>/dev/null)
+	@cd $(WEB) && npm run --silent build
+
+$(WEB)/node_modules/.installed: $(WEB)/package-lock.json
+	@$(SETUP) web
+	@echo "web: installing the packages of package-lock.json with npm" >&2
+	@cd $(WEB) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed
+
+test: build ## everything that fits a commit: lints, unit, scenario, command-line, browser tests
+	@$(SETUP) build web browser
+	@cd $(WEB) && npm run --silent test
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
+	@$(CARGO) test --workspace --quiet
+
+lint:
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+bench: web ## a table of speeds beside mosquitto and the disk, as ratios
+	@$(SETUP) build bench
+	@$(CARGO) build --release --quiet --workspace --bins
+	@target/release/pitchside-bench $(ARGS)
+
+nightly: test ## longer proofs: 200 kills, long fuzzing, dependency audit
+	@tests/tools/nightly.sh
+
+fuzz: ## each fuzz target for SECONDS (60)
+	@tests/tools/fuzz.sh $(or $(SECONDS),60)
+
+clean:
+	@$(CARGO) clean
+	@rm -rf $(WEB)/dist $(WEB)/node_modules

@@ -1,0 +1,66 @@
+//! The live page's data: everything at once, then what changes.
+
+use std::sync::Arc;
+
+use warp::Reply;
+
+use crate::api::{At, BlockList, Live};
+use crate::openapi::Refused;
+use crate::routes::{Answer, App, json, page};
+use crate::signin::SignedIn;
+use crate::sse;
+use crate::view::Page;
+
+/// Alerts on the live page.
+const LIVE_ALERTS: u32 = 100;
+/// Blocks on the live page.
+const LIVE_BLOCKS: u32 = 12;
+
+/// Everything the live page shows.
+#[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
+    (status = 200, description = "Current values, open alerts, last blocks, status", body = Live), Refused
+))]
+pub(crate) async fn live(app: Arc<App>) -> Answer {
+    let parts = &app.parts;
+    // Read first: whatever is published while the rest is gathered has a higher number and is applied again.
+    let last_event_id = parts.events.last_id();
+    json(&Live {
+        now: At(parts.clock.now()),
+        run: parts.events.run().to_owned(),
+        last_event_id,
+        status: parts.view.status().await?,
+        tiles: parts.board.tiles(),
+        alerts: parts.view.open_alerts(LIVE_ALERTS).await?,
+        blocks: parts.view.blocks(Page { rows: LIVE_BLOCKS, before: None }).await?,
+    })
+}
+
+/// What changes, as server-sent events. Each event's data is one JSON object; its `type` is the event's name, save that
+/// `resync` (events were missed: fetch /api/v1/live again) has the shape of `hello`.
+#[utoipa::path(get, path = "/api/v1/events", tag = "live", responses(
+    (status = 200, description = "A stream of events", body = crate::events::Event, content_type = "text/event-stream"),
+    (status = 429, description = "Too many streams", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
+))]
+pub(crate) async fn events(app: Arc<App>, who: SignedIn) -> Answer {
+    let opening = sse::Opening {
+        events: &app.parts.events,
+        clock: &app.parts.clock,
+        limits: &app.limits,
+        metrics: &app.parts.metrics,
+        stopping: &app.stopping,
+    };
+    Ok(warp::sse::reply(sse::open(&opening, who)?).into_response())
+}
+
+/// Sealed blocks, newest first.
+#[utoipa::path(get, path = "/api/v1/blocks", tag = "live", params(
+    ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given"),
+    ("before" = Option<u64>, Query, description = "Only blocks with a lower index than this"),
+), responses(
+    (status = 200, description = "Blocks and their receipts", body = BlockList), Refused
+))]
+pub(crate) async fn blocks(app: Arc<App>, query: String) -> Answer {
+    let page = page(&query, true)?;
+    json(&BlockList { blocks: app.parts.view.blocks(page).await? })
+}

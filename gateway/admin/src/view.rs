@@ -1,0 +1,147 @@
+//! The traits through which the server sees the rest of the gateway. `gatewayd` implements them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pitchside_model::AlertId;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::api::{AlertView, BlockView, Health, Status};
+use crate::password::PasswordHash;
+
+/// The longest user name, in bytes.
+pub const USER_NAME_BYTES_MAX: usize = 64;
+/// The most rows one answer holds.
+pub const PAGE_ROWS_MAX: u32 = 200;
+
+/// The name somebody signs in with: 1 to 64 bytes, no control characters, no space at either end.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct UserName(Arc<str>);
+
+impl UserName {
+    /// Checks the text and makes it a name; none if it is not one.
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = !text.is_empty() && text.len() <= USER_NAME_BYTES_MAX;
+        (fits && text.trim() == text && !text.chars().any(char::is_control)).then(|| Self(Arc::from(text)))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+impl fmt::Display for UserName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What somebody may do; each role may do all that the ones before it may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// See the live page.
+    Viewer,
+    /// Acknowledge alerts.
+    Clinician,
+    /// Read metrics.
+    Admin,
+}
+
+impl Role {
+    /// `viewer`, `clinician` or `admin`.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "viewer" => Self::Viewer,
+            "clinician" => Self::Clinician,
+            "admin" => Self::Admin,
+            _ => return None,
+        })
+    }
+
+    /// The role as text.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Viewer => "viewer",
+            Self::Clinician => "clinician",
+            Self::Admin => "admin",
+        }
+    }
+}
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which rows of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// At most so many, 1 to [`PAGE_ROWS_MAX`].
+    pub rows: u32,
+    /// Only blocks with a lower index than this.
+    pub before: Option<u64>,
+}
+
+/// Why the gateway cannot show something.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The store did not answer. The text is for the log, not for the browser.
+    #[error("the store did not answer: {0}")]
+    Unavailable(String),
+}
+
+/// What the page shows besides the board: alerts, blocks, status.
+///
+/// Whoever changes one of them first makes the change visible here and then publishes the event, so that an answer
+/// never lacks what its `last_event_id` promises.
+#[async_trait]
+pub trait View: Send + Sync + 'static {
+    /// What the gateway is doing.
+    async fn status(&self) -> Result<Status, ViewError>;
+    /// Alerts not both acknowledged and cleared, newest first.
+    async fn open_alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError>;
+    /// All alerts, newest first.
+    async fn alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError>;
+    /// Blocks, newest first.
+    async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError>;
+    /// Whether readings can be accepted.
+    async fn health(&self) -> Health;
+}
+
+/// A user as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredUser {
+    /// What they may do.
+    pub role: Role,
+    /// Their password, hashed with argon2id.
+    pub password: PasswordHash,
+}
+
+/// Who may sign in.
+pub trait Users: Send + Sync + 'static {
+    /// Looks a user up. May block: it is called on a thread for blocking work. Checking the password, and spending
+    /// the same effort on names that do not exist, is done by the caller.
+    fn find(&self, name: &UserName) -> Result<Option<StoredUser>, ViewError>;
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such alert.
+    #[error("there is no alert {0}")]
+    UnknownAlert(AlertId),
+    /// The store did not take it. The text is for the log, not for the browser.
+    #[error("the store did not take it: {0}")]
+    Unavailable(String),
+}
+
+/// What people may ask the gateway to do. Implementations record it and publish the event themselves.
+#[async_trait]
+pub trait Commands: Send + Sync + 'static {
+    /// Marks an alert as seen by `by`. Doing so twice changes nothing: the first name stays.
+    async fn acknowledge(&self, id: AlertId, by: &UserName) -> Result<AlertView, CommandError>;
+}

@@ -1,0 +1,121 @@
+//! The routes, their description, and what they answer.
+
+use http::Method;
+use pitchside_admin::openapi;
+use pitchside_admin::table::{Access, ROUTES};
+use pitchside_model::{Decimal, Quantity, Value};
+
+use crate::client::Gateway;
+
+#[test]
+fn the_committed_description_is_the_generated_one() {
+    let committed = include_str!("../../openapi.json");
+    let how = "run: cargo run -p pitchside-admin --example openapi > gateway/admin/openapi.json";
+    assert!(committed == openapi::text().unwrap(), "gateway/admin/openapi.json is out of date; {how}");
+}
+
+#[test]
+fn the_description_and_the_table_name_the_same_routes() {
+    let document = serde_json::to_value(openapi::document()).unwrap();
+    let mut described = Vec::new();
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        described.extend(methods.as_object().unwrap().iter().map(|(method, operation)| {
+            let public = operation["security"].as_array().is_some_and(|needs| needs.iter().all(|need| *need == serde_json::json!({})));
+            (method.to_uppercase(), path.clone(), public)
+        }));
+    }
+    let mut routes: Vec<_> =
+        ROUTES.iter().map(|r| (r.method.to_string(), r.path.to_owned(), r.access == Access::Public)).collect();
+    described.sort();
+    routes.sort();
+    assert_eq!(described, routes);
+}
+
+#[tokio::test]
+async fn every_route_of_the_table_has_a_filter() {
+    let gateway = Gateway::new().await;
+    let id = gateway.clinic.raise(1, "ada", "39.9");
+    let cookie = gateway.sign_in("admin").await;
+    for route in ROUTES.iter().filter(|route| !route.path.ends_with("/events") && !route.path.ends_with("/logout")) {
+        let path = route.path.replace("{id}", &id.to_string());
+        let body = if route.body { "{}" } else { "" };
+        let reply = gateway.ask(&format!("{} {path}", route.method), &format!("{cookie}content-type: application/json\r\n"), body).await;
+        let expected = if route.body { 400 } else { 200 };
+        assert_eq!(reply.status, expected, "{} {path}: {reply:?}", route.method);
+        let other = if route.method == Method::GET { "DELETE" } else { "GET" };
+        let reply = gateway.ask(&format!("{other} {path}"), &cookie, "").await;
+        assert_eq!((reply.status, reply.header("allow")), (405, Some(route.method.as_str())), "{other} {path}");
+    }
+}
+
+#[tokio::test]
+async fn the_live_page_gets_tiles_alerts_blocks_and_status_at_once() {
+    let gateway = Gateway::new().await;
+    let value = Value::Number(Decimal::parse("39.60").unwrap());
+    gateway.clinic.reading(Some("ada"), "pill-1", Quantity::CORE_TEMPERATURE, value);
+    gateway.clinic.raise(1, "ada", "39.60");
+    gateway.clinic.seal(12);
+    let cookie = gateway.sign_in("viewer").await;
+    let live = gateway.ask("GET /api/v1/live", &cookie, "").await.json();
+    assert_eq!(live["tiles"][0]["value"], "39.60");
+    assert_eq!(live["tiles"][0]["unit"], "Cel");
+    assert_eq!(live["tiles"][0]["assurance"], "noise");
+    assert_eq!(live["tiles"][0]["stale_after_ms"], 90_000);
+    assert_eq!(live["alerts"][0]["rule"], "heat-illness");
+    assert_eq!(live["blocks"][0]["receipt"], "R0");
+    assert_eq!(live["status"]["ledger"]["link"], "connected");
+    assert_eq!(live["last_event_id"], 2);
+}
+
+#[tokio::test]
+async fn blocks_are_paged() {
+    let gateway = Gateway::new().await;
+    for readings in 0..5 {
+        gateway.clinic.seal(readings);
+    }
+    let cookie = gateway.sign_in("viewer").await;
+    let page = gateway.ask("GET /api/v1/blocks?rows=2&before=4", &cookie, "").await.json();
+    let indices: Vec<_> = page["blocks"].as_array().unwrap().iter().map(|block| block["index"].as_u64().unwrap()).collect();
+    assert_eq!(indices, [3, 2]);
+    let reply = gateway.ask("GET /api/v1/blocks?rows=0", &cookie, "").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (400, "bad-query"));
+}
+
+#[tokio::test]
+async fn the_first_to_acknowledge_an_alert_is_the_one_on_record() {
+    let gateway = Gateway::new().await;
+    let id = gateway.clinic.raise(1, "ada", "39.9");
+    let path = format!("POST /api/v1/alerts/{id}/acknowledge");
+    let first = gateway.ask(&path, &gateway.sign_in("clinician").await, "").await.json();
+    assert_eq!((&first["state"], &first["acknowledged_by"]), (&"acknowledged".into(), &"clinician".into()));
+    let admin = gateway.sign_in("admin").await;
+    let second = gateway.ask(&path, &admin, "").await.json();
+    assert_eq!(second, first);
+    for unknown in ["00000000000000000000000000000000", "not-an-id"] {
+        let reply = gateway.ask(&format!("POST /api/v1/alerts/{unknown}/acknowledge"), &admin, "").await;
+        assert_eq!((reply.status, reply.problem().as_str()), (404, "unknown-alert"));
+    }
+}
+
+#[tokio::test]
+async fn a_broken_store_is_an_honest_503_and_bad_health() {
+    let gateway = Gateway::new().await;
+    let cookie = gateway.sign_in("viewer").await;
+    *gateway.clinic.broken.lock() = true;
+    let reply = gateway.ask("GET /api/v1/live", &cookie, "").await;
+    assert_eq!((reply.status, reply.problem().as_str()), (503, "unavailable"));
+    assert!(!reply.body.contains("scripted"), "the cause is for the log");
+    let health = gateway.ask("GET /api/v1/health", "", "").await;
+    assert_eq!((health.status, health.json()["ok"].clone()), (503, false.into()));
+}
+
+#[tokio::test]
+async fn metrics_count_requests_by_route_and_never_by_path() {
+    let gateway = Gateway::new().await;
+    gateway.ask("GET /api/v1/health", "", "").await;
+    gateway.ask("GET /secret/name-of-somebody", "", "").await;
+    let text = gateway.ask("GET /metrics", "", "").await.body;
+    assert!(text.contains(r#"pitchside_http_requests_total{route="/api/v1/health",status="200"} 1"#), "{text}");
+    assert!(!text.contains("somebody"));
+    assert!(text.trim_end().ends_with("# EOF"));
+}

@@ -1,0 +1,157 @@
+//! The event stream, as a browser sees it.
+
+use std::time::Duration;
+
+use pitchside_admin::{At, Event, Limits, Receipt, UserName};
+use pitchside_model::{Decimal, Quantity, Timestamp, Value};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::client::TlsStream;
+
+use crate::client::Gateway;
+
+/// One event, and how the stream ended if it did.
+#[derive(Debug, PartialEq)]
+struct Heard {
+    name: String,
+    id: Option<u64>,
+    data: serde_json::Value,
+}
+
+struct Listener {
+    stream: TlsStream<TcpStream>,
+    text: String,
+}
+
+impl Listener {
+    async fn open(gateway: &Gateway, cookie: &str) -> Self {
+        let mut stream = gateway.connect().await;
+        let host = gateway.host();
+        let request = format!("GET /api/v1/events HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{cookie}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut listener = Self { stream, text: String::new() };
+        while !listener.text.contains("\r\n\r\n") {
+            assert!(listener.more().await, "{}", listener.text);
+        }
+        let (head, rest) = listener.text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200") && head.contains("text/event-stream"), "{head}");
+        listener.text = rest.to_owned();
+        listener
+    }
+
+    async fn more(&mut self) -> bool {
+        let mut bytes = [0; 65_536];
+        let read = timeout(Duration::from_secs(20), self.stream.read(&mut bytes)).await.expect("an event in time").unwrap_or(0);
+        self.text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
+        read > 0
+    }
+
+    /// The next event; none at the end of the stream. (Chunk sizes stand on lines of their own and are skipped.)
+    async fn next(&mut self) -> Option<Heard> {
+        loop {
+            if let Some(end) = self.text.find("\n\n") {
+                let event: String = self.text.drain(..end + 2).collect();
+                let field = |name| event.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+                return Some(Heard {
+                    name: field("event:").unwrap_or("").to_owned(),
+                    id: field("id:").map(|id| id.parse().unwrap()),
+                    data: serde_json::from_str(field("data:").unwrap_or("null")).unwrap(),
+                });
+            }
+            if !self.more().await {
+                return None;
+            }
+        }
+    }
+
+    async fn until(&mut self, name: &str) -> Heard {
+        loop {
+            let heard = self.next().await.expect("the stream goes on");
+            if heard.name == name {
+                return heard;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn it_greets_then_tells_what_changes_in_order() {
+    let gateway = Gateway::new().await;
+    let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
+    let hello = listener.next().await.unwrap();
+    assert_eq!((hello.name.as_str(), hello.id), ("hello", None));
+    let id = gateway.clinic.raise(1, "ada", "39.9");
+    gateway.clinic.clear(id);
+    let block = gateway.clinic.seal(3);
+    gateway.clinic.receipt(block, Receipt::R2);
+    let mut ids = Vec::new();
+    for name in ["alert_raised", "alert_cleared", "block_sealed", "receipt"] {
+        let heard = listener.next().await.unwrap();
+        assert_eq!((heard.name.as_str(), &heard.data["type"]), (name, &name.into()));
+        ids.push(heard.id.unwrap());
+    }
+    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ids:?}");
+}
+
+#[tokio::test]
+async fn many_readings_of_one_stream_are_few_tiles() {
+    let gateway = Gateway::new().await;
+    let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
+    for value in 0..1_000 {
+        gateway.clinic.reading(Some("ada"), "strap-1", Quantity::HEART_RATE, Value::Number(Decimal::integer(value)));
+    }
+    let mut events = 0;
+    loop {
+        let tiles = listener.until("tiles").await;
+        events += 1;
+        assert_eq!(tiles.data["tiles"].as_array().unwrap().len(), 1);
+        if tiles.data["tiles"][0]["value"] == "999" {
+            break;
+        }
+    }
+    assert!(events <= 2, "{events} events for readings that all came at once");
+}
+
+#[tokio::test]
+async fn a_browser_that_falls_behind_is_told_to_start_over() {
+    let gateway = Gateway::new().await;
+    let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
+    assert_eq!(listener.next().await.unwrap().name, "hello");
+    // This runtime has one thread: nothing is sent while these are published, so the stream falls behind.
+    for _ in 0..pitchside_admin::events::EVENTS_BEHIND_MAX + 50 {
+        gateway.clinic.events.publish(&Event::Beat { now: At(Timestamp(0)) });
+    }
+    let resync = listener.next().await.unwrap();
+    assert_eq!((resync.name.as_str(), &resync.data["type"]), ("resync", &"hello".into()));
+    assert_eq!(listener.next().await.unwrap().id, Some(51), "then the oldest that is still kept");
+    assert_eq!(gateway.clinic.metrics.event_resyncs.get(), 1);
+}
+
+#[tokio::test]
+async fn it_beats_while_nothing_happens_and_ends_with_the_sign_in() {
+    let limits = Limits { beat_interval: Duration::from_millis(20), ..Limits::default() };
+    let gateway = Gateway::with(limits).await;
+    let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
+    assert!(listener.until("beat").await.data["now"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(gateway.clinic.metrics.event_clients.get(), 1);
+    gateway.server.sign_ins().end_user(&UserName::parse("viewer").unwrap());
+    while listener.next().await.is_some() {}
+    assert_eq!(gateway.clinic.metrics.event_clients.get(), 0);
+}
+
+#[tokio::test]
+async fn streams_are_bounded_per_sign_in_and_in_all() {
+    let limits = Limits { event_clients_per_sign_in_max: 2, event_clients_max: 3, ..Limits::default() };
+    let gateway = Gateway::with(limits).await;
+    let (one, other) = (gateway.sign_in("viewer").await, gateway.sign_in("admin").await);
+    let _open = [
+        Listener::open(&gateway, &one).await,
+        Listener::open(&gateway, &one).await,
+        Listener::open(&gateway, &other).await,
+    ];
+    for cookie in [&one, &other] {
+        let reply = gateway.ask("GET /api/v1/events", cookie, "").await;
+        assert_eq!((reply.status, reply.problem().as_str()), (429, "too-many-streams"));
+    }
+}

@@ -1,0 +1,190 @@
+//! The packets of a client that are not PUBLISH, read with rumqttd's protocol module.
+//!
+//! rumqttd is asked only about packets that are complete and that a client may send (its MQTT 5 reader panics on the
+//! others), and any error it has is final: it says "insufficient bytes" of a complete packet that lies about its lengths.
+//! It wants a UTF-8 password and reads no DISCONNECT of one byte, so DISCONNECT and the acknowledgements are read here.
+
+use bytes::{Bytes, BytesMut};
+use rumqttd::protocol::v4::V4;
+use rumqttd::protocol::v5::V5;
+use rumqttd::protocol::{ConnectProperties, Filter, LastWill, Login, Packet, Protocol};
+use zeroize::Zeroizing;
+
+use super::cursor::Cursor;
+use crate::link::CloseReason;
+
+/// The protocol level of CONNECT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Version {
+    /// MQTT 3.1.1, level 4.
+    V4,
+    /// MQTT 5, level 5.
+    V5,
+}
+
+impl Version {
+    fn read(self, packet: &[u8]) -> Result<Packet, CloseReason> {
+        let mut stream = BytesMut::from(packet);
+        let max = packet.len();
+        match self {
+            Self::V4 => V4.read_mut(&mut stream, max),
+            Self::V5 => V5.read_mut(&mut stream, max),
+        }
+        .map_err(|error| {
+            tracing::debug!(%error, "packet refused");
+            CloseReason::Malformed("a packet that does not follow the specification")
+        })
+    }
+}
+
+/// What is published for a client that vanishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Will {
+    pub topic: Bytes,
+    pub payload: Bytes,
+    pub retain: bool,
+}
+
+/// A CONNECT.
+#[derive(Debug)]
+pub(crate) struct Connect {
+    pub version: Version,
+    pub client_id: String,
+    /// Seconds; 0 is no limit.
+    pub keep_alive: u16,
+    /// Whether the client wants a session that outlives the connection. It gets none.
+    pub wants_session: bool,
+    /// How many QoS 1 messages the client takes before it acknowledges.
+    pub receive_max: u16,
+    /// The largest packet the client takes.
+    pub packet_bytes_max: usize,
+    pub username: Option<String>,
+    pub password: Option<Zeroizing<Vec<u8>>>,
+    pub will: Option<Will>,
+    /// It asked for extended authentication (MQTT 5, 4.12).
+    pub extended_authentication: bool,
+}
+
+/// Why a CONNECT is not even read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// A protocol level that is not spoken here, and the version whose CONNACK says so best.
+    Level(Version),
+    /// Not a CONNECT of that version.
+    Broken(Option<Version>, CloseReason),
+}
+
+/// Reads a whole CONNECT packet whose fixed header has `header` bytes.
+pub(crate) fn connect(packet: &Bytes, header: usize) -> Result<Connect, Unreadable> {
+    let broken = |reason| Unreadable::Broken(None, reason);
+    let mut cursor = Cursor::new(packet.slice(header.min(packet.len())..));
+    let name = cursor.binary().map_err(broken)?;
+    let level = cursor.u8().map_err(broken)?;
+    let version = match (name.as_ref(), level) {
+        (b"MQTT", 4) => Version::V4,
+        (b"MQTT", 5) => Version::V5,
+        (b"MQTT", 6..) => return Err(Unreadable::Level(Version::V5)),
+        (b"MQTT", _) | (b"MQIsdp", _) => return Err(Unreadable::Level(Version::V4)),
+        _ => return Err(broken(CloseReason::Malformed("the protocol is not called MQTT"))),
+    };
+    let broken = |reason| Unreadable::Broken(Some(version), reason);
+    let flags = cursor.u8().map_err(broken)?;
+    if flags & 1 != 0 {
+        return Err(broken(CloseReason::Malformed("the reserved flag of CONNECT is set")));
+    }
+    if version == Version::V4 && flags & 0b1100_0000 == 0b0100_0000 {
+        return Err(broken(CloseReason::Malformed("a password without a user name")));
+    }
+    let Packet::Connect(connect, properties, will, _, login) = version.read(packet).map_err(broken)? else {
+        return Err(broken(CloseReason::Protocol("the first packet must be CONNECT")));
+    };
+    let (receive_max, packet_bytes_max) = flow(properties.as_ref()).map_err(broken)?;
+    if connect.client_id.contains('\0') {
+        return Err(broken(CloseReason::Malformed("a zero character in the client id")));
+    }
+    let expiry = properties.as_ref().and_then(|p| p.session_expiry_interval).unwrap_or(0);
+    let Login { username, password } = login.unwrap_or(Login { username: String::new(), password: String::new() });
+    let password = Zeroizing::new(password.into_bytes());
+    Ok(Connect {
+        version,
+        keep_alive: connect.keep_alive,
+        wants_session: if version == Version::V5 { expiry > 0 } else { !connect.clean_session },
+        client_id: connect.client_id,
+        receive_max,
+        packet_bytes_max,
+        username: (!username.is_empty()).then_some(username),
+        password: (!password.is_empty()).then_some(password),
+        will: will.map(|LastWill { topic, message, retain, .. }| Will { topic, payload: message, retain }),
+        extended_authentication: properties.is_some_and(|p| p.authentication_method.is_some()),
+    })
+}
+
+/// Receive maximum and maximum packet size of the client (MQTT 5, 3.1.2.11); neither may be 0.
+fn flow(properties: Option<&ConnectProperties>) -> Result<(u16, usize), CloseReason> {
+    let receive_max = properties.and_then(|p| p.receive_maximum).unwrap_or(u16::MAX);
+    let packet_max = properties.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
+    if receive_max == 0 || packet_max == 0 {
+        return Err(CloseReason::Protocol("receive maximum and maximum packet size must not be 0"));
+    }
+    Ok((receive_max, usize::try_from(packet_max).unwrap_or(usize::MAX)))
+}
+
+/// A SUBSCRIBE.
+#[derive(Debug)]
+pub(crate) struct Subscribe {
+    pub packet_id: u16,
+    pub filters: Vec<Filter>,
+}
+
+/// Reads a whole SUBSCRIBE packet.
+pub(crate) fn subscribe(version: Version, packet: &Bytes) -> Result<Subscribe, CloseReason> {
+    match version.read(packet)? {
+        Packet::Subscribe(_, Some(properties)) if properties.id.is_some() => {
+            Err(CloseReason::Protocol("subscription identifiers are not offered"))
+        }
+        Packet::Subscribe(subscribe, _) if subscribe.pkid == 0 => Err(CloseReason::Malformed("packet identifier 0")),
+        Packet::Subscribe(subscribe, _) => Ok(Subscribe { packet_id: subscribe.pkid, filters: subscribe.filters }),
+        _ => Err(CloseReason::Malformed("not a SUBSCRIBE")),
+    }
+}
+
+/// An UNSUBSCRIBE.
+#[derive(Debug)]
+pub(crate) struct Unsubscribe {
+    pub packet_id: u16,
+    pub filters: Vec<String>,
+}
+
+/// Reads a whole UNSUBSCRIBE packet.
+pub(crate) fn unsubscribe(version: Version, packet: &Bytes) -> Result<Unsubscribe, CloseReason> {
+    match version.read(packet)? {
+        Packet::Unsubscribe(unsubscribe, _) if unsubscribe.pkid == 0 || unsubscribe.filters.is_empty() => {
+            Err(CloseReason::Malformed("an UNSUBSCRIBE needs a packet identifier and a filter"))
+        }
+        Packet::Unsubscribe(unsubscribe, _) => {
+            Ok(Unsubscribe { packet_id: unsubscribe.pkid, filters: unsubscribe.filters })
+        }
+        _ => Err(CloseReason::Malformed("not an UNSUBSCRIBE")),
+    }
+}
+
+/// Reads the body of PUBACK, PUBREC, PUBREL or PUBCOMP: the packet identifier and whether the reason is a failure.
+/// Reason and properties are left out if there is nothing to say (MQTT 5, 3.4.2.1).
+pub(crate) fn acknowledgement(version: Version, body: Bytes) -> Result<(u16, bool), CloseReason> {
+    let mut cursor = Cursor::new(body);
+    let id = cursor.packet_id()?;
+    if version == Version::V4 && !cursor.is_empty() {
+        return Err(CloseReason::Malformed("an acknowledgement with more than a packet identifier"));
+    }
+    let failed = !cursor.is_empty() && cursor.u8()? >= 0x80;
+    Ok((id, failed))
+}
+
+/// Reads the body of DISCONNECT: whether the will is to be published all the same (MQTT 5, reason 0x04).
+pub(crate) fn disconnect(version: Version, body: &Bytes) -> Result<bool, CloseReason> {
+    match (version, body.first()) {
+        (_, None) => Ok(false),
+        (Version::V5, Some(reason)) => Ok(*reason == 0x04),
+        (Version::V4, Some(_)) => Err(CloseReason::Malformed("a DISCONNECT of MQTT 3.1.1 has no content")),
+    }
+}

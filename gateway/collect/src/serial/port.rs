@@ -1,0 +1,166 @@
+//! One port: open, serve, wait, again.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use pitchside_model::Medium;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use tokio_serial::{SerialPortBuilderExt, SerialStream};
+use tokio_util::sync::CancellationToken;
+
+use super::splitter::Splitter;
+use super::{PortConfig, PortState, Speaks};
+use crate::intake::{Channel, Inbound, Intake, Ticket};
+use crate::link::{CloseReason, Link, Outbound, Outlet};
+
+/// Bytes of one read.
+const READ_BYTES: usize = 4 * 1024;
+/// How long the line may take none of our bytes.
+const WRITE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Serves `config` until `shutdown`.
+pub(crate) async fn serve(
+    config: PortConfig,
+    intake: Arc<dyn Intake>,
+    shutdown: CancellationToken,
+    state: watch::Sender<PortState>,
+) {
+    let mut pause = config.reopen_after_min;
+    while !shutdown.is_cancelled() {
+        match open(&config) {
+            Ok(stream) => {
+                pause = config.reopen_after_min;
+                let reason = connection(&config, stream, &intake, &shutdown, &state).await;
+                tracing::info!(port = %config.path.display(), %reason, "serial port closed");
+                state.send_replace(PortState::Waiting(reason.to_string()));
+            }
+            Err(error) => {
+                let why = error.to_string();
+                // Said once, not at every attempt.
+                if !matches!(&*state.borrow(), PortState::Waiting(said) if *said == why) {
+                    tracing::warn!(port = %config.path.display(), %why, "serial port cannot be opened; trying again");
+                }
+                state.send_replace(PortState::Waiting(why));
+            }
+        }
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = sleep(pause) => pause = (pause * 2).min(config.reopen_after_max),
+        }
+    }
+    state.send_replace(PortState::Stopped);
+}
+
+fn open(config: &PortConfig) -> tokio_serial::Result<SerialStream> {
+    tokio_serial::new(config.path.to_string_lossy(), config.baud).open_native_async()
+}
+
+async fn connection(
+    config: &PortConfig,
+    stream: SerialStream,
+    intake: &Arc<dyn Intake>,
+    shutdown: &CancellationToken,
+    state: &watch::Sender<PortState>,
+) -> CloseReason {
+    let device = match &config.speaks {
+        Speaks::Ps1 => None,
+        Speaks::Lines { device } => Some(device.clone()),
+    };
+    let (link, outlet) = Link::open(Medium::Serial, &config.path.to_string_lossy(), device);
+    if matches!(config.speaks, Speaks::Lines { .. }) {
+        // Whoever holds the cable: there is nothing to prove.
+        link.authenticated();
+    }
+    intake.opened(link.clone()).await;
+    tracing::info!(port = %config.path.display(), link = link.id.0, "serial port open");
+    state.send_replace(PortState::Open(link.id));
+    let (reader, writer) = tokio::io::split(stream);
+    tokio::join!(
+        async { link.close_now(read(reader, &config.speaks, &link, intake).await) },
+        async { link.close_now(write(writer, &config.speaks, &link, outlet).await) },
+        async {
+            tokio::select! {
+                () = shutdown.cancelled() => link.close_now(CloseReason::ShuttingDown),
+                () = link.stop().cancelled() => {}
+            }
+        },
+    );
+    intake.closed(link.id).await;
+    link.over();
+    link.reason()
+}
+
+async fn read<R: AsyncRead + Unpin>(
+    mut reader: R,
+    speaks: &Speaks,
+    link: &Link,
+    intake: &Arc<dyn Intake>,
+) -> CloseReason {
+    let mut splitter = Splitter::new(speaks);
+    let channel = match speaks {
+        Speaks::Ps1 => Channel::Up,
+        Speaks::Lines { .. } => Channel::Line,
+    };
+    let mut stopped = pin!(link.stop().cancelled());
+    let mut bytes = BytesMut::with_capacity(READ_BYTES);
+    let (mut counter, mut noise) = (0, 0);
+    loop {
+        bytes.clear();
+        bytes.reserve(READ_BYTES);
+        let read = tokio::select! {
+            biased;
+            () = &mut stopped => return link.reason(),
+            read = reader.read_buf(&mut bytes) => read,
+        };
+        if !matches!(read, Ok(1..)) {
+            return CloseReason::Gone;
+        }
+        let mut batch = Vec::new();
+        noise += splitter.split(&bytes, |unit: Bytes| {
+            counter += 1;
+            batch.push(Inbound { ticket: Ticket(counter), channel: channel.clone(), bytes: unit });
+        });
+        if noise > 0 {
+            tracing::debug!(link = link.id.0, noise, "what is not a frame was left out");
+        }
+        if !batch.is_empty() {
+            intake.take(link, batch).await;
+        }
+    }
+}
+
+async fn write<W: AsyncWrite + Unpin>(mut writer: W, speaks: &Speaks, link: &Link, mut outlet: Outlet) -> CloseReason {
+    // A zero before the first frame ends whatever noise the device took for the beginning of one.
+    let mut encoded = vec![0];
+    loop {
+        let frame = match outlet.next().await {
+            None => return link.reason(),
+            Some(Outbound::Close(reason)) => return reason,
+            // A serial line has no acknowledgement of its own: PS/1 answers in receipts, a plain line in nothing.
+            Some(Outbound::Settled(_)) => continue,
+            Some(Outbound::Frame(frame)) => frame,
+        };
+        if matches!(speaks, Speaks::Lines { .. }) {
+            tracing::warn!(link = link.id.0, "a frame for a device that does not speak PS/1 is dropped");
+            continue;
+        }
+        super::splitter::encode(&frame, &mut encoded);
+        let written = timeout(WRITE_WITHIN, async {
+            writer.write_all(&encoded).await?;
+            writer.flush().await
+        });
+        tokio::select! {
+            biased;
+            () = link.stop().cancelled() => return link.reason(),
+            written = written => match written {
+                Ok(Ok(())) => encoded.clear(),
+                Ok(Err(_)) => return CloseReason::Gone,
+                Err(_) => return CloseReason::SlowConsumer,
+            },
+        }
+    }
+}

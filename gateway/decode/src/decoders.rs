@@ -1,0 +1,84 @@
+//! The way in: a payload somebody has vouched for, to readings.
+
+use std::collections::BTreeMap;
+
+use pitchside_model::{Authentic, Payload, PayloadKind, PluginName, Reading, Timestamp};
+
+use crate::error::{DecodeError, Fault, Text};
+use crate::plugin::message::Outcome;
+use crate::plugin::{Plugin, Status, check};
+use crate::tolerance::Tolerances;
+use crate::{senml, wave};
+
+/// All decoders of a gateway.
+#[derive(Debug, Default)]
+pub struct Decoders {
+    tolerances: Tolerances,
+    plugins: BTreeMap<PluginName, Plugin>,
+}
+
+impl Decoders {
+    /// With these plugins; a name that comes twice stands for the last.
+    pub fn new(tolerances: Tolerances, plugins: impl IntoIterator<Item = Plugin>) -> Self {
+        Self { tolerances, plugins: plugins.into_iter().map(|p| (p.name().clone(), p)).collect() }
+    }
+
+    /// Reads SenML and waveforms: at once and without waiting. `now` is when the message arrived; readings carry it in
+    /// whole milliseconds.
+    pub fn native(&self, message: &Authentic<Payload>, now: Timestamp) -> Result<Vec<Reading>, DecodeError> {
+        let payload = message.content();
+        match payload.kind {
+            PayloadKind::SenmlCbor => senml::reading::cbor(&payload.bytes, now, self.tolerances),
+            PayloadKind::SenmlJson => senml::reading::json(&payload.bytes, now, self.tolerances),
+            PayloadKind::Waveform => wave::reading(&payload.bytes, now, self.tolerances).map(|r| vec![r]),
+            PayloadKind::Vendor => Err(DecodeError::NoPlugin),
+        }
+    }
+
+    /// Reads a vendor payload with the device's plugin, in its worker process.
+    pub async fn vendor(
+        &self,
+        plugin: &PluginName,
+        message: &Authentic<Payload>,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        let (device, payload) = (message.device(), message.content());
+        match payload.kind {
+            PayloadKind::Vendor => {}
+            PayloadKind::SenmlCbor => return Err(DecodeError::NotVendor("SenML in CBOR")),
+            PayloadKind::SenmlJson => return Err(DecodeError::NotVendor("SenML in JSON")),
+            PayloadKind::Waveform => return Err(DecodeError::NotVendor("a waveform")),
+        }
+        let plugin = self.plugins.get(plugin).ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
+        let name = || plugin.name().to_string();
+        let nonsense = |(reading, fault): (usize, Fault)| {
+            let error = DecodeError::Nonsense { plugin: name(), reading, fault };
+            plugin.count_fault(device, &error.to_string());
+            error
+        };
+        let result = match plugin.decode(device, payload.bytes.clone()).await? {
+            Outcome::Readings(raw) => match check::readings(raw, plugin.outputs(), now, self.tolerances) {
+                // A wrong clock is the device's fault, and the script read it well.
+                Err((reading, fault @ Fault::TimeTooFar(_))) => {
+                    Err(DecodeError::Nonsense { plugin: name(), reading, fault })
+                }
+                checked => Ok(checked.map_err(nonsense)?),
+            },
+            Outcome::NotReadings(kind) => return Err(nonsense((1, Fault::NotReadings(Text::from(kind.as_str()))))),
+            Outcome::Refused(reason) => Err(DecodeError::Refused { plugin: name(), reason }),
+            Outcome::Fault(reason) => return Err(plugin.fault(device, reason)),
+        };
+        plugin.success(device);
+        result
+    }
+
+    /// A plugin, to look at or to switch on again.
+    pub fn plugin(&self, name: &PluginName) -> Option<&Plugin> {
+        self.plugins.get(name)
+    }
+
+    /// How every plugin is.
+    pub fn statuses(&self) -> Vec<Status> {
+        self.plugins.values().map(Plugin::status).collect()
+    }
+}

@@ -1,0 +1,42 @@
+//! `cases.txt` of a plugin, run by the runner of `script` on the very engine and checks of the gateway.
+//!
+//! The script runs in this process: cases are for authors and tests. Limits hold here too, but for the kernel's.
+
+use pitchside_model::{Quality, Reading, Timestamp};
+use pitchside_script::cases::{PluginCase, Report, parse_plugin_cases, run_plugin_cases};
+use pitchside_script::problem::Problem;
+
+use super::engine::Decoder;
+use super::message::Outcome;
+use super::{Folder, check};
+use crate::error::{Fault, Text};
+use crate::tolerance::Tolerances;
+
+/// When the payloads of cases arrive: 2026-01-01T00:00:00Z.
+pub const PAYLOAD_TIME: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// Runs the cases of a plugin. `Err` if its script does not compile or its cases do not read, with every problem.
+pub fn run(folder: &Folder) -> Result<Report, Vec<String>> {
+    let as_lines = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let decoder = Decoder::load("decode.rhai", &folder.source, &folder.params())?;
+    let cases = parse_plugin_cases("cases.txt", &folder.cases).map_err(as_lines)?;
+    let run = |case: &PluginCase| Ok(case.steps.iter().map(|s| one(folder, &decoder, &s.payload)).collect());
+    Ok(run_plugin_cases(folder.manifest.name.as_str(), "cases.txt", &cases, PAYLOAD_TIME, run))
+}
+
+/// The readings of one payload, or the name it is refused by. The payload's time stands for the device's clock, so no
+/// reading is marked as having none.
+fn one(folder: &Folder, decoder: &Decoder, payload: &[u8]) -> Result<Vec<Reading>, String> {
+    match decoder.decode(payload) {
+        Outcome::Readings(raw) => {
+            let outputs = &folder.manifest.outputs;
+            let mut readings = check::readings(raw, outputs, PAYLOAD_TIME, Tolerances::default())
+                .map_err(|(_, fault)| fault.code().to_owned())?;
+            readings.iter_mut().for_each(|r| r.quality.remove(Quality::NO_CLOCK));
+            Ok(readings)
+        }
+        Outcome::Refused(name) => Err(name),
+        Outcome::Fault(why) => Err(format!("(the script failed: {why})")),
+        Outcome::NotReadings(kind) => Err(Fault::NotReadings(Text::from(kind.as_str())).code().to_owned()),
+    }
+}

@@ -1,0 +1,319 @@
+//! The parent: one worker process a plugin, fed in batches, restarted when it dies, switched off when it keeps failing.
+//!
+//! Who pays for a fault: a payload that kills the worker is found by running its batch again one by one, so only it is
+//! refused. Faults count for the device that caused them, so that one device with odd payloads does not take the
+//! plugin from the others; a script that fails for everybody is switched off altogether. A success clears the count.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use pitchside_model::{DeviceId, PluginName, Quantity};
+use pitchside_script::{Limits, Program, Worker, WorkerError, WorkerLimits};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::Folder;
+use super::message::{Answer, Outcome, Request};
+use crate::error::DecodeError;
+
+/// Bounds on a plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PluginLimits {
+    /// Bounds on its process.
+    pub worker: WorkerLimits,
+    /// Payloads waiting; more make the sender wait.
+    pub queue: usize,
+    /// Payloads a call.
+    pub batch: usize,
+    /// Faults in a row after which a device is refused.
+    pub faults_of_device: u32,
+    /// Faults in a row, of all devices together, after which the plugin is switched off.
+    pub faults_of_all: u32,
+    /// The least time between two starts of the process.
+    pub restart_after: Duration,
+}
+
+impl Default for PluginLimits {
+    fn default() -> Self {
+        Self {
+            worker: WorkerLimits { memory_bytes: 64 * 1024 * 1024, frame_bytes: 4 * 1024 * 1024, ..Default::default() },
+            queue: 256,
+            batch: 32,
+            faults_of_device: 5,
+            faults_of_all: 50,
+            restart_after: Duration::from_millis(500),
+        }
+    }
+}
+
+/// The most devices whose faults are counted apart.
+const DEVICES_MAX: usize = 4_096;
+/// What a call may take beyond what its payloads may.
+const SLACK: Duration = Duration::from_secs(1);
+
+/// Why a plugin did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its process did not start or died at once.
+    #[error("plugin {plugin}: {error}")]
+    Worker {
+        /// Which plugin.
+        plugin: PluginName,
+        /// Why.
+        error: WorkerError,
+    },
+    /// Its script does not compile.
+    #[error("plugin {plugin}:\n{}", .problems.join("\n"))]
+    Script {
+        /// Which plugin.
+        plugin: PluginName,
+        /// Every problem, a line each.
+        problems: Vec<String>,
+    },
+}
+
+/// A plugin that runs. Dropping it ends its process.
+#[derive(Debug)]
+pub struct Plugin {
+    name: PluginName,
+    outputs: Vec<Quantity>,
+    limits: PluginLimits,
+    jobs: mpsc::Sender<Job>,
+    health: Arc<Mutex<Health>>,
+}
+
+/// How a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub name: PluginName,
+    /// Payloads decoded or refused by the script.
+    pub decoded: u64,
+    /// Payloads the script failed on.
+    pub faults: u64,
+    /// Times its process was started again.
+    pub restarts: u64,
+    /// Switched off altogether.
+    pub off: bool,
+    /// Devices it is switched off for.
+    pub off_for: BTreeSet<DeviceId>,
+    /// What the last fault was.
+    pub last_fault: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Health {
+    decoded: u64,
+    faults: u64,
+    restarts: u64,
+    in_a_row: u32,
+    of_device: BTreeMap<DeviceId, u32>,
+    last_fault: Option<String>,
+}
+
+#[derive(Debug)]
+struct Job {
+    payload: Vec<u8>,
+    reply: oneshot::Sender<Result<Outcome, String>>,
+}
+
+impl Plugin {
+    /// Starts the process of a plugin and loads its script. `program` calls [`super::worker_main`]. Needs a tokio
+    /// runtime.
+    pub async fn start(folder: &Folder, program: &Program, limits: PluginLimits) -> Result<Self, StartError> {
+        let name = folder.manifest.name.clone();
+        let load = Request::Load { name: name.to_string(), source: folder.source.clone(), params: folder.params() };
+        let worker_error = |error| StartError::Worker { plugin: name.clone(), error };
+        let mut worker = Worker::spawn(program, limits.worker).await.map_err(worker_error)?;
+        match call(&mut worker, &load, SLACK).await.map_err(worker_error)? {
+            Answer::Loaded(Ok(())) => {}
+            Answer::Loaded(Err(problems)) => return Err(StartError::Script { plugin: name, problems }),
+            _ => return Err(worker_error(WorkerError::Down)),
+        }
+        let (jobs, queue) = mpsc::channel(limits.queue.max(1));
+        let health = Arc::new(Mutex::new(Health::default()));
+        let runner =
+            Runner { name: name.clone(), load, worker, limits, health: Arc::clone(&health), started: Instant::now() };
+        tokio::spawn(runner.run(queue));
+        Ok(Self { name, outputs: folder.manifest.outputs.clone(), limits, jobs, health })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &PluginName {
+        &self.name
+    }
+
+    /// The quantities it may answer with.
+    pub fn outputs(&self) -> &[Quantity] {
+        &self.outputs
+    }
+
+    /// How it is.
+    pub fn status(&self) -> Status {
+        let health = self.health.lock();
+        let off_for =
+            |(device, faults): (&DeviceId, &u32)| (*faults >= self.limits.faults_of_device).then(|| device.clone());
+        Status {
+            name: self.name.clone(),
+            decoded: health.decoded,
+            faults: health.faults,
+            restarts: health.restarts,
+            off: health.in_a_row >= self.limits.faults_of_all,
+            off_for: health.of_device.iter().filter_map(off_for).collect(),
+            last_fault: health.last_fault.clone(),
+        }
+    }
+
+    /// Forgets the faults: switched on again, for everybody.
+    pub fn reset(&self) {
+        let mut health = self.health.lock();
+        health.in_a_row = 0;
+        health.of_device.clear();
+    }
+
+    /// What the script makes of a payload. Waits while the queue is full.
+    pub(crate) async fn decode(&self, device: &DeviceId, payload: Vec<u8>) -> Result<Outcome, DecodeError> {
+        if let Some(faults) = self.faults(device) {
+            return Err(DecodeError::SwitchedOff { plugin: self.name.to_string(), faults });
+        }
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| DecodeError::PluginFault { plugin: self.name.to_string(), reason: "it has stopped".to_owned() };
+        self.jobs.send(Job { payload, reply }).await.map_err(|_| gone(()))?;
+        match answer.await.map_err(|_| gone(()))? {
+            Ok(Outcome::Fault(reason)) | Err(reason) => Err(self.fault(device, reason)),
+            Ok(outcome) => Ok(outcome),
+        }
+    }
+
+    /// The faults a device is refused for, if it is.
+    fn faults(&self, device: &DeviceId) -> Option<u32> {
+        let health = self.health.lock();
+        if health.in_a_row >= self.limits.faults_of_all {
+            return Some(health.in_a_row);
+        }
+        health.of_device.get(device).copied().filter(|faults| *faults >= self.limits.faults_of_device)
+    }
+
+    /// A payload was decoded, or refused by a script that works.
+    pub(crate) fn success(&self, device: &DeviceId) {
+        let mut health = self.health.lock();
+        health.decoded += 1;
+        health.in_a_row = 0;
+        health.of_device.remove(device);
+    }
+
+    /// The script failed on a payload.
+    pub(crate) fn fault(&self, device: &DeviceId, reason: String) -> DecodeError {
+        self.count_fault(device, &reason);
+        DecodeError::PluginFault { plugin: self.name.to_string(), reason }
+    }
+
+    /// Counts a fault, and says so when it was one too many.
+    pub(crate) fn count_fault(&self, device: &DeviceId, reason: &str) {
+        let mut health = self.health.lock();
+        health.faults += 1;
+        health.last_fault = Some(reason.to_owned());
+        health.in_a_row = health.in_a_row.saturating_add(1);
+        let all = health.in_a_row;
+        if health.of_device.len() >= DEVICES_MAX && !health.of_device.contains_key(device) {
+            health.of_device.clear();
+        }
+        let own = health.of_device.entry(device.clone()).or_default();
+        *own = own.saturating_add(1);
+        let own = *own;
+        drop(health);
+        if own == self.limits.faults_of_device {
+            tracing::warn!(plugin = %self.name, %device, faults = own, %reason, "plugin switched off for a device");
+        }
+        if all == self.limits.faults_of_all {
+            tracing::error!(plugin = %self.name, faults = all, %reason, "plugin switched off");
+        }
+    }
+}
+
+/// The task that owns the process.
+struct Runner {
+    name: PluginName,
+    load: Request,
+    worker: Worker,
+    limits: PluginLimits,
+    health: Arc<Mutex<Health>>,
+    started: Instant,
+}
+
+impl Runner {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        let mut batch = Vec::with_capacity(self.limits.batch);
+        while queue.recv_many(&mut batch, self.limits.batch.max(1)).await > 0 {
+            self.decode(std::mem::take(&mut batch)).await;
+        }
+        self.worker.stop().await;
+    }
+
+    /// Answers every job of a batch.
+    async fn decode(&mut self, jobs: Vec<Job>) {
+        let (payloads, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.payload, job.reply)).unzip();
+        let outcomes = match self.ask(payloads.clone()).await {
+            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
+            Err(reason) if payloads.len() == 1 => vec![Err(reason)],
+            // One of them killed it, or it is late because of one: find out which.
+            Err(_) => {
+                let mut outcomes = Vec::with_capacity(payloads.len());
+                for payload in payloads {
+                    outcomes.push(self.ask(vec![payload]).await.and_then(|mut one| one.pop().ok_or_else(unknown)));
+                }
+                outcomes
+            }
+        };
+        for (reply, outcome) in replies.into_iter().zip(outcomes) {
+            // Whoever asked may have gone; its frame is then not settled, and comes again.
+            let _ = reply.send(outcome);
+        }
+    }
+
+    async fn ask(&mut self, payloads: Vec<Vec<u8>>) -> Result<Vec<Outcome>, String> {
+        if !self.worker.is_up() {
+            self.restart().await?;
+        }
+        let count = payloads.len();
+        let deadline = Limits::DECODER.wall * u32::try_from(count).unwrap_or(u32::MAX) + SLACK;
+        match call(&mut self.worker, &Request::Decode(payloads), deadline).await {
+            Ok(Answer::Decoded(outcomes)) if outcomes.len() == count => Ok(outcomes),
+            Ok(_) => {
+                self.worker.stop().await;
+                Err(unknown())
+            }
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn restart(&mut self) -> Result<(), String> {
+        tokio::time::sleep_until(self.started + self.limits.restart_after).await;
+        self.started = Instant::now();
+        self.health.lock().restarts += 1;
+        let outcome = match self.worker.restart().await {
+            Ok(()) => call(&mut self.worker, &self.load, SLACK).await,
+            Err(error) => Err(error),
+        };
+        match outcome {
+            Ok(Answer::Loaded(Ok(()))) => Ok(()),
+            Ok(_) => Err(unknown()),
+            Err(error) => {
+                tracing::warn!(plugin = %self.name, %error, "plugin process did not start again");
+                Err(error.to_string())
+            }
+        }
+    }
+}
+
+fn unknown() -> String {
+    "its process answered something else than it was asked".to_owned()
+}
+
+async fn call(worker: &mut Worker, request: &Request, deadline: Duration) -> Result<Answer, WorkerError> {
+    let request = postcard::to_allocvec(request).map_err(|_| WorkerError::Down)?;
+    let answer = worker.call(&request, deadline).await?;
+    Ok(postcard::from_bytes(&answer).unwrap_or(Answer::NotUnderstood))
+}

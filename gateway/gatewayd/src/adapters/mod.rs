@@ -1,0 +1,13 @@
+//! The only place where rooms meet: each adapter implements a trait one room declares with what another room offers.
+//!
+//! | module | implements | with |
+//! | --- | --- | --- |
+//! | [`keys`] | `auth::KeyStore` | `store` |
+//! | [`athletes`] | `seal::AthleteKeys` | `store` |
+//! | [`outbox`] | `sync::Outbox` | `store` |
+//! | [`page`] | `admin::{View, Users, Commands}` | `store` |
+
+pub mod athletes;
+pub mod keys;
+pub mod outbox;
+pub mod page;

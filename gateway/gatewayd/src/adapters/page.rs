@@ -1,0 +1,180 @@
+//! What the page shows and does, from the store.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use data_encoding::HEXLOWER;
+use parking_lot::RwLock;
+use pitchside_admin::{
+    AlertView, At, BlockView, CommandError, Commands, Event, Events, Health, Ledger, LedgerLink, Metrics, Page,
+    PasswordHash, Receipt, Role, Status, StoredUser, UserName, Users, View, ViewError,
+};
+use pitchside_model::{AlertId, AlertState, Timestamp};
+use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Store, StoreError};
+
+use crate::clock::Clock;
+
+/// What is known of the way to the ledger.
+#[derive(Debug, Clone, Copy)]
+pub struct LedgerState {
+    /// Up, down or not wanted.
+    pub link: LedgerLink,
+    /// When the last receipt came.
+    pub last_receipt_at: Option<Timestamp>,
+}
+
+/// Implements all three traits of the page.
+pub struct PageAdapter {
+    /// The store.
+    pub store: Store,
+    /// Where acknowledgements are announced.
+    pub events: Events,
+    /// Counters that the status repeats.
+    pub metrics: Arc<Metrics>,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// The gateway's name.
+    pub name: String,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The way to the ledger.
+    pub ledger: Arc<RwLock<LedgerState>>,
+}
+
+fn unavailable(error: StoreError) -> ViewError {
+    ViewError::Unavailable(error.to_string())
+}
+
+impl PageAdapter {
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ViewError> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || read(&store))
+            .await
+            .map_err(|error| ViewError::Unavailable(error.to_string()))?
+            .map_err(unavailable)
+    }
+}
+
+#[async_trait]
+impl View for PageAdapter {
+    async fn status(&self) -> Result<Status, ViewError> {
+        let backlog = self.read(|store| store.backlog()).await?;
+        let ledger = *self.ledger.read();
+        Ok(Status {
+            gateway: self.name.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: At(self.started_at),
+            devices_connected: u64::try_from(self.metrics.devices_connected.get()).unwrap_or(0),
+            readings: self.metrics.readings.get(),
+            ledger: Ledger {
+                link: ledger.link,
+                blocks_waiting: backlog.blocks,
+                last_receipt_at: ledger.last_receipt_at.map(At),
+            },
+        })
+    }
+
+    async fn open_alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError> {
+        let rows = self.read(move |store| store.open_alerts(rows)).await?;
+        Ok(rows.iter().map(alert_view).collect())
+    }
+
+    async fn alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError> {
+        let rows = self.read(move |store| store.alerts(rows)).await?;
+        Ok(rows.iter().map(alert_view).collect())
+    }
+
+    async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError> {
+        let before = page.before.map(|index| BlockKey { incarnation: u64::MAX >> 1, index });
+        let rows = self
+            .read(move |store| {
+                let newest = store.last_block()?;
+                let before = before.map(|key| BlockKey { incarnation: newest.map_or(0, |b| b.key.incarnation), ..key });
+                store.blocks_before(before, page.rows)
+            })
+            .await?;
+        Ok(rows.iter().map(block_view).collect())
+    }
+
+    async fn health(&self) -> Health {
+        let health = self.store.health();
+        let mut problems: Vec<String> = health.problem.iter().map(ToString::to_string).collect();
+        if !self.store.damaged_rows().is_empty() {
+            problems.push(format!("{} journal rows did not open; run pitchside doctor", self.store.damaged_rows().len()));
+        }
+        Health { ok: problems.is_empty(), problems }
+    }
+}
+
+/// A block as the page shows it.
+pub fn block_view(row: &BlockRow) -> BlockView {
+    BlockView {
+        index: row.key.index,
+        hash: HEXLOWER.encode(&row.hash),
+        sealed_at: At(row.sealed_at),
+        readings: row.readings,
+        payload_bytes: row.payload_bytes,
+        receipt: receipt(row.level),
+    }
+}
+
+/// A receipt level in the page's word.
+pub fn receipt(level: Level) -> Receipt {
+    match level {
+        Level::R0 => Receipt::R0,
+        Level::R1 => Receipt::R1,
+        Level::R2 => Receipt::R2,
+        Level::R3 => Receipt::R3,
+    }
+}
+
+/// An alert and what became of it.
+pub fn alert_view(row: &AlertRow) -> AlertView {
+    let mut view = AlertView::raised(&row.alert);
+    if let Some((by, at)) = &row.acknowledged {
+        view.acknowledged_by = UserName::parse(by);
+        view.acknowledged_at = Some(At(*at));
+        view.state = AlertState::Acknowledged;
+    }
+    if let Some(at) = row.cleared {
+        view.cleared_at = Some(At(at));
+        view.state = AlertState::Cleared;
+    }
+    view
+}
+
+impl Users for PageAdapter {
+    fn find(&self, name: &UserName) -> Result<Option<StoredUser>, ViewError> {
+        let Some(user) = self.store.user(name.as_str()).map_err(unavailable)? else { return Ok(None) };
+        if user.disabled_at.is_some() {
+            return Ok(None);
+        }
+        let role = Role::parse(&user.role)
+            .ok_or_else(|| ViewError::Unavailable(format!("user {name} has an unknown role; add the user anew")))?;
+        let password = PasswordHash::parse(&user.password_hash).map_err(|e| ViewError::Unavailable(e.to_string()))?;
+        Ok(Some(StoredUser { role, password }))
+    }
+}
+
+#[async_trait]
+impl Commands for PageAdapter {
+    async fn acknowledge(&self, id: AlertId, by: &UserName) -> Result<AlertView, CommandError> {
+        let (store, name, now) = (self.store.clone(), by.to_string(), self.clock.now());
+        let row = tokio::task::spawn_blocking(move || store.acknowledge_alert(id, &name, now))
+            .await
+            .map_err(|error| CommandError::Unavailable(error.to_string()))?
+            .map_err(|error| match error {
+                StoreError::Unknown { .. } => CommandError::UnknownAlert(id),
+                other => CommandError::Unavailable(other.to_string()),
+            })?;
+        if let Some((first, at)) = &row.acknowledged
+            && let Some(first) = UserName::parse(first)
+        {
+            self.events.publish(&Event::AlertAcknowledged { id, by: first, at: At(*at) });
+        }
+        Ok(alert_view(&row))
+    }
+}

@@ -1,0 +1,309 @@
+//! The command line's shape. Help texts are the manual's first page.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pitchside_model::{AthleteId, DeviceId};
+
+/// The gateway box for sports clinics.
+#[derive(Debug, Parser)]
+#[command(name = "pitchside", version, arg_required_else_help = true, infer_subcommands = false)]
+pub struct Cli {
+    /// Machine-readable output: JSON on standard output.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(flatten)]
+    pub config: ConfigArg,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where the settings come from.
+#[derive(Debug, Clone, Args)]
+pub struct ConfigArg {
+    /// Settings file; without it, every *.toml under /etc/pitchside.
+    #[arg(long = "config", global = true, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway.
+    Run,
+    /// One clinic on this machine: a ledger, a gateway and a squad of eight athletes.
+    Demo(DemoArgs),
+    /// Make a new box: keys, certificate authority, settings and the first user.
+    Init(InitArgs),
+    /// Look for what is wrong, and say which command mends it.
+    Doctor,
+    /// Settings: check, show, explain.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Devices: enrol, list, assign, revoke.
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Athletes: add and list.
+    #[command(subcommand)]
+    Athlete(AthleteCommand),
+    /// People who may sign in to the page.
+    #[command(subcommand)]
+    User(UserCommand),
+    /// Rules: check and test.
+    #[command(subcommand)]
+    Rules(FolderCommand),
+    /// Plugins: list, check and test.
+    #[command(subcommand)]
+    Plugin(FolderCommand),
+    /// Alerts, newest first.
+    Alerts {
+        /// How many at most.
+        #[arg(long, default_value_t = 50)]
+        last: usize,
+    },
+    /// Recent readings, newest first, with the ids that `evidence export` takes.
+    Readings {
+        /// Only this device's.
+        #[arg(long)]
+        device: Option<DeviceId>,
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        last: usize,
+    },
+    /// Sealed blocks: list and verify.
+    #[command(subcommand)]
+    Blocks(BlocksCommand),
+    /// Evidence of one reading or alert that anyone can verify offline.
+    #[command(subcommand)]
+    Evidence(EvidenceCommand),
+    /// Shell completions on standard output.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Sandboxed worker for rules or a plugin; started by the gateway itself.
+    #[command(hide = true)]
+    ScriptWorker {
+        /// What it runs.
+        kind: WorkerKind,
+    },
+}
+
+/// What a script worker runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum WorkerKind {
+    /// The rules.
+    Rules,
+    /// One plugin's decoder.
+    Plugin,
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// How long to run, e.g. 60s or 5min; without it, until Ctrl-C.
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub length: Option<Duration>,
+    /// How many times faster than life the athletes train.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub speed: u32,
+    /// Keep everything in this folder; without it, a temporary one that vanishes.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Address of the live page.
+    #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
+    pub http: std::net::SocketAddr,
+}
+
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Folder for settings, keys and data.
+    #[arg(long, value_name = "DIR")]
+    pub dir: PathBuf,
+    /// What the box is called, e.g. pitch-1.
+    #[arg(long, default_value = "pitchside")]
+    pub name: DeviceId,
+    /// Folder of rules to start with.
+    #[arg(long, value_name = "DIR", default_value = "/usr/share/pitchside/rules")]
+    pub rules: PathBuf,
+    /// Folder of plugins to start with.
+    #[arg(long, value_name = "DIR", default_value = "/usr/share/pitchside/plugins")]
+    pub plugins: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Read all settings and report every problem.
+    Check,
+    /// The settings in force, and where each comes from.
+    Show,
+    /// What one setting means.
+    Explain {
+        /// e.g. blocks.interval_s
+        key: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DeviceCommand {
+    /// Give a device a fresh secret, shown once as a QR code and written to a file.
+    Enrol {
+        /// Its id: letters, digits, '-', '_', '.'; at most 48.
+        id: DeviceId,
+        /// How it proves who it is.
+        #[arg(long, value_enum, default_value_t = ClassArg::P1)]
+        class: ClassArg,
+        /// For p2: the device's X25519 public key, 64 hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        public_key: Option<String>,
+        /// Decoder plugin for its vendor payloads.
+        #[arg(long, value_name = "PLUGIN")]
+        decoder: Option<pitchside_model::PluginName>,
+        /// For app: topic filters it may read.
+        #[arg(long, value_name = "FILTER")]
+        read: Vec<String>,
+        /// Where to write the enrolment file; it must not exist.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// All devices.
+    List,
+    /// Bind a device to an athlete, from now on.
+    Assign {
+        /// The device.
+        device: DeviceId,
+        /// The athlete who wears it.
+        athlete: AthleteId,
+    },
+    /// Shut a device out, at once and for good.
+    Revoke {
+        /// The device.
+        id: DeviceId,
+    },
+}
+
+/// How a device proves who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ClassArg {
+    /// Pre-shared key only.
+    P0,
+    /// Pre-shared key and fresh X25519 keys.
+    P1,
+    /// Own key pair and pre-shared key.
+    P2,
+    /// A hub that knows only a password.
+    Password,
+    /// A program that reads alerts and live values over MQTT.
+    App,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum AthleteCommand {
+    /// Add an athlete under a pseudonym.
+    Add {
+        /// The pseudonym; no name, no birthday.
+        id: AthleteId,
+    },
+    /// All athletes.
+    List,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Add a user; the password is read from standard input, or made up and shown once.
+    Add {
+        /// Sign-in name.
+        name: String,
+        /// What they may do.
+        #[arg(long, value_enum, default_value_t = RoleArg::Viewer)]
+        role: RoleArg,
+        /// Read the password from the first line of standard input.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// All users.
+    List,
+}
+
+/// What a user may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum RoleArg {
+    /// See.
+    Viewer,
+    /// See and acknowledge.
+    Clinician,
+    /// Everything.
+    Admin,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum FolderCommand {
+    /// What is there.
+    List {
+        /// Folder; without it, the one in the settings.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Report every problem with file, line and column.
+    Check {
+        /// Folder; without it, the one in the settings.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Run every case.
+    Test {
+        /// Folder; without it, the one in the settings.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum BlocksCommand {
+    /// The last blocks and their receipts.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        last: usize,
+    },
+    /// Verify the whole chain: signatures, links, payloads, trees, receipts. Exit 3 if anything was tampered with.
+    Verify {
+        /// C2SP policy naming the ledger; without it, the key in the settings.
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Write a file that proves one reading or one alert.
+    Export {
+        /// A reading's id (from `pitchside readings`) or an alert's (from `pitchside alerts`).
+        id: String,
+        /// Where to write it; `-` is standard output.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        out: PathBuf,
+    },
+    /// Verify such a file; nothing but the file and a policy is needed. Exit 3 if it was tampered with.
+    Verify {
+        /// The evidence.
+        file: PathBuf,
+        /// C2SP policy naming the ledger's key.
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+    },
+}
+
+/// Reads `90s`, `5min`, `2h`, `250ms`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| format!("'{text}' is not a duration; write e.g. 60s or 5min"))?;
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        _ => return Err(format!("'{text}' needs a unit: ms, s, min or h")),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("'{text}' is too long"))
+}

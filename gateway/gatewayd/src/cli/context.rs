@@ -1,0 +1,37 @@
+//! Settings, keys and store for a command.
+
+use pitchside_config::{Loaded, Settings, Source};
+use pitchside_store::{RootKey, Tables};
+
+use super::args::ConfigArg;
+use super::{Failure, output};
+use crate::identity::Identity;
+
+/// What most commands need.
+pub struct Context {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The box's keys.
+    pub identity: Identity,
+    /// The database, beside the running gateway if there is one.
+    pub tables: Tables,
+}
+
+/// Reads the settings and reports every problem.
+pub fn settings(config: &ConfigArg) -> Result<Loaded, Failure> {
+    Loaded::load(&Source::or_default(config.file.clone())).map_err(|problems| {
+        for problem in &problems {
+            output::note(&problem.to_string());
+        }
+        Failure::Failed(anyhow::anyhow!("the settings have {} problem(s)", problems.len()))
+    })
+}
+
+/// Reads settings and keys and opens the database.
+pub fn open(config: &ConfigArg) -> Result<Context, Failure> {
+    let settings = settings(config)?.settings;
+    let identity = Identity::load(&settings.gateway.key_dir)?;
+    let root = RootKey::new(*identity.derive("pitchside/1/store")?);
+    let tables = Tables::attach(&settings.gateway.data_dir, root)?;
+    Ok(Context { settings, identity, tables })
+}

@@ -1,0 +1,105 @@
+//! `pitchside alerts` and `pitchside readings`.
+
+use pitchside_model::{DeviceId, Entry, Reading, Value};
+use pitchside_store::{RowId, Tables};
+use serde::Serialize;
+
+use super::args::ConfigArg;
+use super::output::Output;
+use super::{Outcome, context};
+use crate::adapters::page::alert_view;
+use crate::reading_id::ReadingId;
+
+/// Bytes of journal read at a time.
+const BITE: usize = 8 << 20;
+const ROWS_MAX: u32 = 10_000;
+
+pub fn alerts(last: usize, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let rows = context.tables.alerts(u32::try_from(last).unwrap_or(ROWS_MAX).min(ROWS_MAX))?;
+    let views: Vec<_> = rows.iter().map(alert_view).collect();
+    output.table(&views, &["ALERT", "WHEN", "PRIORITY", "RULE", "ATHLETE", "VALUE", "STATE"], |v| {
+        vec![
+            v.id.to_string(),
+            v.event_time.0.to_string(),
+            v.priority.to_string(),
+            v.rule.to_string(),
+            v.athlete.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string),
+            v.value.as_ref().map_or_else(|| "-".to_owned(), |value| format!("{value} {}", v.unit)),
+            format!("{:?}", v.state).to_lowercase(),
+        ]
+    })?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: String,
+    device_time: String,
+    device: String,
+    athlete: Option<String>,
+    quantity: String,
+    value: String,
+    unit: String,
+    assurance: String,
+    sealed: bool,
+}
+
+pub fn readings(device: Option<&DeviceId>, last: usize, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let rows = latest(&context.tables, device, last)?;
+    output.table(&rows, &["READING", "WHEN", "ATHLETE", "QUANTITY", "VALUE", "ASSURANCE", "SEALED"], |r| {
+        vec![
+            r.id.clone(),
+            r.device_time.clone(),
+            r.athlete.clone().unwrap_or_else(|| "-".to_owned()),
+            r.quantity.clone(),
+            format!("{} {}", r.value, r.unit),
+            r.assurance.clone(),
+            r.sealed.to_string(),
+        ]
+    })?;
+    Ok(())
+}
+
+/// The newest readings of the journal, newest first.
+fn latest(tables: &Tables, device: Option<&DeviceId>, last: usize) -> anyhow::Result<Vec<Row>> {
+    let sealed_up_to = tables.sealed_up_to()?;
+    let mut kept = std::collections::VecDeque::with_capacity(last.min(1_024));
+    let mut after = RowId(0);
+    loop {
+        let rows = tables.journal_since(after, BITE)?;
+        let Some(end) = rows.last() else { break };
+        after = end.id;
+        for row in &rows {
+            for entry in row.entries.iter().filter(|entry| device.is_none_or(|d| *d == entry.device)) {
+                for (item, reading) in entry.readings.iter().enumerate() {
+                    if kept.len() == last {
+                        kept.pop_front();
+                    }
+                    kept.push_back(describe(entry, item, reading, row.id <= sealed_up_to));
+                }
+            }
+        }
+    }
+    Ok(kept.into_iter().rev().collect())
+}
+
+fn describe(entry: &Entry, item: usize, reading: &Reading, sealed: bool) -> Row {
+    let id = ReadingId { device: entry.device.clone(), epoch: entry.epoch, seq: entry.seq, item: u32::try_from(item).unwrap_or(u32::MAX) };
+    Row {
+        id: id.to_string(),
+        device_time: reading.device_time.to_string(),
+        device: entry.device.to_string(),
+        athlete: entry.athlete.as_ref().map(ToString::to_string),
+        quantity: reading.quantity.to_string(),
+        value: match &reading.value {
+            Value::Number(number) => number.to_string(),
+            Value::Wave(wave) => format!("{} samples", wave.samples.len()),
+            Value::Gap(gap) => format!("gap: {:?}", gap.reason).to_lowercase(),
+        },
+        unit: reading.unit.to_string(),
+        assurance: entry.assurance.to_string(),
+        sealed,
+    }
+}

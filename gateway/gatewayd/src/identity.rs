@@ -1,0 +1,86 @@
+//! The box's own keys: made once, kept as files only its user can read, everything else derived or wrapped.
+//!
+//!     keys/root.key      32 bytes, hexadecimal: wraps athletes' and devices' keys, encrypts the journal
+//!     keys/sign.key      32 bytes: Ed25519 seed that signs blocks
+//!     keys/noise.key     32 bytes: X25519 secret for PS/1 class P2 and the ledger
+//!     keys/ledger.psk    32 bytes: shared with the ledger at enrolment
+//!     keys/ca.pem, .key  the box's certificate authority
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use data_encoding::HEXLOWER;
+use hkdf::Hkdf;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use crate::files::{read_secret, write_secret};
+use crate::random::OsRandom;
+
+/// A secret of 32 bytes that vanishes when dropped.
+pub type Secret = Zeroizing<[u8; 32]>;
+
+/// The keys of one box.
+pub struct Identity {
+    /// Wraps and derives.
+    root: Secret,
+    /// Ed25519 seed of the block signer.
+    pub sign: Secret,
+    /// X25519 secret.
+    pub noise: Secret,
+    /// Shared with the ledger.
+    pub ledger_psk: Secret,
+    folder: PathBuf,
+}
+
+const FILES: [&str; 4] = ["root.key", "sign.key", "noise.key", "ledger.psk"];
+
+impl Identity {
+    /// Makes whichever keys are missing. Never replaces one.
+    pub fn ensure(folder: &Path) -> anyhow::Result<()> {
+        for name in FILES {
+            let path = folder.join(name);
+            if !path.exists() {
+                let secret: Secret = Zeroizing::new(OsRandom.bytes()?);
+                write_secret(&path, HEXLOWER.encode(secret.as_slice()).as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the keys.
+    pub fn load(folder: &Path) -> anyhow::Result<Self> {
+        let read = |name: &str| -> anyhow::Result<Secret> {
+            let path = folder.join(name);
+            let text = read_secret(&path).context("the box has no identity yet; `pitchside init` makes one")?;
+            let bytes = Zeroizing::new(
+                HEXLOWER.decode(text.trim_ascii()).with_context(|| format!("{} is not hexadecimal", path.display()))?,
+            );
+            let array: [u8; 32] =
+                bytes.as_slice().try_into().with_context(|| format!("{} does not hold 32 bytes", path.display()))?;
+            Ok(Zeroizing::new(array))
+        };
+        let [root, sign, noise, ledger_psk] = FILES;
+        Ok(Self {
+            root: read(root)?,
+            sign: read(sign)?,
+            noise: read(noise)?,
+            ledger_psk: read(ledger_psk)?,
+            folder: folder.to_path_buf(),
+        })
+    }
+
+    /// A key for one purpose (RFC 5869, the root key as input keying material, the label as info).
+    pub fn derive(&self, label: &str) -> anyhow::Result<Secret> {
+        let mut key = Zeroizing::new([0; 32]);
+        Hkdf::<Sha256>::new(None, self.root.as_slice())
+            .expand(label.as_bytes(), key.as_mut_slice())
+            .map_err(|error| anyhow::anyhow!("deriving {label}: {error}"))?;
+        Ok(key)
+    }
+
+    /// Folder of the key files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}

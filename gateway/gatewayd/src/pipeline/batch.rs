@@ -1,0 +1,69 @@
+//! What one read of one link came to: entries for the journal, and what each sender is to be told once they are durable.
+
+use pitchside_auth::SessionKey;
+use pitchside_collect::{RefusalCode, Settled, Ticket};
+use pitchside_model::{DeviceId, Entry, Epoch, Seq};
+use pitchside_wire::receipt::{Reason, Receipt};
+
+/// The fate of one message, to be told after the commit.
+#[derive(Debug)]
+pub struct Answer {
+    /// The gate's number for it.
+    pub ticket: Ticket,
+    /// Who sent it.
+    pub device: DeviceId,
+    /// The session a receipt goes to; none for senders that know only PUBACK, or nothing.
+    pub session: Option<SessionKey>,
+    /// The message's number.
+    pub epoch: Epoch,
+    /// The message's number.
+    pub seq: Seq,
+    /// A copy of it was on its way to the disk: whether that arrived is looked up after the commit.
+    pub pending: bool,
+    /// Refused, and why.
+    pub refusal: Option<(Reason, RefusalCode, String)>,
+}
+
+/// One read's worth.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// New entries, in order.
+    pub entries: Vec<Entry>,
+    /// One for every message, in order.
+    pub answers: Vec<Answer>,
+}
+
+impl Batch {
+    /// Nothing to do after the read.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.entries.is_empty()
+    }
+
+    /// The receipts to send, one for each session, and the gate's settlements.
+    pub fn settle(answers: Vec<Answer>) -> (Vec<(SessionKey, Receipt)>, Vec<(Ticket, Settled)>) {
+        let mut receipts: Vec<(SessionKey, Receipt)> = Vec::new();
+        let mut settled = Vec::with_capacity(answers.len());
+        for answer in answers {
+            if let Some(session) = answer.session {
+                let at = receipts.iter().position(|(key, _)| *key == session).unwrap_or_else(|| {
+                    receipts.push((session, Receipt::default()));
+                    receipts.len() - 1
+                });
+                if let Some((_, receipt)) = receipts.get_mut(at) {
+                    match &answer.refusal {
+                        None => receipt.add(answer.epoch.0, answer.seq.0),
+                        Some((reason, _, text)) => receipt.refuse(answer.epoch.0, answer.seq.0, *reason, text),
+                    }
+                }
+            }
+            settled.push((
+                answer.ticket,
+                match answer.refusal {
+                    None => Settled::Stored,
+                    Some((_, code, text)) => Settled::Refused { code, text },
+                },
+            ));
+        }
+        (receipts, settled)
+    }
+}

@@ -1,0 +1,208 @@
+//! `cases.txt`: what a rule or decoder must do, as text. One format for tests, the command line and the web.
+//!
+//! ```text
+//! file    = *( comment / blank / case )
+//! comment = "#" …                                  from `#` at a line's start, or after white space
+//! case    = "case" name LF 1*step
+//! ```
+//! The steps differ: [`rule`] and [`plugin`].
+
+pub mod plugin;
+mod report;
+pub mod rule;
+#[cfg(test)]
+mod tests;
+
+use pitchside_model::{Decimal, Quality, Quantity, Unit};
+
+use crate::problem::{PROBLEMS_MAX, Problem};
+
+pub use plugin::{Expected, PluginCase, PluginStep, parse_plugin_cases, run_plugin_cases};
+pub use report::{CaseResult, Report};
+pub use rule::{Content, Outcome, RuleCase, RuleStep, parse_rule_cases, run_rule_cases};
+
+/// The most bytes of one cases file.
+pub const CASES_BYTES_MAX: usize = 1024 * 1024;
+/// The most steps of one file.
+const STEPS_MAX: usize = 20_000;
+
+/// A word of a line and its column, from 1.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Token<'a> {
+    pub text: &'a str,
+    pub column: usize,
+}
+
+/// A line being read: where problems are, and what they say.
+pub(crate) struct Line<'a> {
+    pub file: &'a str,
+    pub number: usize,
+}
+
+impl Line<'_> {
+    pub(crate) fn problem(&self, token: Token<'_>, message: impl Into<String>) -> Problem {
+        Problem::at(self.file, (self.number, token.column), message)
+    }
+}
+
+/// A file cut into cases; `step` reads one line. All problems are reported.
+fn parse<S>(
+    file: &str,
+    source: &str,
+    step: impl Fn(&Line<'_>, &str) -> Result<S, Problem>,
+) -> Result<Vec<(String, usize, Vec<S>)>, Vec<Problem>> {
+    if source.len() > CASES_BYTES_MAX {
+        return Err(vec![Problem::of(file, format!("{} bytes; at most {CASES_BYTES_MAX} are read", source.len()))]);
+    }
+    let mut problems = Vec::new();
+    let mut cases: Vec<(String, usize, Vec<S>)> = Vec::new();
+    let mut steps = 0;
+    // Lines of the file that hold a step, good or bad.
+    let mut last_step = 0;
+    let mut empty = Vec::new();
+    for (index, text) in source.lines().enumerate() {
+        let line = Line { file, number: index + 1 };
+        let at = |message: &str| Problem::at(file, (index + 1, 1), message);
+        let text = uncomment(text).trim_end();
+        if text.trim().is_empty() {
+            continue;
+        }
+        if problems.len() >= PROBLEMS_MAX {
+            break;
+        }
+        if let Some(name) = text.strip_prefix("case").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
+            let name = name.trim();
+            if cases.iter().any(|(known, ..)| known == name) {
+                problems.push(at(&format!("there is a case \"{name}\" already")));
+            }
+            empty.extend(cases.last().map(|(_, line, _)| *line).filter(|line| last_step < *line));
+            cases.push((name.to_owned(), index + 1, Vec::new()));
+            continue;
+        }
+        last_step = index + 1;
+        steps += 1;
+        if steps > STEPS_MAX {
+            problems.push(at(&format!("more than {STEPS_MAX} steps")));
+            break;
+        }
+        match (step(&line, text), cases.last_mut()) {
+            (Ok(step), Some((.., steps))) => steps.push(step),
+            (Ok(_), None) => problems.push(at("a step before the first case").help("begin with `case NAME`")),
+            (Err(problem), _) => problems.push(problem),
+        }
+    }
+    empty.extend(cases.last().map(|(_, line, _)| *line).filter(|line| last_step < *line));
+    for (name, line, _) in &cases {
+        if name.is_empty() {
+            problems.push(Problem::at(file, (*line, 1), "a case needs a name"));
+        } else if empty.contains(line) {
+            problems.push(Problem::at(file, (*line, 1), format!("the case \"{name}\" has no steps")));
+        }
+    }
+    if cases.is_empty() && problems.is_empty() {
+        problems.push(Problem::of(file, "there is no case").help("write `case NAME` and its steps below"));
+    }
+    problems.sort_by_key(|p| (p.line, p.column));
+    if problems.is_empty() { Ok(cases) } else { Err(problems) }
+}
+
+/// The line without its comment. `#` inside quotes stays.
+fn uncomment(line: &str) -> &str {
+    let (mut quoted, mut before) = (false, ' ');
+    for (at, c) in line.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            '#' if !quoted && before.is_whitespace() => return &line[..at],
+            _ => {}
+        }
+        before = c;
+    }
+    line
+}
+
+/// Left and right of `->`, with the column of the right side.
+fn halves<'a>(line: &Line<'_>, text: &'a str) -> Result<(Vec<Token<'a>>, Vec<Vec<Token<'a>>>), Problem> {
+    let Some((left, right)) = text.split_once("->") else {
+        return Err(Problem::at(line.file, (line.number, 1), "a step needs `->`").help("input -> what comes out"));
+    };
+    let right_column = left.chars().count() + 3;
+    let mut groups = Vec::new();
+    if !right.trim().is_empty() {
+        let mut column = right_column;
+        for part in split_unquoted(right) {
+            groups.push(tokens(part, column));
+            column += part.chars().count() + 1;
+        }
+    }
+    Ok((tokens(left, 1), groups))
+}
+
+/// Parts between commas that stand in no quotes.
+fn split_unquoted(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            '"' => quoted = !quoted,
+            ',' if !quoted => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+/// Words between white space; what stands in quotes is one word, quotes included.
+fn tokens(text: &str, first_column: usize) -> Vec<Token<'_>> {
+    let (mut tokens, mut start, mut quoted) = (Vec::new(), None, false);
+    let column = |at: usize| first_column + text[..at].chars().count();
+    for (at, c) in text.char_indices() {
+        if c == '"' {
+            quoted = !quoted;
+        }
+        match (start, c.is_whitespace() && !quoted) {
+            (None, false) => start = Some(at),
+            (Some(from), true) => {
+                tokens.push(Token { text: &text[from..at], column: column(from) });
+                start = None;
+            }
+            _ => {}
+        }
+    }
+    if let Some(from) = start {
+        tokens.push(Token { text: &text[from..], column: column(from) });
+    }
+    tokens
+}
+
+/// The quality flag of a word such as `poor_contact`.
+pub fn quality(word: &str) -> Option<Quality> {
+    Some(match word {
+        "implausible" => Quality::IMPLAUSIBLE,
+        "future" => Quality::FUTURE,
+        "late" => Quality::LATE,
+        "no_clock" => Quality::NO_CLOCK,
+        "poor_contact" => Quality::POOR_CONTACT,
+        _ => return None,
+    })
+}
+
+pub(crate) fn quantity(line: &Line<'_>, token: Token<'_>) -> Result<Quantity, Problem> {
+    Quantity::parse(token.text).ok_or_else(|| {
+        line.problem(token, format!("`{}` is not a quantity", token.text))
+            .suggest(token.text, Quantity::all().map(Quantity::name))
+    })
+}
+
+fn value(line: &Line<'_>, token: Token<'_>) -> Result<Decimal, Problem> {
+    Decimal::parse(token.text).map_err(|e| line.problem(token, format!("`{}` is {e}", token.text)))
+}
+
+fn unit(line: &Line<'_>, token: Token<'_>, quantity: Quantity) -> Result<Unit, Problem> {
+    Unit::parse(token.text).ok_or_else(|| {
+        line.problem(token, format!("`{}` is not a UCUM unit the box knows", token.text))
+            .help(format!("{quantity} is in {}", quantity.unit()))
+    })
+}

@@ -1,0 +1,191 @@
+//! Source to AST, with every problem reported: not only the first, and not only what Rhai finds before running.
+
+use std::collections::BTreeSet;
+
+use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
+
+use crate::fault::{line_column, one_line};
+use crate::limits::Limits;
+use crate::problem::{PROBLEMS_MAX, Problem, closest};
+use crate::sandbox::FORBIDDEN;
+use crate::scan::{Word, WordKind, words};
+
+/// Names Rhai itself answers to a call.
+const BUILT_IN_CALLS: &[&str] = &["type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn"];
+/// Words before `(` that are no calls.
+const KEYWORDS: &[&str] = &[
+    "if", "else", "while", "until", "loop", "do", "for", "in", "return", "throw", "switch", "fn", "let", "const",
+    "try", "catch", "private", "this", "global", "true", "false", "as", "break", "continue",
+];
+
+/// A script that compiled, and the words in it.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// What Rhai runs.
+    pub ast: AST,
+    /// What stands in the source.
+    pub words: Vec<Word>,
+}
+
+/// Compiles `source`. `scope` holds every variable the script will find; constants in it are folded in.
+pub fn compile(
+    engine: &Engine,
+    limits: &Limits,
+    file: &str,
+    source: &str,
+    scope: &Scope<'_>,
+) -> Result<Compiled, Vec<Problem>> {
+    if source.len() > limits.source_bytes {
+        let text = format!("the script has {} bytes; at most {} are read", source.len(), limits.source_bytes);
+        return Err(vec![Problem::of(file, text)]);
+    }
+    let words = words(source);
+    let mut problems = unknown_calls(engine, file, &words);
+    let mut scope = scope.clone();
+    let known: Vec<String> = scope.iter_raw().map(|(name, ..)| name.to_owned()).collect();
+    let ast = loop {
+        let error = match engine.compile_with_scope(&scope, source) {
+            Ok(ast) => break Some(ast),
+            Err(error) => error,
+        };
+        let place = line_column(error.position());
+        let mut more = None;
+        let problem = match error.err_type() {
+            ParseErrorType::VariableUndefined(name) => {
+                more = Some(name.clone());
+                Problem::at(file, place, format!("`{name}` is not a variable here"))
+                    .suggest(name, known.iter().map(String::as_str))
+            }
+            ParseErrorType::Reserved(name) => forbidden(file, place, name),
+            other => Problem::at(file, place, one_line(&other.to_string())),
+        };
+        // The call check already named it.
+        if !problems.iter().any(|p| (p.line, p.column) == (problem.line, problem.column)) {
+            problems.push(problem);
+        }
+        match more {
+            // Pretend it exists, to find the next one.
+            Some(name) if problems.len() < PROBLEMS_MAX && !scope.contains(&name) => {
+                scope.push_dynamic(name, Dynamic::UNIT);
+            }
+            _ => break None,
+        }
+    };
+    problems.truncate(PROBLEMS_MAX);
+    problems.sort_by_key(|p| (p.line, p.column));
+    match ast {
+        Some(ast) if problems.is_empty() => Ok(Compiled { ast, words }),
+        _ => Err(problems),
+    }
+}
+
+fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
+    let problem = Problem::at(file, place, format!("`{name}` is not available"));
+    match FORBIDDEN.iter().find(|(word, _)| *word == name) {
+        Some((_, why)) => problem.help(*why),
+        None => problem,
+    }
+}
+
+/// Calls of functions that are neither registered nor defined in the script.
+fn unknown_calls(engine: &Engine, file: &str, words: &[Word]) -> Vec<Problem> {
+    let mut known: BTreeSet<String> = function_names(engine);
+    known.extend(BUILT_IN_CALLS.iter().map(|s| (*s).to_owned()));
+    for pair in words.windows(2) {
+        match &pair[0].text {
+            text if text == "fn" => known.insert(pair[1].text.clone()),
+            // A variable may hold a function pointer.
+            text if matches!(text.as_str(), "let" | "const") => known.insert(pair[1].text.clone()),
+            _ => false,
+        };
+    }
+    words
+        .iter()
+        .filter(|word| matches!(word.kind, WordKind::Call | WordKind::Method))
+        .filter(|word| !known.contains(&word.text) && !KEYWORDS.contains(&word.text.as_str()))
+        .map(|word| {
+            if FORBIDDEN.iter().any(|(name, _)| *name == word.text) {
+                return forbidden(file, (word.line, word.column), &word.text);
+            }
+            let problem = Problem::at(file, (word.line, word.column), format!("there is no function `{}`", word.text));
+            match closest(&word.text, known.iter().map(String::as_str)) {
+                Some(right) => problem.help(format!("did you mean `{right}`?")),
+                None => problem,
+            }
+        })
+        .collect()
+}
+
+/// Every function a script can call on this engine.
+pub fn function_names(engine: &Engine) -> BTreeSet<String> {
+    engine
+        .gen_fn_signatures(true)
+        .iter()
+        .filter_map(|signature| signature.split('(').next())
+        .map(|name| name.rsplit("::").next().unwrap_or(name).trim().to_owned())
+        .filter(|name| name.chars().next().is_some_and(char::is_alphabetic) && !name.contains(['$', ' ']))
+        .filter(|name| !FORBIDDEN.iter().any(|(word, _)| word == name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::engine;
+
+    fn problems(source: &str) -> Vec<String> {
+        let mut scope = Scope::new();
+        scope.push("value", 1.0_f64).push_constant("limit_cel", 39.5_f64);
+        match compile(&engine(&Limits::RULE), &Limits::RULE, "r.rhai", source, &scope) {
+            Ok(_) => Vec::new(),
+            Err(problems) => problems.iter().map(ToString::to_string).collect(),
+        }
+    }
+
+    #[test]
+    fn all_undefined_variables_and_functions_are_named_at_once() {
+        assert_eq!(
+            problems("let a = valeu > limit_cell;\nlet b = abbs(a);\nb.lenn() + nothing_like_it"),
+            [
+                "r.rhai:1:9: `valeu` is not a variable here (did you mean `value`?)",
+                "r.rhai:1:17: `limit_cell` is not a variable here (did you mean `limit_cel`?)",
+                "r.rhai:2:9: there is no function `abbs` (did you mean `abs`?)",
+                "r.rhai:3:3: there is no function `lenn` (did you mean `len`?)",
+                "r.rhai:3:12: `nothing_like_it` is not a variable here",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_reaches_out_does_not_compile() {
+        for source in [
+            "eval(\"1\")",
+            "import \"x\" as x;",
+            "sleep(1)",
+            "print(1)",
+            "debug(1)",
+            "timestamp()",
+            "exit()",
+            "parse_json(\"1\")",
+            "get_fn_metadata_list()",
+            "[1].sleep()",
+        ] {
+            let found = problems(source);
+            assert!(!found.is_empty(), "{source}");
+            assert!(found[0].contains("not available") || found[0].contains("no function"), "{source}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_place() {
+        let found = problems("let x = ;");
+        assert_eq!(found.len(), 1);
+        assert!(found[0].starts_with("r.rhai:1:9: "), "{found:?}");
+        assert!(problems(&"x".repeat(70_000))[0].contains("at most 65536"));
+    }
+
+    #[test]
+    fn closures_script_functions_and_methods_compile() {
+        assert_eq!(problems("fn f(x) { x * 2.0 } let g = |y| y + 1; [1, 2].map(g); f(value) > limit_cel"), [""; 0]);
+    }
+}

@@ -1,0 +1,169 @@
+//! `rule.toml`.
+
+use pitchside_model::{Assurance, Priority, Quality, Quantity, RuleName};
+use serde::{Deserialize, Serialize};
+use toml::de::DeValue;
+
+use super::reader::{self, Reader};
+use super::{Param, Plain, params, quantities, summary, variable, version};
+use crate::problem::Problem;
+use crate::span;
+
+/// Whose readings share one state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleScope {
+    /// All devices of one athlete together; a device nobody wears stands for itself.
+    Athlete,
+    /// Every device by itself.
+    Device,
+}
+
+/// What a rule declares about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleManifest {
+    /// Its name, as its folder is called.
+    pub name: RuleName,
+    /// Three numbers.
+    pub version: String,
+    /// One line for people.
+    pub summary: String,
+    /// How soon somebody should look.
+    pub priority: Priority,
+    /// What it wants to see.
+    pub inputs: Vec<Quantity>,
+    /// Numbers the admin may choose.
+    pub params: Vec<(String, Param)>,
+    /// Fields that survive from call to call, with their first values.
+    pub state: Vec<(String, Plain)>,
+    /// Whose readings share one state.
+    pub scope: RuleScope,
+    /// The weakest assurance it listens to.
+    pub assurance: Assurance,
+    /// Flags that do not keep a reading from the rule.
+    pub accept: Quality,
+    /// Whether the script is asked about gaps, too. They always end windows and holds.
+    pub gaps: bool,
+    /// A hole in the readings longer than this is a gap (microseconds).
+    pub gap_after: i64,
+    /// How long the condition must hold before the alert is raised (microseconds).
+    pub hold: i64,
+    /// How long it must not hold before the alert is cleared (microseconds).
+    pub clear_after: i64,
+    /// How long after clearing nothing is raised (microseconds).
+    pub cool_down: i64,
+    /// Whether a raised alert stays until somebody resets the rule.
+    pub latch: bool,
+}
+
+/// Flags that are always worth a look unless the manifest says otherwise: late readings are true, only old.
+const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
+const GAP_AFTER_DEFAULT: &str = "2min";
+
+impl RuleManifest {
+    /// Reads a manifest. `file` names it in problems.
+    pub fn parse(file: &str, source: &str) -> Result<Self, Vec<Problem>> {
+        let (mut reader, mut table) = Reader::open(file, source);
+        if !reader.problems.is_empty() {
+            return Err(reader.into_problems());
+        }
+        let r = &mut reader;
+        let name = r.required(&mut table, "name", |v| RuleName::parse(&reader::text(v)?).map_err(|e| e.to_string()));
+        let version = r.required(&mut table, "version", version);
+        let summary = r.required(&mut table, "summary", summary);
+        let priority = r.required(&mut table, "priority", |v| match reader::text(v)?.as_str() {
+            "low" => Ok(Priority::Low),
+            "medium" => Ok(Priority::Medium),
+            "high" => Ok(Priority::High),
+            _ => Err("must be \"low\", \"medium\" or \"high\"".to_owned()),
+        });
+        let inputs = r.required(&mut table, "inputs", quantities);
+        let scope = r.optional(&mut table, "scope", |v| match reader::text(v)?.as_str() {
+            "athlete" => Ok(RuleScope::Athlete),
+            "device" => Ok(RuleScope::Device),
+            _ => Err("must be \"athlete\" or \"device\"".to_owned()),
+        });
+        let assurance = r.optional(&mut table, "assurance", |v| {
+            let text = reader::text(v)?;
+            (0..=4)
+                .filter_map(Assurance::from_code)
+                .find(|a| a.to_string() == text)
+                .ok_or_else(|| "must be \"wired\", \"password\", \"bonded\", \"psk\" or \"noise\"".to_owned())
+        });
+        let accept = r.optional(&mut table, "accept", accept);
+        let gaps = r.optional(&mut table, "gaps", flag);
+        let gap_after = r.optional(&mut table, "gap_after", duration);
+        let hold = r.optional(&mut table, "hold", duration);
+        let clear_after = r.optional(&mut table, "clear_after", duration);
+        let cool_down = r.optional(&mut table, "cool_down", duration);
+        let latch = r.optional(&mut table, "latch", flag);
+        let params = params(r, &mut table);
+        let state = state(r, &mut table, &params);
+        r.finish(table);
+        match (name, version, summary, priority, inputs) {
+            (Some(name), Some(version), Some(summary), Some(priority), Some(inputs)) if r.problems.is_empty() => {
+                Ok(Self {
+                    name,
+                    version,
+                    summary,
+                    priority,
+                    inputs,
+                    params,
+                    state,
+                    scope: scope.unwrap_or(RuleScope::Athlete),
+                    assurance: assurance.unwrap_or(Assurance::Wired),
+                    accept: accept.unwrap_or(ACCEPT_DEFAULT),
+                    gaps: gaps.unwrap_or(false),
+                    gap_after: gap_after.or_else(|| span::parse(GAP_AFTER_DEFAULT)).unwrap_or(i64::MAX),
+                    hold: hold.unwrap_or(0),
+                    clear_after: clear_after.unwrap_or(0),
+                    cool_down: cool_down.unwrap_or(0),
+                    latch: latch.unwrap_or(false),
+                })
+            }
+            _ => Err(reader.into_problems()),
+        }
+    }
+}
+
+fn flag(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
+}
+
+fn duration(value: &DeValue<'_>) -> Result<i64, String> {
+    let text = reader::text(value)?;
+    span::parse(&text)
+        .filter(|micros| *micros <= 86_400_000_000)
+        .ok_or_else(|| format!("must be a span of at most a day, e.g. \"90s\" or \"5min\", not \"{text}\""))
+}
+
+fn accept(value: &DeValue<'_>) -> Result<Quality, String> {
+    reader::list(value)?.iter().try_fold(Quality::empty(), |all, name| {
+        crate::cases::quality(name).map(|flag| all | flag).ok_or_else(|| {
+            format!("names no flag `{name}`; there are implausible, future, late, no_clock, poor_contact")
+        })
+    })
+}
+
+fn state<'a>(r: &mut Reader<'a>, table: &mut super::Table<'a>, params: &[(String, Param)]) -> Vec<(String, Plain)> {
+    let mut fields: Vec<(String, Plain)> = Vec::new();
+    for (name, at, value) in r.values(table, "state") {
+        variable(r, &at, &name, fields.len());
+        if params.iter().any(|(param, _)| *param == name) {
+            r.problem(at, format!("`{name}` is a param and a state field"));
+            continue;
+        }
+        let plain = match value.get_ref() {
+            DeValue::Boolean(b) => Some(Plain::Bool(*b)),
+            DeValue::Integer(n) => n.as_str().parse().ok().map(Plain::Integer),
+            DeValue::Float(n) => n.as_str().parse().ok().filter(|n: &f64| n.is_finite()).map(Plain::Float),
+            DeValue::String(text) if text.len() <= 256 => Some(Plain::Text(text.to_string())),
+            _ => None,
+        };
+        match plain {
+            Some(plain) => fields.push((name, plain)),
+            None => r.problem(value.span(), format!("`state.{name}` must be a number, a bool or a short text")),
+        }
+    }
+    fields
+}

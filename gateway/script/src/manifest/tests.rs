@@ -1,0 +1,87 @@
+use super::*;
+use pitchside_model::{Assurance, Priority, Quality};
+
+const HEAT: &str = r#"
+name = "heat-illness"
+version = "1.0.0"
+summary = "Core temperature high and still rising."
+priority = "high"
+inputs = ["core_temperature"]
+[params.limit_cel]
+default = 39.5
+min = 38.0
+max = 41.0
+"#;
+
+fn problems(source: &str) -> Vec<String> {
+    RuleManifest::parse("rule.toml", source).unwrap_err().iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn the_manifest_of_the_design_reads() {
+    let manifest = RuleManifest::parse("rule.toml", HEAT).unwrap();
+    assert_eq!(manifest.name.as_str(), "heat-illness");
+    assert_eq!(manifest.priority, Priority::High);
+    assert_eq!(manifest.inputs, [Quantity::CORE_TEMPERATURE]);
+    assert_eq!(manifest.params, [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0 })]);
+    assert_eq!((manifest.assurance, manifest.accept), (Assurance::Wired, Quality::LATE | Quality::NO_CLOCK));
+    assert_eq!((manifest.hold, manifest.gap_after, manifest.latch), (0, 120_000_000, false));
+}
+
+#[test]
+fn every_problem_is_named_with_its_place() {
+    let source = "name = \"a/b\"\nversion = \"1\"\nsumary = \"x\"\npriority = \"urgent\"\ninputs = [\"heart_rte\"]\nhold = 5\n\
+                  [params.limit]\ndefault = 5\nmin = 6\nmax = 9.0\nstep = 1\n[state]\npeak = []\nlimit = 1\n";
+    assert_eq!(
+        problems(source),
+        [
+            "rule.toml:1:1: `summary` is missing",
+            "rule.toml:1:8: `name` '/' at byte 1 is not allowed: use letters, digits, '-', '_' and '.', and begin with \
+             a letter or digit",
+            "rule.toml:2:11: `version` must be three numbers, e.g. \"1.0.0\"",
+            "rule.toml:3:1: unknown key `sumary` (did you mean `summary`?)",
+            "rule.toml:4:12: `priority` must be \"low\", \"medium\" or \"high\"",
+            "rule.toml:5:10: `inputs` names no quantity `heart_rte`; did you mean `heart_rate`?",
+            "rule.toml:6:8: `hold` must be text, not integer",
+            "rule.toml:7:9: `params.limit`: the default 5 is not within min 6 and max 9",
+            "rule.toml:11:1: unknown key `params.limit.step`",
+            "rule.toml:13:8: `state.peak` must be a number, a bool or a short text",
+            "rule.toml:14:1: `limit` is a param and a state field",
+        ]
+    );
+}
+
+#[test]
+fn broken_toml_names_each_broken_line() {
+    let found = problems("name = \nversion = 1.0.0\n");
+    assert!(found.len() >= 2, "{found:?}");
+    assert!(found[0].starts_with("rule.toml:1:"), "{found:?}");
+    assert!(found[1].starts_with("rule.toml:2:"), "{found:?}");
+}
+
+#[test]
+fn numbers_that_are_none_are_refused() {
+    for bad in ["nan", "inf", "\"5\"", "true", "0x10", "1e999"] {
+        let source = HEAT.replace("39.5", bad);
+        assert!(problems(&source)[0].contains("params.limit_cel.default"), "{bad}");
+    }
+}
+
+#[test]
+fn a_plugin_says_what_it_may_answer_with() {
+    let source = "name = \"acme-strap\"\nversion = \"1.0.0\"\nsummary = \"A strap.\"\nkind = \"decoder\"\n\
+                  outputs = [\"heart_rate\", \"rr_interval\"]\n";
+    let manifest = PluginManifest::parse("plugin.toml", source).unwrap();
+    assert_eq!(manifest.outputs, [Quantity::HEART_RATE, Quantity::RR_INTERVAL]);
+    let asking = format!("{source}capabilities = [\"http:example.org\"]\n");
+    let refused = PluginManifest::parse("plugin.toml", &asking).unwrap_err();
+    assert_eq!(refused[0].to_string(), "plugin.toml:6:1: unknown key `capabilities`");
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(source in "[a-z\\[\\]=\"0-9.# \n]{0,120}") {
+        let _ = RuleManifest::parse("rule.toml", &source);
+        let _ = PluginManifest::parse("plugin.toml", &source);
+    }
+}

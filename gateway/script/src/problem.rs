@@ -1,0 +1,133 @@
+//! What is wrong with a script, a manifest or a case, and where.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The most problems reported for one file; more would not be read.
+pub const PROBLEMS_MAX: usize = 64;
+
+/// One thing to mend. Line and column count from 1; 0 means the whole file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The file, as the reader knows it, e.g. `heat-illness/rule.rhai`.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// A problem at a place.
+    pub fn at(file: &str, (line, column): (usize, usize), message: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), line, column, message: message.into(), help: None }
+    }
+
+    /// A problem of a whole file.
+    pub fn of(file: &str, message: impl Into<String>) -> Self {
+        Self::at(file, (0, 0), message)
+    }
+
+    /// The same problem with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same problem with advice, unless it has some.
+    #[must_use]
+    pub fn or_help(self, help: &str) -> Self {
+        if self.help.is_some() { self } else { self.help(help) }
+    }
+
+    /// The same problem with "did you mean", if something known is close.
+    #[must_use]
+    pub fn suggest<'a>(self, wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        match closest(wrong, known) {
+            Some(right) => self.help(format!("did you mean `{right}`?")),
+            None => self,
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.file)?;
+        if self.line > 0 {
+            write!(f, ":{}:{}", self.line, self.column)?;
+        }
+        write!(f, ": {}", self.message)?;
+        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
+    }
+}
+
+/// Line and column, from 1, of a byte offset.
+pub fn place(text: &str, offset: usize) -> (usize, usize) {
+    let before = text.get(..offset.min(text.len())).unwrap_or(text);
+    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The known word nearest to `wrong`, if at most a third of its letters differ.
+pub fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let allowed = (wrong.chars().count() / 3).clamp(1, 3);
+    known
+        .into_iter()
+        .map(|word| (distance(wrong, word), word))
+        .filter(|(far, _)| *far > 0 && *far <= allowed)
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// Words with commas between.
+pub fn one_line_list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    words.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+/// Edits (insert, delete, replace, swap of neighbours) from one word to the other.
+fn distance(a: &str, b: &str) -> usize {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().take(64).collect(), b.chars().take(64).collect());
+    let mut rows: Vec<Vec<usize>> = vec![(0..=b.len()).collect()];
+    for i in 1..=a.len() {
+        let mut row = vec![i];
+        for j in 1..=b.len() {
+            let replace = rows[i - 1][j - 1] + usize::from(a[i - 1] != b[j - 1]);
+            let mut best = replace.min(rows[i - 1][j] + 1).min(row[j - 1] + 1);
+            if i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] {
+                best = best.min(rows[i - 2][j - 2] + 1);
+            }
+            row.push(best);
+        }
+        rows.push(row);
+    }
+    rows[a.len()][b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_finds_the_word_meant() {
+        let known = ["slope", "mean", "percentile", "limit_cel"];
+        assert_eq!(closest("slpoe", known), Some("slope"));
+        assert_eq!(closest("limit_cell", known), Some("limit_cel"));
+        assert_eq!(closest("precentile", known), Some("percentile"));
+        assert_eq!(closest("raise", known), None);
+        assert_eq!(closest("mean", known), None);
+    }
+
+    #[test]
+    fn places_count_characters_from_one() {
+        assert_eq!(place("ab\ncd", 0), (1, 1));
+        assert_eq!(place("ab\ncd", 4), (2, 2));
+        assert_eq!(place("ä\nö=", "ä\nö".len()), (2, 2));
+        assert_eq!(place("ab", 99), (1, 3));
+    }
+}

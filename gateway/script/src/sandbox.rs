@@ -1,0 +1,147 @@
+//! The engine: Rhai without anything that reaches out, and with every limit set.
+//!
+//! `Engine::new` would bring `sleep`, `eval`, `print` and a file resolver; this begins from `new_raw` and adds packages
+//! one by one. Rhai's own limits leak (`m[k] = v` passes the map limit), so the progress callback also watches the clock
+//! and, in a worker, the size of the process; what slips past that meets the worker's rlimits.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use rhai::packages::{
+    ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
+    BasicMathPackage, BasicStringPackage, BitFieldPackage, LogicPackage, MoreStringPackage, Package,
+};
+use rhai::{Dynamic, Engine, module_resolvers::DummyModuleResolver};
+
+use crate::fault::{OUT_OF_MEMORY, OUT_OF_TIME};
+use crate::jail;
+use crate::limits::Limits;
+
+/// Words that do not exist here, with the reason given to authors.
+pub const FORBIDDEN: &[(&str, &str)] = &[
+    ("eval", "text is never run as code"),
+    ("import", "a script is one file"),
+    ("export", "a script is one file"),
+    ("print", "a script answers by its value only"),
+    ("debug", "a script answers by its value only"),
+    ("sleep", "a script never waits"),
+    ("timestamp", "time comes with the reading"),
+    ("exit", "use `return`"),
+];
+
+/// How often, in operations, the clock and the process size are looked at.
+const STRIDE: u64 = 256;
+
+/// When the call that now runs must end, shared between [`Sandbox`] and its engine's progress callback.
+#[derive(Debug, Default)]
+struct Meter {
+    /// Nanoseconds since the sandbox was made.
+    deadline: AtomicU64,
+    /// Size of the process when the call was first looked at; 0 = not yet.
+    baseline: AtomicU64,
+}
+
+/// An engine with its limits and its clock. One call at a time.
+pub struct Sandbox {
+    engine: Engine,
+    limits: Limits,
+    meter: Arc<Meter>,
+    born: Instant,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// An engine with `limits`; `register` adds the functions and types the scripts of this kind may use.
+    pub fn new(limits: Limits, register: impl FnOnce(&mut Engine)) -> Self {
+        let (meter, born) = (Arc::new(Meter::default()), Instant::now());
+        let mut engine = engine(&limits);
+        let watch = Arc::clone(&meter);
+        let memory = limits.memory_bytes;
+        engine.on_progress(move |operations| {
+            if operations % STRIDE != 0 {
+                return None;
+            }
+            look(&watch, born, memory)
+        });
+        register(&mut engine);
+        Self { engine, limits, meter, born }
+    }
+
+    /// The engine, to compile with. To run something use [`Sandbox::run`], which starts the clock.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The limits it was made with.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Starts the clock of one call and makes it.
+    #[inline]
+    pub fn run<T>(&self, call: impl FnOnce(&Engine) -> T) -> T {
+        let deadline = self.born.elapsed().saturating_add(self.limits.wall);
+        self.meter.deadline.store(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.meter.baseline.store(0, Ordering::Relaxed);
+        call(&self.engine)
+    }
+}
+
+#[cold]
+fn look(meter: &Meter, born: Instant, memory_bytes: u64) -> Option<Dynamic> {
+    if u64::try_from(born.elapsed().as_nanos()).unwrap_or(u64::MAX) > meter.deadline.load(Ordering::Relaxed) {
+        return Some(Dynamic::from(OUT_OF_TIME));
+    }
+    // Outside a worker the size is unknown and this limit rests with Rhai's own.
+    let size = jail::process_bytes()?;
+    match meter.baseline.load(Ordering::Relaxed) {
+        0 => meter.baseline.store(size.max(1), Ordering::Relaxed),
+        before if size.saturating_sub(before) > memory_bytes => return Some(Dynamic::from(OUT_OF_MEMORY)),
+        _ => {}
+    }
+    None
+}
+
+/// Rhai with pure packages only and every limit of `limits` but wall time and memory, which need [`Sandbox`].
+pub fn engine(limits: &Limits) -> Engine {
+    let mut engine = Engine::new_raw();
+    // Not LanguageCorePackage (sleep, exit, parse_json, reflection) and not BasicTimePackage (the clock).
+    ArithmeticPackage::new().register_into_engine(&mut engine);
+    BasicStringPackage::new().register_into_engine(&mut engine);
+    BasicIteratorPackage::new().register_into_engine(&mut engine);
+    BasicFnPackage::new().register_into_engine(&mut engine);
+    LogicPackage::new().register_into_engine(&mut engine);
+    BasicMathPackage::new().register_into_engine(&mut engine);
+    BasicArrayPackage::new().register_into_engine(&mut engine);
+    BasicBlobPackage::new().register_into_engine(&mut engine);
+    BasicMapPackage::new().register_into_engine(&mut engine);
+    MoreStringPackage::new().register_into_engine(&mut engine);
+    BitFieldPackage::new().register_into_engine(&mut engine);
+
+    engine.set_module_resolver(DummyModuleResolver::new());
+    for (word, _) in FORBIDDEN {
+        engine.disable_symbol(*word);
+    }
+    engine
+        .set_max_modules(0)
+        .set_max_operations(limits.operations)
+        .set_max_call_levels(limits.call_depth)
+        .set_max_expr_depths(limits.expression_depth, limits.expression_depth)
+        .set_max_string_size(limits.string_bytes)
+        .set_max_array_size(limits.array_items)
+        .set_max_map_size(limits.map_items)
+        .set_max_variables(limits.variables)
+        .set_max_functions(limits.functions)
+        .set_strict_variables(true)
+        .set_fail_on_invalid_map_property(true)
+        .set_fast_operators(true);
+    engine.on_print(|_| {});
+    engine.on_debug(|_, _, _| {});
+    engine
+}

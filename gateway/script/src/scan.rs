@@ -1,0 +1,202 @@
+//! The words of a script: names, calls and plain text literals, with their places.
+//!
+//! Not a parser: Rhai parses. This finds what Rhai would tell only at run time (a function that does not exist) and what
+//! the native side wants to know before the first reading (the spans of the windows a rule asks for).
+
+/// A word or literal and its place, from 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word {
+    /// What kind it is.
+    pub kind: WordKind,
+    /// The text; of a literal, what stands between its quotes.
+    pub text: String,
+    /// Line.
+    pub line: usize,
+    /// Column.
+    pub column: usize,
+}
+
+/// What a [`Word`] is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WordKind {
+    /// A name that is not called.
+    Name,
+    /// A name after `.` or `?.` that is not called.
+    Property,
+    /// A name followed by `(`.
+    Call,
+    /// A name after `.` followed by `(`.
+    Method,
+    /// `"…"` or `` `…` ``, as written.
+    Text,
+}
+
+struct Cursor<'a> {
+    rest: std::iter::Peekable<std::str::Chars<'a>>,
+    line: usize,
+    column: usize,
+}
+
+impl Cursor<'_> {
+    fn next(&mut self) -> Option<char> {
+        let c = self.rest.next()?;
+        if c == '\n' {
+            self.line += 1;
+            self.column = 0;
+        } else {
+            self.column += 1;
+        }
+        Some(c)
+    }
+    fn peek(&mut self) -> Option<char> {
+        self.rest.peek().copied()
+    }
+}
+
+/// All words of a source text, comments left out. Names inside `${…}` of a back-quoted text are not seen.
+pub fn words(source: &str) -> Vec<Word> {
+    let mut cursor = Cursor { rest: source.chars().peekable(), line: 1, column: 0 };
+    let mut words: Vec<Word> = Vec::new();
+    let mut after_dot = false;
+    // Whether the last word is a name that only white space separates from here.
+    let mut open = false;
+    while let Some(c) = cursor.next() {
+        let (line, column) = (cursor.line, cursor.column);
+        match c {
+            '/' if cursor.peek() == Some('/') => {
+                while cursor.peek().is_some_and(|c| c != '\n') {
+                    cursor.next();
+                }
+            }
+            '/' if cursor.peek() == Some('*') => {
+                cursor.next();
+                block_comment(&mut cursor);
+            }
+            '"' | '`' => {
+                let text = literal(&mut cursor, c);
+                words.push(Word { kind: WordKind::Text, text, line, column });
+                (after_dot, open) = (false, false);
+            }
+            '\'' => {
+                literal(&mut cursor, c);
+                (after_dot, open) = (false, false);
+            }
+            _ if c.is_ascii_digit() => {
+                // 1.0e5, 0xff, 1_000: not names. A range such as `0..n` ends the number at its first dot.
+                while let Some(next) = cursor.peek() {
+                    let mut ahead = cursor.rest.clone();
+                    ahead.next();
+                    let fraction = next == '.' && ahead.peek().is_some_and(char::is_ascii_digit);
+                    if !next.is_ascii_alphanumeric() && next != '_' && !fraction {
+                        break;
+                    }
+                    cursor.next();
+                }
+                (after_dot, open) = (false, false);
+            }
+            _ if c.is_alphabetic() || c == '_' => {
+                let mut text = String::from(c);
+                while let Some(next) = cursor.peek().filter(|c| c.is_alphanumeric() || *c == '_') {
+                    text.push(next);
+                    cursor.next();
+                }
+                let kind = if after_dot { WordKind::Property } else { WordKind::Name };
+                words.push(Word { kind, text, line, column });
+                (after_dot, open) = (false, true);
+            }
+            '(' => {
+                if let (true, Some(last)) = (open, words.last_mut()) {
+                    last.kind = if last.kind == WordKind::Property { WordKind::Method } else { WordKind::Call };
+                }
+                (after_dot, open) = (false, false);
+            }
+            '.' => {
+                after_dot = cursor.peek() != Some('.');
+                if !after_dot {
+                    cursor.next();
+                }
+                open = false;
+            }
+            _ if c.is_whitespace() => {}
+            _ => (after_dot, open) = (false, false),
+        }
+    }
+    words
+}
+
+/// Rhai's block comments nest.
+fn block_comment(cursor: &mut Cursor<'_>) {
+    let mut depth = 1;
+    while let Some(c) = cursor.next() {
+        match (c, cursor.peek()) {
+            ('*', Some('/')) => {
+                cursor.next();
+                depth -= 1;
+                if depth == 0 {
+                    return;
+                }
+            }
+            ('/', Some('*')) => {
+                cursor.next();
+                depth += 1;
+            }
+            _ => {}
+        }
+    }
+}
+
+fn literal(cursor: &mut Cursor<'_>, quote: char) -> String {
+    let mut text = String::new();
+    while let Some(c) = cursor.next() {
+        if c == '\\' && quote != '`' {
+            text.push(c);
+            text.extend(cursor.next());
+        } else if c == quote {
+            return text;
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kinds(source: &str) -> Vec<(WordKind, String)> {
+        words(source).into_iter().map(|w| (w.kind, w.text)).collect()
+    }
+
+    #[test]
+    fn calls_methods_and_texts_are_told_apart() {
+        let found = kinds("let x = heart_rate.mean(\"5min\") // slope(\n + f (1.5e3) /* /* g( */ h( */ .. x.y");
+        let expected = [
+            (WordKind::Name, "let"),
+            (WordKind::Name, "x"),
+            (WordKind::Name, "heart_rate"),
+            (WordKind::Method, "mean"),
+            (WordKind::Text, "5min"),
+            (WordKind::Call, "f"),
+            (WordKind::Name, "x"),
+            (WordKind::Property, "y"),
+        ];
+        assert_eq!(found, expected.map(|(kind, text)| (kind, text.to_owned())));
+    }
+
+    #[test]
+    fn an_unfinished_text_or_comment_ends_with_the_source() {
+        assert_eq!(kinds("\"abc"), [(WordKind::Text, "abc".to_owned())]);
+        assert_eq!(kinds("/* abc"), []);
+        assert_eq!(kinds("'\\'' q"), [(WordKind::Name, "q".to_owned())]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_scanned_to_its_end(source in ".{0,200}") {
+            for word in words(&source) {
+                proptest::prop_assert!(word.line >= 1 && word.column >= 1);
+            }
+        }
+    }
+}

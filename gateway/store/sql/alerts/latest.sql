@@ -1,0 +1,1 @@
+SELECT alert FROM alert_steps WHERE step = 0 ORDER BY id DESC LIMIT ?1

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT 1 FROM devices WHERE id = ?1), EXISTS (SELECT 1 FROM athletes WHERE id = ?2 AND erased_at IS NULL)

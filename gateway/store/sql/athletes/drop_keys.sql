@@ -1,0 +1,1 @@
+DELETE FROM athlete_keys WHERE athlete = ?1

@@ -1,0 +1,1 @@
+SELECT id, added_at, generation, erased_at FROM athletes WHERE id = ?1

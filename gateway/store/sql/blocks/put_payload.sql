@@ -1,0 +1,1 @@
+INSERT INTO block_payloads (incarnation, block_index, payload) VALUES (?1, ?2, ?3)

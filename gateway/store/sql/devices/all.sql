@@ -1,0 +1,1 @@
+SELECT id, class, secret, decoder, filters, enrolled_at, revoked_at FROM devices ORDER BY id

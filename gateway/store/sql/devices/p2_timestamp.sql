@@ -1,0 +1,1 @@
+SELECT p2_timestamp FROM devices WHERE id = ?1

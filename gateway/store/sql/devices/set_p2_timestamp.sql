@@ -1,0 +1,1 @@
+UPDATE devices SET p2_timestamp = ?2 WHERE id = ?1

@@ -1,0 +1,1 @@
+SELECT sealed_up_to FROM journal_state

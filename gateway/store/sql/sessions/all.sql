@@ -1,0 +1,1 @@
+SELECT id, device, ceiling, body FROM device_sessions ORDER BY device, made

@@ -1,0 +1,1 @@
+DELETE FROM device_sessions WHERE device = ?1

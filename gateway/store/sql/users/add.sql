@@ -1,0 +1,1 @@
+INSERT INTO users (name, role, password_hash, added_at, disabled_at) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (name) DO NOTHING

@@ -1,0 +1,55 @@
+// Missing data must never look normal: how far a tile can be trusted, and what to say about it.
+
+import { duration } from "./format";
+import type { GapReason, Tile } from "./types";
+
+/** `current`: take it as it is. `stale`: the last value, too old to act on. `lost`: nothing is being measured. */
+export type Contact = "current" | "stale" | "lost";
+
+export interface Standing {
+  contact: Contact;
+  ageMs: number;
+  /** What stands below the value. */
+  words: string;
+}
+
+/** A stale value is shown, greyed, for so many times its lifetime; then none is shown at all. */
+const LOST_AFTER = 4;
+
+const GAPS: Record<GapReason, string> = {
+  silent: "no contact: the sensor fell silent",
+  disconnected: "no contact: disconnected",
+  contact_lost: "no contact with the skin",
+  dropped: "readings were dropped",
+  clock_step: "the sensor's clock jumped",
+};
+
+/** Readings that were buffered by the device are as old as they are, not as their arrival. */
+export function measuredAt(tile: Tile): number {
+  return Date.parse(tile.quality.includes("late") ? tile.device_time : tile.gateway_time);
+}
+
+/** How a tile stands at an instant of the gateway's clock. */
+export function standing(tile: Tile, gatewayNowMs: number): Standing {
+  // A clock that was set back makes no reading younger than now.
+  const ageMs = Math.max(0, gatewayNowMs - measuredAt(tile));
+  if (tile.gap !== null) {
+    return { contact: "lost", ageMs, words: `${GAPS[tile.gap] ?? "no contact"} ${duration(ageMs)} ago` };
+  }
+  if (ageMs > tile.stale_after_ms * LOST_AFTER) {
+    return { contact: "lost", ageMs, words: `no contact for ${duration(ageMs)}` };
+  }
+  if (ageMs > tile.stale_after_ms) {
+    return { contact: "stale", ageMs, words: `${duration(ageMs)} old` };
+  }
+  return { contact: "current", ageMs, words: caution(tile) ?? (ageMs < 5_000 ? "now" : `${duration(ageMs)} ago`) };
+}
+
+/** What is known to be wrong with a current value. */
+export function caution(tile: Tile): string | null {
+  if (tile.quality.includes("implausible")) return "implausible: check the sensor";
+  if (tile.quality.includes("poor_contact")) return "poor skin contact";
+  if (tile.quality.includes("future")) return "the sensor's clock is ahead";
+  if (tile.quality.includes("late")) return "sent late";
+  return null;
+}

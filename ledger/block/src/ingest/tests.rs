@@ -1,0 +1,169 @@
+use super::*;
+use crate::GatewayKey;
+use crate::cbor::CborError;
+use pitchside_model::{DeviceId, Timestamp};
+use proptest::prelude::*;
+
+fn id(text: &str) -> DeviceId {
+    DeviceId::parse(text).unwrap()
+}
+
+fn hash() -> impl Strategy<Value = [u8; 32]> {
+    any::<[u8; 32]>()
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let bytes = |max| prop::collection::vec(any::<u8>(), 1..max);
+    prop_oneof![
+        any::<u64>().prop_map(|seen| Request::Hello { seen }),
+        bytes(900).prop_map(|header| Request::Begin { header }),
+        (hash(), 0..=PAYLOAD_BYTES_MAX, bytes(4_000)).prop_map(|(payload, offset, bytes)| Request::Chunk {
+            payload,
+            offset,
+            bytes
+        }),
+        bytes(900).prop_map(|transaction| Request::Transact { transaction }),
+        (hash(), 0..=PAYLOAD_BYTES_MAX).prop_map(|(payload, offset)| Request::Fetch { payload, offset }),
+        any::<u64>().prop_map(|number| Request::Ping { number }),
+    ]
+}
+
+fn proven() -> impl Strategy<Value = Proven> {
+    (prop::collection::vec(any::<u8>(), 0..300), any::<u64>(), prop::collection::vec(hash(), 0..=PROOF_HASHES_MAX))
+        .prop_map(|(note, from, proof)| Proven { note, from, proof })
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    let head = (any::<u64>(), any::<u64>(), hash(), any::<u64>()).prop_map(|(incarnation, index, hash, leaf)| Head {
+        incarnation,
+        index,
+        hash,
+        leaf,
+    });
+    let bytes = |max| prop::collection::vec(any::<u8>(), 0..max);
+    prop_oneof![
+        ("[a-z./]{1,40}", "[a-z][a-z0-9.-]{0,20}", prop::option::of(head), prop::option::of(proven())).prop_map(
+            |(origin, gateway, head, checkpoint)| Reply::Welcome { origin, gateway: id(&gateway), head, checkpoint }
+        ),
+        (hash(), 0..=PAYLOAD_BYTES_MAX).prop_map(|(payload, offset)| Reply::Resume { payload, offset }),
+        (hash(), bytes(900)).prop_map(|(leaf, receipt)| Reply::Receipt { leaf, receipt }),
+        proven().prop_map(Reply::Checkpoint),
+        (
+            prop::option::of(hash()),
+            prop::option::of(0..=PAYLOAD_BYTES_MAX),
+            prop::sample::select(Code::ALL),
+            "\\PC{0,60}"
+        )
+            .prop_map(|(about, expected, code, detail)| {
+                Reply::Refused { about, expected, refusal: Refusal::because(code, detail) }
+            }),
+        (hash(), 0..=PAYLOAD_BYTES_MAX, 0..=PAYLOAD_BYTES_MAX, bytes(4_000))
+            .prop_map(|(payload, offset, total, bytes)| Reply::Part { payload, offset, total, bytes }),
+        any::<u64>().prop_map(|number| Reply::Pong { number }),
+    ]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let subject = || any::<[u8; 16]>().prop_map(SubjectId);
+    let name = || "[a-z][a-z0-9.-]{0,20}".prop_map(|text| id(&text));
+    prop_oneof![
+        (name(), any::<bool>(), hash(), hash()).prop_map(|(name, publisher, signing, channel)| Act::Enrol {
+            name,
+            role: if publisher { Role::Publisher } else { Role::Gateway },
+            signing,
+            channel
+        }),
+        (subject(), any::<u32>(), hash()).prop_map(|(subject, generation, key)| Act::AssignKey {
+            subject,
+            generation,
+            key
+        }),
+        (subject(), hash(), any::<i64>()).prop_map(|(subject, grant, until)| Act::Grant {
+            subject,
+            grant,
+            until: Timestamp(until)
+        }),
+        hash().prop_map(|grant| Act::Revoke { grant }),
+        hash().prop_map(|manifest| Act::Release { manifest }),
+        (hash(), 1u8..=100).prop_map(|(manifest, percent)| Act::Rollout { manifest, percent }),
+        hash().prop_map(|manifest| Act::Halt { manifest }),
+        hash().prop_map(|rules| Act::Rule { rules }),
+        (name(), hash()).prop_map(|(name, key)| Act::Rotate { name, key }),
+        (subject(), any::<u32>()).prop_map(|(subject, generation)| Act::Erase { subject, generation }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn requests_read_back(request in request()) {
+        prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+    }
+
+    #[test]
+    fn replies_read_back(reply in reply()) {
+        prop_assert_eq!(Reply::decode(&reply.encode()), Ok(reply));
+    }
+
+    #[test]
+    fn transactions_read_back_and_verify_in_their_log_only(act in act(), time in any::<i64>()) {
+        let key = GatewayKey::new(&[7; 32]);
+        let transaction = Transaction { signer: id("box-1"), time: Timestamp(time), act };
+        let leaf = transaction.sign("ledger.example", &key).unwrap();
+        prop_assert!(SignedTransaction::is_one(&leaf));
+        let read = SignedTransaction::parse(&leaf).unwrap();
+        prop_assert_eq!(read.transaction(), &transaction);
+        let public = key.id().0;
+        prop_assert!(read.is_signed_by("ledger.example", &public));
+        prop_assert!(!read.is_signed_by("other.example", &public));
+        prop_assert!(!read.is_signed_by("ledger.example", &GatewayKey::new(&[8; 32]).id().0));
+    }
+
+    #[test]
+    fn garbage_is_refused_without_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        // What reads at all reads back to the same bytes.
+        if let Ok(request) = Request::decode(&bytes) { prop_assert_eq!(request.encode(), bytes.clone()); }
+        if let Ok(reply) = Reply::decode(&bytes) { prop_assert_eq!(reply.encode(), bytes.clone()); }
+        prop_assert!(SignedTransaction::parse(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_message_cut_or_lengthened_is_refused(request in request(), cut in 1usize..40) {
+        let bytes = request.encode();
+        prop_assert!(Request::decode(&bytes[..bytes.len() - cut.min(bytes.len())]).is_err());
+        let mut longer = bytes;
+        longer.push(0);
+        prop_assert_eq!(Request::decode(&longer), Err(CborError::Trailing(1)));
+    }
+}
+
+#[test]
+fn every_changed_byte_of_a_transaction_is_found() {
+    let key = GatewayKey::new(&[7; 32]);
+    let act = Act::Rule { rules: [3; 32] };
+    let leaf = Transaction { signer: id("box-1"), time: Timestamp(5), act }.sign("o", &key).unwrap();
+    for at in 0..leaf.len() {
+        let mut bad = leaf.clone();
+        bad[at] ^= 1;
+        let found = SignedTransaction::parse(&bad);
+        assert!(!found.is_ok_and(|t| t.is_signed_by("o", &key.id().0)), "byte {at}");
+    }
+}
+
+#[test]
+fn other_forms_of_the_same_numbers_are_refused() {
+    // Ping 5 with the number in two bytes instead of one.
+    assert_eq!(Request::decode(&[0x82, 0x05, 0x18, 0x05]), Err(CborError::NotDeterministic));
+    assert_eq!(Request::decode(&[0x82, 0x05, 0x05]), Ok(Request::Ping { number: 5 }));
+    // An array without a length.
+    assert!(Request::decode(&[0x9f, 0x05, 0x05, 0xff]).is_err());
+    assert!(Request::decode(&[0x82, 0x10, 0x05]).is_err());
+}
+
+#[test]
+fn codes_keep_their_numbers_and_texts_their_bound() {
+    for code in Code::ALL {
+        assert_eq!(Code::from_number(*code as u16), Some(*code));
+    }
+    assert_eq!(Code::from_number(0), None);
+    assert_eq!(Refusal::because(Code::Busy, "ä".repeat(900)).text.len().div_ceil(2), 200);
+}

@@ -1,0 +1,1 @@
+//! The ledgerd binary: serve, fsck.

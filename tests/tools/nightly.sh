@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The longer proofs. Prints each one's name and how long it took; stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+run() {
+  local started=$SECONDS
+  echo "nightly: $1" >&2
+  shift
+  "$@"
+  echo "nightly: ok after $((SECONDS - started)) s" >&2
+}
+
+run "200 kills under load" cargo run --quiet -p pitchside-tests --bin pitchside-crash -- --kills 200
+run "fuzz targets, 120 s each" tests/tools/fuzz.sh 120
+if command -v cargo-deny >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny; then
+  run "licences, bans, sources" cargo deny --log-level error check licenses bans sources
+fi
