@@ -146,7 +146,8 @@ pub trait Intake: Send + Sync + 'static {
     async fn opened(&self, link: Link);
 
     /// What one read brought, in order. As long as it has not returned the gate reads no more from this link. Each ticket
-    /// is to be settled, now or later, by [`crate::Outbound::Settled`]. Runs to its end even if the peer is gone.
+    /// is to be settled, now or later and in this order (MQTT, 4.6), by [`crate::Outbound::Settled`]. Runs to its end even
+    /// if the peer is gone; only a shutdown whose time is over cuts it off.
     async fn take(&self, link: &Link, inbound: Vec<Inbound>);
 
     /// A link is down; the last call for it.

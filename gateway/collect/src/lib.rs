@@ -14,7 +14,7 @@
 pub mod intake;
 pub mod link;
 pub mod mqtt;
-//pub mod serial;
+pub mod serial;
 
 pub use intake::{Admission, Channel, Inbound, Intake, RefusalCode, Refused, Rights, Settled, Ticket};
 pub use link::{CloseReason, Link, LinkGone, Outbound, Outlet};

@@ -39,8 +39,7 @@ async fn a_peer_that_does_not_read_is_closed_when_the_bytes_fill_the_queue() {
 #[tokio::test]
 async fn the_place_among_the_unauthenticated_is_given_back_on_proof() {
     let seat = Arc::new(());
-    let (link, _outlet) =
-        Link::open_as(next_id(), Medium::Mqtt, Arc::from("test"), None, Some(Box::new(seat.clone())));
+    let (link, _outlet) = Link::open_as(next_id(), Medium::Mqtt, Arc::from("test"), None, Some(Box::new(seat.clone())));
     assert_eq!(Arc::strong_count(&seat), 2);
     link.authenticated();
     assert!(link.is_authenticated());

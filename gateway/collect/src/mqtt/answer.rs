@@ -4,14 +4,17 @@ use bytes::{BufMut, Bytes, BytesMut};
 use rumqttd::protocol::v4::V4;
 use rumqttd::protocol::v5::V5;
 use rumqttd::protocol::{
-    ConnAck, ConnAckProperties, ConnectReturnCode, Disconnect, DisconnectProperties, DisconnectReasonCode, Packet,
-    Protocol, SubAck, SubscribeReasonCode, UnsubAck, UnsubAckReason,
+    ConnAck, ConnAckProperties, ConnectReturnCode, Packet, Protocol, SubAck, SubscribeReasonCode, UnsubAck,
+    UnsubAckReason,
 };
 
 use super::limits::Limits;
 use super::packet::Version;
 use crate::intake::{RefusalCode, Refused};
 use crate::link::CloseReason;
+
+/// A client that takes packets of this size is told reasons in words.
+pub(crate) const SPOKEN_BYTES: usize = 128;
 
 /// First byte of the acknowledgements.
 pub(crate) const PUBACK: u8 = 0x40;
@@ -108,43 +111,33 @@ pub(crate) fn unsuback(version: Version, packet_id: u16, reasons: Vec<UnsubAckRe
     write(version, Packet::UnsubAck(UnsubAck { pkid: packet_id, reasons }, None))
 }
 
-/// DISCONNECT with its reason; MQTT 3.1.1 has none from a server, the connection just closes.
+/// DISCONNECT with its reason (MQTT 5, 3.14.2.1); MQTT 3.1.1 has none from a server, the connection just closes.
+/// Written here: rumqttd gets its length wrong without properties, and leaves the code out if the text is.
 pub(crate) fn goodbye(version: Version, reason: CloseReason, packet_bytes_max: usize) -> Option<Bytes> {
-    use DisconnectReasonCode as Code;
-    let code = match reason {
-        CloseReason::Finished | CloseReason::Gone => return None,
-        CloseReason::Superseded => Code::SessionTakenOver,
-        CloseReason::Revoked => Code::AdministrativeAction,
-        CloseReason::NotAuthenticated | CloseReason::AuthenticationTimeout | CloseReason::NotAuthorized(_) => {
-            Code::NotAuthorized
-        }
-        CloseReason::KeepAlive => Code::KeepAliveTimeout,
-        CloseReason::SlowConsumer | CloseReason::Quota(_) => Code::QuotaExceeded,
-        CloseReason::Busy => Code::ServerBusy,
-        CloseReason::ShuttingDown => Code::ServerShuttingDown,
-        CloseReason::Malformed(_) => Code::MalformedPacket,
-        CloseReason::Protocol(_) => Code::ProtocolError,
-        CloseReason::TopicInvalid(_) => Code::TopicNameInvalid,
-        CloseReason::TooLarge => Code::PacketTooLarge,
-        CloseReason::TooManyInFlight => Code::ReceiveMaximumExceeded,
-        CloseReason::TopicAlias => Code::TopicAliasInvalid,
-        CloseReason::Retain => Code::RetainNotSupported,
-    };
     if version == Version::V4 {
         return None;
     }
-    // Always with properties: without them rumqttd writes a length that is one short.
-    let packet = |reason_string| {
-        let properties = DisconnectProperties {
-            session_expiry_interval: None,
-            reason_string,
-            user_properties: Vec::new(),
-            server_reference: None,
-        };
-        write(version, Packet::Disconnect(Disconnect { reason_code: code }, Some(properties)))
+    let code = match reason {
+        CloseReason::Finished | CloseReason::Gone => return None,
+        CloseReason::Malformed(_) => 0x81,
+        CloseReason::Protocol(_) => 0x82,
+        CloseReason::NotAuthenticated | CloseReason::AuthenticationTimeout | CloseReason::NotAuthorized(_) => 0x87,
+        CloseReason::Busy => 0x89,
+        CloseReason::ShuttingDown => 0x8b,
+        CloseReason::KeepAlive => 0x8d,
+        CloseReason::Superseded => 0x8e,
+        CloseReason::TopicInvalid(_) => 0x90,
+        CloseReason::TooManyInFlight => 0x93,
+        CloseReason::TopicAlias => 0x94,
+        CloseReason::TooLarge => 0x95,
+        CloseReason::SlowConsumer | CloseReason::Quota(_) => 0x97,
+        CloseReason::Revoked => 0x98,
+        CloseReason::Retain => 0x9a,
     };
-    let spoken = packet(Some(reason.to_string()));
-    Some(if spoken.len() <= packet_bytes_max { spoken } else { packet(None) })
+    let mut packet = BytesMut::with_capacity(128);
+    let text = reason.to_string();
+    put_reason(&mut packet, 0xe0, None, code, if packet_bytes_max >= SPOKEN_BYTES { &text } else { "" });
+    Some(packet.freeze())
 }
 
 /// The reason code of a refused message in PUBACK and PUBREC (MQTT 5, 3.4.2.1).
@@ -170,18 +163,26 @@ pub(crate) fn refuse(
     first: u8,
     packet_id: u16,
     code: RefusalCode,
-    text: Option<&str>,
+    text: &str,
 ) {
     if version == Version::V4 {
         return acknowledge(buffer, first, packet_id);
     }
-    // At most 100 bytes, so that every length below fits one byte.
-    let text = text.map_or("", |text| text.get(..text.floor_char_boundary(100)).unwrap_or(""));
+    put_reason(buffer, first, Some(packet_id), refusal(code), text);
+}
+
+/// Appends a packet of MQTT 5 that is no more than an identifier, a reason code and a reason string of at most 100 bytes,
+/// so that every length in it is one byte.
+fn put_reason(buffer: &mut BytesMut, first: u8, packet_id: Option<u16>, code: u8, text: &str) {
+    let text = text.get(..text.floor_char_boundary(100)).unwrap_or("");
     let properties = if text.is_empty() { 0 } else { 3 + text.len() };
+    let body = packet_id.map_or(0, |_| 2) + 2 + properties;
     buffer.put_u8(first);
-    buffer.put_u8(u8::try_from(4 + properties).unwrap_or(4));
-    buffer.put_u16(packet_id);
-    buffer.put_u8(refusal(code));
+    buffer.put_u8(u8::try_from(body).unwrap_or(0));
+    if let Some(id) = packet_id {
+        buffer.put_u16(id);
+    }
+    buffer.put_u8(code);
     buffer.put_u8(u8::try_from(properties).unwrap_or(0));
     if !text.is_empty() {
         buffer.put_u8(0x1f);
@@ -249,3 +250,6 @@ fn put_length(buffer: &mut BytesMut, mut length: usize) {
         buffer.put_u8(byte | 0x80);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,9 @@ pub enum GateError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// rumqttd's router does not come up.
+    #[error("the MQTT router did not start; see the log for what it said")]
+    Router,
     /// A limit that would refuse everything.
     #[error("limit {0} must not be 0")]
     ZeroLimit(&'static str),

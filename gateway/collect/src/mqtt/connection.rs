@@ -191,11 +191,7 @@ where
     let _listed = gate.list(&link, &rights, &client);
     let welcome = answer::welcome(
         session.version,
-        &Welcome {
-            limits: &gate.limits,
-            assigned: assigned.then_some(client.as_str()),
-            retained: grants.is_some(),
-        },
+        &Welcome { limits: &gate.limits, assigned: assigned.then_some(client.as_str()), retained: grants.is_some() },
     );
     let flight = Arc::new(Flight::default());
     let mut writer = Writer::new(writer, link.clone(), outlet, session.clone(), flight.clone(), &welcome);
@@ -221,15 +217,14 @@ where
     };
     tracing::debug!(link = id.0, peer = %link.peer, client = %client, version = ?session.version, "client let in");
     gate.intake.opened(link.clone()).await;
-    tokio::join!(
-        async { link.close_now(reader.run().await) },
-        async { link.close_now(writer.run().await) },
-        async {
-            if let Some(pump) = &mut pump {
-                link.close_now(Box::pin(pump.run()).await);
-            }
-        },
-    );
+    let reading = async { link.close_now(reader.run().await) };
+    let writing = async { link.close_now(writer.run().await) };
+    let pumping = async {
+        if let Some(pump) = &mut pump {
+            link.close_now(Box::pin(pump.run()).await);
+        }
+    };
+    tokio::join!(reading, writing, pumping);
     drop(pump);
     end(&gate, link, reader, writer).await;
 }
@@ -280,3 +275,6 @@ async fn linger<R: AsyncRead + Unpin>(mut reader: R) {
         tracing::trace!("the peer did not hang up");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,10 +28,7 @@ pub(crate) struct Stub {
 /// Makes the ticket of a message.
 pub(crate) fn ticket(counter: u32, qos: u8, packet_id: u16, payload: usize) -> Ticket {
     Ticket(
-        u64::from(counter) << 32
-            | (units(payload) as u64) << 18
-            | u64::from(qos & 0b11) << 16
-            | u64::from(packet_id),
+        u64::from(counter) << 32 | (units(payload) as u64) << 18 | u64::from(qos & 0b11) << 16 | u64::from(packet_id),
     )
 }
 

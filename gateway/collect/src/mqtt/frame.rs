@@ -69,7 +69,11 @@ pub(crate) fn head(bytes: &[u8], max: usize) -> Result<Option<Head>, CloseReason
             return if head.total() > max { Err(CloseReason::TooLarge) } else { Ok(Some(head)) };
         }
     }
-    if rest.len() >= 4 { Err(CloseReason::Malformed("the remaining length has more than four bytes")) } else { Ok(None) }
+    if rest.len() >= 4 {
+        Err(CloseReason::Malformed("the remaining length has more than four bytes"))
+    } else {
+        Ok(None)
+    }
 }
 
 fn kind(number: u8) -> Result<Kind, CloseReason> {
@@ -105,13 +109,14 @@ pub(crate) fn cut(stream: &mut BytesMut, max: usize) -> (Bytes, Option<CloseReas
     (if end == 0 { Bytes::new() } else { stream.split_to(end).freeze() }, error)
 }
 
-/// Takes the first packet off `packets`, which [`cut`] made. The slice is the body, without the fixed header.
+/// Takes the first packet off `packets`, which [`cut`] made: its header, and all of it.
 pub(crate) fn next(packets: &mut Bytes, max: usize) -> Option<(Head, Bytes)> {
     let head = head(packets, max).ok().flatten()?;
     if packets.len() < head.total() {
         return None;
     }
-    let mut packet = packets.split_to(head.total());
-    let body = packet.split_off(head.header);
-    Some((head, body))
+    Some((head, packets.split_to(head.total())))
 }
+
+#[cfg(test)]
+mod tests;

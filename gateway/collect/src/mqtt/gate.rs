@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
@@ -18,6 +19,9 @@ use super::listen::{self, LocalAddrs};
 use super::router::{PublishError, Router};
 use crate::intake::{Intake, Rights};
 use crate::link::{CloseReason, Link};
+
+/// How long the router may take to start.
+const ROUTER_WITHIN: Duration = Duration::from_secs(10);
 
 /// How a message of the gateway is delivered to clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +101,20 @@ pub(crate) struct Listed<'a> {
 }
 
 impl Shared {
+    /// What every connection of a gate without listeners and without a router that runs would share.
+    #[cfg(test)]
+    pub(crate) fn for_tests(limits: Arc<Limits>, intake: Arc<dyn Intake>) -> Self {
+        Self {
+            doors: Arc::new(Doors::new(&limits)),
+            intake,
+            router: Router::new(&limits).0,
+            stats: Counters::default(),
+            stop: CancellationToken::new(),
+            guests: Mutex::default(),
+            limits,
+        }
+    }
+
     /// Enters a connection into the list. A hub's or app's older connection under the same client id is closed.
     pub(crate) fn list(&self, link: &Link, rights: &Rights, client: &DeviceId) -> Listed<'_> {
         let owner = match rights {
@@ -164,7 +182,13 @@ impl Gate {
             abandon: CancellationToken::new(),
             stop_router: CancellationToken::new(),
         };
+        let mut generations = router.generations();
         gate.tasks.spawn(router.supervise(waiting, gate.stop_router.clone()));
+        let up = timeout(ROUTER_WITHIN, generations.wait_for(Option::is_some)).await;
+        if !matches!(up, Ok(Ok(_))) {
+            gate.stop_router.cancel();
+            return Err(GateError::Router);
+        }
         for listener in listeners {
             let serving = listener.serve(gate.shared.clone(), gate.tasks.clone(), gate.abandon.clone());
             gate.tasks.spawn(serving);
@@ -211,11 +235,6 @@ impl Gate {
             self.abandon.cancel();
             self.tasks.wait().await;
         }
-    }
-
-    #[cfg(test)]
-    pub(crate) fn router(&self) -> &Arc<Router> {
-        &self.shared.router
     }
 }
 

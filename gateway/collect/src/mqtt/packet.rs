@@ -45,8 +45,7 @@ pub(crate) struct Will {
     pub retain: bool,
 }
 
-/// A CONNECT.
-#[derive(Debug)]
+/// A CONNECT. Has no `Debug`: it holds a password.
 pub(crate) struct Connect {
     pub version: Version,
     pub client_id: String,

@@ -3,9 +3,11 @@
 //! One task does all of it in order, so that a retained message never comes after a newer one of the same topic.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rumqttd::protocol::{QoS, RetainForwardRule, SubscribeReasonCode, UnsubAckReason};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 
 use super::answer;
 use super::filter;
@@ -18,6 +20,9 @@ use crate::link::{CloseReason, Link, LinkGone, Out, Routed};
 
 /// Messages handled before the connection's reader and writer get their turn.
 const TURN_MAX: usize = 64;
+
+/// How long a subscription waits for a router that is being started again.
+const ROUTER_WITHIN: Duration = Duration::from_secs(5);
 
 /// What the reader asks of the pump.
 #[derive(Debug)]
@@ -87,8 +92,7 @@ impl Pump {
                     None => Ok(()),
                 },
                 Ok(()) = self.generations.changed(), if waiting => {
-                    self.attach().await;
-                    self.again().await
+                    if self.attach().await { self.again().await } else { Ok(()) }
                 }
             };
             if done.is_err() {
@@ -123,6 +127,7 @@ impl Pump {
     }
 
     async fn subscribe(&mut self, subscribe: Subscribe) -> Result<(), LinkGone> {
+        let ready = self.attached.is_some() || self.attach().await;
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut welcome: Vec<(String, u8)> = Vec::new();
         for asked in subscribe.filters {
@@ -135,6 +140,10 @@ impl Pump {
             }
             if known.is_none() && self.subscriptions.len() >= self.session.limits.subscriptions_max {
                 codes.push(SubscribeReasonCode::QuotaExceeded);
+                continue;
+            }
+            if !ready {
+                codes.push(SubscribeReasonCode::Unspecified);
                 continue;
             }
             codes.push(if qos == 0 { SubscribeReasonCode::QoS0 } else { SubscribeReasonCode::QoS1 });
@@ -152,9 +161,6 @@ impl Pump {
                 None => self.subscriptions.push(subscription),
             }
         }
-        if self.attached.is_none() && !self.subscriptions.is_empty() {
-            self.attach().await;
-        }
         let packet = answer::suback(self.session.version, subscribe.packet_id, codes);
         self.link.push_wait(Out::Packet(packet)).await?;
         for (filter, qos) in welcome {
@@ -163,21 +169,27 @@ impl Pump {
         Ok(())
     }
 
-    /// Attaches to the router that is up; if none is, the next one's arrival calls this again.
-    async fn attach(&mut self) {
-        let Some(generation) = self.generations.borrow_and_update().clone() else { return };
+    /// Attaches to the router that is up, or to the next one if that comes soon; whether it is attached.
+    async fn attach(&mut self) -> bool {
+        let generation = tokio::select! {
+            biased;
+            () = self.link.stop().cancelled() => return false,
+            up = timeout(ROUTER_WITHIN, self.generations.wait_for(Option::is_some)) => match up {
+                Ok(Ok(up)) => up.clone(),
+                _ => None,
+            },
+        };
+        let Some(generation) = generation else { return false };
         let name = self.name.get_or_insert_with(|| self.router.name()).text();
         match router::attach(&generation, name, self.router.roots(&self.grants)).await {
             Ok(attached) => self.attached = Some(attached),
             Err(error) => tracing::warn!(%error, "a client could not be attached to the MQTT router"),
         }
+        self.attached.is_some()
     }
 
     /// After the router was started again: what was published meanwhile is lost but for the retained messages.
     async fn again(&mut self) -> Result<(), LinkGone> {
-        if self.attached.is_none() {
-            return Ok(());
-        }
         let subscriptions: Vec<_> = self.subscriptions.iter().map(|known| (known.filter.clone(), known.qos)).collect();
         for (filter, qos) in subscriptions {
             self.retained(&filter, qos).await?;
@@ -196,9 +208,8 @@ impl Pump {
     fn forward(&self, message: &Envelope) -> Result<(), LinkGone> {
         let Ok(topic) = std::str::from_utf8(&message.topic) else { return Ok(()) };
         let matching = self.subscriptions.iter().filter(|known| filter::matches(&known.filter, topic));
-        let Some((qos, as_published)) = matching
-            .map(|known| (known.qos, known.as_published))
-            .reduce(|a, b| (a.0.max(b.0), a.1 || b.1))
+        let Some((qos, as_published)) =
+            matching.map(|known| (known.qos, known.as_published)).reduce(|a, b| (a.0.max(b.0), a.1 || b.1))
         else {
             return Ok(());
         };

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answer::{self, PUBACK, PUBCOMP, PUBREC};
+use super::answer::{self, PUBACK, PUBCOMP, PUBREC, SPOKEN_BYTES};
 use super::filter;
 use super::flight::{self, Exact, Flight};
 use super::frame::{self, Head, Kind};
@@ -227,7 +227,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
         tracing::warn!(link = self.link.id.0, peer = %self.link.peer, %reason, "message refused");
         let text = reason.to_string();
-        let text = (self.session.packet_bytes_max >= 128).then_some(text.as_str());
+        let text = if self.session.packet_bytes_max >= SPOKEN_BYTES { text.as_str() } else { "" };
         let first = if message.qos == 1 { PUBACK } else { PUBREC };
         let mut packet = BytesMut::with_capacity(128);
         answer::refuse(&mut packet, self.session.version, first, message.packet_id, code, text);
@@ -300,9 +300,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if unsubscribe.filters.iter().any(own) {
             self.link.push_wait(Out::Listening(false)).await.map_err(|_| self.link.reason())?;
         }
-        let reasons = unsubscribe.filters.iter().map(|filter| {
-            if own(filter) { UnsubAckReason::Success } else { UnsubAckReason::NoSubscriptionExisted }
-        });
+        let reasons = unsubscribe
+            .filters
+            .iter()
+            .map(|filter| if own(filter) { UnsubAckReason::Success } else { UnsubAckReason::NoSubscriptionExisted });
         self.say(answer::unsuback(self.session.version, unsubscribe.packet_id, reasons.collect())).await
     }
 }

@@ -18,9 +18,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rumqttd::local::{LinkBuilder, LinkError, LinkRx, LinkTx};
-use rumqttd::protocol::{
-    Disconnect, DisconnectReasonCode, Filter, Packet, Publish, QoS, RetainForwardRule, Subscribe,
-};
+use rumqttd::protocol::{Disconnect, DisconnectReasonCode, Filter, Packet, Publish, QoS, RetainForwardRule, Subscribe};
 use rumqttd::{Notification, RouterConfig};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -84,8 +82,7 @@ impl Router {
     /// A router that [`Router::supervise`] will run.
     pub(crate) fn new(limits: &Arc<Limits>) -> (Arc<Self>, mpsc::Receiver<Envelope>) {
         let (queue, waiting) = mpsc::channel(limits.publish_queue_max.max(1));
-        let state =
-            State { shelf: Shelf::new(limits), roots: HashSet::new(), queue, free: Vec::new(), fresh: 0 };
+        let state = State { shelf: Shelf::new(limits), roots: HashSet::new(), queue, free: Vec::new(), fresh: 0 };
         let router = Self {
             limits: limits.clone(),
             current: watch::Sender::new(None),
@@ -325,9 +322,13 @@ impl Attached {
 impl Drop for Attached {
     fn drop(&mut self) {
         if self.alive {
-            let goodbye = Packet::Disconnect(Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection }, None);
+            let goodbye =
+                Packet::Disconnect(Disconnect { reason_code: DisconnectReasonCode::NormalDisconnection }, None);
             // The future is ready at once; it only fails if the router is gone, and then nothing is left to tell.
             let _ = futures_util::FutureExt::now_or_never(self.tx.send(goodbye));
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

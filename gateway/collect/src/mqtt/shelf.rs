@@ -99,8 +99,7 @@ mod tests {
 
     #[test]
     fn a_full_shelf_refuses_new_topics_and_bytes_but_not_new_words_on_old_topics() {
-        let mut shelf =
-            Shelf::new(&Limits { retained_topics_max: 2, retained_bytes_max: 20, ..Limits::default() });
+        let mut shelf = Shelf::new(&Limits { retained_topics_max: 2, retained_bytes_max: 20, ..Limits::default() });
         shelf.put(&bytes("a"), &bytes("1"), 0).unwrap();
         shelf.put(&bytes("b"), &bytes("1"), 0).unwrap();
         assert_eq!(shelf.put(&bytes("c"), &bytes("1"), 0), Err(Full));

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::answer::{self, PUBACK, PUBREC};
+use super::answer::{self, PUBACK, PUBREC, SPOKEN_BYTES};
 use super::flight::{self, Flight};
 use super::packet::Version;
 use super::session::Session;
@@ -150,7 +150,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         }
         if self.held.len() >= HELD_MAX {
             self.held.pop_front();
-            tracing::debug!(link = self.link.id.0, "the device does not subscribe to its answers; the oldest is dropped");
+            tracing::debug!(
+                link = self.link.id.0,
+                "the device does not subscribe to its answers; the oldest is dropped"
+            );
         }
         self.held.push_back(frame);
     }
@@ -184,7 +187,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                     } else if stub.qos == 2 {
                         self.flight.received(stub.packet_id);
                     }
-                    let text = (self.session.packet_bytes_max >= 128).then_some(text.as_str());
+                    let text = if self.session.packet_bytes_max >= SPOKEN_BYTES { text.as_str() } else { "" };
                     answer::refuse(&mut self.buffer, self.session.version, first, stub.packet_id, code, text);
                 }
                 Settled::Unavailable => unavailable = true,
@@ -205,7 +208,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             Ok::<_, CloseReason>(())
         });
         if drained.await.is_err() {
-            tracing::info!(link = self.link.id.0, "messages in flight stay unacknowledged; the client will send them again");
+            tracing::info!(
+                link = self.link.id.0,
+                "messages in flight stay unacknowledged; the client will send them again"
+            );
         }
     }
 

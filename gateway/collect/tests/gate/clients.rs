@@ -29,7 +29,6 @@ macro_rules! publishes {
                     sender.publish("ps/1/s7/up", qos, false, payload).await.unwrap();
                 }
             });
-            let link = front.opened().await;
             let mut acknowledged = 0;
             let mut subscribed = false;
             while acknowledged < count || !subscribed {
@@ -39,6 +38,7 @@ macro_rules! publishes {
                 subscribed |= text.starts_with("Incoming(SubAck");
             }
             sending.await.unwrap();
+            let link = front.opened().await;
             let took = front.took(count).await;
             let payloads = took.iter().skip(1).map(|inbound| String::from_utf8(inbound.bytes.to_vec()).unwrap());
             assert!(payloads.eq((1..count).map(|number| number.to_string())));
@@ -47,7 +47,8 @@ macro_rules! publishes {
             loop {
                 let event = timeout(PATIENCE, events.poll()).await.unwrap().unwrap();
                 if let mqtt::Event::Incoming(mqtt::mqttbytes::Packet::Publish(message)) = event {
-                    assert_eq!((&message.topic[..], &message.payload[..]), (&b"ps/1/s7/dn"[..], &b"receipt"[..]));
+                    let topic: &[u8] = message.topic.as_ref();
+                    assert_eq!((topic, &message.payload[..]), (&b"ps/1/s7/dn"[..], &b"receipt"[..]));
                     break;
                 }
             }

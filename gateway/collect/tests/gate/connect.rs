@@ -22,9 +22,7 @@ async fn the_welcome_names_the_limits() {
     let welcome = raw.answer().await;
     assert_eq!(welcome.body[..2], [0, 0]);
     // Session expiry 0, receive maximum 1,024, no retained messages, packets of 64 KiB, no identifiers, nothing shared.
-    let properties = [
-        0x11, 0, 0, 0, 0, 0x21, 4, 0, 0x25, 0, 0x27, 0, 1, 0, 0, 0x29, 0, 0x2a, 0,
-    ];
+    let properties = [0x11, 0, 0, 0, 0, 0x21, 4, 0, 0x25, 0, 0x27, 0, 1, 0, 0, 0x29, 0, 0x2a, 0];
     assert_eq!(welcome.body[3..], properties);
 }
 

@@ -8,9 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pitchside_collect::mqtt::{Gate, GateConfig, Limits};
-use pitchside_collect::{
-    Admission, Channel, Inbound, Intake, Link, Outbound, Refused, Rights, Settled, Ticket,
-};
+use pitchside_collect::{Admission, Channel, Inbound, Intake, Link, Outbound, Refused, Rights, Settled, Ticket};
 use pitchside_model::{DeviceId, LinkId};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -22,12 +20,12 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 
 pub enum Event {
     Opened(Link),
-    Took(LinkId, Vec<Inbound>),
+    Took(Vec<Inbound>),
     Closed(LinkId),
 }
 
 pub struct Desk {
-    events: mpsc::UnboundedSender<Event>,
+    events: mpsc::Sender<Event>,
     links: Mutex<HashMap<LinkId, Link>>,
     /// Settle everything as stored, and take the first handshake frame for proof.
     pub kind: AtomicBool,
@@ -39,7 +37,7 @@ pub struct Desk {
 pub struct Front {
     pub gate: Gate,
     pub desk: Arc<Desk>,
-    pub events: mpsc::UnboundedReceiver<Event>,
+    pub events: mpsc::Receiver<Event>,
 }
 
 pub fn id(text: &str) -> DeviceId {
@@ -57,7 +55,7 @@ impl Front {
     }
 
     pub async fn configured(config: GateConfig) -> Self {
-        let (sender, events) = mpsc::unbounded_channel();
+        let (sender, events) = mpsc::channel(100_000);
         let desk = Arc::new(Desk {
             events: sender,
             links: Mutex::default(),
@@ -98,7 +96,7 @@ impl Front {
     pub async fn took(&mut self, count: usize) -> Vec<Inbound> {
         let mut all = Vec::new();
         while all.len() < count {
-            if let Event::Took(_, inbound) = self.event().await {
+            if let Event::Took(inbound) = self.event().await {
                 all.extend(inbound);
             }
         }
@@ -126,7 +124,7 @@ impl Intake for Desk {
 
     async fn opened(&self, link: Link) {
         self.links.lock().insert(link.id, link.clone());
-        self.events.send(Event::Opened(link)).ok();
+        self.events.try_send(Event::Opened(link)).ok();
     }
 
     async fn take(&self, link: &Link, inbound: Vec<Inbound>) {
@@ -137,11 +135,11 @@ impl Intake for Desk {
             }
             link.send(stored(inbound.iter().map(|inbound| inbound.ticket))).ok();
         }
-        self.events.send(Event::Took(link.id, inbound)).ok();
+        self.events.try_send(Event::Took(inbound)).ok();
     }
 
     async fn closed(&self, link: LinkId) {
         self.links.lock().remove(&link);
-        self.events.send(Event::Closed(link)).ok();
+        self.events.try_send(Event::Closed(link)).ok();
     }
 }

@@ -48,8 +48,7 @@ fn identities() -> (Arc<ServerConfig>, Arc<ClientConfig>) {
 async fn front() -> (Front, Arc<ClientConfig>) {
     let (server, client) = identities();
     let local = "127.0.0.1:0".parse().unwrap();
-    let config =
-        GateConfig { tls: Some((local, server.clone())), wss: Some((local, server)), ..GateConfig::default() };
+    let config = GateConfig { tls: Some((local, server.clone())), wss: Some((local, server)), ..GateConfig::default() };
     (Front::configured(config).await, client)
 }
 

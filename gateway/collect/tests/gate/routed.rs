@@ -146,9 +146,8 @@ async fn an_app_that_says_goodbye_on_a_busy_topic_harms_nobody() {
 async fn what_cannot_be_published_is_named() {
     let limits = Limits { roots_max: 1, retained_topics_max: 1, packet_bytes_max: 1_000, ..Limits::default() };
     let front = Front::with(limits).await;
-    let publish = |topic: &str, payload: &str, retain| {
-        front.gate.publish(topic, bytes(payload), retain, Qos::AtMostOnce)
-    };
+    let publish =
+        |topic: &str, payload: &str, retain| front.gate.publish(topic, bytes(payload), retain, Qos::AtMostOnce);
     for topic in ["", "a/+", "#", "$SYS/x", "ä/x"] {
         assert_eq!(publish(topic, "x", false), Err(PublishError::Topic), "{topic}");
     }

@@ -1,0 +1,206 @@
+//! Serial ports over real pseudo-terminals: unplugged, plugged in again, noisy, and cut anywhere.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod cable;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use cable::{Cable, PATIENCE};
+use pitchside_collect::serial::{self, Port, PortConfig, PortState, Speaks};
+use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
+use pitchside_model::{DeviceId, LinkId, Medium};
+use pitchside_wire::cobs;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+struct Desk(mpsc::Sender<Event>);
+
+enum Event {
+    Opened(Link),
+    Took(Vec<Inbound>),
+    Closed(LinkId),
+}
+
+#[async_trait]
+impl Intake for Desk {
+    async fn admit(&self, _ask: Admission) -> Result<Rights, Refused> {
+        Err(Refused::NotAuthorized)
+    }
+    async fn opened(&self, link: Link) {
+        self.0.try_send(Event::Opened(link)).ok();
+    }
+    async fn take(&self, _link: &Link, inbound: Vec<Inbound>) {
+        self.0.try_send(Event::Took(inbound)).ok();
+    }
+    async fn closed(&self, link: LinkId) {
+        self.0.try_send(Event::Closed(link)).ok();
+    }
+}
+
+/// A port on `cable`'s path and what its desk hears.
+struct Bench {
+    port: Port,
+    events: mpsc::Receiver<Event>,
+    shutdown: CancellationToken,
+    heard: Vec<Inbound>,
+}
+
+impl Bench {
+    fn new(cable: &Cable, speaks: Speaks) -> Self {
+        let (sender, events) = mpsc::channel(100_000);
+        let config = PortConfig {
+            reopen_after_min: Duration::from_millis(5),
+            reopen_after_max: Duration::from_millis(20),
+            ..PortConfig::new(cable.path(), 115_200, speaks)
+        };
+        let shutdown = CancellationToken::new();
+        let port = serial::start(config, Arc::new(Desk(sender)), shutdown.clone());
+        Self { port, events, shutdown, heard: Vec::new() }
+    }
+
+    async fn event(&mut self) -> Event {
+        timeout(PATIENCE, self.events.recv()).await.expect("the desk hears nothing").unwrap()
+    }
+
+    /// The link of a port that is open and listens.
+    async fn opened(&mut self) -> Link {
+        let Event::Opened(link) = self.event().await else { panic!("not opened") };
+        let mut state = self.port.state();
+        timeout(PATIENCE, state.wait_for(|state| *state == PortState::Open(link.id))).await.unwrap().unwrap();
+        link
+    }
+
+    async fn closed(&mut self) -> LinkId {
+        loop {
+            if let Event::Closed(link) = self.event().await {
+                return link;
+            }
+        }
+    }
+
+    /// The next frame or line.
+    async fn next(&mut self) -> Inbound {
+        while self.heard.is_empty() {
+            if let Event::Took(inbound) = self.event().await {
+                self.heard = inbound;
+            }
+        }
+        self.heard.remove(0)
+    }
+}
+
+fn on_the_line(frame: &[u8]) -> Vec<u8> {
+    let mut line = Vec::new();
+    cobs::encode(frame, &mut line);
+    line
+}
+
+#[tokio::test]
+async fn frames_go_both_ways() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Ps1);
+    let link = bench.opened().await;
+    assert_eq!((link.medium, &link.device, link.is_authenticated()), (Medium::Serial, &None, false));
+    cable.write(&on_the_line(b"a frame\0with a zero")).await;
+    let inbound = bench.next().await;
+    assert_eq!((inbound.channel, inbound.bytes.as_ref()), (Channel::Up, b"a frame\0with a zero".as_ref()));
+
+    link.send(Outbound::Frame(Bytes::from_static(b"receipt\0"))).unwrap();
+    link.send(Outbound::Frame(Bytes::from_static(b"next"))).unwrap();
+    let mut decoder = cobs::Decoder::default();
+    let mut frames = Vec::new();
+    while frames.len() < 2 {
+        let bytes = cable.read().await;
+        decoder.push(&bytes, |frame| frames.push(frame.unwrap().to_vec()));
+    }
+    assert_eq!(frames, [b"receipt\0".to_vec(), b"next".to_vec()]);
+}
+
+#[tokio::test]
+async fn a_frame_cut_anywhere_arrives_whole_and_noise_costs_only_what_it_falls_into() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Ps1);
+    bench.opened().await;
+    let frame: Vec<u8> = (0..700).map(|at| (at % 251) as u8).collect();
+    for piece in on_the_line(&frame).chunks(7) {
+        cable.write(piece).await;
+    }
+    assert_eq!(bench.next().await.bytes, Bytes::from(frame));
+
+    cable.write(b"\x05ga\0rbage\xff\xff").await;
+    cable.write(&[0x55; 40_000]).await;
+    cable.write(&[0]).await;
+    cable.write(&on_the_line(b"after the noise")).await;
+    while bench.next().await.bytes.as_ref() != b"after the noise" {}
+}
+
+#[tokio::test]
+async fn a_port_that_is_not_there_is_waited_for_and_one_unplugged_comes_back_as_a_new_link() {
+    let mut cable = Cable::new();
+    let mut bench = Bench::new(&cable, Speaks::Ps1);
+    let mut state = bench.port.state();
+    let waiting = |state: &PortState| matches!(state, PortState::Waiting(why) if why.contains("No such file"));
+    timeout(PATIENCE, state.wait_for(waiting)).await.unwrap().unwrap();
+
+    cable.plug();
+    let first = bench.opened().await;
+    cable.write(&on_the_line(b"one")).await;
+    assert_eq!(bench.next().await.bytes.as_ref(), b"one");
+    // Half a frame, and then the plug is pulled.
+    cable.write(&[9, b'x', b'y']).await;
+    cable.pull();
+    assert_eq!(bench.closed().await, first.id);
+    assert!(first.send(Outbound::Frame(Bytes::new())).is_err());
+
+    cable.plug();
+    let second = bench.opened().await;
+    assert_ne!(first.id, second.id);
+    cable.write(&on_the_line(b"two")).await;
+    assert_eq!(bench.next().await.bytes.as_ref(), b"two");
+}
+
+#[tokio::test]
+async fn a_wired_device_speaks_in_lines_and_needs_no_proof() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let device = DeviceId::parse("scale-1").unwrap();
+    let mut bench = Bench::new(&cable, Speaks::Lines { device: device.clone() });
+    let link = bench.opened().await;
+    assert_eq!((&link.device, link.is_authenticated()), (&Some(device), true));
+    cable.write(b"[{\"n\":\"body_mass\",").await;
+    cable.write(b"\"v\":71.5}]\r\n\r\n[]\n").await;
+    let line = bench.next().await;
+    assert_eq!((line.channel, line.bytes.as_ref()), (Channel::Line, br#"[{"n":"body_mass","v":71.5}]"#.as_ref()));
+    assert_eq!(bench.next().await.bytes.as_ref(), b"[]");
+}
+
+#[tokio::test]
+async fn the_gateway_can_close_a_port_and_it_opens_again() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Ps1);
+    let link = bench.opened().await;
+    link.send(Outbound::Close(CloseReason::Revoked)).unwrap();
+    assert_eq!(bench.closed().await, link.id);
+    bench.opened().await;
+}
+
+#[tokio::test]
+async fn shutdown_closes_the_port() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Ps1);
+    let link = bench.opened().await;
+    bench.shutdown.cancel();
+    assert_eq!(bench.closed().await, link.id);
+    let state = bench.port.state();
+    timeout(PATIENCE, bench.port.stopped()).await.unwrap();
+    assert_eq!(*state.borrow(), PortState::Stopped);
+}
