@@ -83,7 +83,7 @@ pub struct HourIndex(pub u32);
 impl HourIndex {
     /// The first instant of the hour.
     pub const fn start(self) -> Timestamp {
-        Timestamp(self.0 as i64 * MICROS_PER_HOUR)
+        Timestamp((self.0 as i64).saturating_mul(MICROS_PER_HOUR))
     }
 }
 

@@ -12,6 +12,7 @@ use hkdf::Hkdf;
 use ledger_block::segment::{HourKey, Subject};
 use pitchside_model::HourIndex;
 use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 pub use recovery::{RECOVERY_COPY_BYTES, RecoveryError, RecoveryPublic, RecoverySecret};
@@ -25,7 +26,7 @@ const QUANTITY_LABEL: &[u8] = b"pitchside/quantity/1";
 pub struct Generation(pub u32);
 
 /// An athlete's key (AK): 256 random bits. Destroying every copy of it erases the athlete's readings.
-#[derive(Clone, Zeroize, ZeroizeOnDrop, PartialEq, Eq)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct AthleteKey([u8; 32]);
 
 impl AthleteKey {
@@ -53,6 +54,13 @@ impl AthleteKey {
         self.subject_root(subject, generation).hour_within(hour)
     }
 }
+impl PartialEq for AthleteKey {
+    /// In constant time.
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+impl Eq for AthleteKey {}
 impl fmt::Debug for AthleteKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AthleteKey(..)")

@@ -14,7 +14,7 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
-use zeroize::{ZeroizeOnDrop, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::{AthleteKey, Generation};
 use crate::ring::Whose;
@@ -174,8 +174,3 @@ impl TryRng for Stretched {
     }
 }
 impl TryCryptoRng for Stretched {}
-
-const _: () = {
-    const fn zeroizes<T: ZeroizeOnDrop>() {}
-    zeroizes::<AthleteKey>();
-};

@@ -17,9 +17,8 @@ const HEART: Subject = Subject::Readings(Quantity::HEART_RATE);
 #[test]
 fn every_quantity_generation_and_hour_has_a_key_of_its_own() {
     let key = AthleteKey::new([1; 32]);
-    let mark = |subject, generation, hour| {
-        key.hour(subject, Generation(generation), HourIndex(hour)).plaintext_mark(b"same")
-    };
+    let mark =
+        |subject, generation, hour| key.hour(subject, Generation(generation), HourIndex(hour)).plaintext_mark(b"same");
     let all = [
         mark(HEART, 0, 400_000),
         mark(HEART, 0, 400_001),
@@ -114,4 +113,18 @@ proptest! {
             prop_assert_eq!(told, Some(node));
         }
     }
+}
+
+/// `vectors/keys.txt` was computed by another program, in another language, from the READMEs.
+#[test]
+fn keys_come_out_as_the_vectors_say() {
+    let vectors = include_str!("../../vectors/keys.txt");
+    let value = |name: &str| hex(vectors.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": ")).unwrap());
+    let key = AthleteKey::new(value("athlete-key").try_into().unwrap());
+    let root = key.subject_root(Subject::Readings(Quantity::CORE_TEMPERATURE), Generation(1));
+    assert_eq!(root.key().to_vec(), value("quantity-key"));
+    assert_eq!(root.descend(32, HourIndex(498_681)).unwrap().key().to_vec(), value("hour-key"));
+    let kek = Kek::new(value("kek").try_into().unwrap());
+    let wrapped = kek.wrap(&key, &athlete("a1"), Generation(1), value("wrap-salt").try_into().unwrap()).unwrap();
+    assert_eq!(wrapped[..WRAPPED_KEY_BYTES - 16], value("wrapped"));
 }

@@ -7,13 +7,14 @@ use std::ops::Range;
 use ledger_block::segment::HourKey;
 use pitchside_model::HourIndex;
 use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 const LABEL: &[u8; 16] = b"pitchside/tree/1";
 const DEPTH: u32 = 32;
 
 /// A node: the key of the hours whose index begins with its `depth` bits.
-#[derive(Clone, Zeroize, ZeroizeOnDrop, PartialEq, Eq)]
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
 pub struct Node {
     depth: u32,
     /// The first hour below it.
@@ -95,6 +96,14 @@ impl Node {
         HourKey::new(self.key)
     }
 }
+
+impl PartialEq for Node {
+    /// The keys in constant time.
+    fn eq(&self, other: &Self) -> bool {
+        (self.depth, self.first) == (other.depth, other.first) && self.key.ct_eq(&other.key).into()
+    }
+}
+impl Eq for Node {}
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -137,6 +137,20 @@ fn any_changed_bit_anywhere_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_change_whose_author_repairs_the_files_digest_is_refused_by_the_proofs() {
+    let asks = format!("log {}\nwitness w {}\nquorum w\n", log().verifier(), witness().verifier());
+    let policy = Policy::parse(asks.as_bytes()).unwrap();
+    let bytes = evidence(false).to_bytes();
+    for at in 0..bytes.len() - 35 {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1 << (at % 8);
+        if let Ok(evidence) = Evidence::parse(&changed) {
+            assert!(verify(&evidence.to_bytes(), &policy).is_err(), "byte {at}");
+        }
+    }
+}
+
+#[test]
 fn any_cut_or_addition_is_refused() {
     let bytes = evidence(false).to_bytes();
     for end in 3..bytes.len() {

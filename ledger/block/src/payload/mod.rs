@@ -15,7 +15,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const SEGMENTS_MAX: usize = 65_536;
 
 const HEAD_BYTES: usize = SALT_BYTES + 4;
-const ENTRY_BYTES: usize = 32 + 32 + 4 + 4;
+/// Length of a segment's row in the table.
+pub const ENTRY_BYTES: usize = 32 + 32 + 4 + 4;
 
 /// Why bytes are not the payload of a block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

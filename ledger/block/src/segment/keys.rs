@@ -88,8 +88,8 @@ impl SegmentKeys {
     }
 
     /// The blinding values r_0, r_1, ...: 16 bytes each of the ChaCha20 keystream (RFC 8439, nonce 0, counter from 0).
-    pub(super) fn blinds(&self, count: usize) -> Vec<u8> {
-        let mut stream = vec![0u8; count * 16];
+    pub(super) fn blinds(&self, count: usize) -> Zeroizing<Vec<u8>> {
+        let mut stream = Zeroizing::new(vec![0u8; count * 16]);
         ChaCha20::new(&self.blind.into(), &[0u8; 12].into()).apply_keystream(&mut stream);
         stream
     }

@@ -63,7 +63,12 @@ pub fn seal(
     let cipher = ChaCha20Poly1305::new(&keys.key.into());
     cipher.encrypt_in_place(&keys.nonce.into(), &keys.commitment, &mut *buffer).map_err(|_| SegmentError::TooLarge)?;
     let ciphertext = std::mem::take(&mut *buffer);
-    Ok(SealedSegment { commitment: keys.commitment, root: counted_root(count, &merkle::root(&leaves)), hour: tag.hour, ciphertext })
+    Ok(SealedSegment {
+        commitment: keys.commitment,
+        root: counted_root(count, &merkle::root(&leaves)),
+        hour: tag.hour,
+        ciphertext,
+    })
 }
 
 /// A decrypted segment whose records are checked against its root.
@@ -71,7 +76,7 @@ pub fn seal(
 pub struct OpenSegment {
     tag: SegmentTag,
     records: Vec<Record>,
-    blinds: Vec<u8>,
+    blinds: Zeroizing<Vec<u8>>,
     leaves: Vec<Hash>,
 }
 
