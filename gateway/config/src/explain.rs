@@ -1,77 +1,108 @@
-//! What each key means. A test holds the table complete.
+//! What each key means, from the comments in [`crate::settings`]; and what an unknown key was meant to be.
+
+use std::sync::LazyLock;
+
+use crate::load::CHAPTERS;
 
 /// Key, what it means.
-const KEYS: &[(&str, &str)] = &[
-    ("gateway.name", "What the box is called, in certificates and logs. A name: letters, digits, '-', '_', '.'."),
-    ("gateway.data_dir", "Folder of the database: journal, blocks, devices, alerts. Only the service's user may read it."),
-    ("gateway.key_dir", "Folder of the box's keys. Whoever reads it reads everything; back it up apart from the data."),
-    ("gateway.silent_after_s", "Seconds without a word after which a stream is recorded as silent. Slow streams get eight times their usual interval."),
-    ("mqtt.tcp", "Addresses for MQTT without TLS: loopback only, none by default."),
-    ("mqtt.tls", "Address for MQTT with TLS, e.g. 0.0.0.0:8883. Clients trust keys/ca.pem."),
-    ("mqtt.websocket", "Address for MQTT over WebSocket over TLS."),
-    ("mqtt.connections_max", "MQTT connections at a time; further ones are refused."),
-    ("serial", "Serial lines, one [[serial]] each: path, baud (115200), mode (ps1 or wired), device (for wired)."),
-    ("serial.path", "Device file of the line, e.g. /dev/ttyUSB0. It may come and go."),
-    ("serial.baud", "Bits a second."),
-    ("serial.mode", "ps1: frames in COBS, authenticated. wired: lines of SenML-JSON from a device that can't authenticate."),
-    ("serial.device", "For wired lines: the device every line is from."),
-    ("http.address", "Where the page and its API listen, with TLS."),
-    ("http.hosts", "Names and addresses the page may be asked for by; they also stand in its certificate."),
-    ("ledger.address", "HOST:PORT of the ledger's ingest. Without a [ledger] section blocks stay on the box."),
-    ("ledger.public_key", "The ledger's X25519 public key, 64 hexadecimal digits."),
-    ("ledger.policy", "C2SP policy file that names the key the ledger signs checkpoints with."),
-    ("blocks.interval_ms", "A block closes after so many milliseconds, if there is anything to seal."),
-    ("blocks.bytes_max", "A block closes at so many bytes of readings."),
-    ("journal.horizon_s", "Seconds for which sealed readings stay in the journal, so that a restart can rebuild what the rules know."),
-    ("journal.reserve_bytes", "Bytes of disk that readings may not use up."),
-    ("journal.database_bytes_max", "The database grows no larger than this; 0 is no limit."),
-    ("clock.future_s", "Readings further ahead of the gateway's clock are flagged `future`."),
-    ("clock.late_s", "Readings further behind the gateway's clock are flagged `late`."),
-    ("rules.dir", "Folder of rules, one folder each. It is watched: a change takes hold within a second."),
-    ("plugins.dir", "Folder of plugins, one folder each."),
-];
+static KEYS: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+    let sections = CHAPTERS.iter().map(|chapter| (chapter.name.to_owned(), joined(chapter.about)));
+    let keys = CHAPTERS
+        .iter()
+        .flat_map(|chapter| chapter.keys.iter().map(|key| (format!("{}.{}", chapter.name, key.name), joined(key.doc))));
+    sections.chain(keys).collect()
+});
 
-/// What `key` means; for a section, all its keys.
+/// A comment's lines as one.
+fn joined(lines: &[&str]) -> String {
+    lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ")
+}
+
+/// What `key` means; for a section, the section and all its keys. Empty if there is no such key.
 pub fn explain(key: &str) -> Vec<(&'static str, &'static str)> {
-    let exact: Vec<_> = KEYS.iter().filter(|(name, _)| *name == key).copied().collect();
-    if !exact.is_empty() {
-        return exact;
-    }
-    KEYS.iter().filter(|(name, _)| name.split('.').next() == Some(key)).copied().collect()
+    let of_section = |name: &str| name.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+    KEYS.iter().filter(|(name, _)| of_section(name)).map(|(name, text)| (name.as_str(), text.as_str())).collect()
 }
 
-/// Every key.
+/// Every key, without the sections.
 pub fn keys() -> impl Iterator<Item = &'static str> {
-    KEYS.iter().map(|(name, _)| *name)
+    KEYS.iter().map(|(name, _)| name.as_str()).filter(|name| name.contains('.'))
 }
 
-/// The known key that `key` was probably meant to be.
+/// The known key or section that `key` was probably meant to be.
 pub fn nearest(key: &str) -> Option<&'static str> {
-    let mut best: Option<(usize, &'static str)> = None;
-    for name in keys() {
-        let far = distance(key, name);
-        if best.is_none_or(|(least, _)| far < least) {
-            best = Some((far, name));
-        }
+    let key = key.to_lowercase();
+    // Nobody types keys of hundreds of letters; and the distance costs their product.
+    if key.len() > 64 {
+        return None;
     }
-    best.filter(|(far, _)| *far <= 3).map(|(_, name)| name)
+    let (section, name) = key.rsplit_once('.').unwrap_or(("", key.as_str()));
+    // First the right key in the wrong section, or without one: that is no matter of letters.
+    let misplaced =
+        keys().find(|known| known.rsplit_once('.').is_some_and(|(home, known)| known == name && home != section));
+    let distance = |known: &str| distance(&key, known);
+    let near = |known: &&str| {
+        let (_, tail) = known.rsplit_once('.').unwrap_or(("", known));
+        let begun = section.len() + 1 < known.len()
+            && known.starts_with(section)
+            && (tail.starts_with(name) || name.starts_with(tail));
+        distance(known) <= 1 + tail.len() / 4 || (name.len() >= 3 && begun)
+    };
+    let spelt = KEYS.iter().map(|(name, _)| name.as_str()).filter(near).min_by_key(|known| distance(known));
+    spelt.or(misplaced)
 }
 
-/// Levenshtein distance.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = i;
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-        let mut left = i + 1;
-        for (cell, y) in row.iter_mut().skip(1).zip(b.bytes()) {
-            let cost = (*cell + 1).min(left + 1).min(diagonal + usize::from(x != y));
-            diagonal = *cell;
-            *cell = cost;
-            left = cost;
+/// What to say of an unknown key.
+pub(crate) fn hint(key: &str) -> String {
+    nearest(key)
+        .map_or_else(|| "`pitchside config show` lists all".to_owned(), |known| format!("did you mean {known}?"))
+}
+
+/// Insertions, deletions, replacements and swaps of neighbours from one to the other (optimal string alignment).
+fn distance(from: &str, to: &str) -> usize {
+    let (from, to): (Vec<char>, Vec<char>) = (from.chars().collect(), to.chars().collect());
+    let mut table = vec![vec![0; to.len() + 1]; from.len() + 1];
+    for i in 0..=from.len() {
+        for j in 0..=to.len() {
+            table[i][j] = if i == 0 || j == 0 {
+                i + j
+            } else {
+                let replaced = table[i - 1][j - 1] + usize::from(from[i - 1] != to[j - 1]);
+                let swapped = i > 1 && j > 1 && from[i - 1] == to[j - 2] && from[i - 2] == to[j - 1];
+                let swapped = if swapped { table[i - 2][j - 2] + 1 } else { usize::MAX };
+                replaced.min(swapped).min(table[i - 1][j] + 1).min(table[i][j - 1] + 1)
+            };
         }
     }
-    row.last().copied().unwrap_or(0)
+    table[from.len()][to.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_is_found_and_the_far_are_not() {
+        for (wrong, meant) in [
+            ("mqtt.tsl", "mqtt.tls"),
+            ("mqtt.connection_max", "mqtt.connections_max"),
+            ("mqqt", "mqtt"),
+            ("blocks.interval", "blocks.interval_ms"),
+            ("data_dir", "gateway.data_dir"),
+            ("mqtt.hosts", "http.hosts"),
+            ("HTTP.ADRESS", "http.address"),
+        ] {
+            assert_eq!(nearest(wrong), Some(meant), "{wrong}");
+        }
+        assert_eq!(nearest("colour"), None);
+        assert_eq!(nearest(&"x".repeat(1_000)), None);
+    }
+
+    #[test]
+    fn distances_are_counted_in_letters() {
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("tsl", "tls"), 1);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", ""), 3);
+    }
 }

@@ -1,34 +1,31 @@
-//! Settings: defaults < /etc/pitchside/*.toml (or one file) < environment < flags, parsed into types before any port is
-//! bound. Every fault is reported at once, with the file or variable it came from; an unknown key is a fault.
+//! File and environment to typed settings. Everything is read and parsed before any port is bound, and every fault is
+//! told at once, with the file and line or the variable it came from.
 //!
-//! The comments in [`settings`] are the manual: `pitchside config explain KEY` prints them. Secrets are never settings;
-//! settings name the files they are in.
+//! Order, later wins: built-in defaults, every `*.toml` under `/etc/pitchside` in name order (or the one file given with
+//! `--config`), then `PITCHSIDE_SECTION__KEY` from the environment, then flags. Unknown keys are refused, also where a
+//! later source would win. Secrets are never settings: they are files, in a folder named by path. Relative paths are
+//! relative to the settings file.
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`settings`] | every section and key, its default and meaning |
-//! | [`value`] | the types of values: what parses is usable |
-//! | [`source`] | where settings come from |
-//! | [`load`](mod@load) | from sources to [`Settings`], or to all that is wrong with them |
-//! | [`problem`] | one fault: where, what, and what to do |
-//! | [`show`](mod@show) | effective settings with their origin; the meaning of a key |
-//! | `schema`, `suggest` | the table of keys; did you mean |
+//! | [`settings`] | the sections: keys, defaults, bounds; their comments are the manual |
+//! | [`load`] | from sources to settings, or to all that is wrong with them |
+//! | [`explain`] | what each key means; did you mean |
+//! | `layer` | one file, variable or flag, read |
+//! | `schema`, `shape` | the table of keys; what values may look like |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod explain;
+mod layer;
 pub mod load;
-pub mod problem;
 mod schema;
 pub mod settings;
-pub mod show;
-pub mod source;
-mod suggest;
+mod shape;
 #[cfg(test)]
 mod tests;
-pub mod value;
 
-pub use load::{Loaded, check, load};
-pub use problem::{Problem, Problems};
-pub use settings::Settings;
-pub use show::{explain, show};
-pub use source::{Files, Sources};
+pub use load::{Loaded, Origin, Problem, Source};
+pub use settings::{
+    Blocks, ClockTolerance, Gateway, Http, Journal, Ledger, Library, Mqtt, SerialMode, SerialPort, Settings,
+};

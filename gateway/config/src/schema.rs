@@ -1,152 +1,124 @@
 //! The table of keys, made from the same lines as the types: what is documented is what is parsed.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use figment::Figment;
 use figment::value::{Dict, Value};
 
-use crate::problem::Problem;
-use crate::value::Setting;
+use crate::load::Problem;
+use crate::shape::Shape;
 
 /// One key.
 pub(crate) struct Key {
     pub(crate) name: &'static str,
-    /// Its comment, one line each.
+    /// Its comment, line by line.
     pub(crate) doc: &'static [&'static str],
-    /// None: not set unless somebody does.
-    pub(crate) default: Option<Value>,
-    /// The default as TOML.
-    pub(crate) default_shown: Option<String>,
-    /// What its values are.
-    pub(crate) shape: &'static str,
 }
 
 /// A table of the file.
 pub(crate) trait Section: Sized {
     const NAME: &'static str;
     const ABOUT: &'static [&'static str];
-    fn keys() -> Vec<Key>;
-    /// Reads every key, noting every fault.
+    const KEYS: &'static [Key];
+    /// Reads every key, noting every fault; none if there was one.
     fn read(table: &Table<'_>, problems: &mut Vec<Problem>) -> Option<Self>;
-    /// Keys and values as TOML; none for what is not set.
-    fn shown(&self) -> Vec<(&'static str, Option<String>)>;
 }
 
 /// The values of one section, with where each came from.
 pub(crate) struct Table<'a> {
     pub(crate) figment: &'a Figment,
-    /// As a problem names it: `mqtt`, `serial[0]`.
-    pub(crate) path: String,
+    pub(crate) section: &'static str,
+    /// Which one, in a list of tables.
+    pub(crate) entry: Option<usize>,
     pub(crate) values: &'a Dict,
 }
 
 impl Table<'_> {
-    /// Reads one key, or its default.
-    pub(crate) fn take<T: Setting>(&self, key: &Key, problems: &mut Vec<Problem>) -> Option<T> {
-        let given = self.values.get(key.name);
-        let Some(value) = given.or(key.default.as_ref()) else {
-            let nothing = T::parse(&Value::Empty(figment::value::Tag::Default, figment::value::Empty::None), None);
-            return nothing.map_err(|_| problems.push(self.problem(key.name, "it is not set, and has no default"))).ok();
-        };
-        let base = given.and_then(|value| self.file(value)).and_then(|file| file.parent().map(PathBuf::from));
-        T::parse(value, base.as_deref()).map_err(|message| problems.push(self.problem(key.name, &message))).ok()
+    /// Reads one key. The outer none is a fault, noted; the inner none means that it is not set.
+    pub(crate) fn take<S: Shape>(&self, name: &str, shape: &S, problems: &mut Vec<Problem>) -> Option<Option<S::Out>> {
+        let Some(value) = self.values.get(name) else { return Some(None) };
+        let base = self.file(value).and_then(Path::parent);
+        match shape.parse(value, base) {
+            Ok(parsed) => Some(Some(parsed)),
+            Err(what) => {
+                problems.push(self.problem(name, what));
+                None
+            }
+        }
     }
 
     /// A fault of one of its keys.
-    pub(crate) fn problem(&self, name: &str, message: &str) -> Problem {
-        Problem {
-            origin: self.origin(name).unwrap_or_else(|| "settings".to_owned()),
-            key: format!("{}.{name}", self.path),
-            message: message.to_owned(),
-            help: None,
-        }
+    pub(crate) fn problem(&self, name: &str, what: String) -> Problem {
+        // What is not set is missed by whoever set its neighbours.
+        let neighbour = || self.values.keys().find_map(|name| self.origin(name));
+        let place = self.origin(name).or_else(neighbour).unwrap_or_else(|| "settings".to_owned());
+        Problem { place, key: format!("{}.{name}", self.section), what, entry: self.entry }
     }
 
-    /// Where a key's value came from; none if it is the default.
+    /// Where a key's value came from; none if it is not set.
     pub(crate) fn origin(&self, name: &str) -> Option<String> {
-        let metadata = self.figment.get_metadata(self.values.get(name)?.tag())?;
-        Some(match metadata.source.as_ref().and_then(|source| source.file_path()) {
-            Some(file) => file.display().to_string(),
-            None => metadata.name.to_string(),
-        })
+        let value = self.values.get(name)?;
+        let file = self.file(value).map(|file| file.display().to_string());
+        file.or_else(|| Some(self.figment.get_metadata(value.tag())?.name.to_string()))
     }
 
-    fn file(&self, value: &Value) -> Option<PathBuf> {
-        self.figment.get_metadata(value.tag())?.source.as_ref()?.file_path().map(PathBuf::from)
+    fn file(&self, value: &Value) -> Option<&Path> {
+        self.figment.get_metadata(value.tag())?.source.as_ref()?.file_path()
     }
 }
 
-/// Declares a section: the struct, its documentation and its keys in one place.
+/// Declares a section: the struct, its manual, defaults and shapes in one place. A key without default must be set.
+/// With `all default` in front, the section as a whole has one, too.
 macro_rules! section {
+    (
+        all default
+        $(#[doc = $about:literal])+
+        struct $type:ident in $name:literal {
+            $( $(#[doc = $doc:literal])+ $field:ident: $kind:ty = $default:expr, $shape:expr; )+
+        }
+    ) => {
+        $crate::schema::section! {
+            $(#[doc = $about])+
+            struct $type in $name { $( $(#[doc = $doc])+ $field: $kind = $default, $shape; )+ }
+        }
+
+        impl Default for $type {
+            fn default() -> Self {
+                Self { $( $field: $default ),+ }
+            }
+        }
+    };
     (
         $(#[doc = $about:literal])+
         struct $type:ident in $name:literal {
-            $( $(#[doc = $doc:literal])+ $field:ident: $kind:ty = $default:expr, $shape:literal; )+
+            $( $(#[doc = $doc:literal])+ $field:ident: $kind:ty $(= $default:expr)?, $shape:expr; )+
         }
     ) => {
         $(#[doc = $about])+
-        #[derive(Debug, Clone, PartialEq)]
+        #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
         pub struct $type { $( $(#[doc = $doc])+ pub $field: $kind, )+ }
 
         impl $crate::schema::Section for $type {
             const NAME: &'static str = $name;
             const ABOUT: &'static [&'static str] = &[$($about),+];
-            fn keys() -> Vec<$crate::schema::Key> {
-                vec![$({
-                    let default = $crate::schema::default_value($default);
-                    let shown = |value| <$kind as $crate::value::Setting>::parse(value, None).ok();
-                    let default_shown = default.as_ref().and_then(shown).and_then(|value| $crate::value::Setting::show(&value));
-                    $crate::schema::Key {
-                        name: stringify!($field),
-                        doc: &[$($doc),+],
-                        default,
-                        default_shown,
-                        shape: $shape,
-                    }
-                }),+]
-            }
-            fn read(table: &$crate::schema::Table<'_>, problems: &mut Vec<$crate::problem::Problem>) -> Option<Self> {
-                let mut keys = <Self as $crate::schema::Section>::keys().into_iter();
+            const KEYS: &'static [$crate::schema::Key] = &[
+                $( $crate::schema::Key { name: stringify!($field), doc: &[$($doc),+] } ),+
+            ];
+            fn read(table: &$crate::schema::Table<'_>, problems: &mut Vec<$crate::load::Problem>) -> Option<Self> {
                 // Each before any `?`: all faults are told at once.
-                $( let $field: Option<$kind> = table.take(&keys.next()?, problems); )+
+                $( let $field = table.take(stringify!($field), &$shape, problems); )+
+                $( let $field: Option<$kind> = match $field {
+                    Some(None) => $crate::schema::section!(@absent table, problems, stringify!($field) $(, $default)?),
+                    given => given.flatten(),
+                }; )+
                 Some(Self { $( $field: $field?, )+ })
-            }
-            fn shown(&self) -> Vec<(&'static str, Option<String>)> {
-                vec![$( (stringify!($field), $crate::value::Setting::show(&self.$field)) ),+]
             }
         }
     };
+    (@absent $table:ident, $problems:ident, $field:expr) => {{
+        $problems.push($table.problem($field, "must be set".to_owned()));
+        None
+    }};
+    (@absent $table:ident, $problems:ident, $field:expr, $default:expr) => { Some($default) };
 }
 pub(crate) use section;
-
-/// A default, written as the file would have it.
-pub(crate) trait Preset {
-    fn value(self) -> Option<Value>;
-}
-/// No default.
-pub(crate) struct Unset;
-
-impl Preset for Unset {
-    fn value(self) -> Option<Value> {
-        None
-    }
-}
-impl Preset for &str {
-    fn value(self) -> Option<Value> {
-        Some(Value::from(self))
-    }
-}
-impl Preset for u64 {
-    fn value(self) -> Option<Value> {
-        Some(Value::from(self))
-    }
-}
-impl<const N: usize> Preset for [&str; N] {
-    fn value(self) -> Option<Value> {
-        Some(Value::from(self.to_vec()))
-    }
-}
-
-pub(crate) fn default_value(default: impl Preset) -> Option<Value> {
-    default.value()
-}

@@ -1,206 +1,179 @@
-//! Every section and key. These comments are the manual; `pitchside config explain` prints them.
+//! The sections. Their comments are the manual: `pitchside config explain KEY` prints them.
 
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use pitchside_model::DeviceId;
+use serde::Serialize;
 
-use crate::schema::{Unset, section};
-use crate::value::{
-    Address, Bytes, Count, Endpoint, FilePath, HostName, Listen, Loopback, Millis, Name, Seconds, SerialMode, VerifierKey,
-};
+use crate::schema::section;
+use crate::shape::{At, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, Socket, Whole, ZeroOr};
 
-/// All settings, parsed.
-#[derive(Debug, Clone, PartialEq)]
+/// All settings.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Settings {
-    /// `[gateway]`
+    /// The box itself.
     pub gateway: Gateway,
-    /// `[mqtt]`
+    /// The MQTT gate.
     pub mqtt: Mqtt,
-    /// `[[serial]]`, one a port; none by default.
+    /// Serial lines.
     pub serial: Vec<SerialPort>,
-    /// `[tls]`
-    pub tls: Tls,
-    /// `[http]`
+    /// The page and its API.
     pub http: Http,
-    /// `[ledger]`; none if there is no such section: the gateway then works alone.
+    /// Where blocks go; none: they stay on the box.
     pub ledger: Option<Ledger>,
-    /// `[blocks]`
+    /// When blocks close.
     pub blocks: Blocks,
-    /// `[rules]`
-    pub rules: Rules,
-    /// `[plugins]`
-    pub plugins: Plugins,
-    /// `[clock]`
-    pub clock: Clock,
-    /// `[journal]`
+    /// The journal.
     pub journal: Journal,
+    /// What device clocks may do.
+    pub clock: ClockTolerance,
+    /// The clinic's rules.
+    pub rules: Library,
+    /// The integrators' plugins.
+    pub plugins: Library,
+}
+
+#[expect(clippy::expect_used, reason = "a constant; every test that loads settings parses it")]
+fn default_name() -> DeviceId {
+    DeviceId::parse("pitchside").expect("a name")
 }
 
 section! {
+    all default
     /// The box itself.
     struct Gateway in "gateway" {
-        /// Folder of the database and, unless keys_dir says otherwise, of the keys. Made if it is missing, for this
-        /// user only.
-        data_dir: FilePath = "/var/lib/pitchside", "a folder";
-        /// Folder of the box's keys. Without it, keys/ below data_dir.
-        keys_dir: Option<FilePath> = Unset, "a folder";
-        /// What the box is called: in its certificate, in logs, to the ledger.
-        name: Name = "pitchside", "a name: letters, digits, - _ .";
-    }
-}
-
-impl Gateway {
-    /// Folder of the box's keys.
-    pub fn keys_path(&self) -> PathBuf {
-        self.keys_dir.as_ref().map_or_else(|| self.data_dir.as_path().join("keys"), |dir| dir.as_path().to_owned())
+        /// What the box is called, in certificates and logs. A name: letters, digits, '-', '_', '.'.
+        name: DeviceId = default_name(), Name;
+        /// Folder of the database: journal, blocks, devices, alerts. Only the service's user may read it.
+        data_dir: PathBuf = PathBuf::from("/var/lib/pitchside/data"), At;
+        /// Folder of the box's keys. Whoever reads it reads everything; back it up apart from the data.
+        key_dir: PathBuf = PathBuf::from("/var/lib/pitchside/keys"), At;
+        /// Seconds without a word after which a stream is recorded as silent. Slow streams get eight times their
+        /// usual interval.
+        silent_after_s: u32 = 15, Whole { min: 1, max: 86_400 };
     }
 }
 
 section! {
-    /// Where devices, hubs and apps connect.
+    all default
+    /// The MQTT gate.
     struct Mqtt in "mqtt" {
-        /// Addresses without encryption. Only this machine's own: passwords and alerts would travel in the clear.
-        tcp: Vec<Loopback> = [], "a list of loopback addresses";
-        /// Address with TLS, or "off".
-        tls: Listen = "0.0.0.0:8883", "an address or \"off\"";
-        /// Address for MQTT over WebSocket with TLS, for browsers, or "off".
-        websocket: Listen = "off", "an address or \"off\"";
-        /// Connections at a time.
-        connections_max: Count<1, 65_536> = 2_048, "a number";
-        /// Connections at a time from one address; this machine's own count without bound.
-        connections_per_address_max: Count<1, 65_536> = 256, "a number";
-        /// Connections at a time that have not proven who they are.
-        unauthenticated_max: Count<1, 65_536> = 256, "a number";
-        /// From the accepted connection to that proof: TLS, CONNECT and first handshake together.
-        authenticate_within_s: Seconds<1, 300> = 10, "seconds";
-        /// The largest MQTT packet.
-        packet_bytes_max: Bytes<16_384, 1_048_576> = 65_536, "bytes";
-        /// Messages of one connection that are neither stored nor refused yet. Beyond it, the gate stops reading.
-        in_flight_max: Count<1, 65_535> = 1_024, "a number";
+        /// Addresses for MQTT without TLS: loopback only, none by default.
+        tcp: Vec<SocketAddr> = Vec::new(), List(Loopback);
+        /// Address for MQTT with TLS, e.g. 0.0.0.0:8883, or "off". Clients trust keys/ca.pem.
+        tls: Option<SocketAddr> = None, OrOff(Socket);
+        /// Address for MQTT over WebSocket over TLS, or "off".
+        websocket: Option<SocketAddr> = None, OrOff(Socket);
+        /// MQTT connections at a time; further ones are refused.
+        connections_max: u32 = 2_048, Whole { min: 1, max: 65_536 };
     }
 }
 
+/// What is spoken on a serial line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SerialMode {
+    /// PS/1 frames in COBS.
+    Ps1,
+    /// Lines of SenML-JSON from a device that can't authenticate: assurance `wired`.
+    Wired,
+}
+
 section! {
-    /// A serial port. One [[serial]] table a port.
+    /// Serial lines, one [[serial]] each.
     struct SerialPort in "serial" {
-        /// The port's file. Prefer /dev/serial/by-id/...: it stays when devices are plugged in another order.
-        path: FilePath = Unset, "a file";
+        /// Device file of the line, e.g. /dev/ttyUSB0 or, the same after replugging, /dev/serial/by-id/... It may come
+        /// and go.
+        path: PathBuf, At;
         /// Bits a second.
-        baud: Count<300, 4_000_000> = 115_200, "a number";
-        /// What is spoken: "ps1" (PS/1 frames; who sends is proven by the handshake) or "lines" (SenML-JSON, one pack
-        /// a line, from whatever holds the cable: assurance `wired`).
-        mode: SerialMode = "ps1", "\"ps1\" or \"lines\"";
-        /// For "lines": the device whose readings they are.
-        device: Option<DeviceId> = Unset, "a device id";
+        baud: u32 = 115_200, Whole { min: 300, max: 4_000_000 };
+        /// ps1: frames in COBS, authenticated. wired: lines of SenML-JSON from a device that can't authenticate.
+        mode: SerialMode = SerialMode::Ps1, Mode;
+        /// For wired lines: the device every line is from.
+        device: Option<DeviceId> = None, Maybe(Name);
     }
 }
 
 section! {
-    /// The certificate that the web page and MQTT are served with. Without one, the box signs its own.
-    struct Tls in "tls" {
-        /// The clinic's certificate chain (PEM), the box's own certificate first.
-        certificate_file: Option<FilePath> = Unset, "a file";
-        /// Its private key (PEM), readable by this user alone.
-        key_file: Option<FilePath> = Unset, "a file";
-    }
-}
-
-section! {
-    /// The web page and API, always over TLS.
+    all default
+    /// The page and its API.
     struct Http in "http" {
-        /// Where to listen.
-        address: Address = "0.0.0.0:8443", "an address";
-        /// Names and addresses by which the box is called. Requests for any other are refused, and the box's own
-        /// certificate names them.
-        hosts: Vec<HostName> = ["localhost", "127.0.0.1", "pitchside.local"], "a list of host names";
+        /// Where the page and its API listen, with TLS.
+        address: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8_443)), Socket;
+        /// Names and addresses the page may be asked for by; they also stand in its certificate.
+        hosts: Vec<String> = vec!["localhost".to_owned(), "127.0.0.1".to_owned()], Hosts;
     }
 }
 
 section! {
-    /// The ledger that blocks are synced to. All four keys, or no such section.
-    struct LedgerKeys in "ledger" {
-        /// Its host and port for gateways.
-        address: Option<Endpoint> = Unset, "a host and port";
-        /// File with its X25519 public key, as `ledgerd` prints it.
-        public_key_file: Option<FilePath> = Unset, "a file";
-        /// Its verifier key (C2SP signed-note), with which its checkpoints are checked.
-        vkey: Option<VerifierKey> = Unset, "NAME+HASH+KEY";
-        /// File with the 32 bytes shared with it at enrolment, readable by this user alone.
-        psk_file: Option<FilePath> = Unset, "a file";
+    /// Where blocks go. Without a [ledger] section they stay on the box.
+    struct Ledger in "ledger" {
+        /// HOST:PORT of the ledger's ingest.
+        address: String, HostPort;
+        /// The ledger's X25519 public key, 64 hexadecimal digits.
+        public_key: String, Hex32;
+        /// C2SP policy file that names the key the ledger signs checkpoints with.
+        policy: PathBuf, At;
     }
 }
 
-/// The ledger that blocks are synced to.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Ledger {
-    /// Its host and port for gateways.
-    pub address: Endpoint,
-    /// File with its X25519 public key.
-    pub public_key_file: FilePath,
-    /// Its verifier key, with which its checkpoints are checked.
-    pub vkey: VerifierKey,
-    /// File with the secret shared with it.
-    pub psk_file: FilePath,
-}
-
 section! {
-    /// When a block is sealed. A high alert seals one at once.
+    all default
+    /// When blocks close. A high alert closes one at once.
     struct Blocks in "blocks" {
-        /// A block is sealed after so long.
-        interval_s: Seconds<1, 3_600> = 60, "seconds";
-        /// A block is sealed when it holds so much.
-        bytes_max: Bytes<65_536, 8_388_608> = 1_048_576, "bytes";
+        /// A block closes after so many milliseconds, if there is anything to seal.
+        interval_ms: u64 = 60_000, Whole { min: 100, max: 86_400_000 };
+        /// A block closes at so many bytes of readings.
+        bytes_max: u64 = 1 << 20, Whole { min: 4_096, max: 8 << 20 };
     }
 }
 
 section! {
-    /// The rules that raise alerts.
-    struct Rules in "rules" {
-        /// Folder with one folder a rule. Read again when it changes.
-        dir: FilePath = "/usr/share/pitchside/rules", "a folder";
-        /// After a restart the rules see the journal of so long again; so long it is kept. At least the longest
-        /// window of any rule.
-        replay_s: Seconds<60, 604_800> = 3_600, "seconds";
-    }
-}
-
-section! {
-    /// The decoders of vendor payloads.
-    struct Plugins in "plugins" {
-        /// Folder with one folder a plugin.
-        dir: FilePath = "/usr/share/pitchside/plugins", "a folder";
-    }
-}
-
-section! {
-    /// How far a device's clock may be from the gateway's.
-    struct Clock in "clock" {
-        /// A reading further ahead is marked `future`.
-        future_tolerance_s: Seconds<0, 86_400> = 5, "seconds";
-        /// A reading further behind is marked `late`.
-        late_tolerance_s: Seconds<0, 31_622_400> = 60, "seconds";
-        /// A reading further ahead is refused.
-        future_refused_s: Seconds<1, 604_800> = 86_400, "seconds";
-        /// A reading further behind is refused. A month without internet does not make readings late: only how long
-        /// the device kept them does.
-        late_refused_s: Seconds<1, 63_244_800> = 31_622_400, "seconds";
-    }
-}
-
-section! {
-    /// How readings are made durable.
+    all default
+    /// The journal.
     struct Journal in "journal" {
-        /// Messages in one commit.
-        group_entries_max: Count<1, 1_024> = 1_024, "a number";
-        /// The longest a message waits for others to share its commit.
-        group_wait_ms_max: Millis<0, 5> = 5, "milliseconds";
-        /// Messages waiting for the disk, in bytes. Beyond it, senders wait.
-        queue_bytes_max: Bytes<1_048_576, 268_435_456> = 8_388_608, "bytes";
-        /// With less left on the disk, readings are refused: receipts, alerts and deletions still need room.
-        disk_reserve_bytes: Bytes<0, 1_099_511_627_776> = 33_554_432, "bytes";
-        /// The largest the database may grow. Without it, as large as the disk allows.
-        database_bytes_max: Option<Bytes<16_777_216, 1_099_511_627_776>> = Unset, "bytes";
-        /// Refused payloads kept for inspection; the oldest makes room.
-        quarantine_rows_max: Count<0, 100_000> = 1_000, "a number";
+        /// Seconds for which sealed readings stay in the journal, so that a restart can rebuild what the rules know.
+        horizon_s: u32 = 1_800, Whole { min: 0, max: 2_592_000 };
+        /// Bytes of disk that readings may not use up: receipts, alerts and deletions still need room.
+        reserve_bytes: u64 = 64 << 20, Whole { min: 0, max: 1 << 40 };
+        /// The database grows no larger than this; 0 is no limit.
+        database_bytes_max: u64 = 0, ZeroOr(Whole { min: 16 << 20, max: 1 << 40 });
+    }
+}
+
+section! {
+    all default
+    /// What device clocks may do before a reading is flagged.
+    struct ClockTolerance in "clock" {
+        /// Readings further ahead of the gateway's clock, in seconds, are flagged `future`.
+        future_s: u32 = 120, Whole { min: 0, max: 86_400 };
+        /// Readings further behind the gateway's clock, in seconds, are flagged `late`.
+        late_s: u32 = 3_600, Whole { min: 0, max: 31_622_400 };
+    }
+}
+
+/// A folder of rules or plugins.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Library {
+    /// The folder; without it there are none.
+    pub dir: Option<PathBuf>,
+}
+
+section! {
+    all default
+    /// The clinic's rules.
+    struct Rules in "rules" {
+        /// Folder of rules, one folder each. It is watched: a change takes hold within a second.
+        dir: Option<PathBuf> = None, Maybe(At);
+    }
+}
+
+section! {
+    all default
+    /// The integrators' plugins.
+    struct Plugins in "plugins" {
+        /// Folder of plugins, one folder each.
+        dir: Option<PathBuf> = None, Maybe(At);
     }
 }

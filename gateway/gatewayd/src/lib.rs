@@ -1,1 +1,26 @@
-//! The pitchside binary: pipeline wiring, adapters, command line.
+//! The `pitchside` binary: rooms wired into a pipeline, adapters between them, the command line, the demo.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`pipeline`] | the running gateway: start reading here |
+//! | [`adapters`] | where one room's trait meets another room |
+//! | [`cli`] | commands |
+//! | [`demo`] | one clinic on one machine |
+//! | [`archive`] | looking things up in sealed blocks |
+//! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
+//! | [`clock`], [`random`] | the edges where time and randomness enter |
+//! | [`reading_id`] | the name of one reading |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod adapters;
+pub mod archive;
+pub mod cli;
+pub mod clock;
+pub mod demo;
+pub mod files;
+pub mod identity;
+pub mod pipeline;
+pub mod random;
+pub mod reading_id;
+pub mod tls;

@@ -22,3 +22,9 @@ impl OsRandom {
 #[derive(Debug, thiserror::Error)]
 #[error("the operating system gave no random bytes ({0}); nothing can be encrypted without them")]
 pub struct RandomError(String);
+
+impl pitchside_auth::Random for OsRandom {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), pitchside_auth::RandomFailed> {
+        self.try_fill(bytes).map_err(|_| pitchside_auth::RandomFailed)
+    }
+}

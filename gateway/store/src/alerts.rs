@@ -137,8 +137,10 @@ impl Tables {
         let body = Body::Acknowledged(by.chars().take(64).collect());
         let sealed = Sealed::new(self.vault(), self.boot(), alert, ACKNOWLEDGED, &body)?;
         self.write(move |connection| {
-            let raised: Option<i64> =
-                connection.prepare_cached(sql!("alerts/raised"))?.query_row([alert.0.as_slice()], |row| row.get(0)).optional()?;
+            let raised: Option<i64> = connection
+                .prepare_cached(sql!("alerts/raised"))?
+                .query_row([alert.0.as_slice()], |row| row.get(0))
+                .optional()?;
             if raised.is_none() {
                 return Err(StoreError::Unknown { what: "alert", name: alert.to_string() });
             }
@@ -214,9 +216,7 @@ impl Tables {
     /// Deletes alerts all of whose steps are sealed, delivered and recorded before `before`; returns how many steps
     /// went. `before` must lie further back than the rules replay: an older alert could be recorded twice.
     pub fn prune_alerts(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.write(move |connection| {
-            Ok(connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0])? as u64)
-        })
+        self.write(move |connection| Ok(connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0])? as u64))
     }
 }
 

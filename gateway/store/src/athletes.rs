@@ -104,7 +104,11 @@ impl Tables {
         self.write(move |connection| {
             let count: i64 = connection.prepare_cached(sql!("athletes/count"))?.query_row([], |row| row.get(0))?;
             if count.cast_unsigned() >= ATHLETES_MAX {
-                return Err(StoreError::TooLarge { what: "the number of athletes", size: ATHLETES_MAX + 1, max: ATHLETES_MAX });
+                return Err(StoreError::TooLarge {
+                    what: "the number of athletes",
+                    size: ATHLETES_MAX + 1,
+                    max: ATHLETES_MAX,
+                });
             }
             let id = key.athlete.as_str();
             if connection.prepare_cached(sql!("athletes/add"))?.execute(params![id, now.0, key.generation])? == 0 {
@@ -188,7 +192,11 @@ impl Tables {
                 (_, false) => return Err(unknown("athlete", &athlete)),
                 _ => end(connection, &device, from)?,
             };
-            connection.prepare_cached(sql!("assignments/begin"))?.execute(params![device.as_str(), athlete.as_str(), from.0])?;
+            connection.prepare_cached(sql!("assignments/begin"))?.execute(params![
+                device.as_str(),
+                athlete.as_str(),
+                from.0
+            ])?;
             Ok(())
         })
     }
@@ -206,14 +214,17 @@ impl Tables {
 
     /// Whom a device measured at that time.
     pub fn assignment_at(&self, device: &DeviceId, at: Timestamp) -> Result<Option<Assignment>, StoreError> {
-        self.read(|connection| Ok(each(connection, sql!("assignments/at"), params![device.as_str(), at.0], assignment)?.pop()))
+        self.read(|connection| {
+            Ok(each(connection, sql!("assignments/at"), params![device.as_str(), at.0], assignment)?.pop())
+        })
     }
 }
 
 /// Ends what lasts. Assignments of one device never overlap: nothing may begin before the last one began or ended.
 fn end(connection: &Connection, device: &DeviceId, at: Timestamp) -> Result<(), StoreError> {
-    let later: i64 =
-        connection.prepare_cached(sql!("assignments/later"))?.query_row(params![device.as_str(), at.0], |row| row.get(0))?;
+    let later: i64 = connection
+        .prepare_cached(sql!("assignments/later"))?
+        .query_row(params![device.as_str(), at.0], |row| row.get(0))?;
     if later > 0 {
         return Err(StoreError::Conflict(format!("{device} has an assignment that begins or ends after {at}")));
     }

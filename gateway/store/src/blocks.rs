@@ -122,7 +122,8 @@ fn number(value: u64) -> Result<i64, StoreError> {
 }
 
 fn read(row: &Row<'_>) -> rusqlite::Result<Result<BlockRow, StoreError>> {
-    let key = BlockKey { incarnation: row.get::<_, i64>(0)?.cast_unsigned(), index: row.get::<_, i64>(1)?.cast_unsigned() };
+    let key =
+        BlockKey { incarnation: row.get::<_, i64>(0)?.cast_unsigned(), index: row.get::<_, i64>(1)?.cast_unsigned() };
     let Some(level) = Level::from_code(row.get(7)?) else {
         return Ok(Err(StoreError::Damaged { table: "blocks", row: key.to_string() }));
     };
@@ -138,7 +139,11 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Result<BlockRow, StoreError>> {
     }))
 }
 
-fn one(connection: &Connection, statement: &str, params: impl rusqlite::Params) -> Result<Option<BlockRow>, StoreError> {
+fn one(
+    connection: &Connection,
+    statement: &str,
+    params: impl rusqlite::Params,
+) -> Result<Option<BlockRow>, StoreError> {
     connection.prepare_cached(statement)?.query_row(params, read).optional()?.transpose()
 }
 
@@ -166,7 +171,10 @@ fn follows(block: &NewBlock, last: Option<&BlockRow>, sealed: RowId) -> Result<(
         }
     }
     if block.rows_up_to < sealed {
-        return refuse(format!("block {} ends at journal row {}, but row {} is sealed already", block.key, block.rows_up_to.0, sealed.0));
+        return refuse(format!(
+            "block {} ends at journal row {}, but row {} is sealed already",
+            block.key, block.rows_up_to.0, sealed.0
+        ));
     }
     Ok(())
 }
@@ -191,7 +199,11 @@ impl Tables {
                 payload_bytes,
                 block.header
             ])?;
-            connection.prepare_cached(sql!("blocks/put_payload"))?.execute(params![incarnation, index, block.payload])?;
+            connection.prepare_cached(sql!("blocks/put_payload"))?.execute(params![
+                incarnation,
+                index,
+                block.payload
+            ])?;
             let alerts = block.alerts_up_to.map_or(0, |step| step.0);
             connection.prepare_cached(sql!("journal/seal"))?.execute(params![block.rows_up_to.0, alerts])?;
             marks.store(connection, block.rows_up_to.0)
@@ -276,7 +288,11 @@ impl Tables {
         let (incarnation, index) = (number(key.incarnation)?, number(key.index)?);
         let receipt = receipt.to_vec();
         self.write(move |connection| {
-            let raised = connection.prepare_cached(sql!("blocks/raise_level"))?.execute(params![incarnation, index, level as u8])?;
+            let raised = connection.prepare_cached(sql!("blocks/raise_level"))?.execute(params![
+                incarnation,
+                index,
+                level as u8
+            ])?;
             if raised == 0 {
                 return Err(StoreError::Unknown { what: "block", name: key.to_string() });
             }

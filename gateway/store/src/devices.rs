@@ -78,7 +78,8 @@ pub(crate) fn limit(what: &'static str, bytes: &[u8], max: usize) -> Result<(), 
 fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     let id = device_id(&row.get::<_, String>(0)?, "devices")?;
     let decoder: Option<String> = row.get(3)?;
-    let decoder = decoder.map(|name| PluginName::parse(&name)).transpose().map_err(|_| damaged("devices", id.as_str()))?;
+    let decoder =
+        decoder.map(|name| PluginName::parse(&name)).transpose().map_err(|_| damaged("devices", id.as_str()))?;
     Ok(Device {
         id,
         class: row.get(1)?,
@@ -124,9 +125,15 @@ impl Tables {
             return Err(StoreError::Conflict("a filter is one line".to_owned()));
         }
         self.write(move |connection| {
-            let count: i64 = connection.prepare_cached(sql!("devices/count_others"))?.query_row([device.id.as_str()], |row| row.get(0))?;
+            let count: i64 = connection
+                .prepare_cached(sql!("devices/count_others"))?
+                .query_row([device.id.as_str()], |row| row.get(0))?;
             if count.cast_unsigned() >= DEVICES_MAX {
-                return Err(StoreError::TooLarge { what: "the number of devices", size: DEVICES_MAX + 1, max: DEVICES_MAX });
+                return Err(StoreError::TooLarge {
+                    what: "the number of devices",
+                    size: DEVICES_MAX + 1,
+                    max: DEVICES_MAX,
+                });
             }
             match put(connection, &device, statement)? {
                 0 => Err(StoreError::Exists { what: "device", name: device.id.to_string() }),
@@ -182,7 +189,10 @@ impl Tables {
         limit("a handshake timestamp", timestamp, 64)?;
         let (id, timestamp) = (id.clone(), timestamp.to_owned());
         self.write(move |connection| {
-            match connection.prepare_cached(sql!("devices/set_p2_timestamp"))?.execute(params![id.as_str(), timestamp])? {
+            match connection
+                .prepare_cached(sql!("devices/set_p2_timestamp"))?
+                .execute(params![id.as_str(), timestamp])?
+            {
                 0 => Err(unknown(&id)),
                 _ => Ok(()),
             }
@@ -201,7 +211,9 @@ impl Tables {
                 session.ceiling.cast_signed(),
                 session.body
             ])?;
-            connection.prepare_cached(sql!("sessions/drop_oldest"))?.execute(params![device, SESSIONS_PER_DEVICE_MAX])?;
+            connection
+                .prepare_cached(sql!("sessions/drop_oldest"))?
+                .execute(params![device, SESSIONS_PER_DEVICE_MAX])?;
             Ok(())
         })
     }
@@ -211,7 +223,10 @@ impl Tables {
     pub fn set_session_ceiling(&self, id: &[u8], ceiling: u64) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.write(move |connection| {
-            match connection.prepare_cached(sql!("sessions/raise_ceiling"))?.execute(params![id, ceiling.cast_signed()])? {
+            match connection
+                .prepare_cached(sql!("sessions/raise_ceiling"))?
+                .execute(params![id, ceiling.cast_signed()])?
+            {
                 0 => Err(StoreError::Unknown { what: "session", name: "of that number".to_owned() }),
                 _ => Ok(()),
             }

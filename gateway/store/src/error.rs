@@ -22,7 +22,9 @@ pub enum OpenError {
     #[error("{0} is an SQLite database, but not one of Pitchside's: point data_dir elsewhere")]
     Foreign(PathBuf),
     /// Written by a newer version.
-    #[error("the database has schema {found}, this version knows up to {known}: install the newer pitchside, or restore a backup made before the update")]
+    #[error(
+        "the database has schema {found}, this version knows up to {known}: install the newer pitchside, or restore a backup made before the update"
+    )]
     Newer {
         /// In the file.
         found: i64,
@@ -44,7 +46,9 @@ pub enum OpenError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
     /// No room. Nothing was stored; it works again by itself once there is room.
-    #[error("the disk is full ({free_bytes} bytes left, {reserve_bytes} are kept in reserve): nothing was stored; make room")]
+    #[error(
+        "the disk is full ({free_bytes} bytes left, {reserve_bytes} are kept in reserve): nothing was stored; make room"
+    )]
     DiskFull {
         /// What the file system has left.
         free_bytes: u64,
@@ -52,7 +56,9 @@ pub enum StoreError {
         reserve_bytes: u64,
     },
     /// The database reached its configured size.
-    #[error("the database has reached its limit: nothing was stored; raise journal.database_bytes_max or let blocks sync")]
+    #[error(
+        "the database has reached its limit: nothing was stored; raise journal.database_bytes_max or let blocks sync"
+    )]
     DatabaseFull,
     /// Another process holds the database.
     #[error("another process kept the database locked for too long: nothing was stored; try again")]

@@ -36,7 +36,8 @@ pub struct JournalRow {
 /// How the store behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Entries in one group, unless a single append has more.
+    /// With so many entries waiting, the writer waits for no more. What came while the disk was busy goes in one group
+    /// all the same: a slow disk makes larger groups, not a longer queue.
     pub group_entries_max: usize,
     /// The longest the writer waits for a group to grow.
     pub group_wait_max: Duration,
@@ -105,12 +106,22 @@ impl Store {
 
     /// Takes a message number. [`Claim::New`] and [`Claim::Skipped`] are yours: append an entry with that number, or
     /// [release](Store::release) it.
-    pub fn claim(&self, device: &pitchside_model::DeviceId, epoch: pitchside_model::Epoch, seq: pitchside_model::Seq) -> Claim {
+    pub fn claim(
+        &self,
+        device: &pitchside_model::DeviceId,
+        epoch: pitchside_model::Epoch,
+        seq: pitchside_model::Seq,
+    ) -> Claim {
         self.book_ref().claim(device, epoch, seq)
     }
 
     /// Gives back a number that was claimed and will not be appended. Durable numbers stay durable.
-    pub fn release(&self, device: &pitchside_model::DeviceId, epoch: pitchside_model::Epoch, seq: pitchside_model::Seq) {
+    pub fn release(
+        &self,
+        device: &pitchside_model::DeviceId,
+        epoch: pitchside_model::Epoch,
+        seq: pitchside_model::Seq,
+    ) {
         self.book_ref().release(device, epoch, seq);
     }
 }
@@ -185,10 +196,9 @@ impl Tables {
         loop {
             // In small bites: readings are waiting for the same writer.
             let gone = self.write(move |connection| {
-                let pruned = connection.prepare_cached(sql!("journal/prune_up_to"))?.query_row(
-                    params![before.0, now.plus_micros(DAY_MICROS).0],
-                    |row| row.get::<_, Option<i64>>(0),
-                )?;
+                let pruned = connection
+                    .prepare_cached(sql!("journal/prune_up_to"))?
+                    .query_row(params![before.0, now.plus_micros(DAY_MICROS).0], |row| row.get::<_, Option<i64>>(0))?;
                 let Some(up_to) = pruned else { return Ok(0) };
                 connection.prepare_cached(sql!("journal/note_used"))?.execute([up_to])?;
                 Ok(connection.prepare_cached(sql!("journal/prune"))?.execute([up_to])?)
@@ -207,7 +217,12 @@ pub(crate) fn sealed_up_to(connection: &Connection) -> Result<RowId, StoreError>
     Ok(RowId(connection.prepare_cached(sql!("journal/sealed_up_to"))?.query_row([], |row| row.get(0))?))
 }
 
-fn rows_after(connection: &Connection, from: Timestamp, after: RowId, bytes_max: usize) -> Result<Vec<SealedRow>, StoreError> {
+fn rows_after(
+    connection: &Connection,
+    from: Timestamp,
+    after: RowId,
+    bytes_max: usize,
+) -> Result<Vec<SealedRow>, StoreError> {
     let mut statement = connection.prepare_cached(sql!("journal/after"))?;
     let mut rows = statement.query(params![after.0, from.0])?;
     let (mut found, mut bytes) = (Vec::new(), 0usize);
@@ -258,6 +273,7 @@ pub(crate) fn rebuild(
         connection.execute(sql!("journal/note_used"), [id.0])?;
         connection.execute(sql!("journal/remove"), [id.0])?;
     }
-    let (last_row, newest) = connection.query_row(sql!("journal/standing"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (last_row, newest) =
+        connection.query_row(sql!("journal/standing"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Standing { last_row: RowId(last_row), newest, damaged })
 }

@@ -47,7 +47,12 @@ pub(crate) struct Vault {
 impl Vault {
     pub(crate) fn new(root: &RootKey) -> Result<Self, Underived> {
         let key = |purpose| RowKey::new(root, purpose);
-        Ok(Self { journal: key("journal")?, alerts: key("alerts")?, quarantine: key("quarantine")?, meta: key("meta")? })
+        Ok(Self {
+            journal: key("journal")?,
+            alerts: key("alerts")?,
+            quarantine: key("quarantine")?,
+            meta: key("meta")?,
+        })
     }
 }
 

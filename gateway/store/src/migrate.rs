@@ -33,7 +33,8 @@ pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), Op
 
 /// The schema's number, if the file is ours and not from the future.
 fn check(connection: &Connection, path: &Path) -> Result<i64, OpenError> {
-    let number = |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(StoreError::from);
+    let number =
+        |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(StoreError::from);
     let (application, found) = (number("application_id")?, number("user_version")?);
     let known = STEPS.len() as i64;
     // A file without any schema is new; a foreign file has another id, or tables but no id.

@@ -30,7 +30,13 @@ pub struct Refused {
 
 impl Tables {
     /// Keeps a refused payload. The oldest one makes room.
-    pub fn quarantine(&self, device: Option<&DeviceId>, payload: &[u8], reason: &str, at: Timestamp) -> Result<(), StoreError> {
+    pub fn quarantine(
+        &self,
+        device: Option<&DeviceId>,
+        payload: &[u8],
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
         let bytes = payload.len() as i64;
         let kept = payload[..payload.len().min(KEPT_BYTES_MAX)].to_vec();
         let device = device.map(|device| device.as_str().to_owned());
@@ -56,7 +62,8 @@ impl Tables {
                 let device: Option<String> = row.get(2)?;
                 let sealed: Vec<u8> = row.get(5)?;
                 let damaged = |_| StoreError::Damaged { table: "quarantine", row: id.to_string() };
-                let kept = self.vault().quarantine.open(&context(at, device.as_deref(), bytes), &sealed).map_err(damaged)?;
+                let kept =
+                    self.vault().quarantine.open(&context(at, device.as_deref(), bytes), &sealed).map_err(damaged)?;
                 let device = device.map(|device| device_id(&device, "quarantine")).transpose()?;
                 found.push(Refused { at, device, reason: row.get(3)?, bytes: bytes.cast_unsigned(), kept });
             }

@@ -78,6 +78,8 @@ pub(crate) struct Group {
 pub(crate) struct Gather {
     /// Go as soon as so many items wait. 1 = at once.
     pub(crate) items: usize,
+    /// Go as soon as they hold so many entries.
+    pub(crate) entries: usize,
     /// Go at the latest after this.
     pub(crate) wait: Duration,
 }
@@ -87,8 +89,27 @@ struct State {
     items: VecDeque<Item>,
     jobs: Vec<Box<dyn Job>>,
     closed: bool,
-    /// The writer sleeps until so many items wait (or a job, or the end).
-    wanted: usize,
+    /// In `items`.
+    entries: usize,
+    /// The writer sleeps until so many items wait, so many entries, a job, or the end.
+    wanted: Wanted,
+}
+
+struct Wanted {
+    items: usize,
+    entries: usize,
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self { items: 1, entries: usize::MAX }
+    }
+}
+
+impl State {
+    fn enough(&self) -> bool {
+        self.items.len() >= self.wanted.items || self.entries >= self.wanted.entries
+    }
 }
 
 /// The way to the writer.
@@ -101,12 +122,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self {
-            state: Mutex::new(State { wanted: 1, ..State::default() }),
-            wake: Condvar::new(),
-            room: Arc::new(Semaphore::new(bytes_max)),
-            bytes_max,
-        }
+        Self { state: Mutex::default(), wake: Condvar::new(), room: Arc::new(Semaphore::new(bytes_max)), bytes_max }
     }
 
     /// Waits until there is room for so many bytes.
@@ -129,8 +145,9 @@ impl Queue {
             drop(item);
             return Err(StoreError::Closed);
         }
+        state.entries = state.entries.saturating_add(item.entries());
         state.items.push_back(item);
-        let enough = state.items.len() >= state.wanted;
+        let enough = state.enough();
         drop(state);
         if enough {
             self.wake.notify_one();
@@ -144,7 +161,11 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         if state.jobs.len() >= JOBS_MAX {
-            return Err(StoreError::TooLarge { what: "the queue of writes", size: JOBS_MAX as u64, max: JOBS_MAX as u64 });
+            return Err(StoreError::TooLarge {
+                what: "the queue of writes",
+                size: JOBS_MAX as u64,
+                max: JOBS_MAX as u64,
+            });
         }
         state.jobs.push(job);
         drop(state);
@@ -159,10 +180,11 @@ impl Queue {
         self.wake.notify_all();
     }
 
-    /// For the writer: waits for work. None once closed and drained.
-    pub(crate) fn take(&self, gather: Gather, entries_max: usize, bytes_max: usize) -> Option<Group> {
+    /// For the writer: waits for work, then takes what is there, up to about so many bytes. None once closed and
+    /// drained.
+    pub(crate) fn take(&self, gather: Gather, bytes_max: usize) -> Option<Group> {
         let mut state = self.state.lock();
-        state.wanted = 1;
+        state.wanted = Wanted::default();
         while state.items.is_empty() && state.jobs.is_empty() {
             if state.closed {
                 return None;
@@ -170,22 +192,21 @@ impl Queue {
             self.wake.wait(&mut state);
         }
         let deadline = Instant::now() + gather.wait;
-        state.wanted = gather.items;
-        while state.items.len() < gather.items && state.jobs.is_empty() && !state.closed {
+        state.wanted = Wanted { items: gather.items, entries: gather.entries };
+        while !state.enough() && state.jobs.is_empty() && !state.closed {
             if self.wake.wait_until(&mut state, deadline).timed_out() {
                 break;
             }
         }
-        state.wanted = 1;
         let (mut entries, mut bytes, mut count) = (0usize, 0usize, 0usize);
         for item in &state.items {
-            entries = entries.saturating_add(item.entries());
-            bytes = bytes.saturating_add(item.bytes());
-            if count > 0 && (entries > entries_max || bytes > bytes_max) {
+            let more = bytes.saturating_add(item.bytes());
+            if count > 0 && more > bytes_max {
                 break;
             }
-            count += 1;
+            (entries, bytes, count) = (entries + item.entries(), more, count + 1);
         }
+        state.entries = state.entries.saturating_sub(entries);
         Some(Group { items: state.items.drain(..count).collect(), jobs: std::mem::take(&mut state.jobs) })
     }
 }

@@ -75,8 +75,10 @@ impl Store {
             newest: standing.newest,
         };
         let writer = writer.spawn().map_err(|cause| OpenError::File { path, cause })?;
-        let tables = Tables::assemble(dir, readers, Writes::Writer(Arc::clone(&queue)), vault, boot, quarantine_rows_max);
-        let inner = Inner { queue, book, pulse, damaged: standing.damaged, writer: Mutex::new(Some(writer)), _lock: lock };
+        let tables =
+            Tables::assemble(dir, readers, Writes::Writer(Arc::clone(&queue)), vault, boot, quarantine_rows_max);
+        let inner =
+            Inner { queue, book, pulse, damaged: standing.damaged, writer: Mutex::new(Some(writer)), _lock: lock };
         Ok(Self { tables, inner: Arc::new(inner) })
     }
 

@@ -57,7 +57,14 @@ impl Tables {
         crate::meta::check_key(&mut connection, &vault)?;
         let boot = crate::meta::boot(&connection)?;
         let quarantine_rows_max = crate::Options::default().quarantine_rows_max;
-        Ok(Self::assemble(dir, Readers::open(&path)?, Writes::Here(Mutex::new(connection)), vault, boot, quarantine_rows_max))
+        Ok(Self::assemble(
+            dir,
+            Readers::open(&path)?,
+            Writes::Here(Mutex::new(connection)),
+            vault,
+            boot,
+            quarantine_rows_max,
+        ))
     }
 
     pub(crate) fn assemble(

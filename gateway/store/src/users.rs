@@ -55,14 +55,17 @@ impl Tables {
     }
 
     fn write_user(&self, user: User, statement: &'static str) -> Result<(), StoreError> {
-        for (what, text) in [("a user's name", &user.name), ("a role", &user.role), ("a password hash", &user.password_hash)] {
+        for (what, text) in
+            [("a user's name", &user.name), ("a role", &user.role), ("a password hash", &user.password_hash)]
+        {
             crate::devices::limit(what, text.as_bytes(), TEXT_BYTES_MAX)?;
         }
         if !user.password_hash.starts_with("$argon2id$") {
             return Err(StoreError::Conflict("a password is stored only as an argon2id hash".to_owned()));
         }
         self.write(move |connection| {
-            let others: i64 = connection.prepare_cached(sql!("users/count_others"))?.query_row([&user.name], |row| row.get(0))?;
+            let others: i64 =
+                connection.prepare_cached(sql!("users/count_others"))?.query_row([&user.name], |row| row.get(0))?;
             if others.cast_unsigned() >= USERS_MAX {
                 return Err(StoreError::TooLarge { what: "the number of users", size: USERS_MAX + 1, max: USERS_MAX });
             }

@@ -20,7 +20,7 @@ use crate::queue::{Gather, Group, Item, Job, Queue};
 use crate::sql;
 
 /// Bytes of entries in one row, unless a single append is larger.
-const ROW_BYTES_MAX: usize = 4 << 20;
+const ROW_BYTES_MAX: usize = 1 << 20;
 /// More than any group of ours writes: with so much free, it was not the disk that was full.
 const GROUP_BYTES_MAX: u64 = 32 << 20;
 
@@ -58,14 +58,16 @@ impl Writer {
     }
 
     fn run(&mut self) {
-        let mut gather = Gather { items: 1, wait: Duration::ZERO };
-        while let Some(group) = self.queue.take(gather, self.options.group_entries_max, ROW_BYTES_MAX) {
+        let entries = self.options.group_entries_max;
+        let mut gather = Gather { items: 1, entries, wait: Duration::ZERO };
+        while let Some(group) = self.queue.take(gather, ROW_BYTES_MAX) {
             let items = group.items.len();
             let begun = Instant::now();
             self.write(group);
             // As many as came during the last commit are likely to come again: wait for them, but never longer than
             // half of what a commit takes. Alone, a message is never kept waiting.
-            gather = Gather { items: items.max(1), wait: (begun.elapsed() / 2).min(self.options.group_wait_max) };
+            gather =
+                Gather { items: items.max(1), entries, wait: (begun.elapsed() / 2).min(self.options.group_wait_max) };
         }
     }
 
@@ -118,14 +120,16 @@ impl Writer {
 
     /// Joins the appends into one row.
     fn row(&self, items: &[Item], entries: usize) -> Result<Row, StoreError> {
-        let appends = || items.iter().filter_map(|item| if let Item::Append(append) = item { Some(append) } else { None });
+        let appends =
+            || items.iter().filter_map(|item| if let Item::Append(append) = item { Some(append) } else { None });
         let bytes: usize = appends().map(|append| append.bytes.len()).sum();
         let newest = appends().filter_map(|append| append.newest).max().unwrap_or(self.newest);
         let id = RowId(self.last_row.0 + 1);
         let mut plain = Vec::with_capacity(HEAD_BYTES + 10 + bytes + 16);
         plain.resize(HEAD_BYTES, 0);
         // postcard writes a Vec as its length, then its elements; the callers have encoded those.
-        plain = postcard::to_extend(&(entries as u64), plain).map_err(|error| StoreError::Database(error.to_string()))?;
+        plain =
+            postcard::to_extend(&(entries as u64), plain).map_err(|error| StoreError::Database(error.to_string()))?;
         appends().for_each(|append| plain.extend_from_slice(&append.bytes));
         let sealed = self.vault.journal.seal(self.boot, &row_context(id, newest, entries), plain)?;
         Ok(Row { id, newest, entries, sealed })
@@ -165,7 +169,11 @@ impl Writer {
     }
 
     /// One transaction: the row, then each job in a savepoint of its own. The outer error means nothing was kept.
-    fn transact(&mut self, row: Option<&Row>, jobs: &mut [Box<dyn Job>]) -> Result<Vec<Result<(), StoreError>>, StoreError> {
+    fn transact(
+        &mut self,
+        row: Option<&Row>,
+        jobs: &mut [Box<dyn Job>],
+    ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         if row.is_none() && jobs.is_empty() {
             return Ok(Vec::new());
         }
@@ -202,7 +210,9 @@ impl Writer {
         let reserve_bytes = self.options.disk_reserve_bytes;
         let free_bytes = crate::health::free_bytes(&self.dir).unwrap_or(u64::MAX);
         match error {
-            StoreError::DatabaseFull if self.options.database_bytes_max.is_some() && free_bytes > GROUP_BYTES_MAX => error,
+            StoreError::DatabaseFull if self.options.database_bytes_max.is_some() && free_bytes > GROUP_BYTES_MAX => {
+                error
+            }
             StoreError::DatabaseFull => StoreError::DiskFull { free_bytes, reserve_bytes },
             StoreError::Database(_) if free_bytes < 64 << 10 => StoreError::DiskFull { free_bytes, reserve_bytes },
             other => other,

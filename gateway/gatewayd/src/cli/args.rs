@@ -13,8 +13,10 @@ pub struct Cli {
     /// Machine-readable output: JSON on standard output.
     #[arg(long, global = true)]
     pub json: bool,
+    /// Where the settings come from.
     #[command(flatten)]
     pub config: ConfigArg,
+    /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -27,6 +29,7 @@ pub struct ConfigArg {
     pub file: Option<PathBuf>,
 }
 
+/// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway.
@@ -98,6 +101,7 @@ pub enum WorkerKind {
     Plugin,
 }
 
+/// Arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// How long to run, e.g. 60s or 5min; without it, until Ctrl-C.
@@ -109,11 +113,12 @@ pub struct DemoArgs {
     /// Keep everything in this folder; without it, a temporary one that vanishes.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
-    /// Address of the live page.
-    #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
-    pub http: std::net::SocketAddr,
+    /// Address of the live page; without it 127.0.0.1:8443, or any free port if that is taken.
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<std::net::SocketAddr>,
 }
 
+/// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
     /// Folder for settings, keys and data.
@@ -130,6 +135,7 @@ pub struct InitArgs {
     pub plugins: PathBuf,
 }
 
+/// `config ...`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
     /// Read all settings and report every problem.
@@ -143,6 +149,7 @@ pub enum ConfigCommand {
     },
 }
 
+/// `device ...`
 #[derive(Debug, Subcommand)]
 pub enum DeviceCommand {
     /// Give a device a fresh secret, shown once as a QR code and written to a file.
@@ -192,10 +199,13 @@ pub enum ClassArg {
     P2,
     /// A hub that knows only a password.
     Password,
+    /// Whatever is on a serial line that the settings name.
+    Wired,
     /// A program that reads alerts and live values over MQTT.
     App,
 }
 
+/// `athlete ...`
 #[derive(Debug, Subcommand)]
 pub enum AthleteCommand {
     /// Add an athlete under a pseudonym.
@@ -207,6 +217,7 @@ pub enum AthleteCommand {
     List,
 }
 
+/// `user ...`
 #[derive(Debug, Subcommand)]
 pub enum UserCommand {
     /// Add a user; the password is read from standard input, or made up and shown once.
@@ -235,6 +246,7 @@ pub enum RoleArg {
     Admin,
 }
 
+/// `rules ...` and `plugin ...`
 #[derive(Debug, Subcommand)]
 pub enum FolderCommand {
     /// What is there.
@@ -257,6 +269,7 @@ pub enum FolderCommand {
     },
 }
 
+/// `blocks ...`
 #[derive(Debug, Subcommand)]
 pub enum BlocksCommand {
     /// The last blocks and their receipts.
@@ -273,6 +286,7 @@ pub enum BlocksCommand {
     },
 }
 
+/// `evidence ...`
 #[derive(Debug, Subcommand)]
 pub enum EvidenceCommand {
     /// Write a file that proves one reading or one alert.

@@ -19,6 +19,7 @@ struct Row {
     erased: bool,
 }
 
+/// `pitchside athlete`.
 pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     match command {

@@ -1,1 +1,112 @@
 //! `pitchside blocks`.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use ledger_block::policy::Policy;
+use ledger_block::receipt::Receipt;
+use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
+use pitchside_seal::chain::{ChainVerifier, Expected, Verified};
+use pitchside_store::{BlockRow, Level, Tables};
+use serde::Serialize;
+
+use super::args::{BlocksCommand, ConfigArg};
+use super::context::{self, Context};
+use super::evidence::read_policy;
+use super::output::Output;
+use super::{Failure, Outcome};
+use crate::adapters::page::block_view;
+
+const PAGE: u32 = 256;
+
+/// `pitchside blocks`.
+pub fn blocks(command: &BlocksCommand, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    match command {
+        BlocksCommand::List { last } => {
+            let rows = context.tables.blocks_before(None, u32::try_from(*last).unwrap_or(10_000).min(10_000))?;
+            let views: Vec<_> = rows.iter().map(block_view).collect();
+            output.table(&views, &["BLOCK", "SEALED", "READINGS", "BYTES", "RECEIPT", "HASH"], |v| {
+                vec![
+                    v.index.to_string(),
+                    v.sealed_at.0.to_string(),
+                    v.readings.to_string(),
+                    v.payload_bytes.to_string(),
+                    v.receipt.name().to_owned(),
+                    v.hash.clone(),
+                ]
+            })?;
+            Ok(())
+        }
+        BlocksCommand::Verify { policy } => verify(&context, policy.as_ref(), output),
+    }
+}
+
+/// What a verification came to.
+#[derive(Serialize)]
+struct Said {
+    blocks: u64,
+    payload_bytes: u64,
+    receipts_verified: u64,
+    head: Option<String>,
+}
+
+fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outcome {
+    let policy = match policy.or_else(|| context.settings.ledger.as_ref().map(|ledger| &ledger.policy)) {
+        Some(path) => Some(read_policy(path)?),
+        None => None,
+    };
+    let gateway = GatewayKey::new(&context.identity.sign).id();
+    let known = known_blocks(&context.tables, policy.as_ref())?;
+    let receipts_verified = known.len() as u64;
+    let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: None, known });
+    let mut after = None;
+    loop {
+        let rows = context.tables.blocks_after(after, PAGE)?;
+        let Some(last) = rows.last() else { break };
+        after = Some(last.key);
+        for row in &rows {
+            let payload = context.tables.payload(row.key)?;
+            verifier.push(&row.header, payload.as_deref()).map_err(|fault| Failure::Tampered(fault.to_string()))?;
+        }
+    }
+    let Verified { blocks, payload_bytes, head, .. } =
+        verifier.finish().map_err(|fault| Failure::Tampered(fault.to_string()))?;
+    let head = head.map(|(_, hash)| data_encoding::HEXLOWER.encode(&hash));
+    output.print(&Said { blocks, payload_bytes, receipts_verified, head }, |said| {
+        format!(
+            "ok: {} blocks, {} bytes of payload, {} receipts; head {}",
+            said.blocks,
+            said.payload_bytes,
+            said.receipts_verified,
+            said.head.as_deref().unwrap_or("none")
+        )
+    })?;
+    Ok(())
+}
+
+/// The blocks that verified receipts R2 say exist.
+fn known_blocks(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIndex, Hash)>, Failure> {
+    let Some(policy) = policy else { return Ok(Vec::new()) };
+    let mut known = Vec::new();
+    let mut after = None;
+    loop {
+        let rows = tables.blocks_after(after, PAGE)?;
+        let Some(last) = rows.last() else { return Ok(known) };
+        after = Some(last.key);
+        for row in &rows {
+            if row.level >= Level::R2 {
+                known.push(receipt_holds(tables, row, policy)?);
+            }
+        }
+    }
+}
+
+fn receipt_holds(tables: &Tables, row: &BlockRow, policy: &Policy) -> Result<(BlockIndex, Hash), Failure> {
+    let tampered = |what: String| Failure::Tampered(format!("block {}: {what}", row.key));
+    let bytes = tables.receipt(row.key, Level::R2)?.context("a block at R2 has no receipt").map_err(|e| tampered(e.to_string()))?;
+    let receipt = Receipt::parse(&bytes).map_err(|e| tampered(format!("its receipt was changed ({e})")))?;
+    let header = SignedHeader::verify(&row.header).map_err(|e| tampered(format!("its header was changed ({e})")))?;
+    receipt.verify(&header, policy).map_err(|e| tampered(format!("its receipt does not hold ({e})")))?;
+    Ok((header.header().index, header.hash()))
+}

@@ -14,6 +14,7 @@ struct Row {
     origin: String,
 }
 
+/// `pitchside config`.
 pub fn config(command: &ConfigCommand, config: &ConfigArg, output: &Output) -> Outcome {
     match command {
         ConfigCommand::Check => {

@@ -27,6 +27,7 @@ impl Finding {
     }
 }
 
+/// `pitchside doctor`.
 pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let findings = examine(&context)?;

@@ -14,6 +14,7 @@ use crate::reading_id::ReadingId;
 const BITE: usize = 8 << 20;
 const ROWS_MAX: u32 = 10_000;
 
+/// `pitchside alerts`.
 pub fn alerts(last: usize, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let rows = context.tables.alerts(u32::try_from(last).unwrap_or(ROWS_MAX).min(ROWS_MAX))?;
@@ -45,6 +46,7 @@ struct Row {
     sealed: bool,
 }
 
+/// `pitchside readings`.
 pub fn readings(device: Option<&DeviceId>, last: usize, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let rows = latest(&context.tables, device, last)?;

@@ -37,6 +37,7 @@ struct Made<'a> {
     password: &'a str,
 }
 
+/// `pitchside init`.
 pub fn init(args: &InitArgs, output: &Output) -> Outcome {
     let settings = Settings {
         gateway: Gateway {

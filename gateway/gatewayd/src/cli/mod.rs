@@ -16,7 +16,7 @@ mod athlete;
 mod blocks;
 mod config;
 pub mod context;
-mod device;
+pub mod device;
 mod doctor;
 mod evidence;
 mod history;
@@ -33,7 +33,9 @@ use clap::{CommandFactory as _, Parser as _};
 use args::{Cli, Command, WorkerKind};
 use output::Output;
 
-pub use init::{InitPlan, make_box};
+pub use athlete::add_athlete;
+pub use init::{FIRST_USER, InitPlan, make_box};
+pub use run::stop_signal;
 pub use user::add_user;
 
 /// How a command ended, other than well.

@@ -1,6 +1,6 @@
 //! Text or JSON on standard output; complaints on standard error.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
@@ -71,5 +71,6 @@ pub fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("PITCHSIDE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,pitchside=info,gatewayd=info"));
     // A second start in one process (tests) keeps the first.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let _ = log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init();
 }

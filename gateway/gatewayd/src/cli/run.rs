@@ -5,14 +5,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ConfigArg;
 use super::{Outcome, context};
-use crate::clock::Clock;
-use crate::pipeline::Gateway;
+use crate::pipeline::{Gateway, Startup};
 
+/// `pitchside run`.
 pub fn run(config: &ConfigArg) -> Outcome {
     let settings = context::settings(config)?.settings;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(async {
-        let gateway = Gateway::start(settings, Clock::System).await?;
+        let gateway = Gateway::start(Startup::new(settings)?).await?;
         tracing::info!(page = %format!("https://{}", gateway.http_address()), mqtt = ?gateway.mqtt_addresses(), "running");
         stop_signal().await?;
         tracing::info!("stopping");

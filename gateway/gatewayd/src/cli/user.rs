@@ -39,6 +39,7 @@ impl RoleArg {
     }
 }
 
+/// `pitchside user`.
 pub fn user(command: &UserCommand, config: &ConfigArg, output: &Output) -> Outcome {
     let tables = context::open(config)?.tables;
     match command {

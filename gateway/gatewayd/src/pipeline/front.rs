@@ -2,27 +2,31 @@
 //! journal; senders hear of it after the commit. One call of [`Intake::take`] is one read of one link.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use pitchside_admin::{Board, Metrics};
-use pitchside_auth::{Accepted, Auth, PasswordLogin, Role};
+
+use pitchside_auth::{Accepted, Auth, Ended, PasswordLogin, Role};
 use pitchside_collect::{
     Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, RefusalCode, Refused, Rights, Settled, Ticket,
 };
 use pitchside_decode::{DecodeError, Decoders};
 use pitchside_model::{
-    Authentic, DeviceId, Entry, Epoch, LinkId, Medium, Payload, PayloadKind, Quantity, Seq, Timestamp, Value,
+    Authentic, DeviceId, Entry, Epoch, LinkId, Medium, Payload, PayloadKind, Seq, Timestamp, Value,
 };
 use pitchside_store::{Claim, Store};
+use pitchside_wire::Reason;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Answer, Batch};
 use super::rules::RulesFeed;
 use super::roster::Roster;
+use super::sealing::Sealing;
 use super::streams::{Noticed, Streams};
 use crate::clock::Clock;
 use crate::random::OsRandom;
@@ -31,25 +35,46 @@ use crate::random::OsRandom;
 const IN_FLIGHT_MAX: u32 = 65_536;
 
 /// What the front needs of the rest.
-pub struct Front {
+pub struct Parts {
+    /// The door.
     pub auth: Arc<Auth>,
+    /// Payloads to readings.
     pub decoders: Arc<Decoders>,
+    /// Journal, blocks, tables.
     pub store: Store,
+    /// Who wears what.
     pub roster: Arc<Roster>,
-    pub streams: Arc<Mutex<Streams>>,
+    /// The page's tiles.
     pub board: Arc<Board>,
+    /// The way to the rules.
     pub rules: RulesFeed,
+    /// The open batch.
+    pub sealing: Arc<Sealing>,
+    /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The gateway's clock.
     pub clock: Clock,
-    /// Device of each wired serial line, by the line's path.
-    pub wired: HashMap<String, DeviceId>,
-    /// Message count of what has none of its own: hubs, wired lines, the gateway's own notices.
-    pub own: OwnCount,
+    /// Everything that answers senders.
     pub tasks: TaskTracker,
+}
+
+/// The front: its parts, and what it knows of links and streams.
+pub struct Front {
+    parts: Parts,
+    streams: Mutex<Streams>,
+    /// Message count of what has none of its own: hubs, wired lines, the gateway's own notices.
+    own: OwnCount,
     links: Mutex<HashMap<LinkId, Open>>,
     /// Admitted, not yet opened.
     logins: Mutex<HashMap<LinkId, Arc<PasswordLogin>>>,
     room: Arc<Semaphore>,
+}
+
+impl Deref for Front {
+    type Target = Parts;
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
 }
 
 /// A message count for this run of the gateway: a random epoch, numbers from 0.
@@ -76,61 +101,37 @@ struct Open {
     device: Option<DeviceId>,
 }
 
-/// Everything a [`Front`] is made of but its own state.
-pub struct FrontParts {
-    pub auth: Arc<Auth>,
-    pub decoders: Arc<Decoders>,
-    pub store: Store,
-    pub roster: Arc<Roster>,
-    pub streams: Arc<Mutex<Streams>>,
-    pub board: Arc<Board>,
-    pub rules: RulesFeed,
-    pub metrics: Arc<Metrics>,
-    pub clock: Clock,
-    pub wired: HashMap<String, DeviceId>,
-    pub tasks: TaskTracker,
-}
-
 impl Front {
     /// Puts the parts together.
-    pub fn new(parts: FrontParts) -> anyhow::Result<Self> {
-        let FrontParts { auth, decoders, store, roster, streams, board, rules, metrics, clock, wired, tasks } = parts;
+    pub fn new(parts: Parts) -> anyhow::Result<Self> {
         Ok(Self {
-            auth,
-            decoders,
-            store,
-            roster,
-            streams,
-            board,
-            rules,
-            metrics,
-            clock,
-            wired,
+            parts,
+            streams: Mutex::default(),
             own: OwnCount::new()?,
-            tasks,
             links: Mutex::default(),
             logins: Mutex::default(),
             room: Arc::new(Semaphore::new(IN_FLIGHT_MAX as usize)),
         })
     }
 
-    /// Closes links, each with the same reason.
-    pub fn close(&self, links: &[LinkId], reason: CloseReason) {
-        let open = self.links.lock();
-        for link in links.iter().filter_map(|id| open.get(id)) {
-            // A link that is already down needs no closing.
-            let _ = link.link.send(Outbound::Close(reason));
-        }
+    /// Records the streams that have been silent for too long.
+    pub async fn record_silence(&self, silent_after_us: i64) {
+        let gaps = self.streams.lock().silent(silent_after_us, self.clock.now());
+        self.record(gaps).await;
     }
 
-    /// Closes the links of hubs and apps whose right to be there was taken away.
-    pub fn close_revoked_logins(&self, still_allowed: impl Fn(&DeviceId) -> bool) {
-        let links: Vec<LinkId> = {
-            let open = self.links.lock();
-            let gone = |o: &&Open| o.login.as_ref().is_some_and(|login| !still_allowed(login.device()));
-            open.values().filter(gone).map(|open| open.link.id).collect()
-        };
-        self.close(&links, CloseReason::Revoked);
+    /// Closes the links of devices that are no longer let in, with a word of goodbye where the session has one.
+    pub fn close(&self, ended: Vec<Ended>) {
+        let open = self.links.lock();
+        for end in ended {
+            tracing::info!(device = %end.device, link = end.link.0, "no longer let in");
+            let Some(open) = open.get(&end.link) else { continue };
+            // A link that is already down needs no closing.
+            if let Some(frame) = end.goodbye {
+                let _ = open.link.send(Outbound::Frame(Bytes::from(frame)));
+            }
+            let _ = open.link.send(Outbound::Close(CloseReason::Revoked));
+        }
     }
 
     /// Records what the gateway itself noticed (gaps, clock offsets): to the rules at once, then to the journal.
@@ -143,6 +144,7 @@ impl Front {
             self.board.observe(entry);
         }
         self.rules.offer(&entries);
+        self.sealing.note_entries(&entries, self.clock.now());
         if let Err(error) = self.store.journal_append(entries).await {
             tracing::error!(%error, "gaps could not be recorded");
         }
@@ -184,6 +186,9 @@ impl Front {
                 tracing::info!(link = link.id.0, peer = %link.peer, reason = %refusal, "frame refused");
                 if let Some(frame) = refusal.answer() {
                     let _ = link.send(Outbound::Frame(Bytes::from(frame)));
+                }
+                if refusal.must_close() {
+                    let _ = link.send(Outbound::Close(CloseReason::NotAuthenticated));
                 }
                 let text = "not accepted".to_owned();
                 settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
@@ -232,7 +237,7 @@ impl Front {
             }
             Claim::TooOld => {
                 answer.refusal = Some((
-                    pitchside_wire::Reason::OUT_OF_WINDOW,
+                    Reason::OUT_OF_WINDOW,
                     RefusalCode::Other,
                     "outside the 1024 messages that may be in flight".to_owned(),
                 ));
@@ -272,11 +277,7 @@ impl Front {
                     seq,
                     readings: Vec::new(),
                 });
-                answer.refusal = Some((
-                    pitchside_wire::Reason(error.reason()),
-                    RefusalCode::PayloadInvalid,
-                    error.to_string(),
-                ));
+                answer.refusal = Some((reason(&error), RefusalCode::PayloadInvalid, error.to_string()));
             }
         }
         batch.answers.push(answer);
@@ -292,13 +293,13 @@ impl Front {
         let decoder = roster.get(device.as_str()).and_then(|row| row.decoder.clone());
         match decoder {
             Some(plugin) => self.decoders.vendor(&plugin, message, now).await,
-            None => Err(DecodeError::no_decoder()),
+            None => Err(DecodeError::NoPlugin),
         }
     }
 
     /// Keeps what could not be decoded, so that nothing a known device said is lost.
     async fn refused(&self, link: &Link, message: &Authentic<Payload>, error: &DecodeError, now: Timestamp) {
-        self.metrics.refused(error.word());
+        self.metrics.refused("payload");
         tracing::warn!(link = link.id.0, device = %message.device(), reason = %error, "payload refused");
         let (store, device) = (self.store.clone(), message.device().clone());
         let (bytes, reason) = (message.content().bytes.clone(), error.to_string());
@@ -322,7 +323,16 @@ impl Front {
         } else {
             senml_kind(&item.bytes)
         };
-        let message = login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec() });
+        let message = match login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec() }) {
+            Ok(message) => message,
+            Err(ended) => {
+                self.metrics.refused("login_ended");
+                let _ = link.send(Outbound::Close(CloseReason::Revoked));
+                let text = ended.to_string();
+                settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+                return;
+            }
+        };
         let (epoch, seq) = self.own.next();
         self.message(link, item.ticket, None, message, epoch, seq, now, batch).await;
     }
@@ -347,8 +357,10 @@ impl Front {
             }
         }
         self.rules.offer(&batch.entries);
+        let now = self.clock.now();
         let Batch { mut entries, answers } = batch;
         entries.extend(noticed.into_iter().map(|noticed| self.own_entry(noticed)));
+        self.sealing.note_entries(&entries, now);
         let permits = u32::try_from(answers.len()).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         // The semaphore is never closed.
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(permits).await else { return };
@@ -417,6 +429,24 @@ impl Front {
     }
 }
 
+/// The reason a device is told, from the decoder's stable name.
+fn reason(error: &DecodeError) -> Reason {
+    match error {
+        DecodeError::NoPlugin | DecodeError::UnknownPlugin(_) | DecodeError::NotVendor(_) => Reason::NO_DECODER,
+        DecodeError::PluginFault { .. } | DecodeError::Nonsense { .. } | DecodeError::SwitchedOff { .. } => {
+            Reason::DECODER_FAILED
+        }
+        DecodeError::Refused { .. } => Reason::MALFORMED,
+        DecodeError::Senml { .. } | DecodeError::Wave(_) => match error.code() {
+            "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => Reason::UNKNOWN_UNIT,
+            "not_finite" | "out_of_range" | "value_type" | "two_values" | "no_value" => Reason::BAD_VALUE,
+            "time_range" | "time_too_far" | "period" => Reason::BAD_TIME,
+            "too_many" => Reason::TOO_LARGE,
+            _ => Reason::MALFORMED,
+        },
+    }
+}
+
 /// JSON begins with a bracket; a CBOR array never has that byte.
 fn senml_kind(bytes: &[u8]) -> PayloadKind {
     match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
@@ -461,11 +491,15 @@ impl Intake for Gatehouse {
         let front = &self.0;
         let mut login = front.logins.lock().remove(&link.id);
         if link.medium == Medium::Serial
-            && let Some(device) = front.wired.get(&*link.peer)
+            && let Some(device) = &link.device
         {
-            login = front.auth.admit_wired(device).map(Arc::new).ok();
+            match front.auth.admit_wired(device) {
+                Ok(wired) => login = Some(Arc::new(wired)),
+                Err(refusal) => tracing::warn!(%device, reason = %refusal, "a wired line is not let in; enrol its device"),
+            }
         }
-        if login.is_some() {
+        if let Some(login) = &login {
+            login.attach(link.id);
             link.authenticated();
         }
         front.links.lock().insert(link.id, Open { link, login, device: None });

@@ -88,7 +88,8 @@ impl MarkBook {
             let device = DeviceId::parse(&name).map_err(|_| damaged())?;
             let epoch = Epoch(row.get::<_, i64>(1)?.cast_unsigned());
             let bits: Vec<u8> = row.get(4)?;
-            let window = Window::restore(row.get::<_, i64>(2)?.cast_unsigned(), &bits, row.get(3)?).ok_or_else(damaged)?;
+            let window =
+                Window::restore(row.get::<_, i64>(2)?.cast_unsigned(), &bits, row.get(3)?).ok_or_else(damaged)?;
             self.with(&device, epoch, |slot| *slot = window);
         }
         Ok(())

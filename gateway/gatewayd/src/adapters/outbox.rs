@@ -1,0 +1,172 @@
+//! Sealed blocks for `sync`, kept by `store`. A parcel's number is its block's index.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use ledger_block::ingest::Refusal;
+use ledger_block::receipt::Level as ReceiptLevel;
+use pitchside_admin::{Event, Events, Metrics, Receipt};
+use pitchside_model::Timestamp;
+use pitchside_store::{BlockKey, BlockRow, Level, Store, StoreError};
+use pitchside_sync::{Edge, Outbox, OutboxError, Parcel};
+use tokio::sync::Notify;
+
+use crate::clock::Clock;
+use crate::random::OsRandom;
+
+/// Where the last verified checkpoint is kept.
+pub const CHECKPOINT: &str = "ledger-checkpoint";
+const PAGE: u32 = 64;
+
+/// The store as `sync` sees it.
+pub struct StoreOutbox {
+    /// The store.
+    pub store: Store,
+    /// Woken when a block was sealed.
+    pub sealed: Arc<Notify>,
+    /// Told of receipts.
+    pub events: Events,
+    /// Counts receipts.
+    pub metrics: Arc<Metrics>,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// Told when the last receipt came.
+    pub on_receipt: Box<dyn Fn(Timestamp) + Send + Sync>,
+}
+
+/// Time and randomness for `sync`.
+pub struct SystemEdge(pub Clock);
+
+impl Edge for SystemEdge {
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+
+    fn fill(&self, buffer: &mut [u8]) -> bool {
+        OsRandom.try_fill(buffer).is_ok()
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> OutboxError {
+    OutboxError(error.to_string())
+}
+
+impl StoreOutbox {
+    async fn with_store<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, OutboxError> {
+        let store = self.store.clone();
+        tokio::task::spawn_blocking(move || act(&store)).await.map_err(failed)?.map_err(failed)
+    }
+
+    async fn row(&self, number: u64) -> Result<BlockRow, OutboxError> {
+        self.with_store(move |store| row(store, number)).await
+    }
+}
+
+/// The block of an index: incarnations only ever rise, so the index alone names it.
+fn row(store: &Store, number: u64) -> Result<BlockRow, StoreError> {
+    let newest = store.last_block()?.map_or(0, |block| block.key.incarnation);
+    for incarnation in (0..=newest).rev() {
+        if let Some(row) = store.block(BlockKey { incarnation, index: number })? {
+            return Ok(row);
+        }
+    }
+    Err(StoreError::Unknown { what: "block", name: number.to_string() })
+}
+
+/// Blocks without R2, oldest first.
+fn pending(store: &Store, after: Option<u64>, limit: usize) -> Result<Vec<BlockRow>, StoreError> {
+    let mut from = match after {
+        Some(number) => Some(row(store, number)?.key),
+        None => {
+            let oldest = [Level::R0, Level::R1].into_iter().map(|level| store.blocks_at(level, 1));
+            let mut first: Option<BlockRow> = None;
+            for rows in oldest {
+                for row in rows? {
+                    if first.as_ref().is_none_or(|f| row.key < f.key) {
+                        first = Some(row);
+                    }
+                }
+            }
+            let Some(first) = first else { return Ok(Vec::new()) };
+            first.key.index.checked_sub(1).and_then(|before| row(store, before).ok()).map(|row| row.key)
+        }
+    };
+    let mut found = Vec::new();
+    loop {
+        let rows = store.blocks_after(from, PAGE)?;
+        let Some(last) = rows.last() else { return Ok(found) };
+        from = Some(last.key);
+        for row in rows {
+            if row.level < Level::R2 {
+                found.push(row);
+                if found.len() == limit {
+                    return Ok(found);
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Outbox for StoreOutbox {
+    async fn pending(&self, after: Option<u64>, limit: usize) -> Result<Vec<Parcel>, OutboxError> {
+        let rows = self.with_store(move |store| pending(store, after, limit)).await?;
+        Ok(rows.into_iter().map(|row| Parcel { number: row.key.index, leaf: row.header }).collect())
+    }
+
+    async fn payload(&self, number: u64, offset: u64, length: usize) -> Result<Vec<u8>, OutboxError> {
+        let key = self.row(number).await?.key;
+        let payload = self
+            .with_store(move |store| store.payload(key))
+            .await?
+            .ok_or_else(|| failed(format!("block {number} has no payload any more")))?;
+        let from = usize::try_from(offset).map_err(failed)?;
+        let piece = from.checked_add(length).and_then(|to| payload.get(from..to));
+        piece.map(<[u8]>::to_vec).ok_or_else(|| failed(format!("block {number} has no bytes {offset} to +{length}")))
+    }
+
+    async fn receipt(&self, number: u64, level: ReceiptLevel, receipt: &[u8]) -> Result<(), OutboxError> {
+        let (level, shown) = match level {
+            ReceiptLevel::R1 => (Level::R1, Receipt::R1),
+            ReceiptLevel::R2 => (Level::R2, Receipt::R2),
+            ReceiptLevel::R3 => (Level::R3, Receipt::R3),
+        };
+        let key = self.row(number).await?.key;
+        let (bytes, now) = (receipt.to_vec(), self.clock.now());
+        self.with_store(move |store| store.set_receipt(key, level, &bytes, now)).await?;
+        self.metrics.receipt(shown);
+        (self.on_receipt)(now);
+        self.events.publish(&Event::Receipt { index: number, receipt: shown });
+        Ok(())
+    }
+
+    async fn refused(&self, number: u64, refusal: &Refusal) -> Result<(), OutboxError> {
+        // The chain cannot go on without the block: it stays pending, and somebody must look.
+        tracing::error!(block = number, %refusal, "the ledger refuses a block for good; run pitchside doctor");
+        self.metrics.refused("ledger");
+        Ok(())
+    }
+
+    async fn checkpoint(&self) -> Result<Option<Vec<u8>>, OutboxError> {
+        self.with_store(|store| store.meta(CHECKPOINT)).await
+    }
+
+    async fn set_checkpoint(&self, note: &[u8]) -> Result<(), OutboxError> {
+        let note = note.to_vec();
+        self.with_store(move |store| store.set_meta(CHECKPOINT, &note)).await
+    }
+
+    async fn backlog(&self) -> Result<u64, OutboxError> {
+        let backlog = self.with_store(|store| store.backlog()).await?;
+        self.metrics.blocks_waiting.set(i64::try_from(backlog.blocks).unwrap_or(i64::MAX));
+        Ok(backlog.blocks)
+    }
+
+    async fn changed(&self) {
+        // A permit is kept if nobody waits, so none is missed.
+        self.sealed.notified().await;
+    }
+}

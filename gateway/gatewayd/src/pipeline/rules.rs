@@ -1,0 +1,257 @@
+//! The way to the rules worker. Ingest never waits for it: what finds no room in the queue is taken from the journal
+//! later, and as the rules pass over what they have seen, nothing counts twice.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use pitchside_admin::Metrics;
+use pitchside_model::{Entry, Timestamp};
+use pitchside_rules::{Fed, Filter, RulesWorker};
+use pitchside_script::Program;
+use pitchside_store::{RowId, Store};
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::alerts::Alerts;
+use crate::clock::Clock;
+
+/// Batches that may wait for the rules.
+const QUEUE_MAX: usize = 1_024;
+/// Entries fed in one go.
+const FEED_MAX: usize = 64;
+/// Bytes of journal read at a time for a replay.
+const REPLAY_BITE: usize = 4 << 20;
+/// How often the rules' folder is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long to wait before the rules are tried again after the worker could not be kept alive.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// The front's end.
+#[derive(Clone)]
+pub struct RulesFeed {
+    queue: mpsc::Sender<Vec<Entry>>,
+    filter: Arc<ArcSwap<Option<Filter>>>,
+    behind: Arc<AtomicBool>,
+    wake: Arc<Notify>,
+}
+
+impl RulesFeed {
+    /// Hands over what of these entries a rule wants. Never waits.
+    pub fn offer(&self, entries: &[Entry]) {
+        let filter = self.filter.load();
+        let Some(filter) = filter.as_ref() else { return };
+        let wanted: Vec<Entry> = entries.iter().filter_map(|entry| narrowed(filter, entry)).collect();
+        if !wanted.is_empty() && self.queue.try_send(wanted).is_err() && !self.behind.swap(true, Ordering::AcqRel) {
+            tracing::warn!("the rules are behind; they will catch up from the journal");
+            self.wake.notify_one();
+        }
+    }
+}
+
+/// The entry with only the readings a rule wants; none if there are none.
+fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
+    let readings: Vec<_> = entry.readings.iter().filter(|reading| filter.wants(reading.quantity)).cloned().collect();
+    (!readings.is_empty()).then(|| Entry {
+        device: entry.device.clone(),
+        athlete: entry.athlete.clone(),
+        assurance: entry.assurance,
+        epoch: entry.epoch,
+        seq: entry.seq,
+        readings,
+    })
+}
+
+/// The rules' end.
+pub struct RulesTask {
+    queue: mpsc::Receiver<Vec<Entry>>,
+    feed: RulesFeed,
+    folder: PathBuf,
+    program: Program,
+    worker: Option<RulesWorker>,
+    /// What the folder looked like when the rules were last loaded.
+    seen: Option<SystemTime>,
+    parts: RulesParts,
+}
+
+/// What the rules need of the rest.
+pub struct RulesParts {
+    /// Where alerts go.
+    pub alerts: Alerts,
+    /// For replays.
+    pub store: Store,
+    /// Counts faults.
+    pub metrics: Arc<Metrics>,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// How far back a replay goes, in microseconds.
+    pub horizon_us: i64,
+    /// Told the hash of the rules in force.
+    pub on_loaded: Box<dyn Fn([u8; 32]) + Send + Sync>,
+}
+
+/// The queue between front and rules.
+pub struct RulesQueue(mpsc::Receiver<Vec<Entry>>);
+
+/// Makes the feed and the queue it fills. Without a folder of rules nothing is ever queued.
+pub fn channel() -> (RulesFeed, RulesQueue) {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    let feed = RulesFeed {
+        queue: sender,
+        filter: Arc::default(),
+        behind: Arc::default(),
+        wake: Arc::default(),
+    };
+    (feed, RulesQueue(receiver))
+}
+
+impl RulesTask {
+    /// Starts the worker, and brings it to where the last run ended by feeding it the journal.
+    pub async fn start(queue: RulesQueue, feed: RulesFeed, folder: &Path, program: Program, parts: RulesParts) -> Self {
+        let mut task =
+            Self { queue: queue.0, feed, folder: folder.to_owned(), program, worker: None, seen: None, parts };
+        task.ensure_worker().await;
+        task
+    }
+
+    /// Runs until stopped, then ends the worker.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let wake = Arc::clone(&self.feed.wake);
+        let mut batches = Vec::new();
+        loop {
+            if self.feed.behind.swap(false, Ordering::AcqRel) {
+                self.replay().await;
+            }
+            tokio::select! {
+                biased;
+                count = self.queue.recv_many(&mut batches, FEED_MAX) => {
+                    if count == 0 {
+                        break;
+                    }
+                    let entries: Vec<Entry> = batches.drain(..).flatten().collect();
+                    self.feed(&entries, true).await;
+                }
+                () = wake.notified() => {}
+                _ = look.tick() => self.look().await,
+                () = stop.cancelled() => break,
+            }
+        }
+        if let Some(worker) = &mut self.worker {
+            worker.stop().await;
+        }
+    }
+
+    async fn feed(&mut self, entries: &[Entry], live: bool) {
+        let Some(worker) = &mut self.worker else { return };
+        let now = self.parts.clock.now();
+        match worker.feed(entries).await {
+            Ok(Fed { events, faults }) => {
+                for fault in faults {
+                    self.parts.metrics.refused("rule_fault");
+                    tracing::warn!(rule = %fault.rule, fault = %fault.fault, switched_off = fault.off, "a rule failed");
+                }
+                if events.is_empty() {
+                    return;
+                }
+                if live {
+                    self.parts.alerts.raise(events, now).await;
+                } else {
+                    self.parts.alerts.replayed(events, now).await;
+                }
+            }
+            Err(error) => {
+                tracing::error!(%error, "the rules did not answer; they start anew from the journal");
+                self.worker = None;
+                self.feed.filter.store(Arc::new(None));
+            }
+        }
+    }
+
+    /// Everything in the journal within the horizon, oldest first.
+    async fn replay(&mut self) {
+        let from = self.parts.clock.now().plus_micros(-self.parts.horizon_us);
+        // What was offered before this is in the journal once the barrier returns.
+        if self.parts.store.journal_barrier().await.is_err() {
+            return;
+        }
+        let mut after = RowId(0);
+        loop {
+            let rows = match self.journal(from, after).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    tracing::error!(error = %format!("{error:#}"), "the journal could not be replayed to the rules");
+                    return;
+                }
+            };
+            let Some((last, entries)) = rows else { return };
+            after = last;
+            self.feed(&entries, false).await;
+        }
+    }
+
+    async fn journal(&self, from: Timestamp, after: RowId) -> anyhow::Result<Option<(RowId, Vec<Entry>)>> {
+        let store = self.parts.store.clone();
+        let rows = tokio::task::spawn_blocking(move || store.replay(from, after, REPLAY_BITE)).await??;
+        let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
+        Ok(Some((last, rows.into_iter().flat_map(|row| row.entries).collect())))
+    }
+
+    /// A changed folder is loaded; a worker that could not be kept alive is tried again.
+    async fn look(&mut self) {
+        if self.worker.is_none() {
+            tokio::time::sleep(RETRY_AFTER).await;
+            return self.ensure_worker().await;
+        }
+        let newest = newest_change(&self.folder);
+        if newest == self.seen {
+            return;
+        }
+        self.seen = newest;
+        let Some(worker) = &mut self.worker else { return };
+        match worker.reload().await {
+            Ok(events) => {
+                let now = self.parts.clock.now();
+                self.parts.alerts.raise(events, now).await;
+                self.loaded();
+            }
+            Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
+        }
+    }
+
+    async fn ensure_worker(&mut self) {
+        self.seen = newest_change(&self.folder);
+        match RulesWorker::spawn(&self.program, &self.folder).await {
+            Ok(worker) => {
+                self.worker = Some(worker);
+                self.loaded();
+                self.replay().await;
+            }
+            Err(error) => tracing::error!(%error, "no rule is running"),
+        }
+    }
+
+    fn loaded(&self) {
+        if let Some(worker) = &self.worker {
+            self.feed.filter.store(Arc::new(Some(Filter::new(worker.rule_set()))));
+            (self.parts.on_loaded)(worker.hash());
+            tracing::info!(rules = worker.rule_set().rules().len(), "rules loaded");
+        }
+    }
+}
+
+/// The latest change of anything below the folder; none if it can't be read.
+fn newest_change(folder: &Path) -> Option<SystemTime> {
+    let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
+    for entry in std::fs::read_dir(folder).ok()?.flatten() {
+        let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+        newest = newest.max(changed(&entry.path())?);
+        for file in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+            newest = newest.max(changed(&file.path())?);
+        }
+    }
+    Some(newest)
+}

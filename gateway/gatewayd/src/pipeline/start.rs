@@ -1,0 +1,336 @@
+//! Putting it all together, back to front: nothing is let in before everything behind it stands.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ledger_block::GatewayKey;
+use ledger_block::channel::{Keypair, Psk, PublicKey};
+use ledger_block::policy::Policy;
+use parking_lot::RwLock;
+use pitchside_admin::{Board, BoardLimits, Events, HttpConfig, LedgerLink, Limits as PageLimits, Metrics, Server, SignIns};
+use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits as AuthLimits};
+use pitchside_collect::mqtt::{Gate, GateConfig, Limits as GateLimits};
+use pitchside_collect::serial::{self, PortConfig, Speaks};
+use pitchside_config::{Ledger, SerialMode, Settings};
+use pitchside_decode::plugin::{Folder, PluginLimits};
+use pitchside_decode::{Decoders, Plugin, Tolerances};
+use pitchside_model::time::MICROS_PER_SECOND;
+use pitchside_script::Program;
+use pitchside_seal::ClosingPolicy;
+use pitchside_store::{Options, RootKey, Store};
+use pitchside_sync::{Link as SyncLink, Status as SyncStatus, SyncConfig};
+use pitchside_wire::PrivateKey;
+use tokio::sync::watch as tokio_watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::alerts::Alerts;
+use super::front::{Front, Gatehouse, Parts};
+use super::roster::Roster;
+use super::rules::{self, RulesParts, RulesTask};
+use super::sealing::{Inventory, Sealing, SealingParts};
+use super::watch::{self, Watch};
+use super::{AUTH_KEK, Gateway};
+use crate::adapters::athletes::load_ring;
+use crate::adapters::keys::StoreKeys;
+use crate::adapters::outbox::{StoreOutbox, SystemEdge};
+use crate::adapters::page::{LedgerState, PageAdapter};
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::random::OsRandom;
+use crate::tls;
+
+/// What a gateway is started with.
+pub struct Startup {
+    /// Its settings.
+    pub settings: Settings,
+    /// Its clock.
+    pub clock: Clock,
+    /// The program that runs script workers: this one, unless a test says otherwise.
+    pub program: PathBuf,
+}
+
+impl Startup {
+    /// With the system's clock and this program.
+    pub fn new(settings: Settings) -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("finding this program's own file")?;
+        Ok(Self { settings, clock: Clock::System, program })
+    }
+
+    fn worker(&self, kind: &str) -> Program {
+        Program { exe: self.program.clone(), args: vec!["script-worker".into(), kind.into()] }
+    }
+}
+
+impl Gateway {
+    /// Starts everything.
+    pub async fn start(startup: Startup) -> anyhow::Result<Self> {
+        let Startup { settings, clock, .. } = &startup;
+        let identity = Arc::new(Identity::load(&settings.gateway.key_dir)?);
+        let store = open_store(settings, &identity)?;
+        let metrics = Metrics::new();
+        let events = Events::new(OsRandom.bytes()?);
+        let auth = Auth::open(
+            Arc::new(StoreKeys(store.tables().clone())),
+            Kek::new(*identity.derive(AUTH_KEK)?),
+            GatewayIdentity::from_private(PrivateKey::new(*identity.noise)),
+            AuthLimits::default(),
+        )
+        .context("opening the door")?;
+        let (plugins, plugins_hash) = plugins(settings, &startup).await?;
+        let sealing = Arc::new(Sealing::new(SealingParts {
+            store: store.clone(),
+            key: GatewayKey::new(&identity.sign),
+            ring: load_ring(&store, &identity)?,
+            inventory: Inventory { rules: [0; 32], plugins: plugins_hash, firmware: firmware_hash(&startup.program)? },
+            policy: ClosingPolicy {
+                interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
+                weight_max: usize::try_from(settings.blocks.bytes_max).unwrap_or(usize::MAX),
+            },
+            events: events.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+        }));
+        let roster = Arc::new(Roster::default());
+        roster.replace(watch::roster(&store)?);
+        let board = Arc::new(Board::new(BoardLimits::default()));
+        let (feed, queue) = rules::channel();
+        let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
+        let front = Arc::new(Front::new(Parts {
+            auth: Arc::new(auth),
+            decoders: Arc::new(Decoders::new(tolerances(settings), plugins)),
+            store: store.clone(),
+            roster,
+            board: Arc::clone(&board),
+            rules: feed.clone(),
+            sealing: Arc::clone(&sealing),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            tasks: front_tasks.clone(),
+        })?);
+        let (stop_ports, stop_back, stop_sync) =
+            (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+        let ledger = start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
+
+        let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
+        let gate = Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
+        let alerts = Alerts {
+            store: store.clone(),
+            events: events.clone(),
+            gate: Arc::clone(&gate),
+            metrics: Arc::clone(&metrics),
+            sealing: Arc::clone(&sealing),
+        };
+        alerts.resend().await;
+        if let Some(folder) = &settings.rules.dir {
+            let rules_sealing = Arc::clone(&sealing);
+            let parts = RulesParts {
+                alerts,
+                store: store.clone(),
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+                horizon_us: horizon_us(settings),
+                on_loaded: Box::new(move |hash| rules_sealing.set_rules(hash)),
+            };
+            let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
+            back_tasks.spawn(task.run(stop_back.clone()));
+        }
+        back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
+        let watch = Watch {
+            front: Arc::clone(&front),
+            sealing: Arc::clone(&sealing),
+            store: store.clone(),
+            identity: Arc::clone(&identity),
+            clock: clock.clone(),
+            silent_after_us: i64::from(settings.gateway.silent_after_s) * MICROS_PER_SECOND,
+            horizon_us: horizon_us(settings),
+        };
+        back_tasks.spawn(watch.run(stop_back.clone()));
+        let ports = settings
+            .serial
+            .iter()
+            .map(|port| serial::start(port_config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
+            .collect();
+        let page = Arc::new(PageAdapter {
+            store: store.clone(),
+            events: events.clone(),
+            metrics: Arc::clone(&metrics),
+            clock: clock.clone(),
+            name: settings.gateway.name.to_string(),
+            started_at: clock.now(),
+            ledger,
+        });
+        let page_clock = clock.clone();
+        let server = Server::start(
+            HttpConfig {
+                address: settings.http.address,
+                hosts: settings.http.hosts.clone(),
+                tls: server_tls(settings, clock)?,
+                limits: PageLimits::default(),
+            },
+            pitchside_admin::Parts {
+                view: Arc::<PageAdapter>::clone(&page) as _,
+                commands: Arc::<PageAdapter>::clone(&page) as _,
+                users: page as _,
+                board,
+                events,
+                metrics: Arc::clone(&metrics),
+                sign_ins: SignIns::default(),
+                clock: pitchside_admin::Clock::new(move || page_clock.now()),
+            },
+        )
+        .await?;
+        Ok(Self {
+            gate,
+            ports,
+            page_address: server.local_addr(),
+            page: server,
+            store,
+            sealing,
+            metrics,
+            front_tasks,
+            back_tasks,
+            stop_ports,
+            stop_back,
+            stop_sync,
+        })
+    }
+}
+
+fn horizon_us(settings: &Settings) -> i64 {
+    i64::from(settings.journal.horizon_s) * MICROS_PER_SECOND
+}
+
+fn tolerances(settings: &Settings) -> Tolerances {
+    let micros = |seconds: u32| i64::from(seconds) * MICROS_PER_SECOND;
+    Tolerances {
+        future_us: micros(settings.clock.future_s),
+        late_us: micros(settings.clock.late_s),
+        ..Tolerances::default()
+    }
+}
+
+fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store> {
+    let options = Options {
+        disk_reserve_bytes: settings.journal.reserve_bytes,
+        database_bytes_max: Some(settings.journal.database_bytes_max).filter(|max| *max > 0),
+        ..Options::default()
+    };
+    let root = RootKey::new(*identity.derive("pitchside/1/store")?);
+    let store = Store::open_with(&settings.gateway.data_dir, root, options)?;
+    for row in store.damaged_rows() {
+        tracing::error!(row = row.0, "a journal row does not open; it is set aside in journal_damaged");
+    }
+    Ok(store)
+}
+
+/// The plugins that start, and the hash of all of them. One that does not is reported and left out.
+async fn plugins(settings: &Settings, startup: &Startup) -> anyhow::Result<(Vec<Plugin>, [u8; 32])> {
+    let (mut plugins, mut hasher) = (Vec::new(), blake3::Hasher::new());
+    let Some(dir) = &settings.plugins.dir else { return Ok((plugins, [0; 32])) };
+    for read in Folder::read_all(dir).context("reading the plugins")? {
+        let folder = match read {
+            Ok(folder) => folder,
+            Err(error) => {
+                tracing::error!(%error, "a plugin is left out");
+                continue;
+            }
+        };
+        match Plugin::start(&folder, &startup.worker("plugin"), PluginLimits::default()).await {
+            Ok(plugin) => {
+                hasher.update(folder.manifest.name.as_str().as_bytes()).update(&[0]).update(folder.source.as_bytes());
+                plugins.push(plugin);
+            }
+            Err(error) => tracing::error!(%error, "a plugin does not start and is left out"),
+        }
+    }
+    Ok((plugins, *hasher.finalize().as_bytes()))
+}
+
+/// BLAKE3 of this program's file: what the block header calls firmware.
+fn firmware_hash(program: &Path) -> anyhow::Result<[u8; 32]> {
+    let mut hasher = blake3::Hasher::new();
+    let file = std::fs::File::open(program).with_context(|| format!("reading {}", program.display()))?;
+    hasher.update_reader(file).with_context(|| format!("reading {}", program.display()))?;
+    Ok(*hasher.finalize().as_bytes())
+}
+
+fn server_tls(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<tokio_rustls::rustls::ServerConfig>> {
+    tls::server_config(&settings.gateway.key_dir, settings.gateway.name.as_str(), clock.now(), &settings.http.hosts, &[])
+}
+
+fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig> {
+    let mqtt = &settings.mqtt;
+    let tls = if mqtt.tls.is_some() || mqtt.websocket.is_some() { Some(server_tls(settings, clock)?) } else { None };
+    let with = |address: Option<std::net::SocketAddr>| address.zip(tls.clone());
+    Ok(GateConfig {
+        tcp: mqtt.tcp.clone(),
+        tls: with(mqtt.tls),
+        ws: Vec::new(),
+        wss: with(mqtt.websocket),
+        limits: GateLimits {
+            connections_max: usize::try_from(mqtt.connections_max).unwrap_or(usize::MAX),
+            ..GateLimits::default()
+        },
+    })
+}
+
+fn port_config(port: &pitchside_config::SerialPort) -> PortConfig {
+    let speaks = match (port.mode, &port.device) {
+        (SerialMode::Wired, Some(device)) => Speaks::Lines { device: device.clone() },
+        _ => Speaks::Ps1,
+    };
+    PortConfig::new(&port.path, port.baud, speaks)
+}
+
+#[allow(clippy::too_many_arguments, reason = "wiring")]
+fn start_sync(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Store,
+    sealing: &Arc<Sealing>,
+    events: &Events,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<Arc<RwLock<LedgerState>>> {
+    let link = if settings.ledger.is_some() { LedgerLink::Unreachable } else { LedgerLink::NotConfigured };
+    let state = Arc::new(RwLock::new(LedgerState { link, last_receipt_at: None }));
+    let Some(ledger) = &settings.ledger else { return Ok(state) };
+    let config = sync_config(ledger, identity)?;
+    let on_receipt = Arc::clone(&state);
+    let outbox = Arc::new(StoreOutbox {
+        store: store.clone(),
+        sealed: Arc::clone(&sealing.sealed),
+        events: events.clone(),
+        metrics: Arc::clone(metrics),
+        clock: clock.clone(),
+        on_receipt: Box::new(move |at| on_receipt.write().last_receipt_at = Some(at)),
+    });
+    let (sender, mut receiver) = tokio_watch::channel(SyncStatus::default());
+    tasks.spawn(pitchside_sync::run(config, outbox, Arc::new(SystemEdge(clock.clone())), sender, stop.clone()));
+    let shown = Arc::clone(&state);
+    tasks.spawn(async move {
+        // Ends when sync does.
+        while receiver.changed().await.is_ok() {
+            let connected = matches!(receiver.borrow_and_update().link, SyncLink::Connected { .. });
+            shown.write().link = if connected { LedgerLink::Connected } else { LedgerLink::Unreachable };
+        }
+    });
+    Ok(state)
+}
+
+fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
+    let bytes = std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
+    let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
+    let keypair = Keypair::from_secret(identity.noise.clone())?;
+    let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
+    let mut config = SyncConfig::new(ledger.address.clone(), public, Psk::new(identity.ledger_psk.clone()), keypair, vkey);
+    config.policy = policy;
+    config.silence = Duration::from_secs(30);
+    Ok(config)
+}

@@ -1,0 +1,72 @@
+use super::*;
+
+#[test]
+fn a_step_in_an_alerts_life_is_recorded_once() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let cleared = AlertEvent::Cleared { id: AlertId([1; 16]), event_time: Timestamp::from_seconds(9) };
+    let now = Timestamp::from_seconds(10);
+    let new = store.record_alerts(&[raised(1), raised(2), raised(1)], now).unwrap();
+    assert_eq!(new.iter().map(|step| step.event.clone()).collect::<Vec<_>>(), [raised(1), raised(2)]);
+    drop(store);
+    let store = open(dir.path());
+    let again = store.record_alerts(&[raised(1), cleared.clone(), cleared.clone()], now).unwrap();
+    assert_eq!(again.iter().map(|step| step.event.clone()).collect::<Vec<_>>(), [cleared]);
+    assert_eq!(store.undelivered_alerts(100).unwrap().len(), 3);
+    store.set_alerts_delivered(&new.iter().map(|step| step.id).collect::<Vec<_>>()).unwrap();
+    assert_eq!(store.undelivered_alerts(100).unwrap().len(), 1);
+    assert_eq!(store.unsealed_alerts(100).unwrap().len(), 3);
+    let up_to = Some(store.unsealed_alerts(100).unwrap()[2].id);
+    store.put_block(NewBlock { alerts_up_to: up_to, ..block(0, RowId(0)) }, Marks::default()).unwrap();
+    assert!(store.unsealed_alerts(100).unwrap().is_empty());
+    assert_eq!(store.alerts(100).unwrap().len(), 2);
+    assert_eq!(store.prune_alerts(Timestamp::from_seconds(11)).unwrap(), 1, "only the delivered one goes");
+    assert_eq!(store.alerts(100).unwrap()[0].cleared, Some(Timestamp::from_seconds(9)));
+}
+
+#[test]
+fn an_alert_is_open_until_it_is_seen_and_over() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let id = AlertId([1; 16]);
+    assert!(matches!(store.acknowledge_alert(id, "ann", Timestamp(0)), Err(StoreError::Unknown { .. })));
+    store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
+    store.acknowledge_alert(id, "ann", Timestamp(2)).unwrap();
+    let row = store.acknowledge_alert(id, "bob", Timestamp(3)).unwrap();
+    assert_eq!(row.acknowledged, Some(("ann".to_owned(), Timestamp(2))));
+    assert_eq!(store.open_alerts(10).unwrap().len(), 1);
+    store.record_alerts(&[AlertEvent::Cleared { id, event_time: Timestamp(4) }], Timestamp(4)).unwrap();
+    assert!(store.open_alerts(10).unwrap().is_empty());
+    assert_eq!(store.alerts(10).unwrap()[0].cleared, Some(Timestamp(4)));
+}
+
+#[test]
+fn receipts_only_rise_and_the_outbox_follows_the_chain() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    for index in 0..3 {
+        store.put_block(block(index, RowId(0)), Marks::default()).unwrap();
+    }
+    assert_eq!(store.backlog().unwrap(), Backlog { blocks: 3, bytes: 15_000, oldest: Some(Timestamp(0)) });
+    let key = store.next_unsent().unwrap().unwrap().key;
+    assert_eq!(key.index, 0);
+    assert_eq!(store.payload(key).unwrap(), Some(vec![0; 5_000]));
+    store.set_receipt(key, Level::R2, b"proof", Timestamp(5)).unwrap();
+    store.set_receipt(key, Level::R1, b"leaf 0", Timestamp(6)).unwrap();
+    assert_eq!(store.block(key).unwrap().unwrap().level, Level::R2);
+    assert_eq!(store.receipt(key, Level::R1).unwrap().unwrap(), b"leaf 0");
+    assert_eq!(store.next_unsent().unwrap().unwrap().key.index, 1);
+    assert_eq!(store.blocks_at(Level::R2, 10).unwrap().len(), 1);
+    assert_eq!(store.prune_payloads(Timestamp(i64::MAX)).unwrap(), 0, "nothing goes before R3");
+    store.set_receipt(key, Level::R3, b"cosigned", Timestamp(7)).unwrap();
+    assert_eq!(store.prune_payloads(Timestamp(i64::MAX)).unwrap(), 1);
+    assert_eq!(store.payload(key).unwrap(), None);
+    assert_eq!(store.blocks_before(None, 2).unwrap().iter().map(|row| row.key.index).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(store.blocks_after(Some(key), 9).unwrap().len(), 2);
+    assert_eq!(store.block_by_hash(&[2; 32]).unwrap(), store.last_block().unwrap());
+    let unknown = BlockKey { incarnation: 1, index: 77 };
+    assert!(matches!(store.set_receipt(unknown, Level::R1, b"", Timestamp(0)), Err(StoreError::Unknown { .. })));
+    // After a restore the incarnation rises and the index goes on.
+    let restored = BlockKey { incarnation: 2, index: 9 };
+    store.put_block(NewBlock { key: restored, hash: [9; 32], ..block(9, RowId(0)) }, Marks::default()).unwrap();
+}
