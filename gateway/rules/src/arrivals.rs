@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 pub const REACH: u64 = 1_024;
 /// Message counts remembered for a device: its own before and after restarts, and the gateway's for gaps.
 const EPOCHS_MAX: usize = 8;
-/// So many readings in a row, each newer than the one before but older than the stream's newest, mean that the
+/// So many messages in a row, each newer than the one before but older than the stream's newest, mean that the
 /// stream's clock was set back; fewer are stragglers.
 const SET_BACK: u8 = 8;
 const WORDS: usize = (REACH / 64) as usize;
@@ -82,9 +82,10 @@ impl Count {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     newest: Option<i64>,
-    /// How many readings in a row were older than `newest`, and the last of them.
+    /// How many messages in a row were older than `newest`; the last of them, and its time.
     behind: u8,
-    behind_last: i64,
+    behind_message: u64,
+    behind_time: i64,
 }
 
 /// Where a reading stands in its stream.
@@ -99,16 +100,15 @@ pub enum Order {
 }
 
 impl Progress {
-    /// A reading of this time arrives.
-    pub fn arrive(&mut self, time: i64) -> Order {
+    /// A reading of this time arrives; `message` numbers the messages in the order they came.
+    pub fn arrive(&mut self, message: u64, time: i64) -> Order {
         match self.newest {
             Some(newest) if time <= newest => {
-                if self.behind > 0 && time > self.behind_last {
-                    self.behind += 1;
-                } else {
-                    self.behind = 1;
+                if self.behind > 0 && self.behind_message == message {
+                    return Order::Behind;
                 }
-                self.behind_last = time;
+                self.behind = if self.behind > 0 && time > self.behind_time { self.behind + 1 } else { 1 };
+                (self.behind_message, self.behind_time) = (message, time);
                 if self.behind < SET_BACK {
                     return Order::Behind;
                 }
@@ -152,12 +152,14 @@ mod tests {
     #[test]
     fn stragglers_are_left_behind_and_a_clock_set_back_is_followed() {
         let mut progress = Progress::default();
-        assert_eq!(progress.arrive(100), Order::Onward);
+        assert_eq!(progress.arrive(0, 100), Order::Onward);
         for late in [50, 100, 60, 99] {
-            assert_eq!(progress.arrive(late), Order::Behind);
+            assert_eq!(progress.arrive(late as u64, late), Order::Behind);
         }
-        assert_eq!(progress.arrive(101), Order::Onward);
-        let orders: Vec<Order> = (10..19).map(|t| progress.arrive(t)).collect();
+        assert_eq!(progress.arrive(1, 101), Order::Onward);
+        assert!((10..90).all(|t| progress.arrive(2, t) == Order::Behind), "one message is no clock");
+        assert_eq!(progress.arrive(3, 102), Order::Onward);
+        let orders: Vec<Order> = (10..19).map(|t| progress.arrive(t as u64, t)).collect();
         assert_eq!(orders[..7], [Order::Behind; 7]);
         assert_eq!(orders[7..], [Order::SetBack, Order::Onward]);
     }

@@ -1,1 +1,50 @@
-//! Windows, evaluation, alerts, replay.
+//! Rules: windows, evaluation, alerts, replay.
+//!
+//! A rule is a folder: a manifest, a script that answers whether its condition holds, and cases. The evaluation is pure and
+//! knows event time only, so the same entries give the same alerts, with the same ids: live, in a test, in a replay. It runs
+//! in a worker process that the gateway kills and refills when it is late or dies. `README.md` is the reference for
+//! those who write rules.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`library`] | a folder of rules, its hash |
+//! | [`engine`] | entries in, alert events out |
+//! | [`item`] | what of an entry reaches the rules |
+//! | [`arrivals`] | every message once, every stream forwards |
+//! | [`series`], [`window`] | incremental windows |
+//! | [`machine`] | hold, clear, cool-down, latch |
+//! | [`input`] | what a script sees |
+//! | [`snapshot`] | all an engine remembers, as bytes |
+//! | [`id`] | alert ids and hashes |
+//! | [`check`] | cases run |
+//! | [`protocol`] | what parent and worker say to each other |
+//! | [`worker`] | the worker process, restarted and refilled |
+
+#![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
+pub mod arrivals;
+pub mod check;
+pub mod engine;
+pub mod id;
+pub mod input;
+pub mod item;
+pub mod library;
+pub mod machine;
+pub mod protocol;
+mod rule;
+mod running;
+pub mod series;
+pub mod snapshot;
+mod state;
+pub mod window;
+pub mod worker;
+
+pub use check::{run_cases, run_rule_folder, run_rule_texts};
+pub use engine::{Engine, Fed, RuleFault, RuleStatus};
+pub use id::{Subject, alert_id};
+pub use item::Filter;
+pub use library::{RuleSet, RuleSource};
+pub use protocol::worker_main;
+pub use rule::VARIABLES;
+pub use snapshot::SnapshotError;
+pub use worker::{RulesError, RulesWorker};

@@ -48,6 +48,10 @@ impl Window {
         *self = Self::new(self.span, self.wanted);
     }
 
+    pub(crate) fn span(&self) -> i64 {
+        self.span
+    }
+
     pub(crate) fn first(&self) -> u64 {
         self.first
     }
@@ -71,7 +75,9 @@ impl Window {
             let at = self.ordered.partition_point(|v| *v < sample.steps);
             self.ordered.insert(at, sample.steps);
         }
-        if number > self.first && let Some(before) = run.get(number - 1) {
+        if number > self.first
+            && let Some(before) = run.get(number - 1)
+        {
             stand(&mut self.above, before, sample, 1);
         }
     }
@@ -85,7 +91,9 @@ impl Window {
 
     /// Lets go of sample `number` though it is not too old.
     pub(crate) fn give_up(&mut self, run: &Run, number: u64) {
-        if self.first == number && let Some(oldest) = run.get(number) {
+        if self.first == number
+            && let Some(oldest) = run.get(number)
+        {
             self.leave(run, oldest);
         }
     }
@@ -103,7 +111,9 @@ impl Window {
             let at = self.ordered.partition_point(|v| *v < oldest.steps);
             self.ordered.remove(at);
         }
-        if self.first < self.next && let Some(next) = run.get(self.first) {
+        if self.first < self.next
+            && let Some(next) = run.get(self.first)
+        {
             stand(&mut self.above, oldest, next, -1);
         }
     }

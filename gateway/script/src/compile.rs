@@ -7,7 +7,7 @@ use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
 use crate::fault::{line_column, one_line};
 use crate::limits::Limits;
 use crate::problem::{PROBLEMS_MAX, Problem, closest};
-use crate::sandbox::FORBIDDEN;
+use crate::sandbox::{FORBIDDEN, Sandbox};
 use crate::scan::{Word, WordKind, words};
 
 /// Names Rhai itself answers to a call.
@@ -27,10 +27,28 @@ pub struct Compiled {
     pub words: Vec<Word>,
 }
 
+impl Sandbox {
+    /// As [`compile`], for this sandbox; quicker where there are many scripts.
+    pub fn compile(&self, file: &str, source: &str, scope: &Scope<'_>) -> Result<Compiled, Vec<Problem>> {
+        compile_knowing(self.engine(), self.limits(), self.function_names(), file, source, scope)
+    }
+}
+
 /// Compiles `source`. `scope` holds every variable the script will find; constants in it are folded in.
 pub fn compile(
     engine: &Engine,
     limits: &Limits,
+    file: &str,
+    source: &str,
+    scope: &Scope<'_>,
+) -> Result<Compiled, Vec<Problem>> {
+    compile_knowing(engine, limits, &function_names(engine), file, source, scope)
+}
+
+fn compile_knowing(
+    engine: &Engine,
+    limits: &Limits,
+    functions: &BTreeSet<String>,
     file: &str,
     source: &str,
     scope: &Scope<'_>,
@@ -40,7 +58,7 @@ pub fn compile(
         return Err(vec![Problem::of(file, text)]);
     }
     let words = words(source);
-    let mut problems = unknown_calls(engine, file, &words);
+    let mut problems = unknown_calls(functions, file, &words);
     let mut scope = scope.clone();
     let known: Vec<String> = scope.iter_raw().map(|(name, ..)| name.to_owned()).collect();
     let ast = loop {
@@ -88,27 +106,27 @@ fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
 }
 
 /// Calls of functions that are neither registered nor defined in the script.
-fn unknown_calls(engine: &Engine, file: &str, words: &[Word]) -> Vec<Problem> {
-    let mut known: BTreeSet<String> = function_names(engine);
-    known.extend(BUILT_IN_CALLS.iter().map(|s| (*s).to_owned()));
+fn unknown_calls(functions: &BTreeSet<String>, file: &str, words: &[Word]) -> Vec<Problem> {
+    let mut own: BTreeSet<&str> = BUILT_IN_CALLS.iter().copied().collect();
     for pair in words.windows(2) {
         match &pair[0].text {
-            text if text == "fn" => known.insert(pair[1].text.clone()),
+            text if text == "fn" => own.insert(&pair[1].text),
             // A variable may hold a function pointer.
-            text if matches!(text.as_str(), "let" | "const") => known.insert(pair[1].text.clone()),
+            text if matches!(text.as_str(), "let" | "const") => own.insert(&pair[1].text),
             _ => false,
         };
     }
     words
         .iter()
         .filter(|word| matches!(word.kind, WordKind::Call | WordKind::Method))
-        .filter(|word| !known.contains(&word.text) && !KEYWORDS.contains(&word.text.as_str()))
+        .filter(|word| !functions.contains(&word.text) && !own.contains(word.text.as_str()))
+        .filter(|word| !KEYWORDS.contains(&word.text.as_str()))
         .map(|word| {
             if FORBIDDEN.iter().any(|(name, _)| *name == word.text) {
                 return forbidden(file, (word.line, word.column), &word.text);
             }
             let problem = Problem::at(file, (word.line, word.column), format!("there is no function `{}`", word.text));
-            match closest(&word.text, known.iter().map(String::as_str)) {
+            match closest(&word.text, functions.iter().map(String::as_str).chain(own.iter().copied())) {
                 Some(right) => problem.help(format!("did you mean `{right}`?")),
                 None => problem,
             }

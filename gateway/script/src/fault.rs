@@ -129,6 +129,7 @@ fn kind_of(error: &EvalAltResult) -> FaultKind {
         E::ErrorFunctionNotFound(..)
         | E::ErrorVariableNotFound(..)
         | E::ErrorPropertyNotFound(..)
+        | E::ErrorDotExpr(..)
         | E::ErrorModuleNotFound(..)
         | E::ErrorTooManyModules(_)
         | E::ErrorForbiddenVariable(..)

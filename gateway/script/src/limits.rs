@@ -43,7 +43,7 @@ impl Limits {
         map_items: 512,
         variables: 128,
         functions: 128,
-        wall: Duration::from_millis(50),
+        wall: Duration::from_millis(100),
         memory_bytes: 16 * 1024 * 1024,
     };
 

@@ -4,9 +4,10 @@
 //! one by one. Rhai's own limits leak (`m[k] = v` passes the map limit), so the progress callback also watches the clock
 //! and, in a worker, the size of the process; what slips past that meets the worker's rlimits.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
@@ -36,9 +37,9 @@ const STRIDE: u64 = 256;
 /// When the call that now runs must end, shared between [`Sandbox`] and its engine's progress callback.
 #[derive(Debug, Default)]
 struct Meter {
-    /// Nanoseconds since the sandbox was made.
+    /// Nanoseconds since the sandbox was made; 0 = the call was not looked at yet. Most calls end before they are.
     deadline: AtomicU64,
-    /// Size of the process when the call was first looked at; 0 = not yet.
+    /// Size of the process when the call was first looked at.
     baseline: AtomicU64,
 }
 
@@ -47,7 +48,7 @@ pub struct Sandbox {
     engine: Engine,
     limits: Limits,
     meter: Arc<Meter>,
-    born: Instant,
+    functions: OnceLock<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -62,20 +63,24 @@ impl Sandbox {
         let (meter, born) = (Arc::new(Meter::default()), Instant::now());
         let mut engine = engine(&limits);
         let watch = Arc::clone(&meter);
-        let memory = limits.memory_bytes;
         engine.on_progress(move |operations| {
             if operations % STRIDE != 0 {
                 return None;
             }
-            look(&watch, born, memory)
+            look(&watch, born, &limits)
         });
         register(&mut engine);
-        Self { engine, limits, meter, born }
+        Self { engine, limits, meter, functions: OnceLock::new() }
     }
 
     /// The engine, to compile with. To run something use [`Sandbox::run`], which starts the clock.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Every function a script can call here.
+    pub fn function_names(&self) -> &BTreeSet<String> {
+        self.functions.get_or_init(|| crate::compile::function_names(&self.engine))
     }
 
     /// The limits it was made with.
@@ -86,26 +91,28 @@ impl Sandbox {
     /// Starts the clock of one call and makes it.
     #[inline]
     pub fn run<T>(&self, call: impl FnOnce(&Engine) -> T) -> T {
-        let deadline = self.born.elapsed().saturating_add(self.limits.wall);
-        self.meter.deadline.store(u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.meter.baseline.store(0, Ordering::Relaxed);
+        self.meter.deadline.store(0, Ordering::Relaxed);
         call(&self.engine)
     }
 }
 
 #[cold]
-fn look(meter: &Meter, born: Instant, memory_bytes: u64) -> Option<Dynamic> {
-    if u64::try_from(born.elapsed().as_nanos()).unwrap_or(u64::MAX) > meter.deadline.load(Ordering::Relaxed) {
-        return Some(Dynamic::from(OUT_OF_TIME));
+fn look(meter: &Meter, born: Instant, limits: &Limits) -> Option<Dynamic> {
+    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let (now, size) = (born.elapsed(), jail::process_bytes());
+    match meter.deadline.load(Ordering::Relaxed) {
+        0 => {
+            meter.deadline.store(nanos(now.saturating_add(limits.wall)), Ordering::Relaxed);
+            // Outside a worker the size is unknown; what a call may hold then rests with Rhai's own limits.
+            meter.baseline.store(size.unwrap_or(u64::MAX), Ordering::Relaxed);
+            None
+        }
+        deadline if nanos(now) > deadline => Some(Dynamic::from(OUT_OF_TIME)),
+        _ => {
+            let grown = size?.saturating_sub(meter.baseline.load(Ordering::Relaxed));
+            (grown > limits.memory_bytes).then(|| Dynamic::from(OUT_OF_MEMORY))
+        }
     }
-    // Outside a worker the size is unknown and this limit rests with Rhai's own.
-    let size = jail::process_bytes()?;
-    match meter.baseline.load(Ordering::Relaxed) {
-        0 => meter.baseline.store(size.max(1), Ordering::Relaxed),
-        before if size.saturating_sub(before) > memory_bytes => return Some(Dynamic::from(OUT_OF_MEMORY)),
-        _ => {}
-    }
-    None
 }
 
 /// Rhai with pure packages only and every limit of `limits` but wall time and memory, which need [`Sandbox`].

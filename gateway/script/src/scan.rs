@@ -53,13 +53,15 @@ impl Cursor<'_> {
     }
 }
 
-/// All words of a source text, comments left out. Names inside `${…}` of a back-quoted text are not seen.
+/// All words of a source text, comments left out. What stands in `${…}` of a back-quoted text is code, too.
 pub fn words(source: &str) -> Vec<Word> {
     let mut cursor = Cursor { rest: source.chars().peekable(), line: 1, column: 0 };
     let mut words: Vec<Word> = Vec::new();
     let mut after_dot = false;
     // Whether the last word is a name that only white space separates from here.
     let mut open = false;
+    // Of each `${` that is open: the braces open within it.
+    let mut nested: Vec<usize> = Vec::new();
     while let Some(c) = cursor.next() {
         let (line, column) = (cursor.line, cursor.column);
         match c {
@@ -72,9 +74,21 @@ pub fn words(source: &str) -> Vec<Word> {
                 cursor.next();
                 block_comment(&mut cursor);
             }
-            '"' | '`' => {
-                let text = literal(&mut cursor, c);
+            '"' | '`' | '}' if c != '}' || nested.last() == Some(&0) => {
+                if c == '}' {
+                    nested.pop();
+                }
+                let (text, code) = literal(&mut cursor, if c == '}' { '`' } else { c });
                 words.push(Word { kind: WordKind::Text, text, line, column });
+                if code {
+                    nested.push(0);
+                }
+                (after_dot, open) = (false, false);
+            }
+            '{' | '}' => {
+                if let Some(braces) = nested.last_mut() {
+                    *braces = if c == '{' { *braces + 1 } else { braces.saturating_sub(1) };
+                }
                 (after_dot, open) = (false, false);
             }
             '\'' => {
@@ -145,19 +159,24 @@ fn block_comment(cursor: &mut Cursor<'_>) {
     }
 }
 
-fn literal(cursor: &mut Cursor<'_>, quote: char) -> String {
+/// The text up to its closing quote, and whether it stopped at a `${` instead.
+fn literal(cursor: &mut Cursor<'_>, quote: char) -> (String, bool) {
     let mut text = String::new();
     while let Some(c) = cursor.next() {
-        if c == '\\' && quote != '`' {
-            text.push(c);
-            text.extend(cursor.next());
-        } else if c == quote {
-            return text;
-        } else {
-            text.push(c);
+        match c {
+            '\\' if quote != '`' => {
+                text.push(c);
+                text.extend(cursor.next());
+            }
+            '$' if quote == '`' && cursor.peek() == Some('{') => {
+                cursor.next();
+                return (text, true);
+            }
+            _ if c == quote => return (text, false),
+            _ => text.push(c),
         }
     }
-    text
+    (text, false)
 }
 
 #[cfg(test)]
@@ -189,6 +208,23 @@ mod tests {
         assert_eq!(kinds("\"abc"), [(WordKind::Text, "abc".to_owned())]);
         assert_eq!(kinds("/* abc"), []);
         assert_eq!(kinds("'\\'' q"), [(WordKind::Name, "q".to_owned())]);
+    }
+
+    #[test]
+    fn code_within_a_text_is_code() {
+        let found = kinds("`a ${b.c({ 1 })} d ${`e ${f}`}` g");
+        let expected = [
+            (WordKind::Text, "a "),
+            (WordKind::Name, "b"),
+            (WordKind::Method, "c"),
+            (WordKind::Text, " d "),
+            (WordKind::Text, "e "),
+            (WordKind::Name, "f"),
+            (WordKind::Text, ""),
+            (WordKind::Text, ""),
+            (WordKind::Name, "g"),
+        ];
+        assert_eq!(found, expected.map(|(kind, text)| (kind, text.to_owned())));
     }
 
     proptest::proptest! {

@@ -13,7 +13,7 @@ use std::fmt;
 
 use pitchside_model::{Decimal, GapReason, Quality, Quantity, Reading, Timestamp, Unit, Value};
 
-use super::rule::reason;
+use super::rule::{reason, samples};
 use super::{CaseResult, Line, Report, Token, halves, parse, quality, quantity, unit, value};
 use crate::problem::Problem;
 use crate::span;
@@ -226,11 +226,7 @@ fn expected(line: &Line<'_>, group: &[Token<'_>], end: Token<'_>) -> Result<Expe
     let token = next("a value, `gap` or `wave`")?;
     let content = match token.text {
         "gap" => ExpectedContent::Gap(reason(line, next("a reason")?)?),
-        "wave" => {
-            let count = next("a number of samples")?;
-            let samples = count.text.parse().map_err(|_| line.problem(count, "is not a number of samples"))?;
-            ExpectedContent::Wave(samples)
-        }
+        "wave" => ExpectedContent::Wave(samples(line, next("a number of samples")?)?),
         _ => ExpectedContent::Number(value(line, token)?, unit(line, next("a unit")?, quantity)?),
     };
     let mut flags = Quality::empty();

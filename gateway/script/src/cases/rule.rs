@@ -7,12 +7,14 @@
 //! who     = "@" athlete [ "/" device ]             else one athlete, one device; `@/device` is worn by nobody
 //! input   = quantity number unit *word             word: a quality flag (`poor_contact`, …) or an assurance (`psk`, …)
 //!         / quantity "gap" reason [ extent ]
+//!         / quantity "wave" count *word            so many samples
 //! outcome = "raise" priority [ quoted message ] / "clear"
 //! ```
 //! The outcomes are those of all readings of the line together.
 
 use std::fmt;
 
+use pitchside_model::reading::WAVE_SAMPLES_MAX;
 use pitchside_model::{Assurance, AthleteId, Decimal, DeviceId, Gap, GapReason, Priority, Quality, Quantity, Unit};
 
 use super::{CaseResult, Line, Report, Token, halves, parse, quality, quantity, unit, value};
@@ -71,6 +73,8 @@ pub enum Content {
     Number(Decimal, Unit),
     /// A gap.
     Gap(Gap),
+    /// A waveform of so many samples.
+    Wave(usize),
 }
 
 /// What a rule does.
@@ -159,11 +163,11 @@ fn step(line: &Line<'_>, text: &str) -> Result<RuleStep, Problem> {
     let device = DeviceId::parse(device).map_err(name)?;
     let quantity = quantity(line, token)?;
 
-    let number = next("a value or `gap`")?;
-    let content = if number.text == "gap" {
-        Content::Gap(Gap { reason: reason(line, next("a reason")?)?, extent: 0 })
-    } else {
-        Content::Number(value(line, number)?, unit(line, next("a unit")?, quantity)?)
+    let number = next("a value, `gap` or `wave`")?;
+    let content = match number.text {
+        "gap" => Content::Gap(Gap { reason: reason(line, next("a reason")?)?, extent: 0 }),
+        "wave" => Content::Wave(samples(line, next("a number of samples")?)?),
+        _ => Content::Number(value(line, number)?, unit(line, next("a unit")?, quantity)?),
     };
     let mut made = RuleStep {
         line: line.number,
@@ -212,6 +216,12 @@ pub(super) fn reason(line: &Line<'_>, token: Token<'_>) -> Result<GapReason, Pro
         line.problem(token, format!("`{}` is no reason for a gap", token.text))
             .help(format!("there are {}", one_line_list(REASONS.map(|(name, _)| name))))
     })
+}
+
+/// How many samples a waveform has.
+pub(super) fn samples(line: &Line<'_>, token: Token<'_>) -> Result<usize, Problem> {
+    let count = token.text.parse().ok().filter(|n| *n <= WAVE_SAMPLES_MAX);
+    count.ok_or_else(|| line.problem(token, format!("`{}` is no number up to {WAVE_SAMPLES_MAX}", token.text)))
 }
 
 /// A word after the value: a flag, an assurance, or how much is missing.

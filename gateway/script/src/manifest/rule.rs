@@ -139,8 +139,10 @@ fn duration(value: &DeValue<'_>) -> Result<i64, String> {
 
 fn accept(value: &DeValue<'_>) -> Result<Quality, String> {
     reader::list(value)?.iter().try_fold(Quality::empty(), |all, name| {
-        crate::cases::quality(name).map(|flag| all | flag).ok_or_else(|| {
-            format!("names no flag `{name}`; there are implausible, future, late, no_clock, poor_contact")
+        // Readings from the future are never evaluated: they would hold up those of the present.
+        let flag = crate::cases::quality(name).filter(|flag| *flag != Quality::FUTURE);
+        flag.map(|flag| all | flag).ok_or_else(|| {
+            format!("names no flag `{name}` a rule may accept; there are implausible, late, no_clock, poor_contact")
         })
     })
 }

@@ -101,3 +101,6 @@ impl Phase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -84,7 +84,7 @@ impl Series {
     /// Forgets everything: after a gap nothing from before it counts.
     pub fn clear(&mut self) {
         if self.run.next() > 0 {
-            self.run = Run::default();
+            (self.run, self.began) = (Run::default(), 0);
             self.windows.iter_mut().for_each(Window::clear);
         }
     }
@@ -150,3 +150,6 @@ impl Series {
         Some((window, &self.run))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! Runs the cases of rules, for tests, the command line and the web alike.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pitchside_model::{AlertEvent, Entry, Epoch, Reading, Seq, Timestamp, Value, Wave};
+use pitchside_script::Problem;
+use pitchside_script::cases::{Content, Outcome, Report, RuleCase, parse_rule_cases, run_rule_cases};
+
+use crate::engine::Engine;
+use crate::library::{RuleSet, RuleSource, folders, read_file};
+
+/// When cases begin: any time does, as rules know only event time.
+pub const CASE_START: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// Runs the cases of every rule below `folder`.
+pub fn run_cases(folder: &Path) -> Report {
+    let mut report = Report::default();
+    let names = match folders(folder) {
+        Ok(names) => names,
+        Err(problems) => return Report { problems, ..report },
+    };
+    for name in names {
+        report.extend(run_rule_folder(&folder.join(&name), &name));
+    }
+    report
+}
+
+/// Runs the cases of one rule's folder.
+pub fn run_rule_folder(folder: &Path, name: &str) -> Report {
+    let read = |file: &str| read_file(&folder.join(file)).map_err(|e| Problem::of(&format!("{name}/{file}"), e));
+    let texts = (read("rule.toml"), read("rule.rhai"), read("cases.txt"));
+    let (manifest, script, cases) = match texts {
+        (Ok(manifest), Ok(script), Ok(cases)) => (manifest, script, cases),
+        (a, b, c) => {
+            let problems = [a.err(), b.err(), c.err()].into_iter().flatten().collect();
+            return Report { problems, ..Report::default() };
+        }
+    };
+    run_rule_texts(name, &manifest, &script, &cases)
+}
+
+/// Runs the cases of a rule given as texts, such as a draft in the web editor.
+pub fn run_rule_texts(name: &str, manifest: &str, script: &str, cases: &str) -> Report {
+    let file = format!("{name}/cases.txt");
+    let rule = RuleSource::parse(name, manifest, script);
+    let cases = parse_rule_cases(&file, cases);
+    let (rule, cases) = match (rule, cases) {
+        (Ok(rule), Ok(cases)) => (rule, cases),
+        (rule, cases) => {
+            let problems = rule.err().into_iter().chain(cases.err()).flatten().collect();
+            return Report { problems, ..Report::default() };
+        }
+    };
+    let set = match RuleSet::new([rule]).and_then(|set| Engine::new(Arc::new(set.clone())).map(|_| set)) {
+        Ok(set) => Arc::new(set),
+        Err(problems) => return Report { problems, ..Report::default() },
+    };
+    run_rule_cases(name, &file, &cases, |case| run_case(&set, case))
+}
+
+fn run_case(set: &Arc<RuleSet>, case: &RuleCase) -> Result<Vec<Vec<Outcome>>, String> {
+    let mut engine = Engine::new(Arc::clone(set)).map_err(|_| "the rule does not compile".to_owned())?;
+    let mut outcomes = Vec::new();
+    for (at, entries) in case_entries(case).into_iter().enumerate() {
+        let fed = engine.feed(&entries);
+        if let Some(failed) = fed.faults.first() {
+            let line = case.steps.get(at).map_or(0, |step| step.line);
+            return Err(format!("line {line}: the rule was stopped: {}", failed.fault));
+        }
+        outcomes.push(fed.events.into_iter().map(outcome).collect());
+    }
+    Ok(outcomes)
+}
+
+fn outcome(event: AlertEvent) -> Outcome {
+    match event {
+        AlertEvent::Raised(alert) => Outcome::Raise(alert.priority, Some(alert.message)),
+        AlertEvent::Cleared { .. } => Outcome::Clear,
+    }
+}
+
+/// So many samples of nothing, at 250 Hz: rules see only that a waveform came.
+fn flat(count: usize) -> Wave {
+    Wave { period_ns: 4_000_000, exponent: 0, offset: 0, samples: vec![0; count] }
+}
+
+/// The entries of each step of a case, one reading a message.
+pub fn case_entries(case: &RuleCase) -> Vec<Vec<Entry>> {
+    let mut seq = 0;
+    let steps = case.steps.iter();
+    steps
+        .map(|step| {
+            let (value, unit) = match step.content {
+                Content::Number(number, unit) => (Value::Number(number), unit),
+                Content::Gap(gap) => (Value::Gap(gap), step.quantity.unit()),
+                Content::Wave(count) => (Value::Wave(Box::new(flat(count))), step.quantity.unit()),
+            };
+            let entry = |micros: i64| {
+                let time = CASE_START.plus_micros(micros);
+                seq += 1;
+                Entry {
+                    device: step.device.clone(),
+                    athlete: step.athlete.clone(),
+                    assurance: step.assurance,
+                    epoch: Epoch(0),
+                    seq: Seq(seq),
+                    readings: vec![Reading {
+                        quantity: step.quantity,
+                        unit,
+                        device_time: time,
+                        gateway_time: time,
+                        quality: step.quality,
+                        value: value.clone(),
+                    }],
+                }
+            };
+            step.instants().map(entry).collect()
+        })
+        .collect()
+}

@@ -1,0 +1,262 @@
+//! The evaluation: entries in, alert events out. Pure: no clock, no I/O, and the same entries in the same order give the
+//! same events however they are cut into batches.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pitchside_model::{
+    AlertEvent, AlertId, AthleteId, DeviceId, Entry, Gap, GapReason, Quality, Quantity, RuleName, Timestamp,
+};
+use pitchside_script::{Fault, Problem};
+use serde::{Deserialize, Serialize};
+
+use crate::arrivals::{Messages, Order, Progress};
+use crate::item::{Filter, Item, Point, PointContent};
+use crate::library::RuleSet;
+use crate::rule::{Bench, Rule, sandbox};
+use crate::running::{Heard, Running};
+
+/// The most subjects one rule remembers; the one heard least lately, without a raised alert, makes room.
+pub const SUBJECTS_MAX: usize = 4_096;
+/// The most devices whose messages are remembered.
+pub const DEVICES_MAX: usize = 8_192;
+/// Faults after which a rule is switched off.
+pub const FAULTS_MAX: u32 = 8;
+
+/// What came of a batch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fed {
+    /// Alerts raised and cleared, in the order of the readings.
+    pub events: Vec<AlertEvent>,
+    /// Rules that failed.
+    pub faults: Vec<RuleFault>,
+}
+
+/// A rule that was stopped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleFault {
+    /// Which rule.
+    pub rule: RuleName,
+    /// What stopped it and where.
+    pub fault: Fault,
+    /// Whether that switched it off.
+    pub off: bool,
+}
+
+/// How a rule does.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleStatus {
+    /// Which rule.
+    pub rule: RuleName,
+    /// Its version.
+    pub version: String,
+    /// Whether it was switched off for its faults.
+    pub off: bool,
+    /// How often its script was asked.
+    pub evaluations: u64,
+    /// How many faults it had.
+    pub faults: u64,
+    /// The last of them.
+    pub last_fault: Option<Fault>,
+    /// Readings that found a window full, so that its span was shortened.
+    pub shortened: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Device {
+    pub messages: Messages,
+    pub streams: Vec<(Quantity, Progress)>,
+    pub touched: u64,
+}
+
+/// The rules of a set and all they remember.
+pub struct Engine {
+    bench: Bench,
+    set: Arc<RuleSet>,
+    filter: Filter,
+    pub(crate) rules: Vec<Running>,
+    /// Which rules, and which of their inputs, a quantity is.
+    routes: HashMap<Quantity, Vec<(usize, usize)>>,
+    pub(crate) devices: HashMap<DeviceId, Device>,
+    /// Messages taken so far.
+    pub(crate) messages: u64,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("rules", &self.rules.len()).field("messages", &self.messages).finish()
+    }
+}
+
+impl Engine {
+    /// Compiles the rules of a set. Every problem of every rule is reported.
+    pub fn new(set: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
+        let bench = sandbox();
+        let mut engine = Self {
+            bench,
+            filter: Filter::default(),
+            set: Arc::new(RuleSet::default()),
+            rules: Vec::new(),
+            routes: HashMap::new(),
+            devices: HashMap::new(),
+            messages: 0,
+        };
+        engine.reload(set)?;
+        Ok(engine)
+    }
+
+    /// Puts another set in force and keeps what can be kept: a rule that did not change keeps everything; one that did
+    /// keeps its raised alerts, so that they are cleared by the new version; alerts of a rule that went are cleared.
+    /// If any rule has a problem, nothing changes.
+    pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<Vec<AlertEvent>, Vec<Problem>> {
+        let mut fresh = Vec::new();
+        let mut problems = Vec::new();
+        for source in set.rules() {
+            match self.rules.iter().position(|r| r.rule.source.name() == source.name() && r.rule.source == *source) {
+                Some(same) => fresh.push(Err(same)),
+                None => match Rule::new(&self.bench, source) {
+                    Ok(rule) => fresh.push(Ok(rule)),
+                    Err(found) => {
+                        problems.extend(found);
+                    }
+                },
+            }
+        }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut old: Vec<Option<Running>> = self.rules.drain(..).map(Some).collect();
+        for rule in fresh {
+            let running = match rule {
+                Err(same) => old.get_mut(same).and_then(Option::take),
+                Ok(rule) => {
+                    let name = rule.source.name().clone();
+                    let before = old.iter_mut().find(|o| o.as_ref().is_some_and(|o| *o.rule.source.name() == name));
+                    Some(Running::new(rule, before.and_then(Option::take)))
+                }
+            };
+            self.rules.extend(running);
+        }
+        let mut events: Vec<AlertEvent> = old.into_iter().flatten().flat_map(|gone| gone.clear_all()).collect();
+        events.sort_by_key(|event| match event {
+            AlertEvent::Cleared { id, .. } => *id,
+            AlertEvent::Raised(alert) => alert.id,
+        });
+        self.filter = Filter::new(&set);
+        self.routes.clear();
+        for (at, running) in self.rules.iter().enumerate() {
+            for (input, quantity) in running.rule.manifest().inputs.iter().enumerate() {
+                self.routes.entry(*quantity).or_default().push((at, input));
+            }
+        }
+        self.set = set;
+        Ok(events)
+    }
+
+    /// The rules in force.
+    pub fn rule_set(&self) -> &Arc<RuleSet> {
+        &self.set
+    }
+
+    /// How each rule does.
+    pub fn status(&self) -> Vec<RuleStatus> {
+        self.rules.iter().map(|running| running.status.clone()).collect()
+    }
+
+    /// Takes entries in the order they were accepted. One that was taken before is passed over.
+    pub fn feed(&mut self, entries: &[Entry]) -> Fed {
+        let mut fed = Fed::default();
+        for entry in entries {
+            if let Some(item) = self.filter.item(entry) {
+                self.take(&item, &mut fed);
+            }
+        }
+        fed
+    }
+
+    /// Takes one entry as [`Filter::item`] made it.
+    pub fn take(&mut self, item: &Item<'_>, fed: &mut Fed) {
+        self.take_watched(item, fed, &mut |_| {});
+    }
+
+    /// The same; `watch` is told each rule's name before its script runs.
+    pub(crate) fn take_watched(&mut self, item: &Item<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
+        let Some(device) = self.device(item) else { return };
+        let athlete = item.athlete.and_then(|name| AthleteId::parse(name).ok());
+        for point in &item.readings {
+            let Some(order) = self.order(&device, point) else { continue };
+            let Some(routes) = self.routes.get(&point.quantity) else { continue };
+            for (rule, input) in routes {
+                let Some(running) = self.rules.get_mut(*rule).filter(|r| !r.status.off) else { continue };
+                let heard = Heard { device: &device, athlete: athlete.as_ref(), item, point, order };
+                running.hear(&self.bench, &heard, *input, self.messages, fed, watch);
+            }
+        }
+    }
+
+    /// The device of an item, if its message is new.
+    fn device(&mut self, item: &Item<'_>) -> Option<DeviceId> {
+        self.messages += 1;
+        let number = self.messages;
+        if !self.devices.contains_key(item.device) {
+            // The parent only sends names that were parsed before.
+            let id = DeviceId::parse(item.device).ok()?;
+            if self.devices.len() >= DEVICES_MAX {
+                let oldest = self.devices.iter().min_by_key(|(_, d)| d.touched).map(|(id, _)| id.clone());
+                oldest.and_then(|id| self.devices.remove(&id));
+            }
+            self.devices.insert(id, Device::default());
+        }
+        let device = self.devices.get_mut(item.device)?;
+        device.touched = number;
+        if !device.messages.first(item.epoch, item.seq) {
+            return None;
+        }
+        self.devices.get_key_value(item.device).map(|(id, _)| id.clone())
+    }
+
+    /// Where a reading stands in its stream; none if windows cannot take it.
+    fn order(&mut self, device: &DeviceId, point: &Point) -> Option<Order> {
+        let device = self.devices.get_mut(device)?;
+        let at = match device.streams.iter().position(|(quantity, _)| *quantity == point.quantity) {
+            Some(at) => at,
+            None => {
+                device.streams.push((point.quantity, Progress::default()));
+                device.streams.len() - 1
+            }
+        };
+        let (_, progress) = device.streams.get_mut(at)?;
+        match point.content {
+            PointContent::Gap(Gap { reason: GapReason::ClockStep, .. }) => {
+                progress.step(point.time);
+                Some(Order::SetBack)
+            }
+            // A gap may be told late; it ends what there is all the same.
+            PointContent::Gap(_) => Some(Order::Onward),
+            // A reading the gateway knows to be in the future must not hold up those of the present.
+            _ if point.quality.contains(Quality::FUTURE) => None,
+            PointContent::Number(_) | PointContent::Wave => {
+                Some(progress.arrive(self.messages, point.time)).filter(|order| *order != Order::Behind)
+            }
+        }
+    }
+
+    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised.
+    pub fn reset(&mut self, id: AlertId, at: Timestamp) -> Option<AlertEvent> {
+        for running in &mut self.rules {
+            let timing = running.rule.timing;
+            if let Some(state) = running.states.values_mut().find(|state| state.phase.raised() == Some(id)) {
+                state.phase.reset(&timing, at);
+                return Some(AlertEvent::Cleared { id, event_time: at });
+            }
+        }
+        None
+    }
+
+    /// Switches a rule off for a fault found from outside, such as the death of the process it ran in.
+    pub fn switch_off(&mut self, rule: &RuleName, fault: Fault) -> Option<RuleFault> {
+        let running = self.rules.iter_mut().find(|running| running.rule.source.name() == rule)?;
+        running.demerits = FAULTS_MAX;
+        Some(running.fail(fault))
+    }
+}

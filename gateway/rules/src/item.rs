@@ -1,0 +1,100 @@
+//! What of an entry reaches the rules: the readings some rule wants, without what no rule looks at.
+
+use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, Quality, Quantity, Reading, Seq, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::library::RuleSet;
+
+/// An entry as rules see it. Borrowed, so that a batch crosses to the worker without a copy of its names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item<'a> {
+    /// Who sent it.
+    pub device: &'a str,
+    /// Whose readings they are.
+    pub athlete: Option<&'a str>,
+    /// How sure we are who sent it.
+    pub assurance: Assurance,
+    /// The message count.
+    pub epoch: Epoch,
+    /// The message's number in it.
+    pub seq: Seq,
+    /// The wanted readings.
+    pub readings: Vec<Point>,
+}
+
+/// A reading as rules see it, in its quantity's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// What was measured.
+    pub quantity: Quantity,
+    /// Device time, microseconds.
+    pub time: i64,
+    /// What is known to be wrong with it.
+    pub quality: Quality,
+    /// The value, or why there is none.
+    pub content: PointContent,
+}
+
+/// See [`Point`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum PointContent {
+    /// A number.
+    Number(Decimal),
+    /// A gap.
+    Gap(Gap),
+    /// A waveform: a sign of life, no more. Its samples do not cross the pipe.
+    Wave,
+}
+
+/// Which quantities the rules of a set want, for a quick look at every reading.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filter {
+    wanted: Vec<bool>,
+}
+
+impl Filter {
+    /// The quantities of a set.
+    pub fn new(set: &RuleSet) -> Self {
+        let mut wanted = Vec::new();
+        for quantity in set.rules().iter().flat_map(|rule| &rule.manifest.inputs) {
+            let at = usize::from(quantity.code());
+            wanted.resize(wanted.len().max(at + 1), false);
+            wanted[at] = true;
+        }
+        Self { wanted }
+    }
+
+    /// Whether some rule wants a quantity.
+    pub fn wants(&self, quantity: Quantity) -> bool {
+        self.wanted.get(usize::from(quantity.code())).copied().unwrap_or(false)
+    }
+
+    /// What the rules see of an entry; none if it holds nothing they want. A reading in a unit that is not its quantity's
+    /// is nothing a rule can compare.
+    pub fn item<'a>(&self, entry: &'a Entry) -> Option<Item<'a>> {
+        let readings: Vec<Point> = entry.readings.iter().filter_map(|reading| self.point(reading)).collect();
+        (!readings.is_empty()).then(|| Item {
+            device: entry.device.as_str(),
+            athlete: entry.athlete.as_ref().map(|athlete| athlete.as_str()),
+            assurance: entry.assurance,
+            epoch: entry.epoch,
+            seq: entry.seq,
+            readings,
+        })
+    }
+
+    fn point(&self, reading: &Reading) -> Option<Point> {
+        let content = match &reading.value {
+            Value::Number(number) if reading.unit == reading.quantity.unit() => PointContent::Number(*number),
+            Value::Gap(gap) => PointContent::Gap(*gap),
+            Value::Wave(_) => PointContent::Wave,
+            Value::Number(_) => return None,
+        };
+        self.wants(reading.quantity).then_some(Point {
+            quantity: reading.quantity,
+            time: reading.device_time.0,
+            quality: reading.quality,
+            content,
+        })
+    }
+}

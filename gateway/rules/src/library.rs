@@ -1,0 +1,160 @@
+//! A folder of rules: `<rule>/{rule.toml, rule.rhai, cases.txt, README.md}`.
+//!
+//! Reading checks folders and manifests and runs no script; [`RuleSet::load`] also compiles, as `rules check` and the
+//! tests want. The gateway only reads, and lets its worker compile.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use pitchside_model::RuleName;
+use pitchside_script::Problem;
+use pitchside_script::manifest::RuleManifest;
+use serde::{Deserialize, Serialize};
+
+use crate::id::hash_parts;
+
+/// The most rules of one set.
+pub const RULES_MAX: usize = 10_000;
+/// The most bytes of one file of a rule.
+const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// What every rule's folder must hold.
+const FILES: [&str; 4] = ["rule.toml", "rule.rhai", "cases.txt", "README.md"];
+
+/// One rule as text, with its manifest read.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RuleSource {
+    /// What it declares.
+    pub manifest: RuleManifest,
+    /// Its script.
+    pub script: String,
+    /// BLAKE3 of manifest and script: the same hash is the same rule.
+    pub hash: [u8; 32],
+}
+
+impl RuleSource {
+    /// Reads a rule from its manifest and script.
+    pub fn parse(folder: &str, manifest: &str, script: &str) -> Result<Self, Vec<Problem>> {
+        let hash = hash_parts("pitchside rule v1", [manifest.as_bytes(), script.as_bytes()]);
+        let manifest = RuleManifest::parse(&format!("{folder}/rule.toml"), manifest)?;
+        Ok(Self { manifest, script: script.to_owned(), hash })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &RuleName {
+        &self.manifest.name
+    }
+
+    /// The script's file, as problems name it.
+    pub fn file(&self) -> String {
+        format!("{}/rule.rhai", self.manifest.name)
+    }
+}
+
+/// The rules in force, in the order of their names.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct RuleSet {
+    rules: Vec<RuleSource>,
+}
+
+impl RuleSet {
+    /// A set of these rules.
+    pub fn new(rules: impl IntoIterator<Item = RuleSource>) -> Result<Self, Vec<Problem>> {
+        let mut named = BTreeMap::new();
+        let mut problems = Vec::new();
+        for rule in rules {
+            let file = rule.file();
+            if named.insert(rule.name().clone(), rule).is_some() {
+                problems.push(Problem::of(&file, "there are two rules of this name"));
+            }
+        }
+        if named.len() > RULES_MAX {
+            problems.push(Problem::of("rules", format!("{} rules; at most {RULES_MAX} are taken", named.len())));
+        }
+        if problems.is_empty() { Ok(Self { rules: named.into_values().collect() }) } else { Err(problems) }
+    }
+
+    /// Reads every rule below `folder`; compiles nothing. Files of the folder itself (its README) are passed over.
+    pub fn read(folder: &Path) -> Result<Self, Vec<Problem>> {
+        let mut problems = Vec::new();
+        let mut rules = Vec::new();
+        for name in folders(folder)? {
+            match read_rule(&folder.join(&name), &name) {
+                Ok(rule) => rules.push(rule),
+                Err(found) => problems.extend(found),
+            }
+        }
+        match Self::new(rules) {
+            Ok(set) if problems.is_empty() => Ok(set),
+            Ok(_) => Err(problems),
+            Err(found) => Err(problems.into_iter().chain(found).collect()),
+        }
+    }
+
+    /// Reads and compiles every rule below `folder`.
+    pub fn load(folder: &Path) -> Result<Self, Vec<Problem>> {
+        let set = Self::read(folder)?;
+        let sandbox = crate::rule::sandbox();
+        let problems: Vec<Problem> =
+            set.rules.iter().filter_map(|rule| crate::rule::Rule::new(&sandbox, rule).err()).flatten().collect();
+        if problems.is_empty() { Ok(set) } else { Err(problems) }
+    }
+
+    /// The rules, by name.
+    pub fn rules(&self) -> &[RuleSource] {
+        &self.rules
+    }
+
+    /// The hash of the whole set, for block headers.
+    pub fn hash(&self) -> [u8; 32] {
+        let parts = self.rules.iter().flat_map(|rule| [rule.name().as_str().as_bytes(), rule.hash.as_slice()]);
+        hash_parts("pitchside rule set v1", parts)
+    }
+}
+
+/// The names of the folders below `folder`, sorted.
+pub(crate) fn folders(folder: &Path) -> Result<Vec<String>, Vec<Problem>> {
+    let shown = folder.display().to_string();
+    let failed = |e: std::io::Error| vec![Problem::of(&shown, format!("cannot be read: {e}"))];
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_type().map_err(failed)?.is_dir() {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn read_rule(folder: &Path, name: &str) -> Result<RuleSource, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut texts = FILES.map(|file| match read_file(&folder.join(file)) {
+        Ok(text) => text,
+        Err(why) => {
+            problems.push(Problem::of(&format!("{name}/{file}"), why));
+            String::new()
+        }
+    });
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let (manifest, script) = (std::mem::take(&mut texts[0]), std::mem::take(&mut texts[1]));
+    let rule = RuleSource::parse(name, &manifest, &script)?;
+    if rule.name().as_str() != name {
+        let text = format!("the rule is called `{}`, its folder `{name}`", rule.name());
+        return Err(vec![Problem::of(&format!("{name}/rule.toml"), text).help("give both one name")]);
+    }
+    Ok(rule)
+}
+
+/// A small text file.
+pub(crate) fn read_file(path: &Path) -> Result<String, String> {
+    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let mut text = String::new();
+    let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|e| format!("cannot be read: {e}"))?;
+    if length as u64 > FILE_BYTES_MAX {
+        return Err(format!("is larger than {FILE_BYTES_MAX} bytes"));
+    }
+    Ok(text)
+}

@@ -1,0 +1,81 @@
+use super::*;
+
+const TIMING: Timing = Timing { hold: 10, clear_after: 5, cool_down: 20, latch: false };
+const ID: AlertId = AlertId([7; 16]);
+
+/// Runs `(time, holds)` and says when alerts were raised and cleared.
+fn run(timing: &Timing, events: impl IntoIterator<Item = (i64, bool)>) -> Vec<(i64, &'static str)> {
+    let mut phase = Phase::Idle;
+    let mut told = Vec::new();
+    for (time, holds) in events {
+        match phase.step(timing, Timestamp(time), holds) {
+            Step::Stay => {}
+            Step::Raise => {
+                phase = Phase::Raised(ID, None);
+                told.push((time, "raise"));
+            }
+            Step::Clear(_) => told.push((time, "clear")),
+        }
+    }
+    told
+}
+
+#[test]
+fn an_alert_is_raised_after_the_hold_and_cleared_after_its_own() {
+    let events = (0..40).map(|t| (t, (5..20).contains(&t)));
+    assert_eq!(run(&TIMING, events), [(15, "raise"), (25, "clear")]);
+}
+
+#[test]
+fn a_condition_that_flickers_never_holds() {
+    assert_eq!(run(&TIMING, (0..100).map(|t| (t, t % 10 != 0))), []);
+}
+
+#[test]
+fn nothing_is_raised_while_it_cools_down() {
+    let at_once = Timing { hold: 0, clear_after: 0, ..TIMING };
+    let events = (0..60).map(|t| (t, t % 10 < 5));
+    assert_eq!(run(&at_once, events), [(0, "raise"), (5, "clear"), (30, "raise"), (35, "clear")]);
+}
+
+#[test]
+fn a_latched_alert_stays_until_it_is_reset() {
+    let latch = Timing { hold: 0, latch: true, ..TIMING };
+    assert_eq!(run(&latch, (0..1_000).map(|t| (t, t == 3))), [(3, "raise")]);
+    let mut phase = Phase::Raised(ID, None);
+    phase.reset(&latch, Timestamp(10));
+    assert_eq!(phase, Phase::Cooling(Timestamp(30)));
+}
+
+#[test]
+fn a_gap_ends_a_hold_and_clears_nothing() {
+    let mut phase = Phase::Idle;
+    assert_eq!(phase.step(&TIMING, Timestamp(0), true), Step::Stay);
+    phase.gap();
+    assert_eq!(phase.step(&TIMING, Timestamp(11), true), Step::Stay);
+    assert_eq!(phase.step(&TIMING, Timestamp(21), true), Step::Raise);
+    phase = Phase::Raised(ID, None);
+    assert_eq!(phase.step(&TIMING, Timestamp(30), false), Step::Stay);
+    phase.gap();
+    assert_eq!(phase.raised(), Some(ID));
+    assert_eq!(phase.step(&TIMING, Timestamp(40), false), Step::Stay, "the five begin again after the gap");
+    assert_eq!(phase.step(&TIMING, Timestamp(45), false), Step::Clear(ID));
+}
+
+proptest::proptest! {
+    #[test]
+    fn raises_and_clears_alternate_whatever_comes(
+        events in proptest::collection::vec((0i64..50, proptest::bool::ANY), 0..200),
+        hold in 0i64..20, clear_after in 0i64..20, cool_down in 0i64..20,
+    ) {
+        let timing = Timing { hold, clear_after, cool_down, latch: false };
+        let mut time = 0;
+        let told = run(&timing, events.into_iter().map(|(step, holds)| { time += step; (time, holds) }));
+        for (i, (_, what)) in told.iter().enumerate() {
+            proptest::prop_assert_eq!(*what, if i % 2 == 0 { "raise" } else { "clear" });
+        }
+        for pair in told.windows(2).filter(|pair| pair[0].1 == "clear") {
+            proptest::prop_assert!(pair[1].0 - pair[0].0 >= cool_down);
+        }
+    }
+}

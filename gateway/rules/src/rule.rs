@@ -1,0 +1,300 @@
+//! One rule made ready to run: compiled once, with one scope for all its subjects.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pitchside_model::GapReason;
+use pitchside_script::manifest::{Plain, RuleManifest};
+use pitchside_script::scan::{Word, WordKind};
+use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox, span};
+use rhai::{AST, Dynamic, ImmutableString, Scope};
+
+use crate::input::{Cell, Input, PROPERTIES, register};
+use crate::library::RuleSource;
+use crate::machine::Timing;
+use crate::series::Series;
+use crate::state::State;
+use crate::window::Wanted;
+
+/// Variables every rule has beside its inputs, params and state.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("value", "the reading's value, or () for a gap or a waveform"),
+    ("quantity", "the reading's quantity, as text"),
+    ("time", "its device time, in seconds"),
+    ("gap", "the reason of a gap as text, or () for a value"),
+    ("extent", "how much a gap says is missing: seconds, or a count; 0.0 if unknown"),
+    ("raised", "whether this rule's alert is raised"),
+];
+/// The longest text a state field holds, in bytes.
+const STATE_TEXT_MAX: usize = 256;
+/// The longest message of an alert, in characters.
+const MESSAGE_CHARS_MAX: usize = 200;
+
+/// The engine of all rules, and whether the alert of the rule now running is raised.
+pub(crate) struct Bench {
+    pub sandbox: Sandbox,
+    raised: Arc<AtomicBool>,
+}
+
+pub(crate) fn sandbox() -> Bench {
+    let raised = Arc::new(AtomicBool::new(false));
+    let sandbox = Sandbox::new(Limits::RULE, |engine| register(engine, &raised));
+    Bench { sandbox, raised }
+}
+
+/// What is evaluated: a value, a gap, or that a waveform came.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Event {
+    Value(f64),
+    Gap(GapReason, f64),
+    Wave,
+}
+
+/// What a rule answers: whether its condition holds, and what to say about it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Verdict {
+    pub holds: bool,
+    pub message: Option<String>,
+}
+
+/// A rule ready to run.
+pub(crate) struct Rule {
+    pub source: RuleSource,
+    pub timing: Timing,
+    pub spans: Vec<i64>,
+    pub wanted: Wanted,
+    ast: AST,
+    scope: Scope<'static>,
+    inputs: Vec<Input>,
+    /// Which of the inputs the script mentions; only these are swapped in.
+    mentioned: Vec<bool>,
+    /// Which of [`VARIABLES`] it mentions.
+    uses: [bool; VARIABLES.len()],
+    names: Vec<ImmutableString>,
+}
+
+impl Rule {
+    pub fn new(bench: &Bench, source: &RuleSource) -> Result<Self, Vec<Problem>> {
+        let manifest = &source.manifest;
+        let mut problems = clashes(source);
+        let mut scope = Scope::new();
+        for (name, param) in &manifest.params {
+            scope.push_constant(name.as_str(), param.default);
+        }
+        let mut inputs = Vec::new();
+        for quantity in &manifest.inputs {
+            let input = Input(Arc::new(Mutex::new(Cell::default())));
+            scope.push_constant(quantity.name(), input.clone());
+            inputs.push(input);
+        }
+        for (name, plain) in &manifest.state {
+            scope.push_dynamic(name.as_str(), dynamic(plain));
+        }
+        for (name, _) in VARIABLES {
+            scope.push_dynamic(*name, Dynamic::UNIT);
+        }
+        let compiled = match bench.sandbox.compile(&source.file(), &source.script, &scope) {
+            Ok(compiled) if problems.is_empty() => compiled,
+            Ok(_) => return Err(problems),
+            Err(found) => {
+                problems.extend(found);
+                return Err(problems);
+            }
+        };
+        let words = &compiled.words;
+        let problems = unknown_properties(source, words);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let says = |name: &str| words.iter().any(|w| w.kind != WordKind::Text && w.text == name);
+        let (spans, texts) = spans(words);
+        for input in &inputs {
+            let mut cell = input.lock();
+            (cell.spans, cell.gap_after) = (texts.clone(), manifest.gap_after);
+        }
+        Ok(Self {
+            timing: Timing {
+                hold: manifest.hold,
+                clear_after: manifest.clear_after,
+                cool_down: manifest.cool_down,
+                latch: manifest.latch,
+            },
+            spans,
+            wanted: Wanted { extremes: says("min") || says("max"), order: says("percentile") },
+            mentioned: manifest.inputs.iter().map(|q| says(q.name())).collect(),
+            uses: std::array::from_fn(|i| says(VARIABLES[i].0)),
+            names: manifest.inputs.iter().map(|q| q.name().into()).collect(),
+            source: source.clone(),
+            ast: compiled.ast,
+            scope,
+            inputs,
+        })
+    }
+
+    pub fn manifest(&self) -> &RuleManifest {
+        &self.source.manifest
+    }
+
+    /// Asks the script about the newest event of a state.
+    pub fn evaluate(&mut self, bench: &Bench, state: &mut State, at: usize, event: Event) -> Result<Verdict, Fault> {
+        let raised = state.phase.raised().is_some();
+        bench.raised.store(raised, Ordering::Relaxed);
+        for (i, input) in self.inputs.iter().enumerate().filter(|(i, _)| self.mentioned[*i]) {
+            let mut cell = input.lock();
+            std::mem::swap(&mut cell.series, &mut state.tracks[i].series);
+            cell.now = state.now;
+        }
+        let (value, gap, extent) = match event {
+            Event::Value(value) => (Dynamic::from_float(value), Dynamic::UNIT, 0.0),
+            Event::Wave => (Dynamic::UNIT, Dynamic::UNIT, 0.0),
+            Event::Gap(reason, extent) => (Dynamic::UNIT, reason_name(reason).into(), extent),
+        };
+        let mut set = |i: usize, value: Dynamic| {
+            if self.uses[i]
+                && let Some(slot) = self.scope.get_mut(VARIABLES[i].0)
+            {
+                *slot = value;
+            }
+        };
+        set(0, value);
+        if self.uses[1] {
+            set(1, self.names[at].clone().into());
+        }
+        set(2, Dynamic::from_float(state.now as f64 / 1e6));
+        set(3, gap);
+        set(4, Dynamic::from_float(extent));
+        set(5, Dynamic::from_bool(raised));
+        for ((name, _), plain) in self.source.manifest.state.iter().zip(&state.fields) {
+            if let Some(slot) = self.scope.get_mut(name) {
+                *slot = dynamic(plain);
+            }
+        }
+
+        let depth = self.scope.len();
+        let (scope, ast) = (&mut self.scope, &self.ast);
+        let run = || bench.sandbox.run(|engine| engine.eval_ast_with_scope::<Dynamic>(scope, ast));
+        // Rhai is large and its inputs are hostile: a panic in it is this rule's fault, not the end of the others.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+        self.scope.rewind(depth);
+        for (i, input) in self.inputs.iter().enumerate().filter(|(i, _)| self.mentioned[*i]) {
+            std::mem::swap(&mut input.lock().series, &mut state.tracks[i].series);
+        }
+        let answer = match outcome {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(Fault::from_rhai(&error)),
+            Err(_) => {
+                // Whatever the panic left half done is started afresh.
+                state.tracks.iter_mut().for_each(|track| track.series = self.series());
+                return Err(Fault::new(FaultKind::Crash, "the script engine panicked"));
+            }
+        };
+        let verdict = verdict(answer)?;
+        for (i, (name, first)) in self.source.manifest.state.iter().enumerate() {
+            let now = self.scope.get(name).cloned().unwrap_or(Dynamic::UNIT);
+            state.fields[i] = plain(first, now)
+                .map_err(|got| Fault::new(FaultKind::Answer, format!("the state field `{name}` was set to {got}")))?;
+        }
+        Ok(verdict)
+    }
+
+    /// An empty series with this rule's windows.
+    pub fn series(&self) -> Series {
+        Series::new(&self.spans, self.wanted)
+    }
+}
+
+fn verdict(answer: Dynamic) -> Result<Verdict, Fault> {
+    if let Ok(holds) = answer.as_bool() {
+        return Ok(Verdict { holds, message: None });
+    }
+    let kind = answer.type_name();
+    match answer.into_immutable_string() {
+        Ok(text) => {
+            let message: String =
+                text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+            Ok(Verdict { holds: true, message: Some(message) })
+        }
+        Err(_) => Err(Fault::new(
+            FaultKind::Answer,
+            format!("a rule answers true, false or a message, not {kind}; does every `if` have an `else`?"),
+        )),
+    }
+}
+
+/// The value of a state field; `Err` names what it may not hold. A field keeps its first kind; numbers stay finite.
+fn plain(first: &Plain, value: Dynamic) -> Result<Plain, String> {
+    let kind = value.type_name();
+    let found = match first {
+        Plain::Bool(_) => value.as_bool().ok().map(Plain::Bool),
+        Plain::Integer(_) => value.as_int().ok().map(Plain::Integer),
+        Plain::Float(_) => value.as_float().ok().filter(|v| v.is_finite()).map(Plain::Float),
+        Plain::Text(_) => {
+            value.into_immutable_string().ok().filter(|t| t.len() <= STATE_TEXT_MAX).map(|t| Plain::Text(t.into()))
+        }
+        Plain::Nothing => None,
+    };
+    found.ok_or_else(|| format!("a {kind} it cannot hold; it keeps the kind of its first value"))
+}
+
+fn dynamic(plain: &Plain) -> Dynamic {
+    match plain {
+        Plain::Nothing => Dynamic::UNIT,
+        Plain::Bool(value) => (*value).into(),
+        Plain::Integer(value) => (*value).into(),
+        Plain::Float(value) => (*value).into(),
+        Plain::Text(value) => value.as_str().into(),
+    }
+}
+
+fn reason_name(reason: GapReason) -> &'static str {
+    match reason {
+        GapReason::Silent => "silent",
+        GapReason::Disconnected => "disconnected",
+        GapReason::ContactLost => "contact_lost",
+        GapReason::Dropped => "dropped",
+        GapReason::ClockStep => "clock_step",
+    }
+}
+
+/// The spans a script writes as texts, shortest first, with their texts.
+fn spans(words: &[Word]) -> (Vec<i64>, Vec<ImmutableString>) {
+    let mut found: Vec<(i64, &str)> = words
+        .iter()
+        .filter(|word| word.kind == WordKind::Text)
+        .filter_map(|word| span::parse(&word.text).map(|micros| (micros, word.text.as_str())))
+        .filter(|(micros, _)| (1..=86_400_000_000).contains(micros))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found.into_iter().map(|(micros, text)| (micros, ImmutableString::from(text))).unzip()
+}
+
+/// Properties of inputs that do not exist: Rhai would tell only when they are read.
+fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
+    let is_input = |word: &Word| source.manifest.inputs.iter().any(|q| q.name() == word.text);
+    words
+        .windows(2)
+        .filter(|pair| pair[0].kind == WordKind::Name && is_input(&pair[0]) && pair[1].kind == WordKind::Property)
+        .filter(|pair| !PROPERTIES.iter().any(|(known, _)| *known == pair[1].text))
+        .map(|pair| {
+            let (input, word) = (&pair[0].text, &pair[1]);
+            Problem::at(&source.file(), (word.line, word.column), format!("`{input}` has no `{}`", word.text))
+                .suggest(&word.text, PROPERTIES.iter().map(|(name, _)| *name))
+        })
+        .collect()
+}
+
+/// Names that two things of one rule claim.
+fn clashes(source: &RuleSource) -> Vec<Problem> {
+    let manifest = &source.manifest;
+    let params = manifest.params.iter().map(|(name, _)| name.as_str());
+    let state = manifest.state.iter().map(|(name, _)| name.as_str());
+    let file = format!("{}/rule.toml", manifest.name);
+    params
+        .chain(state)
+        .filter(|name| {
+            VARIABLES.iter().any(|(known, _)| known == name) || manifest.inputs.iter().any(|q| q.name() == *name)
+        })
+        .map(|name| Problem::of(&file, format!("`{name}` is a variable already")).help("choose another name"))
+        .collect()
+}

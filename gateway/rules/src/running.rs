@@ -1,0 +1,222 @@
+//! One rule at work: its subjects, its faults, and what it does with a reading.
+
+use std::collections::HashMap;
+
+use pitchside_model::{Alert, AlertEvent, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
+use pitchside_script::Fault;
+use pitchside_script::manifest::RuleScope;
+
+use crate::arrivals::Order;
+use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
+use crate::id::{Subject, alert_id};
+use crate::item::{Item, Point, PointContent};
+use crate::machine::{Phase, Step};
+use crate::rule::{Bench, Event, Rule, Verdict};
+use crate::series::{Sample, steps};
+use crate::state::State;
+
+/// Clean evaluations that make up for one fault.
+const FORGIVEN_AFTER: u32 = 10_000;
+
+/// A rule at work.
+pub(crate) struct Running {
+    pub rule: Rule,
+    pub states: HashMap<Subject, State>,
+    pub status: RuleStatus,
+    /// Faults not yet forgiven, and clean evaluations since the last was.
+    pub demerits: u32,
+    pub clean: u32,
+}
+
+/// A reading on its way to a rule.
+pub(crate) struct Heard<'a> {
+    pub device: &'a DeviceId,
+    pub athlete: Option<&'a AthleteId>,
+    pub item: &'a Item<'a>,
+    pub point: &'a Point,
+    pub order: Order,
+}
+
+impl Running {
+    pub fn new(rule: Rule, before: Option<Self>) -> Self {
+        let manifest = rule.manifest();
+        let status = RuleStatus {
+            rule: manifest.name.clone(),
+            version: manifest.version.clone(),
+            off: false,
+            evaluations: 0,
+            faults: 0,
+            last_fault: None,
+            shortened: 0,
+        };
+        let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0 };
+        for (subject, old) in before.map(|before| before.states).unwrap_or_default() {
+            if old.phase.raised().is_some() {
+                let mut state = fresh_state(&running.rule);
+                (state.phase, state.now, state.touched) = (old.phase, old.now, old.touched);
+                running.states.insert(subject, state);
+            }
+        }
+        running
+    }
+
+    pub fn clear_all(self) -> impl Iterator<Item = AlertEvent> {
+        self.states.into_values().filter_map(|state| {
+            let event_time = Timestamp(state.now);
+            state.phase.raised().map(|id| AlertEvent::Cleared { id, event_time })
+        })
+    }
+
+    /// The subject of a reading for this rule.
+    fn subject(&self, heard: &Heard<'_>) -> Subject {
+        match (self.rule.manifest().scope, heard.athlete) {
+            (RuleScope::Athlete, Some(athlete)) => Subject::Athlete(athlete.clone()),
+            _ => Subject::Device(heard.device.clone()),
+        }
+    }
+
+    /// The subject heard least lately goes; one with a raised alert last.
+    fn make_room(&mut self) {
+        let oldest = self.states.iter().min_by_key(|(_, state)| (state.phase.raised().is_some(), state.touched));
+        let oldest = oldest.map(|(subject, _)| subject.clone());
+        oldest.and_then(|subject| self.states.remove(&subject));
+    }
+
+    pub fn hear(
+        &mut self,
+        bench: &Bench,
+        heard: &Heard<'_>,
+        input: usize,
+        number: u64,
+        fed: &mut Fed,
+        watch: &mut dyn FnMut(&RuleName),
+    ) {
+        let manifest = self.rule.manifest();
+        let unfit = heard.point.quality - manifest.accept;
+        if heard.item.assurance < manifest.assurance || (!unfit.is_empty() && !is_gap(heard.point)) {
+            return;
+        }
+        let (gap_after, asks_gaps) = (manifest.gap_after, manifest.gaps);
+        if heard.point.content == PointContent::Wave && !asks_gaps {
+            return;
+        }
+        let subject = self.subject(heard);
+        if self.states.len() >= SUBJECTS_MAX && !self.states.contains_key(&subject) {
+            self.make_room();
+        }
+        let rule = &self.rule;
+        let state = self.states.entry(subject.clone()).or_insert_with(|| fresh_state(rule));
+        state.touched = number;
+        let time = Timestamp(heard.point.time);
+        let Some(track) = state.tracks.get_mut(input) else { return };
+        let event = match heard.point.content {
+            PointContent::Number(value) => {
+                let Some(steps) = steps(value) else { return };
+                let last = track.series.last().map(|last| last.time);
+                let since = last.map_or(i64::MAX, |last| time.0.saturating_sub(last));
+                if track.source.as_ref() != Some(heard.device) {
+                    // Another stream of the same quantity takes over only where the first has a gap.
+                    if track.source.is_some() && since <= gap_after {
+                        return;
+                    }
+                    track.source = Some(heard.device.clone());
+                    track.series.clear();
+                } else if heard.order == Order::SetBack || since > gap_after {
+                    track.series.clear();
+                }
+                if track.series.last().is_none() && last.is_some() {
+                    state.phase.gap();
+                }
+                if heard.order == Order::SetBack {
+                    state.now = i64::MIN;
+                }
+                if !track.series.push(Sample { time: time.0, steps }) {
+                    self.status.shortened += 1;
+                }
+                Event::Value(value.to_f64())
+            }
+            PointContent::Wave => Event::Wave,
+            PointContent::Gap(gap) => {
+                if track.source.as_ref().is_some_and(|source| source != heard.device) {
+                    return;
+                }
+                (track.source, _) = (None, track.series.clear());
+                state.phase.gap();
+                if heard.order == Order::SetBack {
+                    state.now = i64::MIN;
+                }
+                let extent = if gap.reason == GapReason::Dropped { gap.extent as f64 } else { gap.extent as f64 / 1e6 };
+                Event::Gap(gap.reason, extent)
+            }
+        };
+        state.advance(time);
+        if matches!(event, Event::Gap(..)) && !asks_gaps {
+            return;
+        }
+        watch(self.rule.source.name());
+        match self.rule.evaluate(bench, state, input, event) {
+            Ok(verdict) => {
+                self.status.evaluations += 1;
+                self.clean += 1;
+                if self.clean >= FORGIVEN_AFTER {
+                    (self.clean, self.demerits) = (0, self.demerits.saturating_sub(1));
+                }
+                let timing = self.rule.timing;
+                match state.phase.step(&timing, time, verdict.holds) {
+                    Step::Stay => {}
+                    Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
+                    Step::Raise => {
+                        let alert = alert(&self.rule, &subject, heard, verdict);
+                        state.phase = Phase::Raised(alert.id, None);
+                        fed.events.push(AlertEvent::Raised(alert));
+                    }
+                }
+            }
+            Err(fault) => {
+                let fault = self.fail(fault);
+                fed.faults.push(fault);
+            }
+        }
+    }
+
+    pub fn fail(&mut self, fault: Fault) -> RuleFault {
+        self.demerits += 1;
+        self.clean = 0;
+        self.status.faults += 1;
+        self.status.last_fault = Some(fault.clone());
+        self.status.off = self.demerits >= FAULTS_MAX;
+        RuleFault { rule: self.rule.source.name().clone(), fault, off: self.status.off }
+    }
+}
+
+/// A state nothing has happened to.
+pub(crate) fn fresh_state(rule: &Rule) -> State {
+    let manifest = rule.manifest();
+    let fields = manifest.state.iter().map(|(_, first)| first.clone()).collect();
+    State::new(fields, manifest.inputs.iter().map(|_| rule.series()))
+}
+
+fn is_gap(point: &Point) -> bool {
+    matches!(point.content, PointContent::Gap(_))
+}
+
+fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict) -> Alert {
+    let (manifest, point) = (rule.manifest(), heard.point);
+    let event_time = Timestamp(point.time);
+    Alert {
+        id: alert_id(&manifest.name, subject, point.quantity, event_time),
+        rule: manifest.name.clone(),
+        rule_version: manifest.version.clone(),
+        priority: manifest.priority,
+        athlete: heard.athlete.cloned(),
+        device: heard.device.clone(),
+        quantity: point.quantity,
+        value: match point.content {
+            PointContent::Number(value) => Some(value),
+            PointContent::Gap(_) | PointContent::Wave => None,
+        },
+        unit: point.quantity.unit(),
+        event_time,
+        message: verdict.message.unwrap_or_else(|| manifest.summary.clone()),
+    }
+}

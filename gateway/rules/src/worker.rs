@@ -1,0 +1,305 @@
+//! The rules in their worker process, as the gateway holds them.
+//!
+//! The parent keeps the worker's last snapshot and every batch since. A worker that is late or dies is started again and
+//! filled with both; as the evaluation is deterministic it then stands where the old one stood, to the last bit. The batch
+//! that ended it is fed again with every script named before it runs: a second death names its rule, which is switched
+//! off with the reason. So a feed ends after a bounded time, whatever a rule does.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, WorkerLimits};
+
+use crate::engine::{Fed, RuleFault, RuleStatus};
+use crate::item::{Filter, Item};
+use crate::library::RuleSet;
+use crate::protocol::{Answer, Request};
+
+/// The most entries of one call; more are sent in turn.
+const ITEMS_MAX: usize = 2_048;
+/// The most readings of one call, unless a single entry has more.
+const READINGS_MAX: usize = 32_768;
+/// How long one call may take before the worker is killed.
+const DEADLINE: Duration = Duration::from_secs(2);
+/// How long loading all rules, or taking a snapshot, may take.
+const DEADLINE_LOAD: Duration = Duration::from_secs(20);
+/// Bytes of batches kept before a new snapshot takes their place.
+const TAIL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How many rules one batch may cost before the rules as a whole are given up until the next.
+const CULPRITS_MAX: usize = 16;
+
+/// Why the rules did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum RulesError {
+    /// The folder holds something that is no rule; nothing was changed.
+    #[error("the rules were not loaded: {}", first(.0))]
+    Problems(Vec<Problem>),
+    /// The worker cannot be kept alive. The next call tries again.
+    #[error("the rules' worker failed: {0}")]
+    Worker(#[from] WorkerError),
+    /// The worker answers something else than what it was asked.
+    #[error("the rules' worker is not understood; parent and worker must be of one version")]
+    Misunderstood,
+    /// What the worker remembered is lost, as it is larger than a frame or under other rules.
+    #[error("what the rules remembered is lost; feed them from the journal")]
+    Forgotten,
+}
+
+fn first(problems: &[Problem]) -> String {
+    let shown = problems.first().map(ToString::to_string).unwrap_or_default();
+    if problems.len() > 1 { format!("{shown} (and {} more)", problems.len() - 1) } else { shown }
+}
+
+/// The rules of a folder in a worker process.
+#[derive(Debug)]
+pub struct RulesWorker {
+    worker: Worker,
+    folder: PathBuf,
+    set: Arc<RuleSet>,
+    filter: Filter,
+    snapshot: Option<Vec<u8>>,
+    /// Requests since the snapshot, as they were sent.
+    tail: Vec<Vec<u8>>,
+    tail_bytes: usize,
+    /// Rules that ended a worker, and how.
+    culprits: Vec<(RuleName, Fault)>,
+    restarts: u64,
+}
+
+impl RulesWorker {
+    /// Reads the rules of `folder` and starts `program`, which must call [`crate::worker_main`], with them.
+    pub async fn spawn(program: &Program, folder: &Path) -> Result<Self, RulesError> {
+        let set = Arc::new(RuleSet::read(folder).map_err(RulesError::Problems)?);
+        let worker = Worker::spawn(program, WorkerLimits::default()).await?;
+        let mut rules = Self {
+            worker,
+            folder: folder.to_owned(),
+            filter: Filter::new(&set),
+            set,
+            snapshot: None,
+            tail: Vec::new(),
+            tail_bytes: 0,
+            culprits: Vec::new(),
+            restarts: 0,
+        };
+        let set = Arc::clone(&rules.set);
+        rules.load(&set).await?;
+        Ok(rules)
+    }
+
+    /// Feeds entries in the order they were accepted: all that follows from them. Entries fed before are passed over. To
+    /// fill the rules from the journal, feed it; alerts come out under the ids they had.
+    pub async fn feed(&mut self, entries: &[Entry]) -> Result<Fed, RulesError> {
+        let mut all = Fed::default();
+        let items: Vec<Item<'_>> = entries.iter().filter_map(|entry| self.filter.item(entry)).collect();
+        let mut rest = items.as_slice();
+        while !rest.is_empty() {
+            let (items, later) = rest.split_at(portion(rest));
+            rest = later;
+            let request = |watch| encode(&Request::Feed { watch, items: items.to_vec() });
+            let plain = request(false)?;
+            let fed = match self.call(&plain, DEADLINE).await {
+                Ok(Answer::Fed(fed)) => fed,
+                Ok(_) => return Err(RulesError::Misunderstood),
+                Err(_) => self.recover(&request(true)?).await?,
+            };
+            all.events.extend(fed.events);
+            all.faults.extend(fed.faults);
+            self.tail_bytes += plain.len();
+            self.tail.push(plain);
+            if self.tail_bytes > TAIL_BYTES_MAX {
+                self.remember().await?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Reads the folder again and puts it in force. Rules that did not change keep their state. If anything is wrong,
+    /// nothing changes. The events are alerts cleared because their rule is gone.
+    pub async fn reload(&mut self) -> Result<Vec<AlertEvent>, RulesError> {
+        let set = Arc::new(RuleSet::read(&self.folder).map_err(RulesError::Problems)?);
+        if !self.worker.is_up() {
+            self.refill().await?;
+        }
+        let events = match self.load(&set).await {
+            Ok(events) => events,
+            Err(RulesError::Problems(problems)) => return Err(RulesError::Problems(problems)),
+            Err(error) => {
+                // The new rules ended the worker; the old ones go on.
+                self.refill().await?;
+                return Err(error);
+            }
+        };
+        let same = |rule: &RuleName| {
+            let of = |set: &RuleSet| set.rules().iter().find(|r| r.name() == rule).map(|r| r.hash);
+            of(&set) == of(&self.set)
+        };
+        self.culprits.retain(|(rule, _)| same(rule));
+        self.filter = Filter::new(&set);
+        self.set = set;
+        self.snapshot = None;
+        self.tail.clear();
+        self.remember().await?;
+        Ok(events)
+    }
+
+    /// The rules in force.
+    pub fn rule_set(&self) -> &Arc<RuleSet> {
+        &self.set
+    }
+
+    /// The hash of the rules in force, for block headers.
+    pub fn hash(&self) -> [u8; 32] {
+        self.set.hash()
+    }
+
+    /// How often the worker had to be started again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// The worker's process id, while it lives.
+    pub fn id(&self) -> Option<u32> {
+        self.worker.id()
+    }
+
+    /// How each rule does.
+    pub async fn status(&mut self) -> Result<Vec<RuleStatus>, RulesError> {
+        match self.ask(&Request::Status).await? {
+            Answer::Status(status) => Ok(status),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised.
+    pub async fn reset(&mut self, id: AlertId, at: Timestamp) -> Result<Option<AlertEvent>, RulesError> {
+        let answer = self.ask(&Request::Reset(id, at)).await?;
+        self.remember().await?;
+        match answer {
+            Answer::Reset(event) => Ok(event),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// All the rules remember, to be kept across a restart of the gateway.
+    pub async fn snapshot(&mut self) -> Result<Vec<u8>, RulesError> {
+        match self.ask(&Request::Snapshot).await? {
+            Answer::Snapshot(snapshot) => Ok(snapshot),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// Takes what [`RulesWorker::snapshot`] gave, under the same rules and the same build.
+    pub async fn resume(&mut self, snapshot: &[u8]) -> Result<(), RulesError> {
+        match self.ask(&Request::Resume(snapshot)).await? {
+            Answer::Resumed(true) => self.remember().await,
+            Answer::Resumed(false) => Err(RulesError::Forgotten),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// Ends the worker.
+    pub async fn stop(&mut self) {
+        self.worker.stop().await;
+    }
+
+    async fn call(&mut self, request: &[u8], deadline: Duration) -> Result<Answer, RulesError> {
+        let answer = self.worker.call(request, deadline).await?;
+        postcard::from_bytes(&answer).map_err(|_| RulesError::Misunderstood)
+    }
+
+    async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, RulesError> {
+        if !self.worker.is_up() {
+            self.refill().await?;
+        }
+        self.call(&encode(request)?, DEADLINE_LOAD).await
+    }
+
+    async fn load(&mut self, set: &RuleSet) -> Result<Vec<AlertEvent>, RulesError> {
+        match self.call(&encode(&Request::Load(set.clone()))?, DEADLINE_LOAD).await? {
+            Answer::Loaded(Ok(events)) => Ok(events),
+            Answer::Loaded(Err(problems)) => Err(RulesError::Problems(problems)),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// Takes a snapshot in place of the batches since the last.
+    async fn remember(&mut self) -> Result<(), RulesError> {
+        let snapshot = self.snapshot().await?;
+        (self.snapshot, self.tail_bytes) = (Some(snapshot), 0);
+        self.tail.clear();
+        Ok(())
+    }
+
+    /// A fresh worker that stands where the last one stood before the call that ended it.
+    async fn refill(&mut self) -> Result<(), RulesError> {
+        self.restarts += 1;
+        self.worker.restart().await?;
+        let set = Arc::clone(&self.set);
+        self.load(&set).await?;
+        if let Some(snapshot) = self.snapshot.take() {
+            let answer = self.call(&encode(&Request::Resume(&snapshot))?, DEADLINE_LOAD).await;
+            self.snapshot = Some(snapshot);
+            if !matches!(answer?, Answer::Resumed(true)) {
+                return Err(RulesError::Forgotten);
+            }
+        }
+        for (rule, fault) in self.culprits.clone() {
+            self.call(&encode(&Request::SwitchOff(rule, fault))?, DEADLINE).await?;
+        }
+        let tail = std::mem::take(&mut self.tail);
+        let mut outcome = Ok(());
+        for request in &tail {
+            // What comes of it was told when it was fed first.
+            if let Err(error) = self.call(request, DEADLINE).await {
+                outcome = Err(error);
+                break;
+            }
+        }
+        self.tail = tail;
+        outcome
+    }
+
+    /// Feeds the batch that ended the worker again, with the rules that end it switched off one by one.
+    async fn recover(&mut self, watched: &[u8]) -> Result<Fed, RulesError> {
+        let mut faults = Vec::new();
+        for _ in 0..CULPRITS_MAX {
+            self.refill().await?;
+            let error = match self.call(watched, DEADLINE).await {
+                Ok(Answer::Fed(mut fed)) => {
+                    fed.faults.splice(0..0, faults);
+                    return Ok(fed);
+                }
+                Ok(_) => return Err(RulesError::Misunderstood),
+                Err(RulesError::Worker(error)) => error,
+                Err(error) => return Err(error),
+            };
+            let (kind, note) = match &error {
+                WorkerError::Late { note, .. } => (FaultKind::Time, note.as_deref()),
+                WorkerError::Died { note, .. } => (FaultKind::Crash, note.as_deref()),
+                _ => return Err(error.into()),
+            };
+            let Some(rule) = note.and_then(|note| RuleName::parse(note).ok()) else { return Err(error.into()) };
+            let fault = Fault::new(kind, error.to_string());
+            faults.push(RuleFault { rule: rule.clone(), fault: fault.clone(), off: true });
+            self.culprits.push((rule, fault));
+        }
+        Err(RulesError::Worker(WorkerError::Down))
+    }
+}
+
+/// How many of the items go into one call.
+fn portion(items: &[Item<'_>]) -> usize {
+    let mut readings = 0;
+    let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
+        readings += item.readings.len();
+        readings <= READINGS_MAX
+    });
+    fits.count().max(1)
+}
+
+fn encode(request: &Request<'_>) -> Result<Vec<u8>, RulesError> {
+    postcard::to_allocvec(request).map_err(|_| RulesError::Misunderstood)
+}

@@ -1,0 +1,235 @@
+//! The rules in a real worker process: hostile rules, a worker that is killed, reloads.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use pitchside_model::*;
+use pitchside_rules::{Engine, RuleSet, RulesError, RulesWorker};
+use pitchside_script::Program;
+
+fn program() -> Program {
+    Program { exe: env!("CARGO_BIN_EXE_rules-worker").into(), args: Vec::new() }
+}
+
+fn write(folder: &Path, name: &str, script: &str) {
+    let rule = folder.join(name);
+    std::fs::create_dir_all(&rule).unwrap();
+    let manifest = format!(
+        "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n\
+         [state]\nn = 0\ntext = \"\"\n"
+    );
+    std::fs::write(rule.join("rule.toml"), manifest).unwrap();
+    std::fs::write(rule.join("rule.rhai"), script).unwrap();
+    std::fs::write(rule.join("cases.txt"), "case none\n  +0s heart_rate 1 /min ->\n").unwrap();
+    std::fs::write(rule.join("README.md"), "# A test\n").unwrap();
+}
+
+fn rate(second: u64, value: i64) -> Entry {
+    let time = Timestamp::from_seconds(1_767_225_600 + second as i64);
+    Entry {
+        device: DeviceId::parse("strap").unwrap(),
+        athlete: Some(AthleteId::parse("ann").unwrap()),
+        assurance: Assurance::Noise,
+        epoch: Epoch(1),
+        seq: Seq(second),
+        readings: vec![Reading {
+            quantity: Quantity::HEART_RATE,
+            unit: Unit::PER_MINUTE,
+            device_time: time,
+            gateway_time: time,
+            quality: Quality::empty(),
+            value: Value::Number(Decimal::integer(value)),
+        }],
+    }
+}
+
+/// Up and down, so that `value > 180.0` is raised and cleared every twenty readings.
+fn wave(from: u64, to: u64) -> Vec<Entry> {
+    (from..to).map(|i| rate(i, if i % 20 < 10 { 150 } else { 190 })).collect()
+}
+
+/// What stops it, and the script. Each is asked about every reading.
+const HOSTILE: &[(&str, &str)] = &[
+    ("too many operations", "loop {}"),
+    ("too many operations", "while value > 0.0 { n += 1; } true"),
+    ("too many operations", "let m = #{}; for i in 0..10000000 { m[`k${i}`] = i; } true"),
+    (
+        "too much memory",
+        "let m = #{}; let s = \"x\"; for i in 0..11 { s += s; } for i in 0..10000000 { m[`${i}`] = s + s; } true",
+    ),
+    ("a value grew too large", "let s = \"x\"; loop { s += s; } true"),
+    ("a value grew too large", "let a = [0]; loop { a += a; } true"),
+    ("a value grew too large", "let a = []; a.pad(100000000, 0); true"),
+    ("a value grew too large", "let b = blob(4000); loop { b += b; } true"),
+    ("calls nested too deep", "fn f(x) { f(x + 1) } f(0)"),
+    ("thrown by the script: out", "throw \"out\""),
+    ("thrown by the script: two lines", "throw \"two\\nlines\""),
+    ("not available", "let f = Fn(\"sleep\"); f.call(3600); true"),
+    ("not available", "let f = Fn(\"eval\"); f.call(\"true\")"),
+    ("not available", "let f = Fn(\"print\"); loop { f.call(\"spam\"); }"),
+    ("not available", "let x = heart_rate; x.series"),
+    ("wrong value", "[1, 2][7] > 1"),
+    ("wrong value", "1 / 0 == 1"),
+    ("wrong answer", "text = \"x\"; for i in 0..10 { text += text; } true"),
+    ("wrong answer", "#{ raised: true }"),
+    ("wrong answer", "()"),
+];
+
+#[tokio::test]
+async fn hostile_rules_are_named_switched_off_and_the_others_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good", "value > 180.0");
+    let mut alone = Engine::new(Arc::new(RuleSet::read(folder.path()).unwrap())).unwrap();
+    let expected = alone.feed(&wave(0, 200)).events;
+    assert_eq!(expected.len(), 19);
+    for (i, (_, script)) in HOSTILE.iter().enumerate() {
+        write(folder.path(), &format!("hostile-{i:02}"), script);
+    }
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let (mut events, mut faults) = (Vec::new(), Vec::new());
+    for batch in wave(0, 200).chunks(2) {
+        let fed = rules.feed(batch).await.unwrap();
+        events.extend(fed.events);
+        faults.extend(fed.faults);
+    }
+    for (i, (stopper, script)) in HOSTILE.iter().enumerate() {
+        let name = format!("hostile-{i:02}");
+        let mine: Vec<_> = faults.iter().filter(|f| f.rule.as_str() == name).collect();
+        println!("{script}\n    {}", mine.first().map(|f| f.fault.to_string()).unwrap_or_default());
+        assert_eq!(mine.len(), 8, "{script}");
+        let told = mine[0].fault.to_string();
+        // On a busy machine the clock may be first.
+        let busy = stopper.starts_with("too") && told.contains("too slow");
+        assert!(told.contains(stopper) || busy, "{script}: {told}");
+        assert!(mine[7].off && !mine[6].off && mine[0].fault.line > 0 || *stopper == "wrong answer", "{script}");
+    }
+    let good: Vec<AlertEvent> = events.into_iter().filter(|e| expected.contains(e)).collect();
+    assert_eq!(good, expected);
+    assert_eq!(rules.status().await.unwrap().iter().filter(|s| s.off).count(), HOSTILE.len());
+    assert_eq!(rules.restarts(), 0, "none of them reached the process");
+}
+
+#[tokio::test]
+async fn a_rule_that_ends_the_process_is_found_and_switched_off() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good", "value > 180.0");
+    write(folder.path(), "worse", "value > 185.0");
+    write(folder.path(), "zebra", "value > 170.0");
+    for (deed, told) in [("abort", "crashed: the worker died"), ("spin", "too slow: the worker was late")] {
+        let program = Program { args: vec![deed.into(), "worse".into()], ..program() };
+        let mut rules = RulesWorker::spawn(&program, folder.path()).await.unwrap();
+        let fed = rules.feed(&wave(0, 40)).await.unwrap();
+        assert_eq!(fed.events.len(), 6, "{fed:?}");
+        let [fault] = &fed.faults[..] else { panic!("{fed:?}") };
+        assert!(fault.off && fault.rule.as_str() == "worse", "{fault:?}");
+        assert!(fault.fault.to_string().starts_with(told), "{fault:?}");
+        let status = rules.status().await.unwrap();
+        assert_eq!(status.iter().map(|s| s.off).collect::<Vec<_>>(), [false, true, false]);
+        let fed = rules.feed(&wave(40, 60)).await.unwrap();
+        assert_eq!((fed.events.len(), fed.faults.len()), (4, 0));
+    }
+}
+
+#[tokio::test]
+async fn sources_that_reach_out_do_not_load_and_what_ran_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good", "value > 180.0");
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let hash = rules.hash();
+    let sources = [
+        "eval(\"true\")",
+        "import \"x\" as x; true",
+        "sleep(10); true",
+        "print(\"spam\"); true",
+        "debug(value); true",
+        "timestamp(); true",
+        "valeu > 180.0",
+        "heart_rate.vlaue > 180.0",
+        "value > ",
+        &"(".repeat(50_000),
+    ];
+    for source in sources {
+        write(folder.path(), "new", source);
+        let Err(RulesError::Problems(problems)) = rules.reload().await else { panic!("{source} loaded") };
+        assert_eq!(problems[0].file, "new/rule.rhai");
+        assert!(problems[0].line > 0 && problems[0].column > 0, "{}", problems[0]);
+    }
+    assert_eq!(rules.hash(), hash);
+    assert_eq!(rules.feed(&wave(0, 20)).await.unwrap().events.len(), 1);
+}
+
+fn kill(rules: &RulesWorker) {
+    let id = rustix::process::Pid::from_raw(i32::try_from(rules.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_killed_at_any_moment_loses_and_repeats_no_alert() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "high", "value > 180.0");
+    write(folder.path(), "count", "n += 1; n % 7 == 0 && heart_rate.mean(\"30s\") > 160.0");
+    let entries = wave(0, 3_000);
+    let mut alone = Engine::new(Arc::new(RuleSet::read(folder.path()).unwrap())).unwrap();
+    let expected = alone.feed(&entries).events;
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let mut events = Vec::new();
+    for (i, batch) in entries.chunks(100).enumerate() {
+        if i % 4 == 3 {
+            kill(&rules);
+        }
+        let fed = rules.feed(batch).await.unwrap();
+        assert!(fed.faults.is_empty(), "{fed:?}");
+        events.extend(fed.events);
+    }
+    assert!(rules.restarts() >= 5);
+    assert_eq!(events, expected);
+}
+
+#[tokio::test]
+async fn after_a_restart_the_journal_gives_the_same_alerts_and_a_snapshot_none_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "high", "value > 180.0");
+    let mut first = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let events = first.feed(&wave(0, 100)).await.unwrap().events;
+    let snapshot = first.snapshot().await.unwrap();
+    drop(first);
+    let mut second = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    assert_eq!(second.feed(&wave(0, 100)).await.unwrap().events, events);
+    let mut third = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    third.resume(&snapshot).await.unwrap();
+    assert!(third.feed(&wave(0, 100)).await.unwrap().events.is_empty());
+    assert_eq!(third.feed(&wave(100, 120)).await.unwrap(), second.feed(&wave(100, 120)).await.unwrap());
+    assert!(matches!(third.resume(b"rubbish").await, Err(RulesError::Forgotten)));
+}
+
+#[tokio::test]
+async fn a_reload_counts_no_reading_twice_and_loses_none() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "count", "n += 1; n >= 150");
+    write(folder.path(), "other", "value > 180.0");
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    assert_eq!(rules.feed(&wave(0, 100)).await.unwrap().events.len(), 9);
+    write(folder.path(), "other", "value > 185.0");
+    write(folder.path(), "third", "false");
+    rules.reload().await.unwrap();
+    kill(&rules);
+    let fed = rules.feed(&wave(100, 149)).await.unwrap();
+    assert!(fed.events.iter().all(|e| !matches!(e, AlertEvent::Raised(a) if a.rule.as_str() == "count")));
+    let fed = rules.feed(&wave(149, 150)).await.unwrap();
+    assert!(fed.events.iter().any(|e| matches!(e, AlertEvent::Raised(a) if a.rule.as_str() == "count")), "{fed:?}");
+}
+
+#[tokio::test]
+async fn what_no_rule_wants_does_not_cross_the_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "high", "value > 180.0");
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    kill(&rules);
+    let mut other = rate(0, 150);
+    other.readings[0].quantity = Quantity::POWER;
+    other.readings[0].unit = Unit::WATT;
+    assert_eq!(rules.feed(&[other]).await.unwrap(), pitchside_rules::Fed::default());
+    assert_eq!(rules.restarts(), 0, "nobody was asked");
+}
