@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use pitchside_admin::Metrics;
-use pitchside_model::{Entry, Timestamp};
+use pitchside_model::{Entry, Reading, Timestamp, Value, Wave};
 use pitchside_rules::{Fed, Filter, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
@@ -26,6 +26,10 @@ const FEED_MAX: usize = 64;
 const REPLAY_BITE: usize = 4 << 20;
 /// How often the rules' folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often what the rules know is kept.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+/// Under which name.
+const SNAPSHOT: &str = "rules-snapshot";
 /// How long to wait before the rules are tried again after the worker could not be kept alive.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -51,9 +55,18 @@ impl RulesFeed {
     }
 }
 
-/// The entry with only the readings a rule wants; none if there are none.
+/// The entry with only the readings a rule wants; none if there are none. Rules learn that a waveform came, not its samples.
 fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
-    let readings: Vec<_> = entry.readings.iter().filter(|reading| filter.wants(reading.quantity)).cloned().collect();
+    let wanted = entry.readings.iter().filter(|reading| filter.wants(reading.quantity));
+    let readings: Vec<Reading> = wanted
+        .map(|reading| match &reading.value {
+            Value::Wave(wave) => {
+                let bare = Wave { samples: Vec::new(), ..**wave };
+                Reading { value: Value::Wave(Box::new(bare)), ..*reading }
+            }
+            Value::Number(_) | Value::Gap(_) => reading.clone(),
+        })
+        .collect();
     (!readings.is_empty()).then(|| Entry {
         device: entry.device.clone(),
         athlete: entry.athlete.clone(),
@@ -120,6 +133,8 @@ impl RulesTask {
     pub async fn run(mut self, stop: CancellationToken) {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut remember = tokio::time::interval(REMEMBER_EVERY);
+        remember.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let wake = Arc::clone(&self.feed.wake);
         let mut batches = Vec::new();
         loop {
@@ -137,11 +152,39 @@ impl RulesTask {
                 }
                 () = wake.notified() => {}
                 _ = look.tick() => self.look().await,
+                _ = remember.tick() => self.remember().await,
                 () = stop.cancelled() => break,
             }
         }
+        self.remember().await;
         if let Some(worker) = &mut self.worker {
             worker.stop().await;
+        }
+    }
+
+    /// Keeps what the rules know, so that the next start goes on from here: an alert that was raised before the journal's
+    /// horizon and still holds is not raised again.
+    async fn remember(&mut self) {
+        let Some(worker) = &mut self.worker else { return };
+        let snapshot = match worker.snapshot().await {
+            Ok(snapshot) => snapshot,
+            Err(error) => return tracing::warn!(%error, "what the rules know could not be read"),
+        };
+        let store = self.parts.store.clone();
+        match tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &snapshot)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "what the rules know could not be kept"),
+            Err(error) => tracing::warn!(%error, "what the rules know could not be kept"),
+        }
+    }
+
+    /// Takes up what the last run knew. What is lost is rebuilt from the journal as far as that reaches.
+    async fn recall(&mut self) {
+        let store = self.parts.store.clone();
+        let kept = tokio::task::spawn_blocking(move || store.secret(SNAPSHOT)).await;
+        let (Some(worker), Ok(Ok(Some(snapshot)))) = (&mut self.worker, kept) else { return };
+        if let Err(error) = worker.resume(&snapshot).await {
+            tracing::info!(%error, "the rules begin from the journal");
         }
     }
 
@@ -228,6 +271,7 @@ impl RulesTask {
             Ok(worker) => {
                 self.worker = Some(worker);
                 self.loaded();
+                self.recall().await;
                 self.replay().await;
             }
             Err(error) => tracing::error!(%error, "no rule is running"),

@@ -85,6 +85,32 @@ fn a_message_that_does_not_fit_a_frame_is_refused() {
     assert_eq!(seal.seal(&vec![0; MESSAGE_BYTES_MAX + 1]), Err(ChannelError::TooLong(MESSAGE_BYTES_MAX + 1)));
 }
 
+/// The vectors of `ledger/README.md`, which a stranger checks an own client against.
+#[test]
+fn the_vectors_in_the_readme_hold() {
+    use crate::ingest::{Reply, Request};
+    let readme = include_str!("../../../README.md");
+    let vector = |name: &str| {
+        let line = readme.lines().find_map(|line| line.trim().strip_prefix(name)?.trim_start().strip_prefix("= "));
+        data_encoding::HEXLOWER.decode(line.unwrap_or_else(|| panic!("no vector {name}")).as_bytes()).unwrap()
+    };
+    let (gateway, ledger) = (pair(1), pair(2));
+    assert_eq!(vector("ledger_public"), ledger.public().0, "{}", ledger.public());
+    let now = Timestamp(1_763_700_000_000_000);
+    let (client, hail) = Client::start(&gateway, &psk(9), &ledger.public(), now, seed(3)).unwrap();
+    assert_eq!(vector("frame_1"), hail, "{}", data_encoding::HEXLOWER.encode(&hail));
+    let (theirs, answer) = Server::read(&ledger, &hail[2..], seed(4)).unwrap().answer(&psk(9)).unwrap();
+    assert_eq!(vector("frame_2"), answer, "{}", data_encoding::HEXLOWER.encode(&answer));
+    let (mut up, _) = client.finish(&answer[2..]).unwrap().split();
+    let (mut down, _) = theirs.split();
+    let mut sent = up.seal(&Request::Hello { seen: 0 }.encode()).unwrap();
+    assert_eq!(vector("frame_3"), sent, "{}", data_encoding::HEXLOWER.encode(&sent));
+    sent = up.seal(&Request::Ping { number: 5 }.encode()).unwrap();
+    assert_eq!(vector("frame_4"), sent, "{}", data_encoding::HEXLOWER.encode(&sent));
+    sent = down.seal(&Reply::Pong { number: 5 }.encode()).unwrap();
+    assert_eq!(vector("frame_5"), sent, "{}", data_encoding::HEXLOWER.encode(&sent));
+}
+
 proptest! {
     #[test]
     fn frames_come_out_whole_however_the_stream_is_cut(

@@ -58,6 +58,12 @@ impl Log {
         let mut placed = None;
         self.read(|reads| {
             placed = reads.place_of(&hash)?;
+            if placed.is_some() {
+                let own = reads.block(gateway, header.index.0)?.is_some_and(|block| block.head.hash == hash);
+                let other = || Verdict::Refuse(Refusal::plain(Code::WrongGateway));
+                verdict = if own { None } else { Some(other()) };
+                return Ok(());
+            }
             let judged = machine::admit(reads, self.origin(), Some(gateway), &read)?;
             let next = reads.head(gateway)?.map_or(0, |head| head.index + 1);
             // A block whose forerunner is still on its way is no gap yet.
@@ -66,9 +72,6 @@ impl Log {
             verdict = if gap && early { None } else { Some(judged) };
             Ok(())
         })?;
-        if let Some(place) = placed {
-            return Ok(Offer::Placed(Placed { leaf: hash, place }));
-        }
         match verdict {
             Some(Verdict::Refuse(refusal)) => return Ok(Offer::Refused(refusal)),
             Some(Verdict::Evidence { refusal, gateway, stands }) => {
@@ -78,6 +81,9 @@ impl Log {
                 return Ok(Offer::Refused(refusal));
             }
             Some(Verdict::Admit(_)) | None => {}
+        }
+        if let Some(place) = placed {
+            return Ok(Offer::Placed(Placed { leaf: hash, place }));
         }
         let (payload, length) = (header.payload_digest, header.payload_length);
         if self.storage.payloads.whole(&payload)? == Some(length) {

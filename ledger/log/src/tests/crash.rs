@@ -46,20 +46,33 @@ fn open_dying(dir: &Path, writes: u64) -> Log {
     Log::open(storage, log_key()).unwrap()
 }
 
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (path, target) = entry.map(|e| (e.path(), to.join(e.file_name()))).unwrap();
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(path, target).unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_kill_after_any_write_leaves_a_sound_log_that_goes_on() {
     // Enough leaves that the batch finishes one tile and begins another.
+    let base = tempfile::tempdir().unwrap();
+    let (log, mut sealer) = start(base.path());
+    let first: Vec<_> = (0..250).map(|n| sealer.submit(&log, u8::try_from(n).unwrap())).collect();
+    log.sequence(&first, NOW).unwrap();
+    let before = log.publish().unwrap();
+    let batch: Vec<_> = (0..9).map(|n| sealer.submit(&log, n)).collect();
+    drop(log);
     let mut deaths = 0;
     for writes in 0.. {
         let dir = tempfile::tempdir().unwrap();
-        let (log, mut gateway) = start(dir.path());
-        let first: Vec<_> = (0..250).map(|n| gateway.submit(&log, u8::try_from(n).unwrap())).collect();
-        log.sequence(&first, NOW).unwrap();
-        let before = log.publish().unwrap();
-        drop(log);
-
+        copy(base.path(), dir.path());
         let log = open_dying(dir.path(), writes);
-        let batch: Vec<_> = (0..9).map(|n| gateway.submit(&log, n)).collect();
         let sequenced = log.sequence(&batch, NOW);
         let published = log.publish();
         let done = sequenced.is_ok() && published.is_ok();

@@ -1,0 +1,58 @@
+//! What sync needs from the store, and from the world.
+
+use async_trait::async_trait;
+use ledger_block::ingest::Refusal;
+use ledger_block::receipt::Level;
+use pitchside_model::Timestamp;
+
+/// Something that waits for the ledger: a sealed block or a signed transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parcel {
+    /// Its number in the outbox: above those of all parcels put there before, never reused. Parcels reach the ledger in
+    /// this order.
+    pub number: u64,
+    /// The leaf: a signed block header, or a signed transaction.
+    pub leaf: Vec<u8>,
+}
+
+/// The store could not answer. Its text ends up in the log and in the status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the outbox: {0}")]
+pub struct OutboxError(pub String);
+
+/// The store, as sync sees it. Parcels stay in it until they have R2 (blocks longer, until R3, which is not sync's doing).
+#[async_trait]
+pub trait Outbox: Send + Sync + 'static {
+    /// Parcels that have no R2 yet and were not refused for good, numbers above `after`, ascending, at most `limit`.
+    async fn pending(&self, after: Option<u64>, limit: usize) -> Result<Vec<Parcel>, OutboxError>;
+
+    /// Bytes of a block's padded payload from an offset: exactly `length` of them.
+    async fn payload(&self, number: u64, offset: u64, length: usize) -> Result<Vec<u8>, OutboxError>;
+
+    /// Keeps a verified receipt, durably. May come again for the same parcel and level.
+    async fn receipt(&self, number: u64, level: Level, receipt: &[u8]) -> Result<(), OutboxError>;
+
+    /// The ledger refuses this parcel for good. A transaction must not be offered again; a block stays pending, since the
+    /// chain cannot go on without it, and a person must look.
+    async fn refused(&self, number: u64, refusal: &Refusal) -> Result<(), OutboxError>;
+
+    /// The last checkpoint that was verified: a signed note.
+    async fn checkpoint(&self) -> Result<Option<Vec<u8>>, OutboxError>;
+
+    /// Keeps a verified checkpoint, durably, before anything rests on it.
+    async fn set_checkpoint(&self, note: &[u8]) -> Result<(), OutboxError>;
+
+    /// How many parcels are pending.
+    async fn backlog(&self) -> Result<u64, OutboxError>;
+
+    /// Resolves when there may be new parcels. Must not miss one that came between two calls.
+    async fn changed(&self);
+}
+
+/// Time and randomness.
+pub trait Edge: Send + Sync + 'static {
+    /// The gateway's clock.
+    fn now(&self) -> Timestamp;
+    /// Fills the buffer with fresh random bytes; false if the system has none, and then no connection is made.
+    fn fill(&self, buffer: &mut [u8]) -> bool;
+}

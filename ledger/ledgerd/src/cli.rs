@@ -1,0 +1,191 @@
+//! The command line. stdout is data, stderr is logs; exit 0 ok, 1 failed, 2 usage, 3 tampered.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use ledger_log::OpenError;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::config::Config;
+use crate::enrolment::{Enrolment, enrol_gateway};
+use crate::setup::{self, SetupError};
+
+/// The Pitchside ledger: proves what it holds, reads none of it.
+#[derive(Debug, Parser)]
+#[command(name = "ledgerd", version)]
+pub struct Args {
+    /// The ledger's directory.
+    #[arg(long, global = true, default_value = "/var/lib/ledgerd", env = "LEDGERD_DIRECTORY", hide_env_values = true)]
+    dir: PathBuf,
+    /// One JSON object on stdout instead of lines for people.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Makes a ledger: keys, log, `vkey` and `policy`.
+    Init {
+        /// The log's name for good, a URL without scheme by custom, e.g. ledger.example/clinic.
+        #[arg(long)]
+        origin: String,
+    },
+    /// Lets a gateway in. Works while the ledger runs, and again without harm.
+    EnrolGateway {
+        /// The gateway's enrolment file (TOML: gateway, signing, channel, psk_file).
+        file: PathBuf,
+    },
+    /// Runs the ledger until interrupted.
+    Serve {
+        #[command(flatten)]
+        flags: Flags,
+        /// Settings file; `ledgerd.toml` in the ledger's directory if not given.
+        #[arg(long)]
+        config: Option<PathBuf>,
+    },
+    /// Checks every entry, tile, payload and checkpoint. Exit 3 if anything was changed.
+    Fsck {
+        /// The log's verifier key, from somewhere you trust; `vkey` in the ledger's directory if not given.
+        #[arg(long)]
+        vkey: Option<PathBuf>,
+    },
+}
+
+#[derive(Debug, Clone, clap::Args, Serialize)]
+struct Flags {
+    /// Where gateways connect.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ingest: Option<SocketAddr>,
+    /// Where readers connect.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<SocketAddr>,
+    /// How long the first leaf of a batch waits for others, in milliseconds.
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch_ms: Option<u64>,
+}
+
+/// What a command says at its end: text for people, the same as JSON, and the exit code.
+struct Said {
+    text: String,
+    json: Value,
+    code: u8,
+}
+
+/// Runs the command; gives the exit code.
+pub fn run(args: &Args) -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LEDGERD_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    let said = execute(args).unwrap_or_else(|error| Said {
+        text: String::new(),
+        json: json!({ "ok": false, "error": format!("{error:#}") }),
+        code: exit_of(&error),
+    });
+    if let Some(error) = said.json.get("error").and_then(Value::as_str) {
+        let _closed = writeln!(std::io::stderr(), "ledgerd: {error}");
+    }
+    let out = if args.json { format!("{}\n", said.json) } else { said.text };
+    let _closed = std::io::stdout().write_all(out.as_bytes());
+    ExitCode::from(said.code)
+}
+
+/// 3 when what is stored contradicts itself, otherwise 1.
+fn exit_of(error: &anyhow::Error) -> u8 {
+    let tampered = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::Tampered(_))));
+    let wrapped = error
+        .chain()
+        .any(|cause| matches!(cause.downcast_ref::<SetupError>(), Some(SetupError::Log(OpenError::Tampered(_)))));
+    if tampered || wrapped { 3 } else { 1 }
+}
+
+fn execute(args: &Args) -> anyhow::Result<Said> {
+    match &args.command {
+        Command::Init { origin } => init(&args.dir, origin),
+        Command::EnrolGateway { file } => enrol(&args.dir, file),
+        Command::Serve { flags, config } => serve(&args.dir, config.as_deref(), flags),
+        Command::Fsck { vkey } => fsck(&args.dir, vkey.as_deref()),
+    }
+}
+
+fn init(directory: &Path, origin: &str) -> anyhow::Result<Said> {
+    let identity = setup::init(directory, origin)?;
+    let (vkey, channel, policy) = (identity.vkey, identity.channel, identity.policy);
+    Ok(Said {
+        text: format!("vkey     {vkey}\nchannel  {channel}\npolicy   {}\n", policy.display()),
+        json: json!({ "ok": true, "vkey": vkey.to_string(), "channel": channel.to_string(), "policy": policy }),
+        code: 0,
+    })
+}
+
+fn enrol(directory: &Path, file: &Path) -> anyhow::Result<Said> {
+    let enrolment = Enrolment::read(file)?;
+    let placed = enrol_gateway(directory, &enrolment)?;
+    let name = &enrolment.gateway;
+    Ok(Said {
+        text: match placed {
+            Some(placed) => format!("{name} is enrolled, leaf {}\n", placed.place),
+            None => format!("{name} was enrolled already; its pre-shared key is as in the file\n"),
+        },
+        json: json!({ "ok": true, "gateway": name, "leaf": placed.map(|placed| placed.place) }),
+        code: 0,
+    })
+}
+
+fn serve(directory: &Path, file: Option<&Path>, flags: &Flags) -> anyhow::Result<Said> {
+    let file = file.map_or_else(|| directory.join("ledgerd.toml"), Path::to_owned);
+    let config = Config::load(&file, flags)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(async {
+        let running = crate::serve(directory, config).await?;
+        // One line on stdout, so that whoever started us on port 0 learns the ports.
+        let open = json!({ "ingest": running.ingest, "http": running.http });
+        writeln!(std::io::stdout(), "{open}").context("writing to stdout")?;
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted.context("waiting for an interrupt")?,
+            _ = terminate.recv() => {}
+        }
+        running.shutdown().await;
+        Ok(Said { text: String::new(), json: json!({ "ok": true, "stopped": true }), code: 0 })
+    })
+}
+
+fn fsck(directory: &Path, vkey: Option<&Path>) -> anyhow::Result<Said> {
+    let report = setup::fsck(directory, vkey)?;
+    let mut text = String::new();
+    for fault in &report.faults {
+        text.push_str(&format!("{}: {}: {}\n", fault.kind.word(), fault.at, fault.text));
+    }
+    text.push_str(&format!(
+        "{} leaves, {} tiles, {} checkpoints, {} payloads ({} bytes), {} leftovers: {}\n",
+        report.leaves,
+        report.tiles,
+        report.checkpoints,
+        report.payloads,
+        report.payload_bytes,
+        report.leftovers,
+        if report.is_sound() { "sound".to_owned() } else { format!("{} faults", report.fault_count) },
+    ));
+    let faults: Vec<Value> = report
+        .faults
+        .iter()
+        .map(|fault| json!({ "kind": fault.kind.word(), "at": fault.at, "text": fault.text }))
+        .collect();
+    let json = json!({
+        "ok": report.is_sound(), "leaves": report.leaves, "tiles": report.tiles, "checkpoints": report.checkpoints,
+        "payloads": report.payloads, "payload_bytes": report.payload_bytes, "leftovers": report.leftovers,
+        "fault_count": report.fault_count, "faults": faults,
+    });
+    Ok(Said { text, json, code: if report.is_sound() { 0 } else { 3 } })
+}

@@ -1,0 +1,187 @@
+//! What each request does. Runs one request at a time; the disk is touched off the async threads.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ledger_block::ingest::{Code, DeviceId, Refusal, Reply, Request};
+use ledger_block::merkle;
+use ledger_log::{Log, Offer, Outcome, PayloadError, Published, StorageError, Submission};
+
+use super::session::SessionError;
+use crate::clock;
+
+/// Blocks and transactions one connection may have on their way.
+pub(super) const OPEN_MAX: usize = 16;
+
+/// What follows from a request.
+pub(super) enum Doing {
+    Nothing,
+    Reply(Reply),
+    /// A leaf is settled already.
+    Settle([u8; 32], Outcome),
+    /// A leaf is to be sequenced.
+    Submit([u8; 32], Submission),
+}
+
+/// A block whose payload is arriving.
+struct Upload {
+    leaf: [u8; 32],
+    header: Vec<u8>,
+    length: u64,
+    held: u64,
+}
+
+/// The requests of one connection.
+pub(super) struct Requests {
+    log: Arc<Log>,
+    gateway: DeviceId,
+    /// By payload.
+    uploads: HashMap<[u8; 32], Upload>,
+    /// Leaves being sequenced.
+    busy: usize,
+}
+
+fn refused(about: [u8; 32], expected: Option<u64>, refusal: Refusal) -> Doing {
+    Doing::Reply(Reply::Refused { about: Some(about), expected, refusal })
+}
+
+impl Requests {
+    pub fn new(log: Arc<Log>, gateway: DeviceId) -> Self {
+        Self { log, gateway, uploads: HashMap::new(), busy: 0 }
+    }
+
+    async fn off<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Log, &DeviceId) -> T + Send + 'static,
+    ) -> Result<T, SessionError> {
+        let (log, gateway) = (Arc::clone(&self.log), self.gateway.clone());
+        Ok(tokio::task::spawn_blocking(move || work(&log, &gateway)).await?)
+    }
+
+    pub async fn welcome(&self, published: Arc<Published>, seen: u64) -> Result<Reply, SessionError> {
+        self.off(move |log, gateway| {
+            let checkpoint = if published.size == 0 { None } else { Some(log.proven(&published, seen)?) };
+            let (origin, head) = (log.origin().to_owned(), log.head(gateway)?);
+            Ok::<_, StorageError>(Reply::Welcome { origin, gateway: gateway.clone(), head, checkpoint })
+        })
+        .await?
+        .map_err(Into::into)
+    }
+
+    /// A leaf has been answered for.
+    pub fn done(&mut self) {
+        self.busy = self.busy.saturating_sub(1);
+    }
+
+    pub async fn handle(&mut self, request: Request) -> Result<Doing, SessionError> {
+        match request {
+            Request::Hello { .. } => Err(SessionError::Hello),
+            Request::Ping { number } => Ok(Doing::Reply(Reply::Pong { number })),
+            Request::Begin { header } => self.begin(header).await,
+            Request::Chunk { payload, offset, bytes } => self.chunk(payload, offset, bytes).await,
+            Request::Transact { transaction } => Ok(self.transact(transaction)),
+            Request::Fetch { payload, offset } => self.fetch(payload, offset).await,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.uploads.len() + self.busy >= OPEN_MAX
+    }
+
+    fn submit(&mut self, leaf: [u8; 32], bytes: Vec<u8>) -> Doing {
+        self.busy += 1;
+        Doing::Submit(leaf, Submission { by: Some(self.gateway.clone()), leaf: bytes })
+    }
+
+    fn transact(&mut self, transaction: Vec<u8>) -> Doing {
+        let leaf = merkle::leaf_hash(&transaction);
+        if self.is_full() { refused(leaf, None, Refusal::plain(Code::Busy)) } else { self.submit(leaf, transaction) }
+    }
+
+    async fn begin(&mut self, header: Vec<u8>) -> Result<Doing, SessionError> {
+        let leaf = merkle::leaf_hash(&header);
+        if self.is_full() {
+            return Ok(refused(leaf, None, Refusal::plain(Code::Busy)));
+        }
+        let offered = header.clone();
+        let offer = self.off(move |log, gateway| log.offer(gateway, &offered, clock::now())).await??;
+        Ok(match offer {
+            Offer::Placed(placed) => {
+                self.busy += 1; // `done` takes it back when the leaf is settled.
+                Doing::Settle(leaf, Ok(placed))
+            }
+            Offer::Refused(refusal) => refused(leaf, None, refusal),
+            Offer::Ready => self.submit(leaf, header),
+            Offer::Wanted { length: 0, payload, .. } => {
+                return self.finish(Upload { leaf, header, length: 0, held: 0 }, payload).await;
+            }
+            Offer::Wanted { payload, length, held } => {
+                // More than the whole can only be the leftover of a lie; the pieces that follow are refused until the
+                // hash was checked.
+                let held = held.min(length);
+                let upload = Upload { leaf, header, length, held };
+                if held == length {
+                    return self.finish(upload, payload).await;
+                }
+                self.uploads.insert(payload, upload);
+                Doing::Reply(Reply::Resume { payload, offset: held })
+            }
+        })
+    }
+
+    async fn chunk(&mut self, payload: [u8; 32], offset: u64, bytes: Vec<u8>) -> Result<Doing, SessionError> {
+        let Some(upload) = self.uploads.get(&payload) else {
+            return Ok(refused(payload, None, Refusal::because(Code::Unknown, "offer the block before its payload")));
+        };
+        let end = offset.saturating_add(bytes.len() as u64);
+        if end > upload.length {
+            let detail = format_args!("the header says {} bytes", upload.length);
+            return Ok(refused(payload, None, Refusal::because(Code::TooLarge, detail)));
+        }
+        let appended = self.off(move |log, gateway| log.payloads().append(gateway, &payload, offset, &bytes)).await?;
+        match appended {
+            Ok(held) => {
+                let Some(upload) = self.uploads.get_mut(&payload) else { return Ok(Doing::Nothing) };
+                upload.held = held;
+                if held < upload.length {
+                    return Ok(Doing::Nothing);
+                }
+                match self.uploads.remove(&payload) {
+                    Some(upload) => self.finish(upload, payload).await,
+                    None => Ok(Doing::Nothing),
+                }
+            }
+            Err(PayloadError::WrongOffset { expected }) => {
+                Ok(refused(payload, Some(expected), Refusal::plain(Code::WrongOffset)))
+            }
+            Err(error) => {
+                tracing::error!(gateway = %self.gateway, %error, "a piece of a payload was not stored");
+                Ok(refused(payload, None, Refusal::plain(Code::Storage)))
+            }
+        }
+    }
+
+    async fn finish(&mut self, upload: Upload, payload: [u8; 32]) -> Result<Doing, SessionError> {
+        let length = upload.length;
+        let finished = self.off(move |log, gateway| log.payloads().finish(gateway, &payload, length)).await?;
+        Ok(match finished {
+            Ok(()) => self.submit(upload.leaf, upload.header),
+            Err(PayloadError::Mismatch) => {
+                tracing::warn!(gateway = %self.gateway, "a payload did not hash to its name");
+                refused(upload.leaf, Some(0), Refusal::plain(Code::PayloadMismatch))
+            }
+            Err(error) => {
+                tracing::error!(gateway = %self.gateway, %error, "a payload was not stored");
+                refused(upload.leaf, None, Refusal::plain(Code::Storage))
+            }
+        })
+    }
+
+    async fn fetch(&self, payload: [u8; 32], offset: u64) -> Result<Doing, SessionError> {
+        let found = self.off(move |log, gateway| log.own_payload(gateway, &payload, offset)).await??;
+        Ok(match found {
+            Some((bytes, total)) => Doing::Reply(Reply::Part { payload, offset, total, bytes }),
+            None => refused(payload, None, Refusal::plain(Code::Unknown)),
+        })
+    }
+}

@@ -1,0 +1,86 @@
+//! Reads: an auditor with nothing but HTTP and the verifier key rebuilds the tree.
+
+use std::net::SocketAddr;
+
+use ledger_block::merkle;
+use ledger_block::policy::Policy;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::support::{Gateway, Ledger, PATIENCE};
+
+async fn raw(address: SocketAddr, request: &str) -> (u16, String, Vec<u8>) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let head = String::from_utf8(bytes[..split].to_vec()).unwrap().to_lowercase();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, head, bytes[split + 4..].to_vec())
+}
+
+async fn get(address: SocketAddr, path: &str) -> (u16, String, Vec<u8>) {
+    raw(address, &format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_auditor_rebuilds_the_tree_from_what_is_served() {
+    let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    ledger.enrol(&gateway);
+    ledger.start().await;
+    for _ in 0..5 {
+        gateway.seal(300);
+    }
+    let mut sync = gateway.sync(gateway.config(&ledger));
+    sync.drained(5).await;
+    let http = ledger.running.as_ref().unwrap().http;
+    let (status, head, policy) = get(http, "/policy").await;
+    assert_eq!(status, 200);
+    assert!(head.contains("text/plain; charset=utf-8"));
+    let policy = Policy::parse(&policy).unwrap();
+    assert_eq!(get(http, "/vkey").await.2, format!("{}\n", ledger.vkey()).into_bytes());
+    let (_, head, note) = get(http, "/checkpoint").await;
+    assert!(head.contains("max-age=2") && head.contains("text/plain; charset=utf-8"), "{head}");
+    let checkpoint = policy.verify_checkpoint(&note).unwrap().checkpoint;
+    assert_eq!(checkpoint.size, 7);
+    let (_, head, bundle) = get(http, "/tile/entries/000.p/7").await;
+    assert!(head.contains("immutable") && head.contains("application/octet-stream"), "{head}");
+    let leaves: Vec<_> = ledger_log::bundle::entries(&bundle).unwrap().into_iter().map(merkle::leaf_hash).collect();
+    assert_eq!(merkle::root(&leaves), checkpoint.root);
+    assert_eq!(get(http, "/tile/0/000.p/7").await.2, leaves.concat());
+    sync.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_else_is_served_and_nothing_can_be_written() {
+    let mut ledger = Ledger::new();
+    ledger.start().await;
+    let http = ledger.running.as_ref().unwrap().http;
+    for path in [
+        "/",
+        "/tile/0/000",
+        "/tile/0/000.p/2",
+        "/tile/entries/000.p/2",
+        "/tile/0/../../keys/log.key",
+        "/keys/log.key",
+        "/tile/0/%2e%2e/x",
+        "/index.sqlite",
+        "/payloads/00/00",
+        "/tile/9/000",
+        "/checkpoint/",
+    ] {
+        assert_eq!(get(http, path).await.0, 404, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE"] {
+        let request =
+            format!("{method} /checkpoint HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(raw(http, &request).await.0, 405, "{method}");
+    }
+    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(40_000));
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let _cut = stream.write_all(long.as_bytes()).await;
+    let mut answer = Vec::new();
+    let _cut = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.unwrap();
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{}", String::from_utf8_lossy(&answer));
+}

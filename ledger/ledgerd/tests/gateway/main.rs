@@ -1,0 +1,11 @@
+//! A real ledger on real TCP, and the gateway's side of it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+
+mod cli;
+mod garbage;
+mod http;
+mod ingest;
+mod kill;
+mod support;
+mod upload;
