@@ -28,9 +28,12 @@ async fn start() -> anyhow::Result<Broker> {
     let config = folder.path().join("mosquitto.conf");
     std::fs::write(
         &config,
-        format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n"),
+        format!(
+            "listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_inflight_messages 0\nmax_queued_messages 0\nset_tcp_nodelay true\n"
+        ),
     )?;
-    let program = ["/usr/sbin/mosquitto", "mosquitto"].iter().find(|p| std::path::Path::new(p).exists()).unwrap_or(&"mosquitto");
+    let program =
+        ["/usr/sbin/mosquitto", "mosquitto"].iter().find(|p| std::path::Path::new(p).exists()).unwrap_or(&"mosquitto");
     let child = Command::new(program)
         .arg("-c")
         .arg(&config)
@@ -48,7 +51,8 @@ async fn start() -> anyhow::Result<Broker> {
 }
 
 fn connect_packet(id: &str) -> Vec<u8> {
-    let mut packet = vec![0x10, u8::try_from(12 + id.len()).unwrap_or(u8::MAX), 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
+    let mut packet =
+        vec![0x10, u8::try_from(12 + id.len()).unwrap_or(u8::MAX), 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 0];
     packet.extend_from_slice(&[0, u8::try_from(id.len()).unwrap_or(0)]);
     packet.extend_from_slice(id.as_bytes());
     packet

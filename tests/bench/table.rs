@@ -1,25 +1,25 @@
-//! The table: what was measured, in what unit, against what was aimed at, and beside which peer.
+//! The table: what was measured, in what unit, against what was aimed at, and beside which peers.
 
 use std::fmt;
 
 /// One line.
 pub struct Row {
     /// What was measured.
-    pub what: String,
+    what: String,
     /// Each run's figure.
-    pub figures: Vec<f64>,
+    figures: Vec<f64>,
     /// Their unit.
-    pub unit: &'static str,
+    unit: &'static str,
     /// The aim, and whether more is better.
-    pub aim: Option<(f64, bool)>,
-    /// A peer or limit measured in the same run, and its name.
-    pub beside: Option<(f64, &'static str)>,
+    aim: Option<(f64, bool)>,
+    /// Peers or limits measured in the same run, with their names.
+    beside: Vec<(f64, &'static str)>,
 }
 
 impl Row {
     /// A line without aim or peer.
     pub fn new(what: impl Into<String>, unit: &'static str, figures: Vec<f64>) -> Self {
-        Self { what: what.into(), figures, unit, aim: None, beside: None }
+        Self { what: what.into(), figures, unit, aim: None, beside: Vec::new() }
     }
 
     /// At least this much is wanted.
@@ -34,9 +34,9 @@ impl Row {
         self
     }
 
-    /// Measured beside this.
-    pub fn beside(mut self, figure: f64, name: &'static str) -> Self {
-        self.beside = Some((figure, name));
+    /// Measured beside this, if that was measured.
+    pub fn beside(mut self, figure: Option<f64>, name: &'static str) -> Self {
+        self.beside.extend(figure.map(|figure| (figure, name)));
         self
     }
 
@@ -46,35 +46,44 @@ impl Row {
         sorted.sort_by(f64::total_cmp);
         sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
     }
+
+    /// The table's first two lines.
+    pub fn head() -> String {
+        let line = |what: &str, fill: &str| {
+            format!("| {what:<58} | {:>9} | {:>19} | {:<12} | {:<18} |", fill, fill, fill, fill)
+        };
+        let titles = format!(
+            "| {:<58} | {:>9} | {:>19} | {:<12} | {:<18} | beside",
+            "what", "median", "lowest .. highest", "unit", "aim"
+        );
+        format!("{titles}\n{} ---", line("---", "---"))
+    }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let low = self.figures.iter().copied().fold(f64::INFINITY, f64::min);
         let high = self.figures.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        write!(f, "| {:<44} | {:>12} | {:>25} | {:<14} |", self.what, short(self.median()), format!("{} .. {}", short(low), short(high)), self.unit)?;
-        match self.aim {
-            Some((aim, more)) => {
-                let met = if more { self.median() >= aim } else { self.median() <= aim };
-                write!(f, " {} {:<9} {:<6} |", if more { ">=" } else { "<=" }, short(aim), if met { "met" } else { "missed" })?;
-            }
-            None => write!(f, " {:<19} |", "")?,
+        let range = if self.figures.len() > 1 { format!("{} .. {}", short(low), short(high)) } else { String::new() };
+        write!(f, "| {:<58} | {:>9} | {range:>19} | {:<12} |", self.what, short(self.median()), self.unit)?;
+        let aim = self.aim.map_or_else(String::new, |(aim, more)| {
+            let met = if more { self.median() >= aim } else { self.median() <= aim };
+            format!("{} {} {}", if more { ">=" } else { "<=" }, short(aim), if met { "met" } else { "missed" })
+        });
+        write!(f, " {aim:<18} |")?;
+        for (i, (figure, name)) in self.beside.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            write!(f, "{comma} {:.2} x {name}", self.median() / figure)?;
         }
-        match self.beside {
-            Some((figure, name)) => write!(f, " {:.2} x {name} ({})", self.median() / figure, short(figure)),
-            None => Ok(()),
-        }
+        Ok(())
     }
 }
 
 fn short(figure: f64) -> String {
-    if figure >= 1_000_000.0 {
-        format!("{:.2} M", figure / 1_000_000.0)
-    } else if figure >= 10_000.0 {
-        format!("{:.0} k", figure / 1_000.0)
-    } else if figure >= 100.0 {
-        format!("{figure:.0}")
-    } else {
-        format!("{figure:.2}")
+    match figure {
+        _ if figure >= 1_000_000.0 => format!("{:.2} M", figure / 1_000_000.0),
+        _ if figure >= 10_000.0 => format!("{:.0} k", figure / 1_000.0),
+        _ if figure >= 100.0 => format!("{figure:.0}"),
+        _ => format!("{figure:.2}"),
     }
 }

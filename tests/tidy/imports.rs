@@ -51,7 +51,7 @@ fn crates_import_only_what_the_design_allows() {
             for dependency in table.keys().filter(|d| manifests.contains_key(*d)) {
                 let ok = match allowed {
                     Some(list) => list.contains(&dependency.as_str()),
-                    None => name == "gatewayd" && dependency != "pitchside-device-sdk",
+                    None => name == "pitchside-gatewayd" && dependency != "pitchside-device-sdk",
                 };
                 if !ok {
                     wrong.push(format!("{name} must not import {dependency}"));

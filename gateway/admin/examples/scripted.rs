@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use pitchside_admin::{Limits, Receipt, Server, SignIns};
+use pitchside_admin::{BoardLimits, Limits, Receipt, Server, SignIns};
 use pitchside_model::{AlertId, Decimal, Gap, GapReason, Quantity, Value, Wave};
 use scripted::{Certificate, Clinic};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -49,7 +49,9 @@ async fn main() {
     let mut random = [0u8; 16];
     getrandom::fill(&mut random).unwrap();
     let password = data_encoding::HEXLOWER.encode(&random);
-    let clinic = Clinic::new(&password);
+    // Short lifetimes, so that nobody has to wait long to see a value grow stale.
+    let limits = BoardLimits { stale_after: |_| Duration::from_secs(3), ..BoardLimits::default() };
+    let clinic = Clinic::with(&password, limits);
     let certificate = Certificate::new();
     let silent: Arc<Mutex<HashSet<String>>> = Arc::default();
     for _ in 0..6 {

@@ -1,7 +1,8 @@
 //! The JSON shapes of `/api/v1`. Times are RFC 3339 in UTC, values are decimal text: never a float.
 
 use pitchside_model::{
-    Alert, AlertId, AlertState, Assurance, AthleteId, DeviceId, GapReason, Priority, Quantity, RuleName, Timestamp, Unit,
+    Alert, AlertId, AlertState, Assurance, AthleteId, DeviceId, GapReason, Priority, Quantity, RuleName, Timestamp,
+    Unit,
 };
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;

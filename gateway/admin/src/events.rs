@@ -73,7 +73,7 @@ pub enum Event {
         /// How far it has come.
         receipt: Receipt,
     },
-    /// The gateway's status, every few seconds.
+    /// The gateway's status. Published by the server itself, from the view, every few seconds.
     Status {
         /// The status.
         status: Status,

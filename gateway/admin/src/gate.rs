@@ -116,7 +116,9 @@ impl Gate {
         }
         let read = async {
             let mut bytes = Vec::new();
-            while let Some(frame) = std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await {
+            while let Some(frame) =
+                std::future::poll_fn(|context| std::pin::Pin::new(&mut body).poll_frame(context)).await
+            {
                 let frame = frame.map_err(|_| Problem::BadRequest("The body was cut off."))?;
                 let Ok(data) = frame.into_data() else { continue };
                 if bytes.len() + data.len() > limit {
@@ -150,7 +152,8 @@ fn check_origin<B>(request: &Request<B>) -> Result<(), Problem> {
     match (origins.next(), origins.next()) {
         (None, _) => matches!(*request.method(), Method::GET | Method::HEAD).then_some(()).ok_or(Problem::WrongOrigin),
         (Some(origin), None) => {
-            let ours = headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("https://{host}"));
+            let ours =
+                headers.get(header::HOST).and_then(|host| host.to_str().ok()).map(|host| format!("https://{host}"));
             let same = origin.to_str().ok().zip(ours).is_some_and(|(origin, ours)| origin.eq_ignore_ascii_case(&ours));
             same.then_some(()).ok_or(Problem::WrongOrigin)
         }

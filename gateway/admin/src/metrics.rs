@@ -111,7 +111,11 @@ impl Metrics {
         r.register("refusals", "Messages refused, by reason", metrics.refusals.clone());
         r.register("alerts", "Alerts raised, by rule", metrics.alerts.clone());
         r.register("receipts", "Receipts, by level", metrics.receipts.clone());
-        r.register("http_connection_refusals", "HTTPS connections refused, by reason", metrics.connection_refusals.clone());
+        r.register(
+            "http_connection_refusals",
+            "HTTPS connections refused, by reason",
+            metrics.connection_refusals.clone(),
+        );
         r.register("http_requests", "HTTP requests, by route and status", metrics.requests.clone());
         r.register("sign_ins", "Attempts to sign in, by outcome", metrics.sign_ins.clone());
         metrics.registry = registry;

@@ -57,8 +57,6 @@ pub(crate) enum Refused {
     Unavailable(#[to_schema] ProblemBody),
 }
 
-
-
 /// The document.
 pub fn document() -> Document {
     Api::openapi()

@@ -20,7 +20,7 @@ use crate::password::PasswordHash;
 use crate::problem::Problem;
 use crate::server::Parts;
 use crate::signin::SignedIn;
-use crate::view::{Page, PAGE_ROWS_MAX, ViewError};
+use crate::view::{PAGE_ROWS_MAX, Page, ViewError};
 
 pub(crate) mod account;
 pub(crate) mod alerts;

@@ -3,7 +3,6 @@
 //! Each connection is one task, and holds its place among the bounds until it ends. Stopping: the listener closes, event
 //! streams end, connections finish what they are answering; what is still open at the deadline is cut.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -14,23 +13,26 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 
 use crate::board::Board;
 use crate::config::{Clock, HttpConfig, Limits};
-use crate::events::{Event, Events};
+use crate::events::Events;
 use crate::gate::{Gate, Peer};
 use crate::metrics::Metrics;
 use crate::password::{PasswordError, PasswordHash};
 use crate::routes::{self, App};
+use crate::server::places::{Open, Place};
 use crate::signin::SignIns;
 use crate::stall::Stall;
 use crate::view::{Commands, Users, View};
+
+mod chores;
+mod places;
 
 /// What the server shows and does.
 #[derive(Clone)]
@@ -133,8 +135,9 @@ impl Server {
             cut: cut.clone(),
         };
         tasks.spawn(acceptor.run(listener));
-        tasks.spawn(publish_tiles(Arc::clone(&app), stopping.clone()));
-        tasks.spawn(check_users(app, stopping.clone()));
+        tasks.spawn(chores::publish_tiles(Arc::clone(&app), stopping.clone()));
+        tasks.spawn(chores::publish_status(Arc::clone(&app), stopping.clone()));
+        tasks.spawn(chores::check_users(app, stopping.clone()));
         tracing::info!(address = %local_addr, "the live page is being served");
         Ok(Self { local_addr, sign_ins, tasks, stopping, cut, _guards: guards })
     }
@@ -179,42 +182,6 @@ fn check(config: &HttpConfig) -> Result<(), StartError> {
         (!limits.user_check_interval.is_zero(), "user_check_interval", "more than 0"),
     ];
     rules.iter().find(|(holds, ..)| !holds).map_or(Ok(()), |(_, name, range)| Err(StartError::Limit(name, range)))
-}
-
-/// How often changed tiles go out.
-const TILES_INTERVAL: Duration = Duration::from_millis(250);
-
-async fn publish_tiles(app: Arc<App>, stopping: CancellationToken) {
-    let mut ticks = interval(TILES_INTERVAL);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        // What changed while nobody watched is in the snapshot the next one fetches.
-        let tiles = app.parts.board.changed();
-        if !tiles.is_empty() && app.parts.events.listeners() > 0 {
-            app.parts.events.publish(&Event::Tiles { now: app.parts.clock.now().into(), tiles });
-        }
-    }
-}
-
-/// Signs people out who were removed or whose role or password changed.
-async fn check_users(app: Arc<App>, stopping: CancellationToken) {
-    let mut ticks = interval(app.limits.user_check_interval);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    while stopping.run_until_cancelled(ticks.tick()).await.is_some() {
-        app.parts.sign_ins.sweep(&app.limits, Instant::now());
-        let (users, sign_ins) = (Arc::clone(&app.parts.users), app.parts.sign_ins.clone());
-        let check = tokio::task::spawn_blocking(move || {
-            for name in sign_ins.users() {
-                match users.find(&name) {
-                    Ok(stored) => sign_ins.keep_only(&name, stored.as_ref()),
-                    Err(error) => tracing::warn!(%error, "could not check whether those signed in still may be"),
-                }
-            }
-        });
-        if check.await.is_err() {
-            tracing::error!("checking those signed in panicked");
-        }
-    }
 }
 
 struct Acceptor {
@@ -316,60 +283,5 @@ impl Connection {
         if let Err(error) = served {
             tracing::debug!(%peer, %error, "a connection ended early");
         }
-    }
-}
-
-/// Who holds how many connections.
-#[derive(Debug, Default)]
-struct Open {
-    by_peer: Mutex<HashMap<IpAddr, usize>>,
-    warned: Mutex<Option<Instant>>,
-}
-
-impl Open {
-    fn take(&self, peer: IpAddr, limits: &Limits) -> Result<(), &'static str> {
-        let mut open = self.by_peer.lock();
-        if open.values().sum::<usize>() >= limits.connections_max {
-            return Err("too_many");
-        }
-        let count = open.entry(peer).or_insert(0);
-        if *count >= limits.connections_per_peer_max {
-            return Err("too_many_from_one_address");
-        }
-        *count += 1;
-        Ok(())
-    }
-
-    /// Loud, but once a second: a flood must not fill the disk with its own refusals.
-    fn warn(&self, peer: IpAddr, reason: &str) {
-        let mut warned = self.warned.lock();
-        if warned.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-            *warned = Some(Instant::now());
-            tracing::warn!(%peer, reason, "connections are being refused");
-        }
-    }
-
-    fn leave(&self, peer: IpAddr) {
-        let mut open = self.by_peer.lock();
-        if let Some(count) = open.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&peer);
-            }
-        }
-    }
-}
-
-/// A connection's place among the bounds.
-struct Place {
-    open: Arc<Open>,
-    metrics: Arc<Metrics>,
-    peer: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.open.leave(self.peer);
-        self.metrics.connections.dec();
     }
 }

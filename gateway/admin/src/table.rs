@@ -108,9 +108,15 @@ mod tests {
         assert_eq!(leads_to(Method::POST, "/api/v1/live"), "Method([GET])");
         assert_eq!(leads_to(Method::GET, "/assets/index.js"), "File");
         assert_eq!(leads_to(Method::POST, "/"), "Method([GET, HEAD])");
-        for nothing in
-            ["/api", "/api/", "/api/v1/live/", "/api/v1//live", "/api/v2/live", "/api/v1/alerts//acknowledge", "/metrics/"]
-        {
+        for nothing in [
+            "/api",
+            "/api/",
+            "/api/v1/live/",
+            "/api/v1//live",
+            "/api/v2/live",
+            "/api/v1/alerts//acknowledge",
+            "/metrics/",
+        ] {
             assert_eq!(leads_to(Method::GET, nothing), "Nothing", "{nothing}");
         }
     }

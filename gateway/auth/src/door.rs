@@ -79,6 +79,9 @@ pub enum Cause {
     /// The counter was accepted before, or is too old to tell.
     #[error("a replay: {0}")]
     Replayed(pitchside_wire::window::Stale),
+    /// A HELLO that was answered before.
+    #[error("a replay: this hello was answered before")]
+    RepeatedHello,
     /// Genuine, but from before a restart, perhaps seen: the device was told to move on.
     #[error("the counter may have been accepted before a restart")]
     BelowFloor,
@@ -127,6 +130,7 @@ impl Cause {
             Self::AnotherDevice => "another_device",
             Self::AnotherLink => "another_link",
             Self::Replayed(_) => "replayed",
+            Self::RepeatedHello => "repeated_hello",
             Self::BelowFloor => "below_floor",
             Self::Leap => "leap",
             Self::Expired => "expired",

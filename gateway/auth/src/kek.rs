@@ -2,21 +2,26 @@
 //!
 //! ```text
 //! | version 1 | salt 24 | ciphertext n | tag 16 |
-//! key = HKDF-SHA256(salt, ikm = KEK, info = "pitchside/auth/wrap/1"), nonce 0: each key seals once
 //! associated data = purpose, then each part of the context, each after its length (u32, little-endian)
+//! salt = HKDF-SHA256(secret, ikm = KEK, info = "pitchside/auth/salt/1" || associated data)
+//! key  = HKDF-SHA256(salt,   ikm = KEK, info = "pitchside/auth/wrap/1"), nonce 0
 //! ```
+//!
+//! The salt is synthetic: it comes from what is wrapped, so one key seals one secret in one place, and no source of
+//! randomness can fail us here.
 
 use chacha20poly1305::aead::AeadInOut;
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce, Tag};
 use hkdf::Hkdf;
-use pitchside_wire::{PrivateKey, PublicKey, Random, RandomFailed};
+use pitchside_wire::{PrivateKey, PublicKey};
 use sha2::Sha256;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 const VERSION: u8 = 1;
 const SALT_BYTES: usize = 24;
 const TAG_BYTES: usize = 16;
-const INFO: &[u8] = b"pitchside/auth/wrap/1";
+const INFO_SALT: &[u8] = b"pitchside/auth/salt/1";
+const INFO_WRAP: &[u8] = b"pitchside/auth/wrap/1";
 
 /// The key under which the box wraps what it stores.
 #[derive(Clone, Zeroize, ZeroizeOnDrop)]
@@ -88,30 +93,36 @@ impl Kek {
         Self(bytes)
     }
 
-    fn cipher(&self, salt: &[u8]) -> Option<ChaCha20Poly1305> {
-        let mut key = Zeroizing::new([0; 32]);
-        Hkdf::<Sha256>::new(Some(salt), &self.0).expand(INFO, &mut *key).ok()?;
-        Some(ChaCha20Poly1305::new(&Key::from(*key)))
+    fn derive<const N: usize>(&self, salt: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
+        let mut out = Zeroizing::new([0; N]);
+        // Only an output beyond 8,160 bytes is refused; ours are at most 64.
+        let expanded = Hkdf::<Sha256>::new(Some(salt), &self.0).expand_multi_info(info, &mut *out);
+        debug_assert!(expanded.is_ok());
+        out
     }
 
-    pub(crate) fn wrap(
-        &self,
-        context: Context<'_>,
-        secret: &[u8],
-        random: &mut dyn Random,
-    ) -> Result<Vec<u8>, RandomFailed> {
-        let mut salt = [0; SALT_BYTES];
-        random.fill(&mut salt)?;
-        // Expanding 32 bytes and sealing a short secret cannot fail; without a cipher nothing must be stored.
-        let cipher = self.cipher(&salt).ok_or(RandomFailed)?;
+    fn cipher(&self, salt: &[u8]) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new(&Key::from(*self.derive::<32>(salt, &[INFO_WRAP])))
+    }
+
+    /// Bytes nobody without the KEK can tell from random, the same every time.
+    pub(crate) fn decoy<const N: usize>(&self, label: &str) -> Zeroizing<[u8; N]> {
+        self.derive(b"decoy", &[label.as_bytes()])
+    }
+
+    pub(crate) fn wrap(&self, context: Context<'_>, secret: &[u8]) -> Result<Vec<u8>, UnwrapError> {
+        let data = context.associated_data();
+        let salt = self.derive::<SALT_BYTES>(secret, &[INFO_SALT, &data]);
         let mut wrapped = Vec::with_capacity(1 + SALT_BYTES + secret.len() + TAG_BYTES);
         wrapped.push(VERSION);
-        wrapped.extend_from_slice(&salt);
+        wrapped.extend_from_slice(&*salt);
         wrapped.extend_from_slice(secret);
         let body = &mut wrapped[1 + SALT_BYTES..];
-        let tag = cipher
-            .encrypt_inout_detached(&Nonce::default(), &context.associated_data(), body.into())
-            .map_err(|_| RandomFailed)?;
+        // Refused only beyond 256 GiB.
+        let tag = self
+            .cipher(&*salt)
+            .encrypt_inout_detached(&Nonce::default(), &data, body.into())
+            .map_err(|_| UnwrapError::Form)?;
         wrapped.extend_from_slice(&tag);
         Ok(wrapped)
     }
@@ -123,9 +134,8 @@ impl Kek {
         if *version != VERSION {
             return Err(UnwrapError::Form);
         }
-        let cipher = self.cipher(salt).ok_or(UnwrapError::Form)?;
         let mut secret = Zeroizing::new(body.to_vec());
-        cipher
+        self.cipher(salt)
             .decrypt_inout_detached(
                 &Nonce::default(),
                 &context.associated_data(),
@@ -142,11 +152,7 @@ mod tests {
     use super::*;
 
     fn wrapped(parts: &[&[u8]]) -> Vec<u8> {
-        let mut random = |bytes: &mut [u8]| {
-            bytes.fill(5);
-            Ok(())
-        };
-        Kek::new([1; 32]).wrap(Context { purpose: "device", parts }, b"secret", &mut random).unwrap()
+        Kek::new([1; 32]).wrap(Context { purpose: "device", parts }, b"secret").unwrap()
     }
 
     #[test]
@@ -156,7 +162,9 @@ mod tests {
         let context = Context { purpose: "device", parts: &parts };
         assert_eq!(**Kek::new([1; 32]).unwrap(context, &stored).unwrap(), *b"secret");
         assert_eq!(Kek::new([2; 32]).unwrap(context, &stored), Err(UnwrapError::Changed));
-        for (purpose, parts) in [("session", [&b"P1"[..], b"strap"]), ("device", [b"P1s", b"trap"]), ("device", [b"P0", b"strap"])] {
+        for (purpose, parts) in
+            [("session", [&b"P1"[..], b"strap"]), ("device", [b"P1s", b"trap"]), ("device", [b"P0", b"strap"])]
+        {
             let elsewhere = Context { purpose, parts: &parts };
             assert_eq!(Kek::new([1; 32]).unwrap(elsewhere, &stored), Err(UnwrapError::Changed));
         }

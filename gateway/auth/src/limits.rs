@@ -16,7 +16,7 @@ pub struct Rate {
 pub struct Limits {
     /// Handshakes and refused frames of one link. Beyond it the link should be closed.
     pub link: Rate,
-    /// Handshakes in one device's name, but for the link its live session is on.
+    /// Genuine handshakes of one device, but for the link its live session is on.
     pub device: Rate,
     /// Password attempts in one name.
     pub password: Rate,

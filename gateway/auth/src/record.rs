@@ -106,6 +106,9 @@ pub struct SessionRow {
 
 impl fmt::Debug for SessionRow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SessionRow").field("device", &self.device).field("ceiling", &self.ceiling).finish_non_exhaustive()
+        f.debug_struct("SessionRow")
+            .field("device", &self.device)
+            .field("ceiling", &self.ceiling)
+            .finish_non_exhaustive()
     }
 }

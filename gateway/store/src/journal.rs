@@ -74,6 +74,18 @@ pub(crate) fn row_context(id: RowId, newest: i64, entries: usize) -> [u8; 24] {
     context
 }
 
+/// Entries on their way to the disk.
+#[derive(Debug)]
+#[must_use = "nothing is known to be durable before `durable` says so"]
+pub struct Entered(oneshot::Receiver<Result<RowId, StoreError>>);
+
+impl Entered {
+    /// Returns after the fsync of the group they went into, with that group's row.
+    pub async fn durable(self) -> Result<RowId, StoreError> {
+        self.0.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
 impl Store {
     /// Makes entries durable: returns after the fsync of the group they went into, with that group's row.
     ///
@@ -81,6 +93,12 @@ impl Store {
     /// failure, including this future being dropped before the entries were handed to the writer. Waits while the
     /// queue is full.
     pub async fn journal_append(&self, entries: Vec<Entry>) -> Result<RowId, StoreError> {
+        self.journal_enter(entries).await?.durable().await
+    }
+
+    /// The first half of [`Store::journal_append`]: returns as soon as the entries have their place in the order of the
+    /// journal, so that whoever enters one after the other is stored in that order without waiting for the disk between.
+    pub async fn journal_enter(&self, entries: Vec<Entry>) -> Result<Entered, StoreError> {
         let marks: Vec<Mark> = entries.iter().map(|entry| (entry.device.clone(), entry.epoch, entry.seq)).collect();
         let claims = Claims::new(self.book(), marks);
         let (count, max) = (entries.len(), APPEND_ENTRIES_MAX);
@@ -94,7 +112,7 @@ impl Store {
         let room = self.queue().room(bytes.len()).await?;
         let (reply, answer) = oneshot::channel();
         self.queue().push(Item::Append(Append { bytes, entries: count, newest, claims, reply, _room: room }))?;
-        answer.await.map_err(|_| StoreError::Closed)?
+        Ok(Entered(answer))
     }
 
     /// Returns once everything appended before is settled: durable or refused.

@@ -50,7 +50,7 @@ pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use health::Health;
-pub use journal::{JournalRow, Options, RowId};
+pub use journal::{Entered, JournalRow, Options, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;

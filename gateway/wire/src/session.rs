@@ -176,8 +176,7 @@ impl Session {
             Role::Device => (&keys.up, &keys.down),
             Role::Gateway => (&keys.down, &keys.up),
         };
-        let (sealer, opener) =
-            (ChaCha20Poly1305::new(&Key::from(*out)), ChaCha20Poly1305::new(&Key::from(*into)));
+        let (sealer, opener) = (ChaCha20Poly1305::new(&Key::from(*out)), ChaCha20Poly1305::new(&Key::from(*into)));
         let floor = window.next();
         Self { id, role, keys, sealer, opener, since, next, window, floor, bytes_sealed: 0, bytes_opened: 0, ceilings }
     }
@@ -264,10 +263,8 @@ impl Session {
         parts.iter().for_each(|part| frame.extend_from_slice(part));
         let nonce = nonce(self.next);
         let body = &mut frame[HEADER_BYTES..];
-        let tag = self
-            .sealer
-            .encrypt_inout_detached(&nonce, &header, body.into())
-            .map_err(|_| SealError::TooLong(length))?;
+        let tag =
+            self.sealer.encrypt_inout_detached(&nonce, &header, body.into()).map_err(|_| SealError::TooLong(length))?;
         frame.extend_from_slice(&tag);
         self.next.0 += 1;
         self.bytes_sealed = bytes;

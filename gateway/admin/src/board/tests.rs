@@ -66,7 +66,11 @@ fn gaps_blank_the_value_and_counts_do_not() {
 fn tiles_come_sorted_and_follow_the_assignment() {
     let board = board();
     board.observe(&entry("z", Some("ada"), vec![number(Quantity::HEART_RATE, "1", 1)]));
-    board.observe(&entry("a", Some("ben"), vec![number(Quantity::POWER, "2", 1), number(Quantity::HEART_RATE, "3", 1)]));
+    board.observe(&entry(
+        "a",
+        Some("ben"),
+        vec![number(Quantity::POWER, "2", 1), number(Quantity::HEART_RATE, "3", 1)],
+    ));
     let order: Vec<_> = board.tiles().iter().map(|tile| tile.value.clone().unwrap()).collect();
     assert_eq!(order, ["1", "3", "2"]);
     board.observe(&entry("z", Some("cyd"), vec![number(Quantity::HEART_RATE, "4", 2)]));

@@ -4,10 +4,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use serde::{Deserialize, Deserializer};
 use tokio::time::{Instant, timeout};
 use utoipa::ToSchema;
-use warp::hyper::body::Bytes;
 use zeroize::Zeroizing;
 
 use crate::api::Me;

@@ -25,7 +25,8 @@ async fn a_role_may_what_the_table_says_and_no_more() {
     let id = gateway.clinic.raise(1, "ada", "39.9");
     for role in [Role::Viewer, Role::Clinician, Role::Admin] {
         let cookie = gateway.sign_in(role.name()).await;
-        for route in ROUTES.iter().filter(|route| !route.path.ends_with("/events") && !route.path.ends_with("/logout")) {
+        for route in ROUTES.iter().filter(|route| !route.path.ends_with("/events") && !route.path.ends_with("/logout"))
+        {
             let Access::SignedIn(needed) = route.access else { continue };
             let path = route.path.replace("{id}", &id.to_string());
             let reply = gateway.ask(&format!("{} {path}", route.method), &cookie, "").await;
@@ -54,7 +55,9 @@ async fn wrong_names_and_wrong_passwords_get_the_same_answer() {
     assert_eq!((wrong.status, wrong.problem().as_str()), (401, "login-refused"));
     assert!(wrong.header("set-cookie").is_none());
     let control = "\u{7}";
-    for (name, password) in [("nobody", PASSWORD), ("", PASSWORD), (control, ""), ("viewer", ""), ("viewer", &"x".repeat(2_000))] {
+    for (name, password) in
+        [("nobody", PASSWORD), ("", PASSWORD), (control, ""), ("viewer", ""), ("viewer", &"x".repeat(2_000))]
+    {
         let reply = gateway.login(name, password).await;
         assert_eq!((reply.status, &reply.body), (401, &wrong.body), "{name:?}");
     }

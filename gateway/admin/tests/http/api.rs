@@ -20,7 +20,9 @@ fn the_description_and_the_table_name_the_same_routes() {
     let mut described = Vec::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         described.extend(methods.as_object().unwrap().iter().map(|(method, operation)| {
-            let public = operation["security"].as_array().is_some_and(|needs| needs.iter().all(|need| *need == serde_json::json!({})));
+            let public = operation["security"]
+                .as_array()
+                .is_some_and(|needs| needs.iter().all(|need| *need == serde_json::json!({})));
             (method.to_uppercase(), path.clone(), public)
         }));
     }
@@ -39,7 +41,9 @@ async fn every_route_of_the_table_has_a_filter() {
     for route in ROUTES.iter().filter(|route| !route.path.ends_with("/events") && !route.path.ends_with("/logout")) {
         let path = route.path.replace("{id}", &id.to_string());
         let body = if route.body { "{}" } else { "" };
-        let reply = gateway.ask(&format!("{} {path}", route.method), &format!("{cookie}content-type: application/json\r\n"), body).await;
+        let reply = gateway
+            .ask(&format!("{} {path}", route.method), &format!("{cookie}content-type: application/json\r\n"), body)
+            .await;
         let expected = if route.body { 400 } else { 200 };
         assert_eq!(reply.status, expected, "{} {path}: {reply:?}", route.method);
         let other = if route.method == Method::GET { "DELETE" } else { "GET" };
@@ -75,7 +79,8 @@ async fn blocks_are_paged() {
     }
     let cookie = gateway.sign_in("viewer").await;
     let page = gateway.ask("GET /api/v1/blocks?rows=2&before=4", &cookie, "").await.json();
-    let indices: Vec<_> = page["blocks"].as_array().unwrap().iter().map(|block| block["index"].as_u64().unwrap()).collect();
+    let indices: Vec<_> =
+        page["blocks"].as_array().unwrap().iter().map(|block| block["index"].as_u64().unwrap()).collect();
     assert_eq!(indices, [3, 2]);
     let reply = gateway.ask("GET /api/v1/blocks?rows=0", &cookie, "").await;
     assert_eq!((reply.status, reply.problem().as_str()), (400, "bad-query"));

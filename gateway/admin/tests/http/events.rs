@@ -42,7 +42,10 @@ impl Listener {
 
     async fn more(&mut self) -> bool {
         let mut bytes = [0; 65_536];
-        let read = timeout(Duration::from_secs(20), self.stream.read(&mut bytes)).await.expect("an event in time").unwrap_or(0);
+        let read = timeout(Duration::from_secs(20), self.stream.read(&mut bytes))
+            .await
+            .expect("an event in time")
+            .unwrap_or(0);
         self.text.push_str(std::str::from_utf8(&bytes[..read]).unwrap());
         read > 0
     }

@@ -20,7 +20,10 @@ async fn a_foreign_host_name_is_refused() {
     }
     for (head, problem) in [
         ("GET /api/v1/health HTTP/1.1\r\nconnection: close\r\n\r\n", "bad-request"),
-        ("GET /api/v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n", "bad-request"),
+        (
+            "GET /api/v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n",
+            "bad-request",
+        ),
         ("GET https://127.0.0.1/api/v1/health HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n", "bad-request"),
         ("GET /api/v1/health HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n", "bad-request"),
     ] {
@@ -61,10 +64,30 @@ async fn every_answer_carries_the_headers_that_keep_the_page_safe() {
 #[tokio::test]
 async fn paths_that_climb_out_of_the_web_app_lead_nowhere() {
     let gateway = Gateway::new().await;
-    for path in ["/../Cargo.toml", "/..%2fCargo.toml", "/assets/../../package.json", "//etc/passwd", "/%2e%2e/package.json"] {
+    for path in
+        ["/../Cargo.toml", "/..%2fCargo.toml", "/assets/../../package.json", "//etc/passwd", "/%2e%2e/package.json"]
+    {
         let status = gateway.ask(&format!("GET {path}"), "", "").await.status;
         assert!(status == 404 || status == 503, "{path}: {status}");
     }
+}
+
+#[tokio::test]
+async fn the_web_app_is_served_with_a_tag_or_its_absence_explained() {
+    let gateway = Gateway::new().await;
+    let built = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/dist/index.html").exists();
+    let reply = gateway.ask("GET /", "", "").await;
+    if !built {
+        assert_eq!((reply.status, reply.problem().as_str()), (503, "no-web-app"));
+        return;
+    }
+    assert_eq!((reply.status, reply.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(reply.header("cache-control"), Some("no-cache"));
+    let tag = format!("if-none-match: {}\r\n", reply.header("etag").unwrap());
+    assert_eq!(gateway.ask("GET /", &tag, "").await.status, 304);
+    let script = reply.body.split('"').find(|text| text.ends_with(".js")).unwrap();
+    let reply = gateway.ask(&format!("GET {script}"), "", "").await;
+    assert_eq!(reply.header("cache-control"), Some("public, max-age=31536000, immutable"));
 }
 
 #[tokio::test]

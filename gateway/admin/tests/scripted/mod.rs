@@ -7,17 +7,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use pitchside_admin::{
-    AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event, Events, Health, HttpConfig, Ledger,
-    LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, Server, SignIns, StartError, Status, StoredUser,
-    UserName, Users, View, ViewError,
+    AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event, Events, Health, HttpConfig,
+    Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, Server, SignIns, StartError, Status,
+    StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{
-    Alert, AlertId, AlertState, Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Priority, Quality, Quantity, Reading,
-    RuleName, Seq, Value,
+    Alert, AlertId, AlertState, Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Priority, Quality, Quantity,
+    Reading, RuleName, Seq, Value,
 };
 use rcgen::{CertifiedKey, KeyPair, generate_simple_self_signed};
+use sha2::{Digest, Sha256};
 use tokio_rustls::rustls;
 
 /// The names the scripted gateway answers to.
@@ -40,12 +42,17 @@ pub struct Clinic {
 impl Clinic {
     /// Three users, one of each role, named as their roles.
     pub fn new(password: &str) -> Arc<Self> {
+        Self::with(password, BoardLimits::default())
+    }
+
+    /// The same with a board of one's own.
+    pub fn with(password: &str, limits: BoardLimits) -> Arc<Self> {
         let password = PasswordHash::new(password.as_bytes(), &[9; 16]).unwrap();
         let user = |role: Role| (role.name().to_owned(), StoredUser { role, password: password.clone() });
         let mut run = [0u8; 8];
         getrandom::fill(&mut run).unwrap();
         Arc::new(Self {
-            board: Arc::new(Board::new(BoardLimits::default())),
+            board: Arc::new(Board::new(limits)),
             events: Events::new(run),
             metrics: Metrics::new(),
             clock: Clock::system(),
@@ -134,7 +141,7 @@ impl Clinic {
     pub fn seal(&self, readings: u64) -> u64 {
         let mut blocks = self.blocks.lock();
         let index = blocks.first().map_or(0, |last| last.index + 1);
-        let hash = format!("{:064x}", (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let hash = HEXLOWER.encode(&Sha256::digest(index.to_be_bytes()));
         let sealed_at = At(self.clock.now());
         let block = BlockView { index, hash, sealed_at, readings, payload_bytes: readings * 3, receipt: Receipt::R0 };
         blocks.insert(0, block.clone());
@@ -185,7 +192,8 @@ impl View for Clinic {
 
     async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError> {
         let before = page.before.unwrap_or(u64::MAX);
-        let blocks = || self.blocks.lock().iter().filter(|b| b.index < before).take(page.rows as usize).cloned().collect();
+        let blocks =
+            || self.blocks.lock().iter().filter(|b| b.index < before).take(page.rows as usize).cloned().collect();
         self.ask(blocks)
     }
 

@@ -95,6 +95,8 @@ pub struct Status {
     pub faults: u64,
     /// Times its process was started again.
     pub restarts: u64,
+    /// The number of its process, while it runs.
+    pub process: Option<u32>,
     /// Switched off altogether.
     pub off: bool,
     /// Devices it is switched off for.
@@ -108,6 +110,7 @@ struct Health {
     decoded: u64,
     faults: u64,
     restarts: u64,
+    process: Option<u32>,
     in_a_row: u32,
     of_device: BTreeMap<DeviceId, u32>,
     last_fault: Option<String>,
@@ -133,7 +136,7 @@ impl Plugin {
             _ => return Err(worker_error(WorkerError::Down)),
         }
         let (jobs, queue) = mpsc::channel(limits.queue.max(1));
-        let health = Arc::new(Mutex::new(Health::default()));
+        let health = Arc::new(Mutex::new(Health { process: worker.id(), ..Health::default() }));
         let runner =
             Runner { name: name.clone(), load, worker, limits, health: Arc::clone(&health), started: Instant::now() };
         tokio::spawn(runner.run(queue));
@@ -160,6 +163,7 @@ impl Plugin {
             decoded: health.decoded,
             faults: health.faults,
             restarts: health.restarts,
+            process: health.process,
             off: health.in_a_row >= self.limits.faults_of_all,
             off_for: health.of_device.iter().filter_map(off_for).collect(),
             last_fault: health.last_fault.clone(),
@@ -298,7 +302,10 @@ impl Runner {
             Err(error) => Err(error),
         };
         match outcome {
-            Ok(Answer::Loaded(Ok(()))) => Ok(()),
+            Ok(Answer::Loaded(Ok(()))) => {
+                self.health.lock().process = self.worker.id();
+                Ok(())
+            }
             Ok(_) => Err(unknown()),
             Err(error) => {
                 tracing::warn!(plugin = %self.name, %error, "plugin process did not start again");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use ledger_block::ingest::Refusal;
 use ledger_block::receipt::Level as ReceiptLevel;
 use pitchside_admin::{Event, Events, Metrics, Receipt};
@@ -30,6 +31,8 @@ pub struct StoreOutbox {
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
     pub clock: Clock,
+    /// The payload that is being sent, a piece at a time.
+    pub sending: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
     /// Told when the last receipt came.
     pub on_receipt: Box<dyn Fn(Timestamp) + Send + Sync>,
 }
@@ -58,6 +61,20 @@ impl StoreOutbox {
     ) -> Result<T, OutboxError> {
         let store = self.store.clone();
         tokio::task::spawn_blocking(move || act(&store)).await.map_err(failed)?.map_err(failed)
+    }
+
+    /// A block's payload; kept until another block's is asked for.
+    async fn whole(&self, number: u64) -> Result<Arc<Vec<u8>>, OutboxError> {
+        if let Some((kept, payload)) = &*self.sending.lock()
+            && *kept == number
+        {
+            return Ok(Arc::clone(payload));
+        }
+        let key = self.row(number).await?.key;
+        let payload = self.with_store(move |store| store.payload(key)).await?;
+        let payload = Arc::new(payload.ok_or_else(|| failed(format!("block {number} has no payload any more")))?);
+        *self.sending.lock() = Some((number, Arc::clone(&payload)));
+        Ok(payload)
     }
 
     async fn row(&self, number: u64) -> Result<BlockRow, OutboxError> {
@@ -118,11 +135,7 @@ impl Outbox for StoreOutbox {
     }
 
     async fn payload(&self, number: u64, offset: u64, length: usize) -> Result<Vec<u8>, OutboxError> {
-        let key = self.row(number).await?.key;
-        let payload = self
-            .with_store(move |store| store.payload(key))
-            .await?
-            .ok_or_else(|| failed(format!("block {number} has no payload any more")))?;
+        let payload = self.whole(number).await?;
         let from = usize::try_from(offset).map_err(failed)?;
         let piece = from.checked_add(length).and_then(|to| payload.get(from..to));
         piece.map(<[u8]>::to_vec).ok_or_else(|| failed(format!("block {number} has no bytes {offset} to +{length}")))

@@ -7,8 +7,12 @@ use pitchside_admin::{AlertView, At, Event, Events, Metrics};
 use pitchside_collect::mqtt::{Gate, Qos};
 use pitchside_model::{AlertEvent, Timestamp};
 use pitchside_store::{AlertStep, Store};
+use tokio::sync::{mpsc, oneshot};
 
 use super::sealing::Sealing;
+
+/// Alerts that may be on their way to the disk before the rules wait.
+const RECORDING_MAX: usize = 64;
 
 /// Where alerts go.
 #[derive(Clone)]
@@ -26,11 +30,8 @@ pub struct Alerts {
 }
 
 impl Alerts {
-    /// What the rules said just now: out first, then onto the disk.
-    pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
-        for event in &events {
-            self.deliver(event);
-        }
+    /// Onto the disk what went out just now.
+    async fn raised(&self, events: Vec<AlertEvent>, now: Timestamp) {
         match self.record(events.clone(), now).await {
             Ok(steps) => self.mark_delivered(&steps).await,
             Err(error) => tracing::error!(%error, "alerts were delivered but could not be recorded"),
@@ -39,7 +40,7 @@ impl Alerts {
     }
 
     /// What the rules said of readings already in the journal: only what is new to the store goes out.
-    pub async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
+    async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
         match self.record(events, now).await {
             Ok(steps) => {
                 for step in &steps {
@@ -103,6 +104,66 @@ impl Alerts {
                 }
             }
             Err(error) => tracing::error!(%error, "an alert could not be written as JSON"),
+        }
+    }
+}
+
+enum Step {
+    Raised(Vec<AlertEvent>, Timestamp),
+    Replayed(Vec<AlertEvent>, Timestamp),
+    Done(oneshot::Sender<()>),
+}
+
+/// Sends alerts out at once and records them behind, in order: none waits for the commit of the one before it.
+pub struct Recorder {
+    alerts: Alerts,
+    steps: mpsc::Sender<Step>,
+}
+
+impl Recorder {
+    /// Starts the task that records; it ends when the recorder is dropped and everything is recorded.
+    pub fn start(alerts: Alerts) -> Self {
+        let (steps, mut queue) = mpsc::channel(RECORDING_MAX);
+        let behind = alerts.clone();
+        tokio::spawn(async move {
+            while let Some(step) = queue.recv().await {
+                match step {
+                    Step::Raised(events, now) => behind.raised(events, now).await,
+                    Step::Replayed(events, now) => behind.replayed(events, now).await,
+                    Step::Done(told) => drop(told.send(())),
+                }
+            }
+        });
+        Self { alerts, steps }
+    }
+
+    /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
+    pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
+        for event in &events {
+            self.alerts.deliver(event);
+        }
+        self.send(Step::Raised(events, now)).await;
+    }
+
+    /// What the rules said of readings already in the journal. Returns once it is recorded and sent, so that nothing said
+    /// later overtakes it.
+    pub async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
+        self.send(Step::Replayed(events, now)).await;
+        self.done().await;
+    }
+
+    /// Returns once everything said before is on the disk.
+    pub async fn done(&self) {
+        let (told, done) = oneshot::channel();
+        self.send(Step::Done(told)).await;
+        if done.await.is_err() {
+            tracing::error!("alerts are no longer recorded; restart the gateway");
+        }
+    }
+
+    async fn send(&self, step: Step) {
+        if self.steps.send(step).await.is_err() {
+            tracing::error!("alerts are no longer recorded; restart the gateway");
         }
     }
 }

@@ -15,17 +15,15 @@ use pitchside_collect::{
     Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, RefusalCode, Refused, Rights, Settled, Ticket,
 };
 use pitchside_decode::{DecodeError, Decoders};
-use pitchside_model::{
-    Authentic, DeviceId, Entry, Epoch, LinkId, Medium, Payload, PayloadKind, Seq, Timestamp, Value,
-};
+use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Medium, Payload, PayloadKind, Seq, Timestamp, Value};
 use pitchside_store::{Claim, Store};
 use pitchside_wire::Reason;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::batch::{Answer, Batch};
-use super::rules::RulesFeed;
 use super::roster::Roster;
+use super::rules::RulesFeed;
 use super::sealing::Sealing;
 use super::streams::{Noticed, Streams};
 use crate::clock::Clock;
@@ -143,10 +141,12 @@ impl Front {
         for entry in &entries {
             self.board.observe(entry);
         }
-        self.rules.offer(&entries);
+        let heard = self.rules.offer(&entries);
         self.sealing.note_entries(&entries, self.clock.now());
-        if let Err(error) = self.store.journal_append(entries).await {
-            tracing::error!(%error, "gaps could not be recorded");
+        match self.store.journal_append(entries).await {
+            Ok(row) if !heard => self.rules.missed(row),
+            Ok(_) => {}
+            Err(error) => tracing::error!(%error, "gaps could not be recorded"),
         }
     }
 
@@ -356,7 +356,7 @@ impl Front {
                 }
             }
         }
-        self.rules.offer(&batch.entries);
+        let heard = self.rules.offer(&batch.entries);
         let now = self.clock.now();
         let Batch { mut entries, answers } = batch;
         entries.extend(noticed.into_iter().map(|noticed| self.own_entry(noticed)));
@@ -364,18 +364,24 @@ impl Front {
         let permits = u32::try_from(answers.len()).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         // The semaphore is never closed.
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(permits).await else { return };
+        // In the order of the link: a replay must find what the rules heard in the order they heard it.
+        let entered = if entries.is_empty() { None } else { Some(self.store.journal_enter(entries).await) };
         let (front, link) = (Arc::clone(self), link.clone());
         self.tasks.spawn(async move {
-            let stored = if entries.is_empty() {
-                front.store.journal_barrier().await
-            } else {
-                front.store.journal_append(entries).await.map(|_| ())
+            let stored = match entered {
+                None => front.store.journal_barrier().await.map(|()| None),
+                Some(Ok(entered)) => entered.durable().await.map(Some),
+                Some(Err(error)) => Err(error),
             };
             match stored {
-                Ok(()) => {
+                Ok(row) => {
+                    if let Some(row) = row.filter(|_| !heard) {
+                        front.rules.missed(row);
+                    }
                     front.metrics.readings.inc_by(readings);
                     front.metrics.samples.inc_by(samples);
-                    let (stored, lost): (Vec<_>, Vec<_>) = answers.into_iter().partition(|answer| front.is_durable(answer));
+                    let (stored, lost): (Vec<_>, Vec<_>) =
+                        answers.into_iter().partition(|answer| front.is_durable(answer));
                     front.answer(&link, stored);
                     if !lost.is_empty() {
                         front.unavailable(&link, &lost);
@@ -495,7 +501,9 @@ impl Intake for Gatehouse {
         {
             match front.auth.admit_wired(device) {
                 Ok(wired) => login = Some(Arc::new(wired)),
-                Err(refusal) => tracing::warn!(%device, reason = %refusal, "a wired line is not let in; enrol its device"),
+                Err(refusal) => {
+                    tracing::warn!(%device, reason = %refusal, "a wired line is not let in; enrol its device")
+                }
             }
         }
         if let Some(login) = &login {

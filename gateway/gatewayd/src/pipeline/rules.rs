@@ -3,27 +3,29 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use pitchside_admin::Metrics;
 use pitchside_model::{Entry, Reading, Timestamp, Value, Wave};
 use pitchside_rules::{Fed, Filter, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Recorder};
 use crate::clock::Clock;
 
 /// Batches that may wait for the rules.
 const QUEUE_MAX: usize = 1_024;
+/// Readings that may wait for the rules, in all batches together.
+const READINGS_MAX: usize = 16_384;
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
 /// Bytes of journal read at a time for a replay.
-const REPLAY_BITE: usize = 4 << 20;
+const REPLAY_BITE: usize = 1 << 20;
 /// How often the rules' folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
@@ -33,25 +35,54 @@ const SNAPSHOT: &str = "rules-snapshot";
 /// How long to wait before the rules are tried again after the worker could not be kept alive.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// What waits for the rules, and its share of the room.
+struct Offer {
+    entries: Vec<Entry>,
+    _room: OwnedSemaphorePermit,
+}
+
 /// The front's end.
 #[derive(Clone)]
 pub struct RulesFeed {
-    queue: mpsc::Sender<Vec<Entry>>,
+    queue: mpsc::Sender<Offer>,
+    room: Arc<Semaphore>,
     filter: Arc<ArcSwap<Option<Filter>>>,
-    behind: Arc<AtomicBool>,
+    /// Everything after this row must be read from the journal: something in it found no room.
+    missed: Arc<Mutex<Option<RowId>>>,
     wake: Arc<Notify>,
 }
 
 impl RulesFeed {
-    /// Hands over what of these entries a rule wants. Never waits.
-    pub fn offer(&self, entries: &[Entry]) {
+    /// Hands over what of these entries a rule wants. Never waits. False if there is no room: then name the journal's row
+    /// to [`RulesFeed::missed`] once it is durable.
+    #[must_use]
+    pub fn offer(&self, entries: &[Entry]) -> bool {
         let filter = self.filter.load();
-        let Some(filter) = filter.as_ref() else { return };
+        let Some(filter) = filter.as_ref() else { return true };
         let wanted: Vec<Entry> = entries.iter().filter_map(|entry| narrowed(filter, entry)).collect();
-        if !wanted.is_empty() && self.queue.try_send(wanted).is_err() && !self.behind.swap(true, Ordering::AcqRel) {
-            tracing::warn!("the rules are behind; they will catch up from the journal");
+        if wanted.is_empty() {
+            return true;
+        }
+        let readings: usize = wanted.iter().map(|entry| entry.readings.len()).sum();
+        let permits = u32::try_from(readings.min(READINGS_MAX)).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else { return false };
+        self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
+    }
+
+    /// The rules have not heard of what is in this row: they read the journal from there.
+    pub fn missed(&self, row: RowId) {
+        if self.read_after(RowId(row.0.saturating_sub(1))) {
+            tracing::warn!("the rules are behind; they catch up from the journal");
             self.wake.notify_one();
         }
+    }
+
+    /// True if nothing was to be read before.
+    fn read_after(&self, row: RowId) -> bool {
+        let mut missed = self.missed.lock();
+        let before = *missed;
+        *missed = Some(before.map_or(row, |before| before.min(row)));
+        before.is_none()
     }
 }
 
@@ -79,11 +110,12 @@ fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
 
 /// The rules' end.
 pub struct RulesTask {
-    queue: mpsc::Receiver<Vec<Entry>>,
+    queue: mpsc::Receiver<Offer>,
     feed: RulesFeed,
     folder: PathBuf,
     program: Program,
     worker: Option<RulesWorker>,
+    recorder: Recorder,
     /// What the folder looked like when the rules were last loaded.
     seen: Option<SystemTime>,
     parts: RulesParts,
@@ -106,15 +138,16 @@ pub struct RulesParts {
 }
 
 /// The queue between front and rules.
-pub struct RulesQueue(mpsc::Receiver<Vec<Entry>>);
+pub struct RulesQueue(mpsc::Receiver<Offer>);
 
 /// Makes the feed and the queue it fills. Without a folder of rules nothing is ever queued.
 pub fn channel() -> (RulesFeed, RulesQueue) {
     let (sender, receiver) = mpsc::channel(QUEUE_MAX);
     let feed = RulesFeed {
         queue: sender,
+        room: Arc::new(Semaphore::new(READINGS_MAX)),
         filter: Arc::default(),
-        behind: Arc::default(),
+        missed: Arc::default(),
         wake: Arc::default(),
     };
     (feed, RulesQueue(receiver))
@@ -123,8 +156,9 @@ pub fn channel() -> (RulesFeed, RulesQueue) {
 impl RulesTask {
     /// Starts the worker, and brings it to where the last run ended by feeding it the journal.
     pub async fn start(queue: RulesQueue, feed: RulesFeed, folder: &Path, program: Program, parts: RulesParts) -> Self {
-        let mut task =
-            Self { queue: queue.0, feed, folder: folder.to_owned(), program, worker: None, seen: None, parts };
+        let recorder = Recorder::start(parts.alerts.clone());
+        let folder = folder.to_owned();
+        let mut task = Self { queue: queue.0, feed, folder, program, worker: None, recorder, seen: None, parts };
         task.ensure_worker().await;
         task
     }
@@ -136,24 +170,31 @@ impl RulesTask {
         let mut remember = tokio::time::interval(REMEMBER_EVERY);
         remember.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let wake = Arc::clone(&self.feed.wake);
-        let mut batches = Vec::new();
+        let mut offers: Vec<Offer> = Vec::new();
         loop {
-            if self.feed.behind.swap(false, Ordering::AcqRel) {
-                self.replay().await;
-            }
+            let missed = self.feed.missed.lock().take();
+            let behind = match missed {
+                Some(after) => self.catch_up(after).await,
+                None => false,
+            };
             tokio::select! {
                 biased;
-                count = self.queue.recv_many(&mut batches, FEED_MAX) => {
+                // Seldom, but due even when readings never pause.
+                _ = look.tick() => self.look().await,
+                _ = remember.tick() => self.remember().await,
+                count = self.queue.recv_many(&mut offers, FEED_MAX) => {
                     if count == 0 {
                         break;
                     }
-                    let entries: Vec<Entry> = batches.drain(..).flatten().collect();
+                    let entries: Vec<Entry> =
+                        offers.iter_mut().flat_map(|offer| std::mem::take(&mut offer.entries)).collect();
                     self.feed(&entries, true).await;
+                    // Only now is there room for others.
+                    offers.clear();
                 }
                 () = wake.notified() => {}
-                _ = look.tick() => self.look().await,
-                _ = remember.tick() => self.remember().await,
                 () = stop.cancelled() => break,
+                () = std::future::ready(()), if behind => {}
             }
         }
         self.remember().await;
@@ -165,6 +206,8 @@ impl RulesTask {
     /// Keeps what the rules know, so that the next start goes on from here: an alert that was raised before the journal's
     /// horizon and still holds is not raised again.
     async fn remember(&mut self) {
+        // What the rules know as said must be recorded first: they will not say it again.
+        self.recorder.done().await;
         let Some(worker) = &mut self.worker else { return };
         let snapshot = match worker.snapshot().await {
             Ok(snapshot) => snapshot,
@@ -201,9 +244,9 @@ impl RulesTask {
                     return;
                 }
                 if live {
-                    self.parts.alerts.raise(events, now).await;
+                    self.recorder.raise(events, now).await;
                 } else {
-                    self.parts.alerts.replayed(events, now).await;
+                    self.recorder.replayed(events, now).await;
                 }
             }
             Err(error) => {
@@ -216,23 +259,38 @@ impl RulesTask {
 
     /// Everything in the journal within the horizon, oldest first.
     async fn replay(&mut self) {
-        let from = self.parts.clock.now().plus_micros(-self.parts.horizon_us);
         // What was offered before this is in the journal once the barrier returns.
         if self.parts.store.journal_barrier().await.is_err() {
             return;
         }
         let mut after = RowId(0);
-        loop {
-            let rows = match self.journal(from, after).await {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::error!(error = %format!("{error:#}"), "the journal could not be replayed to the rules");
-                    return;
-                }
-            };
-            let Some((last, entries)) = rows else { return };
+        while let Some(last) = self.bite(after).await {
             after = last;
-            self.feed(&entries, false).await;
+        }
+    }
+
+    /// Feeds what the journal holds next; true if there may be more.
+    async fn catch_up(&mut self, after: RowId) -> bool {
+        let last = self.bite(after).await;
+        if let Some(last) = last {
+            self.feed.read_after(last);
+        }
+        last.is_some()
+    }
+
+    /// Feeds the rows after `after`, up to a bite; the last of them.
+    async fn bite(&mut self, after: RowId) -> Option<RowId> {
+        let from = self.parts.clock.now().plus_micros(-self.parts.horizon_us);
+        match self.journal(from, after).await {
+            Ok(rows) => {
+                let (last, entries) = rows?;
+                self.feed(&entries, false).await;
+                Some(last)
+            }
+            Err(error) => {
+                tracing::error!(error = %format!("{error:#}"), "the journal could not be replayed to the rules");
+                None
+            }
         }
     }
 
@@ -258,7 +316,7 @@ impl RulesTask {
         match worker.reload().await {
             Ok(events) => {
                 let now = self.parts.clock.now();
-                self.parts.alerts.raise(events, now).await;
+                self.recorder.raise(events, now).await;
                 self.loaded();
             }
             Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),

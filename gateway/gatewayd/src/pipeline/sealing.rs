@@ -30,7 +30,7 @@ use crate::clock::Clock;
 use crate::random::OsRandom;
 
 /// Bytes of journal that go into one block at the most, before compression.
-const BLOCK_BYTES_MAX: usize = 4 << 20;
+const BLOCK_BYTES_MAX: usize = 1 << 20;
 const ALERT_STEPS_MAX: u32 = 1_000;
 /// How long to wait after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);

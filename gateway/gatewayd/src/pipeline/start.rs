@@ -114,6 +114,9 @@ impl Gateway {
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let ledger = start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
 
+        // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
+        // box is cut off while starting.
+        back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
         let gate = Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let alerts = Alerts {
@@ -137,7 +140,6 @@ impl Gateway {
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
             back_tasks.spawn(task.run(stop_back.clone()));
         }
-        back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let watch = Watch {
             front: Arc::clone(&front),
             sealing: Arc::clone(&sealing),
@@ -308,6 +310,7 @@ fn start_sync(
         events: events.clone(),
         metrics: Arc::clone(metrics),
         clock: clock.clone(),
+        sending: parking_lot::Mutex::default(),
         on_receipt: Box::new(move |at| on_receipt.write().last_receipt_at = Some(at)),
     });
     let (sender, mut receiver) = tokio_watch::channel(SyncStatus::default());

@@ -29,8 +29,8 @@ export function measuredAt(tile: Tile): number {
   return Date.parse(tile.quality.includes("late") ? tile.device_time : tile.gateway_time);
 }
 
-/** How a tile stands at an instant of the gateway's clock. */
-export function standing(tile: Tile, gatewayNowMs: number): Standing {
+/** How a tile stands at an instant of the gateway's clock. Without a connection nothing counts as current. */
+export function standing(tile: Tile, gatewayNowMs: number, connected = true): Standing {
   // A clock that was set back makes no reading younger than now.
   const ageMs = Math.max(0, gatewayNowMs - measuredAt(tile));
   if (tile.gap !== null) {
@@ -39,7 +39,7 @@ export function standing(tile: Tile, gatewayNowMs: number): Standing {
   if (ageMs > tile.stale_after_ms * LOST_AFTER) {
     return { contact: "lost", ageMs, words: `no contact for ${duration(ageMs)}` };
   }
-  if (ageMs > tile.stale_after_ms) {
+  if (ageMs > tile.stale_after_ms || !connected) {
     return { contact: "stale", ageMs, words: `${duration(ageMs)} old` };
   }
   return { contact: "current", ageMs, words: caution(tile) ?? (ageMs < 5_000 ? "now" : `${duration(ageMs)} ago`) };

@@ -84,15 +84,14 @@ impl Initiator {
                 start_noise(Class::P1, keys, &[], &mut hello)?
             }
             Credential::P2 { psk, private, gateway } => {
-                let keys =
-                    Keys { psk, private: Some(private), remote: Some(gateway), ephemeral: draw(random)? };
+                let keys = Keys { psk, private: Some(private), remote: Some(gateway), ephemeral: draw(random)? };
                 start_noise(Class::P2, keys, &stamp.0.to_le_bytes(), &mut hello)?
             }
         };
         Ok(Self { device: device.to_owned(), hello, state })
     }
 
-    /// The HELLO to send, and to send again while no REPLY comes.
+    /// The HELLO to send, once: a gateway answers no HELLO twice. While no REPLY comes, begin anew.
     pub fn hello(&self) -> &[u8] {
         &self.hello
     }

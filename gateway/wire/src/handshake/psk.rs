@@ -61,8 +61,7 @@ pub(super) fn derive(psk: &Psk, device: &str, theirs: &Nonce, ours: &Nonce) -> R
     salt[NONCE_BYTES..].copy_from_slice(ours);
     let mut okm = Zeroizing::new([0; 96]);
     expand(&salt, psk, "ps/1/psk", device, &mut *okm)?;
-    let mut derived =
-        Derived { keys: TrafficKeys { up: [0; 32], down: [0; 32] }, confirm: Zeroizing::new([0; 32]) };
+    let mut derived = Derived { keys: TrafficKeys { up: [0; 32], down: [0; 32] }, confirm: Zeroizing::new([0; 32]) };
     derived.keys.up.copy_from_slice(&okm[..32]);
     derived.keys.down.copy_from_slice(&okm[32..64]);
     derived.confirm.copy_from_slice(&okm[64..]);

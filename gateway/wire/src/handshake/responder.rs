@@ -166,8 +166,7 @@ impl<'a> Hello<'a> {
             Class::P0 | Class::P1 => None,
         };
         let mut reply = vec![Kind::Reply as u8; NOISE_REPLY_BYTES];
-        let written =
-            state.write_message(&session.0.to_le_bytes(), &mut reply[1..]).map_err(|_| AnswerError::Keys)?;
+        let written = state.write_message(&session.0.to_le_bytes(), &mut reply[1..]).map_err(|_| AnswerError::Keys)?;
         reply.truncate(1 + written);
         let keys = noise::split(state);
         Ok(Answer { reply, session: Session::new(session, Role::Gateway, keys, now), stamp })

@@ -3,11 +3,18 @@ use alloc::vec;
 use proptest::prelude::*;
 
 fn receipt() -> impl Strategy<Value = Receipt> {
-    let range = (any::<u64>(), any::<u64>(), 1u16..)
-        .prop_map(|(epoch, first, count)| Range { epoch: Epoch(epoch), first: Seq(first), count });
-    let refusal = (any::<u64>(), any::<u64>(), any::<u8>(), "[a-zäöü ]{0,40}").prop_map(|(epoch, seq, reason, text)| {
-        Refusal { epoch: Epoch(epoch), seq: Seq(seq), reason: Reason(reason), text }
+    let range = (any::<u64>(), any::<u64>(), 1u16..).prop_map(|(epoch, first, count)| Range {
+        epoch: Epoch(epoch),
+        first: Seq(first),
+        count,
     });
+    let refusal =
+        (any::<u64>(), any::<u64>(), any::<u8>(), "[a-zäöü ]{0,40}").prop_map(|(epoch, seq, reason, text)| Refusal {
+            epoch: Epoch(epoch),
+            seq: Seq(seq),
+            reason: Reason(reason),
+            text,
+        });
     let level = prop_oneof![Just(Level::R0), Just(Level::R1), Just(Level::R2), Just(Level::R3)];
     (level, proptest::collection::vec(range, 0..1200), proptest::collection::vec(refusal, 0..300))
         .prop_map(|(level, ranges, refused)| Receipt { level, ranges, refused })

@@ -44,8 +44,7 @@ impl Snapshot {
     pub fn to_bytes(&self) -> Zeroizing<[u8; SNAPSHOT_BYTES]> {
         let mut bytes = Zeroizing::new([0; SNAPSHOT_BYTES]);
         bytes[0] = VERSION;
-        let numbers =
-            [self.id.0, self.since.0, self.ceilings.receive.0, self.ceilings.transmit.0, self.ceilings.bytes];
+        let numbers = [self.id.0, self.since.0, self.ceilings.receive.0, self.ceilings.transmit.0, self.ceilings.bytes];
         for (field, number) in bytes[1..41].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }

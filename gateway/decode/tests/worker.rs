@@ -1,0 +1,197 @@
+//! Plugins in real worker processes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
+#![allow(clippy::disallowed_methods, reason = "stands in for the door")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use pitchside_decode::plugin::worker::StartError;
+use pitchside_decode::plugin::{Folder, PluginLimits, cases};
+use pitchside_decode::{DecodeError, Decoders, Plugin, Tolerances};
+use pitchside_model::{
+    Assurance, Authentic, DeviceId, LinkId, Payload, PayloadKind, PluginName, Quality, Timestamp, Value,
+};
+use pitchside_script::Program;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn program() -> Program {
+    Program { exe: env!("CARGO_BIN_EXE_decode-probe").into(), args: Vec::new() }
+}
+
+fn folder(source: &str) -> Folder {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("test-plugin");
+    std::fs::create_dir(&dir).unwrap();
+    let manifest = "name = \"test-plugin\"\nversion = \"1.0.0\"\nsummary = \"For tests.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\", \"ecg\"]\n";
+    std::fs::write(dir.join("plugin.toml"), manifest).unwrap();
+    std::fs::write(dir.join("decode.rhai"), source).unwrap();
+    std::fs::write(dir.join("cases.txt"), "case one\n  00 48 -> heart_rate 72 /min\n").unwrap();
+    Folder::read(&dir).unwrap()
+}
+
+async fn decoders(source: &str, limits: PluginLimits) -> Decoders {
+    let plugin = Plugin::start(&folder(source), &program(), limits).await.unwrap();
+    Decoders::new(Tolerances::default(), [plugin])
+}
+
+fn message(device: &str, bytes: &[u8]) -> Authentic<Payload> {
+    let payload = Payload { kind: PayloadKind::Vendor, bytes: bytes.to_vec() };
+    Authentic::vouch(DeviceId::parse(device).unwrap(), Assurance::Noise, LinkId(1), payload)
+}
+
+fn name() -> PluginName {
+    PluginName::parse("test-plugin").unwrap()
+}
+
+/// By its first byte: a good reading, or one of the ways to go wrong.
+const MISCHIEF: &str = r#"
+switch payload.u8(0) {
+    0 => [reading("heart_rate", payload.u8(1), "/min")],
+    1 => { loop { } },
+    2 => 7,
+    3 => [reading("heart_rate", 72, "bpm")],
+    4 => [reading("mood", 72, "/min")],
+    5 => [reading("power", 72, "W")],
+    6 => [reading("heart_rate", 72.5, "/min")],
+    7 => [reading("heart_rate", 72, "Cel")],
+    8 => [wave("ecg", 0, 0, [1, 2])],
+    9 => [gap("heart_rate", "gone_fishing")],
+    10 => { let a = [1]; a[7] },
+    11 => { let s = "x"; loop { s += s; } },
+    12 => [reading("heart_rate", 72, "/min").at_ms(9000000000000)],
+    13 => { let a = []; for i in 0..2000 { a.push(reading("heart_rate", i, "/min")); } a },
+    _ => throw "wrong_model",
+}
+"#;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn good_payloads_become_readings_even_beside_bad_ones() {
+    let decoders = std::sync::Arc::new(decoders(MISCHIEF, PluginLimits::default()).await);
+    let mut tasks = Vec::new();
+    for i in 0..200u8 {
+        let decoders = std::sync::Arc::clone(&decoders);
+        tasks.push(tokio::spawn(async move {
+            // Every tenth comes from a device that only sends what makes the script fail.
+            if i % 10 == 9 {
+                return decoders.vendor(&name(), &message("rogue", &[10]), NOW).await.is_err();
+            }
+            let readings = decoders.vendor(&name(), &message("strap", &[0, i]), NOW).await.unwrap();
+            readings[0].value == Value::Number(pitchside_model::Decimal::integer(i64::from(i)))
+                && readings[0].quality == Quality::NO_CLOCK
+        }));
+    }
+    for task in tasks {
+        assert!(task.await.unwrap());
+    }
+    let status = decoders.statuses().remove(0);
+    assert_eq!((status.decoded, status.off), (180, false));
+    assert!(status.off_for.iter().all(|d| d.as_str() == "rogue"));
+    assert_eq!(status.off_for.len(), 1);
+}
+
+#[tokio::test]
+async fn nonsense_is_refused_by_name() {
+    let limits = PluginLimits { faults_of_device: 1_000, faults_of_all: 1_000, ..PluginLimits::default() };
+    let decoders = decoders(MISCHIEF, limits).await;
+    for (byte, code) in [
+        (1, "plugin_fault"),
+        (2, "not_readings"),
+        (3, "unknown_unit"),
+        (4, "unknown_quantity"),
+        (5, "undeclared_quantity"),
+        (6, "float_value"),
+        (7, "unit_mismatch"),
+        (8, "period"),
+        (9, "gap_reason"),
+        (10, "plugin_fault"),
+        (11, "plugin_fault"),
+        (12, "time_too_far"),
+        (13, "too_many"),
+        (99, "wrong_model"),
+    ] {
+        let error = decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.unwrap_err();
+        assert_eq!(error.code(), code, "{byte}: {error}");
+    }
+    let readings = decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.unwrap();
+    assert_eq!(readings.len(), 1);
+    let error = decoders.vendor(&name(), &message("strap", &[]), NOW).await.unwrap_err();
+    assert_eq!(error.code(), "short_payload");
+}
+
+#[tokio::test]
+async fn a_device_that_keeps_failing_is_switched_off_alone() {
+    let decoders = decoders(MISCHIEF, PluginLimits::default()).await;
+    for _ in 0..5 {
+        let error = decoders.vendor(&name(), &message("rogue", &[10]), NOW).await.unwrap_err();
+        assert!(matches!(error, DecodeError::PluginFault { .. }), "{error}");
+    }
+    let error = decoders.vendor(&name(), &message("rogue", &[0, 72]), NOW).await.unwrap_err();
+    assert_eq!(error, DecodeError::SwitchedOff { plugin: "test-plugin".to_owned(), faults: 5 });
+    assert!(decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.is_ok());
+    decoders.plugin(&name()).unwrap().reset();
+    assert!(decoders.vendor(&name(), &message("rogue", &[0, 72]), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_script_that_fails_for_everybody_is_switched_off() {
+    let decoders = decoders("[1][7]", PluginLimits { faults_of_all: 8, ..PluginLimits::default() }).await;
+    for i in 0..8 {
+        let error = decoders.vendor(&name(), &message(&format!("strap-{i}"), &[0]), NOW).await.unwrap_err();
+        assert_eq!(error.code(), "plugin_fault");
+    }
+    let error = decoders.vendor(&name(), &message("strap-new", &[0]), NOW).await.unwrap_err();
+    assert_eq!(error.code(), "plugin_off");
+    assert!(decoders.statuses()[0].off);
+}
+
+#[tokio::test]
+async fn a_worker_that_dies_is_started_again_and_nobody_else_pays() {
+    let limits = PluginLimits { restart_after: Duration::ZERO, ..PluginLimits::default() };
+    let decoders = std::sync::Arc::new(decoders(MISCHIEF, limits).await);
+    let strap = message("strap", &[0, 72]);
+    assert!(decoders.vendor(&name(), &strap, NOW).await.is_ok());
+    kill(decoders.plugin(&name()).unwrap().status().process.unwrap());
+    // The first call finds it dead and answers so or starts it again; either way the next is well.
+    let _ = decoders.vendor(&name(), &strap, NOW).await;
+    assert!(decoders.vendor(&name(), &strap, NOW).await.is_ok());
+    assert!(decoders.statuses()[0].restarts >= 1);
+}
+
+fn kill(pid: u32) {
+    assert!(std::process::Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn a_script_that_does_not_compile_says_everything_at_once() {
+    let error =
+        Plugin::start(&folder("let a = undefined_a;\nundefined_b(a)"), &program(), PluginLimits::default()).await;
+    let Err(StartError::Script { problems, .. }) = error else { panic!("{error:?}") };
+    assert_eq!(problems.len(), 2, "{problems:?}");
+}
+
+#[tokio::test]
+async fn other_kinds_and_other_plugins_are_refused() {
+    let decoders = decoders(MISCHIEF, PluginLimits::default()).await;
+    let other = PluginName::parse("other").unwrap();
+    assert_eq!(decoders.vendor(&other, &message("strap", &[0]), NOW).await.unwrap_err().code(), "unknown_plugin");
+    let senml = Payload { kind: PayloadKind::SenmlJson, bytes: b"[]".to_vec() };
+    let senml = Authentic::vouch(DeviceId::parse("strap").unwrap(), Assurance::Noise, LinkId(1), senml);
+    assert_eq!(decoders.vendor(&name(), &senml, NOW).await.unwrap_err().code(), "not_vendor");
+    assert_eq!(decoders.native(&message("strap", &[0]), NOW).unwrap_err().code(), "no_plugin");
+}
+
+#[test]
+fn every_plugin_of_the_repository_passes_its_cases() {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
+    let mut seen = 0;
+    for folder in Folder::read_all(&dir).unwrap() {
+        let folder = folder.unwrap();
+        let report = cases::run(&folder).unwrap_or_else(|problems| panic!("{}", problems.join("\n")));
+        assert!(report.passed(), "{}\n{report}", folder.manifest.name);
+        assert!(report.cases.len() >= 3, "{}: a firing, a silent and a malformed case", folder.manifest.name);
+        seen += 1;
+    }
+    assert!(seen >= 2);
+}

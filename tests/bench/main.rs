@@ -1,0 +1,190 @@
+//! `pitchside-bench`: how fast, how late and how large, beside mosquitto and the disk. It prints one table and asserts
+//! nothing: figures depend on the machine, ratios less so.
+//!
+//! Everything runs on this machine at once, load generator included; the load generator is this process, on one thread.
+//!
+//! | module | measures |
+//! | --- | --- |
+//! | [`disk`] | syncs a second |
+//! | [`mosquitto`] | QoS 1 messages relayed by somebody else's broker |
+//! | [`ingest`] | messages, readings and samples made durable |
+//! | [`alerts`] | from publish to alert |
+//! | [`rest`] | bytes a reading in blocks, verifying them |
+//! | [`clinic`], [`client`] | ledger, gateway and devices to load; a device |
+//! | [`table`] | the table |
+
+#![allow(clippy::print_stdout, reason = "the table")]
+
+mod alerts;
+mod client;
+mod clinic;
+mod disk;
+mod ingest;
+mod mosquitto;
+mod rest;
+mod table;
+
+#[path = "../simulation/mqtt/codec.rs"]
+#[allow(dead_code, reason = "shared with the sensors")]
+mod codec;
+#[path = "../simulation/pack.rs"]
+#[allow(dead_code, reason = "shared with the sensors")]
+mod pack;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Parser;
+use pitchside_model::Quantity;
+
+use ingest::{Plan, Shape};
+use table::Row;
+
+/// Bytes of one reading in SenML-CBOR, sealed: what mosquitto relays in its turn.
+const MESSAGE_BYTES: usize = 88;
+const CONNECTIONS: usize = 50;
+const DEVICES_AT_1_HZ: usize = 500;
+
+/// Prints a table of speeds and sizes.
+#[derive(Debug, Parser)]
+#[command(name = "pitchside-bench", version)]
+struct Args {
+    /// Short runs, for a look whether everything works.
+    #[arg(long)]
+    quick: bool,
+    /// Only this measurement.
+    #[arg(long)]
+    only: Option<What>,
+    /// Messages of a device without a receipt.
+    #[arg(long, default_value_t = 400, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    window: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum What {
+    Disk,
+    Mosquitto,
+    Single,
+    Rules,
+    Pack,
+    Wave,
+    Alerts,
+    Rest,
+}
+
+/// Microseconds since 1970.
+fn wall_us() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
+}
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    println!("{}", Row::head());
+    runtime.block_on(Bench::new(&args).run())
+}
+
+struct Bench {
+    only: Option<What>,
+    plan: Plan,
+    quick: bool,
+    syncs: Option<f64>,
+    mosquitto: Option<f64>,
+}
+
+impl Bench {
+    fn new(args: &Args) -> Self {
+        let (length, runs) = if args.quick { (Duration::from_millis(700), 1) } else { (Duration::from_secs(5), 3) };
+        let plan = Plan { connections: CONNECTIONS, window: args.window, length, runs };
+        Self { only: args.only, plan, quick: args.quick, syncs: None, mosquitto: None }
+    }
+
+    fn wants(&self, what: What) -> bool {
+        self.only.is_none_or(|only| only == what)
+    }
+
+    async fn run(mut self) -> anyhow::Result<()> {
+        if self.wants(What::Disk) {
+            let folder = std::env::temp_dir();
+            let length = self.plan.length / 4;
+            let syncs =
+                (0..self.plan.runs).map(|_| disk::syncs_per_second(&folder, length)).collect::<Result<_, _>>()?;
+            self.syncs = Some(say(Row::new("disk: append 4 KiB and sync", "syncs/s", syncs)));
+        }
+        if self.wants(What::Mosquitto) {
+            let mut rates = Vec::new();
+            for _ in 0..self.plan.runs {
+                rates.push(mosquitto::relayed_per_second(CONNECTIONS, MESSAGE_BYTES, self.plan.length / 2).await?);
+            }
+            let what = format!("mosquitto: relay {MESSAGE_BYTES} B, QoS 1, {CONNECTIONS} connections, no storage");
+            self.mosquitto = Some(say(Row::new(what, "messages/s", rates).beside(self.syncs, "syncs")));
+        }
+        if self.wants(What::Single) {
+            let shape = Shape::Pack(Quantity::CADENCE, 1);
+            self.ingest("1 reading a message, P1, QoS 1", shape, "messages/s", Some(100_000.0)).await?;
+        }
+        if self.wants(What::Rules) {
+            let shape = Shape::Pack(Quantity::HEART_RATE, 1);
+            self.ingest("1 reading a message, each seen by 4 rules", shape, "messages/s", None).await?;
+        }
+        if self.wants(What::Pack) {
+            let shape = Shape::Pack(Quantity::CADENCE, 16);
+            self.ingest("16 readings a message", shape, "readings/s", Some(500_000.0)).await?;
+        }
+        if self.wants(What::Wave) {
+            self.ingest("360 ECG samples a message", Shape::Wave, "samples/s", Some(1_000_000.0)).await?;
+        }
+        if self.wants(What::Alerts) {
+            self.alerts().await?;
+        }
+        if self.wants(What::Rest) {
+            self.rest()?;
+        }
+        Ok(())
+    }
+
+    async fn ingest(&self, what: &str, shape: Shape, unit: &'static str, aim: Option<f64>) -> anyhow::Result<()> {
+        let outcome = ingest::measure(shape, self.plan).await?;
+        let row = Row::new(format!("durable ingest: {what}"), unit, outcome.rates);
+        let row = if let Some(aim) = aim { row.at_least(aim) } else { row };
+        say(row.beside(self.mosquitto, "mosquitto").beside(self.syncs, "syncs"));
+        say(Row::new("  then until all of it is sealed", "s", outcome.sealing_s));
+        let of = |part: fn(&clinic::Memory) -> f64| outcome.memory.iter().map(part).collect::<Vec<_>>();
+        say(Row::new("  gateway, resident after the load", "MiB", of(|m| m.resident)).at_most(64.0));
+        say(Row::new("  gateway, resident at its peak", "MiB", of(|m| m.peak)));
+        say(Row::new("  rules worker, resident after the load", "MiB", of(|m| m.workers)));
+        Ok(())
+    }
+
+    async fn alerts(&self) -> anyhow::Result<()> {
+        let length = if self.quick { Duration::from_secs(2) } else { Duration::from_secs(20) };
+        let outcome = alerts::measure(DEVICES_AT_1_HZ, length, self.plan.runs).await?;
+        let what = |part: &str| format!("publish to alert, {DEVICES_AT_1_HZ} devices x 1 Hz: {part}");
+        say(Row::new(what("p50"), "ms", outcome.p50_ms));
+        say(Row::new(what("p99"), "ms", outcome.p99_ms).at_most(15.0));
+        say(Row::new(what("slowest"), "ms", outcome.max_ms));
+        say(Row::new("  alerts that came", "alerts", vec![outcome.alerts as f64]));
+        say(Row::new("  alerts that never came", "alerts", vec![outcome.missing as f64]).at_most(0.0));
+        say(Row::new("  gateway, resident", "MiB", vec![outcome.memory.resident]).at_most(64.0));
+        Ok(())
+    }
+
+    fn rest(&self) -> anyhow::Result<()> {
+        let blocks = if self.quick { 2 } else { 10 };
+        let (vitals, ecg) = (rest::vitals(blocks)?, rest::ecg(blocks)?);
+        let vitals_each = vec![vitals.bytes_each()];
+        say(Row::new("at rest: vitals at 1 Hz, 8 athletes, blocks of 60 s", "B/reading", vitals_each).at_most(4.0));
+        let ecg_each = vec![ecg.bytes_each()];
+        say(Row::new("at rest: ECG at 360 Hz, 8 athletes, blocks of 60 s", "B/sample", ecg_each).at_most(1.5));
+        let verified = |chain: &rest::Chain| (0..self.plan.runs).map(|_| chain.verify()).collect::<Result<Vec<_>, _>>();
+        say(Row::new("verify a chain of small blocks (vitals)", "MB/s", verified(&vitals)?));
+        say(Row::new("verify a chain of large blocks (ECG)", "MB/s", verified(&ecg)?));
+        Ok(())
+    }
+}
+
+/// Prints a row as soon as it is known; returns its median.
+fn say(row: Row) -> f64 {
+    println!("{row}");
+    row.median()
+}

@@ -1,0 +1,49 @@
+//! Sentences about the whole system: every test is one clinic with real TCP, pseudo-terminals, SQLite files and worker
+//! processes.
+//!
+//! | module | is about |
+//! | --- | --- |
+//! | `door` | who gets in, and who is put out |
+//! | `frames` | frames again, in another order, cut, changed, too long |
+//! | `gate` | what an MQTT client may not do |
+//! | `payloads` | what cannot be a reading, and times that cannot be right |
+//! | `plugins` | decoders that misbehave |
+//! | `rules` | rules that misbehave; alerts and where they go |
+//! | `restart` | what a gateway knows after it was ended |
+//! | `commit` | no answer before the commit |
+//! | `full` | a disk without room |
+//! | `trouble` | a ledger that is down, or not one |
+//! | `proof` | evidence, and what happens to it when a byte changes |
+//! | `cable` | a sensor on a serial line |
+//! | `crash` | kill -9 under load |
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod cable;
+mod commit;
+mod crash;
+mod door;
+mod frames;
+mod full;
+mod gate;
+mod payloads;
+mod plugins;
+mod proof;
+mod restart;
+mod rules;
+mod trouble;
+
+use pitchside_tests::{Running, Sensor};
+
+/// The others notice nothing: strap s7 measures, is receipted, and is stored once.
+async fn all_goes_on(clinic: &Running) {
+    let mut s7 = clinic.sensor("s7").await;
+    goes_on(clinic, &mut s7).await;
+}
+
+/// As [`all_goes_on`], for a strap that was there before.
+async fn goes_on(clinic: &Running, s7: &mut Sensor) {
+    let before = clinic.values("s7");
+    s7.heart_rate(72).await;
+    assert_eq!(clinic.values("s7"), [before, vec!["heart_rate 72".to_owned()]].concat());
+}

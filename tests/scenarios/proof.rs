@@ -1,0 +1,106 @@
+//! Evidence of a reading and of an alert: accepted with nothing but the file and a policy, refused with any byte changed.
+
+use std::path::Path;
+
+use ledger_block::evidence;
+use ledger_block::policy::Policy;
+use pitchside_tests::program::{Answer, program, run};
+use pitchside_tests::{Clinic, Running};
+
+async fn clinic() -> Running {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for rate in [100, 150, 190] {
+        clinic.advance(1);
+        s7.heart_rate(rate).await;
+    }
+    clinic.alerted(1).await;
+    clinic.seal().await;
+    clinic.synced().await;
+    clinic
+}
+
+/// On another machine: the file, the policy, and no settings.
+fn verify(file: &Path, policy: &Path) -> Answer {
+    let [file, policy] = [file, policy].map(|path| path.to_str().unwrap());
+    run(&program("pitchside"), ["--json", "evidence", "verify", file, "--policy", policy])
+}
+
+fn changed_bytes_are_refused(folder: &Path, file: &Path, policy: &Path) {
+    let whole = std::fs::read(file).unwrap();
+    let parsed = Policy::parse(&std::fs::read(policy).unwrap()).unwrap();
+    evidence::verify(&whole, &parsed).unwrap();
+    for at in 0..whole.len() {
+        for bit in [0x01, 0x80] {
+            let mut changed = whole.clone();
+            changed[at] ^= bit;
+            assert!(evidence::verify(&changed, &parsed).is_err(), "byte {at} of {} changed by {bit:#04x}", whole.len());
+        }
+        assert!(evidence::verify(&whole[..at], &parsed).is_err(), "cut at {at}");
+    }
+    let path = folder.join("changed");
+    for at in (0..whole.len()).step_by(whole.len() / 12) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        std::fs::write(&path, &changed).unwrap();
+        let answer = verify(&path, policy);
+        let other = answer.err.contains("not an evidence file");
+        assert!(answer.code == 3 && answer.err.contains("tampered") || answer.code == 1 && other, "byte {at}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn evidence_of_a_reading_is_accepted_offline_and_refused_with_any_byte_changed() {
+    let mut clinic = clinic().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (file, policy) = (elsewhere.path().join("reading"), elsewhere.path().join("policy"));
+    std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
+    let readings = clinic.pitchside(&["--json", "readings", "--device", "s7"]).ok().json();
+    let of_150 = readings.as_array().unwrap().iter().find(|row| row["value"] == "150").unwrap();
+    assert_eq!(of_150["sealed"], true);
+    let id = of_150["id"].as_str().unwrap();
+    clinic.pitchside(&["evidence", "export", id, "--out", file.to_str().unwrap()]).ok();
+    let said = verify(&file, &policy).ok().json();
+    assert_eq!((&said["accepted"], &said["value"]), (&true.into(), &"150 /min".into()));
+    assert_eq!((&said["athlete"], &said["device"], &said["assurance"]), (&"ada".into(), &"s7".into(), &"noise".into()));
+    assert_eq!(said["ledger"], "pitchside.example/test");
+    changed_bytes_are_refused(elsewhere.path(), &file, &policy);
+}
+
+#[tokio::test]
+async fn evidence_of_an_alert_is_accepted_offline_and_refused_with_any_byte_changed() {
+    let mut clinic = clinic().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (file, policy) = (elsewhere.path().join("alert"), elsewhere.path().join("policy"));
+    std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
+    let alert = clinic.alerts().remove(0).alert;
+    clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
+    let said = verify(&file, &policy).ok().json();
+    assert_eq!((&said["accepted"], &said["value"]), (&true.into(), &"heart_rate 190 /min".into()));
+    assert!(said["what"].as_str().unwrap().contains("(high) by rule good 1.0.0"), "{said}");
+    changed_bytes_are_refused(elsewhere.path(), &file, &policy);
+}
+
+#[tokio::test]
+async fn evidence_does_not_convince_whoever_trusts_another_ledger() {
+    let (clinic, mut other) = (clinic().await, Clinic::new().ledger().start().await);
+    let file = clinic.dir().join("alert");
+    let alert = clinic.alerts().remove(0).alert;
+    clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
+    let answer = verify(&file, &other.ledger().policy());
+    assert_eq!(answer.code, 3, "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_changed_block_is_found_and_named() {
+    let mut clinic = clinic().await;
+    clinic.stop().await;
+    clinic.pitchside(&["blocks", "verify"]).ok();
+    let database = clinic.settings().gateway.data_dir.join("pitchside.db");
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let change = "UPDATE block_payloads SET payload = payload || x'00' WHERE block_index = 0";
+    assert_eq!(connection.execute(change, []).unwrap(), 1);
+    let answer = clinic.pitchside(&["blocks", "verify"]);
+    assert_eq!(answer.code, 3, "{answer:?}");
+    assert!(answer.err.contains("block 0"), "{answer:?}");
+}

@@ -1,0 +1,71 @@
+//! The ledger, on and off, always at the same address.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use ledger_block::GatewayKey;
+use ledger_block::channel::Keypair;
+use ledgerd::{Config, Enrolment};
+
+use gatewayd::identity::Identity;
+
+/// A ledger in a folder.
+pub struct Ledger {
+    dir: PathBuf,
+    /// Its X25519 key, hexadecimal.
+    pub channel: String,
+    /// Where gateways connect, running or not.
+    pub ingest: SocketAddr,
+    running: Option<ledgerd::Running>,
+}
+
+impl Ledger {
+    /// Makes one and starts it.
+    pub async fn start(dir: &Path) -> Self {
+        let identity = ledgerd::init(dir, "pitchside.example/test").expect("a new ledger");
+        let mut ledger = Self {
+            dir: dir.to_owned(),
+            channel: identity.channel.to_string(),
+            ingest: SocketAddr::from(([127, 0, 0, 1], 0)),
+            running: None,
+        };
+        ledger.on().await;
+        ledger
+    }
+
+    /// Lets a gateway in.
+    pub fn enrol(&self, gateway: &str, keys: &Path) {
+        let identity = Identity::load(keys).expect("the box's keys");
+        let enrolment = Enrolment {
+            gateway: gateway.to_owned(),
+            signing: data_encoding::HEXLOWER.encode(&GatewayKey::new(&identity.sign).id().0),
+            channel: Keypair::from_secret(identity.noise.clone()).expect("a key").public().to_string(),
+            psk_file: keys.join("ledger.psk"),
+        };
+        ledgerd::enrol_gateway(&self.dir, &enrolment).expect("the gateway is let in");
+    }
+
+    /// Starts it again.
+    pub async fn on(&mut self) {
+        let config =
+            Config { ingest: self.ingest, http: SocketAddr::from(([127, 0, 0, 1], 0)), batch_ms: 5, ..Config::default() };
+        let running = ledgerd::serve(&self.dir, config).await.expect("the ledger starts");
+        self.ingest = running.ingest;
+        self.running = Some(running);
+    }
+
+    /// Stops it.
+    pub async fn off(&mut self) {
+        self.running.take().expect("the ledger runs").shutdown().await;
+    }
+
+    /// Checks everything it holds, with its public key alone.
+    pub fn fsck(&self) -> ledger_log::Report {
+        ledgerd::fsck(&self.dir, None).expect("a ledger to check")
+    }
+
+    /// The C2SP policy that names it.
+    pub fn policy(&self) -> PathBuf {
+        self.dir.join("policy")
+    }
+}
