@@ -10,7 +10,13 @@
 //! | `load` | sensors that never stop talking, and remember what was receipted |
 //! | `verdict` | what must hold afterwards |
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "a test with arguments")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test with arguments"
+)]
 
 mod gateway;
 mod load;
@@ -73,8 +79,6 @@ async fn main() -> ExitCode {
     let mut clinic = Clinic::new().ledger().rule("fast", "value > 180.0").with(move |settings| {
         settings.mqtt.tcp = vec![mqtt];
         settings.blocks.interval_ms = 200;
-        // What is sealed leaves the journal soon, so that a start takes no longer after 200 kills than after 2.
-        settings.journal.horizon_s = 30;
     });
     let names: Vec<String> = (0..args.sensors).map(|number| format!("s{number}")).collect();
     for (number, name) in names.iter().enumerate() {
@@ -105,7 +109,8 @@ async fn main() -> ExitCode {
     }
     let killed = began.elapsed();
     let said = load.finish().await;
-    until("every block to be in the ledger", || made.stored.tables().backlog().unwrap().blocks.eq(&0).then_some(())).await;
+    until("every block to be in the ledger", || made.stored.tables().backlog().unwrap().blocks.eq(&0).then_some(()))
+        .await;
     let stopped = gateway.stop();
     let verdict = verdict::verdict(&made, &said, stopped);
     for fault in &verdict.faults {

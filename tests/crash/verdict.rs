@@ -95,7 +95,11 @@ fn alerts(made: &Made, said: &[Said], entries: &[Entry], verdict: &mut Verdict) 
     let mut engine = Engine::new(rules).expect("the rules compile");
     let mut implied: BTreeMap<AlertId, String> = BTreeMap::new();
     for device in said {
-        let mut own: Vec<Entry> = entries.iter().filter(|e| e.device.as_str() == device.device && e.epoch.0 == device.epoch.0).cloned().collect();
+        let mut own: Vec<Entry> = entries
+            .iter()
+            .filter(|e| e.device.as_str() == device.device && e.epoch.0 == device.epoch.0)
+            .cloned()
+            .collect();
         own.sort_by_key(|entry| entry.seq);
         for event in engine.feed(&own).events {
             if let AlertEvent::Raised(alert) = event {

@@ -102,7 +102,8 @@ async fn every_class_comes_in_with_its_own_assurance() {
     for device in ["t1", "s7", "p1"] {
         clinic.sensor(device).await.heart_rate(72).await;
     }
-    let assurance = |device: &str| clinic.entries().iter().find(|entry| entry.device.as_str() == device).unwrap().assurance;
+    let assurance =
+        |device: &str| clinic.entries().iter().find(|entry| entry.device.as_str() == device).unwrap().assurance;
     assert_eq!(["t1", "s7", "p1"].map(assurance), [Assurance::Psk, Assurance::Noise, Assurance::Noise]);
 }
 

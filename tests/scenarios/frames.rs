@@ -166,6 +166,9 @@ async fn after_two_hours_a_device_gets_new_keys_and_loses_nothing() {
     let before = s7.connections;
     s7.heart_rate(72).await;
     assert!(s7.connections > before, "a new session");
-    assert_eq!(s7.says(Content::SenmlJson, pitchside_tests::frames::heart_rate(clinic.now().millis(), 73)).await, Told::Stored);
+    assert_eq!(
+        s7.says(Content::SenmlJson, pitchside_tests::frames::heart_rate(clinic.now().millis(), 73)).await,
+        Told::Stored
+    );
     assert_eq!(clinic.values("s7"), ["heart_rate 71", "heart_rate 72", "heart_rate 73"]);
 }

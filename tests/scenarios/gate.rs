@@ -28,8 +28,18 @@ async fn topics_of_others_wildcards_and_bytes_that_are_no_text_end_the_connectio
     let clinic = clinic().await;
     let mut s7 = clinic.sensor("s7").await;
     let topics: [&[u8]; 12] = [
-        b"ps/1/s7/up", b"ps/1/s7/dn", b"ps/1/s8/dn", b"ps/1/+/up", b"ps/1/#", b"#", b"+", b"alerts/x", b"in/s8/live", b"$SYS/x",
-        b"ps/1/\xff\xfe/up", b"",
+        b"ps/1/s7/up",
+        b"ps/1/s7/dn",
+        b"ps/1/s8/dn",
+        b"ps/1/+/up",
+        b"ps/1/#",
+        b"#",
+        b"+",
+        b"alerts/x",
+        b"in/s8/live",
+        b"$SYS/x",
+        b"ps/1/\xff\xfe/up",
+        b"",
     ];
     for topic in topics {
         let mut client = welcomed(&clinic, "s8").await;
@@ -130,7 +140,9 @@ async fn ten_thousand_topics_of_one_device_end_its_connection_at_the_first() {
 async fn bytes_that_are_not_mqtt_get_no_answer() {
     let clinic = clinic().await;
     let http = b"GET / HTTP/1.1\r\nHost: box\r\n\r\n".to_vec();
-    for bytes in [http, vec![0xff; 64], vec![0; 64], publish(b"ps/1/s7/up", false), vec![0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]] {
+    for bytes in
+        [http, vec![0xff; 64], vec![0; 64], publish(b"ps/1/s7/up", false), vec![0x10, 0xff, 0xff, 0xff, 0xff, 0x7f]]
+    {
         let mut client = Client::plain(clinic.mqtt()).await.unwrap();
         client.send(&bytes).await.unwrap();
         assert_eq!(client.ends().await, []);

@@ -45,7 +45,10 @@ fn changed_bytes_are_refused(folder: &Path, file: &Path, policy: &Path) {
         std::fs::write(&path, &changed).unwrap();
         let answer = verify(&path, policy);
         let other = answer.err.contains("not an evidence file");
-        assert!(answer.code == 3 && answer.err.contains("tampered") || answer.code == 1 && other, "byte {at}: {answer:?}");
+        assert!(
+            answer.code == 3 && answer.err.contains("tampered") || answer.code == 1 && other,
+            "byte {at}: {answer:?}"
+        );
     }
 }
 
@@ -98,7 +101,7 @@ async fn a_changed_block_is_found_and_named() {
     clinic.pitchside(&["blocks", "verify"]).ok();
     let database = clinic.settings().gateway.data_dir.join("pitchside.db");
     let connection = rusqlite::Connection::open(database).unwrap();
-    let change = "UPDATE block_payloads SET payload = payload || x'00' WHERE block_index = 0";
+    let change = "UPDATE block_payloads SET payload = CAST(payload || x'00' AS BLOB) WHERE block_index = 0";
     assert_eq!(connection.execute(change, []).unwrap(), 1);
     let answer = clinic.pitchside(&["blocks", "verify"]);
     assert_eq!(answer.code, 3, "{answer:?}");

@@ -40,7 +40,11 @@ async fn what_was_receipted_is_there_after_every_end() {
             s7.heart_rate(60 + rate).await;
             expected.push(format!("heart_rate {}", 60 + rate));
         }
-        if round % 2 == 0 { clinic.kill().await } else { clinic.stop().await }
+        if round % 2 == 0 {
+            clinic.kill().await
+        } else {
+            clinic.stop().await
+        }
         assert_eq!(clinic.values("s7"), expected);
         clinic.start().await;
         s7.connect().await;

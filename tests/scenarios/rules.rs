@@ -75,7 +75,9 @@ async fn an_alert_reaches_an_app_over_mqtt_and_only_an_app_that_may_read_it() {
     let mut s7 = clinic.sensor("s7").await;
     for_seconds(&clinic, &mut s7, 1, 190).await;
     let (topic, payload) = tablet.message().await;
-    let AlertEvent::Raised(alert) = serde_json::from_slice(&payload).unwrap() else { panic!("an alert is raised first") };
+    let AlertEvent::Raised(alert) = serde_json::from_slice(&payload).unwrap() else {
+        panic!("an alert is raised first")
+    };
     assert_eq!(topic, format!("alerts/{}", alert.id));
     let recorded = clinic.alerted(1).await.remove(0).alert;
     assert_eq!(alert, recorded);

@@ -11,7 +11,9 @@ use gatewayd::cli::device::{Handed, Plan, enrol};
 use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
-use pitchside_config::{Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings, Source};
+use pitchside_config::{
+    Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings, Source,
+};
 use pitchside_model::{AthleteId, DeviceId, PluginName};
 use pitchside_store::{RootKey, Tables};
 use pitchside_wire::Credential;

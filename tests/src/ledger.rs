@@ -47,8 +47,12 @@ impl Ledger {
 
     /// Starts it again.
     pub async fn on(&mut self) {
-        let config =
-            Config { ingest: self.ingest, http: SocketAddr::from(([127, 0, 0, 1], 0)), batch_ms: 5, ..Config::default() };
+        let config = Config {
+            ingest: self.ingest,
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            batch_ms: 5,
+            ..Config::default()
+        };
         let running = ledgerd::serve(&self.dir, config).await.expect("the ledger starts");
         self.ingest = running.ingest;
         self.running = Some(running);

@@ -8,7 +8,8 @@ use std::process::{Command, Output, Stdio};
 pub fn program(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("this program has a file");
     let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-    beside.unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` (or `make build`) first"))
+    beside
+        .unwrap_or_else(|| panic!("{name} is not built: run `cargo build --workspace --bins` (or `make build`) first"))
 }
 
 /// The repository.

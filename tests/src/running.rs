@@ -178,7 +178,9 @@ impl Running {
     pub fn refusals(&self) -> u64 {
         let text = self.house().gateway().metrics().text().expect("metrics are text");
         let of_refusals = text.lines().filter(|line| line.starts_with("pitchside_refusals_total{"));
-        of_refusals.map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a whole number")).sum()
+        of_refusals
+            .map(|line| line.rsplit(' ').next().and_then(|n| n.parse::<u64>().ok()).expect("a whole number"))
+            .sum()
     }
 
     /// Why the store cannot write, if it cannot.

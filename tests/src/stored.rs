@@ -30,8 +30,10 @@ impl Stored {
     /// Every entry there is, once for each time it is stored: the sealed ones by opening every block, the others from
     /// the journal.
     pub fn entries(&self) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = self.opened().iter().flat_map(OpenBlock::entries).collect();
+        // What is sealed while we read stays in the journal for a while: one moment decides where each entry is counted.
         let mut after = self.tables.sealed_up_to().expect("the database answers");
+        let sealed = self.opened_up_to(after);
+        let mut entries: Vec<Entry> = sealed.iter().flat_map(OpenBlock::entries).collect();
         loop {
             let rows = self.tables.journal_since(after, 8 << 20).expect("the database answers");
             let Some(last) = rows.last() else { return entries };
@@ -42,13 +44,18 @@ impl Stored {
 
     /// Every block, opened.
     pub fn opened(&self) -> Vec<OpenBlock> {
-        let ring = load_ring(&self.tables, &Identity::load(&self.keys).expect("the box's keys")).expect("athletes' keys");
+        self.opened_up_to(RowId(i64::MAX))
+    }
+
+    fn opened_up_to(&self, last: RowId) -> Vec<OpenBlock> {
+        let ring =
+            load_ring(&self.tables, &Identity::load(&self.keys).expect("the box's keys")).expect("athletes' keys");
         let open_one = |row: BlockRow| {
             let payload = self.tables.payload(row.key).expect("the database answers").expect("a payload");
             let header = SignedHeader::verify(&row.header).expect("the header's signature");
             open(&header, &payload, &ring, &Filter::default()).expect("the block opens")
         };
-        self.blocks().into_iter().map(open_one).collect()
+        self.blocks().into_iter().filter(|block| block.rows_up_to <= last).map(open_one).collect()
     }
 
     /// What a device said, as it is stored, in the order of its messages: readings without what the gateway noticed.
@@ -56,9 +63,8 @@ impl Stored {
         let mut entries = self.entries();
         entries.retain(|entry| entry.device.as_str() == device);
         entries.sort_by_key(|entry| (entry.epoch, entry.seq));
-        let own = |reading: &Reading| {
-            !matches!(reading.value, Value::Gap(_)) && reading.quantity != Quantity::CLOCK_OFFSET
-        };
+        let own =
+            |reading: &Reading| !matches!(reading.value, Value::Gap(_)) && reading.quantity != Quantity::CLOCK_OFFSET;
         entries.into_iter().flat_map(|entry| entry.readings).filter(own).collect()
     }
 

@@ -28,7 +28,10 @@ fn every_rule_has_a_firing_a_silent_and_a_malformed_case() {
         let name = folder.display();
         assert!(cases.iter().any(|c| c.contains("-> raise")), "{name}: no case raises");
         assert!(cases.iter().any(|c| !c.contains("-> raise") && !c.contains("-> error")), "{name}: no case is silent");
-        assert!(cases.iter().any(|c| c.lines().next().is_some_and(|l| l.contains("malformed"))), "{name}: no malformed case");
+        assert!(
+            cases.iter().any(|c| c.lines().next().is_some_and(|l| l.contains("malformed"))),
+            "{name}: no malformed case"
+        );
     }
 }
 

@@ -34,7 +34,10 @@ fn wrong_types_and_values_are_refused_with_their_key() {
     assert!(refusal("[blocks]\ninterval_ms = 5\n").contains("blocks.interval_ms"));
     assert!(refusal("[gateway]\nname = \"a/b\"\n").contains("gateway.name"));
     assert!(refusal("[[serial]]\npath = \"/dev/ttyS0\"\nmode = \"wired\"\n").contains("serial.device"));
-    assert!(refusal("[ledger]\naddress = \"x\"\npublic_key = \"00\"\npolicy = \"p\"\n").lines().count() == 2, "all at once");
+    assert!(
+        refusal("[ledger]\naddress = \"x\"\npublic_key = \"00\"\npolicy = \"p\"\n").lines().count() == 2,
+        "all at once"
+    );
 }
 
 #[test]

@@ -58,7 +58,9 @@ pub fn evidence(context: &Context, id: &str) -> anyhow::Result<Vec<u8>> {
     loop {
         let blocks = tables.blocks_before(before, PAGE)?;
         let Some(oldest) = blocks.last() else {
-            bail!("{id} is in no sealed block: it is not known, or not sealed yet; `pitchside readings` shows which are");
+            bail!(
+                "{id} is in no sealed block: it is not known, or not sealed yet; `pitchside readings` shows which are"
+            );
         };
         before = Some(oldest.key);
         for block in &blocks {

@@ -42,6 +42,11 @@ fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
 pub fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     let meta = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
     let mode = meta.permissions().mode() & 0o077;
-    anyhow::ensure!(mode == 0, "{} can be read by others (mode {mode:03o}); run: chmod 600 {}", path.display(), path.display());
+    anyhow::ensure!(
+        mode == 0,
+        "{} can be read by others (mode {mode:03o}); run: chmod 600 {}",
+        path.display(),
+        path.display()
+    );
     Ok(Zeroizing::new(std::fs::read(path).with_context(|| format!("reading {}", path.display()))?))
 }

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pitchside_model::Timestamp;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
-use pitchside_model::Timestamp;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::files::{read_secret, write_public, write_secret};
@@ -44,7 +44,13 @@ fn authority_params(name: &str) -> CertificateParams {
 }
 
 /// A server configuration with a fresh certificate for `hosts`, for the given ALPN protocols.
-pub fn server_config(keys: &Path, name: &str, now: Timestamp, hosts: &[String], alpn: &[&[u8]]) -> anyhow::Result<Arc<ServerConfig>> {
+pub fn server_config(
+    keys: &Path,
+    name: &str,
+    now: Timestamp,
+    hosts: &[String],
+    alpn: &[&[u8]],
+) -> anyhow::Result<Arc<ServerConfig>> {
     let authority_pem = std::fs::read_to_string(keys.join(CA_FILE))
         .with_context(|| format!("reading {}; `pitchside init` makes it", keys.join(CA_FILE).display()))?;
     let authority_key = KeyPair::from_pem(std::str::from_utf8(&read_secret(&keys.join(CA_KEY_FILE))?)?)

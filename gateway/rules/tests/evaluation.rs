@@ -46,7 +46,9 @@ fn rate(second: i64, value: i64) -> Entry {
 }
 
 fn raised(fed: &Fed) -> Vec<&Alert> {
-    let alert = |e| if let &AlertEvent::Raised(ref alert) = e { Some(alert) } else { None };
+    fn alert(event: &AlertEvent) -> Option<&Alert> {
+        if let AlertEvent::Raised(alert) = event { Some(alert) } else { None }
+    }
     fed.events.iter().filter_map(alert).collect()
 }
 
@@ -134,7 +136,7 @@ proptest! {
         for event in fed.events {
             match event {
                 AlertEvent::Raised(alert) => {
-                    prop_assert!(known.insert(alert.id) || entries.iter().any(|e| clock_step(e)), "{}", alert.id);
+                    prop_assert!(known.insert(alert.id) || entries.iter().any(clock_step), "{}", alert.id);
                     open.insert(alert.id);
                 }
                 AlertEvent::Cleared { id, .. } => prop_assert!(open.remove(&id)),

@@ -56,9 +56,14 @@ impl Batch {
 
     /// Notes entries that came in.
     pub fn add_entries(&mut self, entries: &[Entry], now: Timestamp) {
-        if !entries.is_empty() {
+        self.add_weight(entries.iter().map(weight).fold(0, usize::saturating_add), now);
+    }
+
+    /// Notes entries that came in and weigh so much together, see [`weight`]; 0 is no entry.
+    pub fn add_weight(&mut self, weight: usize, now: Timestamp) {
+        if weight > 0 {
             self.open(now);
-            self.weight = entries.iter().map(weight).fold(self.weight, usize::saturating_add);
+            self.weight = self.weight.saturating_add(weight);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::sql;
 use crate::tables::Tables;
 
 /// The most bytes one value has.
-pub const META_BYTES_MAX: usize = 64 << 10;
+pub const META_BYTES_MAX: usize = 32 << 20;
 const BOOT: &str = "store/boot";
 const KEY_CHECK: &str = "store/key-check";
 const KEY_CHECK_TEXT: &[u8] = b"the root key opens this";

@@ -53,7 +53,7 @@ fn extremes(stretch: &[i32]) -> [i32; 2] {
 /// Samples a second, to a tenth; whole rates (their period seldom is) without it.
 fn rate(period_ns: u64) -> String {
     let tenths = (10_000_000_000 + period_ns / 2) / period_ns;
-    if tenths % 10 == 0 { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
+    if tenths.is_multiple_of(10) { (tenths / 10).to_string() } else { format!("{}.{}", tenths / 10, tenths % 10) }
 }
 
 #[cfg(test)]

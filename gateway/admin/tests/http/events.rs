@@ -90,11 +90,17 @@ async fn it_greets_then_tells_what_changes_in_order() {
     gateway.clinic.receipt(block, Receipt::R2);
     let mut ids = Vec::new();
     for name in ["alert_raised", "alert_cleared", "block_sealed", "receipt"] {
-        let heard = listener.next().await.unwrap();
+        let heard = loop {
+            let heard = listener.next().await.expect("the stream goes on");
+            // The server's own signs of life may come between.
+            if !["status", "beat"].contains(&heard.name.as_str()) {
+                break heard;
+            }
+        };
         assert_eq!((heard.name.as_str(), &heard.data["type"]), (name, &name.into()));
         ids.push(heard.id.unwrap());
     }
-    assert!(ids.windows(2).all(|pair| pair[1] == pair[0] + 1), "{ids:?}");
+    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
 }
 
 #[tokio::test]
@@ -127,7 +133,8 @@ async fn a_browser_that_falls_behind_is_told_to_start_over() {
     }
     let resync = listener.next().await.unwrap();
     assert_eq!((resync.name.as_str(), &resync.data["type"]), ("resync", &"hello".into()));
-    assert_eq!(listener.next().await.unwrap().id, Some(51), "then the oldest that is still kept");
+    let oldest = gateway.clinic.events.last_id() + 1 - pitchside_admin::events::EVENTS_BEHIND_MAX as u64;
+    assert_eq!(listener.next().await.unwrap().id, Some(oldest), "then the oldest that is still kept");
     assert_eq!(gateway.clinic.metrics.event_resyncs.get(), 1);
 }
 

@@ -68,7 +68,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         let stop = self.link.stop().clone();
         let mut stopped = pin!(stop.cancelled());
         let mut heard = Instant::now();
-        let mut alarm = pin!(sleep_until(self.alarm(heard)));
+        let mut bell = pin!(sleep_until(self.bell(heard)));
         loop {
             if let Err(reason) = self.packets().await {
                 return reason;
@@ -79,7 +79,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                     biased;
                     () = &mut stopped => return self.link.reason(),
                     read = self.half.read_buf(&mut self.stream) => break read,
-                    () = &mut alarm => if let Err(reason) = self.rang(heard, alarm.as_mut()) { return reason },
+                    () = &mut bell => if let Err(reason) = self.rang(heard, bell.as_mut()) { return reason },
                 }
             };
             match read {
@@ -91,13 +91,13 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     /// When to look at the clock next: no timer is touched per read, only when this one rings.
-    fn alarm(&self, heard: Instant) -> Instant {
+    fn bell(&self, heard: Instant) -> Instant {
         let silent = self.session.silence_max.map(|silence| heard + silence);
         let proof = (!self.link.is_authenticated()).then_some(self.prove_until);
         silent.into_iter().chain(proof).min().unwrap_or_else(|| heard + Duration::from_secs(86_400))
     }
 
-    fn rang(&self, heard: Instant, mut alarm: std::pin::Pin<&mut Sleep>) -> Result<(), CloseReason> {
+    fn rang(&self, heard: Instant, mut bell: std::pin::Pin<&mut Sleep>) -> Result<(), CloseReason> {
         let now = Instant::now();
         if !self.link.is_authenticated() && now >= self.prove_until {
             return Err(CloseReason::AuthenticationTimeout);
@@ -105,7 +105,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         if self.session.silence_max.is_some_and(|silence| now >= heard + silence) {
             return Err(CloseReason::KeepAlive);
         }
-        alarm.as_mut().reset(self.alarm(heard));
+        bell.as_mut().reset(self.bell(heard));
         Ok(())
     }
 

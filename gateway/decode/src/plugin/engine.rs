@@ -176,8 +176,7 @@ fn sfloat(bits: u16) -> Res<Decimal> {
     let (mantissa, exponent) = (i64::from((bits << 4) as i16 >> 4), (bits as i16 >> 12) as i8);
     match bits & 0x0fff {
         // NaN, not at this resolution, reserved, and both infinities.
-        0x07ff | 0x0800 | 0x0801 => throw("not_finite"),
-        0x07fe | 0x0802 => throw("not_finite"),
+        0x07fe..=0x0802 => throw("not_finite"),
         _ => Ok(Decimal { mantissa, exponent }),
     }
 }
@@ -186,7 +185,7 @@ fn sfloat(bits: u16) -> Res<Decimal> {
 fn float32(bits: u32) -> Res<Decimal> {
     let (mantissa, exponent) = (i64::from((bits << 8) as i32 >> 8), (bits as i32 >> 24) as i8);
     match bits & 0x00ff_ffff {
-        0x007f_fffe | 0x007f_ffff | 0x0080_0000 | 0x0080_0001 | 0x0080_0002 => throw("not_finite"),
+        0x007f_fffe..=0x0080_0002 => throw("not_finite"),
         _ => Decimal::new(mantissa, exponent).map_err(|_| out_of_range()),
     }
 }

@@ -52,7 +52,8 @@ impl KeyStore for StoreKeys {
         let rows = self.0.sessions().map_err(failed)?;
         rows.into_iter()
             .map(|row| {
-                let id = row.id.try_into().map_err(|_| KeyStoreError("a session's number has not 8 bytes".to_owned()))?;
+                let id =
+                    row.id.try_into().map_err(|_| KeyStoreError("a session's number has not 8 bytes".to_owned()))?;
                 Ok(SessionRow { id, device: row.device, ceiling: row.ceiling, body: row.body })
             })
             .collect()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use parking_lot::Mutex;
 use ledger_block::ingest::Refusal;
 use ledger_block::receipt::Level as ReceiptLevel;
+use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics, Receipt};
 use pitchside_model::Timestamp;
 use pitchside_store::{BlockKey, BlockRow, Level, Store, StoreError};

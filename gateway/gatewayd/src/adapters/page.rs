@@ -103,7 +103,8 @@ impl View for PageAdapter {
         let health = self.store.health();
         let mut problems: Vec<String> = health.problem.iter().map(ToString::to_string).collect();
         if !self.store.damaged_rows().is_empty() {
-            problems.push(format!("{} journal rows did not open; run pitchside doctor", self.store.damaged_rows().len()));
+            problems
+                .push(format!("{} journal rows did not open; run pitchside doctor", self.store.damaged_rows().len()));
         }
         Health { ok: problems.is_empty(), problems }
     }

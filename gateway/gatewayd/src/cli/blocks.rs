@@ -104,7 +104,10 @@ fn known_blocks(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIn
 
 fn receipt_holds(tables: &Tables, row: &BlockRow, policy: &Policy) -> Result<(BlockIndex, Hash), Failure> {
     let tampered = |what: String| Failure::Tampered(format!("block {}: {what}", row.key));
-    let bytes = tables.receipt(row.key, Level::R2)?.context("a block at R2 has no receipt").map_err(|e| tampered(e.to_string()))?;
+    let bytes = tables
+        .receipt(row.key, Level::R2)?
+        .context("a block at R2 has no receipt")
+        .map_err(|e| tampered(e.to_string()))?;
     let receipt = Receipt::parse(&bytes).map_err(|e| tampered(format!("its receipt was changed ({e})")))?;
     let header = SignedHeader::verify(&row.header).map_err(|e| tampered(format!("its header was changed ({e})")))?;
     receipt.verify(&header, policy).map_err(|e| tampered(format!("its receipt does not hold ({e})")))?;

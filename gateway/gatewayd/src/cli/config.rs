@@ -29,7 +29,9 @@ pub fn config(command: &ConfigCommand, config: &ConfigArg, output: &Output) -> O
                 let origin = loaded.origin(&key).0;
                 rows.push(Row { key, value: value.to_string(), origin });
             });
-            output.table(&rows, &["SETTING", "VALUE", "FROM"], |r| vec![r.key.clone(), r.value.clone(), r.origin.clone()])?;
+            output.table(&rows, &["SETTING", "VALUE", "FROM"], |r| {
+                vec![r.key.clone(), r.value.clone(), r.origin.clone()]
+            })?;
         }
         ConfigCommand::Explain { key } => {
             let found = explain::explain(key);

@@ -87,7 +87,9 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
         }
         DeviceCommand::Revoke { id } => {
             tables.revoke_device(id, Clock::System.now())?;
-            output.print(id, |id| format!("{id} is revoked; a running gateway ends its session within a quarter of a second"))?;
+            output.print(id, |id| {
+                format!("{id} is revoked; a running gateway ends its session within a quarter of a second")
+            })?;
         }
     }
     Ok(())
@@ -140,7 +142,8 @@ fn hand_over(id: &DeviceId, class: &str, handed: &Handed, out: Option<&Path>, ou
     };
     if let (Some(out), Some(file)) = (out, &file) {
         anyhow::ensure!(!out.exists(), "{} exists; a secret never replaces a file", out.display());
-        write_secret(out, file.as_bytes()).context("the device is enrolled, but its secret could not be written: revoke it and enrol another id")?;
+        write_secret(out, file.as_bytes())
+            .context("the device is enrolled, but its secret could not be written: revoke it and enrol another id")?;
     }
     let enrolled = Enrolled {
         id,

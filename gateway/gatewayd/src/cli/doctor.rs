@@ -89,7 +89,12 @@ fn examine(context: &Context) -> anyhow::Result<Vec<Finding>> {
             format!("{} block(s) wait for {}, the oldest since {oldest}", backlog.blocks, ledger.address),
             "check ledger.address and the network; pitchside blocks list",
         ),
-        None => Finding::new("ledger", false, "none configured: blocks stay on this box".to_owned(), "set [ledger] in the settings"),
+        None => Finding::new(
+            "ledger",
+            false,
+            "none configured: blocks stay on this box".to_owned(),
+            "set [ledger] in the settings",
+        ),
     });
     let refused = tables.quarantined(1_000)?.len();
     findings.push(Finding::new(

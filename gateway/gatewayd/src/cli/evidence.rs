@@ -106,7 +106,9 @@ fn said(verdict: &Verdict) -> Said {
             athlete: record.athlete.as_ref().map(ToString::to_string),
             value: Some(match &record.reading.value {
                 Value::Number(number) => format!("{number} {}", record.reading.unit),
-                Value::Wave(wave) => format!("{} samples every {} ns in {}", wave.samples.len(), wave.period_ns, record.reading.unit),
+                Value::Wave(wave) => {
+                    format!("{} samples every {} ns in {}", wave.samples.len(), wave.period_ns, record.reading.unit)
+                }
                 Value::Gap(gap) => format!("gap ({:?})", gap.reason).to_lowercase(),
             }),
             time: record.reading.device_time.to_string(),

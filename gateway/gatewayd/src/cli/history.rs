@@ -88,7 +88,12 @@ fn latest(tables: &Tables, device: Option<&DeviceId>, last: usize) -> anyhow::Re
 }
 
 fn describe(entry: &Entry, item: usize, reading: &Reading, sealed: bool) -> Row {
-    let id = ReadingId { device: entry.device.clone(), epoch: entry.epoch, seq: entry.seq, item: u32::try_from(item).unwrap_or(u32::MAX) };
+    let id = ReadingId {
+        device: entry.device.clone(),
+        epoch: entry.epoch,
+        seq: entry.seq,
+        item: u32::try_from(item).unwrap_or(u32::MAX),
+    };
     Row {
         id: id.to_string(),
         device_time: reading.device_time.to_string(),

@@ -98,4 +98,3 @@ fn write_settings(file: &Path, settings: &Settings) -> anyhow::Result<()> {
     let head = "# Settings of this box. `pitchside config explain KEY` says what a setting means.\n\n";
     write_public(file, format!("{head}{text}").as_bytes())
 }
-

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use pitchside_decode::plugin::Folder;
 use pitchside_decode::plugin::cases::run as run_plugin_cases;
-use pitchside_script::cases::Report;
 use pitchside_rules::RuleSet;
+use pitchside_script::cases::Report;
 use serde::Serialize;
 
 use super::args::{ConfigArg, FolderCommand};
@@ -28,7 +28,11 @@ struct Tested {
     failures: Vec<String>,
 }
 
-fn folder(given: Option<&PathBuf>, config: &ConfigArg, of: impl Fn(&pitchside_config::Settings) -> Option<PathBuf>) -> Result<PathBuf, Failure> {
+fn folder(
+    given: Option<&PathBuf>,
+    config: &ConfigArg,
+    of: impl Fn(&pitchside_config::Settings) -> Option<PathBuf>,
+) -> Result<PathBuf, Failure> {
     if let Some(dir) = given {
         return Ok(dir.clone());
     }
@@ -125,9 +129,10 @@ pub fn plugins(command: &FolderCommand, config: &ConfigArg, output: &Output) -> 
 }
 
 fn tested(name: String, report: &Report) -> Tested {
-    let of_cases = report.cases.iter().flat_map(|case| {
-        case.failures.iter().map(move |problem| format!("{}: {problem}", case.name))
-    });
+    let of_cases = report
+        .cases
+        .iter()
+        .flat_map(|case| case.failures.iter().map(move |problem| format!("{}: {problem}", case.name)));
     let failures = of_cases.chain(report.problems.iter().map(ToString::to_string)).collect();
     Tested { name, cases: report.cases.len(), failures }
 }

@@ -28,7 +28,12 @@ impl Output {
     }
 
     /// Prints rows: as a JSON array, or as aligned columns under their titles.
-    pub fn table<T: Serialize>(self, rows: &[T], titles: &[&str], cells: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
+    pub fn table<T: Serialize>(
+        self,
+        rows: &[T],
+        titles: &[&str],
+        cells: impl Fn(&T) -> Vec<String>,
+    ) -> anyhow::Result<()> {
         if self.json {
             return line(&serde_json::to_string_pretty(rows)?);
         }

@@ -56,7 +56,12 @@ pub fn user(command: &UserCommand, config: &ConfigArg, output: &Output) -> Outco
             let rows: Vec<Row> = tables
                 .users()?
                 .into_iter()
-                .map(|u| Row { name: u.name, role: u.role, added_at: u.added_at.to_string(), disabled: u.disabled_at.is_some() })
+                .map(|u| Row {
+                    name: u.name,
+                    role: u.role,
+                    added_at: u.added_at.to_string(),
+                    disabled: u.disabled_at.is_some(),
+                })
                 .collect();
             output.table(&rows, &["NAME", "ROLE", "ADDED", "DISABLED"], |r| {
                 vec![r.name.clone(), r.role.clone(), r.added_at.clone(), r.disabled.to_string()]

@@ -64,7 +64,8 @@ impl Beside {
 
     /// Asks it to stop, and waits.
     pub async fn stop(mut self) {
-        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw) {
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }

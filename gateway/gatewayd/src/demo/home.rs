@@ -45,7 +45,9 @@ fn repository(part: &str) -> anyhow::Result<PathBuf> {
         .chain(own.ancestors())
         .map(|base| base.join(part))
         .find(|path| path.is_dir())
-        .with_context(|| format!("there is no folder {part} here or above this program: run the demo in the repository"))
+        .with_context(|| {
+            format!("there is no folder {part} here or above this program: run the demo in the repository")
+        })
 }
 
 fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
@@ -62,9 +64,17 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// The demo's clinic has set its ceiling for heart rate to 185 /min: the recorded ride never reaches the library's 200.
+fn lower_ceiling(manifest: &Path) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(manifest).with_context(|| format!("reading {}", manifest.display()))?;
+    let lowered = text.replacen("default = 200.0", "default = 185.0", 1);
+    anyhow::ensure!(lowered != text, "{} has no ceiling of 200 to lower", manifest.display());
+    write_public(manifest, lowered.as_bytes())
+}
+
 /// A free port of the loopback. It is given up for a moment: the demo's own programs are the only ones that want it.
 fn free_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).context("finding a free port")?)
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).context("finding a free port")
 }
 
 /// The page's address: the one asked for, else 8443, else any free one.
@@ -90,6 +100,7 @@ pub async fn make(dir: &Path, page: Option<SocketAddr>) -> Result<Home, Failure>
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     copy_folder(&repository("rules")?, &dir.join("rules"))?;
     copy_folder(&repository("plugins")?, &dir.join("plugins"))?;
+    lower_ceiling(&dir.join("rules/heart-rate-ceiling/rule.toml"))?;
 
     let ledgerd = children::program("ledgerd")?;
     let ledger_dir = dir.join("ledger");
@@ -110,7 +121,10 @@ pub async fn make(dir: &Path, page: Option<SocketAddr>) -> Result<Home, Failure>
     let serve = ["serve".into(), "--ingest".into(), ingest.to_string(), "--http".into(), ledger_http.to_string()];
     let serve: Vec<&OsStr> = at.into_iter().chain(serve.iter().map(|arg: &String| OsStr::new(arg.as_str()))).collect();
     let mut ledger = Beside::start(&ledgerd, &serve, &dir.join("ledger.log"))?;
-    ledger.line().await?.with_context(|| format!("the ledger did not start; see {}", dir.join("ledger.log").display()))?;
+    ledger
+        .line()
+        .await?
+        .with_context(|| format!("the ledger did not start; see {}", dir.join("ledger.log").display()))?;
     let loaded = pitchside_config::Loaded::load(&pitchside_config::Source::File(dir.join("pitchside.toml")))
         .map_err(|problems| anyhow::anyhow!("the demo's own settings: {problems:?}"))?;
     Ok(Home { settings: loaded.settings, password, recordings: repository("tests/recordings")?, ledger, dir })

@@ -57,7 +57,10 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
     let gateway = Gateway::start(Startup::new(home.settings.clone())?).await?;
     output::note(&format!("The ledger and the gateway are running. Live page: https://{}", gateway.http_address()));
     output::note(&format!("Sign in as {} with the password {}", crate::cli::FIRST_USER, home.password.as_str()));
-    output::note(&format!("(browsers will ask about the certificate; the box's authority is {})", home.dir.join("keys/ca.pem").display()));
+    output::note(&format!(
+        "(browsers will ask about the certificate; the box's authority is {})",
+        home.dir.join("keys/ca.pem").display()
+    ));
 
     let start_unix_ms = crate::clock::Clock::System.now().millis() + START_IN_MS;
     let pace = squad::Pace { speed: args.speed, length_s: args.length.map(|d| d.as_secs_f64()), start_unix_ms };
@@ -126,7 +129,12 @@ fn summarise(
     if tally.acknowledged.values().sum::<u64>() < tally.sent {
         missing.push("not every reading was acknowledged".to_owned());
     }
-    missing.extend(tally.failed.iter().map(|device| format!("the sensor {device} failed; see its log in {}", home.dir.join("sensors").display())));
+    missing.extend(
+        tally
+            .failed
+            .iter()
+            .map(|device| format!("the sensor {device} failed; see its log in {}", home.dir.join("sensors").display())),
+    );
     Ok(Summary {
         schema: "pitchside/demo/1",
         readings: tally.sent,

@@ -74,7 +74,9 @@ pub fn missing_alerts(expected: &[Expected], alerts: &[AlertLine], trained_s: u6
         .iter()
         .filter(|e| trained_s >= e.after_s)
         .filter(|e| {
-            !alerts.iter().any(|a| a.rule.as_str() == e.rule && a.athlete.as_ref().is_some_and(|x| x.as_str() == e.athlete))
+            !alerts
+                .iter()
+                .any(|a| a.rule.as_str() == e.rule && a.athlete.as_ref().is_some_and(|x| x.as_str() == e.athlete))
         })
         .map(|e| format!("alert {} for {} was expected after {} s of training", e.rule, e.athlete, e.after_s))
         .collect()

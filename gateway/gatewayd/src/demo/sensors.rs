@@ -58,7 +58,8 @@ impl Sensors {
     pub fn start(home: &Home, pace: Pace) -> anyhow::Result<Self> {
         let program = children::program("pitchside-sensor")?;
         let mqtt = &home.settings.mqtt;
-        let (plain, tls) = (mqtt.tcp.first().context("no plain address")?, mqtt.tls.as_ref().context("no TLS address")?);
+        let (plain, tls) =
+            (mqtt.tcp.first().context("no plain address")?, mqtt.tls.as_ref().context("no TLS address")?);
         let authority = home.settings.gateway.key_dir.join(crate::tls::CA_FILE);
         let mut running = JoinSet::new();
         for wearable in SQUAD {
@@ -73,7 +74,8 @@ impl Sensors {
             };
             let folder = home.dir.join("sensors");
             let file = folder.join(format!("{}.toml", wearable.device));
-            std::fs::write(&file, wearable.specification(&places, pace)).with_context(|| format!("writing {}", file.display()))?;
+            std::fs::write(&file, wearable.specification(&places, pace))
+                .with_context(|| format!("writing {}", file.display()))?;
             let log = folder.join(format!("{}.log", wearable.device));
             let beside = Beside::start(&program, &[OsStr::new("--spec"), file.as_os_str()], &log)?;
             note(&format!("{} wears {} ({})", wearable.athlete, wearable.what, wearable.device));

@@ -63,13 +63,33 @@ const fn strap(device: &'static str, athlete: &'static str, sensor: &'static str
 /// The squad.
 pub const SQUAD: &[Wearable] = &[
     strap("strap-ada", "ada", STRAP_RUN, 200),
-    Wearable { class: ClassArg::P0, sensor: PILL, offset_s: PILL_OFFSET_S, what: "a core-temperature pill; her core temperature will rise", ..strap("pill-ada", "ada", PILL, 0) },
+    Wearable {
+        class: ClassArg::P0,
+        sensor: PILL,
+        offset_s: PILL_OFFSET_S,
+        what: "a core-temperature pill; her core temperature will rise",
+        ..strap("pill-ada", "ada", PILL, 0)
+    },
     strap("strap-ben", "ben", STRAP_RIDE, 300),
     Wearable { what: "a power meter", ..strap("power-ben", "ben", POWER, 300) },
-    Wearable { class: ClassArg::P0, way: Way::Serial, what: "a chest strap on a serial line, pre-shared key only", ..strap("strap-cai", "cai", STRAP_RIDE, 2_400) },
-    Wearable { class: ClassArg::P2, way: Way::Tls, what: "a chest strap with its own key pair, over TLS", ..strap("strap-dee", "dee", STRAP_RUN, 900) },
+    Wearable {
+        class: ClassArg::P0,
+        way: Way::Serial,
+        what: "a chest strap on a serial line, pre-shared key only",
+        ..strap("strap-cai", "cai", STRAP_RIDE, 2_400)
+    },
+    Wearable {
+        class: ClassArg::P2,
+        way: Way::Tls,
+        what: "a chest strap with its own key pair, over TLS",
+        ..strap("strap-dee", "dee", STRAP_RUN, 900)
+    },
     Wearable { what: "an ECG patch at 360 Hz", ..strap("ecg-eva", "eva", ECG, 0) },
-    Wearable { unplugged: true, what: "a chest strap that will lose its link", ..strap("strap-fay", "fay", STRAP_RUN, 1_500) },
+    Wearable {
+        unplugged: true,
+        what: "a chest strap that will lose its link",
+        ..strap("strap-fay", "fay", STRAP_RUN, 1_500)
+    },
     Wearable {
         class: ClassArg::Password,
         way: Way::Tls,
@@ -77,7 +97,11 @@ pub const SQUAD: &[Wearable] = &[
         what: "a hub that has only a password, over TLS",
         ..strap("hub-gus", "gus", HUB, 2_000)
     },
-    Wearable { way: Way::Serial, what: "a chest strap on a serial line; his heart rate will pass the ceiling", ..strap("strap-hal", "hal", STRAP_RIDE, 1_795) },
+    Wearable {
+        way: Way::Serial,
+        what: "a chest strap on a serial line; his heart rate will pass the ceiling",
+        ..strap("strap-hal", "hal", STRAP_RIDE, 1_725)
+    },
 ];
 
 /// Minutes into the exercise at which the heat-balance model has the wearer close to the limit.

@@ -2,17 +2,23 @@
 //! undelivered or unrecorded the replay derives again, with the same id; recording the same step twice changes nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitchside_admin::{AlertView, At, Event, Events, Metrics};
 use pitchside_collect::mqtt::{Gate, Qos};
 use pitchside_model::{AlertEvent, Timestamp};
-use pitchside_store::{AlertStep, Store};
+use pitchside_store::{AlertStep, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::sealing::Sealing;
 
 /// Alerts that may be on their way to the disk before the rules wait.
 const RECORDING_MAX: usize = 64;
+
+/// Events recorded in one transaction.
+const RECORD_MAX: usize = 1_000;
+/// How long to wait before a refused record is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Where alerts go.
 #[derive(Clone)]
@@ -67,9 +73,27 @@ impl Alerts {
         }
     }
 
+    /// Records, and tries again for as long as the disk refuses: the rules will not say it a second time. Fails only when
+    /// the store is closed; then the start after it says it again.
     async fn record(&self, events: Vec<AlertEvent>, now: Timestamp) -> anyhow::Result<Vec<AlertStep>> {
-        let store = self.store.clone();
-        Ok(tokio::task::spawn_blocking(move || store.record_alerts(&events, now)).await??)
+        let mut recorded = Vec::new();
+        for chunk in events.chunks(RECORD_MAX) {
+            let mut told = false;
+            loop {
+                let (store, events) = (self.store.clone(), chunk.to_vec());
+                match tokio::task::spawn_blocking(move || store.record_alerts(&events, now)).await? {
+                    Ok(steps) => break recorded.extend(steps),
+                    Err(StoreError::Closed) => return Err(StoreError::Closed.into()),
+                    Err(error) if !told => {
+                        told = true;
+                        tracing::error!(%error, "alerts went out but can't be recorded yet; trying again");
+                    }
+                    Err(_) => {}
+                }
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+        Ok(recorded)
     }
 
     async fn mark_delivered(&self, steps: &[AlertStep]) {

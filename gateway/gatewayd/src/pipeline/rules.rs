@@ -32,6 +32,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// Under which name.
 const SNAPSHOT: &str = "rules-snapshot";
+/// How long alerts may take to be recorded before what the rules know is kept without waiting.
+const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before the rules are tried again after the worker could not be kept alive.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -41,48 +43,92 @@ struct Offer {
     _room: OwnedSemaphorePermit,
 }
 
+/// How far the front is ahead of the rules.
+#[derive(Default)]
+struct Lag {
+    /// Something found no room: until the rules have caught up, everything goes by the journal, in its order.
+    behind: bool,
+    /// Offers that found no room and are not in the journal yet.
+    pending: usize,
+    /// The journal holds something from after this row that the rules have not heard.
+    after: Option<RowId>,
+}
+
+/// Whether the rules heard of entries at once, or will read them in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Heard {
+    /// They are in the queue, or no rule wants them.
+    Now,
+    /// There was no room: say what became of them with [`RulesFeed::stored`] or [`RulesFeed::not_stored`].
+    Later,
+}
+
 /// The front's end.
 #[derive(Clone)]
 pub struct RulesFeed {
     queue: mpsc::Sender<Offer>,
     room: Arc<Semaphore>,
     filter: Arc<ArcSwap<Option<Filter>>>,
-    /// Everything after this row must be read from the journal: something in it found no room.
-    missed: Arc<Mutex<Option<RowId>>>,
+    lag: Arc<Mutex<Lag>>,
     wake: Arc<Notify>,
 }
 
 impl RulesFeed {
-    /// Hands over what of these entries a rule wants. Never waits. False if there is no room: then name the journal's row
-    /// to [`RulesFeed::missed`] once it is durable.
-    #[must_use]
-    pub fn offer(&self, entries: &[Entry]) -> bool {
+    /// Hands over what of these entries a rule wants. Never waits.
+    pub fn offer(&self, entries: &[Entry]) -> Heard {
         let filter = self.filter.load();
-        let Some(filter) = filter.as_ref() else { return true };
+        let Some(filter) = filter.as_ref() else { return Heard::Now };
         let wanted: Vec<Entry> = entries.iter().filter_map(|entry| narrowed(filter, entry)).collect();
         if wanted.is_empty() {
-            return true;
+            return Heard::Now;
         }
         let readings: usize = wanted.iter().map(|entry| entry.readings.len()).sum();
         let permits = u32::try_from(readings.min(READINGS_MAX)).unwrap_or(u32::MAX);
-        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else { return false };
-        self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
+        let mut lag = self.lag.lock();
+        if !lag.behind
+            && let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits)
+            && self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
+        {
+            return Heard::Now;
+        }
+        if !lag.behind {
+            tracing::warn!("the rules are behind; they catch up from the journal");
+        }
+        lag.behind = true;
+        lag.pending += 1;
+        Heard::Later
     }
 
-    /// The rules have not heard of what is in this row: they read the journal from there.
-    pub fn missed(&self, row: RowId) {
-        if self.read_after(RowId(row.0.saturating_sub(1))) {
-            tracing::warn!("the rules are behind; they catch up from the journal");
+    /// The offered entries are in this row.
+    pub fn stored(&self, heard: Heard, row: RowId) {
+        if heard == Heard::Later {
+            let mut lag = self.lag.lock();
+            lag.pending -= 1;
+            let before = RowId(row.0.saturating_sub(1));
+            lag.after = Some(lag.after.map_or(before, |after| after.min(before)));
             self.wake.notify_one();
         }
     }
 
-    /// True if nothing was to be read before.
-    fn read_after(&self, row: RowId) -> bool {
-        let mut missed = self.missed.lock();
-        let before = *missed;
-        *missed = Some(before.map_or(row, |before| before.min(row)));
-        before.is_none()
+    /// The offered entries are lost: their senders will send them again.
+    pub fn not_stored(&self, heard: Heard) {
+        if heard == Heard::Later {
+            self.lag.lock().pending -= 1;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends the lag if there is nothing left to read and nothing on its way.
+    fn caught_up(&self) {
+        let mut lag = self.lag.lock();
+        if lag.pending == 0 && lag.after.is_none() {
+            lag.behind = false;
+        }
+    }
+
+    fn is_behind(&self) -> bool {
+        self.lag.lock().behind
     }
 }
 
@@ -147,7 +193,7 @@ pub fn channel() -> (RulesFeed, RulesQueue) {
         queue: sender,
         room: Arc::new(Semaphore::new(READINGS_MAX)),
         filter: Arc::default(),
-        missed: Arc::default(),
+        lag: Arc::default(),
         wake: Arc::default(),
     };
     (feed, RulesQueue(receiver))
@@ -172,11 +218,7 @@ impl RulesTask {
         let wake = Arc::clone(&self.feed.wake);
         let mut offers: Vec<Offer> = Vec::new();
         loop {
-            let missed = self.feed.missed.lock().take();
-            let behind = match missed {
-                Some(after) => self.catch_up(after).await,
-                None => false,
-            };
+            let more = self.feed.is_behind() && self.catch_up().await;
             tokio::select! {
                 biased;
                 // Seldom, but due even when readings never pause.
@@ -194,7 +236,7 @@ impl RulesTask {
                 }
                 () = wake.notified() => {}
                 () = stop.cancelled() => break,
-                () = std::future::ready(()), if behind => {}
+                () = std::future::ready(()), if more => {}
             }
         }
         self.remember().await;
@@ -207,7 +249,9 @@ impl RulesTask {
     /// horizon and still holds is not raised again.
     async fn remember(&mut self) {
         // What the rules know as said must be recorded first: they will not say it again.
-        self.recorder.done().await;
+        if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
+            return tracing::warn!("alerts wait for the disk; what the rules know is kept later");
+        }
         let Some(worker) = &mut self.worker else { return };
         let snapshot = match worker.snapshot().await {
             Ok(snapshot) => snapshot,
@@ -269,13 +313,21 @@ impl RulesTask {
         }
     }
 
-    /// Feeds what the journal holds next; true if there may be more.
-    async fn catch_up(&mut self, after: RowId) -> bool {
-        let last = self.bite(after).await;
-        if let Some(last) = last {
-            self.feed.read_after(last);
+    /// Feeds what is still queued, which is older, then a bite of the journal; true if there may be more to read.
+    async fn catch_up(&mut self) -> bool {
+        while let Ok(offer) = self.queue.try_recv() {
+            self.feed(&offer.entries, true).await;
         }
-        last.is_some()
+        let after = self.feed.lag.lock().after.take();
+        if let Some(after) = after
+            && let Some(last) = self.bite(after).await
+        {
+            let mut lag = self.feed.lag.lock();
+            lag.after = Some(lag.after.map_or(last, |other| other.min(last)));
+            return true;
+        }
+        self.feed.caught_up();
+        false
     }
 
     /// Feeds the rows after `after`, up to a bite; the last of them.

@@ -11,12 +11,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use ledger_block::{
-    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint,
-    header::GENESIS, note::SignedNote,
+    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, header::GENESIS,
+    note::SignedNote,
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
-use pitchside_model::{AlertEvent, AlertId, AthleteId, Entry, Timestamp};
+use pitchside_model::{AlertEvent, AlertId, AthleteId, Timestamp};
 use pitchside_seal::{
     AthleteKey, AthleteKeys, Batch, BootCounter, ClosingPolicy, Generation, KeyRing, NoKey, SealInput, Whose, seal,
 };
@@ -133,11 +133,11 @@ impl Sealing {
         self.inventory.rcu(|inventory| Inventory { rules, ..**inventory });
     }
 
-    /// Entries went to the journal.
-    pub fn note_entries(&self, entries: &[Entry], now: Timestamp) {
+    /// Entries of this weight became durable.
+    pub fn note_entries(&self, weight: usize, now: Timestamp) {
         let mut batch = self.batch.lock();
         let was_open = batch.deadline().is_some();
-        batch.add_entries(entries, now);
+        batch.add_weight(weight, now);
         if !was_open || batch.due(now).is_some() {
             self.wake.notify_one();
         }

@@ -9,7 +9,9 @@ use ledger_block::GatewayKey;
 use ledger_block::channel::{Keypair, Psk, PublicKey};
 use ledger_block::policy::Policy;
 use parking_lot::RwLock;
-use pitchside_admin::{Board, BoardLimits, Events, HttpConfig, LedgerLink, Limits as PageLimits, Metrics, Server, SignIns};
+use pitchside_admin::{
+    Board, BoardLimits, Events, HttpConfig, LedgerLink, Limits as PageLimits, Metrics, Server, SignIns,
+};
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits as AuthLimits};
 use pitchside_collect::mqtt::{Gate, GateConfig, Limits as GateLimits};
 use pitchside_collect::serial::{self, PortConfig, Speaks};
@@ -112,13 +114,15 @@ impl Gateway {
         })?);
         let (stop_ports, stop_back, stop_sync) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let ledger = start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
+        let ledger =
+            start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
         back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
-        let gate = Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
+        let gate =
+            Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let alerts = Alerts {
             store: store.clone(),
             events: events.clone(),
@@ -260,7 +264,13 @@ fn firmware_hash(program: &Path) -> anyhow::Result<[u8; 32]> {
 }
 
 fn server_tls(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<tokio_rustls::rustls::ServerConfig>> {
-    tls::server_config(&settings.gateway.key_dir, settings.gateway.name.as_str(), clock.now(), &settings.http.hosts, &[])
+    tls::server_config(
+        &settings.gateway.key_dir,
+        settings.gateway.name.as_str(),
+        clock.now(),
+        &settings.http.hosts,
+        &[],
+    )
 }
 
 fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig> {
@@ -327,12 +337,14 @@ fn start_sync(
 }
 
 fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
-    let bytes = std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    let bytes =
+        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
     let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
     let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
     let keypair = Keypair::from_secret(identity.noise.clone())?;
     let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
-    let mut config = SyncConfig::new(ledger.address.clone(), public, Psk::new(identity.ledger_psk.clone()), keypair, vkey);
+    let mut config =
+        SyncConfig::new(ledger.address.clone(), public, Psk::new(identity.ledger_psk.clone()), keypair, vkey);
     config.policy = policy;
     config.silence = Duration::from_secs(30);
     Ok(config)

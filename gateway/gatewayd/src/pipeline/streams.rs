@@ -89,6 +89,13 @@ impl Streams {
         Some(clock_offset(entry, timed))
     }
 
+    /// The device ended its session in good order: nothing more is expected of it until it comes back.
+    pub fn ended(&mut self, device: &DeviceId) {
+        if let Some(state) = self.devices.remove(device.as_str()) {
+            self.count -= state.streams.len();
+        }
+    }
+
     /// The device's link went down: every stream of it that was live ends in a gap.
     pub fn disconnected(&mut self, device: &DeviceId, now: Timestamp) -> Vec<Noticed> {
         let Some(state) = self.devices.get_mut(device.as_str()) else { return Vec::new() };
@@ -121,14 +128,16 @@ pub fn add_dropped(entry: &mut Entry, count: u64, now: Timestamp) {
     let first = entry.readings.first();
     let quantity = first.map_or(Quantity::HEALTH, |reading| reading.quantity);
     let device_time = first.map_or(now, |reading| reading.device_time);
-    entry.readings.push(Reading {
+    let gap = Reading {
         quantity,
         unit: quantity.unit(),
         device_time,
         gateway_time: now,
         quality: Quality::empty(),
         value: Value::Gap(Gap { reason: GapReason::Dropped, extent: count }),
-    });
+    };
+    // What is missing came before what is here.
+    entry.readings.insert(0, gap);
 }
 
 fn clock_offset(entry: &Entry, timed: &Reading) -> Noticed {

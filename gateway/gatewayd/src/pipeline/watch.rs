@@ -77,14 +77,19 @@ impl Watch {
 
     fn changes(&self, seen: &mut Option<Revisions>) -> anyhow::Result<()> {
         let now = self.store.changes()?;
-        let before = seen.replace(now);
-        if before == Some(now) {
+        if *seen == Some(now) {
             return Ok(());
         }
-        self.front.roster.replace(roster(&self.store)?);
+        // Whoever is no longer let in goes first, whatever else fails.
+        let ended = self.front.auth.refresh(self.clock.now());
+        if let Ok(ended) = &ended {
+            self.front.close(ended.clone());
+        }
+        // A new athlete's key must be there before the first reading is said to be theirs.
         self.sealing.set_ring(load_ring(&self.store, &self.identity)?);
-        let ended = self.front.auth.refresh(self.clock.now())?;
-        self.front.close(ended);
+        self.front.roster.replace(roster(&self.store)?);
+        ended?;
+        *seen = Some(now);
         Ok(())
     }
 

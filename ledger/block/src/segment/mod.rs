@@ -120,7 +120,7 @@ pub const fn padded(length: usize) -> usize {
     }
     let e = usize::BITS - 1 - length.leading_zeros();
     let s = u32::BITS - e.leading_zeros();
-    let zeroes = if e > s { e - s } else { 0 };
+    let zeroes = e.saturating_sub(s);
     let mask = (1usize << zeroes) - 1;
     (length + mask) & !mask
 }

@@ -31,15 +31,16 @@ async fn blocks_and_transactions_get_receipts_that_verify_offline() {
     assert!(matches!(status.link, Link::Connected { .. }) && status.fault.is_none());
     assert_eq!((gateway.level(Level::R1), gateway.level(Level::R2)), (27, 27));
     let policy = Policy::of_logs([ledger.vkey()]);
-    let held = gateway.outbox.held.lock();
-    for ((number, _), receipt) in &held.receipts {
-        let receipt = Receipt::parse(receipt).unwrap();
-        match SignedHeader::verify(&held.parcels[number].0) {
-            Ok(header) => assert!(receipt.verify(&header, &policy).is_ok(), "parcel {number}"),
-            Err(_) => assert_eq!(receipt.sequenced().leaf, merkle::leaf_hash(&leaf)),
+    {
+        let held = gateway.outbox.held.lock();
+        for ((number, _), receipt) in &held.receipts {
+            let receipt = Receipt::parse(receipt).unwrap();
+            match SignedHeader::verify(&held.parcels[number].0) {
+                Ok(header) => assert!(receipt.verify(&header, &policy).is_ok(), "parcel {number}"),
+                Err(_) => assert_eq!(receipt.sequenced().leaf, merkle::leaf_hash(&leaf)),
+            }
         }
     }
-    drop(held);
     sync.stop().await;
     ledger.stop().await;
     let report = ledger.assert_sound();

@@ -152,7 +152,7 @@ impl<'a> Walk<'a> {
         loop {
             let tile = self.open.entry(level).or_default();
             tile.push(hash);
-            if tile.len() as u64 % TILE_WIDTH != 0 {
+            if !(tile.len() as u64).is_multiple_of(TILE_WIDTH) {
                 return;
             }
             // Full: its root is one hash of the level above. Compare it at once, and keep only the count.

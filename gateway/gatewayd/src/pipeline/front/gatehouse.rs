@@ -1,0 +1,97 @@
+//! The front as a gate sees it.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use pitchside_auth::Role;
+use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
+use pitchside_model::{LinkId, Medium};
+
+use super::{Front, Open};
+use crate::pipeline::batch::Batch;
+
+/// The front as a gate sees it.
+#[derive(Clone)]
+pub struct Gatehouse(pub Arc<Front>);
+
+#[async_trait]
+impl Intake for Gatehouse {
+    async fn admit(&self, ask: Admission) -> Result<Rights, Refused> {
+        let front = &self.0;
+        let (Some(name), Some(password)) = (ask.username, ask.password) else {
+            return Ok(Rights::Ps1 { device: ask.client });
+        };
+        let (auth, now) = (Arc::clone(&front.auth), front.clock.now());
+        let login = tokio::task::spawn_blocking(move || auth.admit_password(&name, &password, now))
+            .await
+            .map_err(|_| Refused::Busy)?
+            .map_err(|refusal| {
+                front.metrics.refused(refusal.word());
+                tracing::info!(link = ask.link.0, peer = %ask.peer, reason = %refusal, "sign-in refused");
+                if refusal.is_busy() { Refused::Busy } else { Refused::BadCredentials }
+            })?;
+        let rights = match login.role() {
+            Role::Hub => Rights::Hub { device: login.device().clone() },
+            Role::App { filters } => Rights::App { name: login.device().clone(), filters: filters.clone() },
+        };
+        front.logins.lock().insert(ask.link, Arc::new(login));
+        Ok(rights)
+    }
+
+    async fn opened(&self, link: Link) {
+        let front = &self.0;
+        let mut login = front.logins.lock().remove(&link.id);
+        if link.medium == Medium::Serial
+            && let Some(device) = &link.device
+        {
+            match front.auth.admit_wired(device) {
+                Ok(wired) => login = Some(Arc::new(wired)),
+                Err(refusal) => {
+                    tracing::warn!(%device, reason = %refusal, "a wired line is not let in; enrol its device")
+                }
+            }
+        }
+        if let Some(login) = &login {
+            login.attach(link.id);
+            link.authenticated();
+        }
+        // Between the sign-in and now the right to be here may have been taken away.
+        let revoked = login.as_ref().is_some_and(|login| !login.is_live());
+        front.links.lock().insert(link.id, Open { link: link.clone(), login, device: None });
+        if revoked {
+            let _ = link.send(Outbound::Close(CloseReason::Revoked));
+        }
+    }
+
+    async fn take(&self, link: &Link, inbound: Vec<Inbound>) {
+        let front = &self.0;
+        let now = front.clock.now();
+        let mut batch = Batch::default();
+        for item in inbound {
+            match item.channel {
+                Channel::Handshake | Channel::Up => front.frame(link, item, now, &mut batch).await,
+                Channel::Topic(_) | Channel::Line => front.plain(link, item, now, &mut batch).await,
+            }
+        }
+        if !batch.is_empty() {
+            front.commit(link, batch).await;
+        }
+    }
+
+    async fn closed(&self, link: LinkId) {
+        let front = &self.0;
+        front.auth.closed(link);
+        front.logins.lock().remove(&link);
+        let Some(open) = front.links.lock().remove(&link) else { return };
+        let device = match (&open.device, &open.login) {
+            (Some(device), _) => {
+                front.metrics.devices_connected.dec();
+                device.clone()
+            }
+            (None, Some(login)) => login.device().clone(),
+            (None, None) => return,
+        };
+        let gaps = front.streams.lock().disconnected(&device, front.clock.now());
+        front.record(gaps).await;
+    }
+}

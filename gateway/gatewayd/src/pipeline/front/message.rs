@@ -1,0 +1,227 @@
+//! One message: authenticated, found to be new, decoded, put into the batch.
+
+use bytes::Bytes;
+use pitchside_auth::{Accepted, SessionKey};
+use pitchside_collect::{CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
+use pitchside_decode::DecodeError;
+use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Payload, PayloadKind, Reading, Seq, Timestamp};
+use pitchside_store::Claim;
+use pitchside_wire::Reason;
+
+use super::Front;
+use crate::pipeline::batch::{Answer, Batch};
+use crate::pipeline::streams::add_dropped;
+use crate::random::OsRandom;
+
+impl Front {
+    /// A frame of PS/1: a handshake step, or a message.
+    pub(super) async fn frame(&self, link: &Link, item: Inbound, now: Timestamp, batch: &mut Batch) {
+        let claimed = link.device.as_ref();
+        match self.auth.accept(link.id, claimed, &item.bytes, now, &mut OsRandom) {
+            Ok(Accepted::Message { session, message, epoch, seq }) => {
+                self.message(link, item.ticket, Some(session), message, epoch, seq, now, batch).await;
+            }
+            Ok(Accepted::Reply(frame)) => {
+                let _ = link.send(Outbound::Frame(Bytes::from(frame)));
+                settle_now(link, item.ticket, Settled::Stored);
+            }
+            Ok(Accepted::Established { device, reply, supersedes }) => {
+                self.established(link, device, supersedes);
+                if let Some(frame) = reply {
+                    let _ = link.send(Outbound::Frame(Bytes::from(frame)));
+                }
+                settle_now(link, item.ticket, Settled::Stored);
+            }
+            Ok(Accepted::Nothing) => {
+                self.said_goodbye(link.id);
+                settle_now(link, item.ticket, Settled::Stored);
+            }
+            Err(refusal) => {
+                self.metrics.refused(refusal.word());
+                tracing::info!(link = link.id.0, peer = %link.peer, reason = %refusal, "frame refused");
+                if let Some(frame) = refusal.answer() {
+                    let _ = link.send(Outbound::Frame(Bytes::from(frame)));
+                }
+                if refusal.must_close() {
+                    let _ = link.send(Outbound::Close(CloseReason::NotAuthenticated));
+                }
+                let text = "not accepted".to_owned();
+                settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+            }
+        }
+    }
+
+    fn established(&self, link: &Link, device: DeviceId, supersedes: Option<LinkId>) {
+        link.authenticated();
+        let mut open = self.links.lock();
+        if let Some(old) = supersedes.filter(|old| *old != link.id).and_then(|old| open.get_mut(&old)) {
+            if old.device.take().is_some() {
+                self.metrics.devices_connected.dec();
+            }
+            let _ = old.link.send(Outbound::Close(CloseReason::Superseded));
+        }
+        if let Some(open) = open.get_mut(&link.id)
+            && open.device.replace(device).is_none()
+        {
+            self.metrics.devices_connected.inc();
+        }
+    }
+
+    /// An authentic message: found to be new, decoded, put into the batch.
+    #[allow(clippy::too_many_arguments, reason = "one message and where it came from")]
+    async fn message(
+        &self,
+        link: &Link,
+        ticket: Ticket,
+        session: Option<SessionKey>,
+        message: Authentic<Payload>,
+        epoch: Epoch,
+        seq: Seq,
+        now: Timestamp,
+        batch: &mut Batch,
+    ) {
+        self.metrics.messages.inc();
+        let device = message.device().clone();
+        let mut answer = Answer { ticket, device: device.clone(), session, epoch, seq, pending: false, refusal: None };
+        // Numbers the gateway gave itself (hubs, wired lines) can't be duplicates, and their holes are nobody's loss.
+        let claim = if session.is_some() { self.store.claim(&device, epoch, seq) } else { Claim::New };
+        let dropped = match claim {
+            Claim::New => 0,
+            Claim::Skipped(count) => count,
+            Claim::Duplicate | Claim::Pending => {
+                self.metrics.refused("duplicate");
+                answer.pending = claim == Claim::Pending;
+                // What was refused the first time is refused again: its receipt must not say that it was stored.
+                if let Err(error) = self.decode(&device, &message, now).await {
+                    answer.refusal = Some(refusal(&error));
+                }
+                batch.answers.push(answer);
+                return;
+            }
+            Claim::TooOld => {
+                let text = "outside the 1024 messages that may be in flight".to_owned();
+                answer.refusal = Some((Reason::OUT_OF_WINDOW, RefusalCode::Other, text));
+                self.metrics.refused("out_of_window");
+                batch.answers.push(answer);
+                return;
+            }
+        };
+        let readings = match self.decode(&device, &message, now).await {
+            Ok(readings) => readings,
+            Err(error) => {
+                self.refused(link, &message, &error, now).await;
+                answer.refusal = Some(refusal(&error));
+                // The number is used up: an entry without readings makes the refusal durable and the count whole.
+                Vec::new()
+            }
+        };
+        let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
+        let mut entry = Entry { athlete, device, assurance: message.assurance(), epoch, seq, readings };
+        if dropped > 0 {
+            add_dropped(&mut entry, dropped, now);
+        }
+        batch.entries.push(entry);
+        batch.answers.push(answer);
+    }
+
+    async fn decode(
+        &self,
+        device: &DeviceId,
+        message: &Authentic<Payload>,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        match message.content().kind {
+            PayloadKind::Vendor => self.vendor(device, message, now).await,
+            _ => self.decoders.native(message, now),
+        }
+    }
+
+    async fn vendor(
+        &self,
+        device: &DeviceId,
+        message: &Authentic<Payload>,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        let roster = self.roster.load();
+        let decoder = roster.get(device.as_str()).and_then(|row| row.decoder.clone());
+        match decoder {
+            Some(plugin) => self.decoders.vendor(&plugin, message, now).await,
+            None => Err(DecodeError::NoPlugin),
+        }
+    }
+
+    /// Keeps what could not be decoded, so that nothing a known device said is lost.
+    async fn refused(&self, link: &Link, message: &Authentic<Payload>, error: &DecodeError, now: Timestamp) {
+        self.metrics.refused("payload");
+        tracing::warn!(link = link.id.0, device = %message.device(), reason = %error, "payload refused");
+        let (store, device) = (self.store.clone(), message.device().clone());
+        let (bytes, reason) = (message.content().bytes.clone(), error.to_string());
+        let kept = tokio::task::spawn_blocking(move || store.quarantine(Some(&device), &bytes, &reason, now)).await;
+        if let Ok(Err(error)) = kept {
+            tracing::warn!(%error, "a refused payload could not be kept");
+        }
+    }
+
+    /// What a hub or a wired line sent: no session, no count of its own.
+    pub(super) async fn plain(&self, link: &Link, item: Inbound, now: Timestamp, batch: &mut Batch) {
+        let login = self.links.lock().get(&link.id).and_then(|open| open.login.clone());
+        let Some(login) = login else {
+            self.metrics.refused("not_authenticated");
+            let text = "this link has not signed in".to_owned();
+            settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+            return;
+        };
+        let kind = if self.roster.load().get(login.device().as_str()).is_some_and(|row| row.decoder.is_some()) {
+            PayloadKind::Vendor
+        } else {
+            senml_kind(&item.bytes)
+        };
+        let message = match login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec() }) {
+            Ok(message) => message,
+            Err(ended) => {
+                self.metrics.refused("login_ended");
+                let _ = link.send(Outbound::Close(CloseReason::Revoked));
+                let text = ended.to_string();
+                settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+                return;
+            }
+        };
+        let (epoch, seq) = self.own.next();
+        self.message(link, item.ticket, None, message, epoch, seq, now, batch).await;
+    }
+}
+
+/// The reason a device is told, from the decoder's stable name.
+fn reason(error: &DecodeError) -> Reason {
+    match error {
+        DecodeError::NoPlugin | DecodeError::UnknownPlugin(_) | DecodeError::NotVendor(_) => Reason::NO_DECODER,
+        DecodeError::PluginFault { .. } | DecodeError::Nonsense { .. } | DecodeError::SwitchedOff { .. } => {
+            Reason::DECODER_FAILED
+        }
+        DecodeError::Refused { .. } => Reason::MALFORMED,
+        DecodeError::Senml { .. } | DecodeError::Wave(_) => match error.code() {
+            "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => Reason::UNKNOWN_UNIT,
+            "not_finite" | "out_of_range" | "value_type" | "two_values" | "no_value" => Reason::BAD_VALUE,
+            "time_range" | "time_too_far" | "period" => Reason::BAD_TIME,
+            "too_many" => Reason::TOO_LARGE,
+            _ => Reason::MALFORMED,
+        },
+    }
+}
+
+/// What a sender is told of a payload that could not be read.
+fn refusal(error: &DecodeError) -> (Reason, RefusalCode, String) {
+    (reason(error), RefusalCode::PayloadInvalid, error.to_string())
+}
+
+/// JSON begins with a bracket; a CBOR array never has that byte.
+fn senml_kind(bytes: &[u8]) -> PayloadKind {
+    match bytes.iter().find(|byte| !byte.is_ascii_whitespace()) {
+        Some(b'[' | b'{') => PayloadKind::SenmlJson,
+        _ => PayloadKind::SenmlCbor,
+    }
+}
+
+fn settle_now(link: &Link, ticket: Ticket, settled: Settled) {
+    let _ = link.send(Outbound::Settled(vec![(ticket, settled)]));
+}
