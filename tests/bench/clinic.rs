@@ -102,7 +102,7 @@ fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
 }
 
 fn free_port() -> anyhow::Result<SocketAddr> {
-    Ok(TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).context("finding a free port")?)
+    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).context("finding a free port")
 }
 
 fn program(name: &str) -> anyhow::Result<PathBuf> {
