@@ -8,16 +8,16 @@ use std::path::Path;
 use pitchside_tests::Clinic;
 use pitchside_tests::program::program;
 
-#[test]
-fn commands_say_what_is_written_down() {
+#[tokio::test]
+async fn commands_say_what_is_written_down() {
+    if std::env::var("TRYCMD").is_ok_and(|mode| mode == "overwrite") {
+        write_evidence(Path::new("cli/evidence.in")).await;
+    }
     trycmd::TestCases::new().register_bin("pitchside", program("pitchside")).case("cli/*.trycmd");
 }
 
-/// Evidence is signed with keys that are gone when it is made, so it is kept as files.
-#[tokio::test]
-#[ignore = "writes the files of cli/evidence.in anew: run it when the format changes"]
-async fn the_files_of_the_evidence_conversation_are_written() {
-    let folder = Path::new("cli/evidence.in");
+/// Evidence is signed with keys that are gone once it is made, so the conversation about it has it as files.
+async fn write_evidence(folder: &Path) {
     let mut clinic = Clinic::new().strap("s7").athlete("ada").ledger().start().await;
     clinic.sensor("s7").await.heart_rate(72).await;
     clinic.seal().await;

@@ -1,28 +1,28 @@
 //! A disk without room: nothing is acknowledged, nothing acknowledged is lost, and it goes on when there is room again.
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use pitchside_model::Quantity;
 use pitchside_tests::{Clinic, Running, Sensor, Told, until};
 use pitchside_wire::waveform::Waveform;
 use pitchside_wire::{Content, Seq};
+use tempfile::TempDir;
 
 /// A file system of that size, where mounting is permitted; unmounted when dropped.
-struct SmallDisk(PathBuf);
+struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    fn mount(at: &Path, size: &str) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
+    fn mount(size: &str) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]).arg(at);
-        command.output().is_ok_and(|output| output.status.success()).then(|| Self(at.to_owned()))
+        command.args(["-t", "tmpfs", "-o", &format!("size={size},mode=700"), "tmpfs"]).arg(dir.path());
+        command.output().is_ok_and(|output| output.status.success()).then(|| Self(dir))
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).output();
+        let _ = Command::new("umount").arg("--lazy").arg(self.0.path()).output();
     }
 }
 
@@ -71,13 +71,16 @@ fn numbers(clinic: &Running, s7: &Sensor) -> Vec<Seq> {
 
 #[tokio::test]
 async fn a_full_disk_acknowledges_nothing_loses_nothing_and_recovers_by_itself() {
-    let clinic = Clinic::new().strap("s7").athlete("ada");
-    let Some(disk) = SmallDisk::mount(&clinic.dir().join("data"), "12m") else {
+    let Some(disk) = SmallDisk::mount("12m") else {
         println!("not permitted to mount a small file system here: the limit of the database stands in for it");
         return;
     };
-    let clinic = clinic.with(|settings| settings.journal.reserve_bytes = 0).start().await;
-    let ballast = disk.0.join("ballast");
+    let (data, ballast) = (disk.0.path().join("data"), disk.0.path().join("ballast"));
+    let clinic = Clinic::new().strap("s7").athlete("ada").with(|settings| {
+        settings.gateway.data_dir = data;
+        settings.journal.reserve_bytes = 0;
+    });
+    let clinic = clinic.start().await;
     std::fs::write(&ballast, vec![0; 6 << 20]).unwrap();
     let mut s7 = clinic.sensor("s7").await;
     let sent = fill(&clinic, &mut s7).await;

@@ -243,7 +243,8 @@ impl Beats {
         let mut beats = Vec::new();
         let per_ms = rate / 60_000.0;
         let mut at_ms = 0.0;
-        while per_ms > 0.0 {
+        loop {
+            // Infinite at rate 0: no beat comes.
             let to_beat_ms = (1.0 - self.phase) / per_ms;
             if at_ms + to_beat_ms >= 1_000.0 {
                 break;

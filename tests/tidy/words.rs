@@ -62,7 +62,7 @@ fn relative_links_lead_somewhere() {
 }
 
 #[test]
-fn an_alert_is_never_called_an_alarm() {
+fn an_alert_is_called_nothing_else() {
     let word = concat!("ala", "rm");
     for (path, text) in super::sources() {
         assert!(!text.to_lowercase().contains(word), "{} says \"{word}\"", path.display());

@@ -1,10 +1,12 @@
 //! The box's own keys: made once, kept as files only its user can read, everything else derived or wrapped.
 //!
+//! ```text
 //!     keys/root.key      32 bytes, hexadecimal: wraps athletes' and devices' keys, encrypts the journal
 //!     keys/sign.key      32 bytes: Ed25519 seed that signs blocks
 //!     keys/noise.key     32 bytes: X25519 secret for PS/1 class P2 and the ledger
 //!     keys/ledger.psk    32 bytes: shared with the ledger at enrolment
 //!     keys/ca.pem, .key  the box's certificate authority
+//! ```
 
 use std::path::{Path, PathBuf};
 

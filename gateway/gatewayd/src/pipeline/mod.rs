@@ -1,8 +1,10 @@
 //! The pipeline: every room wired to the next, started in order and stopped in reverse. Start reading here.
 //!
+//! ```text
 //!     gate, ports --> front --> rules --> alerts --> page, MQTT, store
 //!                       |
 //!                       +--> journal --> sealing --> blocks --> sync --> ledger
+//! ```
 //!
 //! | module | holds |
 //! | --- | --- |

@@ -1,27 +1,26 @@
 //! The way to the rules worker. Ingest never waits for it: what finds no room in the queue is taken from the journal
 //! later, and as the rules pass over what they have seen, nothing counts twice.
 
+mod feed;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use pitchside_admin::Metrics;
-use pitchside_model::{Entry, Reading, Timestamp, Value, Wave};
+use pitchside_model::{Entry, Timestamp};
 use pitchside_rules::{Fed, Filter, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
 use crate::clock::Clock;
 
-/// Batches that may wait for the rules.
-const QUEUE_MAX: usize = 1_024;
-/// Readings that may wait for the rules, in all batches together.
-const READINGS_MAX: usize = 16_384;
+use feed::Offer;
+pub use feed::{Heard, RulesFeed, RulesQueue, channel};
+
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
 /// Bytes of journal read at a time for a replay.
@@ -36,123 +35,6 @@ const SNAPSHOT: &str = "rules-snapshot";
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before the rules are tried again after the worker could not be kept alive.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What waits for the rules, and its share of the room.
-struct Offer {
-    entries: Vec<Entry>,
-    _room: OwnedSemaphorePermit,
-}
-
-/// How far the front is ahead of the rules.
-#[derive(Default)]
-struct Lag {
-    /// Something found no room: until the rules have caught up, everything goes by the journal, in its order.
-    behind: bool,
-    /// Offers that found no room and are not in the journal yet.
-    pending: usize,
-    /// The journal holds something from after this row that the rules have not heard.
-    after: Option<RowId>,
-}
-
-/// Whether the rules heard of entries at once, or will read them in the journal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use]
-pub enum Heard {
-    /// They are in the queue, or no rule wants them.
-    Now,
-    /// There was no room: say what became of them with [`RulesFeed::stored`] or [`RulesFeed::not_stored`].
-    Later,
-}
-
-/// The front's end.
-#[derive(Clone)]
-pub struct RulesFeed {
-    queue: mpsc::Sender<Offer>,
-    room: Arc<Semaphore>,
-    filter: Arc<ArcSwap<Option<Filter>>>,
-    lag: Arc<Mutex<Lag>>,
-    wake: Arc<Notify>,
-}
-
-impl RulesFeed {
-    /// Hands over what of these entries a rule wants. Never waits.
-    pub fn offer(&self, entries: &[Entry]) -> Heard {
-        let filter = self.filter.load();
-        let Some(filter) = filter.as_ref() else { return Heard::Now };
-        let wanted: Vec<Entry> = entries.iter().filter_map(|entry| narrowed(filter, entry)).collect();
-        if wanted.is_empty() {
-            return Heard::Now;
-        }
-        let readings: usize = wanted.iter().map(|entry| entry.readings.len()).sum();
-        let permits = u32::try_from(readings.min(READINGS_MAX)).unwrap_or(u32::MAX);
-        let mut lag = self.lag.lock();
-        if !lag.behind
-            && let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits)
-            && self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
-        {
-            return Heard::Now;
-        }
-        if !lag.behind {
-            tracing::warn!("the rules are behind; they catch up from the journal");
-        }
-        lag.behind = true;
-        lag.pending += 1;
-        Heard::Later
-    }
-
-    /// The offered entries are in this row.
-    pub fn stored(&self, heard: Heard, row: RowId) {
-        if heard == Heard::Later {
-            let mut lag = self.lag.lock();
-            lag.pending -= 1;
-            let before = RowId(row.0.saturating_sub(1));
-            lag.after = Some(lag.after.map_or(before, |after| after.min(before)));
-            self.wake.notify_one();
-        }
-    }
-
-    /// The offered entries are lost: their senders will send them again.
-    pub fn not_stored(&self, heard: Heard) {
-        if heard == Heard::Later {
-            self.lag.lock().pending -= 1;
-            self.wake.notify_one();
-        }
-    }
-
-    /// Ends the lag if there is nothing left to read and nothing on its way.
-    fn caught_up(&self) {
-        let mut lag = self.lag.lock();
-        if lag.pending == 0 && lag.after.is_none() {
-            lag.behind = false;
-        }
-    }
-
-    fn is_behind(&self) -> bool {
-        self.lag.lock().behind
-    }
-}
-
-/// The entry with only the readings a rule wants; none if there are none. Rules learn that a waveform came, not its samples.
-fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
-    let wanted = entry.readings.iter().filter(|reading| filter.wants(reading.quantity));
-    let readings: Vec<Reading> = wanted
-        .map(|reading| match &reading.value {
-            Value::Wave(wave) => {
-                let bare = Wave { samples: Vec::new(), ..**wave };
-                Reading { value: Value::Wave(Box::new(bare)), ..*reading }
-            }
-            Value::Number(_) | Value::Gap(_) => reading.clone(),
-        })
-        .collect();
-    (!readings.is_empty()).then(|| Entry {
-        device: entry.device.clone(),
-        athlete: entry.athlete.clone(),
-        assurance: entry.assurance,
-        epoch: entry.epoch,
-        seq: entry.seq,
-        readings,
-    })
-}
 
 /// The rules' end.
 pub struct RulesTask {
@@ -181,22 +63,6 @@ pub struct RulesParts {
     pub horizon_us: i64,
     /// Told the hash of the rules in force.
     pub on_loaded: Box<dyn Fn([u8; 32]) + Send + Sync>,
-}
-
-/// The queue between front and rules.
-pub struct RulesQueue(mpsc::Receiver<Offer>);
-
-/// Makes the feed and the queue it fills. Without a folder of rules nothing is ever queued.
-pub fn channel() -> (RulesFeed, RulesQueue) {
-    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-    let feed = RulesFeed {
-        queue: sender,
-        room: Arc::new(Semaphore::new(READINGS_MAX)),
-        filter: Arc::default(),
-        lag: Arc::default(),
-        wake: Arc::default(),
-    };
-    (feed, RulesQueue(receiver))
 }
 
 impl RulesTask {
@@ -318,12 +184,11 @@ impl RulesTask {
         while let Ok(offer) = self.queue.try_recv() {
             self.feed(&offer.entries, true).await;
         }
-        let after = self.feed.lag.lock().after.take();
+        let after = self.feed.take_after();
         if let Some(after) = after
             && let Some(last) = self.bite(after).await
         {
-            let mut lag = self.feed.lag.lock();
-            lag.after = Some(lag.after.map_or(last, |other| other.min(last)));
+            self.feed.read_after(last);
             return true;
         }
         self.feed.caught_up();

@@ -98,7 +98,7 @@ impl Gateway {
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
-        let (feed, queue) = rules::channel();
+        let (feed, queue) = rules::channel(settings.rules.dir.is_some());
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
             auth: Arc::new(auth),

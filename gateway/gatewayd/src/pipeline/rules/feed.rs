@@ -1,0 +1,169 @@
+//! The front's end of the way to the rules: a bounded queue, and when that is full, the journal.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use pitchside_model::{Entry, Reading, Value, Wave};
+use pitchside_rules::Filter;
+use pitchside_store::RowId;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Batches that may wait for the rules.
+const QUEUE_MAX: usize = 1_024;
+/// Readings that may wait for the rules, in all batches together.
+const READINGS_MAX: usize = 16_384;
+
+/// What waits for the rules, and its share of the room.
+pub(super) struct Offer {
+    pub(super) entries: Vec<Entry>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// How far the front is ahead of the rules.
+#[derive(Default)]
+struct Lag {
+    /// Something found no room: until the rules have caught up, everything goes by the journal, in its order.
+    behind: bool,
+    /// Offers that found no room and are not in the journal yet.
+    pending: usize,
+    /// The journal holds something from after this row that the rules have not heard.
+    after: Option<RowId>,
+}
+
+/// Whether the rules heard of entries at once, or will read them in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub enum Heard {
+    /// They are in the queue, or no rule wants them.
+    Now,
+    /// There was no room: say what became of them with [`RulesFeed::stored`] or [`RulesFeed::not_stored`].
+    Later,
+}
+
+/// The front's end.
+#[derive(Clone)]
+pub struct RulesFeed {
+    queue: mpsc::Sender<Offer>,
+    room: Arc<Semaphore>,
+    pub(super) filter: Arc<ArcSwap<Option<Filter>>>,
+    lag: Arc<Mutex<Lag>>,
+    /// There are rules.
+    expected: bool,
+    pub(super) wake: Arc<Notify>,
+}
+
+impl RulesFeed {
+    /// Hands over what of these entries a rule wants. Never waits.
+    pub fn offer(&self, entries: &[Entry]) -> Heard {
+        let filter = self.filter.load();
+        let Some(filter) = filter.as_ref() else {
+            // Rules that are not loaded yet, or start anew, read the journal.
+            return if self.expected && !entries.is_empty() { self.later(&mut self.lag.lock()) } else { Heard::Now };
+        };
+        let wanted: Vec<Entry> = entries.iter().filter_map(|entry| narrowed(filter, entry)).collect();
+        if wanted.is_empty() {
+            return Heard::Now;
+        }
+        let readings: usize = wanted.iter().map(|entry| entry.readings.len()).sum();
+        let permits = u32::try_from(readings.min(READINGS_MAX)).unwrap_or(u32::MAX);
+        let mut lag = self.lag.lock();
+        if !lag.behind
+            && let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits)
+            && self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
+        {
+            return Heard::Now;
+        }
+        if !lag.behind {
+            tracing::warn!("the rules are behind; they catch up from the journal");
+        }
+        self.later(&mut lag)
+    }
+
+    fn later(&self, lag: &mut Lag) -> Heard {
+        lag.behind = true;
+        lag.pending += 1;
+        Heard::Later
+    }
+
+    /// The offered entries are in this row.
+    pub fn stored(&self, heard: Heard, row: RowId) {
+        if heard == Heard::Later {
+            let mut lag = self.lag.lock();
+            lag.pending -= 1;
+            let before = RowId(row.0.saturating_sub(1));
+            lag.after = Some(lag.after.map_or(before, |after| after.min(before)));
+            self.wake.notify_one();
+        }
+    }
+
+    /// The offered entries are lost: their senders will send them again.
+    pub fn not_stored(&self, heard: Heard) {
+        if heard == Heard::Later {
+            self.lag.lock().pending -= 1;
+            self.wake.notify_one();
+        }
+    }
+
+    /// Ends the lag if there is nothing left to read and nothing on its way.
+    pub(super) fn caught_up(&self) {
+        let mut lag = self.lag.lock();
+        if lag.pending == 0 && lag.after.is_none() {
+            lag.behind = false;
+        }
+    }
+
+    /// From where the journal must be read; it is then the caller's to read.
+    pub(super) fn take_after(&self) -> Option<RowId> {
+        self.lag.lock().after.take()
+    }
+
+    /// The journal must be read from here on, too.
+    pub(super) fn read_after(&self, row: RowId) {
+        let mut lag = self.lag.lock();
+        lag.after = Some(lag.after.map_or(row, |other| other.min(row)));
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.lag.lock().behind
+    }
+}
+
+/// The entry with only the readings a rule wants; none if there are none. Rules learn that a waveform came, not its samples.
+fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
+    let wanted = entry.readings.iter().filter(|reading| filter.wants(reading.quantity));
+    let readings: Vec<Reading> = wanted
+        .map(|reading| match &reading.value {
+            Value::Wave(wave) => {
+                let bare = Wave { samples: Vec::new(), ..**wave };
+                Reading { value: Value::Wave(Box::new(bare)), ..*reading }
+            }
+            Value::Number(_) | Value::Gap(_) => reading.clone(),
+        })
+        .collect();
+    (!readings.is_empty()).then(|| Entry {
+        device: entry.device.clone(),
+        athlete: entry.athlete.clone(),
+        assurance: entry.assurance,
+        epoch: entry.epoch,
+        seq: entry.seq,
+        readings,
+    })
+}
+
+/// The queue between front and rules.
+pub struct RulesQueue(pub(super) mpsc::Receiver<Offer>);
+
+/// Makes the feed and the queue it fills. `expected`: there are rules, though they may not be loaded yet.
+pub fn channel(expected: bool) -> (RulesFeed, RulesQueue) {
+    let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+    let feed = RulesFeed {
+        queue: sender,
+        room: Arc::new(Semaphore::new(READINGS_MAX)),
+        filter: Arc::default(),
+        lag: Arc::default(),
+        expected,
+        wake: Arc::default(),
+    };
+    (feed, RulesQueue(receiver))
+}
