@@ -29,9 +29,11 @@ $(WEB)/node_modules/.installed: $(WEB)/package-lock.json
 test: build ## everything that fits a commit: lints, unit, scenario, command-line, browser tests
 	@$(SETUP) build web browser
 	@cd $(WEB) && npm run --silent test
+	@python3 gateway/wire/examples/ps1_p0.py
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@$(CARGO) test --workspace --quiet
+	@cd $(WEB) && npm run --silent test:browser
 
 lint:
 	@$(CARGO) fmt --all --check

@@ -9,7 +9,7 @@ need() { command -v "$1" >/dev/null 2>&1 || missing+=("$2"); }
 
 for part in "$@"; do
   case "$part" in
-    build) need cc gcc; need make make; [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
+    build) need cc gcc; need make make; need python3 python3; [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
     web) need npm npm; need node nodejs ;;
     browser) need chromium chromium ;;
     bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;

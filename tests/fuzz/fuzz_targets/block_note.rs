@@ -3,7 +3,5 @@
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = ledger_block::note::SignedNote::parse(bytes);
-    if let Ok(text) = std::str::from_utf8(bytes) {
-        let _ = ledger_block::policy::Policy::parse(text);
-    }
+    let _ = ledger_block::policy::Policy::parse(bytes);
 });

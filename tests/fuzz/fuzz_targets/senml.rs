@@ -3,7 +3,7 @@
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     use pitchside_model::{Assurance, Authentic, DeviceId, LinkId, Payload, PayloadKind, Timestamp};
-    let decoders = pitchside_decode::Decoders::native_only(pitchside_decode::Tolerances::default());
+    let decoders = pitchside_decode::Decoders::new(pitchside_decode::Tolerances::default(), []);
     let Ok(device) = DeviceId::parse("fuzz") else { return };
     for kind in [PayloadKind::SenmlCbor, PayloadKind::SenmlJson, PayloadKind::Waveform] {
         let payload = Payload { kind, bytes: bytes.to_vec() };
