@@ -133,7 +133,7 @@ fn a_squad_at_1_hz_costs_at_most_four_bytes_a_reading_at_rest() {
 
 #[test]
 fn an_ecg_costs_at_most_one_and_a_half_bytes_a_sample_at_rest() {
-    let recording = include_str!("../../vectors/ecg-360hz.csv");
+    let recording = include_str!("../../../../tests/recordings/ecg-360hz.csv");
     let samples: Vec<i32> = recording.lines().filter_map(|line| line.parse().ok()).collect();
     assert!(samples.len() >= 360 * 60);
     let (key, keys) = (signer(), ring());
