@@ -2,6 +2,6 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = ledger_block::ingest::Request::parse(bytes);
-    let _ = ledger_block::ingest::Reply::parse(bytes);
+    let _ = ledger_block::ingest::Request::decode(bytes);
+    let _ = ledger_block::ingest::Reply::decode(bytes);
 });
