@@ -67,6 +67,10 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
         after = Some(last.key);
         for row in &rows {
             let payload = context.tables.payload(row.key)?;
+            // Nothing is deleted before R3: a payload that is missing earlier was taken away.
+            if payload.is_none() && row.level < Level::R3 {
+                return Err(Failure::Tampered(format!("block {}: its payload is missing", row.key)));
+            }
             verifier.push(&row.header, payload.as_deref()).map_err(|fault| Failure::Tampered(fault.to_string()))?;
         }
     }

@@ -14,7 +14,7 @@ use super::args::{ConfigArg, EvidenceCommand};
 use super::output::{self, Output};
 use super::{Failure, Outcome, context};
 use crate::archive;
-use crate::files::write_public;
+use crate::files::write_secret;
 
 /// `pitchside evidence`.
 pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) -> Outcome {
@@ -25,7 +25,7 @@ pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) 
             if out.as_os_str() == "-" {
                 std::io::stdout().lock().write_all(&bytes).context("writing to standard output")?;
             } else {
-                write_public(out, &bytes)?;
+                write_secret(out, &bytes)?;
                 output::note(&format!("wrote {} bytes to {}", bytes.len(), out.display()));
             }
             Ok(())
