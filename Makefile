@@ -27,9 +27,12 @@ $(WEB)/node_modules/.installed: $(WEB)/package-lock.json
 	@cd $(WEB) && npm ci --silent --no-audit --no-fund && touch node_modules/.installed
 
 test: build ## everything that fits a commit: lints, unit, scenario, command-line, browser tests
-	@$(SETUP) build web browser
+	@$(SETUP) build web browser interop
 	@cd $(WEB) && npm run --silent test
 	@python3 gateway/wire/examples/ps1_p0.py
+	@target/python/bin/python gateway/wire/examples/ps1_p1_p2.py
+	@target/python/bin/python tests/interop/ps1.py
+	@target/python/bin/python tests/interop/apps.py
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 	@$(CARGO) test --workspace --quiet

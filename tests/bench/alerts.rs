@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use pitchside_model::{AlertEvent, Quantity};
+use pitchside_model::{Quantity, Timestamp};
 use pitchside_wire::Content;
+use serde::Deserialize;
 use tokio::sync::Mutex;
 use tokio::time::MissedTickBehavior;
 
@@ -41,8 +42,8 @@ pub struct Outcome {
     pub memory: Memory,
 }
 
-/// When the readings that fire were published, by their device time.
-type Published = Arc<Mutex<HashMap<i64, Instant>>>;
+/// When the readings that fire were published, by their device and device time.
+type Published = Arc<Mutex<HashMap<(String, String), Instant>>>;
 
 /// `count` devices at 1 Hz, `runs` times.
 pub async fn measure(count: usize, length: Duration, runs: usize) -> anyhow::Result<Outcome> {
@@ -107,10 +108,10 @@ async fn speak(
         tokio::select! {
             _ = tick.tick() => {
                 let fires = (device.made() + number) % FIRES_EVERY == FIRES_EVERY - 1;
-                // The number makes the time of every device's readings its own.
-                let time_us = crate::wall_us() / 1_000 * 1_000 + i64::try_from(number % 1_000)?;
+                let time_us = crate::wall_us() / 1_000 * 1_000;
                 if fires {
-                    published.lock().await.insert(time_us, Instant::now());
+                    let key = (device.id.clone(), Timestamp(time_us).to_string());
+                    published.lock().await.insert(key, Instant::now());
                 }
                 let value = pitchside_model::Decimal::integer(if fires { 210 } else { 110 + (number % 30) as i64 });
                 let name = Quantity::HEART_RATE.name();
@@ -124,6 +125,18 @@ async fn speak(
     Ok(())
 }
 
+/// What an app is told, as far as it matters here.
+#[derive(Deserialize)]
+struct Told {
+    alert: Option<ToldAlert>,
+}
+
+#[derive(Deserialize)]
+struct ToldAlert {
+    device: String,
+    event_time: String,
+}
+
 /// The app.
 async fn listen(mut app: Line, published: Published, latencies: Arc<Mutex<Vec<f64>>>) -> anyhow::Result<()> {
     loop {
@@ -134,9 +147,9 @@ async fn listen(mut app: Line, published: Published, latencies: Arc<Mutex<Vec<f6
             if let Some(id) = id {
                 app.acknowledge(id);
             }
-            let event = serde_json::from_slice(&json).context("an alert that is not JSON")?;
-            let AlertEvent::Raised(alert) = event else { continue };
-            if let Some(sent) = published.lock().await.remove(&alert.event_time.0) {
+            let event: Told = serde_json::from_slice(&json).context("an alert that is not JSON")?;
+            let Some(alert) = event.alert else { continue };
+            if let Some(sent) = published.lock().await.remove(&(alert.device, alert.event_time)) {
                 latencies.lock().await.push(arrived.duration_since(sent).as_secs_f64() * 1_000.0);
             }
         }

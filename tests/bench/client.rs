@@ -21,6 +21,8 @@ const READ_BYTES: usize = 32 * 1024;
 
 /// A device in session.
 pub struct Device {
+    /// Its name.
+    pub id: String,
     line: Line,
     session: Session,
     up: String,
@@ -138,7 +140,7 @@ impl Device {
         let mut epoch = [0; 8];
         getrandom::fill(&mut epoch).context("no randomness")?;
         let (epoch, up) = (Epoch(u64::from_le_bytes(epoch)), topic(Topic::Up));
-        Ok(Self { line, session, up, epoch, next: 0, born, receipted: 0, refused: 0, pubacks: 0 })
+        Ok(Self { id: id.to_owned(), line, session, up, epoch, next: 0, born, receipted: 0, refused: 0, pubacks: 0 })
     }
 
     fn now(&self) -> Millis {

@@ -1,22 +1,28 @@
-//! Decoders that misbehave: the device hears why, the payload is kept, the others go on.
+//! Decoders that misbehave, or are not there: what they can't read is kept whole, acknowledged and read once they can; what
+//! they refuse the device hears; the others go on.
 
-use pitchside_tests::{Clinic, Told};
+use pitchside_tests::{Clinic, Running, Told, until};
 use pitchside_wire::{Content, Reason};
 
 use crate::goes_on;
 
 const GOOD: &str = "[reading(\"heart_rate\", payload.u8(1), \"/min\")]";
 
+fn waiting(clinic: &Running) -> u64 {
+    clinic.tables().undecoded_waiting().expect("the database answers").payloads
+}
+
 #[tokio::test]
 async fn decoders_that_return_nonsense_loop_throw_or_grow_harm_nobody_else() {
+    // Those at fault themselves lose nothing of what a device says; those that find fault with it say so.
     let hostile = [
-        ("nonsense", "[reading(\"heart_rate\", 72, \"Cel\")]", Reason::DECODER_FAILED),
-        ("no-reading", "42", Reason::DECODER_FAILED),
-        ("undeclared", "[reading(\"power\", 72, \"W\")]", Reason::DECODER_FAILED),
-        ("loops", "loop {}", Reason::DECODER_FAILED),
-        ("grows", "let s = \"x\"; loop { s += s; }", Reason::DECODER_FAILED),
-        ("throws", "throw \"bad_day\"", Reason::MALFORMED),
-        ("short", "[reading(\"heart_rate\", payload.u8(99), \"/min\")]", Reason::MALFORMED),
+        ("nonsense", "[reading(\"heart_rate\", 72, \"Cel\")]", None),
+        ("no-reading", "42", None),
+        ("undeclared", "[reading(\"power\", 72, \"W\")]", None),
+        ("loops", "loop {}", None),
+        ("grows", "let s = \"x\"; loop { s += s; }", None),
+        ("throws", "throw \"bad_day\"", Some(Reason::MALFORMED)),
+        ("short", "[reading(\"heart_rate\", payload.u8(99), \"/min\")]", Some(Reason::MALFORMED)),
     ];
     let mut clinic = Clinic::new().strap("s7").athlete("ada").plugin("good", GOOD).strap("fine").decoder("good");
     for (name, script, _) in hostile {
@@ -25,16 +31,57 @@ async fn decoders_that_return_nonsense_loop_throw_or_grow_harm_nobody_else() {
     let clinic = clinic.strap("lonely").decoder("not-installed").start().await;
     let (mut s7, mut fine) = (clinic.sensor("s7").await, clinic.sensor("fine").await);
     for (name, _, expected) in hostile {
+        let before = waiting(&clinic);
         let mut sensor = clinic.sensor(name).await;
         // More often than it takes to switch a plugin off.
         for _ in 0..12 {
-            let (reason, text) = sensor.is_refused(Content::Vendor, [0, 72]).await;
-            assert_eq!(reason, expected, "{name}: {text}");
+            match expected {
+                None => assert_eq!(sensor.says(Content::Vendor, [0, 72]).await, Told::Stored, "{name}"),
+                Some(expected) => {
+                    let (reason, text) = sensor.is_refused(Content::Vendor, [0, 72]).await;
+                    assert_eq!(reason, expected, "{name}: {text}");
+                }
+            }
         }
+        assert_eq!(waiting(&clinic) - before, if expected.is_none() { 12 } else { 0 }, "{name}");
+        assert!(clinic.values(name).is_empty());
         assert_eq!(fine.says(Content::Vendor, [0, 99]).await, Told::Stored, "beside {name}");
         goes_on(&clinic, &mut s7).await;
     }
-    let (reason, text) = clinic.sensor("lonely").await.is_refused(Content::Vendor, [0, 72]).await;
-    assert_eq!(reason, Reason::NO_DECODER, "{text}");
+    assert_eq!(clinic.sensor("lonely").await.says(Content::Vendor, [0, 72]).await, Told::Stored);
+    assert_eq!(waiting(&clinic), 5 * 12 + 1);
     assert_eq!(clinic.values("fine"), vec!["heart_rate 99"; hostile.len()]);
+}
+
+#[tokio::test]
+async fn what_a_broken_or_missing_plugin_could_not_read_is_read_when_it_is_there_again() {
+    let mut clinic = Clinic::new()
+        .plugin("broken", "[1][7]")
+        .strap("s7")
+        .decoder("broken")
+        .strap("s8")
+        .decoder("missing")
+        .start()
+        .await;
+    for (strap, offset) in [("s7", 60), ("s8", 80)] {
+        let mut sensor = clinic.sensor(strap).await;
+        for at in 0..7 {
+            assert_eq!(sensor.says(Content::Vendor, [0, offset + at]).await, Told::Stored);
+        }
+    }
+    let doctor = clinic.pitchside(&["doctor"]);
+    assert_eq!(doctor.code, 1);
+    for word in ["plugin missing is not loaded", "14 wait for their plugin"] {
+        assert!(doctor.out.contains(word), "{word}: {doctor:?}");
+    }
+    clinic.kill().await;
+    for plugin in ["broken", "missing"] {
+        clinic.write_plugin(plugin, GOOD);
+    }
+    clinic.start().await;
+    until("all that waited is read", || (waiting(&clinic) == 0).then_some(())).await;
+    for (strap, offset) in [("s7", 60), ("s8", 80)] {
+        let all: Vec<String> = (0..7).map(|at| format!("heart_rate {}", offset + at)).collect();
+        assert_eq!(clinic.values(strap), all, "each once, under the number of its message");
+    }
 }

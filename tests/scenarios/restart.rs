@@ -1,5 +1,6 @@
 //! What a gateway knows after it was ended in the middle of things.
 
+use pitchside_model::GapReason;
 use pitchside_tests::{Clinic, Told, until};
 use pitchside_wire::{Kind, Topic};
 
@@ -80,4 +81,40 @@ async fn a_stopped_gateway_has_sealed_everything() {
     s7.connect().await;
     s7.heart_rate(73).await;
     assert_eq!(clinic.values("s7"), ["heart_rate 72", "heart_rate 73"]);
+}
+
+#[tokio::test]
+async fn a_sensor_that_died_with_the_gateway_is_missed_and_one_that_said_goodbye_is_not() {
+    let straps = Clinic::new().strap("s7").athlete("ada").strap("s8").athlete("ben");
+    let mut clinic = straps.library(&["sensor-silent"]).start().await;
+    let (mut s7, mut s8) = (clinic.sensor("s7").await, clinic.sensor("s8").await);
+    for sensor in [&mut s7, &mut s8] {
+        for rate in 70..75 {
+            sensor.heart_rate(rate).await;
+            clinic.advance(1);
+        }
+    }
+    s8.say_goodbye().await;
+    until("the goodbye to be stored", || (clinic.gaps("s8") == [GapReason::Ended]).then_some(())).await;
+    clinic.kill().await;
+    clinic.start().await;
+    clinic.advance(60);
+    until("the gap to be stored", || (clinic.gaps("s7") == [GapReason::Silent]).then_some(())).await;
+    let alert = clinic.alerted(1).await.remove(0).alert;
+    assert_eq!((alert.rule.as_str(), alert.device.as_str()), ("sensor-silent", "s7"));
+    clinic.stop().await;
+    assert_eq!((clinic.gaps("s8"), clinic.alerts().len()), (vec![GapReason::Ended], 1));
+}
+
+#[tokio::test]
+async fn rules_hear_on_from_where_they_were_whatever_the_clock_says() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(190).await;
+    let alert = clinic.alerted(1).await.remove(0).alert;
+    clinic.stop().await;
+    clinic.advance(9 * 24 * 3_600);
+    clinic.start().await;
+    clinic.stop().await;
+    assert_eq!(clinic.alerts().into_iter().map(|row| row.alert).collect::<Vec<_>>(), [alert]);
 }

@@ -1,7 +1,8 @@
 //! Rules that misbehave, alerts and where they go.
 
-use pitchside_model::{AlertEvent, Priority};
+use pitchside_model::Priority;
 use pitchside_tests::{Clinic, Running, Sensor, until};
+use serde_json::json;
 
 const FAST: &str = "value > 180.0";
 
@@ -75,20 +76,62 @@ async fn an_alert_reaches_an_app_over_mqtt_and_only_an_app_that_may_read_it() {
     let mut s7 = clinic.sensor("s7").await;
     for_seconds(&clinic, &mut s7, 1, 190).await;
     let (topic, payload) = tablet.message().await;
-    let AlertEvent::Raised(alert) = serde_json::from_slice(&payload).unwrap() else {
-        panic!("an alert is raised first")
-    };
-    assert_eq!(topic, format!("alerts/{}", alert.id));
+    let told: serde_json::Value = serde_json::from_slice(&payload).unwrap();
     let recorded = clinic.alerted(1).await.remove(0).alert;
-    assert_eq!(alert, recorded);
-    assert_eq!((alert.rule.as_str(), alert.priority), ("good", Priority::High));
-    assert_eq!((alert.athlete.unwrap().as_str(), alert.value.unwrap().to_string().as_str()), ("ada", "190"));
+    assert_eq!(topic, format!("alerts/{}", recorded.id));
+    assert_eq!((&told["type"], &told["alert"]["id"]), (&json!("alert_raised"), &json!(recorded.id)));
+    assert_eq!((recorded.rule.as_str(), recorded.priority), ("good", Priority::High));
+    for (key, value) in [("rule", "good"), ("priority", "high"), ("athlete", "ada"), ("value", "190"), ("unit", "/min")]
+    {
+        assert_eq!(told["alert"][key], value, "{key}");
+    }
+    assert_eq!(told["alert"]["event_time"], recorded.event_time.to_string());
     for_seconds(&clinic, &mut s7, 1, 100).await;
     let (again, payload) = tablet.message().await;
-    assert!(matches!(serde_json::from_slice(&payload).unwrap(), AlertEvent::Cleared { id, .. } if id == alert.id));
+    let told: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!((&told["type"], &told["id"]), (&json!("alert_cleared"), &json!(recorded.id)));
     assert_eq!(again, topic);
     tablet.publish("alerts/x", b"mine").await.unwrap();
     assert_eq!(tablet.ends().await, [], "an app publishes nothing");
+}
+
+#[tokio::test]
+async fn an_app_that_may_reads_live_values() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").app("scoreboard", &["live/#"]).start().await;
+    let mut scoreboard = clinic.app("scoreboard").await;
+    assert!(scoreboard.subscribe("live/+/heart_rate").await.unwrap() < 0x80);
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(143).await;
+    let (topic, payload) = scoreboard.message().await;
+    let tile: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+    assert_eq!(topic, "live/s7/heart_rate");
+    assert_eq!((&tile["athlete"], &tile["value"], &tile["unit"]), (&json!("ada"), &json!("143"), &json!("/min")));
+}
+
+#[tokio::test]
+async fn an_app_that_comes_later_is_told_of_the_alerts_that_still_hold_and_of_no_others() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).app("tablet", &["alerts/#"]);
+    let mut clinic = clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for_seconds(&clinic, &mut s7, 1, 190).await;
+    let first = clinic.alerted(1).await.remove(0).alert.id;
+    for killed in [false, true] {
+        if killed {
+            clinic.kill().await;
+            clinic.start().await;
+            s7.connect().await;
+        }
+        let mut tablet = clinic.app("tablet").await;
+        assert!(tablet.subscribe("alerts/#").await.unwrap() < 0x80);
+        assert_eq!(tablet.message().await.0, format!("alerts/{first}"), "after a kill: {killed}");
+    }
+    for_seconds(&clinic, &mut s7, 1, 100).await;
+    until("the alert to be cleared", || clinic.alerts()[0].cleared).await;
+    let mut tablet = clinic.app("tablet").await;
+    assert!(tablet.subscribe("alerts/#").await.unwrap() < 0x80);
+    for_seconds(&clinic, &mut s7, 1, 191).await;
+    let second = clinic.alerted(2).await.remove(1).alert.id;
+    assert_eq!(tablet.message().await.0, format!("alerts/{second}"), "the cleared one is not told any more");
 }
 
 #[tokio::test]

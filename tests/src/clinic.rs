@@ -146,15 +146,7 @@ impl Clinic {
 
     /// A plugin whose decoder is `script`.
     pub fn plugin(self, name: &str, script: &str) -> Self {
-        let folder = self.dir.path().join("plugins").join(name);
-        std::fs::create_dir_all(&folder).expect("a new folder");
-        let manifest = format!(
-            "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n"
-        );
-        write(&folder.join("plugin.toml"), &manifest);
-        write(&folder.join("decode.rhai"), script);
-        write(&folder.join("cases.txt"), "case none\n  00 -> error none\n");
-        write(&folder.join("README.md"), "# A test\n");
+        write_plugin(&self.dir.path().join("plugins"), name, script);
         self
     }
 
@@ -294,6 +286,19 @@ pub fn write_rule(rules: &Path, name: &str, script: &str) {
     write(&folder.join("rule.toml"), &manifest);
     write(&folder.join("rule.rhai"), script);
     write(&folder.join("cases.txt"), "case none\n  +0s heart_rate 1 /min ->\n");
+    write(&folder.join("README.md"), "# A test\n");
+}
+
+/// Writes a plugin for heart rates into a folder of plugins.
+pub fn write_plugin(plugins: &Path, name: &str, script: &str) {
+    let folder = plugins.join(name);
+    std::fs::create_dir_all(&folder).expect("a new folder");
+    let manifest = format!(
+        "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n"
+    );
+    write(&folder.join("plugin.toml"), &manifest);
+    write(&folder.join("decode.rhai"), script);
+    write(&folder.join("cases.txt"), "case none\n  00 -> error none\n");
     write(&folder.join("README.md"), "# A test\n");
 }
 

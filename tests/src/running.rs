@@ -12,7 +12,7 @@ use pitchside_model::Timestamp;
 use pitchside_wire::Credential;
 
 use crate::client::Client;
-use crate::clinic::{Made, write_rule};
+use crate::clinic::{Made, write_plugin, write_rule};
 use crate::house::House;
 use crate::ledger::Ledger;
 use crate::program::Answer;
@@ -130,6 +130,11 @@ impl Running {
     /// Puts a rule into the clinic's folder, while it runs.
     pub fn write_rule(&self, name: &str, script: &str) {
         write_rule(&self.dir().join("rules"), name, script);
+    }
+
+    /// Puts a plugin into the clinic's folder; it counts from the next start.
+    pub fn write_plugin(&self, name: &str, script: &str) {
+        write_plugin(&self.dir().join("plugins"), name, script);
     }
 
     /// Seals what is open.

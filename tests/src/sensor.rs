@@ -164,6 +164,12 @@ impl Sensor {
         self.unlink();
     }
 
+    /// Ends the session in good order.
+    pub async fn say_goodbye(&mut self) {
+        let Outgoing { topic, frame } = self.device.close(self.site.instant()).expect("a session to end");
+        self.throw(topic, &frame).await.expect("a link to say it on");
+    }
+
     async fn transmit(&mut self, frames: Vec<Outgoing>) -> Result<(), Gone> {
         for Outgoing { topic, frame } in frames {
             self.throw(topic, &frame).await?;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs and this machine lacks, and says so. Quick when nothing is missing.
-#   setup.sh build|web|browser|bench ...
+#   setup.sh build|web|browser|interop|bench ...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -11,7 +11,8 @@ for part in "$@"; do
   case "$part" in
     build) need cc gcc; need make make; need python3 python3; [ -e /usr/include/stdlib.h ] || missing+=(libc6-dev) ;;
     web) need npm npm; need node nodejs ;;
-    browser) need chromium chromium ;;
+    browser) need chromium chromium; need certutil libnss3-tools ;;
+    interop) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); need mosquitto_sub mosquitto-clients ;;
     bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
     *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
   esac
@@ -36,4 +37,13 @@ if [[ " $* " == *" web "* ]]; then
     echo "setup: node $(node --version) is too old for the web app; installing node 22 with npm under gateway/web" >&2
     npm install --silent --no-save --prefix gateway/web/node_modules/.node node@22
   fi
+fi
+
+# Other people's MQTT, Noise and CBOR in Python, in a folder of their own. Made anew when the list changes.
+if [[ " $* " == *" interop "* ]] && ! cmp -s tests/interop/requirements.txt target/python/installed.txt; then
+  echo "setup: installing the packages of tests/interop/requirements.txt with pip under target/python" >&2
+  rm -rf target/python
+  python3 -m venv target/python
+  target/python/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r tests/interop/requirements.txt
+  cp tests/interop/requirements.txt target/python/installed.txt
 fi

@@ -153,6 +153,14 @@ impl Board {
         tiles
     }
 
+    /// The tiles that changed since a revision of the board (0: all), and its revision now.
+    pub fn since(&self, revision: u64) -> (u64, Vec<Tile>) {
+        let inner = self.inner.lock();
+        let tiles =
+            if revision == inner.revision { Vec::new() } else { inner.tiles(revision, self.limits.stale_after) };
+        (inner.revision, tiles)
+    }
+
     /// The tiles that changed since the last call.
     pub fn changed(&self) -> Vec<Tile> {
         let mut inner = self.inner.lock();
@@ -224,7 +232,9 @@ fn shown(reading: &Reading) -> Option<Shown> {
         Value::Number(value) => Some(Shown::Number(*value)),
         Value::Wave(wave) => Shape::new(wave).map(Shown::Wave),
         Value::Gap(gap) => match gap.reason {
-            GapReason::Silent | GapReason::Disconnected | GapReason::ContactLost => Some(Shown::Gap(gap.reason)),
+            GapReason::Silent | GapReason::Disconnected | GapReason::ContactLost | GapReason::Ended => {
+                Some(Shown::Gap(gap.reason))
+            }
             GapReason::Dropped | GapReason::ClockStep => None,
         },
     }

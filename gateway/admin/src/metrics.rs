@@ -68,6 +68,12 @@ pub struct Metrics {
     pub event_resyncs: Counter,
     /// Open HTTPS connections.
     pub connections: Gauge,
+    /// Payloads kept because their plugin could not read them.
+    pub undecoded: Counter,
+    /// Of those, how many still wait.
+    pub undecoded_waiting: Gauge,
+    /// Plugins that are switched off or not loaded.
+    pub plugins_off: Gauge,
     refusals: Family<Reason, Counter>,
     alerts: Family<Rule, Counter>,
     receipts: Family<Level, Counter>,
@@ -100,6 +106,9 @@ impl Metrics {
             event_clients: gauge(r, "event_clients", "Open event streams"),
             event_resyncs: counter(r, "event_resyncs", "Times a browser fell behind and had to fetch everything anew"),
             connections: gauge(r, "http_connections", "Open HTTPS connections"),
+            undecoded: counter(r, "undecoded", "Payloads kept because their plugin could not read them"),
+            undecoded_waiting: gauge(r, "undecoded_waiting", "Payloads that wait for their plugin"),
+            plugins_off: gauge(r, "plugins_off", "Plugins switched off or not loaded, though a device needs them"),
             refusals: Family::default(),
             alerts: Family::default(),
             receipts: Family::default(),
@@ -183,6 +192,8 @@ mod tests {
         let text = metrics.text().unwrap();
         for line in [
             "pitchside_readings_total 3",
+            "pitchside_undecoded_waiting 0",
+            "pitchside_plugins_off 0",
             "pitchside_refusals_total{reason=\"replay\"} 1",
             "pitchside_alerts_total{rule=\"heat-illness\"} 1",
             "pitchside_receipts_total{level=\"R2\"} 1",

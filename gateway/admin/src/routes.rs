@@ -20,7 +20,7 @@ use crate::password::PasswordHash;
 use crate::problem::Problem;
 use crate::server::Parts;
 use crate::signin::SignedIn;
-use crate::view::{PAGE_ROWS_MAX, Page, ViewError};
+use crate::view::{BLOCK_INDEX_MAX, PAGE_ROWS_MAX, Page, ViewError};
 
 pub(crate) mod account;
 pub(crate) mod alerts;
@@ -136,7 +136,8 @@ pub(crate) fn page(query: &str, before: bool) -> Result<Page, Problem> {
                 page.rows = rows.ok_or(Problem::Query("`rows` (1 to 200)"))?;
             }
             "before" if before && !seen.contains(&name) => {
-                page.before = Some(value.parse().map_err(|_| Problem::Query("`before` (the index of a block)"))?);
+                let index = value.parse().ok().filter(|index| *index <= BLOCK_INDEX_MAX);
+                page.before = Some(index.ok_or(Problem::Query("`before` (the index of a block: 0 to 2^63 - 1)"))?);
             }
             _ => return Err(Problem::Query("in the query")),
         }
@@ -160,8 +161,14 @@ mod tests {
     fn unknown_repeated_and_oversized_parameters_are_refused() {
         assert_eq!(page("", true), Ok(Page { rows: 50, before: None }));
         assert_eq!(page("rows=5&before=17", true), Ok(Page { rows: 5, before: Some(17) }));
+        assert_eq!(page("before=9223372036854775807", true).map(|page| page.before), Ok(Some(BLOCK_INDEX_MAX)));
         for bad in ["rows=0", "rows=201", "rows=-1", "rows=1&rows=2", "before=x", "from=1", "rows"] {
             assert!(page(bad, true).is_err(), "{bad}");
+        }
+        for before in ["9223372036854775808", "18446744073709551615", "18446744073709551616", "-1"] {
+            let problem = page(&format!("before={before}"), true).unwrap_err();
+            assert_eq!(problem.status(), http::StatusCode::BAD_REQUEST);
+            assert!(problem.body().detail.contains("`before` (the index of a block: 0 to 2^63 - 1)"), "{before}");
         }
         assert!(page("before=1", false).is_err());
     }

@@ -15,6 +15,8 @@ use crate::password::PasswordHash;
 pub const USER_NAME_BYTES_MAX: usize = 64;
 /// The most rows one answer holds.
 pub const PAGE_ROWS_MAX: u32 = 200;
+/// The highest index a block can be asked for by: the store counts them in 63 bits.
+pub const BLOCK_INDEX_MAX: u64 = i64::MAX as u64;
 
 /// The name somebody signs in with: 1 to 64 bytes, no control characters, no space at either end.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
@@ -82,7 +84,7 @@ impl fmt::Display for Role {
 pub struct Page {
     /// At most so many, 1 to [`PAGE_ROWS_MAX`].
     pub rows: u32,
-    /// Only blocks with a lower index than this.
+    /// Only blocks with a lower index than this, at most [`BLOCK_INDEX_MAX`].
     pub before: Option<u64>,
 }
 

@@ -19,8 +19,9 @@ use parking_lot::{Mutex, RwLock};
 use pitchside_model::{DeviceId, LinkId, Timestamp};
 use pitchside_wire::{Kind, Millis, Random, SessionId};
 
-use crate::bucket::{Links, Names};
+use crate::bucket::{Keyed, Links};
 use crate::door::{Accepted, Refusal};
+use crate::guesses::Guesses;
 use crate::kek::{GatewayIdentity, Kek, UnwrapError};
 use crate::keystore::{KeyStore, KeyStoreError};
 use crate::limits::{Limits, Rate};
@@ -83,8 +84,8 @@ pub struct Auth {
     pending: Mutex<VecDeque<Pending>>,
     links: Links,
     hints: Links,
-    names: Names,
-    password_names: Names,
+    names: Keyed,
+    guesses: Guesses,
     turnstile: Turnstile,
     logins: Mutex<Vec<Weak<LoginState>>>,
 }
@@ -124,8 +125,8 @@ impl Auth {
             pending: Mutex::default(),
             links: Links::new(limits.link, limits.links_max),
             hints: Links::new(HINTS, limits.links_max),
-            names: Names::new(limits.device),
-            password_names: Names::new(limits.password),
+            names: Keyed::new(limits.device),
+            guesses: Guesses::new(&limits),
             turnstile: Turnstile::new(limits.verifications_max, limits.verifications_waiting_max),
             logins: Mutex::default(),
         };

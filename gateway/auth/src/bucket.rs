@@ -1,7 +1,7 @@
-//! Token buckets: one at a time, by link, and by name in a table of fixed size.
+//! Token buckets: one at a time, by link, and by any key in a table of fixed size.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hash, RandomState};
 
 use parking_lot::Mutex;
 use pitchside_model::{LinkId, Timestamp};
@@ -39,6 +39,11 @@ impl Bucket {
         }
         enough
     }
+
+    /// Puts back a token that was taken and did no harm.
+    pub fn give_back(&mut self, rate: Rate) {
+        self.credit_us = self.credit_us.saturating_add(Self::cost(rate)).min(Self::most(rate));
+    }
 }
 
 /// One bucket a link.
@@ -67,24 +72,33 @@ impl Links {
     }
 }
 
-/// Buckets by name, known or not: a fixed table under a secret hash, so that made-up names cost no memory. Two names may
-/// share a bucket; then they share its rate.
-pub(crate) struct Names {
+/// Buckets by name or any other key, known or not: a fixed table under a secret hash, so that made-up keys cost no memory.
+/// Two keys may share a bucket; then they share its rate.
+pub(crate) struct Keyed {
     rate: Rate,
     hasher: RandomState,
     buckets: Box<[Mutex<Option<Bucket>>]>,
 }
 
-const NAMES: usize = 4_096;
+const KEYS: usize = 4_096;
 
-impl Names {
+impl Keyed {
     pub fn new(rate: Rate) -> Self {
-        Self { rate, hasher: RandomState::new(), buckets: (0..NAMES).map(|_| Mutex::default()).collect() }
+        Self { rate, hasher: RandomState::new(), buckets: (0..KEYS).map(|_| Mutex::default()).collect() }
     }
 
-    pub fn take(&self, name: &str, now: Timestamp) -> bool {
-        let at = self.hasher.hash_one(name) as usize % NAMES;
-        self.buckets[at].lock().get_or_insert_with(|| Bucket::full(self.rate, now)).take(self.rate, now)
+    pub fn take(&self, key: impl Hash, now: Timestamp) -> bool {
+        self.of(key).lock().get_or_insert_with(|| Bucket::full(self.rate, now)).take(self.rate, now)
+    }
+
+    pub fn give_back(&self, key: impl Hash) {
+        if let Some(bucket) = &mut *self.of(key).lock() {
+            bucket.give_back(self.rate);
+        }
+    }
+
+    fn of(&self, key: impl Hash) -> &Mutex<Option<Bucket>> {
+        &self.buckets[self.hasher.hash_one(key) as usize % KEYS]
     }
 }
 
@@ -102,6 +116,10 @@ mod tests {
         assert!(bucket.take(RATE, at(100)));
         assert!(!bucket.take(RATE, at(50)), "a clock that steps back gives nothing");
         assert_eq!([0; 4].map(|_| bucket.take(RATE, at(100_000))), [true, true, true, false]);
+        bucket.give_back(RATE);
+        assert_eq!([0; 2].map(|_| bucket.take(RATE, at(100_000))), [true, false]);
+        (0..9).for_each(|_| bucket.give_back(RATE));
+        assert_eq!([0; 4].map(|_| bucket.take(RATE, at(100_000))), [true, true, true, false], "no more than it holds");
     }
 
     #[test]

@@ -15,6 +15,7 @@
 //! | [`keystore`] | the trait through which it is stored |
 //! | [`kek`] | wrapping secrets under the box's key |
 //! | [`limits`] | bounds and rates |
+//! | `bucket`, `guesses` | token buckets; how many passwords may be tried |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -22,6 +23,7 @@ pub mod auth;
 mod bucket;
 pub mod door;
 pub mod enrol;
+mod guesses;
 pub mod kek;
 pub mod keystore;
 pub mod limits;

@@ -18,8 +18,12 @@ pub struct Limits {
     pub link: Rate,
     /// Genuine handshakes of one device, but for the link its live session is on.
     pub device: Rate,
-    /// Password attempts in one name.
+    /// Wrong passwords in one name from one address. A right one costs nothing, here and in the next two.
     pub password: Rate,
+    /// Wrong passwords from one address, in whatever names.
+    pub password_peer: Rate,
+    /// Wrong passwords in all.
+    pub password_all: Rate,
     /// Ceilings stored for one session: a device that leaps through its counters is held back.
     pub ceiling: Rate,
     /// Handshakes begun and not confirmed, of all devices.
@@ -46,6 +50,8 @@ impl Default for Limits {
             link: Rate { burst: 16, refill_ms: 1_000 },
             device: Rate { burst: 30, refill_ms: 1_000 },
             password: Rate { burst: 5, refill_ms: 4_000 },
+            password_peer: Rate { burst: 64, refill_ms: 1_000 },
+            password_all: Rate { burst: 256, refill_ms: 100 },
             ceiling: Rate { burst: 16, refill_ms: 250 },
             pending_max: 1_024,
             pending_per_device_max: 4,

@@ -150,6 +150,6 @@ pub trait Intake: Send + Sync + 'static {
     /// if the peer is gone; only a shutdown whose time is over cuts it off.
     async fn take(&self, link: &Link, inbound: Vec<Inbound>);
 
-    /// A link is down; the last call for it.
+    /// A link is down, or was turned away after [`Intake::admit`]; the last call for it.
     async fn closed(&self, link: LinkId);
 }

@@ -221,7 +221,7 @@ impl Link {
     }
 
     /// Why it ends; [`CloseReason::Gone`] if nobody said.
-    pub(crate) fn reason(&self) -> CloseReason {
+    pub fn reason(&self) -> CloseReason {
         self.shared.reason.get().copied().unwrap_or(CloseReason::Gone)
     }
 }

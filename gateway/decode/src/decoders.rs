@@ -6,6 +6,7 @@ use pitchside_model::{Authentic, Payload, PayloadKind, PluginName, Reading, Time
 
 use crate::error::{DecodeError, Fault, Text};
 use crate::plugin::message::Outcome;
+use crate::plugin::worker::Turn;
 use crate::plugin::{Plugin, Status, check};
 use crate::tolerance::Tolerances;
 use crate::{senml, wave};
@@ -42,6 +43,28 @@ impl Decoders {
         message: &Authentic<Payload>,
         now: Timestamp,
     ) -> Result<Vec<Reading>, DecodeError> {
+        self.ask(plugin, message, now, Turn::First).await
+    }
+
+    /// Reads a vendor payload that was kept because it could not be read before; `arrived` is when that was. Faults are not
+    /// counted: what one device left behind must not switch the plugin off for the others. A device it is switched off
+    /// for is heard, and heard again once a payload of it is read.
+    pub async fn vendor_again(
+        &self,
+        plugin: &PluginName,
+        message: &Authentic<Payload>,
+        arrived: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        self.ask(plugin, message, arrived, Turn::Again).await
+    }
+
+    async fn ask(
+        &self,
+        plugin: &PluginName,
+        message: &Authentic<Payload>,
+        now: Timestamp,
+        turn: Turn,
+    ) -> Result<Vec<Reading>, DecodeError> {
         let (device, payload) = (message.device(), message.content());
         match payload.kind {
             PayloadKind::Vendor => {}
@@ -53,10 +76,10 @@ impl Decoders {
         let name = || plugin.name().to_string();
         let nonsense = |(reading, fault): (usize, Fault)| {
             let error = DecodeError::Nonsense { plugin: name(), reading, fault };
-            plugin.count_fault(device, &error.to_string());
+            plugin.count_fault(device, &error.to_string(), turn);
             error
         };
-        let result = match plugin.decode(device, payload.bytes.clone()).await? {
+        let result = match plugin.decode(device, payload.bytes.clone(), turn).await? {
             Outcome::Readings(raw) => match check::readings(raw, plugin.outputs(), now, self.tolerances) {
                 // A wrong clock is the device's fault, and the script read it well.
                 Err((reading, fault @ Fault::TimeTooFar(_))) => {
@@ -66,7 +89,7 @@ impl Decoders {
             },
             Outcome::NotReadings(kind) => return Err(nonsense((1, Fault::NotReadings(Text::from(kind.as_str()))))),
             Outcome::Refused(reason) => Err(DecodeError::Refused { plugin: name(), reason }),
-            Outcome::Fault(reason) => return Err(plugin.fault(device, reason)),
+            Outcome::Fault(reason) => return Err(plugin.fault(device, reason, turn)),
         };
         plugin.success(device);
         result

@@ -77,12 +77,19 @@ impl DecodeError {
         }
     }
 
-    /// Whether the same payload could be accepted later (the plugin's fault, not the payload's).
+    /// Whether the same payload could be accepted later: the plugin is at fault, or not there, not the payload. (A device's
+    /// clock that is too far off is the device's fault, whoever finds it.)
     pub const fn is_ours(&self) -> bool {
-        matches!(
-            self,
-            Self::Nonsense { .. } | Self::PluginFault { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_)
-        )
+        match self {
+            Self::Nonsense { fault, .. } => !matches!(fault, Fault::TimeTooFar(_)),
+            Self::PluginFault { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_) => true,
+            Self::Senml { .. } | Self::Wave(_) | Self::NoPlugin | Self::NotVendor(_) | Self::Refused { .. } => false,
+        }
+    }
+
+    /// Whether any other payload of this plugin would fare the same now.
+    pub const fn is_of_the_plugin(&self) -> bool {
+        matches!(self, Self::SwitchedOff { .. } | Self::UnknownPlugin(_))
     }
 }
 
@@ -145,6 +152,8 @@ faults! {
         UnknownQuantity(Text) = "unknown_quantity", "{0} is no quantity: a name ends in one, such as heart_rate";
         /// The same quantity of two sensors.
         TwoSensors(Text) = "two_sensors", "{0} begins differently from the pack's first name: readings of two sensors would become one stream";
+        /// Only the gateway itself records this.
+        GatewaysOwn(&'static str) = "gateways_own", "{0} is the gateway's own record: no device may send it";
         /// There is no unit.
         NoUnit(&'static str) = "no_unit", "{0} needs a unit";
         /// The unit is not registered.
@@ -185,6 +194,8 @@ faults! {
         Trailing = "trailing_bytes", "bytes follow the samples";
         /// Unknown quantity number.
         UnknownQuantity(u16) = "unknown_quantity", "{0} is the number of no quantity";
+        /// Only the gateway itself records this.
+        GatewaysOwn(&'static str) = "gateways_own", "{0} is the gateway's own record: no device may send it";
         /// No samples.
         Empty = "empty", "there is no sample in it";
         /// Too many samples.

@@ -8,9 +8,9 @@ use pitchside_model::decimal::{DecimalError, EXPONENT_MAX};
 /// refused as a value.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// Digit for digit as it was written.
+    /// The very value that was written, and its digits where they fit.
     Exact(Decimal),
-    /// Finite, but outside what a decimal holds.
+    /// Finite, but outside what a decimal holds: the nearest double.
     Wide(f64),
 }
 
@@ -48,17 +48,23 @@ impl Number {
         }
     }
 
-    /// Reads a JSON number (RFC 8259, 6) whose grammar has been checked. None if it overflows a double.
+    /// Reads a JSON number (RFC 8259, 6) whose grammar has been checked. Never rounded to a decimal: with more digits than
+    /// one holds it is wide. None if it overflows a double.
     pub fn from_json(text: &str) -> Option<Self> {
-        match Decimal::parse(text) {
-            Ok(decimal) => Some(Self::Exact(decimal)),
-            Err(_) => Self::from_f64(text.parse().ok()?),
+        if let Some(decimal) = Decimal::parse(text).ok().or_else(|| written(text)) {
+            return Some(Self::Exact(decimal));
         }
+        Self::wide(text.parse().ok()?)
     }
 
     /// A whole number of any 65 bits.
     pub fn from_integer(value: i128) -> Self {
-        i64::try_from(value).map_or(Self::Wide(value as f64), |m| Self::Exact(Decimal::integer(m)))
+        match i64::try_from(value) {
+            Ok(mantissa) => Self::Exact(Decimal::integer(mantissa)),
+            Err(_) => {
+                reduced(value < 0, value.unsigned_abs().to_string(), 0).map_or(Self::Wide(value as f64), Self::Exact)
+            }
+        }
     }
 
     /// `mantissa * 10^exponent` (CBOR tag 4, RFC 8949, 3.4.4). None if it overflows a double.
@@ -68,17 +74,24 @@ impl Number {
         {
             return Some(Self::Exact(decimal));
         }
-        Self::from_f64(format!("{mantissa}e{exponent}").parse().ok()?)
+        if let Some(decimal) = reduced(mantissa < 0, mantissa.unsigned_abs().to_string(), exponent) {
+            return Some(Self::Exact(decimal));
+        }
+        Self::wide(format!("{mantissa}e{exponent}").parse().ok()?)
     }
 
-    /// The sum, exact where decimals can hold it. None if it overflows a double.
+    /// The sum, exact where decimals can hold it, else wide. None if it overflows a double.
     pub fn plus(self, other: Self) -> Option<Self> {
         if let (Self::Exact(a), Self::Exact(b)) = (self, other)
             && let Some(sum) = add(a, b)
         {
             return Some(Self::Exact(sum));
         }
-        Self::from_f64(self.to_f64() + other.to_f64())
+        Self::wide(self.to_f64() + other.to_f64())
+    }
+
+    fn wide(value: f64) -> Option<Self> {
+        value.is_finite().then_some(Self::Wide(value))
     }
 
     /// The nearest double.
@@ -119,6 +132,32 @@ impl Number {
             }
         }
     }
+}
+
+/// A JSON number with more digits than [`Decimal::parse`] takes, where the excess is zeros.
+fn written(text: &str) -> Option<Decimal> {
+    let (number, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let exponent = power.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    reduced(negative, format!("{whole}{fraction}"), exponent)
+}
+
+/// `digits * 10^exponent` with as few zeros at the end as it takes to fit; none if it does not fit exactly.
+fn reduced(negative: bool, digits: String, exponent: i64) -> Option<Decimal> {
+    let digits = digits.trim_start_matches('0');
+    let significant = digits.trim_end_matches('0');
+    if significant.is_empty() {
+        return Some(Decimal::integer(0));
+    }
+    let zeros = i64::try_from(digits.len() - significant.len()).ok()?;
+    let exponent = exponent.checked_add(zeros)?;
+    let sign = if negative { "-" } else { "" };
+    let mantissa: i64 = format!("{sign}{significant}").parse().ok()?;
+    // Zeros the exponent has no room for go back.
+    let over = u32::try_from((exponent - i64::from(EXPONENT_MAX)).clamp(0, 19)).ok()?;
+    let mantissa = mantissa.checked_mul(10i64.checked_pow(over)?)?;
+    Decimal::new(mantissa, i8::try_from(exponent - i64::from(over)).ok()?).ok()
 }
 
 /// The decimal with the fewest decimals that reads back as `value`, tried by multiplication: most sensor values have few. A
@@ -188,6 +227,38 @@ mod tests {
     }
 
     #[test]
+    fn more_digits_than_a_decimal_holds_are_never_rounded_into_one() {
+        let read = |text: &str| Number::from_json(text).unwrap();
+        for text in [
+            "123456789012345678901234567890",
+            "37.6000000000000000000000000001",
+            "0.1000000000000000055511151231257827",
+            "-9223372036854775809",
+            "1e-20",
+            "1e300",
+        ] {
+            assert_eq!(read(text), Number::Wide(text.parse().unwrap()), "{text}");
+        }
+        for (text, mantissa, exponent) in [
+            ("37.60000000000000000000000000000", 376, -1),
+            ("1000000000000000000000", 1_000, 18),
+            ("-9223372036854775808", i64::MIN, 0),
+            ("0.00000000000000000000000000", 0, 0),
+            ("0e99", 0, 0),
+            ("1e20", 100, 18),
+        ] {
+            assert_eq!(Some(read(text)), exact(mantissa, exponent), "{text}");
+        }
+        assert_eq!(Number::from_fraction(1 << 70, -2), Some(Number::Wide((1u128 << 70) as f64 / 100.0)));
+        assert_eq!(Number::from_fraction(37_600_000_000_000_000_000_000, -21), exact(376, -1));
+        assert_eq!(Number::from_integer(1 << 64), Number::Wide(18_446_744_073_709_551_616.0));
+        assert_eq!(Some(Number::from_integer(10_i128.pow(20))), exact(100, 18));
+        let big = Number::Exact(Decimal { mantissa: i64::MAX, exponent: 0 });
+        assert_eq!(big.plus(big), Some(Number::Wide(2.0 * i64::MAX as f64)));
+        assert_eq!(Number::Wide(f64::MAX).plus(Number::Wide(f64::MAX)), None);
+    }
+
+    #[test]
     fn seconds_become_nanoseconds_without_a_detour_through_floats() {
         let nanos = |text| Number::from_json(text).and_then(Number::nanoseconds);
         assert_eq!(nanos("1.276020076001e+09"), Some(1_276_020_076_001_000_000));
@@ -205,6 +276,25 @@ mod tests {
             let number = Number::from_f64(value).unwrap();
             let text = match number { Number::Exact(d) => d.to_string(), Number::Wide(v) => format!("{v:e}") };
             prop_assert_eq!(text.parse::<f64>().unwrap(), value);
+        }
+
+        #[test]
+        fn a_json_number_is_exact_or_wide(digits in "[1-9][0-9]{0,30}", point in 0usize..31, power in -20i32..20) {
+            let point = point.min(digits.len());
+            let (whole, fraction) = digits.split_at(point);
+            let text = format!("{}{}{fraction}e{power}", if whole.is_empty() { "0" } else { whole },
+                if fraction.is_empty() { "" } else { "." });
+            if let Number::Exact(d) = Number::from_json(&text).unwrap() {
+                // Both as digits without zeros at the end, and the power of ten that belongs to them.
+                let plain = |digits: &str, power: i64| {
+                    let cut = digits.trim_end_matches('0');
+                    (cut.trim_start_matches('0').to_owned(), power + (digits.len() - cut.len()) as i64)
+                };
+                prop_assert_eq!(
+                    plain(&d.mantissa.to_string(), i64::from(d.exponent)),
+                    plain(&digits, i64::from(power) - fraction.len() as i64)
+                );
+            }
         }
 
         #[test]

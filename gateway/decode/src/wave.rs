@@ -33,6 +33,9 @@ pub fn parse(bytes: &[u8]) -> Result<Frame, WaveFault> {
     let (header, mut blocks) = bytes.split_first_chunk::<HEADER_BYTES>().ok_or(WaveFault::Short)?;
     let code = u16::from_le_bytes([header[0], header[1]]);
     let quantity = Quantity::from_code(code).ok_or(WaveFault::UnknownQuantity(code))?;
+    if quantity.is_gateways_own() {
+        return Err(WaveFault::GatewaysOwn(quantity.name()));
+    }
     let exponent = header[2] as i8;
     if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent) {
         return Err(WaveFault::Exponent(exponent));

@@ -36,6 +36,22 @@ async fn decoders(source: &str, limits: PluginLimits) -> Decoders {
     Decoders::new(Tolerances::default(), [plugin])
 }
 
+#[test]
+fn a_plugin_that_would_speak_for_the_gateway_is_not_loaded() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("test-plugin");
+    std::fs::create_dir(&dir).unwrap();
+    let manifest = "name = \"test-plugin\"\nversion = \"1.0.0\"\nsummary = \"For tests.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\", \"health\"]\n";
+    std::fs::write(dir.join("plugin.toml"), manifest).unwrap();
+    std::fs::write(dir.join("decode.rhai"), "[]").unwrap();
+    std::fs::write(dir.join("cases.txt"), "").unwrap();
+    let error = Folder::read(&dir).unwrap_err().to_string();
+    assert!(
+        error.ends_with("plugin.toml: outputs: health is the gateway's own record, no device may send it: take it out"),
+        "{error}"
+    );
+}
+
 fn message(device: &str, bytes: &[u8]) -> Authentic<Payload> {
     let payload = Payload { kind: PayloadKind::Vendor, bytes: bytes.to_vec() };
     Authentic::vouch(DeviceId::parse(device).unwrap(), Assurance::Noise, LinkId(1), payload)
@@ -62,6 +78,8 @@ switch payload.u8(0) {
     11 => { let s = "x"; loop { s += s; } },
     12 => [reading("heart_rate", 72, "/min").at_ms(9000000000000)],
     13 => { let a = []; for i in 0..2000 { a.push(reading("heart_rate", i, "/min")); } a },
+    14 => [reading("clock_offset", 5, "ms")],
+    15 => [gap("health", "silent")],
     _ => throw "wrong_model",
 }
 "#;
@@ -109,6 +127,8 @@ async fn nonsense_is_refused_by_name() {
         (11, "plugin_fault"),
         (12, "time_too_far"),
         (13, "too_many"),
+        (14, "gateways_own"),
+        (15, "gateways_own"),
         (99, "wrong_model"),
     ] {
         let error = decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.unwrap_err();
@@ -132,6 +152,32 @@ async fn a_device_that_keeps_failing_is_switched_off_alone() {
     assert!(decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.is_ok());
     decoders.plugin(&name()).unwrap().reset();
     assert!(decoders.vendor(&name(), &message("rogue", &[0, 72]), NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn what_a_device_left_behind_switches_nothing_off_and_a_readable_payload_lets_it_in_again() {
+    let decoders = decoders(MISCHIEF, PluginLimits { faults_of_all: 8, ..PluginLimits::default() }).await;
+    for _ in 0..5 {
+        assert!(decoders.vendor(&name(), &message("rogue", &[10]), NOW).await.is_err());
+    }
+    for _ in 0..20 {
+        let error = decoders.vendor_again(&name(), &message("rogue", &[10]), NOW).await.unwrap_err();
+        assert_eq!(error.code(), "plugin_fault", "asked although it is switched off for the device");
+        assert!(error.is_ours() && !error.is_of_the_plugin());
+    }
+    assert!(!decoders.statuses()[0].off);
+    let good = message("rogue", &[0, 72]);
+    assert_eq!(decoders.vendor(&name(), &good, NOW).await.unwrap_err().code(), "plugin_off");
+    assert!(decoders.vendor_again(&name(), &good, NOW).await.is_ok());
+    assert!(decoders.vendor(&name(), &good, NOW).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_clock_that_is_too_far_off_is_the_devices_fault() {
+    let decoders = decoders(MISCHIEF, PluginLimits::default()).await;
+    let ours = async |byte| decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.unwrap_err().is_ours();
+    assert!(!ours(12).await && !ours(99).await, "a time too far, a refusal");
+    assert!(ours(2).await && ours(10).await && ours(7).await, "no list, a failure, a wrong unit");
 }
 
 #[tokio::test]

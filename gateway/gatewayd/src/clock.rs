@@ -1,11 +1,15 @@
-//! The edge where time enters: the only place of the gateway that reads the system's clock.
+//! The edge where time enters: the only place of the gateway that reads the system's clocks.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant};
 
 use pitchside_model::Timestamp;
 
-/// The gateway's clock, whole milliseconds.
+#[allow(clippy::disallowed_methods, reason = "the edge")]
+static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+/// The gateway's clocks: the one that tells the time, in whole milliseconds, and the one that never jumps.
 #[derive(Debug, Clone, Default)]
 pub enum Clock {
     /// The machine's.
@@ -25,6 +29,14 @@ impl Clock {
                 Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::Acquire)),
+        }
+    }
+
+    /// Time that only passes: for how long something has lasted, whatever the clock on the wall is set to.
+    pub fn uptime(&self) -> Duration {
+        match self {
+            Self::System => STARTED.elapsed(),
+            Self::Manual(millis) => Duration::from_millis(millis.load(Ordering::Acquire).unsigned_abs()),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Files that must be whole and, where they are secret, readable by this user alone.
 
-use std::io::Write as _;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{File, Permissions};
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -17,30 +18,46 @@ pub fn write_public(path: &Path, content: &[u8]) -> anyhow::Result<()> {
     write(path, content, 0o644)
 }
 
+/// The draft has a name nobody can foresee and did not exist before: whoever else may write in the folder can neither put a
+/// link in its place nor keep it open. It is made for this user alone, and goes again if anything fails.
 fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let context = || format!("writing {}", path.display());
     let folder = path.parent().with_context(|| format!("{} has no folder", path.display()))?;
-    std::fs::create_dir_all(folder).with_context(context)?;
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(".new");
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(mode)
-        .open(&draft)
+    make_folder(folder).with_context(context)?;
+    let mut draft = tempfile::Builder::new()
+        .prefix(".")
+        .suffix(".new")
+        .permissions(Permissions::from_mode(0o600))
+        .tempfile_in(folder)
         .with_context(context)?;
-    // A draft left by a crash may have been made under another mode.
-    file.set_permissions(std::fs::Permissions::from_mode(mode)).with_context(context)?;
-    file.write_all(content).with_context(context)?;
-    file.sync_all().with_context(context)?;
-    std::fs::rename(&draft, path).with_context(context)?;
-    std::fs::File::open(folder).and_then(|f| f.sync_all()).with_context(context)
+    draft.write_all(content).with_context(context)?;
+    // Whatever the umask, and not before the content is there.
+    draft.as_file().set_permissions(Permissions::from_mode(mode)).with_context(context)?;
+    draft.as_file().sync_all().with_context(context)?;
+    draft.persist(path).map_err(|error| error.error).with_context(context)?;
+    sync_folder(folder).with_context(context)
+}
+
+/// Makes a folder and what is missing above it, each name durable.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    // A path without any folder in it is in the current one.
+    let missing: Vec<&Path> =
+        folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();
+    std::fs::create_dir_all(if folder.as_os_str().is_empty() { Path::new(".") } else { folder })?;
+    missing.into_iter().rev().filter_map(Path::parent).try_for_each(sync_folder)
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder)?.sync_all()
 }
 
 /// Reads a secret, and refuses one that others could have read.
 pub fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
-    let meta = std::fs::metadata(path).with_context(|| format!("reading {}", path.display()))?;
+    let context = || format!("reading {}", path.display());
+    let mut file = File::open(path).with_context(context)?;
+    // Of the file that is read, not of whatever stands there a moment later.
+    let meta = file.metadata().with_context(context)?;
     let mode = meta.permissions().mode() & 0o077;
     anyhow::ensure!(
         mode == 0,
@@ -48,5 +65,59 @@ pub fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
         path.display(),
         path.display()
     );
-    Ok(Zeroizing::new(std::fs::read(path).with_context(|| format!("reading {}", path.display()))?))
+    // Room for all of it at once: a buffer that grows leaves copies behind.
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or(0).saturating_add(1)));
+    file.read_to_end(&mut content).with_context(context)?;
+    Ok(content)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> =
+            std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_secret_is_its_owners_alone_and_a_public_file_everybodys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (secret, public) = (dir.path().join("new/deep/a.key"), dir.path().join("b.pem"));
+        write_secret(&secret, b"one").unwrap();
+        write_public(&public, b"two").unwrap();
+        assert_eq!((mode(&secret), mode(&public)), (0o600, 0o644));
+        assert_eq!(read_secret(&secret).unwrap().as_slice(), b"one");
+        assert!(read_secret(&public).unwrap_err().to_string().contains("chmod 600"));
+        write_secret(&public, b"three").unwrap();
+        assert_eq!((mode(&public), read_secret(&public).unwrap().as_slice()), (0o600, &b"three"[..]));
+    }
+
+    #[test]
+    fn a_link_laid_where_a_draft_might_be_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, bait) = (dir.path().join("a.key"), dir.path().join("bait"));
+        std::fs::write(&bait, b"mine").unwrap();
+        std::os::unix::fs::symlink(&bait, dir.path().join("a.key.new")).unwrap();
+        // A link in the file's own place is replaced, not written through.
+        std::os::unix::fs::symlink(&bait, &file).unwrap();
+        write_secret(&file, b"secret").unwrap();
+        assert_eq!(std::fs::read(&bait).unwrap(), b"mine");
+        assert!(!std::fs::symlink_metadata(&file).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_draft_that_fails_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.key");
+        std::fs::create_dir(&file).unwrap();
+        assert!(write_secret(&file, b"secret").is_err(), "a folder is in its place");
+        assert_eq!(names(dir.path()), ["a.key"]);
+    }
 }

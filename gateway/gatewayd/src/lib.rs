@@ -8,6 +8,7 @@
 //! | [`demo`] | one clinic on one machine |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
+//! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
 //! | [`reading_id`] | the name of one reading |
 
@@ -15,6 +16,7 @@
 
 pub mod adapters;
 pub mod archive;
+pub mod blocking;
 pub mod cli;
 pub mod clock;
 pub mod demo;

@@ -70,6 +70,16 @@ quantities! {
 }
 
 impl Quantity {
+    /// Whether it is the state of a sensor, told when it changes, and not a value measured again and again.
+    pub const fn is_state(self) -> bool {
+        matches!(self, Self::SKIN_CONTACT | Self::BATTERY | Self::HEALTH | Self::CLOCK_OFFSET)
+    }
+
+    /// Whether only the gateway itself records it. What a device sends of it is refused.
+    pub const fn is_gateways_own(self) -> bool {
+        matches!(self, Self::CLOCK_OFFSET | Self::HEALTH)
+    }
+
     /// The quantity of a name such as `heart_rate`.
     pub fn parse(name: &str) -> Option<Self> {
         ROWS.iter().position(|row| row.name == name).and_then(|i| u16::try_from(i).ok()).map(Quantity)

@@ -77,6 +77,8 @@ pub enum GapReason {
     Dropped = 3,
     /// The device's clock jumped.
     ClockStep = 4,
+    /// The device ended its session in good order: nothing is expected of it.
+    Ended = 5,
 }
 
 impl GapReason {
@@ -88,8 +90,21 @@ impl GapReason {
             2 => Self::ContactLost,
             3 => Self::Dropped,
             4 => Self::ClockStep,
+            5 => Self::Ended,
             _ => return None,
         })
+    }
+
+    /// The reason in a word, as it is written in JSON: e.g. `contact_lost`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Disconnected => "disconnected",
+            Self::ContactLost => "contact_lost",
+            Self::Dropped => "dropped",
+            Self::ClockStep => "clock_step",
+            Self::Ended => "ended",
+        }
     }
 }
 

@@ -206,6 +206,8 @@ impl Worker {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
+            // A signal to the gateway's group is the gateway's: it asks the worker what it knows before it ends it.
+            .process_group(0)
             .spawn()
             .map_err(failed)?;
         let socket = UnixStream::from_std(ours).map_err(failed)?;

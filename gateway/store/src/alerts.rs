@@ -213,10 +213,16 @@ impl Tables {
         })
     }
 
-    /// Deletes alerts all of whose steps are sealed, delivered and recorded before `before`; returns how many steps
-    /// went. `before` must lie further back than the rules replay: an older alert could be recorded twice.
+    /// Deletes alerts that are over, seen by somebody, delivered, recorded before `before`, and in blocks with R3 (as are
+    /// all blocks before those); returns how many steps went. `before` must lie further back than the rules replay: an
+    /// older alert could be recorded twice.
     pub fn prune_alerts(&self, before: Timestamp) -> Result<u64, StoreError> {
-        self.write(move |connection| Ok(connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0])? as u64))
+        self.write(move |connection| {
+            let proven: Option<i64> =
+                connection.prepare_cached(sql!("blocks/proven_alerts"))?.query_row([], |row| row.get(0)).optional()?;
+            let Some(proven) = proven else { return Ok(0) };
+            Ok(connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0, proven])? as u64)
+        })
     }
 }
 

@@ -179,34 +179,51 @@ fn follows(block: &NewBlock, last: Option<&BlockRow>, sealed: RowId) -> Result<(
     Ok(())
 }
 
+fn put(connection: &Connection, block: &NewBlock) -> Result<(), StoreError> {
+    follows(block, one(connection, sql!("blocks/last"), [])?.as_ref(), sealed_up_to(connection)?)?;
+    let (incarnation, index) = (number(block.key.incarnation)?, number(block.key.index)?);
+    let alerts = block.alerts_up_to.map_or(0, |step| step.0);
+    connection.prepare_cached(sql!("blocks/put"))?.execute(params![
+        incarnation,
+        index,
+        block.hash.as_slice(),
+        block.sealed_at.0,
+        block.rows_up_to.0,
+        number(block.readings)?,
+        block.payload.len() as i64,
+        block.header,
+        alerts
+    ])?;
+    connection.prepare_cached(sql!("blocks/put_payload"))?.execute(params![incarnation, index, block.payload])?;
+    connection.prepare_cached(sql!("journal/seal"))?.execute(params![block.rows_up_to.0, alerts])?;
+    Ok(())
+}
+
 impl Tables {
     /// Stores a block, its payload, its marks, and how far the journal is sealed now: all or nothing. It is then in
     /// the outbox. `marks` are those of all rows after the block before, up to `rows_up_to`.
     pub fn put_block(&self, block: NewBlock, marks: Marks) -> Result<(), StoreError> {
-        limit("a payload", block.payload.len(), PAYLOAD_BYTES_MAX)?;
-        limit("a header", block.header.len(), HEADER_BYTES_MAX)?;
-        let (incarnation, index) = (number(block.key.incarnation)?, number(block.key.index)?);
-        let (readings, payload_bytes) = (number(block.readings)?, block.payload.len() as i64);
+        self.put_blocks(vec![block], marks, &[])
+    }
+
+    /// As [`Tables::put_block`], for a row that took several blocks: all of them, or none. Rows that hold something no
+    /// block can are kept as they are in `journal_damaged` as well (`aside`).
+    pub fn put_blocks(&self, blocks: Vec<NewBlock>, marks: Marks, aside: &[RowId]) -> Result<(), StoreError> {
+        for block in &blocks {
+            limit("a payload", block.payload.len(), PAYLOAD_BYTES_MAX)?;
+            limit("a header", block.header.len(), HEADER_BYTES_MAX)?;
+            number(block.key.incarnation)?;
+            number(block.key.index)?;
+            number(block.readings)?;
+        }
+        let aside = aside.to_vec();
         self.write(move |connection| {
-            follows(&block, one(connection, sql!("blocks/last"), [])?.as_ref(), sealed_up_to(connection)?)?;
-            connection.prepare_cached(sql!("blocks/put"))?.execute(params![
-                incarnation,
-                index,
-                block.hash.as_slice(),
-                block.sealed_at.0,
-                block.rows_up_to.0,
-                readings,
-                payload_bytes,
-                block.header
-            ])?;
-            connection.prepare_cached(sql!("blocks/put_payload"))?.execute(params![
-                incarnation,
-                index,
-                block.payload
-            ])?;
-            let alerts = block.alerts_up_to.map_or(0, |step| step.0);
-            connection.prepare_cached(sql!("journal/seal"))?.execute(params![block.rows_up_to.0, alerts])?;
-            marks.store(connection, block.rows_up_to.0)
+            for row in &aside {
+                connection.prepare_cached(sql!("journal/set_aside"))?.execute([row.0])?;
+            }
+            blocks.iter().try_for_each(|block| put(connection, block))?;
+            let Some(last) = blocks.last() else { return Ok(()) };
+            marks.store(connection, last.rows_up_to.0)
         })
     }
 

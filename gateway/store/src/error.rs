@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use pitchside_model::DeviceId;
+
 use crate::journal::RowId;
 
 /// Why the database did not open.
@@ -60,6 +62,11 @@ pub enum StoreError {
         "the database has reached its limit: nothing was stored; raise journal.database_bytes_max or let blocks sync"
     )]
     DatabaseFull,
+    /// As many payloads as may wait for their decoder do.
+    #[error(
+        "no more payloads of {0} can wait for their decoder: nothing was stored; install, correct or reload its plugin"
+    )]
+    UndecodedFull(DeviceId),
     /// Another process holds the database.
     #[error("another process kept the database locked for too long: nothing was stored; try again")]
     Busy,
@@ -118,7 +125,7 @@ impl StoreError {
 
     /// True if trying again later can help.
     pub const fn passes(&self) -> bool {
-        matches!(self, Self::DiskFull { .. } | Self::DatabaseFull | Self::Busy)
+        matches!(self, Self::DiskFull { .. } | Self::DatabaseFull | Self::UndecodedFull(_) | Self::Busy)
     }
 }
 

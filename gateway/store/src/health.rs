@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::commits::CommitWatch;
 use crate::error::StoreError;
 
 /// How the store is doing, for the health page and the metrics. Holds nothing about anybody.
@@ -35,6 +36,7 @@ pub(crate) struct Pulse {
     pub(crate) entries: AtomicU64,
     pub(crate) commits: AtomicU64,
     pub(crate) failures: AtomicU64,
+    pub(crate) watch: CommitWatch,
     problem: Mutex<Option<StoreError>>,
 }
 

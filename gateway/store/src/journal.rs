@@ -14,6 +14,7 @@ use crate::queue::{Append, Item};
 use crate::sql;
 use crate::store::Store;
 use crate::tables::Tables;
+use crate::undecoded::Beside;
 
 /// The most entries in one append.
 pub const APPEND_ENTRIES_MAX: usize = 8_192;
@@ -33,6 +34,17 @@ pub struct JournalRow {
     pub entries: Vec<Entry>,
 }
 
+/// A stretch of the journal for the rules: what can be read of it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Replayed {
+    /// The rows that open, oldest first.
+    pub rows: Vec<JournalRow>,
+    /// Rows that do not.
+    pub unreadable: Vec<RowId>,
+    /// The last row of both; none at the end of the journal.
+    pub last: Option<RowId>,
+}
+
 /// How the store behaves.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -49,6 +61,10 @@ pub struct Options {
     pub database_bytes_max: Option<u64>,
     /// Refused payloads kept for inspection.
     pub quarantine_rows_max: usize,
+    /// Bytes of payloads that wait for their decoder, of all devices together; beyond it senders keep theirs.
+    pub undecoded_bytes_max: u64,
+    /// The same, of one device.
+    pub undecoded_bytes_of_device_max: u64,
 }
 
 impl Default for Options {
@@ -60,6 +76,8 @@ impl Default for Options {
             disk_reserve_bytes: 32 << 20,
             database_bytes_max: None,
             quarantine_rows_max: 1_000,
+            undecoded_bytes_max: 64 << 20,
+            undecoded_bytes_of_device_max: 8 << 20,
         }
     }
 }
@@ -99,6 +117,10 @@ impl Store {
     /// The first half of [`Store::journal_append`]: returns as soon as the entries have their place in the order of the
     /// journal, so that whoever enters one after the other is stored in that order without waiting for the disk between.
     pub async fn journal_enter(&self, entries: Vec<Entry>) -> Result<Entered, StoreError> {
+        self.enter(entries, None).await
+    }
+
+    pub(crate) async fn enter(&self, entries: Vec<Entry>, beside: Option<Beside>) -> Result<Entered, StoreError> {
         let marks: Vec<Mark> = entries.iter().map(|entry| (entry.device.clone(), entry.epoch, entry.seq)).collect();
         let claims = Claims::new(self.book(), marks);
         let (count, max) = (entries.len(), APPEND_ENTRIES_MAX);
@@ -111,7 +133,15 @@ impl Store {
         drop(entries);
         let room = self.queue().room(bytes.len()).await?;
         let (reply, answer) = oneshot::channel();
-        self.queue().push(Item::Append(Append { bytes, entries: count, newest, claims, reply, _room: room }))?;
+        self.queue().push(Item::Append(Append {
+            bytes,
+            entries: count,
+            newest,
+            claims,
+            beside,
+            reply,
+            _room: room,
+        }))?;
         Ok(Entered(answer))
     }
 
@@ -192,14 +222,27 @@ impl Tables {
 
     /// The rows after `after`, oldest first, at least one if there is one, up to about so many bytes.
     pub fn journal_since(&self, after: RowId, bytes_max: usize) -> Result<Vec<JournalRow>, StoreError> {
-        self.replay(Timestamp(i64::MIN), after, bytes_max)
+        let sealed = self.read(|connection| rows_after(connection, Timestamp(i64::MIN), after, bytes_max))?;
+        sealed.iter().map(|row| row.open(self.vault())).collect()
     }
 
-    /// As [`Tables::journal_since`], without rows that hold only readings older than `from` (gateway time). For
-    /// rebuilding the rules' state: call again with the last row's id until it returns nothing.
-    pub fn replay(&self, from: Timestamp, after: RowId, bytes_max: usize) -> Result<Vec<JournalRow>, StoreError> {
+    /// As [`Tables::journal_since`], without rows that hold only readings older than `from` (gateway time), and past rows
+    /// that do not open. For rebuilding the rules' state: call again with the last row's id until there is none.
+    pub fn replay(&self, from: Timestamp, after: RowId, bytes_max: usize) -> Result<Replayed, StoreError> {
         let sealed = self.read(|connection| rows_after(connection, from, after, bytes_max))?;
-        sealed.iter().map(|row| row.open(self.vault())).collect()
+        let mut replayed = Replayed { last: sealed.last().map(|row| row.id), ..Replayed::default() };
+        for row in &sealed {
+            match row.open(self.vault()) {
+                Ok(row) => replayed.rows.push(row),
+                Err(_) => replayed.unreadable.push(row.id),
+            }
+        }
+        Ok(replayed)
+    }
+
+    /// The last row ever written, and the gateway time of the newest reading in it.
+    pub fn journal_end(&self) -> Result<(RowId, Timestamp), StoreError> {
+        self.read(journal_end)
     }
 
     /// The last row that is in a block.
@@ -207,16 +250,18 @@ impl Tables {
         self.read(sealed_up_to)
     }
 
-    /// Deletes rows that are in a block and hold only readings from before `before` (gateway time); returns how many
-    /// rows went. Readings dated after `now` (a clock that once ran ahead) do not keep a row.
-    pub fn prune_journal(&self, before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+    /// Deletes rows up to `up_to` that are in a block and hold only readings from before `before` (gateway time); returns
+    /// how many rows went. Readings dated after `now` (a clock that once ran ahead) do not keep a row.
+    pub fn prune_journal(&self, before: Timestamp, now: Timestamp, up_to: RowId) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {
             // In small bites: readings are waiting for the same writer.
             let gone = self.write(move |connection| {
                 let pruned = connection
                     .prepare_cached(sql!("journal/prune_up_to"))?
-                    .query_row(params![before.0, now.plus_micros(DAY_MICROS).0], |row| row.get::<_, Option<i64>>(0))?;
+                    .query_row(params![before.0, now.plus_micros(DAY_MICROS).0, up_to.0], |row| {
+                        row.get::<_, Option<i64>>(0)
+                    })?;
                 let Some(up_to) = pruned else { return Ok(0) };
                 connection.prepare_cached(sql!("journal/note_used"))?.execute([up_to])?;
                 Ok(connection.prepare_cached(sql!("journal/prune"))?.execute([up_to])?)
@@ -229,10 +274,26 @@ impl Tables {
     }
 }
 
+impl Tables {
+    /// Rows that are kept in `journal_damaged` because they did not open, or because no block can hold something in them.
+    pub fn rows_set_aside(&self) -> Result<u64, StoreError> {
+        self.read(|connection| {
+            let count =
+                connection.prepare_cached(sql!("journal/count_aside"))?.query_row([], |row| row.get::<_, i64>(0));
+            Ok(count?.cast_unsigned())
+        })
+    }
+}
+
 const DAY_MICROS: i64 = 86_400_000_000;
 
 pub(crate) fn sealed_up_to(connection: &Connection) -> Result<RowId, StoreError> {
     Ok(RowId(connection.prepare_cached(sql!("journal/sealed_up_to"))?.query_row([], |row| row.get(0))?))
+}
+
+fn journal_end(connection: &Connection) -> Result<(RowId, Timestamp), StoreError> {
+    let mut standing = connection.prepare_cached(sql!("journal/standing"))?;
+    Ok(standing.query_row([], |row| Ok((RowId(row.get(0)?), Timestamp(row.get(1)?))))?)
 }
 
 fn rows_after(
@@ -291,7 +352,6 @@ pub(crate) fn rebuild(
         connection.execute(sql!("journal/note_used"), [id.0])?;
         connection.execute(sql!("journal/remove"), [id.0])?;
     }
-    let (last_row, newest) =
-        connection.query_row(sql!("journal/standing"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(Standing { last_row: RowId(last_row), newest, damaged })
+    let (last_row, newest) = journal_end(connection)?;
+    Ok(Standing { last_row, newest: newest.0, damaged })
 }

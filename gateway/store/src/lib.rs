@@ -15,16 +15,19 @@
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
 //! | [`quarantine`] | what was refused, bounded |
+//! | [`undecoded`] | what waits for its decoder, bounded |
 //! | [`meta`] | small things by name, boot counter, revisions |
 //! | [`health`] | room left, last problem, counters |
 //! | [`error`] | why something did not open, or was not stored |
 //! | `key`, `queue`, `writer`, `connection`, `migrate` | sealing of rows; the way to the disk |
+//! | `commits` | who is told of every commit |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod alerts;
 pub mod athletes;
 pub mod blocks;
+mod commits;
 mod connection;
 pub mod devices;
 pub mod error;
@@ -41,6 +44,7 @@ mod store;
 mod tables;
 #[cfg(test)]
 mod tests;
+pub mod undecoded;
 pub mod users;
 mod writer;
 
@@ -50,11 +54,12 @@ pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use health::Health;
-pub use journal::{Entered, JournalRow, Options, RowId};
+pub use journal::{Entered, JournalRow, Options, Replayed, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
 pub use quarantine::Refused;
 pub use store::Store;
 pub use tables::Tables;
+pub use undecoded::{Undecoded, UndecodedId, Waiting};
 pub use users::User;

@@ -1,7 +1,7 @@
 //! What was refused, encrypted and bounded: enough to see why, never enough to fill the disk.
 
 use pitchside_model::{DeviceId, Timestamp};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 
 use crate::devices::device_id;
 use crate::error::StoreError;
@@ -37,18 +37,24 @@ impl Tables {
         reason: &str,
         at: Timestamp,
     ) -> Result<(), StoreError> {
+        let refusal = self.refusal(device, payload, reason, at)?;
+        self.write(move |connection| refusal.write(connection))
+    }
+
+    /// A refused payload, ready to be written.
+    pub(crate) fn refusal(
+        &self,
+        device: Option<&DeviceId>,
+        payload: &[u8],
+        reason: &str,
+        at: Timestamp,
+    ) -> Result<Refusal, StoreError> {
         let bytes = payload.len() as i64;
-        let kept = payload[..payload.len().min(KEPT_BYTES_MAX)].to_vec();
+        let kept = &payload[..payload.len().min(KEPT_BYTES_MAX)];
         let device = device.map(|device| device.as_str().to_owned());
         let reason: String = reason.chars().take(REASON_CHARS_MAX).collect();
-        let (vault, boot, rows_max) = (self.vault_shared(), self.boot(), self.quarantine_rows_max() as i64);
-        let context = context(at, device.as_deref(), bytes);
-        let sealed = vault.quarantine.seal_copy(boot, &context, &kept)?;
-        self.write(move |connection| {
-            connection.prepare_cached(sql!("quarantine/put"))?.execute(params![at.0, device, reason, bytes, sealed])?;
-            connection.prepare_cached(sql!("quarantine/trim"))?.execute([rows_max])?;
-            Ok(())
-        })
+        let sealed = self.vault().quarantine.seal_copy(self.boot(), &context(at, device.as_deref(), bytes), kept)?;
+        Ok(Refusal { at, device, reason, bytes, sealed, rows_max: self.quarantine_rows_max() as i64 })
     }
 
     /// What was refused, the latest first.
@@ -69,6 +75,25 @@ impl Tables {
             }
             Ok(found)
         })
+    }
+}
+
+/// A row of the table.
+pub(crate) struct Refusal {
+    at: Timestamp,
+    device: Option<String>,
+    reason: String,
+    bytes: i64,
+    sealed: Vec<u8>,
+    rows_max: i64,
+}
+
+impl Refusal {
+    pub(crate) fn write(&self, connection: &Connection) -> Result<(), StoreError> {
+        let row = params![self.at.0, self.device, self.reason, self.bytes, self.sealed];
+        connection.prepare_cached(sql!("quarantine/put"))?.execute(row)?;
+        connection.prepare_cached(sql!("quarantine/trim"))?.execute([self.rows_max])?;
+        Ok(())
     }
 }
 

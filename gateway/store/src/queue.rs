@@ -14,6 +14,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use crate::error::StoreError;
 use crate::journal::RowId;
 use crate::marks::Claims;
+use crate::undecoded::Beside;
 
 const JOBS_MAX: usize = 1_024;
 /// Added to the bytes of every append: what it costs besides.
@@ -27,6 +28,8 @@ pub(crate) struct Append {
     /// Latest gateway time among them, in microseconds.
     pub(crate) newest: Option<i64>,
     pub(crate) claims: Claims,
+    /// Written in the same transaction.
+    pub(crate) beside: Option<Beside>,
     pub(crate) reply: oneshot::Sender<Result<RowId, StoreError>>,
     pub(crate) _room: OwnedSemaphorePermit,
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -19,6 +20,7 @@ use crate::marks::MarkBook;
 use crate::migrate::migrate;
 use crate::queue::Queue;
 use crate::tables::{Tables, Writes};
+use crate::undecoded::Room;
 use crate::writer::Writer;
 
 /// The store of a running gateway: [`Tables`], and what only the gateway may do. Cheap to clone; when the last clone
@@ -34,6 +36,7 @@ struct Inner {
     book: Arc<MarkBook>,
     pulse: Arc<Pulse>,
     damaged: Vec<RowId>,
+    room: Arc<Room>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as this gateway runs, so that no second one does.
     _lock: File,
@@ -59,6 +62,7 @@ impl Store {
         let book = Arc::new(MarkBook::default());
         book.load(&connection)?;
         let standing = rebuild(&connection, &vault, |entry| book.confirm(&entry.device, entry.epoch, entry.seq))?;
+        let room = Room::load(&connection, options.undecoded_bytes_max, options.undecoded_bytes_of_device_max)?;
         let readers = Readers::open(&path)?;
         let queue = Arc::new(Queue::new(options.queue_bytes_max.clamp(64 << 10, 1 << 30)));
         let pulse = Arc::new(Pulse::default());
@@ -77,8 +81,8 @@ impl Store {
         let writer = writer.spawn().map_err(|cause| OpenError::File { path, cause })?;
         let tables =
             Tables::assemble(dir, readers, Writes::Writer(Arc::clone(&queue)), vault, boot, quarantine_rows_max);
-        let inner =
-            Inner { queue, book, pulse, damaged: standing.damaged, writer: Mutex::new(Some(writer)), _lock: lock };
+        let (damaged, writer) = (standing.damaged, Mutex::new(Some(writer)));
+        let inner = Inner { queue, book, pulse, damaged, room: Arc::new(room), writer, _lock: lock };
         Ok(Self { tables, inner: Arc::new(inner) })
     }
 
@@ -109,6 +113,13 @@ impl Store {
         }
     }
 
+    /// From now on `watcher` is told of every journal row that became durable, and how long its transaction took, before
+    /// those who wait for it are. It runs on the writer's thread and must not wait. There is one; false if there was one
+    /// before, which stays.
+    pub fn watch_commits(&self, watcher: impl Fn(Duration) + Send + Sync + 'static) -> bool {
+        self.inner.pulse.watch.set(watcher)
+    }
+
     /// Writes what waits, then ends the writer; everything after answers [`StoreError::Closed`]. Blocks for that long.
     pub fn close(&self) {
         self.inner.end();
@@ -120,6 +131,11 @@ impl Store {
 
     pub(crate) fn book(&self) -> Arc<MarkBook> {
         Arc::clone(&self.inner.book)
+    }
+
+    /// What may still wait for its decoder.
+    pub(crate) fn undecoded_room(&self) -> &Arc<Room> {
+        &self.inner.room
     }
 
     pub(crate) fn book_ref(&self) -> &MarkBook {

@@ -93,10 +93,6 @@ impl Tables {
         &self.0.vault
     }
 
-    pub(crate) fn vault_shared(&self) -> Arc<Vault> {
-        Arc::clone(&self.0.vault)
-    }
-
     pub(crate) fn quarantine_rows_max(&self) -> usize {
         self.0.quarantine_rows_max
     }

@@ -18,6 +18,7 @@ use crate::journal::{Options, RowId, row_context};
 use crate::key::{HEAD_BYTES, Vault};
 use crate::queue::{Gather, Group, Item, Job, Queue};
 use crate::sql;
+use crate::undecoded::Beside;
 
 /// Bytes of entries in one row, unless a single append is larger.
 const ROW_BYTES_MAX: usize = 1 << 20;
@@ -40,11 +41,12 @@ pub(crate) struct Writer {
 }
 
 /// An encrypted row, ready to insert.
-struct Row {
+struct Row<'a> {
     id: RowId,
     newest: i64,
     entries: usize,
     sealed: Vec<u8>,
+    beside: Vec<&'a Beside>,
 }
 
 impl Writer {
@@ -75,12 +77,16 @@ impl Writer {
         let Group { items, mut jobs } = group;
         let entries: usize = items.iter().map(Item::entries).sum();
         let row = if entries == 0 { Ok(None) } else { self.room().and_then(|()| self.row(&items, entries).map(Some)) };
+        let begun = Instant::now();
         let (appended, mut outcomes) = match row {
             Ok(row) => self.together(row.as_ref(), &mut jobs),
             Err(error) => (Err(error), self.jobs_apart(&mut jobs)),
         };
         let appended = appended.map_err(|error| self.explain(error));
         self.pulse.note_commit(entries, appended.as_ref().err());
+        if entries > 0 && appended.is_ok() {
+            self.pulse.watch.tell(begun.elapsed());
+        }
         self.settle_items(items, &appended);
         for (job, outcome) in jobs.iter_mut().zip(&mut outcomes) {
             if outcome.is_ok() {
@@ -99,8 +105,13 @@ impl Writer {
                 Item::Append(append) => {
                     // Marks first: whoever hears of success finds the number durable.
                     match appended {
-                        Ok(_) => append.claims.confirm(),
-                        Err(_) => drop(append.claims),
+                        Ok(_) => {
+                            append.claims.confirm();
+                            if let Some(beside) = append.beside {
+                                beside.durable();
+                            }
+                        }
+                        Err(_) => drop((append.claims, append.beside)),
                     }
                     // A caller that no longer waits has lost nothing but the answer.
                     drop(append.reply.send(appended.clone()));
@@ -119,7 +130,7 @@ impl Writer {
     }
 
     /// Joins the appends into one row.
-    fn row(&self, items: &[Item], entries: usize) -> Result<Row, StoreError> {
+    fn row<'a>(&self, items: &'a [Item], entries: usize) -> Result<Row<'a>, StoreError> {
         let appends =
             || items.iter().filter_map(|item| if let Item::Append(append) = item { Some(append) } else { None });
         let bytes: usize = appends().map(|append| append.bytes.len()).sum();
@@ -132,13 +143,14 @@ impl Writer {
             postcard::to_extend(&(entries as u64), plain).map_err(|error| StoreError::Database(error.to_string()))?;
         appends().for_each(|append| plain.extend_from_slice(&append.bytes));
         let sealed = self.vault.journal.seal(self.boot, &row_context(id, newest, entries), plain)?;
-        Ok(Row { id, newest, entries, sealed })
+        let beside = appends().filter_map(|append| append.beside.as_ref()).collect();
+        Ok(Row { id, newest, entries, sealed, beside })
     }
 
     /// Everything in one transaction; if that fails, the row alone and each job alone.
     fn together(
         &mut self,
-        row: Option<&Row>,
+        row: Option<&Row<'_>>,
         jobs: &mut [Box<dyn Job>],
     ) -> (Result<RowId, StoreError>, Vec<Result<(), StoreError>>) {
         match self.transact(row, jobs) {
@@ -160,7 +172,7 @@ impl Writer {
             .collect()
     }
 
-    fn advance(&mut self, row: Option<&Row>) -> RowId {
+    fn advance(&mut self, row: Option<&Row<'_>>) -> RowId {
         if let Some(row) = row {
             self.last_row = row.id;
             self.newest = row.newest;
@@ -171,7 +183,7 @@ impl Writer {
     /// One transaction: the row, then each job in a savepoint of its own. The outer error means nothing was kept.
     fn transact(
         &mut self,
-        row: Option<&Row>,
+        row: Option<&Row<'_>>,
         jobs: &mut [Box<dyn Job>],
     ) -> Result<Vec<Result<(), StoreError>>, StoreError> {
         if row.is_none() && jobs.is_empty() {
@@ -181,6 +193,7 @@ impl Writer {
         if let Some(row) = row {
             let mut insert = transaction.prepare_cached(sql!("journal/append"))?;
             insert.execute(params![row.id.0, row.newest, row.entries as i64, row.sealed])?;
+            row.beside.iter().try_for_each(|beside| beside.write(&transaction))?;
         }
         let mut outcomes = Vec::with_capacity(jobs.len());
         for job in jobs {

@@ -100,7 +100,7 @@ fn seal(store: &Store, stop: &AtomicBool) {
             alerts_up_to: None,
         };
         store.put_block(block, marks).unwrap();
-        store.prune_journal(Timestamp(i64::MAX), Timestamp(i64::MAX)).unwrap();
+        store.prune_journal(Timestamp(i64::MAX), Timestamp(i64::MAX), RowId(i64::MAX)).unwrap();
     }
 }
 

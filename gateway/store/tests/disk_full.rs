@@ -9,7 +9,7 @@ use std::process::Command;
 
 use common::{device, entry, root};
 use pitchside_model::{Epoch, Seq, Timestamp};
-use pitchside_store::{BlockKey, Claim, Marks, NewBlock, Options, Store, StoreError};
+use pitchside_store::{BlockKey, Claim, Marks, NewBlock, Options, RowId, Store, StoreError};
 use tempfile::TempDir;
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -43,7 +43,7 @@ fn make_room(store: &Store) {
         alerts_up_to: None,
     };
     store.put_block(block, marks).unwrap();
-    assert!(store.prune_journal(Timestamp(i64::MAX), Timestamp(i64::MAX)).unwrap() > 0);
+    assert!(store.prune_journal(Timestamp(i64::MAX), Timestamp(i64::MAX), RowId(i64::MAX)).unwrap() > 0);
 }
 
 fn refused_messages_come_again(store: &Store, refused: u64) {

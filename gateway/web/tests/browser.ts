@@ -1,12 +1,13 @@
 // Real Chromium, and what may not happen in it.
 
 import { createRequire } from "node:module";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { chromium, type Browser, type BrowserContextOptions, type Page } from "playwright-core";
 
 const axeSource = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-export async function launch(): Promise<Browser> {
+/** Chromium; with a home folder it believes the authorities of the NSS database there. */
+export async function launch(home?: string): Promise<Browser> {
   const executablePath = process.env.PITCHSIDE_CHROMIUM ?? "/usr/bin/chromium";
   if (!existsSync(executablePath)) {
     throw new Error(`there is no Chromium at ${executablePath}: install the package chromium, or set PITCHSIDE_CHROMIUM`);
@@ -16,6 +17,7 @@ export async function launch(): Promise<Browser> {
     executablePath,
     headless: true,
     args: ["--no-sandbox", "--disable-gpu", "--disable-quic", ...quiet],
+    ...(home === undefined ? {} : { env: { ...process.env, HOME: home } }),
   });
 }
 
@@ -25,7 +27,7 @@ export interface Tab {
   faults: string[];
 }
 
-/** A tab that writes down what must not happen. The gateway's certificate is its own; nothing else is excused. */
+/** A tab that writes down what must not happen. The gateway's certificate is its own, which is excused unless the options say otherwise. */
 export async function open(browser: Browser, url: string, options: BrowserContextOptions = {}): Promise<Tab> {
   const context = await browser.newContext({ ignoreHTTPSErrors: true, locale: "en-GB", ...options });
   const page = await context.newPage();
@@ -39,6 +41,14 @@ export async function open(browser: Browser, url: string, options: BrowserContex
   });
   await page.goto(url);
   return { page, faults };
+}
+
+/** A picture for people to look at, if PITCHSIDE_SHOTS names a folder for them. */
+export async function shot(page: Page, name: string, fullPage = false): Promise<void> {
+  const folder = process.env.PITCHSIDE_SHOTS;
+  if (!folder) return;
+  mkdirSync(folder, { recursive: true });
+  await page.screenshot({ path: `${folder}/${name}.png`, fullPage });
 }
 
 /** What axe finds, from serious on. It is injected past the page's policy, by the debugger. */

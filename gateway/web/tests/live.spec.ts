@@ -1,11 +1,10 @@
 // The live page in real Chromium, before a real server. Steps build on each other. With PITCHSIDE_URL they run against a
 // gateway such as `pitchside demo`'s; what only a scripted clinic can be told to do is then left out.
 
-import { mkdirSync } from "node:fs";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 
-import { launch, open, seriousViolations, type Tab } from "./browser";
+import { launch, open, seriousViolations, shot, type Tab } from "./browser";
 import { gateway, type Gateway } from "./gateway";
 
 let browser: Browser;
@@ -14,8 +13,6 @@ let tab: Tab;
 let page: Page;
 
 const scripted = !process.env.PITCHSIDE_URL;
-/** Pictures for people to look at, if a folder for them is named. */
-const shots = process.env.PITCHSIDE_SHOTS;
 const WAIT = { timeout: 60_000 };
 
 async function signIn(on: Page, password = box.password): Promise<void> {
@@ -27,12 +24,6 @@ async function signIn(on: Page, password = box.password): Promise<void> {
 async function control(command: string): Promise<void> {
   if (!box.control) throw new Error(`only a scripted gateway can ${command}`);
   await box.control(command);
-}
-
-async function shot(on: Page, name: string): Promise<void> {
-  if (!shots) return;
-  mkdirSync(shots, { recursive: true });
-  await on.screenshot({ path: `${shots}/${name}.png`, fullPage: name.startsWith("live") });
 }
 
 const tile = (device: string, quantity: string) =>
@@ -137,7 +128,7 @@ describe("alerts", () => {
         expect(await seriousViolations(page), `${colorScheme} ${width}`).toEqual([]);
         const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
         expect(overflow, `sideways scrolling at ${width}`).toBeLessThanOrEqual(0);
-        await shot(page, `live-${colorScheme}-${width}`);
+        await shot(page, `live-${colorScheme}-${width}`, true);
       }
     }
     await page.emulateMedia({ colorScheme: null });

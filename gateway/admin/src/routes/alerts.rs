@@ -13,7 +13,7 @@ use crate::view::CommandError;
 
 /// All alerts, newest first, those that are over too.
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(
-    ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given"),
+    ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given", minimum = 1, maximum = 200),
 ), responses(
     (status = 200, description = "Alerts", body = AlertList), Refused
 ))]

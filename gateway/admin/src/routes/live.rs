@@ -55,7 +55,7 @@ pub(crate) async fn events(app: Arc<App>, who: SignedIn) -> Answer {
 
 /// Sealed blocks, newest first.
 #[utoipa::path(get, path = "/api/v1/blocks", tag = "live", params(
-    ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given"),
+    ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given", minimum = 1, maximum = 200),
     ("before" = Option<u64>, Query, description = "Only blocks with a lower index than this"),
 ), responses(
     (status = 200, description = "Blocks and their receipts", body = BlockList), Refused

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use parking_lot::MutexGuard;
-use pitchside_model::{Authentic, DeviceId, Epoch, LinkId, Payload, PayloadKind, Seq, Timestamp};
+use pitchside_model::{Assurance, Authentic, DeviceId, Epoch, LinkId, Payload, PayloadKind, Seq, Timestamp};
 use pitchside_wire::control::Advance;
 use pitchside_wire::frame::Header;
 use pitchside_wire::message::{MESSAGE_HEADER_BYTES, MessageHeader};
@@ -32,12 +32,7 @@ impl Auth {
         let mut state = live.state.lock();
         let plain = match self.open_frame(&live, &mut state, frame, now) {
             Ok(plain) => plain,
-            Err(cause) => {
-                let told = self.tell_floor(&live, &mut state, &cause, now);
-                drop(state);
-                return told
-                    .map_or_else(|| Err(self.refuse(link, frame, cause, now)), |advance| Ok(Accepted::Reply(advance)));
-            }
+            Err(cause) => return self.not_opened(link, &live, state, frame, cause, now),
         };
         if state.link != Some(link) {
             drop(state);
@@ -180,8 +175,26 @@ impl Auth {
         Ok(self.keys.put_session(&row)?)
     }
 
+    /// What a device hears of a frame of a known session that could not be taken: where to go on, or no more than anybody.
+    pub(super) fn not_opened(
+        &self,
+        link: LinkId,
+        live: &Live,
+        mut state: MutexGuard<'_, State>,
+        frame: &[u8],
+        cause: Cause,
+        now: Timestamp,
+    ) -> Result<Accepted, Refusal> {
+        let advance = self.tell_floor(live, &mut state, &cause, now);
+        drop(state);
+        match advance {
+            Some(advance) => Ok(Accepted::Reply(advance)),
+            None => Err(self.refuse(link, frame, cause, now)),
+        }
+    }
+
     /// After a restart a genuine frame may lie below what is certainly new: the device is told where to go on.
-    pub(super) fn tell_floor(
+    fn tell_floor(
         &self,
         live: &Live,
         state: &mut MutexGuard<'_, State>,
@@ -213,6 +226,15 @@ impl Auth {
         receipt.refuse(u64::from_le_bytes(*epoch), u64::from_le_bytes(*seq), Reason::MALFORMED, text);
         let page = receipt.pages().next()?;
         self.seal_frame(live, state, Kind::Receipt, &page, now).ok()
+    }
+}
+
+impl Auth {
+    /// Vouches once more for a payload that was let in when it came, and kept under the box's own key since because it
+    /// could not be decoded then. It was on a link that is long gone: number 0, which no link has.
+    #[allow(clippy::disallowed_methods, reason = "this crate is the one that vouches")]
+    pub fn vouch_kept(&self, device: DeviceId, assurance: Assurance, payload: Payload) -> Authentic<Payload> {
+        Authentic::vouch(device, assurance, LinkId(0), payload)
     }
 }
 

@@ -80,12 +80,7 @@ impl Auth {
         };
         let before = match established {
             Ok(before) => before,
-            Err(cause) => {
-                let told = self.tell_floor(&live, &mut state, &cause, now);
-                drop(state);
-                return told
-                    .map_or_else(|| Err(self.refuse(link, frame, cause, now)), |advance| Ok(Accepted::Reply(advance)));
-            }
+            Err(cause) => return self.not_opened(link, &live, state, frame, cause, now),
         };
         let before = before.or_else(|| state.link.replace(link)).filter(|before| *before != link);
         state.link = Some(link);

@@ -11,27 +11,34 @@ use crate::login::{PasswordLogin, Role};
 use crate::record::{DeviceClass, DeviceRecord};
 
 impl Auth {
-    /// Checks a name and password. Takes as long for a name that is not known. Slow on purpose, and it may wait for
-    /// others: call it on a thread that may block, never on the way of a frame.
-    pub fn admit_password(&self, name: &str, password: &[u8], now: Timestamp) -> Result<PasswordLogin, Refusal> {
-        if !self.password_names.take(name, now) {
-            return Err(Refusal::silent(Cause::RateLimited));
-        }
+    /// Checks a name and password that came from `peer`, an address with or without its port. Takes as long for a name that
+    /// is not known. Slow on purpose, and it may wait for others: call it on a thread that may block, never on the way of a
+    /// frame.
+    pub fn admit_password(
+        &self,
+        name: &str,
+        password: &[u8],
+        peer: &str,
+        now: Timestamp,
+    ) -> Result<PasswordLogin, Refusal> {
+        let guess = self.guesses.take(name, peer, now).ok_or(Refusal::silent(Cause::RateLimited))?;
         let known = self.password_record(name);
         // A password too long to be anyone's costs no more than another.
         let tried = &password[..password.len().min(PASSWORD_BYTES_MAX + 1)];
-        let fits = self
-            .turnstile
-            .pass(|| match &known {
-                Some((_, stored)) => verify(stored, tried),
-                None => {
-                    same_work(self.limits.password_cost, tried);
-                    false
-                }
-            })
-            .ok_or(Refusal::silent(Cause::Busy))?;
+        let verified = self.turnstile.pass(|| match &known {
+            Some((_, stored)) => verify(stored, tried),
+            None => {
+                same_work(self.limits.password_cost, tried);
+                false
+            }
+        });
+        let Some(fits) = verified else {
+            guess.forgive();
+            return Err(Refusal::silent(Cause::Busy));
+        };
         match known {
             Some((record, _)) if fits && password.len() <= PASSWORD_BYTES_MAX => {
+                guess.forgive();
                 let role = match record.class {
                     DeviceClass::App => Role::App { filters: record.filters.clone() },
                     _ => Role::Hub,

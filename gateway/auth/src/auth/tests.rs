@@ -128,6 +128,8 @@ impl Gateway {
             link: endless,
             device: endless,
             password: endless,
+            password_peer: endless,
+            password_all: endless,
             ceiling: endless,
             password_cost: PASSWORD_COST,
             ..Limits::default()

@@ -65,18 +65,22 @@ pub(crate) fn welcome(version: Version, welcome: &Welcome<'_>) -> Bytes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
     Version,
+    /// The client id is no name.
     ClientId,
+    /// The same, and there is no user name: a PS/1 device has a name, everybody else a password.
+    NoLogin,
     ExtendedAuthentication,
     Refused(Refused),
     Closed(CloseReason),
 }
 
 /// CONNACK for a client that is not let in; `None` where MQTT 3.1.1 has no code and the connection just closes.
-pub(crate) fn denied(version: Version, denied: Denied) -> Option<Bytes> {
+/// `packet_bytes_max`: the largest packet it takes.
+pub(crate) fn denied(version: Version, denied: Denied, packet_bytes_max: usize) -> Option<Bytes> {
     use ConnectReturnCode as Code;
     let (old, new) = match denied {
         Denied::Version => (Some(Code::RefusedProtocolVersion), Code::UnsupportedProtocolVersion),
-        Denied::ClientId => (Some(Code::ClientIdentifierNotValid), Code::ClientIdentifierNotValid),
+        Denied::ClientId | Denied::NoLogin => (Some(Code::ClientIdentifierNotValid), Code::ClientIdentifierNotValid),
         Denied::ExtendedAuthentication => (None, Code::BadAuthenticationMethod),
         Denied::Refused(Refused::BadCredentials) => (Some(Code::BadUserNamePassword), Code::BadUserNamePassword),
         Denied::Refused(Refused::NotAuthorized) => (Some(Code::NotAuthorized), Code::NotAuthorized),
@@ -90,7 +94,21 @@ pub(crate) fn denied(version: Version, denied: Denied) -> Option<Bytes> {
         Denied::Closed(_) => (None, Code::MalformedPacket),
     };
     let code = if version == Version::V5 { new } else { old? };
-    Some(write(version, Packet::ConnAck(ConnAck { session_present: false, code }, None)))
+    let spoken = (version == Version::V5 && packet_bytes_max >= SPOKEN_BYTES).then(|| reason(denied)).flatten();
+    let properties =
+        spoken.map(|text| ConnAckProperties { reason_string: Some(text.to_owned()), ..ConnAckProperties::default() });
+    Some(write(version, Packet::ConnAck(ConnAck { session_present: false, code }, properties)))
+}
+
+/// What the code alone would not tell, in at most 100 bytes.
+const fn reason(denied: Denied) -> Option<&'static str> {
+    match denied {
+        Denied::ClientId => Some("the client id may have 1 to 48 letters, digits, '-', '_' and '.'"),
+        Denied::NoLogin => {
+            Some("no user name, and the client id is no PS/1 device's: hubs and apps sign in with a password")
+        }
+        _ => None,
+    }
 }
 
 /// SUBACK. MQTT 3.1.1 knows one failure.

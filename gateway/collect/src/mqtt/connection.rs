@@ -53,6 +53,15 @@ struct Guest {
 struct Turned {
     version: Option<Version>,
     denied: Denied,
+    /// The largest packet it takes.
+    packet_bytes_max: usize,
+}
+
+impl Turned {
+    /// Without having heard how large a packet it takes: it gets the shortest answer.
+    const fn unheard(version: Option<Version>, denied: Denied) -> Self {
+        Self { version, denied, packet_bytes_max: 0 }
+    }
 }
 
 /// Serves one connection to its end.
@@ -68,12 +77,14 @@ where
     let turned = match greeting {
         Ok(Ok(guest)) => return stay(gate, reader, writer, arrival, guest).await,
         Ok(Err(turned)) => turned,
-        Err(_) => Turned { version: None, denied: Denied::Closed(CloseReason::AuthenticationTimeout) },
+        Err(_) => Turned::unheard(None, Denied::Closed(CloseReason::AuthenticationTimeout)),
     };
     gate.stats.denied();
     tracing::info!(peer = %arrival.peer, why = ?turned.denied, "client not let in");
     drop(arrival.unproven);
-    if let Some(packet) = turned.version.and_then(|version| answer::denied(version, turned.denied)) {
+    if let Some(packet) =
+        turned.version.and_then(|version| answer::denied(version, turned.denied, turned.packet_bytes_max))
+    {
         let told = timeout(LINGER, async {
             writer.write_all(&packet).await?;
             writer.flush().await?;
@@ -88,7 +99,7 @@ where
 /// Reads CONNECT and decides on it.
 async fn greet<R: AsyncRead + Unpin>(gate: &Shared, reader: &mut R, arrival: &Arrival) -> Result<Guest, Turned> {
     let mut stream = BytesMut::with_capacity(512);
-    let unread = |denied| Turned { version: None, denied };
+    let unread = |denied| Turned::unheard(None, denied);
     let packet = loop {
         match frame::head(&stream, CONNECT_BYTES_MAX).map_err(|reason| unread(Denied::Closed(reason)))? {
             Some(head) if head.kind != Kind::Connect => {
@@ -105,13 +116,17 @@ async fn greet<R: AsyncRead + Unpin>(gate: &Shared, reader: &mut R, arrival: &Ar
         }
     };
     let mut connect = packet.map_err(|unreadable| match unreadable {
-        Unreadable::Level(version) => Turned { version: Some(version), denied: Denied::Version },
-        Unreadable::Broken(version, reason) => Turned { version, denied: Denied::Closed(reason) },
+        Unreadable::Level(version) => Turned::unheard(Some(version), Denied::Version),
+        Unreadable::Broken(version, reason) => Turned::unheard(version, Denied::Closed(reason)),
     })?;
-    let version = connect.version;
+    let (version, packet_bytes_max) = (Some(connect.version), connect.packet_bytes_max);
     let id = link::next_id();
     let decided = decide(gate, arrival, id, &mut connect).await;
-    let (client, assigned, rights, will) = decided.map_err(|denied| Turned { version: Some(version), denied })?;
+    if decided.is_err() {
+        // Whoever admitted it may forget it.
+        gate.intake.closed(id).await;
+    }
+    let (client, assigned, rights, will) = decided.map_err(|denied| Turned { version, denied, packet_bytes_max })?;
     Ok(Guest { id, connect, client, assigned, rights, will, stream })
 }
 
@@ -130,7 +145,8 @@ async fn decide(
         && connect.username.is_some()
         && (connect.version == Version::V5 || !connect.wants_session);
     let client = if assigned { format!("gate-{}", id.0) } else { std::mem::take(&mut connect.client_id) };
-    let client = DeviceId::parse(&client).map_err(|_| Denied::ClientId)?;
+    let no_login = connect.username.is_none();
+    let client = DeviceId::parse(&client).map_err(|_| if no_login { Denied::NoLogin } else { Denied::ClientId })?;
     let ask = Admission {
         link: id,
         medium: arrival.medium,

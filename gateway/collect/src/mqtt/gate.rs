@@ -206,6 +206,11 @@ impl Gate {
         self.shared.router.publish(topic, payload, retain, u8::from(qos == Qos::AtLeastOnce))
     }
 
+    /// Takes the retained message of a topic away, without telling anybody.
+    pub fn forget(&self, topic: &str) {
+        self.shared.router.forget(topic);
+    }
+
     /// How the gate is doing.
     pub fn stats(&self) -> Stats {
         let (connections, unauthenticated) = self.shared.doors.counts();

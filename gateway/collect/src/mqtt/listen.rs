@@ -1,9 +1,9 @@
 //! Listeners: from an accepted socket to a pair of halves that speak MQTT.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use pitchside_model::Medium;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -37,6 +37,18 @@ pub struct LocalAddrs {
     pub ws: Vec<SocketAddr>,
     /// WebSocket over TLS.
     pub wss: Option<SocketAddr>,
+}
+
+/// `tcp 127.0.0.1:1883, tls 0.0.0.0:8883`, or `none`.
+impl fmt::Display for LocalAddrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named =
+            |name, addresses: &[SocketAddr]| addresses.iter().map(|a| format!("{name} {a}")).collect::<Vec<_>>();
+        let (tls, wss) = (self.tls.as_slice(), self.wss.as_slice());
+        let all = [named("tcp", &self.tcp), named("tls", tls), named("ws", &self.ws), named("wss", wss)].concat();
+        f.write_str(if all.is_empty() { "none" } else { "" })?;
+        f.write_str(&all.join(", "))
+    }
 }
 
 /// One bound address.
@@ -198,4 +210,18 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
     sockopt::set_tcp_keepintvl(socket, TCP_PROBE_EVERY)?;
     sockopt::set_tcp_keepcnt(socket, TCP_PROBES)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_as_addresses() {
+        let mut addrs = LocalAddrs::default();
+        assert_eq!(addrs.to_string(), "none");
+        addrs.tcp = vec!["127.0.0.1:1883".parse().unwrap(), "[::1]:1883".parse().unwrap()];
+        addrs.wss = Some("0.0.0.0:9001".parse().unwrap());
+        assert_eq!(addrs.to_string(), "tcp 127.0.0.1:1883, tcp [::1]:1883, wss 0.0.0.0:9001");
+    }
 }

@@ -37,6 +37,22 @@ async fn client_ids_that_are_no_names_are_refused() {
 }
 
 #[tokio::test]
+async fn a_client_without_a_password_and_without_a_devices_name_hears_what_it_lacks() {
+    let front = Front::new().await;
+    let text = |answer: &Answer| {
+        // Reason code, then the properties' length, then a reason string (3.2.2.3.9).
+        assert_eq!((answer.body[1], answer.body[3]), (0x85, 0x1f));
+        assert_eq!(usize::from(answer.body[2]), answer.body.len() - 3);
+        String::from_utf8(answer.body[6..].to_vec()).unwrap()
+    };
+    let answer = refused(&front, &Hello::v5("mqttx/0bca")).await;
+    let expected = "no user name, and the client id is no PS/1 device's: hubs and apps sign in with a password";
+    assert_eq!(text(&answer), expected);
+    let answer = refused(&front, &Hello::v5("mqttx/0bca").login("app1", "secret")).await;
+    assert_eq!(text(&answer), "the client id may have 1 to 48 letters, digits, '-', '_' and '.'");
+}
+
+#[tokio::test]
 async fn a_client_with_a_password_may_leave_its_id_to_the_gate() {
     let front = Front::new().await;
     let mut raw = Raw::to(front.gate.local_addrs().tcp[0]).await;

@@ -27,6 +27,9 @@ pub fn readings(
 fn reading(raw: RawReading, outputs: &[Quantity], judge: &Judge) -> Result<Reading, Fault> {
     let quantity =
         Quantity::parse(&raw.quantity).ok_or_else(|| Fault::UnknownQuantity(Text::from(raw.quantity.as_str())))?;
+    if quantity.is_gateways_own() {
+        return Err(Fault::GatewaysOwn(quantity.name()));
+    }
     if !outputs.contains(&quantity) {
         return Err(Fault::Undeclared(quantity.name()));
     }
@@ -91,6 +94,7 @@ fn gap_reason(name: &str) -> Result<GapReason, Fault> {
         "contact_lost" => GapReason::ContactLost,
         "dropped" => GapReason::Dropped,
         "clock_step" => GapReason::ClockStep,
+        "ended" => GapReason::Ended,
         _ => return Err(Fault::GapReason(Text::from(name))),
     })
 }

@@ -36,6 +36,14 @@ pub enum FolderError {
     /// The manifest is faulty.
     #[error("{}", lines(.0))]
     Manifest(Vec<Problem>),
+    /// The manifest names what only the gateway itself records.
+    #[error("{path}: outputs: {quantity} is the gateway's own record, no device may send it: take it out")]
+    GatewaysOwn {
+        /// The manifest.
+        path: PathBuf,
+        /// What it names.
+        quantity: &'static str,
+    },
     /// Folder and manifest disagree about the name.
     #[error("the folder is called {folder}, its manifest says {manifest}: they must agree")]
     Name {
@@ -58,6 +66,9 @@ impl Folder {
         let folder = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if folder != manifest.name.as_str() {
             return Err(FolderError::Name { folder, manifest: manifest.name.to_string() });
+        }
+        if let Some(own) = manifest.outputs.iter().find(|quantity| quantity.is_gateways_own()) {
+            return Err(FolderError::GatewaysOwn { path: dir.join("plugin.toml"), quantity: own.name() });
         }
         Ok(Self { manifest, source: text(&dir.join("decode.rhai"))?, cases: text(&dir.join("cases.txt"))? })
     }

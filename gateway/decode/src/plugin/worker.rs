@@ -116,6 +116,15 @@ struct Health {
     last_fault: Option<String>,
 }
 
+/// Whether a payload is new, or was kept because it could not be decoded before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// New: its faults count.
+    First,
+    /// Kept: its faults count for nobody.
+    Again,
+}
+
 #[derive(Debug)]
 struct Job {
     payload: Vec<u8>,
@@ -178,24 +187,27 @@ impl Plugin {
     }
 
     /// What the script makes of a payload. Waits while the queue is full.
-    pub(crate) async fn decode(&self, device: &DeviceId, payload: Vec<u8>) -> Result<Outcome, DecodeError> {
-        if let Some(faults) = self.faults(device) {
+    pub(crate) async fn decode(&self, device: &DeviceId, payload: Vec<u8>, turn: Turn) -> Result<Outcome, DecodeError> {
+        if let Some(faults) = self.faults(device, turn) {
             return Err(DecodeError::SwitchedOff { plugin: self.name.to_string(), faults });
         }
         let (reply, answer) = oneshot::channel();
         let gone = |_| DecodeError::PluginFault { plugin: self.name.to_string(), reason: "it has stopped".to_owned() };
         self.jobs.send(Job { payload, reply }).await.map_err(|_| gone(()))?;
         match answer.await.map_err(|_| gone(()))? {
-            Ok(Outcome::Fault(reason)) | Err(reason) => Err(self.fault(device, reason)),
+            Ok(Outcome::Fault(reason)) | Err(reason) => Err(self.fault(device, reason, turn)),
             Ok(outcome) => Ok(outcome),
         }
     }
 
     /// The faults a device is refused for, if it is.
-    fn faults(&self, device: &DeviceId) -> Option<u32> {
+    fn faults(&self, device: &DeviceId, turn: Turn) -> Option<u32> {
         let health = self.health.lock();
         if health.in_a_row >= self.limits.faults_of_all {
             return Some(health.in_a_row);
+        }
+        if turn == Turn::Again {
+            return None;
         }
         health.of_device.get(device).copied().filter(|faults| *faults >= self.limits.faults_of_device)
     }
@@ -209,16 +221,19 @@ impl Plugin {
     }
 
     /// The script failed on a payload.
-    pub(crate) fn fault(&self, device: &DeviceId, reason: String) -> DecodeError {
-        self.count_fault(device, &reason);
+    pub(crate) fn fault(&self, device: &DeviceId, reason: String, turn: Turn) -> DecodeError {
+        self.count_fault(device, &reason, turn);
         DecodeError::PluginFault { plugin: self.name.to_string(), reason }
     }
 
     /// Counts a fault, and says so when it was one too many.
-    pub(crate) fn count_fault(&self, device: &DeviceId, reason: &str) {
+    pub(crate) fn count_fault(&self, device: &DeviceId, reason: &str, turn: Turn) {
         let mut health = self.health.lock();
         health.faults += 1;
         health.last_fault = Some(reason.to_owned());
+        if turn == Turn::Again {
+            return;
+        }
         health.in_a_row = health.in_a_row.saturating_add(1);
         let all = health.in_a_row;
         if health.of_device.len() >= DEVICES_MAX && !health.of_device.contains_key(device) {

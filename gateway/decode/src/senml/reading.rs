@@ -40,6 +40,9 @@ fn readings<'a>(
             return Err(Fault::TooMany(READINGS_MAX));
         }
         let (quantity, prefix) = quantity(record)?;
+        if quantity.is_gateways_own() {
+            return Err(Fault::GatewaysOwn(quantity.name()));
+        }
         match &first {
             None => first = Some(prefix),
             Some(first) if first.same(&prefix) => {}

@@ -55,6 +55,18 @@ fn one_sample_out_of_range_marks_the_wave() {
 }
 
 #[test]
+fn what_only_the_gateway_records_is_refused() {
+    for (quantity, sentence) in [
+        (Quantity::CLOCK_OFFSET, "waveform frame: clock_offset is the gateway's own record: no device may send it"),
+        (Quantity::HEALTH, "waveform frame: health is the gateway's own record: no device may send it"),
+    ] {
+        let bytes = write(quantity.code(), NOW.0, &wave(vec![1, 2]));
+        let error = reading(&bytes, NOW, Tolerances::default()).unwrap_err();
+        assert_eq!((error.code(), error.to_string().as_str()), ("gateways_own", sentence));
+    }
+}
+
+#[test]
 fn every_malformed_frame_is_refused_by_name() {
     let good = write(Quantity::ECG.code(), NOW.0, &wave(vec![5, 6, 8]));
     let code = |change: &dyn Fn(&mut Vec<u8>)| {

@@ -4,6 +4,8 @@ use pitchside_auth::{DeviceClass, DeviceRecord, KeyStore, KeyStoreError, Session
 use pitchside_model::{DeviceId, Timestamp};
 use pitchside_store::{Device, DeviceSession, StoreError, Tables};
 
+use crate::blocking;
+
 /// The store as `auth` sees it.
 pub struct StoreKeys(pub Tables);
 
@@ -41,15 +43,15 @@ pub fn row(record: DeviceRecord) -> Device {
 
 impl KeyStore for StoreKeys {
     fn devices(&self) -> Result<Vec<DeviceRecord>, KeyStoreError> {
-        self.0.devices().map_err(failed)?.into_iter().map(record).collect()
+        blocking::here(|| self.0.devices()).map_err(failed)?.into_iter().map(record).collect()
     }
 
     fn revoke(&self, device: &DeviceId, at: Timestamp) -> Result<(), KeyStoreError> {
-        self.0.revoke_device(device, at).map_err(failed)
+        blocking::here(|| self.0.revoke_device(device, at)).map_err(failed)
     }
 
     fn sessions(&self) -> Result<Vec<SessionRow>, KeyStoreError> {
-        let rows = self.0.sessions().map_err(failed)?;
+        let rows = blocking::here(|| self.0.sessions()).map_err(failed)?;
         rows.into_iter()
             .map(|row| {
                 let id =
@@ -61,20 +63,21 @@ impl KeyStore for StoreKeys {
 
     fn put_session(&self, row: &SessionRow) -> Result<(), KeyStoreError> {
         let (id, device) = (row.id.to_vec(), row.device.clone());
-        self.0.put_session(DeviceSession { id, device, ceiling: row.ceiling, body: row.body.clone() }).map_err(failed)
+        let session = DeviceSession { id, device, ceiling: row.ceiling, body: row.body.clone() };
+        blocking::here(|| self.0.put_session(session)).map_err(failed)
     }
 
     fn drop_session(&self, id: [u8; 8]) -> Result<(), KeyStoreError> {
-        self.0.drop_session(&id).map_err(failed)
+        blocking::here(|| self.0.drop_session(&id)).map_err(failed)
     }
 
     fn p2_stamp(&self, device: &DeviceId) -> Result<Option<u64>, KeyStoreError> {
-        let Some(bytes) = self.0.p2_timestamp(device).map_err(failed)? else { return Ok(None) };
+        let Some(bytes) = blocking::here(|| self.0.p2_timestamp(device)).map_err(failed)? else { return Ok(None) };
         let bytes = bytes.try_into().map_err(|_| KeyStoreError("a stored stamp has not 8 bytes".to_owned()))?;
         Ok(Some(u64::from_be_bytes(bytes)))
     }
 
     fn set_p2_stamp(&self, device: &DeviceId, stamp: u64) -> Result<(), KeyStoreError> {
-        self.0.set_p2_timestamp(device, &stamp.to_be_bytes()).map_err(failed)
+        blocking::here(|| self.0.set_p2_timestamp(device, &stamp.to_be_bytes())).map_err(failed)
     }
 }

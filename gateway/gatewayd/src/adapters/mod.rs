@@ -4,10 +4,12 @@
 //! | --- | --- | --- |
 //! | [`keys`] | `auth::KeyStore` | `store` |
 //! | [`athletes`] | `seal::AthleteKeys` | `store` |
+//! | [`commits`] | the writer's watcher, counting for `admin::Metrics` | `store` |
 //! | [`outbox`] | `sync::Outbox` | `store` |
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
+pub mod commits;
 pub mod keys;
 pub mod outbox;
 pub mod page;

@@ -13,6 +13,7 @@ use pitchside_model::{AlertId, AlertState, Timestamp};
 use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Store, StoreError};
 
 use crate::clock::Clock;
+use crate::pipeline::undecoded::troubles;
 
 /// What is known of the way to the ledger.
 #[derive(Debug, Clone, Copy)]
@@ -106,7 +107,10 @@ impl View for PageAdapter {
             problems
                 .push(format!("{} journal rows did not open; run pitchside doctor", self.store.damaged_rows().len()));
         }
-        Health { ok: problems.is_empty(), problems }
+        // Readings are accepted all the same: what a plugin can't read now is kept.
+        let ok = problems.is_empty();
+        problems.extend(self.read(|store| Ok(troubles(store))).await.unwrap_or_default());
+        Health { ok, problems }
     }
 }
 

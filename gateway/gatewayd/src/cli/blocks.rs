@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::args::{BlocksCommand, ConfigArg};
 use super::context::{self, Context};
 use super::evidence::read_policy;
-use super::output::Output;
+use super::output::{Output, counted};
 use super::{Failure, Outcome};
 use crate::adapters::page::block_view;
 
@@ -79,10 +79,10 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
     let head = head.map(|(_, hash)| data_encoding::HEXLOWER.encode(&hash));
     output.print(&Said { blocks, payload_bytes, receipts_verified, head }, |said| {
         format!(
-            "ok: {} blocks, {} bytes of payload, {} receipts; head {}",
-            said.blocks,
-            said.payload_bytes,
-            said.receipts_verified,
+            "ok: {}, {} of payload, {}; head {}",
+            counted(said.blocks, "block"),
+            counted(said.payload_bytes, "byte"),
+            counted(said.receipts_verified, "receipt"),
             said.head.as_deref().unwrap_or("none")
         )
     })?;

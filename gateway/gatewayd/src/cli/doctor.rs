@@ -1,5 +1,8 @@
 //! `pitchside doctor`: each finding with its evidence and the command that mends it.
 
+use pitchside_config::Settings;
+use pitchside_model::Timestamp;
+use pitchside_store::Tables;
 use serde::Serialize;
 
 use super::args::ConfigArg;
@@ -7,6 +10,7 @@ use super::context::{self, Context};
 use super::output::Output;
 use super::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::pipeline::undecoded::troubles;
 use crate::tls;
 
 /// Earlier than this the clock was never set: the first release of this program.
@@ -42,6 +46,53 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     Ok(())
 }
 
+/// Since when the oldest waits, if one does.
+fn since(oldest: Option<Timestamp>) -> String {
+    oldest.map_or_else(String::new, |at| format!(", the oldest since {at}"))
+}
+
+/// Where devices can come in.
+fn listeners(settings: &Settings) -> Finding {
+    let mqtt = &settings.mqtt;
+    let addresses = mqtt
+        .tcp
+        .iter()
+        .chain(&mqtt.tls)
+        .chain(&mqtt.websocket)
+        .map(ToString::to_string)
+        .chain(settings.serial.iter().map(|port| port.path.display().to_string()));
+    let listed: Vec<_> = addresses.collect();
+    let evidence =
+        if listed.is_empty() { "none configured: no device can send anything".to_owned() } else { listed.join(", ") };
+    Finding::new(
+        "listeners",
+        !listed.is_empty(),
+        evidence,
+        "set mqtt.tls, or mqtt.tcp on loopback, or [[serial]] in the settings",
+    )
+}
+
+/// How plugins were when the gateway last looked, and what waits for them.
+fn plugins(tables: &Tables) -> anyhow::Result<Vec<Finding>> {
+    let troubles = troubles(tables);
+    let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
+    let waiting = tables.undecoded_waiting()?;
+    Ok(vec![
+        Finding::new(
+            "plugins at work",
+            troubles.is_empty(),
+            evidence,
+            "pitchside plugin test, then restart the gateway",
+        ),
+        Finding::new(
+            "undecoded payloads",
+            waiting.payloads == 0,
+            format!("{} wait for their plugin{}", waiting.payloads, since(waiting.oldest)),
+            "install or correct the plugin and restart the gateway: they are decoded then",
+        ),
+    ])
+}
+
 fn examine(context: &Context) -> anyhow::Result<Vec<Finding>> {
     let Context { settings, tables, .. } = context;
     let now = Clock::System.now();
@@ -68,6 +119,7 @@ fn examine(context: &Context) -> anyhow::Result<Vec<Finding>> {
         authority.display().to_string(),
         "pitchside init",
     ));
+    findings.push(listeners(settings));
     let devices = tables.devices()?;
     let active = devices.iter().filter(|device| device.revoked_at.is_none()).count();
     findings.push(Finding::new("devices", active > 0, format!("{active} enrolled"), "pitchside device enrol ID"));
@@ -79,14 +131,21 @@ fn examine(context: &Context) -> anyhow::Result<Vec<Finding>> {
         let evidence = dir.as_ref().map_or_else(|| "none configured".to_owned(), |dir| dir.display().to_string());
         findings.push(Finding::new(what, there, evidence, mend));
     }
+    findings.extend(plugins(tables)?);
+    let aside = tables.rows_set_aside()?;
+    findings.push(Finding::new(
+        "journal",
+        aside == 0,
+        format!("{aside} row(s) set aside in journal_damaged"),
+        "keep a copy of the data folder and see the log; their messages are in no block",
+    ));
     let backlog = tables.backlog()?;
-    let oldest = backlog.oldest.map_or_else(|| "none".to_owned(), |at| at.to_string());
     let waiting = backlog.oldest.is_some_and(|at| now.micros_since(at) > 3_600_000_000);
     findings.push(match &settings.ledger {
         Some(ledger) => Finding::new(
             "ledger",
             !waiting,
-            format!("{} block(s) wait for {}, the oldest since {oldest}", backlog.blocks, ledger.address),
+            format!("{} block(s) wait for {}{}", backlog.blocks, ledger.address, since(backlog.oldest)),
             "check ledger.address and the network; pitchside blocks list",
         ),
         None => Finding::new(

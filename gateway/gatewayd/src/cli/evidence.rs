@@ -109,7 +109,7 @@ fn said(verdict: &Verdict) -> Said {
                 Value::Wave(wave) => {
                     format!("{} samples every {} ns in {}", wave.samples.len(), wave.period_ns, record.reading.unit)
                 }
-                Value::Gap(gap) => format!("gap ({:?})", gap.reason).to_lowercase(),
+                Value::Gap(gap) => format!("gap ({})", gap.reason.name().replace('_', " ")),
             }),
             time: record.reading.device_time.to_string(),
             assurance: Some(record.assurance.to_string()),

@@ -40,7 +40,10 @@ struct Row {
     device: String,
     athlete: Option<String>,
     quantity: String,
-    value: String,
+    /// None in a gap.
+    value: Option<String>,
+    /// Why there is no value.
+    gap: Option<&'static str>,
     unit: String,
     assurance: String,
     sealed: bool,
@@ -56,12 +59,20 @@ pub fn readings(device: Option<&DeviceId>, last: usize, config: &ConfigArg, outp
             r.device_time.clone(),
             r.athlete.clone().unwrap_or_else(|| "-".to_owned()),
             r.quantity.clone(),
-            format!("{} {}", r.value, r.unit),
+            what(r),
             r.assurance.clone(),
             r.sealed.to_string(),
         ]
     })?;
     Ok(())
+}
+
+/// Value and unit, or the gap: for people.
+fn what(row: &Row) -> String {
+    match (&row.value, row.gap) {
+        (Some(value), _) => format!("{value} {}", row.unit),
+        (None, gap) => format!("gap: {}", gap.unwrap_or("no reason given").replace('_', " ")),
+    }
 }
 
 /// The newest readings of the journal, newest first.
@@ -94,19 +105,60 @@ fn describe(entry: &Entry, item: usize, reading: &Reading, sealed: bool) -> Row 
         seq: entry.seq,
         item: u32::try_from(item).unwrap_or(u32::MAX),
     };
+    let (value, gap) = match &reading.value {
+        Value::Number(number) => (Some(number.to_string()), None),
+        Value::Wave(wave) => (Some(format!("{} samples", wave.samples.len())), None),
+        Value::Gap(gap) => (None, Some(gap.reason.name())),
+    };
     Row {
         id: id.to_string(),
         device_time: reading.device_time.to_string(),
         device: entry.device.to_string(),
         athlete: entry.athlete.as_ref().map(ToString::to_string),
         quantity: reading.quantity.to_string(),
-        value: match &reading.value {
-            Value::Number(number) => number.to_string(),
-            Value::Wave(wave) => format!("{} samples", wave.samples.len()),
-            Value::Gap(gap) => format!("gap: {:?}", gap.reason).to_lowercase(),
-        },
+        value,
+        gap,
         unit: reading.unit.to_string(),
         assurance: entry.assurance.to_string(),
         sealed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::{Assurance, Decimal, Epoch, Gap, GapReason, Quality, Quantity, Seq, Timestamp};
+
+    use super::*;
+
+    fn row(quantity: Quantity, value: Value) -> Row {
+        let reading = Reading {
+            quantity,
+            unit: quantity.unit(),
+            device_time: Timestamp(0),
+            gateway_time: Timestamp(0),
+            quality: Quality::empty(),
+            value,
+        };
+        let entry = Entry {
+            device: DeviceId::parse("s7").unwrap(),
+            athlete: None,
+            assurance: Assurance::Noise,
+            epoch: Epoch(1),
+            seq: Seq(2),
+            readings: vec![reading.clone()],
+        };
+        describe(&entry, 0, &reading, false)
+    }
+
+    #[test]
+    fn a_gap_is_no_value_and_has_no_unit() {
+        let gap = row(Quantity::RR_INTERVAL, Value::Gap(Gap { reason: GapReason::ContactLost, extent: 0 }));
+        assert_eq!(what(&gap), "gap: contact lost");
+        let json = serde_json::to_value(&gap).unwrap();
+        assert_eq!((&json["value"], &json["gap"]), (&serde_json::Value::Null, &"contact_lost".into()));
+        let number = row(Quantity::HEART_RATE, Value::Number(Decimal::integer(72)));
+        assert_eq!(what(&number), "72 /min");
+        let json = serde_json::to_value(&number).unwrap();
+        assert_eq!((&json["value"], &json["gap"]), (&"72".into(), &serde_json::Value::Null));
     }
 }

@@ -52,6 +52,11 @@ impl Output {
     }
 }
 
+/// A number of things: `1 block`, `2 blocks`.
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// One line on standard output. A closed pipe is an error like any other.
 pub fn line(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();

@@ -15,7 +15,7 @@ pub fn run(config: &ConfigArg) -> Outcome {
         // Watched from here on: a stop that comes while starting is obeyed once everything stands, as any other.
         let stop = StopSignal::watch()?;
         let gateway = Gateway::start(Startup::new(settings)?).await?;
-        tracing::info!(page = %format!("https://{}", gateway.http_address()), mqtt = ?gateway.mqtt_addresses(), "running");
+        tracing::info!(page = %format!("https://{}", gateway.http_address()), mqtt = %gateway.mqtt_addresses(), "running");
         stop.arrived().await;
         tracing::info!("stopping");
         gateway.stop().await;

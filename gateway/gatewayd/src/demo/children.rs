@@ -45,6 +45,8 @@ impl Beside {
             .stdout(Stdio::piped())
             .stderr(log)
             .kill_on_drop(true)
+            // Ctrl-C is for this program, which ends them in order.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("starting {}", program.display()))?;
         let stdout = child.stdout.take().context("its standard output")?;
@@ -62,13 +64,18 @@ impl Beside {
         Ok(self.child.wait().await?.success())
     }
 
-    /// Asks it to stop, and waits.
-    pub async fn stop(mut self) {
+    /// Asks it to stop; it may say more before it ends.
+    pub fn terminate(&self) {
         if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
         {
             // It may have ended by itself.
             let _ = rustix::process::kill_process(id, rustix::process::Signal::TERM);
         }
+    }
+
+    /// Asks it to stop, and waits.
+    pub async fn stop(mut self) {
+        self.terminate();
         let _ = self.child.wait().await;
     }
 }

@@ -8,12 +8,15 @@ use anyhow::Context as _;
 use pitchside_store::Store;
 use serde::Deserialize;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use super::children::{self, Beside};
 use super::home::{Home, secret_file, terminal};
 use super::squad::{Pace, Places, SQUAD};
 use crate::cli::output::note;
 
+/// How long sensors may take to stop.
+const STOP_MAX: Duration = Duration::from_secs(10);
 const NARRATE_EVERY: Duration = Duration::from_millis(500);
 /// How many alerts the narrator looks at.
 const ALERTS_SHOWN: u32 = 100;
@@ -50,6 +53,7 @@ pub struct Tally {
 /// The running sensors.
 pub struct Sensors {
     running: JoinSet<anyhow::Result<Ended>>,
+    stop: CancellationToken,
     ended: Vec<Ended>,
 }
 
@@ -61,7 +65,7 @@ impl Sensors {
         let (plain, tls) =
             (mqtt.tcp.first().context("no plain address")?, mqtt.tls.as_ref().context("no TLS address")?);
         let authority = home.settings.gateway.key_dir.join(crate::tls::CA_FILE);
-        let mut running = JoinSet::new();
+        let (mut running, stop) = (JoinSet::new(), CancellationToken::new());
         for wearable in SQUAD {
             let terminal = terminal(&home.dir, wearable.device);
             let places = Places {
@@ -79,9 +83,9 @@ impl Sensors {
             let log = folder.join(format!("{}.log", wearable.device));
             let beside = Beside::start(&program, &[OsStr::new("--spec"), file.as_os_str()], &log)?;
             note(&format!("{} wears {} ({})", wearable.athlete, wearable.what, wearable.device));
-            running.spawn(follow(wearable.device, beside));
+            running.spawn(follow(wearable.device, beside, stop.clone()));
         }
-        Ok(Self { running, ended: Vec::new() })
+        Ok(Self { running, stop, ended: Vec::new() })
     }
 
     /// Resolves when every sensor has ended. May be cancelled and called again.
@@ -97,8 +101,10 @@ impl Sensors {
 
     /// Ends those that still run, and adds up.
     pub async fn tally(mut self) -> anyhow::Result<Tally> {
-        self.running.abort_all();
-        self.finished().await;
+        self.stop.cancel();
+        if tokio::time::timeout(STOP_MAX, self.finished()).await.is_err() {
+            tracing::warn!("not every sensor stopped in time; what they sent last is not counted");
+        }
         let mut tally = Tally::default();
         for ended in self.ended {
             tally.sent += ended.readings;
@@ -111,9 +117,19 @@ impl Sensors {
     }
 }
 
-async fn follow(device: &'static str, mut sensor: Beside) -> anyhow::Result<Ended> {
+async fn follow(device: &'static str, mut sensor: Beside, stop: CancellationToken) -> anyhow::Result<Ended> {
     let (mut readings, mut acknowledged) = (0, 0);
-    while let Some(text) = sensor.line().await? {
+    let mut told = false;
+    loop {
+        let line = tokio::select! {
+            line = sensor.line() => line?,
+            () = stop.cancelled(), if !told => {
+                told = true;
+                sensor.terminate();
+                continue;
+            }
+        };
+        let Some(text) = line else { break };
         let line: Line = serde_json::from_str(&text).with_context(|| format!("{device} said: {text}"))?;
         (readings, acknowledged) = (line.readings.max(readings), line.acknowledged.max(acknowledged));
         match line.event.as_str() {

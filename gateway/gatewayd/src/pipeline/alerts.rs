@@ -1,13 +1,15 @@
 //! Alerts go out first and are recorded after: delivery waits for neither commit nor sealing. What a crash leaves
 //! undelivered or unrecorded the replay derives again, with the same id; recording the same step twice changes nothing.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics};
-use pitchside_collect::mqtt::{Gate, Qos};
-use pitchside_model::{AlertEvent, Timestamp};
-use pitchside_store::{AlertStep, Store, StoreError};
+use pitchside_collect::mqtt::{Gate, PublishError, Qos};
+use pitchside_model::{AlertEvent, AlertId, Timestamp};
+use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::sealing::Sealing;
@@ -17,6 +19,10 @@ const RECORDING_MAX: usize = 64;
 
 /// Events recorded in one transaction.
 const RECORD_MAX: usize = 1_000;
+/// Alerts read from the store at a time.
+const ROWS_MAX: u32 = 1_000;
+/// How often what did not go out is tried again.
+const RESEND_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before a refused record is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -35,42 +41,98 @@ pub struct Alerts {
     pub sealing: Arc<Sealing>,
 }
 
+/// What became of sending a few events out.
+#[derive(Default)]
+struct Sent {
+    /// Those that did not reach the router; they go out again later.
+    failed: HashSet<(AlertId, bool)>,
+}
+
+/// Which step of which alert an event is.
+const fn step_of(event: &AlertEvent) -> (AlertId, bool) {
+    match event {
+        AlertEvent::Raised(alert) => (alert.id, false),
+        AlertEvent::Cleared { id, .. } => (*id, true),
+    }
+}
+
+/// An event as the page and MQTT subscribers are told.
+fn told(event: &AlertEvent) -> Event {
+    match event {
+        AlertEvent::Raised(alert) => Event::AlertRaised { alert: AlertView::raised(alert) },
+        AlertEvent::Cleared { id, event_time } => Event::AlertCleared { id: *id, at: At(*event_time) },
+    }
+}
+
 impl Alerts {
-    /// Onto the disk what went out just now.
-    async fn raised(&self, events: Vec<AlertEvent>, now: Timestamp) {
+    /// Onto the disk what went out just now; whether all of it had gone out.
+    async fn raised(&self, events: Vec<AlertEvent>, sent: &Sent, now: Timestamp) -> bool {
         match self.record(events.clone(), now).await {
-            Ok(steps) => self.mark_delivered(&steps).await,
+            Ok(steps) => self.mark_delivered(&steps, sent).await,
             Err(error) => tracing::error!(%error, "alerts were delivered but could not be recorded"),
         }
         self.sealing.note_alerts(&events, now);
+        sent.failed.is_empty()
     }
 
-    /// What the rules said of readings already in the journal: only what is new to the store goes out.
-    async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
+    /// What the rules said of readings already in the journal: only what is new to the store goes out. Whether all of it
+    /// did.
+    async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) -> bool {
         match self.record(events, now).await {
             Ok(steps) => {
-                for step in &steps {
-                    self.deliver(&step.event);
-                }
-                self.mark_delivered(&steps).await;
+                self.count(steps.iter().map(|step| &step.event));
+                self.send_steps(&steps).await
             }
-            Err(error) => tracing::error!(%error, "alerts of the replay could not be recorded"),
+            Err(error) => {
+                tracing::error!(%error, "alerts of the replay could not be recorded");
+                true
+            }
         }
     }
 
-    /// Sends what was recorded but, for a crash, may not have gone out.
-    pub async fn resend(&self) {
+    /// For the start: whoever subscribes finds every alert that still holds, and what was recorded but, for a crash, may
+    /// not have gone out goes out.
+    pub async fn restore(&self) {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.undelivered_alerts(1_000)).await {
-            Ok(Ok(steps)) => {
-                for step in &steps {
-                    self.deliver(&step.event);
-                }
-                self.mark_delivered(&steps).await;
+        match tokio::task::spawn_blocking(move || store.open_alerts(ROWS_MAX)).await {
+            Ok(Ok(open)) => {
+                let standing = open.into_iter().rev().filter(|row| row.cleared.is_none());
+                standing.for_each(|row| drop(self.publish(&AlertEvent::Raised(row.alert))));
             }
-            Ok(Err(error)) => tracing::error!(%error, "undelivered alerts could not be read"),
-            Err(error) => tracing::error!(%error, "undelivered alerts could not be read"),
+            Ok(Err(error)) => tracing::error!(%error, "open alerts could not be read"),
+            Err(error) => tracing::error!(%error, "open alerts could not be read"),
         }
+        self.resend().await;
+    }
+
+    /// Sends what was recorded but is not known to have gone out; whether all of it did.
+    async fn resend(&self) -> bool {
+        let store = self.store.clone();
+        match tokio::task::spawn_blocking(move || store.undelivered_alerts(ROWS_MAX)).await {
+            Ok(Ok(steps)) => self.send_steps(&steps).await && steps.len() < ROWS_MAX as usize,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "undelivered alerts could not be read");
+                false
+            }
+            Err(error) => {
+                tracing::error!(%error, "undelivered alerts could not be read");
+                false
+            }
+        }
+    }
+
+    fn count<'a>(&self, events: impl Iterator<Item = &'a AlertEvent>) {
+        for event in events {
+            if let AlertEvent::Raised(alert) = event {
+                self.metrics.alert(&alert.rule);
+            }
+        }
+    }
+
+    async fn send_steps(&self, steps: &[AlertStep]) -> bool {
+        let sent = self.deliver(steps.iter().map(|step| &step.event));
+        self.mark_delivered(steps, &sent).await;
+        sent.failed.is_empty()
     }
 
     /// Records, and tries again for as long as the disk refuses: the rules will not say it a second time. Fails only when
@@ -96,44 +158,56 @@ impl Alerts {
         Ok(recorded)
     }
 
-    async fn mark_delivered(&self, steps: &[AlertStep]) {
-        if steps.is_empty() {
+    async fn mark_delivered(&self, steps: &[AlertStep], sent: &Sent) {
+        let gone = steps.iter().filter(|step| !sent.failed.contains(&step_of(&step.event)));
+        let ids: Vec<AlertStepId> = gone.map(|step| step.id).collect();
+        if ids.is_empty() {
             return;
         }
-        let (store, ids) = (self.store.clone(), steps.iter().map(|step| step.id).collect::<Vec<_>>());
+        let store = self.store.clone();
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.set_alerts_delivered(&ids)).await {
             tracing::warn!(%error, "delivered alerts could not be marked; they may go out again after a restart");
         }
     }
 
-    fn deliver(&self, event: &AlertEvent) {
-        match event {
-            AlertEvent::Raised(alert) => {
-                self.metrics.alert(&alert.rule);
-                self.events.publish(&Event::AlertRaised { alert: AlertView::raised(alert) });
-                self.publish(alert.id.to_string(), event);
-            }
-            AlertEvent::Cleared { id, event_time } => {
-                self.events.publish(&Event::AlertCleared { id: *id, at: At(*event_time) });
-                self.publish(id.to_string(), event);
+    fn deliver<'a>(&self, events: impl Iterator<Item = &'a AlertEvent>) -> Sent {
+        let mut sent = Sent::default();
+        for event in events {
+            self.events.publish(&told(event));
+            if let Err(error) = self.publish(event) {
+                let (id, _) = step_of(event);
+                tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router; it goes out again");
+                sent.failed.insert(step_of(event));
             }
         }
+        sent
     }
 
-    fn publish(&self, id: String, event: &AlertEvent) {
-        match serde_json::to_vec(event) {
-            Ok(json) => {
-                if let Err(error) = self.gate.publish(&format!("alerts/{id}"), json.into(), false, Qos::AtLeastOnce) {
-                    tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router");
+    /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds, so that whoever comes later finds it.
+    fn publish(&self, event: &AlertEvent) -> anyhow::Result<()> {
+        let topic = format!("alerts/{}", step_of(event).0);
+        let json = Bytes::from(serde_json::to_vec(&told(event))?);
+        match event {
+            AlertEvent::Raised(_) => match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
+                // On the shelf already: subscribers get it from there.
+                Ok(()) | Err(PublishError::Busy) => {}
+                Err(PublishError::Retained) => {
+                    tracing::warn!("too many open alerts to keep for later subscribers; this one goes out once");
+                    self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
                 }
+                Err(error) => return Err(error.into()),
+            },
+            AlertEvent::Cleared { .. } => {
+                self.gate.forget(&topic);
+                self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
             }
-            Err(error) => tracing::error!(%error, "an alert could not be written as JSON"),
         }
+        Ok(())
     }
 }
 
 enum Step {
-    Raised(Vec<AlertEvent>, Timestamp),
+    Raised(Vec<AlertEvent>, Sent, Timestamp),
     Replayed(Vec<AlertEvent>, Timestamp),
     Done(oneshot::Sender<()>),
 }
@@ -150,11 +224,21 @@ impl Recorder {
         let (steps, mut queue) = mpsc::channel(RECORDING_MAX);
         let behind = alerts.clone();
         tokio::spawn(async move {
-            while let Some(step) = queue.recv().await {
+            // Something waits to be sent again.
+            let mut owing = false;
+            loop {
+                let step = tokio::select! {
+                    step = queue.recv() => step,
+                    () = tokio::time::sleep(RESEND_EVERY), if owing => {
+                        owing = !behind.resend().await;
+                        continue;
+                    }
+                };
                 match step {
-                    Step::Raised(events, now) => behind.raised(events, now).await,
-                    Step::Replayed(events, now) => behind.replayed(events, now).await,
-                    Step::Done(told) => drop(told.send(())),
+                    Some(Step::Raised(events, sent, now)) => owing |= !behind.raised(events, &sent, now).await,
+                    Some(Step::Replayed(events, now)) => owing |= !behind.replayed(events, now).await,
+                    Some(Step::Done(told)) => drop(told.send(())),
+                    None => return,
                 }
             }
         });
@@ -163,10 +247,9 @@ impl Recorder {
 
     /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
     pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
-        for event in &events {
-            self.alerts.deliver(event);
-        }
-        self.send(Step::Raised(events, now)).await;
+        self.alerts.count(events.iter());
+        let sent = self.alerts.deliver(events.iter());
+        self.send(Step::Raised(events, sent, now)).await;
     }
 
     /// What the rules said of readings already in the journal. Returns once it is recorded and sent, so that nothing said

@@ -24,46 +24,84 @@ pub struct Answer {
     pub refusal: Option<(Reason, RefusalCode, String)>,
 }
 
+/// What the gate is to be told of one thing it brought.
+#[derive(Debug)]
+pub enum Due {
+    /// Known at once, but told in its turn.
+    Known(Ticket, Settled),
+    /// Known when the batch is durable.
+    Stored(Answer),
+}
+
+impl Due {
+    /// The gate's number for it.
+    pub const fn ticket(&self) -> Ticket {
+        match self {
+            Self::Known(ticket, _) => *ticket,
+            Self::Stored(answer) => answer.ticket,
+        }
+    }
+}
+
 /// One read's worth.
 #[derive(Debug, Default)]
 pub struct Batch {
     /// New entries, in order.
     pub entries: Vec<Entry>,
-    /// One for every message, in order.
-    pub answers: Vec<Answer>,
+    /// One for everything the gate brought, in order.
+    pub answers: Vec<Due>,
+    /// Devices that ended their sessions in good order, after these entries.
+    pub ended: Vec<DeviceId>,
 }
 
 impl Batch {
-    /// Nothing to do after the read.
-    pub fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.entries.is_empty()
+    /// Something whose fate is known already.
+    pub fn known(&mut self, ticket: Ticket, settled: Settled) {
+        self.answers.push(Due::Known(ticket, settled));
     }
 
-    /// The receipts to send, one for each session, and the gate's settlements.
-    pub fn settle(answers: Vec<Answer>) -> (Vec<(SessionKey, Receipt)>, Vec<(Ticket, Settled)>) {
-        let mut receipts: Vec<(SessionKey, Receipt)> = Vec::new();
-        let mut settled = Vec::with_capacity(answers.len());
-        for answer in answers {
-            if let Some(session) = answer.session {
-                let at = receipts.iter().position(|(key, _)| *key == session).unwrap_or_else(|| {
-                    receipts.push((session, Receipt::default()));
-                    receipts.len() - 1
-                });
-                if let Some((_, receipt)) = receipts.get_mut(at) {
-                    match &answer.refusal {
-                        None => receipt.add(answer.epoch.0, answer.seq.0),
-                        Some((reason, _, text)) => receipt.refuse(answer.epoch.0, answer.seq.0, *reason, text),
-                    }
+    /// Nothing to do after the read.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty() && self.entries.is_empty() && self.ended.is_empty()
+    }
+
+    /// Whether an answer rests on a copy that was on its way to the disk when it came.
+    pub fn waits_for_others(&self) -> bool {
+        self.answers.iter().any(|due| matches!(due, Due::Stored(answer) if answer.pending))
+    }
+}
+
+/// The receipts to send, one for each session, and the gate's settlements, in order.
+pub fn settle(answers: Vec<Due>) -> (Vec<(SessionKey, Receipt)>, Vec<(Ticket, Settled)>) {
+    let mut receipts: Vec<(SessionKey, Receipt)> = Vec::new();
+    let mut settled = Vec::with_capacity(answers.len());
+    for due in answers {
+        let answer = match due {
+            Due::Known(ticket, known) => {
+                settled.push((ticket, known));
+                continue;
+            }
+            Due::Stored(answer) => answer,
+        };
+        if let Some(session) = answer.session {
+            let at = receipts.iter().position(|(key, _)| *key == session).unwrap_or_else(|| {
+                receipts.push((session, Receipt::default()));
+                receipts.len() - 1
+            });
+            if let Some((_, receipt)) = receipts.get_mut(at) {
+                match &answer.refusal {
+                    None => receipt.add(answer.epoch.0, answer.seq.0),
+                    Some((reason, _, text)) => receipt.refuse(answer.epoch.0, answer.seq.0, *reason, text),
                 }
             }
-            settled.push((
-                answer.ticket,
-                match answer.refusal {
-                    None => Settled::Stored,
-                    Some((_, code, text)) => Settled::Refused { code, text },
-                },
-            ));
         }
-        (receipts, settled)
+        settled.push((
+            answer.ticket,
+            match answer.refusal {
+                None => Settled::Stored,
+                Some((_, code, text)) => Settled::Refused { code, text },
+            },
+        ));
     }
+    (receipts, settled)
 }

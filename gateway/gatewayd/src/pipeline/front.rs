@@ -27,6 +27,7 @@ use super::sealing::Sealing;
 use super::streams::{Noticed, Streams};
 use crate::clock::Clock;
 use crate::random::OsRandom;
+use commit::Answering;
 
 pub use gatehouse::Gatehouse;
 
@@ -95,9 +96,12 @@ impl OwnCount {
 
 struct Open {
     link: Link,
+    answering: Answering,
     login: Option<Arc<PasswordLogin>>,
     /// The device in session on it.
     device: Option<DeviceId>,
+    /// Frames of it that were refused.
+    refusals: u32,
 }
 
 impl Front {
@@ -113,9 +117,19 @@ impl Front {
         })
     }
 
+    /// Takes up entries from before the gateway was started: which streams lived, and what the page shows of them.
+    pub fn recall(&self, entries: &[Entry]) {
+        let (uptime, now) = (self.clock.uptime(), self.clock.now());
+        let mut streams = self.streams.lock();
+        for entry in entries {
+            streams.recall(entry, uptime, now);
+            self.board.observe(entry);
+        }
+    }
+
     /// Records the streams that have been silent for too long.
     pub async fn record_silence(&self, silent_after_us: i64) {
-        let gaps = self.streams.lock().silent(silent_after_us, self.clock.now());
+        let gaps = self.streams.lock().silent(silent_after_us, self.clock.uptime(), self.clock.now());
         self.record(gaps).await;
     }
 
@@ -133,11 +147,11 @@ impl Front {
         }
     }
 
-    /// A device ended its session in good order: its streams are over, not silent.
-    fn said_goodbye(&self, link: LinkId) {
-        let Some(device) = self.links.lock().get_mut(&link).and_then(|open| open.device.take()) else { return };
+    /// A device ended its session in good order: its streams are over, not silent. The device.
+    fn said_goodbye(&self, link: LinkId) -> Option<DeviceId> {
+        let device = self.links.lock().get_mut(&link).and_then(|open| open.device.take())?;
         self.metrics.devices_connected.dec();
-        self.streams.lock().ended(&device);
+        Some(device)
     }
 
     /// Records what the gateway itself noticed (gaps, clock offsets): to the rules at once, then to the journal.

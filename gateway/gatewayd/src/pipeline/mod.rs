@@ -13,19 +13,23 @@
 //! | [`roster`] | who wears what |
 //! | [`streams`] | silence, disconnects, clock offsets |
 //! | [`rules`] | the way to the rules worker, and replay |
+//! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
 //! | [`sealing`] | the open batch becomes a block |
 //! | [`watch`] | what changes while running: devices, assignments, silence, old rows |
+//! | [`undecoded`] | payloads that wait for their plugin, and how plugins are |
 //! | [`start`] | putting it all together |
 
 pub mod alerts;
 pub mod batch;
 pub mod front;
+mod live;
 pub mod roster;
 pub mod rules;
 pub mod sealing;
 mod start;
 pub mod streams;
+pub mod undecoded;
 mod watch;
 
 use std::net::SocketAddr;

@@ -5,6 +5,7 @@ mod feed;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pitchside_admin::Metrics;
@@ -29,6 +30,8 @@ const REPLAY_BITE: usize = 1 << 20;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+/// How often during a replay: a box that is cut off again and again while starting must get on.
+const REMEMBER_IN_REPLAY_EVERY: Duration = Duration::from_secs(1);
 /// Under which name.
 const SNAPSHOT: &str = "rules-snapshot";
 /// How long alerts may take to be recorded before what the rules know is kept without waiting.
@@ -44,6 +47,10 @@ pub struct RulesTask {
     program: Program,
     worker: Option<RulesWorker>,
     recorder: Recorder,
+    /// Everything in the journal up to this row has been heard.
+    heard: RowId,
+    /// By the gateway's uptime, when what the rules know was last kept.
+    kept_at: Duration,
     /// What the folder looked like when the rules were last loaded.
     seen: Option<SystemTime>,
     parts: RulesParts,
@@ -59,8 +66,10 @@ pub struct RulesParts {
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
     pub clock: Clock,
-    /// How far back a replay goes, in microseconds.
+    /// How far back a replay goes that begins from nothing, in microseconds.
     pub horizon_us: i64,
+    /// Told up to which row of the journal what the rules know is kept: nothing after it may be deleted.
+    pub kept_up_to: Arc<AtomicI64>,
     /// Told the hash of the rules in force.
     pub on_loaded: Box<dyn Fn([u8; 32]) + Send + Sync>,
 }
@@ -70,7 +79,18 @@ impl RulesTask {
     pub async fn start(queue: RulesQueue, feed: RulesFeed, folder: &Path, program: Program, parts: RulesParts) -> Self {
         let recorder = Recorder::start(parts.alerts.clone());
         let folder = folder.to_owned();
-        let mut task = Self { queue: queue.0, feed, folder, program, worker: None, recorder, seen: None, parts };
+        let mut task = Self {
+            queue: queue.0,
+            feed,
+            folder,
+            program,
+            worker: None,
+            recorder,
+            heard: RowId(0),
+            kept_at: Duration::ZERO,
+            seen: None,
+            parts,
+        };
         task.ensure_worker().await;
         task
     }
@@ -111,9 +131,14 @@ impl RulesTask {
         }
     }
 
-    /// Keeps what the rules know, so that the next start goes on from here: an alert that was raised before the journal's
-    /// horizon and still holds is not raised again.
+    /// Keeps what the rules know, and up to where they have heard the journal, so that the next start goes on from here:
+    /// an alert that was raised before the journal's horizon and still holds is not raised again.
     async fn remember(&mut self) {
+        self.hear_what_waits().await;
+        self.keep().await;
+    }
+
+    async fn keep(&mut self) {
         // What the rules know as said must be recorded first: they will not say it again.
         if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
             return tracing::warn!("alerts wait for the disk; what the rules know is kept later");
@@ -123,21 +148,46 @@ impl RulesTask {
             Ok(snapshot) => snapshot,
             Err(error) => return tracing::warn!(%error, "what the rules know could not be read"),
         };
-        let store = self.parts.store.clone();
-        match tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &snapshot)).await {
-            Ok(Ok(())) => {}
+        let (store, heard) = (self.parts.store.clone(), self.heard);
+        let mut kept = heard.0.to_be_bytes().to_vec();
+        kept.extend_from_slice(&snapshot);
+        match tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &kept)).await {
+            Ok(Ok(())) => {
+                self.kept_at = self.parts.clock.uptime();
+                self.parts.kept_up_to.store(heard.0, Ordering::Release);
+            }
             Ok(Err(error)) => tracing::warn!(%error, "what the rules know could not be kept"),
             Err(error) => tracing::warn!(%error, "what the rules know could not be kept"),
         }
     }
 
-    /// Takes up what the last run knew. What is lost is rebuilt from the journal as far as that reaches.
+    /// Takes up what was kept, and from which row on the journal must be heard. What is lost is rebuilt from the journal
+    /// as far as that reaches.
     async fn recall(&mut self) {
+        self.heard = RowId(0);
         let store = self.parts.store.clone();
         let kept = tokio::task::spawn_blocking(move || store.secret(SNAPSHOT)).await;
-        let (Some(worker), Ok(Ok(Some(snapshot)))) = (&mut self.worker, kept) else { return };
-        if let Err(error) = worker.resume(&snapshot).await {
-            tracing::info!(%error, "the rules begin from the journal");
+        let (Some(worker), Ok(Ok(Some(kept)))) = (&mut self.worker, kept) else { return };
+        let Some((heard, snapshot)) = kept.split_first_chunk() else { return };
+        match worker.resume(snapshot).await {
+            Ok(()) => self.heard = RowId(i64::from_be_bytes(*heard)),
+            Err(error) => tracing::info!(%error, "the rules begin from the journal"),
+        }
+    }
+
+    /// Feeds what is queued. What is in the journal by now was offered before it got there: unless the rules are behind,
+    /// they have then heard all of it.
+    async fn hear_what_waits(&mut self) {
+        let store = self.parts.store.clone();
+        let end = tokio::task::spawn_blocking(move || store.journal_end()).await;
+        while let Ok(offer) = self.queue.try_recv() {
+            self.feed(&offer.entries, true).await;
+        }
+        if let Ok(Ok((end, _))) = end
+            && self.worker.is_some()
+            && !self.feed.is_behind()
+        {
+            self.heard = self.heard.max(end);
         }
     }
 
@@ -167,15 +217,23 @@ impl RulesTask {
         }
     }
 
-    /// Everything in the journal within the horizon, oldest first.
+    /// Everything in the journal that was not heard, oldest first; if nothing is known to be heard, within the horizon.
     async fn replay(&mut self) {
         // What was offered before this is in the journal once the barrier returns.
         if self.parts.store.journal_barrier().await.is_err() {
             return;
         }
-        let mut after = RowId(0);
-        while let Some(last) = self.bite(after).await {
-            after = last;
+        let from = match self.heard {
+            RowId(0) => self.parts.clock.now().plus_micros(-self.parts.horizon_us),
+            _ => Timestamp(i64::MIN),
+        };
+        let mut first = true;
+        while let Bite::Heard(_) = self.bite(from, self.heard).await {
+            let due = self.parts.clock.uptime().saturating_sub(self.kept_at) >= REMEMBER_IN_REPLAY_EVERY;
+            if std::mem::take(&mut first) || due {
+                // What waits in the queue is newer than what is still to be read, and must be heard after it.
+                self.keep().await;
+            }
         }
     }
 
@@ -184,38 +242,51 @@ impl RulesTask {
         while let Ok(offer) = self.queue.try_recv() {
             self.feed(&offer.entries, true).await;
         }
-        let after = self.feed.take_after();
-        if let Some(after) = after
-            && let Some(last) = self.bite(after).await
-        {
-            self.feed.read_after(last);
-            return true;
+        let Some(after) = self.feed.take_after() else {
+            self.feed.caught_up();
+            return false;
+        };
+        match self.bite(Timestamp(i64::MIN), after).await {
+            Bite::Heard(last) => {
+                self.feed.read_after(last);
+                true
+            }
+            Bite::End => {
+                self.feed.caught_up();
+                false
+            }
+            Bite::Failed => false,
         }
-        self.feed.caught_up();
-        false
     }
 
-    /// Feeds the rows after `after`, up to a bite; the last of them.
-    async fn bite(&mut self, after: RowId) -> Option<RowId> {
-        let from = self.parts.clock.now().plus_micros(-self.parts.horizon_us);
-        match self.journal(from, after).await {
-            Ok(rows) => {
-                let (last, entries) = rows?;
-                self.feed(&entries, false).await;
-                Some(last)
+    /// Feeds the rows after `after`, up to a bite. What can't be read now is read later.
+    async fn bite(&mut self, from: Timestamp, after: RowId) -> Bite {
+        let store = self.parts.store.clone();
+        let replayed = match tokio::task::spawn_blocking(move || store.replay(from, after, REPLAY_BITE)).await {
+            Ok(Ok(replayed)) => replayed,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the rules can't read the journal; they try again");
+                self.feed.read_after(after);
+                return Bite::Failed;
             }
             Err(error) => {
-                tracing::error!(error = %format!("{error:#}"), "the journal could not be replayed to the rules");
-                None
+                tracing::error!(%error, "the rules can't read the journal; they try again");
+                self.feed.read_after(after);
+                return Bite::Failed;
             }
+        };
+        for row in replayed.unreadable {
+            self.parts.metrics.refused("damaged_row");
+            tracing::error!(row = row.0, "a journal row does not open; the rules go on without its readings");
         }
-    }
-
-    async fn journal(&self, from: Timestamp, after: RowId) -> anyhow::Result<Option<(RowId, Vec<Entry>)>> {
-        let store = self.parts.store.clone();
-        let rows = tokio::task::spawn_blocking(move || store.replay(from, after, REPLAY_BITE)).await??;
-        let Some(last) = rows.last().map(|row| row.id) else { return Ok(None) };
-        Ok(Some((last, rows.into_iter().flat_map(|row| row.entries).collect())))
+        let Some(last) = replayed.last else { return Bite::End };
+        let entries: Vec<Entry> = replayed.rows.into_iter().flat_map(|row| row.entries).collect();
+        self.feed(&entries, false).await;
+        if self.worker.is_none() {
+            return Bite::Failed;
+        }
+        self.heard = self.heard.max(last);
+        Bite::Heard(last)
     }
 
     /// A changed folder is loaded; a worker that could not be kept alive is tried again.
@@ -260,6 +331,16 @@ impl RulesTask {
             tracing::info!(rules = worker.rule_set().rules().len(), "rules loaded");
         }
     }
+}
+
+/// What became of a stretch of the journal.
+enum Bite {
+    /// Heard, up to this row; there may be more.
+    Heard(RowId),
+    /// There was nothing more.
+    End,
+    /// It could not be read, or the rules died over it.
+    Failed,
 }
 
 /// The latest change of anything below the folder; none if it can't be read.

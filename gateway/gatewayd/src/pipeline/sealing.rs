@@ -4,6 +4,10 @@
 //! how far the journal is sealed are stored in one transaction; a crash before it leaves the rows unsealed, and the next
 //! start seals them.
 
+mod bite;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,22 +20,28 @@ use ledger_block::{
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
-use pitchside_model::{AlertEvent, AlertId, AthleteId, Timestamp};
+use pitchside_model::{AlertEvent, AlertId, AthleteId, Entry, Timestamp};
 use pitchside_seal::{
     AthleteKey, AthleteKeys, Batch, BootCounter, ClosingPolicy, Generation, KeyRing, NoKey, SealInput, Whose, seal,
 };
-use pitchside_store::{BlockKey, Marks, NewBlock, Store};
+use pitchside_store::{AlertStep, BlockKey, JournalRow, Marks, NewBlock, RowId, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use bite::Unsealed;
+
 use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::page::block_view;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::random::OsRandom;
 
 /// Bytes of journal that go into one block at the most, before compression.
 const BLOCK_BYTES_MAX: usize = 1 << 20;
 const ALERT_STEPS_MAX: u32 = 1_000;
+/// Where the store keeps the hash of the rules that were in force last: the blocks of a start are sealed before the rules are
+/// loaded, and hold what came under those.
+const RULES_HASH: &str = "sealing/rules";
 /// How long to wait after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -44,6 +54,14 @@ pub struct Inventory {
     pub plugins: Hash,
     /// Hash of this program.
     pub firmware: Hash,
+}
+
+/// Where the next block goes.
+struct ChainLink {
+    key: BlockKey,
+    previous: Hash,
+    checkpoint: Option<SeenCheckpoint>,
+    sealed_up_to: RowId,
 }
 
 /// The sealing room.
@@ -104,10 +122,24 @@ impl AthleteKeys for Keys<'_> {
     }
 }
 
+/// The rules that were in force when the last run ended.
+fn last_rules(store: &Store) -> Hash {
+    match store.meta(RULES_HASH) {
+        Ok(kept) => kept.and_then(|bytes| Hash::try_from(bytes.as_slice()).ok()).unwrap_or_default(),
+        Err(error) => {
+            tracing::warn!(%error, "the hash of the last rules could not be read; blocks name none until they are loaded");
+            Hash::default()
+        }
+    }
+}
+
 impl Sealing {
     /// Puts the parts together; nothing is sealed before [`Sealing::run`].
     pub fn new(parts: SealingParts) -> Self {
-        let SealingParts { store, key, ring, inventory, policy, events, metrics, clock } = parts;
+        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock } = parts;
+        if inventory.rules == Hash::default() {
+            inventory.rules = last_rules(&store);
+        }
         Self {
             store,
             key,
@@ -128,9 +160,12 @@ impl Sealing {
         self.ring.store(Arc::new(ring));
     }
 
-    /// Other rules are in force.
+    /// Other rules are in force; zeros if none are.
     pub fn set_rules(&self, rules: Hash) {
         self.inventory.rcu(|inventory| Inventory { rules, ..**inventory });
+        if let Err(error) = blocking::here(|| self.store.set_meta(RULES_HASH, &rules)) {
+            tracing::warn!(%error, "the hash of the rules could not be kept: the next start's first blocks name older ones");
+        }
     }
 
     /// Entries of this weight became durable.
@@ -166,7 +201,7 @@ impl Sealing {
                 (due, wait)
             };
             if due {
-                self.seal_all().await;
+                self.seal_due().await;
                 continue;
             }
             tokio::select! {
@@ -180,9 +215,25 @@ impl Sealing {
 
     /// Seals until nothing durable is left unsealed.
     pub async fn seal_all(self: &Arc<Self>) {
+        self.seal_up_to(RowId(i64::MAX)).await;
+    }
+
+    /// Seals what is durable now. What comes meanwhile is the next batch's: it would make a block of a few readings.
+    async fn seal_due(self: &Arc<Self>) {
+        match blocking::here(|| self.store.journal_end()) {
+            Ok((end, _)) => self.seal_up_to(end).await,
+            Err(error) => {
+                tracing::error!(%error, "the journal could not be read; it is sealed later");
+                self.retry_later();
+            }
+        }
+    }
+
+    async fn seal_up_to(self: &Arc<Self>, end: RowId) {
         loop {
             let sealing = Arc::clone(self);
-            match tokio::task::spawn_blocking(move || sealing.seal_one()).await {
+            let sealed = move || anyhow::Ok(sealing.seal_one()? && sealing.store.sealed_up_to()? < end);
+            match tokio::task::spawn_blocking(sealed).await {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {
@@ -208,70 +259,138 @@ impl Sealing {
         });
     }
 
-    /// One block of what is unsealed; false if there is nothing.
+    /// A block of what is unsealed; several, if one row is more than a block can hold. False if there is nothing.
     fn seal_one(&self) -> anyhow::Result<bool> {
-        let rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
-        let steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
+        let mut rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
+        let mut steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
         if rows.is_empty() && steps.is_empty() {
             return Ok(false);
         }
-        let rows_up_to = match rows.last() {
-            Some(row) => row.id,
-            None => self.store.sealed_up_to()?,
-        };
-        let alerts_up_to = steps.last().map(|step| step.id);
-        let mut marks = Marks::default();
-        let mut entries = Vec::new();
-        for row in rows {
-            marks.note(&row.entries);
-            entries.extend(row.entries);
+        let mut link = self.link()?;
+        loop {
+            let alerts: Vec<AlertEvent> = steps.iter().map(|step| step.event.clone()).collect();
+            let entries: Vec<Entry> = rows.iter().flat_map(|row| row.entries.iter().cloned()).collect();
+            match self.seal_block(&mut link, &entries, &alerts) {
+                Ok(block) => return self.put(vec![block], &rows, &steps, &[]).map(|()| true),
+                Err(Unsealed::Failed(error)) => return Err(error),
+                Err(Unsealed::TooMuch(why)) if bite::smaller(&mut rows, &mut steps) => {
+                    tracing::debug!(%why, rows = rows.len(), steps = steps.len(), "a smaller bite");
+                }
+                Err(Unsealed::TooMuch(why)) => {
+                    if let Some(step) = steps.first() {
+                        tracing::error!(step = step.id.0, %why, "an alert is in no block: none can hold it");
+                    }
+                    return self.seal_in_parts(link, &entries, &rows, &steps).map(|()| true);
+                }
+            }
         }
-        let readings: u64 = entries.iter().map(|entry| entry.readings.len() as u64).sum();
-        let alerts: Vec<AlertEvent> = steps.into_iter().map(|step| step.event).collect();
-        let last = self.store.last_block()?;
-        let (incarnation, index, previous) = match &last {
-            Some(block) => (block.key.incarnation, block.key.index + 1, block.hash),
-            None => (0, 0, GENESIS),
-        };
+    }
+
+    /// One row in several blocks, stored together: a crash between them must not seal the first ones twice.
+    fn seal_in_parts(
+        &self,
+        mut link: ChainLink,
+        entries: &[Entry],
+        rows: &[JournalRow],
+        steps: &[AlertStep],
+    ) -> anyhow::Result<()> {
+        let mut blocks = Vec::new();
+        let left = bite::divide(entries, &mut |part| {
+            blocks.push(self.seal_block(&mut link, part, &[])?);
+            Ok(())
+        })?;
+        for (entry, why) in &left {
+            let (device, seq) = (&entry.device, entry.seq.0);
+            tracing::error!(%device, seq, %why, "a message is in no block: none can hold it; its row is in journal_damaged");
+        }
+        if blocks.is_empty() {
+            // The chain says at least that it was here.
+            blocks.push(self.seal_block(&mut link, &[], &[]).map_err(|unsealed| match unsealed {
+                Unsealed::Failed(error) => error,
+                Unsealed::TooMuch(why) => why.into(),
+            })?);
+        }
+        let aside: Vec<RowId> = rows.iter().filter(|_| !left.is_empty()).map(|row| row.id).collect();
+        self.put(blocks, rows, steps, &aside)
+    }
+
+    /// Where the chain ends.
+    fn link(&self) -> anyhow::Result<ChainLink> {
+        let checkpoint = self.last_checkpoint()?;
+        let sealed_up_to = self.store.sealed_up_to()?;
+        Ok(match self.store.last_block()? {
+            Some(block) => ChainLink {
+                key: BlockKey { index: block.key.index + 1, ..block.key },
+                previous: block.hash,
+                checkpoint,
+                sealed_up_to,
+            },
+            None => {
+                ChainLink { key: BlockKey { incarnation: 0, index: 0 }, previous: GENESIS, checkpoint, sealed_up_to }
+            }
+        })
+    }
+
+    /// Seals one block at the end of the chain, and moves the end.
+    fn seal_block(&self, link: &mut ChainLink, entries: &[Entry], alerts: &[AlertEvent]) -> Result<NewBlock, Unsealed> {
         let ring = self.ring.load();
         let inventory = self.inventory.load();
         let sealed = seal(&SealInput {
             key: &self.key,
-            incarnation: Incarnation(incarnation),
-            index: BlockIndex(index),
-            previous,
+            incarnation: Incarnation(link.key.incarnation),
+            index: BlockIndex(link.key.index),
+            previous: link.previous,
             sealed_at: self.clock.now(),
             clock: ClockState::Free,
             rules: inventory.rules,
             plugins: inventory.plugins,
             firmware: inventory.firmware,
-            checkpoint: self.last_checkpoint()?,
-            entries: &entries,
-            alerts: &alerts,
+            checkpoint: link.checkpoint,
+            entries,
+            alerts,
             keys: &Keys { ring: &ring, store: &self.store },
-            entropy: OsRandom.bytes()?,
+            entropy: OsRandom.bytes().map_err(anyhow::Error::from)?,
             boot: BootCounter(self.store.boot()),
         })?;
-        let key = BlockKey { incarnation, index };
-        self.store.put_block(
-            NewBlock {
-                key,
-                hash: sealed.header.hash(),
-                sealed_at: sealed.header.header().sealed_at,
-                header: sealed.header.bytes().to_vec(),
-                payload: sealed.payload,
-                readings,
-                rows_up_to,
-                alerts_up_to,
-            },
-            marks,
-        )?;
-        self.metrics.blocks.inc();
-        if let Some(row) = self.store.block(key)? {
-            self.events.publish(&Event::BlockSealed { block: block_view(&row) });
+        let block = NewBlock {
+            key: link.key,
+            hash: sealed.header.hash(),
+            sealed_at: sealed.header.header().sealed_at,
+            header: sealed.header.bytes().to_vec(),
+            payload: sealed.payload,
+            readings: entries.iter().map(|entry| entry.readings.len() as u64).sum(),
+            rows_up_to: link.sealed_up_to,
+            alerts_up_to: None,
+        };
+        link.previous = block.hash;
+        link.key.index += 1;
+        Ok(block)
+    }
+
+    /// Stores the blocks of these rows and steps: all, or none.
+    fn put(
+        &self,
+        mut blocks: Vec<NewBlock>,
+        rows: &[JournalRow],
+        steps: &[AlertStep],
+        aside: &[RowId],
+    ) -> anyhow::Result<()> {
+        let mut marks = Marks::default();
+        rows.iter().for_each(|row| marks.note(&row.entries));
+        if let Some(last) = blocks.last_mut() {
+            last.rows_up_to = rows.last().map_or(last.rows_up_to, |row| row.id);
+            last.alerts_up_to = steps.last().map(|step| step.id);
+        }
+        let keys: Vec<BlockKey> = blocks.iter().map(|block| block.key).collect();
+        self.store.put_blocks(blocks, marks, aside)?;
+        self.metrics.blocks.inc_by(keys.len() as u64);
+        for key in keys {
+            if let Some(row) = self.store.block(key)? {
+                self.events.publish(&Event::BlockSealed { block: block_view(&row) });
+            }
         }
         self.sealed.notify_one();
-        Ok(true)
+        Ok(())
     }
 
     /// The newest checkpoint the ledger has sent us.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -21,7 +22,7 @@ use pitchside_decode::{Decoders, Plugin, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{Options, RootKey, Store};
+use pitchside_store::{Options, RootKey, RowId, Store};
 use pitchside_sync::{Link as SyncLink, Status as SyncStatus, SyncConfig};
 use pitchside_wire::PrivateKey;
 use tokio::sync::watch as tokio_watch;
@@ -30,9 +31,11 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::front::{Front, Gatehouse, Parts};
+use super::live;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
+use super::undecoded::Keeper;
 use super::watch::{self, Watch};
 use super::{AUTH_KEK, Gateway};
 use crate::adapters::athletes::load_ring;
@@ -43,6 +46,11 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
+
+/// How far before its end the journal tells which streams lived, in microseconds.
+const RECALLED_US: i64 = 15 * 60 * MICROS_PER_SECOND;
+/// Bytes of journal read at a time for that.
+const RECALL_BITE: usize = 1 << 20;
 
 /// What a gateway is started with.
 pub struct Startup {
@@ -99,6 +107,7 @@ impl Gateway {
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
         let (feed, queue) = rules::channel(settings.rules.dir.is_some());
+        let heard_up_to = Arc::new(AtomicI64::new(if settings.rules.dir.is_some() { 0 } else { i64::MAX }));
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
             auth: Arc::new(auth),
@@ -112,6 +121,7 @@ impl Gateway {
             clock: clock.clone(),
             tasks: front_tasks.clone(),
         })?);
+        recall(&front, &store).await?;
         let (stop_ports, stop_back, stop_sync) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
         let ledger =
@@ -123,6 +133,8 @@ impl Gateway {
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
         let gate =
             Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
+        let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
+        back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
         let alerts = Alerts {
             store: store.clone(),
             events: events.clone(),
@@ -130,7 +142,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
         };
-        alerts.resend().await;
+        alerts.restore().await;
         if let Some(folder) = &settings.rules.dir {
             let rules_sealing = Arc::clone(&sealing);
             let parts = RulesParts {
@@ -139,10 +151,13 @@ impl Gateway {
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
                 horizon_us: horizon_us(settings),
+                kept_up_to: Arc::clone(&heard_up_to),
                 on_loaded: Box::new(move |hash| rules_sealing.set_rules(hash)),
             };
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
             back_tasks.spawn(task.run(stop_back.clone()));
+        } else {
+            sealing.set_rules([0; 32]);
         }
         let watch = Watch {
             front: Arc::clone(&front),
@@ -152,8 +167,10 @@ impl Gateway {
             clock: clock.clone(),
             silent_after_us: i64::from(settings.gateway.silent_after_s) * MICROS_PER_SECOND,
             horizon_us: horizon_us(settings),
+            heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
+        back_tasks.spawn(Keeper::new(Arc::clone(&front)).run(stop_back.clone()));
         let ports = settings
             .serial
             .iter()
@@ -203,6 +220,25 @@ impl Gateway {
             stop_sync,
         })
     }
+}
+
+/// What lived when the last run ended: the last rows of the journal, to the table of streams and the page.
+async fn recall(front: &Arc<Front>, store: &Store) -> anyhow::Result<()> {
+    let (front, store) = (Arc::clone(front), store.clone());
+    tokio::task::spawn_blocking(move || {
+        let (_, newest) = store.journal_end()?;
+        let from = newest.plus_micros(-RECALLED_US);
+        let mut after = RowId(0);
+        loop {
+            let replayed = store.replay(from, after, RECALL_BITE)?;
+            for row in &replayed.rows {
+                front.recall(&row.entries);
+            }
+            let Some(last) = replayed.last else { return Ok(()) };
+            after = last;
+        }
+    })
+    .await?
 }
 
 fn horizon_us(settings: &Settings) -> i64 {
@@ -264,13 +300,7 @@ fn firmware_hash(program: &Path) -> anyhow::Result<[u8; 32]> {
 }
 
 fn server_tls(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<tokio_rustls::rustls::ServerConfig>> {
-    tls::server_config(
-        &settings.gateway.key_dir,
-        settings.gateway.name.as_str(),
-        clock.now(),
-        &settings.http.hosts,
-        &[],
-    )
+    tls::serving(&settings.gateway.key_dir, settings.gateway.name.as_str(), clock.clone(), &settings.http.hosts, &[])
 }
 
 fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig> {

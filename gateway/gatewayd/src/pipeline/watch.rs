@@ -2,16 +2,19 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use pitchside_model::DeviceId;
-use pitchside_store::{Revisions, Store};
+use pitchside_model::time::MICROS_PER_SECOND;
+use pitchside_model::{DeviceId, Timestamp};
+use pitchside_store::{Revisions, RowId, Store};
 use tokio_util::sync::CancellationToken;
 
 use super::front::Front;
 use super::roster::Row;
 use super::sealing::Sealing;
 use crate::adapters::athletes::load_ring;
+use crate::blocking;
 use crate::clock::Clock;
 use crate::identity::Identity;
 
@@ -21,6 +24,10 @@ const CHANGES_EVERY: Duration = Duration::from_millis(200);
 const SILENCE_EVERY: Duration = Duration::from_secs(1);
 /// How often sealed rows beyond the rules' horizon are deleted.
 const PRUNE_EVERY: Duration = Duration::from_secs(30);
+/// How much longer than the horizon rows are kept that no rule has heard, in microseconds.
+const UNHEARD_KEPT: i64 = 24 * 3_600 * MICROS_PER_SECOND;
+/// How long alerts stay in the list after they are sealed and delivered; they stay in the blocks for good.
+const ALERTS_KEPT: i64 = 365 * 24 * 3_600 * MICROS_PER_SECOND;
 
 /// Everything the watch looks after.
 pub struct Watch {
@@ -38,6 +45,8 @@ pub struct Watch {
     pub silent_after_us: i64,
     /// How long sealed rows are kept, in microseconds.
     pub horizon_us: i64,
+    /// The last row of the journal that the rules need not hear again.
+    pub heard_up_to: Arc<AtomicI64>,
 }
 
 /// The roster as the database has it now.
@@ -53,29 +62,25 @@ pub fn roster(store: &Store) -> anyhow::Result<HashMap<DeviceId, Row>> {
 }
 
 impl Watch {
-    /// Runs until stopped.
+    /// Runs until stopped. Each thing is looked after by itself: none waits for another's disk.
     pub async fn run(self, stop: CancellationToken) {
-        let mut changes = tokio::time::interval(CHANGES_EVERY);
-        let mut silence = tokio::time::interval(SILENCE_EVERY);
-        let mut prune = tokio::time::interval(PRUNE_EVERY);
-        let mut seen = None;
-        loop {
-            let result = tokio::select! {
-                () = stop.cancelled() => return,
-                _ = changes.tick() => self.changes(&mut seen),
-                _ = silence.tick() => {
-                    self.front.record_silence(self.silent_after_us).await;
-                    Ok(())
-                }
-                _ = prune.tick() => self.prune().await,
-            };
-            if let Err(error) = result {
-                tracing::warn!(error = %format!("{error:#}"), "the watch failed once; it goes on");
-            }
+        let all = async { tokio::join!(self.changes(), self.silence(), self.prune()) };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            _ = all => {}
         }
     }
 
-    fn changes(&self, seen: &mut Option<Revisions>) -> anyhow::Result<()> {
+    async fn changes(&self) {
+        let mut every = tokio::time::interval(CHANGES_EVERY);
+        let mut seen = None;
+        loop {
+            every.tick().await;
+            report(blocking::here(|| self.look(&mut seen)));
+        }
+    }
+
+    fn look(&self, seen: &mut Option<Revisions>) -> anyhow::Result<()> {
         let now = self.store.changes()?;
         if *seen == Some(now) {
             return Ok(());
@@ -93,10 +98,44 @@ impl Watch {
         Ok(())
     }
 
-    async fn prune(&self) -> anyhow::Result<()> {
-        let (store, now) = (self.store.clone(), self.clock.now());
-        let before = now.plus_micros(-self.horizon_us);
-        tokio::task::spawn_blocking(move || store.prune_journal(before, now)).await??;
-        Ok(())
+    async fn silence(&self) {
+        let mut every = tokio::time::interval(SILENCE_EVERY);
+        loop {
+            every.tick().await;
+            self.front.record_silence(self.silent_after_us).await;
+        }
+    }
+
+    async fn prune(&self) {
+        let mut every = tokio::time::interval(PRUNE_EVERY);
+        loop {
+            every.tick().await;
+            let (store, now) = (self.store.clone(), self.clock.now());
+            let (horizon, heard) = (self.horizon_us, RowId(self.heard_up_to.load(Ordering::Acquire)));
+            let pruned = tokio::task::spawn_blocking(move || prune(&store, now, horizon, heard)).await;
+            report(pruned.map_err(anyhow::Error::from).and_then(|pruned| pruned));
+        }
+    }
+}
+
+/// Rows the rules have heard go after the horizon; others are kept a day longer, and then go loudly: rules that never
+/// start must not fill the disk.
+fn prune(store: &Store, now: Timestamp, horizon_us: i64, heard: RowId) -> anyhow::Result<()> {
+    let before = now.plus_micros(-horizon_us);
+    store.prune_journal(before, now, heard)?;
+    let unheard = store.prune_journal(before.plus_micros(-UNHEARD_KEPT), now, RowId(i64::MAX))?;
+    if unheard > 0 {
+        tracing::error!(
+            rows = unheard,
+            "sealed journal rows went that no rule has heard; see why the rules do not run"
+        );
+    }
+    store.prune_alerts(before.plus_micros(-UNHEARD_KEPT - ALERTS_KEPT))?;
+    Ok(())
+}
+
+fn report(result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        tracing::warn!(error = %format!("{error:#}"), "the watch failed once; it goes on");
     }
 }

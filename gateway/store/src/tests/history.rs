@@ -20,8 +20,7 @@ fn a_step_in_an_alerts_life_is_recorded_once() {
     store.put_block(NewBlock { alerts_up_to: up_to, ..block(0, RowId(0)) }, Marks::default()).unwrap();
     assert!(store.unsealed_alerts(100).unwrap().is_empty());
     assert_eq!(store.alerts(100).unwrap().len(), 2);
-    assert_eq!(store.prune_alerts(Timestamp::from_seconds(11)).unwrap(), 1, "only the delivered one goes");
-    assert_eq!(store.alerts(100).unwrap()[0].cleared, Some(Timestamp::from_seconds(9)));
+    assert_eq!(store.alerts(100).unwrap()[1].cleared, Some(Timestamp::from_seconds(9)));
 }
 
 #[test]
@@ -38,6 +37,90 @@ fn an_alert_is_open_until_it_is_seen_and_over() {
     store.record_alerts(&[AlertEvent::Cleared { id, event_time: Timestamp(4) }], Timestamp(4)).unwrap();
     assert!(store.open_alerts(10).unwrap().is_empty());
     assert_eq!(store.alerts(10).unwrap()[0].cleared, Some(Timestamp(4)));
+}
+
+/// Raised, seen, over and delivered.
+fn over(store: &Store, number: u8, at: i64) {
+    let id = AlertId([number; 16]);
+    store
+        .record_alerts(&[raised(number), AlertEvent::Cleared { id, event_time: Timestamp(at) }], Timestamp(at))
+        .unwrap();
+    store.acknowledge_alert(id, "ann", Timestamp(at)).unwrap();
+    deliver(store);
+}
+
+fn deliver(store: &Store) {
+    let waiting = store.undelivered_alerts(100).unwrap();
+    store.set_alerts_delivered(&waiting.iter().map(|step| step.id).collect::<Vec<_>>()).unwrap();
+}
+
+fn seal_alerts(store: &Store, index: u64) -> BlockKey {
+    let up_to = store.unsealed_alerts(100).unwrap().last().map(|step| step.id);
+    let block = NewBlock { alerts_up_to: up_to, ..block(index, RowId(0)) };
+    let key = block.key;
+    store.put_block(block, Marks::default()).unwrap();
+    key
+}
+
+fn left(store: &Store) -> Vec<u8> {
+    let mut left: Vec<u8> = store.alerts(100).unwrap().iter().map(|row| row.alert.id.0[0]).collect();
+    left.sort_unstable();
+    left
+}
+
+#[test]
+fn an_alert_is_deleted_only_when_over_seen_delivered_old_and_proven() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let r3 = |key| store.set_receipt(key, Level::R3, b"cosigned", Timestamp(0)).unwrap();
+    let prune = || store.prune_alerts(Timestamp(1_000)).unwrap();
+    let steps = |number: u8, cleared: bool, seen: bool| {
+        let id = AlertId([number; 16]);
+        store.record_alerts(&[raised(number)], Timestamp(10)).unwrap();
+        if cleared {
+            store.record_alerts(&[AlertEvent::Cleared { id, event_time: Timestamp(11) }], Timestamp(11)).unwrap();
+        }
+        if seen {
+            store.acknowledge_alert(id, "ann", Timestamp(12)).unwrap();
+        }
+    };
+    over(&store, 1, 10);
+    assert_eq!(prune(), 0, "not sealed");
+    let first = seal_alerts(&store, 0);
+    assert_eq!(prune(), 0, "sealed, but without R3");
+    store.set_receipt(first, Level::R2, b"proof", Timestamp(0)).unwrap();
+    assert_eq!(prune(), 0, "R2 is not R3");
+    steps(2, true, false);
+    steps(3, false, true);
+    over(&store, 4, 2_000);
+    steps(5, true, true);
+    let second = seal_alerts(&store, 1);
+    r3(second);
+    assert_eq!(prune(), 0, "the block before has no R3");
+    r3(first);
+    assert_eq!(prune(), 3, "three steps of the first");
+    assert_eq!(left(&store), [2, 3, 4, 5], "not seen, not over, too young, not delivered");
+    deliver(&store);
+    assert_eq!((prune(), left(&store)), (3, vec![2, 3, 4]));
+    // A block without alerts speaks for those of the blocks before.
+    over(&store, 6, 20);
+    r3(seal_alerts(&store, 2));
+    r3(seal_alerts(&store, 3));
+    over(&store, 7, 20);
+    assert_eq!((prune(), left(&store)), (3, vec![2, 3, 4, 7]));
+}
+
+#[test]
+fn several_blocks_of_one_row_are_stored_together_or_not_at_all() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let row = wait(store.journal_append(vec![entry(0)])).unwrap();
+    let parts = || vec![block(0, RowId(0)), block(1, row)];
+    let broken = vec![block(0, RowId(0)), block(7, row)];
+    assert!(matches!(store.put_blocks(broken, Marks::default(), &[row]), Err(StoreError::Conflict(_))));
+    assert_eq!((store.last_block().unwrap(), store.rows_set_aside().unwrap()), (None, 0));
+    store.put_blocks(parts(), Marks::default(), &[row]).unwrap();
+    assert_eq!((store.sealed_up_to().unwrap(), store.rows_set_aside().unwrap()), (row, 1));
 }
 
 #[test]

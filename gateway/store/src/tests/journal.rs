@@ -16,6 +16,26 @@ fn what_was_appended_is_there_after_a_restart() {
 }
 
 #[test]
+fn every_row_that_became_durable_is_told_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let told = std::sync::Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let watcher = std::sync::Arc::clone(&told);
+    assert!(store.watch_commits(move |took| watcher.lock().push(took)));
+    assert!(!store.watch_commits(|_| panic!("the first watcher stays")));
+    for seq in 0..3 {
+        wait(store.journal_append(vec![entry(seq), entry(seq + 10)])).unwrap();
+        assert_eq!(told.lock().len(), seq as usize + 1, "before whoever waits is answered");
+    }
+    assert!(told.lock().iter().all(|took| !took.is_zero()));
+    wait(store.journal_barrier()).unwrap();
+    store.acknowledge_alert(AlertId([9; 16]), "ada", Timestamp(0)).unwrap_err();
+    store.close();
+    wait(store.journal_append(vec![entry(50)])).unwrap_err();
+    assert_eq!(told.lock().len(), 3);
+}
+
+#[test]
 fn a_duplicate_is_answered_only_once_the_first_is_durable() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
@@ -54,11 +74,19 @@ fn a_block_seals_rows_once_and_keeps_them_until_they_are_old() {
     assert!(matches!(store.put_block(block(1, RowId(0)), Marks::default()), Err(StoreError::Conflict(_))));
     // Still there for the rules.
     let replayed = store.replay(Timestamp::from_seconds(1_001), RowId(0), 1 << 20).unwrap();
-    assert_eq!(replayed.iter().map(|row| row.entries[0].seq).collect::<Vec<_>>(), [Seq(1)]);
+    assert_eq!(replayed.rows.iter().map(|row| row.entries[0].seq).collect::<Vec<_>>(), [Seq(1)]);
     let late = wait(store.journal_append(vec![entry(2)])).unwrap();
-    assert_eq!(store.prune_journal(Timestamp::from_seconds(1_001), Timestamp::from_seconds(1_002)).unwrap(), 1);
     assert_eq!(
-        store.prune_journal(Timestamp(i64::MAX), Timestamp::from_seconds(1_002)).unwrap(),
+        store.prune_journal(Timestamp::from_seconds(1_001), Timestamp::from_seconds(1_002), RowId(0)).unwrap(),
+        0,
+        "rows that are still wanted stay"
+    );
+    assert_eq!(
+        store.prune_journal(Timestamp::from_seconds(1_001), Timestamp::from_seconds(1_002), RowId(i64::MAX)).unwrap(),
+        1
+    );
+    assert_eq!(
+        store.prune_journal(Timestamp(i64::MAX), Timestamp::from_seconds(1_002), RowId(i64::MAX)).unwrap(),
         1,
         "unsealed rows stay"
     );
@@ -70,7 +98,7 @@ fn a_block_seals_rows_once_and_keeps_them_until_they_are_old() {
     }
     // Numbers of rows are never reused, even if all rows are gone.
     store.put_block(block(1, late), marks(&store.unsealed(1 << 20).unwrap())).unwrap();
-    store.prune_journal(Timestamp(i64::MAX), Timestamp::from_seconds(1_002)).unwrap();
+    store.prune_journal(Timestamp(i64::MAX), Timestamp::from_seconds(1_002), RowId(i64::MAX)).unwrap();
     drop(store);
     let store = open(dir.path());
     assert!(wait(store.journal_append(vec![entry(3)])).unwrap() > late);
@@ -92,6 +120,18 @@ fn rows_are_read_in_bounded_pieces() {
         seen.extend(rows.into_iter().flat_map(|row| row.entries).map(|entry| entry.seq.0));
     }
     assert_eq!(seen, (0..10).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_rules_read_past_a_row_that_does_not_open() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let rows: Vec<RowId> = (0..3).map(|seq| wait(store.journal_append(vec![entry(seq)])).unwrap()).collect();
+    let raw = rusqlite::Connection::open(dir.path().join("pitchside.db")).unwrap();
+    raw.execute("UPDATE journal SET newest = newest + 1 WHERE id = ?1", [rows[1].0]).unwrap();
+    let replayed = store.replay(Timestamp(0), RowId(0), 1 << 20).unwrap();
+    assert_eq!(replayed.rows.iter().map(|row| row.id).collect::<Vec<_>>(), [rows[0], rows[2]]);
+    assert_eq!((replayed.unreadable, replayed.last), (vec![rows[1]], Some(rows[2])));
 }
 
 #[test]

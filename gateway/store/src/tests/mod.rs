@@ -4,6 +4,7 @@ mod history;
 mod journal;
 mod secrecy;
 mod tables;
+mod undecoded;
 
 use std::path::Path;
 

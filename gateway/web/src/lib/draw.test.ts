@@ -2,12 +2,17 @@ import { describe, expect, it } from "vitest";
 
 import { historyPath, tracePath } from "./draw";
 
-const points = (...pairs: [number, number][]) => pairs.map(([at, value]) => ({ at, value }));
+const points = (...pairs: [number, number | null][]) => pairs.map(([at, value]) => ({ at, value }));
 
 describe("drawings", () => {
   it("put now at the right edge and leave a gap where nothing was measured", () => {
     const path = historyPath(points([0, 10], [30_000, 20], [58_000, 20], [60_000, 10]), 60_000, 5_000);
     expect(path).toBe("M50 2M96.67 2L100 28");
+  });
+
+  it("do not bridge a gap the gateway has signed, however short", () => {
+    const path = historyPath(points([57_000, 10], [58_000, 20], [58_500, null], [59_000, 20], [60_000, 10]), 60_000, 5_000);
+    expect(path).toBe("M95 28L96.67 2M98.33 2L100 28");
   });
 
   it("do not blow noise up", () => {

@@ -16,16 +16,20 @@ function heights(values: readonly number[], spanMin: number): (value: number) =>
   return (value) => round(HEIGHT - MARGIN - ((value - base) / span) * (HEIGHT - 2 * MARGIN));
 }
 
-/** The last minute, now at the right edge. Steps longer than `breakMs` are not bridged. */
+/** The last minute, now at the right edge. Gaps are not bridged, nor are steps longer than `breakMs`. */
 export function historyPath(points: readonly Point[], gatewayNowMs: number, breakMs: number): string {
   const recent = points.filter((point) => point.at > gatewayNowMs - HISTORY_MS);
-  if (recent.length < 2) return "";
-  const values = recent.map((point) => point.value);
+  const values = recent.flatMap(({ value }) => (value === null ? [] : [value]));
+  if (values.length < 2) return "";
   // A value that hardly moves is drawn flat, not as noise blown up to the whole height.
   const y = heights(values, Math.max(Math.abs(values[0] ?? 0) * 0.02, 1e-9));
   let path = "";
   let before: number | null = null;
   for (const point of recent) {
+    if (point.value === null) {
+      before = null;
+      continue;
+    }
     const x = round(WIDTH - ((gatewayNowMs - point.at) / HISTORY_MS) * WIDTH);
     path += `${before === null || point.at - before > breakMs ? "M" : "L"}${x} ${y(point.value)}`;
     before = point.at;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 
-import { bytes, duration, quantityName, RECEIPTS, ruleName, unitName, valueText } from "./format";
+import { bytes, counted, duration, quantityName, RECEIPTS, ruleName, unitName, valueText } from "./format";
 
 describe("format", () => {
   it("writes durations in one unit, never rounded up", () => {
@@ -9,8 +9,8 @@ describe("format", () => {
   });
 
   it("keeps the precision of values", () => {
-    expect(valueText("37.60")).toBe("37.60");
-    expect(valueText("-0.5")).toBe("−0.5");
+    expect(valueText("37.60", "core_temperature")).toBe("37.60");
+    expect(valueText("-0.5", "ambient_temperature")).toBe("−0.5");
   });
 
   it("names what is counted per minute", () => {
@@ -27,6 +27,7 @@ describe("format", () => {
   });
 
   it("writes sizes", () => {
+    expect([0, 1, 2_000].map((n) => counted(n, "reading"))).toEqual(["0 readings", "1 reading", "2,000 readings"]);
     expect([999, 1_500, 2_000_000].map(bytes)).toEqual(["999 B", "1.5 kB", "2.0 MB"]);
   });
 

@@ -40,8 +40,9 @@ export function unitName(unit: string, quantity: string): string {
 const PER_MINUTE: Record<string, string> = { heart_rate: "bpm", cadence: "rpm", respiratory_rate: "/min" };
 const UNITS: Record<string, string> = { "1": "", Cel: "°C", "%": "%", "m/s2": "m/s²", uV: "µV", "mm[Hg]": "mmHg" };
 
-/** A value as the sensor gave it, with a true minus sign. Precision is never added or taken. */
-export function valueText(value: string): string {
+/** A value as the sensor gave it, with a true minus sign. Precision is never added or taken. A yes or no is said as one. */
+export function valueText(value: string, quantity: string): string {
+  if (quantity === "skin_contact") return value === "0" ? "no" : "yes";
   return value.startsWith("-") ? `−${value.slice(1)}` : value;
 }
 
@@ -58,6 +59,11 @@ export function clock(iso: string): string {
 
 export function count(n: number): string {
   return n.toLocaleString("en-GB");
+}
+
+/** A number of things: `1 reading`, `2,000 readings`. */
+export function counted(n: number, thing: string): string {
+  return `${count(n)} ${thing}${n === 1 ? "" : "s"}`;
 }
 
 export function bytes(n: number): string {

@@ -84,6 +84,12 @@ describe("history", () => {
     expect(full.history.get(keyOf(tile()))?.map((point) => point.value)).toEqual([160, 161]);
   });
 
+  it("holds where nothing was measured", () => {
+    const gap = { ...later(2, ""), value: null, gap: "disconnected" as const };
+    const full = after(page(), tiles(later(1, "151")), tiles(gap), tiles(later(3, "152")));
+    expect(full.history.get(keyOf(tile()))?.map((point) => point.value)).toEqual([150, 151, null, 152]);
+  });
+
   it("goes on over a reconnection and begins anew with the gateway", () => {
     const before = after(page(), tiles(later(1, "151")));
     const snapshot = live({ tiles: [later(2, "152")] });
@@ -106,6 +112,16 @@ describe("order", () => {
     const all = ["grip_force", "cadence", "heart_rate"].map((quantity) => tile({ quantity }));
     const [only] = byAthlete(new Map(all.map((one) => [keyOf(one), one])));
     expect(only?.tiles.map((one) => one.quantity)).toEqual(["heart_rate", "cadence", "grip_force"]);
+  });
+
+  it("shows skin contact only where it is missing or all there is", () => {
+    const contact = (device: string, value: string | null) => tile({ device, quantity: "skin_contact", unit: "1", value });
+    const all = [tile(), contact("strap-1", "1"), tile({ device: "strap-2" }), contact("strap-2", "0"), contact("strap-3", "1")];
+    const silent = { ...contact("strap-4", null), gap: "silent" as const };
+    all.push(tile({ device: "strap-4" }), silent);
+    const [only] = byAthlete(new Map(all.map((one) => [keyOf(one), one])));
+    const shown = only?.tiles.filter((one) => one.quantity === "skin_contact").map((one) => one.device);
+    expect(shown).toEqual(["strap-2", "strap-3"]);
   });
 
   it("puts unseen and urgent alerts first", () => {

@@ -10,7 +10,8 @@ const BLOCKS_MAX = 12;
 
 export interface Point {
   at: number;
-  value: number;
+  /** Null: nothing was measured from here on. */
+  value: number | null;
 }
 
 export interface Page {
@@ -104,9 +105,9 @@ function withTiles(page: Page, changed: readonly Tile[]): Page {
 function withPoints(history: ReadonlyMap<string, readonly Point[]>, tiles: readonly Tile[]): ReadonlyMap<string, readonly Point[]> {
   const next = new Map(history);
   for (const tile of tiles) {
-    if (tile.value === null || tile.quality.includes("late")) continue;
-    const point = { at: Date.parse(tile.gateway_time), value: Number(tile.value) };
-    if (!Number.isFinite(point.at) || !Number.isFinite(point.value)) continue;
+    if ((tile.value === null && tile.gap === null) || tile.quality.includes("late")) continue;
+    const point = { at: Date.parse(tile.gateway_time), value: tile.value === null ? null : Number(tile.value) };
+    if (!Number.isFinite(point.at) || (point.value !== null && !Number.isFinite(point.value))) continue;
     const before = next.get(keyOf(tile)) ?? [];
     const recent = before.filter((old) => old.at > point.at - HISTORY_MS && old.at < point.at);
     next.set(keyOf(tile), [...recent, point].slice(-HISTORY_POINTS_MAX));
@@ -148,10 +149,20 @@ export interface Athlete {
 /** First what matters most at a glance. */
 const QUANTITIES = ["heart_rate", "core_temperature", "ecg", "oxygen_saturation", "respiratory_rate", "power", "speed", "cadence"];
 
+/**
+ * That a sensor touches the skin goes without saying where it measures something: what it measures says if it does not. Many
+ * a sensor tells it once and not again, and a tile of it would soon look like lost contact.
+ */
+function goesWithoutSaying(tile: Tile, tiles: ReadonlyMap<string, Tile>): boolean {
+  if (tile.quantity !== "skin_contact" || tile.value === "0") return false;
+  return [...tiles.values()].some((other) => other.device === tile.device && other.quantity !== tile.quantity);
+}
+
 /** Tiles by athlete, by name; devices of nobody last. */
 export function byAthlete(tiles: ReadonlyMap<string, Tile>): Athlete[] {
   const groups = new Map<string | null, Tile[]>();
   for (const tile of tiles.values()) {
+    if (goesWithoutSaying(tile, tiles)) continue;
     const group = groups.get(tile.athlete);
     if (group) group.push(tile);
     else groups.set(tile.athlete, [tile]);

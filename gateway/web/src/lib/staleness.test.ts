@@ -14,7 +14,7 @@ describe("standing", () => {
 
   it("says why nothing is measured, however fresh that news is", () => {
     const gap = tile({ value: null, gap: "contact_lost" });
-    expect(standing(gap, ms(0))).toMatchObject({ contact: "lost", words: "no contact with the skin 0 s ago" });
+    expect(standing(gap, ms(0))).toMatchObject({ contact: "lost", words: "no contact with the skin for 0 s" });
   });
 
   it("does not take a buffered reading for a new one", () => {

@@ -16,12 +16,13 @@ export interface Standing {
 /** A stale value is shown, greyed, for so many times its lifetime; then none is shown at all. */
 const LOST_AFTER = 4;
 
-const GAPS: Record<GapReason, string> = {
-  silent: "no contact: the sensor fell silent",
-  disconnected: "no contact: disconnected",
-  contact_lost: "no contact with the skin",
-  dropped: "readings were dropped",
-  clock_step: "the sensor's clock jumped",
+const GAPS: Record<GapReason, (age: string) => string> = {
+  silent: (age) => `no contact: the sensor fell silent ${age} ago`,
+  disconnected: (age) => `no contact: disconnected ${age} ago`,
+  contact_lost: (age) => `no contact with the skin for ${age}`,
+  dropped: (age) => `readings were dropped ${age} ago`,
+  clock_step: (age) => `the sensor's clock jumped ${age} ago`,
+  ended: (age) => `the sensor said goodbye ${age} ago`,
 };
 
 /** Readings that were buffered by the device are as old as they are, not as their arrival. */
@@ -34,7 +35,9 @@ export function standing(tile: Tile, gatewayNowMs: number, connected = true): St
   // A clock that was set back makes no reading younger than now.
   const ageMs = Math.max(0, gatewayNowMs - measuredAt(tile));
   if (tile.gap !== null) {
-    return { contact: "lost", ageMs, words: `${GAPS[tile.gap] ?? "no contact"} ${duration(ageMs)} ago` };
+    // A newer gateway may know more gaps.
+    const words = GAPS[tile.gap] ?? ((age: string) => `no contact for ${age}`);
+    return { contact: "lost", ageMs, words: words(duration(ageMs)) };
   }
   if (ageMs > tile.stale_after_ms * LOST_AFTER) {
     return { contact: "lost", ageMs, words: `no contact for ${duration(ageMs)}` };

@@ -1,4 +1,5 @@
-//! Handing a batch on: the rules hear of it now, the senders when it is durable.
+//! Handing a batch on: the rules hear of it now, the senders when it is durable, each link in the order it spoke
+//! (MQTT 3.1.1 and 5.0, 4.6).
 
 use std::sync::Arc;
 
@@ -6,19 +7,57 @@ use bytes::Bytes;
 use pitchside_collect::{Link, Outbound, Settled};
 use pitchside_model::Value;
 use pitchside_seal::closing::weight;
-use pitchside_store::Claim;
+use pitchside_store::{Claim, Entered, RowId, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Front, IN_FLIGHT_MAX};
-use crate::pipeline::batch::{Answer, Batch};
+use crate::pipeline::batch::{Answer, Batch, Due, settle};
+use crate::pipeline::rules::Heard;
+
+/// Reads of one link that may wait for the disk.
+const READS_MAX: usize = 256;
+
+/// What waits for the disk before its sender hears of it.
+pub(super) struct Pending {
+    entered: Option<Result<Entered, StoreError>>,
+    /// An answer rests on what others entered before.
+    barrier: bool,
+    heard: Heard,
+    weight: usize,
+    readings: u64,
+    samples: u64,
+    answers: Vec<Due>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// The way to the task that answers one link.
+pub(super) type Answering = mpsc::Sender<Pending>;
 
 impl Front {
+    /// Starts the task that answers a link, in the order it spoke; it ends when the last sender is dropped and everything
+    /// is answered.
+    pub(super) fn answering(self: &Arc<Self>, link: Link) -> Answering {
+        let (sender, mut queue) = mpsc::channel(READS_MAX);
+        let front = Arc::clone(self);
+        self.tasks.spawn(async move {
+            while let Some(pending) = queue.recv().await {
+                front.finish(&link, pending).await;
+            }
+        });
+        sender
+    }
+
     /// Hands the batch on: the rules hear of it now, the senders when it is durable.
-    pub(super) async fn commit(self: &Arc<Self>, link: &Link, batch: Batch) {
+    pub(super) async fn commit(self: &Arc<Self>, answering: &Answering, batch: Batch) {
         let mut noticed = Vec::new();
         {
+            let uptime = self.clock.uptime();
             let mut streams = self.streams.lock();
             for entry in &batch.entries {
-                noticed.extend(streams.observe(entry));
+                noticed.extend(streams.observe(entry, uptime));
+            }
+            for device in &batch.ended {
+                noticed.extend(streams.ended(device, uptime, self.clock.now()));
             }
         }
         let (mut readings, mut samples) = (0, 0);
@@ -31,46 +70,65 @@ impl Front {
                 }
             }
         }
-        let heard = self.rules.offer(&batch.entries);
-        let Batch { mut entries, answers } = batch;
-        entries.extend(noticed.into_iter().map(|noticed| self.own_entry(noticed)));
+        let barrier = batch.waits_for_others();
+        let Batch { mut entries, answers, .. } = batch;
+        for noticed in noticed {
+            let shown = matches!(noticed.reading.value, Value::Gap(_));
+            let entry = self.own_entry(noticed);
+            if shown {
+                self.board.observe(&entry);
+            }
+            entries.push(entry);
+        }
+        let heard = self.rules.offer(&entries);
         let weight = entries.iter().map(weight).sum();
         let permits = u32::try_from(answers.len()).unwrap_or(IN_FLIGHT_MAX).min(IN_FLIGHT_MAX);
         // The semaphore is never closed.
         let Ok(room) = Arc::clone(&self.room).acquire_many_owned(permits).await else { return };
         // In the order of the link: a replay must find what the rules heard in the order they heard it.
         let entered = if entries.is_empty() { None } else { Some(self.store.journal_enter(entries).await) };
-        let (front, link) = (Arc::clone(self), link.clone());
-        self.tasks.spawn(async move {
-            let stored = match entered {
-                None => front.store.journal_barrier().await.map(|()| None),
-                Some(Ok(entered)) => entered.durable().await.map(Some),
-                Some(Err(error)) => Err(error),
-            };
-            match stored {
-                Ok(row) => {
-                    if let Some(row) = row {
-                        front.rules.stored(heard, row);
-                        front.sealing.note_entries(weight, front.clock.now());
-                    }
-                    front.metrics.readings.inc_by(readings);
-                    front.metrics.samples.inc_by(samples);
-                    let (stored, lost): (Vec<_>, Vec<_>) =
-                        answers.into_iter().partition(|answer| front.is_durable(answer));
-                    front.answer(&link, stored);
-                    if !lost.is_empty() {
-                        front.unavailable(&link, &lost);
-                    }
+        let pending = Pending { entered, barrier, heard, weight, readings, samples, answers, _room: room };
+        if answering.send(pending).await.is_err() {
+            tracing::error!("a link's answers have nowhere to go; its sender will send again");
+        }
+    }
+
+    async fn finish(&self, link: &Link, pending: Pending) {
+        let Pending { entered, barrier, heard, weight, readings, samples, answers, _room } = pending;
+        match self.durable(entered, barrier).await {
+            Ok(row) => {
+                if let Some(row) = row {
+                    self.rules.stored(heard, row);
+                    self.sealing.note_entries(weight, self.clock.now());
                 }
-                Err(error) => {
-                    front.rules.not_stored(heard);
-                    front.metrics.refused("not_stored");
-                    tracing::warn!(link = link.id.0, %error, "nothing of a batch was stored or acknowledged");
-                    front.unavailable(&link, &answers);
-                }
+                self.metrics.readings.inc_by(readings);
+                self.metrics.samples.inc_by(samples);
+                let answers = answers.into_iter().map(|due| match due {
+                    Due::Stored(answer) if !self.is_durable(&answer) => Due::Known(answer.ticket, Settled::Unavailable),
+                    due => due,
+                });
+                self.answer(link, answers.collect());
             }
-            drop(room);
-        });
+            Err(error) => {
+                self.rules.not_stored(heard);
+                self.metrics.refused("not_stored");
+                tracing::warn!(link = link.id.0, %error, "nothing of a batch was stored or acknowledged");
+                let settled = answers.iter().map(|due| (due.ticket(), Settled::Unavailable)).collect();
+                let _ = link.send(Outbound::Settled(settled));
+            }
+        }
+    }
+
+    async fn durable(
+        &self,
+        entered: Option<Result<Entered, StoreError>>,
+        barrier: bool,
+    ) -> Result<Option<RowId>, StoreError> {
+        match entered {
+            Some(entered) => entered?.durable().await.map(Some),
+            None if barrier => self.store.journal_barrier().await.map(|()| None),
+            None => Ok(None),
+        }
     }
 
     /// All earlier appends are settled now, so a pending copy is either durable or was never stored.
@@ -88,14 +146,9 @@ impl Front {
         }
     }
 
-    fn unavailable(&self, link: &Link, answers: &[Answer]) {
-        let settled = answers.iter().map(|answer| (answer.ticket, Settled::Unavailable)).collect();
-        let _ = link.send(Outbound::Settled(settled));
-    }
-
-    fn answer(&self, link: &Link, answers: Vec<Answer>) {
+    fn answer(&self, link: &Link, answers: Vec<Due>) {
         let now = self.clock.now();
-        let (receipts, settled) = Batch::settle(answers);
+        let (receipts, settled) = settle(answers);
         for (session, receipt) in receipts {
             match self.auth.receipt(session, &receipt, now) {
                 Ok(frames) => {

@@ -22,7 +22,8 @@ impl Intake for Gatehouse {
             return Ok(Rights::Ps1 { device: ask.client });
         };
         let (auth, now) = (Arc::clone(&front.auth), front.clock.now());
-        let login = tokio::task::spawn_blocking(move || auth.admit_password(&name, &password, now))
+        let peer = Arc::clone(&ask.peer);
+        let login = tokio::task::spawn_blocking(move || auth.admit_password(&name, &password, &peer, now))
             .await
             .map_err(|_| Refused::Busy)?
             .map_err(|refusal| {
@@ -57,7 +58,8 @@ impl Intake for Gatehouse {
         }
         // Between the sign-in and now the right to be here may have been taken away.
         let revoked = login.as_ref().is_some_and(|login| !login.is_live());
-        front.links.lock().insert(link.id, Open { link: link.clone(), login, device: None });
+        let answering = front.answering(link.clone());
+        front.links.lock().insert(link.id, Open { link: link.clone(), answering, login, device: None, refusals: 0 });
         if revoked {
             let _ = link.send(Outbound::Close(CloseReason::Revoked));
         }
@@ -73,8 +75,13 @@ impl Intake for Gatehouse {
                 Channel::Topic(_) | Channel::Line => front.plain(link, item, now, &mut batch).await,
             }
         }
-        if !batch.is_empty() {
-            front.commit(link, batch).await;
+        if batch.is_empty() {
+            return;
+        }
+        let answering = front.links.lock().get(&link.id).map(|open| open.answering.clone());
+        match answering {
+            Some(answering) => front.commit(&answering, batch).await,
+            None => tracing::error!(link = link.id.0, "bytes of a link that was never opened"),
         }
     }
 
@@ -83,15 +90,20 @@ impl Intake for Gatehouse {
         front.auth.closed(link);
         front.logins.lock().remove(&link);
         let Some(open) = front.links.lock().remove(&link) else { return };
-        let device = match (&open.device, &open.login) {
+        let (device, ended) = match (&open.device, &open.login) {
             (Some(device), _) => {
                 front.metrics.devices_connected.dec();
-                device.clone()
+                (device.clone(), false)
             }
-            (None, Some(login)) => login.device().clone(),
+            // A hub has no other way to say that it stops in good order.
+            (None, Some(login)) => (login.device().clone(), open.link.reason() == CloseReason::Finished),
             (None, None) => return,
         };
-        let gaps = front.streams.lock().disconnected(&device, front.clock.now());
+        let (uptime, now) = (front.clock.uptime(), front.clock.now());
+        let gaps = {
+            let mut streams = front.streams.lock();
+            if ended { streams.ended(&device, uptime, now) } else { streams.disconnected(&device, uptime, now) }
+        };
         front.record(gaps).await;
     }
 }

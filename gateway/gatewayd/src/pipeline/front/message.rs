@@ -3,15 +3,19 @@
 use bytes::Bytes;
 use pitchside_auth::{Accepted, SessionKey};
 use pitchside_collect::{CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
-use pitchside_decode::DecodeError;
+use pitchside_decode::{DecodeError, Fault};
 use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Payload, PayloadKind, Reading, Seq, Timestamp};
-use pitchside_store::Claim;
+use pitchside_seal::closing::weight;
+use pitchside_store::{Claim, StoreError};
 use pitchside_wire::Reason;
 
 use super::Front;
-use crate::pipeline::batch::{Answer, Batch};
+use crate::pipeline::batch::{Answer, Batch, Due};
 use crate::pipeline::streams::add_dropped;
 use crate::random::OsRandom;
+
+/// Refused frames of one link that the log names.
+const LOGGED_MAX: u32 = 16;
 
 impl Front {
     /// A frame of PS/1: a handshake step, or a message.
@@ -23,22 +27,28 @@ impl Front {
             }
             Ok(Accepted::Reply(frame)) => {
                 let _ = link.send(Outbound::Frame(Bytes::from(frame)));
-                settle_now(link, item.ticket, Settled::Stored);
+                batch.known(item.ticket, Settled::Stored);
             }
             Ok(Accepted::Established { device, reply, supersedes }) => {
                 self.established(link, device, supersedes);
                 if let Some(frame) = reply {
                     let _ = link.send(Outbound::Frame(Bytes::from(frame)));
                 }
-                settle_now(link, item.ticket, Settled::Stored);
+                batch.known(item.ticket, Settled::Stored);
             }
             Ok(Accepted::Nothing) => {
-                self.said_goodbye(link.id);
-                settle_now(link, item.ticket, Settled::Stored);
+                batch.ended.extend(self.said_goodbye(link.id));
+                batch.known(item.ticket, Settled::Stored);
             }
             Err(refusal) => {
                 self.metrics.refused(refusal.word());
-                tracing::info!(link = link.id.0, peer = %link.peer, reason = %refusal, "frame refused");
+                match self.refusals(link.id) {
+                    ..LOGGED_MAX => {
+                        tracing::info!(link = link.id.0, peer = %link.peer, reason = %refusal, "frame refused");
+                    }
+                    LOGGED_MAX => tracing::warn!(link = link.id.0, "more refused frames of this link are only counted"),
+                    _ => {}
+                }
                 if let Some(frame) = refusal.answer() {
                     let _ = link.send(Outbound::Frame(Bytes::from(frame)));
                 }
@@ -46,9 +56,17 @@ impl Front {
                     let _ = link.send(Outbound::Close(CloseReason::NotAuthenticated));
                 }
                 let text = "not accepted".to_owned();
-                settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+                batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
             }
         }
+    }
+
+    /// How many frames of a link were refused before, and counts one more.
+    fn refusals(&self, link: LinkId) -> u32 {
+        self.links.lock().get_mut(&link).map_or(0, |open| {
+            open.refusals = open.refusals.saturating_add(1);
+            open.refusals - 1
+        })
     }
 
     fn established(&self, link: &Link, device: DeviceId, supersedes: Option<LinkId>) {
@@ -91,37 +109,56 @@ impl Front {
             Claim::Duplicate | Claim::Pending => {
                 self.metrics.refused("duplicate");
                 answer.pending = claim == Claim::Pending;
-                // What was refused the first time is refused again: its receipt must not say that it was stored.
-                if let Err(error) = self.decode(&device, &message, now).await {
+                // What was refused the first time is refused again: its receipt must not say that it was stored. What its
+                // plugin could not read, then or now, was kept.
+                if let Err(error) = self.decode(&device, &message, now).await
+                    && !error.is_ours()
+                {
                     answer.refusal = Some(refusal(&error));
                 }
-                batch.answers.push(answer);
+                batch.answers.push(Due::Stored(answer));
                 return;
             }
             Claim::TooOld => {
                 let text = "outside the 1024 messages that may be in flight".to_owned();
                 answer.refusal = Some((Reason::OUT_OF_WINDOW, RefusalCode::Other, text));
                 self.metrics.refused("out_of_window");
-                batch.answers.push(answer);
+                batch.answers.push(Due::Stored(answer));
                 return;
             }
         };
-        let readings = match self.decode(&device, &message, now).await {
-            Ok(readings) => readings,
+        let decoded = self.decode(&device, &message, now).await;
+        let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
+        let mut entry = Entry { athlete, device, assurance: message.assurance(), epoch, seq, readings: Vec::new() };
+        match decoded {
+            Ok(readings) => entry.readings = readings,
+            Err(error) if error.is_ours() => {
+                tracing::debug!(link = link.id.0, reason = %error, "payload kept until its plugin can read it");
+                if dropped > 0 {
+                    add_dropped(&mut entry, dropped, now);
+                }
+                match self.keep(entry, &message.content().bytes, now).await {
+                    Ok(()) => batch.answers.push(Due::Stored(answer)),
+                    // Neither kept nor acknowledged: its sender has it still.
+                    Err(error) => {
+                        self.metrics.refused("not_kept");
+                        tracing::warn!(link = link.id.0, %error, "payload neither decoded nor kept nor acknowledged");
+                        batch.known(answer.ticket, Settled::Unavailable);
+                    }
+                }
+                return;
+            }
+            // The number is used up: an entry without readings makes the refusal durable and the count whole.
             Err(error) => {
                 self.refused(link, &message, &error, now).await;
                 answer.refusal = Some(refusal(&error));
-                // The number is used up: an entry without readings makes the refusal durable and the count whole.
-                Vec::new()
             }
-        };
-        let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
-        let mut entry = Entry { athlete, device, assurance: message.assurance(), epoch, seq, readings };
+        }
         if dropped > 0 {
             add_dropped(&mut entry, dropped, now);
         }
         batch.entries.push(entry);
-        batch.answers.push(answer);
+        batch.answers.push(Due::Stored(answer));
     }
 
     async fn decode(
@@ -150,7 +187,25 @@ impl Front {
         }
     }
 
-    /// Keeps what could not be decoded, so that nothing a known device said is lost.
+    /// Makes a payload durable that its plugin cannot read now; [`crate::pipeline::undecoded`] does the rest. The entry has no
+    /// reading of it yet, but may have a gap.
+    async fn keep(&self, entry: Entry, payload: &[u8], now: Timestamp) -> Result<(), StoreError> {
+        let (heard, weight) = (self.rules.offer(std::slice::from_ref(&entry)), weight(&entry));
+        match self.store.journal_undecoded(entry, payload, now).await {
+            Ok(row) => {
+                self.rules.stored(heard, row);
+                self.sealing.note_entries(weight, now);
+                self.metrics.undecoded.inc();
+                Ok(())
+            }
+            Err(error) => {
+                self.rules.not_stored(heard);
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps the beginning of what was refused, so that nothing a known device said is lost.
     async fn refused(&self, link: &Link, message: &Authentic<Payload>, error: &DecodeError, now: Timestamp) {
         self.metrics.refused("payload");
         tracing::warn!(link = link.id.0, device = %message.device(), reason = %error, "payload refused");
@@ -168,7 +223,7 @@ impl Front {
         let Some(login) = login else {
             self.metrics.refused("not_authenticated");
             let text = "this link has not signed in".to_owned();
-            settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+            batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
             return;
         };
         let kind = if self.roster.load().get(login.device().as_str()).is_some_and(|row| row.decoder.is_some()) {
@@ -182,7 +237,7 @@ impl Front {
                 self.metrics.refused("login_ended");
                 let _ = link.send(Outbound::Close(CloseReason::Revoked));
                 let text = ended.to_string();
-                settle_now(link, item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
+                batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
                 return;
             }
         };
@@ -195,6 +250,8 @@ impl Front {
 fn reason(error: &DecodeError) -> Reason {
     match error {
         DecodeError::NoPlugin | DecodeError::UnknownPlugin(_) | DecodeError::NotVendor(_) => Reason::NO_DECODER,
+        DecodeError::Nonsense { fault: Fault::TimeTooFar(_), .. } => Reason::BAD_TIME,
+        // Kept, not refused (`DecodeError::is_ours`).
         DecodeError::PluginFault { .. } | DecodeError::Nonsense { .. } | DecodeError::SwitchedOff { .. } => {
             Reason::DECODER_FAILED
         }
@@ -220,8 +277,4 @@ fn senml_kind(bytes: &[u8]) -> PayloadKind {
         Some(b'[' | b'{') => PayloadKind::SenmlJson,
         _ => PayloadKind::SenmlCbor,
     }
-}
-
-fn settle_now(link: &Link, ticket: Ticket, settled: Settled) {
-    let _ = link.send(Outbound::Settled(vec![(ticket, settled)]));
 }

@@ -121,6 +121,7 @@ impl RulesFeed {
     /// The journal must be read from here on, too.
     pub(super) fn read_after(&self, row: RowId) {
         let mut lag = self.lag.lock();
+        lag.behind = true;
         lag.after = Some(lag.after.map_or(row, |other| other.min(row)));
     }
 
@@ -167,3 +168,6 @@ pub fn channel(expected: bool) -> (RulesFeed, RulesQueue) {
     };
     (feed, RulesQueue(receiver))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,113 @@
+use ledger_block::SignedHeader;
+use ledger_block::segment::SAMPLES_MAX;
+use pitchside_model::{Assurance, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value, Wave};
+use pitchside_seal::{Filter, open};
+use pitchside_store::{Options, RootKey};
+
+use super::*;
+
+const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+fn ring() -> KeyRing {
+    let mut ring = KeyRing::default();
+    ring.put(Whose::House, Generation(0), AthleteKey::new([3; 32]));
+    ring
+}
+
+fn sealing(store: &Store) -> Arc<Sealing> {
+    Arc::new(Sealing::new(SealingParts {
+        store: store.clone(),
+        key: GatewayKey::new(&[7; 32]),
+        ring: ring(),
+        inventory: Inventory::default(),
+        policy: ClosingPolicy { interval_us: 1_000_000, weight_max: 1 << 20 },
+        events: Events::new([1; 8]),
+        metrics: Metrics::new(),
+        clock: Clock::System,
+    }))
+}
+
+fn entry(seq: u64, value: Value) -> Entry {
+    let reading = Reading {
+        quantity: if matches!(value, Value::Wave(_)) { Quantity::ECG } else { Quantity::HEART_RATE },
+        unit: Quantity::HEART_RATE.unit(),
+        device_time: NOW,
+        gateway_time: NOW,
+        quality: Quality::empty(),
+        value,
+    };
+    Entry {
+        device: DeviceId::parse("strap-1").unwrap(),
+        athlete: None,
+        assurance: Assurance::Noise,
+        epoch: Epoch(1),
+        seq: Seq(seq),
+        readings: vec![Reading { unit: reading.quantity.unit(), ..reading }],
+    }
+}
+
+fn good(seq: u64) -> Entry {
+    entry(seq, Value::Number(Decimal::integer(60)))
+}
+
+/// More samples than a segment can hold. No decoder lets that through.
+fn unsealable(seq: u64) -> Entry {
+    let samples = vec![0; SAMPLES_MAX + 1];
+    entry(seq, Value::Wave(Box::new(Wave { period_ns: 1_000_000, exponent: 0, offset: 0, samples })))
+}
+
+fn headers(store: &Store) -> Vec<SignedHeader> {
+    let rows = store.blocks_after(None, 100).unwrap();
+    rows.iter().map(|row| SignedHeader::verify(&row.header).unwrap()).collect()
+}
+
+/// The message numbers in each block.
+fn sealed(store: &Store) -> Vec<Vec<u64>> {
+    let rows = store.blocks_after(None, 100).unwrap();
+    rows.iter()
+        .map(|row| {
+            let header = SignedHeader::verify(&row.header).unwrap();
+            let payload = store.payload(row.key).unwrap().unwrap();
+            let opened = open(&header, &payload, &ring(), &Filter::default()).unwrap();
+            opened.entries().iter().map(|entry| entry.seq.0).collect()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_no_block_can_hold_is_set_aside_and_the_chain_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    store.journal_append(vec![good(0)]).await.unwrap();
+    let row = store.journal_append(vec![good(1), good(2), unsealable(3), good(4), good(5)]).await.unwrap();
+    store.journal_append(vec![good(6)]).await.unwrap();
+    let last = store.journal_append(vec![unsealable(7)]).await.unwrap();
+    let sealing = sealing(&store);
+    sealing.seal_all().await;
+    assert_eq!(store.sealed_up_to().unwrap(), last, "nothing is tried for ever");
+    assert_eq!(store.rows_set_aside().unwrap(), 2);
+    let sealed = sealed(&store);
+    assert_eq!(sealed.concat(), [0, 1, 2, 4, 5, 6], "each once, in order");
+    assert_eq!(sealed.last(), Some(&Vec::new()), "a block of nothing for the row of nothing else");
+    let blocks = store.blocks_after(None, 100).unwrap();
+    let parts: Vec<_> = blocks.iter().filter(|block| block.rows_up_to == row).collect();
+    assert_eq!(parts.len(), 1, "only the last part says that the row is sealed");
+    for (before, next) in headers(&store).iter().zip(headers(&store).iter().skip(1)) {
+        assert_eq!(next.header().previous, before.hash());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_of_a_start_name_the_rules_of_the_last_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    sealing(&store).set_rules([9; 32]);
+    store.journal_append(vec![good(0)]).await.unwrap();
+    let next = sealing(&store);
+    next.seal_all().await;
+    next.set_rules([0; 32]);
+    store.journal_append(vec![good(1)]).await.unwrap();
+    next.seal_all().await;
+    let rules: Vec<Hash> = headers(&store).iter().map(|header| header.header().rules).collect();
+    assert_eq!(rules, [[9; 32], [0; 32]]);
+}

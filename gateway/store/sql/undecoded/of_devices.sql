@@ -1,0 +1,1 @@
+SELECT device, count(*), sum(bytes) FROM undecoded GROUP BY device

@@ -1,0 +1,1 @@
+DELETE FROM undecoded WHERE id = ?1

@@ -1,0 +1,1 @@
+SELECT count(*), min(arrived_at) FROM undecoded
