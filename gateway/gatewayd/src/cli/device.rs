@@ -73,6 +73,10 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
     let tables = &context.tables;
     match command {
         DeviceCommand::Enrol { id, class, public_key, decoder, read, out } => {
+            if let Some(out) = out.as_deref().filter(|out| out.exists()) {
+                let text = format!("{} exists; a secret never replaces a file (nothing was enrolled)", out.display());
+                return Err(Failure::Failed(anyhow::anyhow!(text)));
+            }
             let own_key = public_key.as_deref().map(parse_key).transpose()?;
             let plan = Plan { id: id.clone(), class: *class, own_key, decoder: decoder.clone(), filters: read.clone() };
             let (record, handed) = enrol(&context.identity, &plan)?;
@@ -141,7 +145,6 @@ fn hand_over(id: &DeviceId, class: &str, handed: &Handed, out: Option<&Path>, ou
         Handed::Nothing => (None, None, None),
     };
     if let (Some(out), Some(file)) = (out, &file) {
-        anyhow::ensure!(!out.exists(), "{} exists; a secret never replaces a file", out.display());
         write_secret(out, file.as_bytes())
             .context("the device is enrolled, but its secret could not be written: revoke it and enrol another id")?;
     }

@@ -161,7 +161,8 @@ pub async fn narrate(store: Store) {
         if index != blocks {
             blocks = index;
             if let Some((index, readings)) = index {
-                note(&format!("Block {index} sealed: {readings} readings"));
+                let s = if readings == 1 { "" } else { "s" };
+                note(&format!("Block {index} sealed: {readings} reading{s}"));
             }
         }
     }

@@ -5,6 +5,7 @@
 //! start seals them.
 
 mod bite;
+mod keys;
 #[cfg(test)]
 mod tests;
 
@@ -20,15 +21,14 @@ use ledger_block::{
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
-use pitchside_model::{AlertEvent, AlertId, AthleteId, Entry, Timestamp};
-use pitchside_seal::{
-    AthleteKey, AthleteKeys, Batch, BootCounter, ClosingPolicy, Generation, KeyRing, NoKey, SealInput, Whose, seal,
-};
+use pitchside_model::{AlertEvent, Entry, Timestamp};
+use pitchside_seal::{Batch, BootCounter, ClosingPolicy, KeyRing, SealInput, seal};
 use pitchside_store::{AlertStep, BlockKey, JournalRow, Marks, NewBlock, RowId, Store};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use bite::Unsealed;
+use keys::Keys;
 
 use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::page::block_view;
@@ -99,27 +99,6 @@ pub struct SealingParts {
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
     pub clock: Clock,
-}
-
-/// The ring, and for the clearing of an alert whose it was.
-struct Keys<'a> {
-    ring: &'a KeyRing,
-    store: &'a Store,
-}
-
-impl AthleteKeys for Keys<'_> {
-    fn sealing(&self, whose: &Whose) -> Result<(Generation, AthleteKey), NoKey> {
-        // Readings of an athlete whose key is gone are nobody's: they are kept, under the key of the house.
-        self.ring.sealing(whose).or_else(|_| self.ring.sealing(&Whose::House))
-    }
-
-    fn opening(&self) -> Vec<(Whose, Generation, AthleteKey)> {
-        self.ring.opening()
-    }
-
-    fn alert_subject(&self, id: &AlertId) -> Option<AthleteId> {
-        self.store.alert(*id).ok().flatten().and_then(|row| row.alert.athlete)
-    }
 }
 
 /// The rules that were in force when the last run ended.

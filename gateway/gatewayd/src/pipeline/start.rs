@@ -39,6 +39,7 @@ use super::undecoded::Keeper;
 use super::watch::{self, Watch};
 use super::{AUTH_KEK, Gateway};
 use crate::adapters::athletes::load_ring;
+use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::outbox::{StoreOutbox, SystemEdge};
 use crate::adapters::page::{LedgerState, PageAdapter};
@@ -81,6 +82,7 @@ impl Gateway {
         let identity = Arc::new(Identity::load(&settings.gateway.key_dir)?);
         let store = open_store(settings, &identity)?;
         let metrics = Metrics::new();
+        commits::count(&store, &metrics);
         let events = Events::new(OsRandom.bytes()?);
         let auth = Auth::open(
             Arc::new(StoreKeys(store.tables().clone())),

@@ -4,6 +4,8 @@ use pitchside_model::{Assurance, Decimal, DeviceId, Epoch, Quality, Quantity, Re
 use pitchside_seal::{Filter, open};
 use pitchside_store::{Options, RootKey};
 
+use pitchside_seal::{AthleteKey, Generation, Whose};
+
 use super::*;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
