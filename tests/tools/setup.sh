@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs and this machine lacks, and says so. Quick when nothing is missing.
-#   setup.sh build|web|browser|bench ...
+#   setup.sh build|web|browser|bench|image ...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,6 +13,8 @@ for part in "$@"; do
     web) need npm npm; need node nodejs ;;
     browser) need chromium chromium ;;
     bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
+    # Everything else comes with the image's own tools: images/common.sh.
+    image) need mmdebstrap mmdebstrap; need openssl openssl; [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
     *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
   esac
 done

@@ -224,7 +224,9 @@ fn shown(reading: &Reading) -> Option<Shown> {
         Value::Number(value) => Some(Shown::Number(*value)),
         Value::Wave(wave) => Shape::new(wave).map(Shown::Wave),
         Value::Gap(gap) => match gap.reason {
-            GapReason::Silent | GapReason::Disconnected | GapReason::ContactLost => Some(Shown::Gap(gap.reason)),
+            GapReason::Silent | GapReason::Disconnected | GapReason::ContactLost | GapReason::Invalid => {
+                Some(Shown::Gap(gap.reason))
+            }
             GapReason::Dropped | GapReason::ClockStep => None,
         },
     }

@@ -6,15 +6,18 @@
 //! | [`adapters`] | where one room's trait meets another room |
 //! | [`cli`] | commands |
 //! | [`demo`] | one clinic on one machine |
+//! | [`backup`] | backups, restoring them, destroying what was |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
 //! | [`reading_id`] | the name of one reading |
+//! | [`watchdog`] | progress, told to the service manager |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod adapters;
 pub mod archive;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod demo;
@@ -24,3 +27,4 @@ pub mod pipeline;
 pub mod random;
 pub mod reading_id;
 pub mod tls;
+pub mod watchdog;

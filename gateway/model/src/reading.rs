@@ -77,6 +77,8 @@ pub enum GapReason {
     Dropped = 3,
     /// The device's clock jumped.
     ClockStep = 4,
+    /// The sensor measured and says that it has no valid value: NaN, out of its range, a counter that was reset.
+    Invalid = 5,
 }
 
 impl GapReason {
@@ -88,6 +90,7 @@ impl GapReason {
             2 => Self::ContactLost,
             3 => Self::Dropped,
             4 => Self::ClockStep,
+            5 => Self::Invalid,
             _ => return None,
         })
     }
@@ -105,7 +108,8 @@ bitflags::bitflags! {
         const LATE = 4;
         /// The device has no clock: its device time was set by the gateway.
         const NO_CLOCK = 8;
-        /// The sensor reported poor or no contact with the value.
+        /// The sensor reported poor or no contact with the value, or another reason to doubt it: a weak signal, a loose
+        /// cuff, a body that moved.
         const POOR_CONTACT = 16;
     }
 }

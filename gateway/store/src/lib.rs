@@ -14,6 +14,10 @@
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
+//! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
+//! | [`chain`] | where a restored box's chain goes on |
+//! | [`snapshot`] | what a backup takes, and putting it back |
+//! | [`inspect`] | is the file whole, what waits |
 //! | [`quarantine`] | what was refused, bounded |
 //! | [`meta`] | small things by name, boot counter, revisions |
 //! | [`health`] | room left, last problem, counters |
@@ -25,10 +29,13 @@
 pub mod alerts;
 pub mod athletes;
 pub mod blocks;
+pub mod chain;
 mod connection;
+pub mod copies;
 pub mod devices;
 pub mod error;
 pub mod health;
+pub mod inspect;
 pub mod journal;
 mod key;
 pub mod marks;
@@ -36,6 +43,7 @@ pub mod meta;
 mod migrate;
 pub mod quarantine;
 mod queue;
+pub mod snapshot;
 mod sql;
 mod store;
 mod tables;
@@ -47,14 +55,18 @@ mod writer;
 pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
 pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
+pub use chain::{Anchor, ChainStart};
+pub use copies::{CopyCounts, KeyCopy};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use health::Health;
+pub use inspect::{Integrity, Unsealed};
 pub use journal::{Entered, JournalRow, Options, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
 pub use quarantine::Refused;
+pub use snapshot::SnapshotRow;
 pub use store::Store;
 pub use tables::Tables;
 pub use users::User;

@@ -91,6 +91,7 @@ fn gap_reason(name: &str) -> Result<GapReason, Fault> {
         "contact_lost" => GapReason::ContactLost,
         "dropped" => GapReason::Dropped,
         "clock_step" => GapReason::ClockStep,
+        "invalid" => GapReason::Invalid,
         _ => return Err(Fault::GapReason(Text::from(name))),
     })
 }

@@ -5,9 +5,11 @@
 //! | [`keys`] | `auth::KeyStore` | `store` |
 //! | [`athletes`] | `seal::AthleteKeys` | `store` |
 //! | [`outbox`] | `sync::Outbox` | `store` |
+//! | [`releases`] | `release::known::Shelf` | `store` |
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
 pub mod keys;
 pub mod outbox;
 pub mod page;
+pub mod releases;

@@ -15,12 +15,16 @@
 //! | [`rules`] | the way to the rules worker, and replay |
 //! | [`alerts`] | out first, recorded after |
 //! | [`sealing`] | the open batch becomes a block |
+//! | [`bluetooth`] | whom to look for by Bluetooth, and what doctor reads of it |
+//! | [`health`] | is it making progress: what `doctor --health` asks |
 //! | [`watch`] | what changes while running: devices, assignments, silence, old rows |
 //! | [`start`] | putting it all together |
 
 pub mod alerts;
 pub mod batch;
+pub mod bluetooth;
 pub mod front;
+pub mod health;
 pub mod roster;
 pub mod rules;
 pub mod sealing;
@@ -33,13 +37,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_admin::{Metrics, Server};
+use pitchside_collect::ble::Ble;
 use pitchside_collect::mqtt::Gate;
 use pitchside_collect::serial::Port;
 use pitchside_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use start::Startup;
+pub use start::{Startup, sync_config};
 
 /// Label of the key that wraps devices' secrets.
 pub const AUTH_KEK: &str = "pitchside/1/devices";
@@ -50,6 +55,7 @@ const PAGE_STOP_MAX: Duration = Duration::from_secs(2);
 pub struct Gateway {
     gate: Arc<Gate>,
     ports: Vec<Port>,
+    ble: Option<Ble>,
     page: Server,
     page_address: SocketAddr,
     store: Store,
@@ -96,6 +102,9 @@ impl Gateway {
         self.gate.shutdown().await;
         for port in self.ports {
             port.stopped().await;
+        }
+        if let Some(ble) = self.ble {
+            ble.stopped().await;
         }
         self.front_tasks.close();
         self.front_tasks.wait().await;

@@ -11,8 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use ledger_block::{
-    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, header::GENESIS,
-    note::SignedNote,
+    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
@@ -128,6 +127,17 @@ impl Sealing {
         self.ring.store(Arc::new(ring));
     }
 
+    /// The chain may go on: what waited is sealed at once.
+    pub fn resume(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// The box's own name in block headers.
+    pub fn gateway(&self) -> ledger_block::GatewayId {
+        self.key.id()
+    }
+
     /// Other rules are in force.
     pub fn set_rules(&self, rules: Hash) {
         self.inventory.rcu(|inventory| Inventory { rules, ..**inventory });
@@ -210,6 +220,8 @@ impl Sealing {
 
     /// One block of what is unsealed; false if there is nothing.
     fn seal_one(&self) -> anyhow::Result<bool> {
+        // After a restore only the ledger knows where the chain goes on; until it has said so, readings wait in the journal.
+        let Some((BlockKey { incarnation, index }, previous)) = self.store.next_block()? else { return Ok(false) };
         let rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
         let steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
         if rows.is_empty() && steps.is_empty() {
@@ -228,11 +240,6 @@ impl Sealing {
         }
         let readings: u64 = entries.iter().map(|entry| entry.readings.len() as u64).sum();
         let alerts: Vec<AlertEvent> = steps.into_iter().map(|step| step.event).collect();
-        let last = self.store.last_block()?;
-        let (incarnation, index, previous) = match &last {
-            Some(block) => (block.key.incarnation, block.key.index + 1, block.hash),
-            None => (0, 0, GENESIS),
-        };
         let ring = self.ring.load();
         let inventory = self.inventory.load();
         let sealed = seal(&SealInput {

@@ -29,7 +29,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
+use super::bluetooth;
 use super::front::{Front, Gatehouse, Parts};
+use super::health::{self, Health, HealthParts};
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
@@ -39,6 +41,7 @@ use crate::adapters::athletes::load_ring;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::outbox::{StoreOutbox, SystemEdge};
 use crate::adapters::page::{LedgerState, PageAdapter};
+use crate::adapters::releases::KnownReleases;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::random::OsRandom;
@@ -99,6 +102,7 @@ impl Gateway {
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
         let (feed, queue) = rules::channel(settings.rules.dir.is_some());
+        let health_feed = feed.clone();
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
             auth: Arc::new(auth),
@@ -114,7 +118,7 @@ impl Gateway {
         })?);
         let (stop_ports, stop_back, stop_sync) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let ledger =
+        let (ledger, synced) =
             start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
@@ -144,6 +148,15 @@ impl Gateway {
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
             back_tasks.spawn(task.run(stop_back.clone()));
         }
+        let health = Health::new(HealthParts {
+            store: store.clone(),
+            rules: settings.rules.dir.is_some().then(|| health_feed),
+            ledger: synced,
+            clock: clock.clone(),
+            interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
+            reserve_bytes: settings.journal.reserve_bytes,
+        });
+        back_tasks.spawn(health::serve(Arc::new(health), settings.gateway.data_dir.clone(), stop_back.clone()));
         let watch = Watch {
             front: Arc::clone(&front),
             sealing: Arc::clone(&sealing),
@@ -159,6 +172,8 @@ impl Gateway {
             .iter()
             .map(|port| serial::start(port_config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
             .collect();
+        let intake = Arc::<Gatehouse>::clone(&gatehouse) as _;
+        let ble = bluetooth::start(settings, &front, intake, &back_tasks, stop_ports.clone())?;
         let page = Arc::new(PageAdapter {
             store: store.clone(),
             events: events.clone(),
@@ -191,6 +206,7 @@ impl Gateway {
         Ok(Self {
             gate,
             ports,
+            ble,
             page_address: server.local_addr(),
             page: server,
             store,
@@ -308,11 +324,19 @@ fn start_sync(
     clock: &Clock,
     stop: &CancellationToken,
     tasks: &TaskTracker,
-) -> anyhow::Result<Arc<RwLock<LedgerState>>> {
+) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Option<tokio_watch::Receiver<SyncStatus>>)> {
     let link = if settings.ledger.is_some() { LedgerLink::Unreachable } else { LedgerLink::NotConfigured };
     let state = Arc::new(RwLock::new(LedgerState { link, last_receipt_at: None }));
-    let Some(ledger) = &settings.ledger else { return Ok(state) };
+    let Some(ledger) = &settings.ledger else {
+        crate::backup::chain::settle_alone(store)?;
+        return Ok((state, None));
+    };
     let config = sync_config(ledger, identity)?;
+    let releases =
+        KnownReleases::open(&settings.firmware, config.policy.clone(), store, clock).unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
+            None
+        });
     let on_receipt = Arc::clone(&state);
     let outbox = Arc::new(StoreOutbox {
         store: store.clone(),
@@ -321,9 +345,16 @@ fn start_sync(
         metrics: Arc::clone(metrics),
         clock: clock.clone(),
         sending: parking_lot::Mutex::default(),
+        gateway: sealing.gateway(),
+        releases,
+        on_resumed: Box::new({
+            let sealing = Arc::clone(sealing);
+            move || sealing.resume()
+        }),
         on_receipt: Box::new(move |at| on_receipt.write().last_receipt_at = Some(at)),
     });
     let (sender, mut receiver) = tokio_watch::channel(SyncStatus::default());
+    let synced = receiver.clone();
     tasks.spawn(pitchside_sync::run(config, outbox, Arc::new(SystemEdge(clock.clone())), sender, stop.clone()));
     let shown = Arc::clone(&state);
     tasks.spawn(async move {
@@ -333,10 +364,11 @@ fn start_sync(
             shown.write().link = if connected { LedgerLink::Connected } else { LedgerLink::Unreachable };
         }
     });
-    Ok(state)
+    Ok((state, Some(synced)))
 }
 
-fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
+/// How sync finds and knows the ledger.
+pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
     let bytes =
         std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
     let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;

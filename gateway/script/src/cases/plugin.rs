@@ -152,6 +152,7 @@ fn reason_name(reason: GapReason) -> &'static str {
         GapReason::ContactLost => "contact_lost",
         GapReason::Dropped => "dropped",
         GapReason::ClockStep => "clock_step",
+        GapReason::Invalid => "invalid",
     }
 }
 

@@ -22,6 +22,7 @@ const GAPS: Record<GapReason, string> = {
   contact_lost: "no contact with the skin",
   dropped: "readings were dropped",
   clock_step: "the sensor's clock jumped",
+  invalid: "the sensor has no valid value",
 };
 
 /** Readings that were buffered by the device are as old as they are, not as their arrival. */
