@@ -47,7 +47,7 @@ pub mod throttle;
 pub mod view;
 
 pub use api::{AlertView, At, BlockView, Health, Ledger, LedgerLink, Receipt, Status, Tile};
-pub use board::{Board, BoardLimits};
+pub use board::{Board, BoardLimits, stale_after};
 pub use config::{Clock, HttpConfig, Limits};
 pub use events::{Event, Events};
 pub use metrics::Metrics;

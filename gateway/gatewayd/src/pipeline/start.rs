@@ -46,7 +46,7 @@ use crate::tls;
 pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
-const RECALLED_US: i64 = 15 * 60 * MICROS_PER_SECOND;
+const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
 /// Bytes of journal read at a time for that.
 const RECALL_BITE: usize = 1 << 20;
 

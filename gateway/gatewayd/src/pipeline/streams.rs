@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use pitchside_admin::stale_after;
 use pitchside_model::{
     Assurance, AthleteId, Decimal, DeviceId, Entry, Gap, GapReason, Quality, Quantity, Reading, Timestamp, Unit, Value,
 };
@@ -135,7 +136,12 @@ impl Streams {
                 if speaks && (last.interval == 0 || last.quantity.is_state()) {
                     continue;
                 }
-                let patience = silent_after_us.max(last.interval.saturating_mul(INTERVALS_TO_SILENCE));
+                // Some sensors speak once a minute: their second word tells.
+                let usual = match last.interval {
+                    0 => micros(stale_after(last.quantity)),
+                    interval => interval.saturating_mul(INTERVALS_TO_SILENCE),
+                };
+                let patience = silent_after_us.max(usual);
                 if micros(uptime.saturating_sub(last.heard)) > patience {
                     gaps.extend(last.end(device, GapReason::Silent, uptime, now));
                 }
@@ -326,8 +332,19 @@ mod tests {
     }
 
     #[test]
+    fn a_pill_that_speaks_once_a_minute_is_not_silent_after_its_first_word() {
+        let mut streams = Streams::default();
+        let mut first = entry(0, 37);
+        (first.readings[0].quantity, first.readings[0].unit) = (Quantity::CORE_TEMPERATURE, Unit::CELSIUS);
+        streams.observe(&first, up(0));
+        assert!(streams.silent(15_000_000, up(60_000), at(60_000)).is_empty());
+        assert_eq!(streams.silent(15_000_000, up(120_000), at(120_000)).len(), 1);
+    }
+
+    #[test]
     fn a_clock_that_jumps_makes_no_silence_and_hides_none() {
         let mut streams = Streams::default();
+        streams.observe(&entry(500, 120), up(500));
         streams.observe(&entry(1_000, 120), up(1_000));
         assert!(streams.silent(5_000_000, up(2_000), at(3_600_000)).is_empty(), "an hour ahead");
         let gaps = streams.silent(5_000_000, up(9_000), at(-3_600_000));
