@@ -42,8 +42,7 @@ pub fn vectors() -> String {
     }
     let mut public: Vec<[u8; 32]> = keys.iter().map(ReleaseKey::public).collect();
     public.sort_unstable();
-    let policy =
-        ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys: public, single: false };
+    let policy = ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys: public, single: false };
     let mut signed = SignedPolicy::draft(policy.clone()).unwrap();
     keys.iter().take(2).for_each(|key| signed.sign(key).unwrap());
     put("\n# The first release policy: any two of the three. Signed by keys 0 and 1.\npolicy", &hex(&policy.to_cbor()));
@@ -73,7 +72,10 @@ pub fn vectors() -> String {
     put("signed-manifest", &hex(&release.to_bytes()));
     let mut short = SignedManifest::draft(manifest.clone()).unwrap();
     short.sign(&keys[0]).unwrap();
-    put("\n# To be refused: one signature of two; a key nobody names; the first byte of a signature changed.\none-signature", &hex(&short.to_bytes()));
+    put(
+        "\n# To be refused: one signature of two; a key nobody names; the first byte of a signature changed.\none-signature",
+        &hex(&short.to_bytes()),
+    );
     let mut stranger = SignedManifest::draft(manifest.clone()).unwrap();
     [&keys[0], &keys[1], &ReleaseKey::new(&[0x64; 32])].into_iter().for_each(|key| stranger.sign(key).unwrap());
     put("stranger", &hex(&stranger.to_bytes()));

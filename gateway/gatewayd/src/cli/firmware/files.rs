@@ -131,7 +131,9 @@ fn public_file(key: &Path) -> PathBuf {
 fn read_public(text: &str) -> Result<[u8; 32], Failure> {
     let parse = |text: &str| HEXLOWER.decode(text.trim().to_lowercase().as_bytes()).ok()?.try_into().ok();
     let key = parse(text).or_else(|| parse(&fs::read_to_string(text).ok()?));
-    key.ok_or_else(|| Failure::Usage(format!("'{text}' is neither a public key of 64 hexadecimal digits nor a file of one")))
+    key.ok_or_else(|| {
+        Failure::Usage(format!("'{text}' is neither a public key of 64 hexadecimal digits nor a file of one"))
+    })
 }
 
 /// `firmware key ...`
