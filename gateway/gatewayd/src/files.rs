@@ -20,6 +20,8 @@ pub fn write_public(path: &Path, content: &[u8]) -> anyhow::Result<()> {
 fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     let context = || format!("writing {}", path.display());
     let folder = path.parent().with_context(|| format!("{} has no folder", path.display()))?;
+    // A bare name lies in the folder we were started in.
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
     std::fs::create_dir_all(folder).with_context(context)?;
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
