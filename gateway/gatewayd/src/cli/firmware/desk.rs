@@ -9,9 +9,9 @@ use ledger_block::receipt::Receipt;
 use ledger_block::release::ReleaseId;
 use pitchside_config::Settings;
 use pitchside_release::known::{Anchors, Known, LearnError, Release};
-use pitchside_sync::SyncConfig;
 use pitchside_sync::connection::{Connection, connect};
 use pitchside_sync::trust::Trust;
+use pitchside_sync::{Fault, SyncConfig};
 
 use super::files;
 use crate::adapters::outbox::SystemEdge;
@@ -48,6 +48,11 @@ fn untrue(error: &LearnError) -> Failure {
         LearnError::Full => Failure::Failed(anyhow::anyhow!("{error}")),
         _ => Failure::Tampered(error.to_string()),
     }
+}
+
+/// A ledger that is not to be believed is tampering; one that cannot be reached is not.
+fn fault(fault: Fault) -> Failure {
+    if fault.is_suspicious() { Failure::Tampered(fault.to_string()) } else { Failure::Failed(fault.into()) }
 }
 
 /// Runs `work` at the desk.
@@ -94,7 +99,7 @@ impl Desk {
             Reply::Welcome { origin, checkpoint, .. } => {
                 desk.origin = origin;
                 if let Some(proven) = checkpoint {
-                    desk.trust.advance(&proven)?;
+                    desk.trust.advance(&proven).map_err(fault)?;
                 }
             }
             Reply::Refused { refusal, .. } => return Err(anyhow::anyhow!("the ledger refuses: {refusal}").into()),
@@ -171,10 +176,10 @@ impl Desk {
         loop {
             match self.hear().await? {
                 Reply::Checkpoint(proven) => {
-                    self.trust.advance(&proven)?;
+                    self.trust.advance(&proven).map_err(fault)?;
                 }
                 Reply::Receipt { leaf, receipt } if leaf == hash => {
-                    if let Receipt::R2(included) = self.trust.receipt(&hash, &receipt)? {
+                    if let Receipt::R2(included) = self.trust.receipt(&hash, &receipt).map_err(fault)? {
                         let place = included.sequenced.leaf_index;
                         self.learn().await?;
                         return Ok(Entered { place });
