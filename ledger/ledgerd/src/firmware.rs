@@ -22,12 +22,12 @@ pub enum FirmwareError {
         source: std::io::Error,
     },
     /// It is no release policy.
-    #[error("{path}: {source}")]
+    #[error("{path}: {error}")]
     Policy {
         /// Which file.
         path: PathBuf,
-        /// Why.
-        source: SignedPolicyError,
+        /// What is wrong with it.
+        error: SignedPolicyError,
     },
     /// The ledger does not open.
     #[error(transparent)]
@@ -40,7 +40,7 @@ pub enum FirmwareError {
     Name(#[from] NameError),
     /// The log refused it.
     #[error("the log refused it: {0}")]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// The log could not take it.
     #[error(transparent)]
     Sequence(#[from] SequenceError),
@@ -56,8 +56,7 @@ pub fn release_policy(directory: &Path, file: &Path) -> Result<(ReleasePolicy, P
         return Err(io(std::io::Error::other("too long for a release policy")));
     }
     let bytes = std::fs::read(file).map_err(io)?;
-    let signed =
-        SignedPolicy::parse(&bytes).map_err(|source| FirmwareError::Policy { path: file.to_owned(), source })?;
+    let signed = SignedPolicy::parse(&bytes).map_err(|error| FirmwareError::Policy { path: file.to_owned(), error })?;
     let placed = enter(directory, Act::ReleasePolicy { signed: bytes })?;
     Ok((signed.policy().clone(), placed))
 }
@@ -74,5 +73,5 @@ fn enter(directory: &Path, act: Act) -> Result<Placed, FirmwareError> {
     let log = setup::open_log(directory)?;
     let transaction = Transaction { signer: DeviceId::parse(OPERATOR)?, time: clock::now(), act };
     let leaf = transaction.sign(log.origin(), &setup::operator_key(directory)?)?;
-    Ok(log.enter_now(leaf, clock::now())??)
+    log.enter_now(leaf, clock::now())?.map_err(FirmwareError::Refused)
 }

@@ -52,7 +52,11 @@ fn untrue(error: &LearnError) -> Failure {
 
 /// A ledger that is not to be believed is tampering; one that cannot be reached is not.
 fn fault(fault: Fault) -> Failure {
-    if fault.is_suspicious() { Failure::Tampered(fault.to_string()) } else { Failure::Failed(fault.into()) }
+    if fault.is_suspicious() {
+        Failure::Tampered(fault.to_string())
+    } else {
+        Failure::Failed(anyhow::anyhow!("{fault}"))
+    }
 }
 
 /// Runs `work` at the desk.
@@ -81,7 +85,7 @@ impl Desk {
         let identity = Identity::load(&settings.gateway.key_dir)?;
         let config = sync_config(ledger, &identity)?;
         let clock = Clock::System;
-        let connection = connect(&config, &SystemEdge(clock.clone())).await?;
+        let connection = connect(&config, &SystemEdge(clock.clone())).await.map_err(fault)?;
         let anchors = Anchors { ledger: config.policy.clone(), first_policy };
         let mut desk = Self {
             key: GatewayKey::new(&identity.sign),
@@ -118,7 +122,7 @@ impl Desk {
         tokio::time::timeout(self.config.silence, next)
             .await
             .map_err(|_| anyhow::anyhow!("the ledger did not answer within {:?}", self.config.silence))?
-            .context("the ledger")
+            .map_err(|fault| anyhow::anyhow!("{fault}"))
     }
 
     /// Asks until all is known that the ledger has to say about firmware.

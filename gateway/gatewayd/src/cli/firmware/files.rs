@@ -95,12 +95,12 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 
 /// Reads a release.
 pub(super) fn read_release(path: &Path) -> anyhow::Result<SignedManifest> {
-    SignedManifest::parse(&read(path)?).with_context(|| path.display().to_string())
+    SignedManifest::parse(&read(path)?).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
 }
 
 /// Reads a release policy.
 pub(super) fn read_policy(path: &Path) -> anyhow::Result<SignedPolicy> {
-    SignedPolicy::parse(&read(path)?).with_context(|| path.display().to_string())
+    SignedPolicy::parse(&read(path)?).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
 }
 
 fn must_be_new(path: &Path) -> Outcome {
@@ -220,7 +220,7 @@ pub(super) fn policy(command: &PolicyCommand, output: &Output) -> Outcome {
 /// Names the bytes of a file.
 pub(super) fn names_of(path: &Path) -> anyhow::Result<ContentNames> {
     let file = fs::File::open(path).with_context(|| format!("reading {}", path.display()))?;
-    ContentNames::of(file).with_context(|| path.display().to_string())
+    ContentNames::of(file).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
 }
 
 /// `firmware draft`.
