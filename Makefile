@@ -6,7 +6,7 @@ WEB := gateway/web
 export PATH := $(CURDIR)/$(WEB)/node_modules/.node/node_modules/node/bin:$(PATH)
 ARGS ?=
 
-.PHONY: demo test bench nightly lint fuzz web build clean
+.PHONY: demo test bench nightly lint fuzz web build clean image image-test
 .DEFAULT_GOAL := build
 
 demo: build ## one clinic on this machine; ARGS="--for 60s --speed 10 --json"
@@ -49,6 +49,16 @@ bench: web ## a table of speeds beside mosquitto and the disk, as ratios
 
 nightly: test ## longer proofs: 200 kills, long fuzzing, dependency audit
 	@tests/tools/nightly.sh
+
+image: web ## the bootable appliance image, signed update and SBOM in images/out; needs root; ARGS="--locked"
+	@$(SETUP) build image
+	@$(CARGO) build --release --quiet -p pitchside-gatewayd
+	@images/build $(ARGS)
+
+image-test: web ## boots the image in QEMU: readings, update, rollback; ARGS=all also power cuts and bad disks; needs root
+	@$(SETUP) build image
+	@$(CARGO) build --release --quiet -p pitchside-gatewayd
+	@tests/image/main.py $(ARGS)
 
 fuzz: ## each fuzz target for SECONDS (60)
 	@tests/tools/fuzz.sh $(or $(SECONDS),60)

@@ -16,9 +16,11 @@
 //! | `proof` | evidence, and what happens to it when a byte changes |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
+//! | `backup` | a box lost, restored, asked how it is, destroyed |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod backup;
 mod cable;
 mod commit;
 mod crash;

@@ -186,7 +186,8 @@ impl Clinic {
             ..Settings::default()
         };
         tweaks.into_iter().for_each(|tweak| tweak(&mut plan));
-        make_box(&InitPlan { dir: dir.path().to_owned(), settings: plan }).expect("a new box");
+        let made = make_box(&InitPlan { dir: dir.path().to_owned(), settings: plan }).expect("a new box");
+        gatewayd::files::write_secret(&dir.path().join("recovery.key"), made.recovery.as_bytes()).expect("a key file");
         let file = Source::File(dir.path().join("pitchside.toml"));
         let settings = Loaded::load_with(&file, &[], &[]).expect("the box's own settings are right").settings;
         let identity = Identity::load(&settings.gateway.key_dir).expect("the box's keys");
@@ -231,9 +232,20 @@ impl Made {
         run(&program("pitchside"), args.iter().map(OsStr::new).chain([OsStr::new("--config"), config.as_os_str()]))
     }
 
-    /// The settings file.
+    /// The settings file, in the box's folder.
     pub fn config(&self) -> PathBuf {
-        self.dir.path().join("pitchside.toml")
+        let data = &self.settings.gateway.data_dir;
+        data.parent().expect("the data lies in the box's folder").join("pitchside.toml")
+    }
+
+    /// The box lies in another folder from now on.
+    pub(crate) fn moved_to(&mut self, dir: &Path) {
+        let file = Source::File(dir.join("pitchside.toml"));
+        self.settings = Loaded::load_with(&file, &[], &[]).expect("the box's own settings are right").settings;
+        let keys = &self.settings.gateway.key_dir;
+        let root = Identity::load(keys).expect("the box's keys").derive("pitchside/1/store").expect("a key");
+        let tables = Tables::attach(&self.settings.gateway.data_dir, RootKey::new(*root)).expect("a database");
+        self.stored = Stored::new(tables, keys.clone());
     }
 }
 

@@ -161,6 +161,12 @@ impl Running {
         self.house = Some(house);
     }
 
+    /// The box lies in another folder from now on, e.g. where it was restored; start it there.
+    pub fn moved_to(&mut self, dir: &Path) {
+        assert!(self.house.is_none(), "the gateway runs");
+        self.made.moved_to(dir);
+    }
+
     /// `pitchside ... --config` on this clinic.
     pub fn pitchside(&self, args: &[&str]) -> Answer {
         self.made.pitchside(args)

@@ -17,6 +17,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("pitchside-seal", &["pitchside-model", "ledger-block"]),
     ("pitchside-store", &["pitchside-model", "ledger-block"]),
     ("pitchside-sync", &["pitchside-model", "ledger-block"]),
+    ("pitchside-release", &["pitchside-model", "ledger-block"]),
     ("pitchside-admin", &["pitchside-model", "ledger-block"]),
     ("ledger-log", &["ledger-block"]),
     ("ledgerd", &["ledger-block", "ledger-log"]),

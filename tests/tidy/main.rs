@@ -16,7 +16,7 @@ fn root() -> PathBuf {
 
 /// Every file below `folder` that is ours: no build output, no fetched parts.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
-    const NOT_OURS: &[&str] = &["target", "node_modules", "dist", ".git", ".svelte-kit", "corpus", "artifacts"];
+    const NOT_OURS: &[&str] = &["target", "node_modules", "dist", ".git", ".svelte-kit", "corpus", "artifacts", "out"];
     let mut found = Vec::new();
     let mut open = vec![folder.to_path_buf()];
     while let Some(folder) = open.pop() {

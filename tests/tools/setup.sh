@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs and this machine lacks, and says so. Quick when nothing is missing.
-#   setup.sh build|web|browser|interop|bench ...
+#   setup.sh build|web|browser|interop|bench|image ...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -14,6 +14,8 @@ for part in "$@"; do
     browser) need chromium chromium; need certutil libnss3-tools ;;
     interop) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); need mosquitto_sub mosquitto-clients ;;
     bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
+    # Everything else comes with the image's own tools: images/common.sh.
+    image) need mmdebstrap mmdebstrap; need openssl openssl; [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
     *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
   esac
 done

@@ -232,9 +232,11 @@ fn shown(reading: &Reading) -> Option<Shown> {
         Value::Number(value) => Some(Shown::Number(*value)),
         Value::Wave(wave) => Shape::new(wave).map(Shown::Wave),
         Value::Gap(gap) => match gap.reason {
-            GapReason::Silent | GapReason::Disconnected | GapReason::ContactLost | GapReason::Ended => {
-                Some(Shown::Gap(gap.reason))
-            }
+            GapReason::Silent
+            | GapReason::Disconnected
+            | GapReason::ContactLost
+            | GapReason::Ended
+            | GapReason::Invalid => Some(Shown::Gap(gap.reason)),
             GapReason::Dropped | GapReason::ClockStep => None,
         },
     }

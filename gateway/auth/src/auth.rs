@@ -4,6 +4,7 @@
 //! shard (an instant). A frame of a live session takes a shard to read and its own session's state, nothing else.
 
 mod answer;
+mod bonded;
 mod frames;
 mod handshake;
 mod passwords;

@@ -97,6 +97,11 @@ pub enum Cause {
     /// The name and password do not fit, whichever it was.
     #[error("no such name, or a wrong password")]
     Password,
+    /// Bonded, but not as its enrolment asks.
+    #[error(
+        "the bond is weaker than its enrolment asks: LE Secure Connections with 128 bits, and the agreed code; remove it and pair again"
+    )]
+    WeakBond,
     /// Too many attempts.
     #[error("too many attempts")]
     RateLimited,
@@ -136,6 +141,7 @@ impl Cause {
             Self::Expired => "expired",
             Self::Message(_) => "not_a_message",
             Self::Password => "password",
+            Self::WeakBond => "weak_bond",
             Self::RateLimited => "rate_limited",
             Self::Busy => "busy",
             Self::Stored(_) => "stored_keys",

@@ -3,6 +3,7 @@
 mod card;
 mod password;
 mod qr;
+mod radio;
 #[cfg(test)]
 mod tests;
 
@@ -10,6 +11,7 @@ pub use card::{Card, CardError};
 pub(crate) use password::{HASH_BYTES, hash, same_work, verify};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PasswordCost, make_password};
 pub use qr::QrError;
+pub use radio::{RadioDevice, bonded, radio_device, with_address, with_code};
 
 use pitchside_model::{DeviceId, PluginName, Timestamp};
 use pitchside_wire::{Class, PrivateKey, Psk, PublicKey, Random, RandomFailed};
@@ -34,6 +36,18 @@ pub enum EnrolError {
     /// Argon2 refused its parameters.
     #[error("the password's cost is out of range: at least 8 KiB and 1 pass")]
     Cost,
+    /// A code of more than six digits.
+    #[error("a pairing code has six digits")]
+    Code,
+    /// Nothing to ask the device for.
+    #[error("name at least one profile the device is asked for")]
+    NoProfiles,
+    /// A code for a device that has none.
+    #[error("only a device enrolled as bonded, with a code, takes a code")]
+    NotBonded,
+    /// An address for something that is not reached by Bluetooth.
+    #[error("only bonded devices and PS/1 devices have a Bluetooth address")]
+    NoAddress,
     /// The secret could not be wrapped.
     #[error(transparent)]
     Wrap(#[from] UnwrapError),
@@ -128,6 +142,17 @@ fn with_context<T>(record: &DeviceRecord, act: impl FnOnce(Context<'_>) -> T) ->
     act(Context { purpose: "device", parts: &parts })
 }
 
+/// The secret of a record, out from under the box's key: for a backup, which wraps it anew. Empty for a cable.
+pub fn unwrapped(record: &DeviceRecord, kek: &Kek) -> Result<Zeroizing<Vec<u8>>, UnwrapError> {
+    if record.secret.is_empty() { Ok(Zeroizing::default()) } else { unwrap(record, kek) }
+}
+
+/// Puts a secret under (another) box's key into the record it belongs to.
+pub fn rewrap(record: &mut DeviceRecord, kek: &Kek, secret: &[u8]) -> Result<(), UnwrapError> {
+    record.secret = if secret.is_empty() { Vec::new() } else { wrap(record, kek, secret)? };
+    Ok(())
+}
+
 pub(crate) fn wrap(record: &DeviceRecord, kek: &Kek, secret: &[u8]) -> Result<Vec<u8>, UnwrapError> {
     with_context(record, |context| kek.wrap(context, secret))
 }
@@ -147,8 +172,12 @@ pub(crate) fn device_keys(record: &DeviceRecord, kek: &Kek) -> Result<DeviceKeys
     let secret = unwrap(record, kek)?;
     let (psk, rest) = secret.split_first_chunk::<32>().ok_or(UnwrapError::Form)?;
     let public = match record.class {
-        DeviceClass::P0 | DeviceClass::P1 if rest.is_empty() => [0; 32],
-        DeviceClass::P2 => rest.try_into().map_err(|_| UnwrapError::Form)?,
+        // An address may follow, where the device is reached by Bluetooth.
+        DeviceClass::P0 | DeviceClass::P1 if matches!(rest.len(), 0 | radio::ADDRESS_BYTES) => [0; 32],
+        DeviceClass::P2 => match rest.split_first_chunk::<32>() {
+            Some((public, address)) if matches!(address.len(), 0 | radio::ADDRESS_BYTES) => *public,
+            _ => return Err(UnwrapError::Form),
+        },
         _ => return Err(UnwrapError::Form),
     };
     Ok(DeviceKeys { psk: Psk::new(*psk), public: PublicKey(public) })

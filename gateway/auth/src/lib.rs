@@ -10,7 +10,7 @@
 //! | [`auth`] | [`Auth`]: handshakes, frames, receipts, revocation |
 //! | [`door`] | what comes out: [`Accepted`], [`Refusal`] and its [`Cause`] |
 //! | [`login`] | those that only have a password, or a cable |
-//! | [`enrol`] | new devices, their cards as QR text and file, passwords |
+//! | [`enrol`] | new devices, their cards as QR text and file, passwords, Bluetooth addresses |
 //! | [`record`] | what is stored of a device and of a session |
 //! | [`keystore`] | the trait through which it is stored |
 //! | [`kek`] | wrapping secrets under the box's key |
@@ -32,8 +32,8 @@ pub mod record;
 
 pub use auth::{Auth, Ended, OpenError, ReceiptError, SessionKey};
 pub use door::{Accepted, Cause, Refusal};
-pub use enrol::{Card, EnrolError, PasswordCost};
-pub use kek::{GatewayIdentity, Kek};
+pub use enrol::{Card, EnrolError, PasswordCost, RadioDevice};
+pub use kek::{GatewayIdentity, Kek, UnwrapError};
 pub use keystore::{KeyStore, KeyStoreError};
 pub use limits::{Limits, Rate};
 pub use login::{LoginEnded, PasswordLogin, Role};

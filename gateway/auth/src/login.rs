@@ -68,6 +68,11 @@ impl PasswordLogin {
         &self.state.device
     }
 
+    /// How sure we are of what it says.
+    pub fn assurance(&self) -> Assurance {
+        self.state.assurance
+    }
+
     /// What it may do.
     pub const fn role(&self) -> &Role {
         &self.role

@@ -20,6 +20,8 @@ pub enum DeviceClass {
     App,
     /// Whatever is on a cable the admin named.
     Wired,
+    /// A Bluetooth device the host has bonded with by LE Secure Connections.
+    Bonded,
 }
 
 impl DeviceClass {
@@ -32,12 +34,15 @@ impl DeviceClass {
             Self::Hub => "hub",
             Self::App => "app",
             Self::Wired => "wired",
+            Self::Bonded => "bonded",
         }
     }
 
     /// From the stored word.
     pub fn parse(word: &str) -> Option<Self> {
-        [Self::P0, Self::P1, Self::P2, Self::Hub, Self::App, Self::Wired].into_iter().find(|class| class.word() == word)
+        [Self::P0, Self::P1, Self::P2, Self::Hub, Self::App, Self::Wired, Self::Bonded]
+            .into_iter()
+            .find(|class| class.word() == word)
     }
 
     /// The class in PS/1, if it speaks that.
@@ -46,7 +51,7 @@ impl DeviceClass {
             Self::P0 => Some(Class::P0),
             Self::P1 => Some(Class::P1),
             Self::P2 => Some(Class::P2),
-            Self::Hub | Self::App | Self::Wired => None,
+            Self::Hub | Self::App | Self::Wired | Self::Bonded => None,
         }
     }
 }

@@ -26,6 +26,14 @@ pub enum Channel {
     Topic(Arc<str>),
     /// One line of SenML-JSON from a wired serial device, without its line end.
     Line,
+    /// The value of a GATT characteristic of a bonded device.
+    Gatt {
+        /// Its 16-bit UUID.
+        characteristic: u16,
+        /// Values of this characteristic, just before this one, that found no room here and are lost. With no bytes
+        /// there is nothing but that loss.
+        dropped: u64,
+    },
 }
 
 /// One frame, message or line, exactly as received.

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pitchside_model::{DeviceId, LinkId, Medium};
+use pitchside_model::{Bond, DeviceId, LinkId, Medium};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -98,6 +98,8 @@ pub struct Link {
     pub peer: Arc<str>,
     /// Who the peer claims to be; `None` where only a handshake can tell (serial), or for an app.
     pub device: Option<DeviceId>,
+    /// The bond the path is encrypted with, where the host says so (Bluetooth).
+    pub bond: Option<Bond>,
     shared: Arc<Shared>,
 }
 
@@ -130,6 +132,12 @@ impl Link {
         Self::open_as(next_id(), medium, Arc::from(peer), device, None)
     }
 
+    /// Opens a Bluetooth link to an enrolled device, encrypted with this bond if it is bonded.
+    pub fn open_ble(peer: &str, device: DeviceId, bond: Option<Bond>) -> (Self, Outlet) {
+        let (link, outlet) = Self::open(Medium::Ble, peer, Some(device));
+        (Self { bond, ..link }, outlet)
+    }
+
     pub(crate) fn open_as(
         id: LinkId,
         medium: Medium,
@@ -146,7 +154,7 @@ impl Link {
             proven: AtomicBool::new(false),
             seat: Mutex::new(seat),
         });
-        (Self { id, medium, peer, device, shared: shared.clone() }, Outlet { queue: receiver, shared })
+        (Self { id, medium, peer, device, bond: None, shared: shared.clone() }, Outlet { queue: receiver, shared })
     }
 
     /// Queues `out` for the peer. Never blocks: if the peer does not read and the queue is full, the link is closed as a

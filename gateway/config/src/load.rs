@@ -11,12 +11,14 @@ use crate::explain;
 use crate::layer::{Layer, layers};
 use crate::schema::{Key, Section, Table};
 use crate::settings::{
-    Blocks, ClockTolerance, Gateway, Http, Journal, Ledger, Library, Mqtt, Plugins, Rules, SerialMode, SerialPort,
-    Settings,
+    BleAdapter, Blocks, Bluetooth, ClockTolerance, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt, Plugins,
+    Rules, SerialMode, SerialPort, Settings,
 };
 
 /// The most serial lines.
 const SERIAL_MAX: usize = 16;
+/// The most Bluetooth adapters.
+const BLE_MAX: usize = 8;
 
 /// Where settings are looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,16 +130,21 @@ impl Reading<'_> {
     fn settings(&mut self) -> Option<Settings> {
         // Each before any `?`: all faults are told at once.
         let (gateway, mqtt, serial) = (self.section::<Gateway>(), self.section::<Mqtt>(), self.serial());
+        let (ble, bluetooth) = (self.ble(), self.section::<Bluetooth>());
         let (http, ledger, blocks) = (self.section::<Http>(), self.ledger(), self.section::<Blocks>());
         let (journal, clock) = (self.section::<Journal>(), self.section::<ClockTolerance>());
+        let firmware = self.section::<Firmware>();
         let (rules, plugins) = (self.section::<Rules>(), self.section::<Plugins>());
         Some(Settings {
             gateway: gateway?,
             mqtt: mqtt?,
             serial: serial?,
+            ble: ble?,
+            bluetooth: bluetooth?,
             http: http?,
             ledger: ledger?,
             blocks: blocks?,
+            firmware: firmware?,
             journal: journal?,
             clock: clock?,
             rules: Library { dir: rules?.dir },
@@ -168,28 +175,36 @@ impl Reading<'_> {
         if self.data.contains_key(Ledger::NAME) { self.section::<Ledger>().map(Some) } else { Some(None) }
     }
 
-    fn serial(&mut self) -> Option<Vec<SerialPort>> {
-        let Some(Value::Array(_, entries)) = self.data.get(SerialPort::NAME) else { return Some(Vec::new()) };
-        let mut ports: Vec<SerialPort> = Vec::new();
-        let mut whole = entries.len() <= SERIAL_MAX;
+    /// The tables of a list; none if there was a fault, among them that there are more than `max`.
+    fn list<S: Section>(&mut self, max: usize, mut each: impl FnMut(&Table<'_>, S, &mut Vec<Problem>)) -> Option<()> {
+        let Some(Value::Array(_, entries)) = self.data.get(S::NAME) else { return Some(()) };
+        let mut whole = entries.len() <= max;
         if !whole {
             let place = entries
                 .first()
                 .and_then(|entry| self.figment.get_metadata(entry.tag()))
                 .map(|data| data.name.to_string());
-            let what = format!("at most {SERIAL_MAX} lines, not {}", entries.len());
+            let what = format!("at most {max} of them, not {}", entries.len());
             self.problems
-                .push(Problem { key: "serial".to_owned(), ..Problem::of_place(place.unwrap_or_default(), what) });
+                .push(Problem { key: S::NAME.to_owned(), ..Problem::of_place(place.unwrap_or_default(), what) });
         }
         let nothing = Dict::new();
-        for (at, entry) in entries.iter().take(SERIAL_MAX).enumerate() {
+        for (at, entry) in entries.iter().take(max).enumerate() {
             let values = entry.as_dict().unwrap_or(&nothing);
-            let Some(port) = self.table::<SerialPort>(Some(at), values) else {
+            let Some(read) = self.table::<S>(Some(at), values) else {
                 whole = false;
                 continue;
             };
-            let table = Table { figment: self.figment, section: SerialPort::NAME, entry: Some(at), values };
-            let mut refuse = |name, what: &str| self.problems.push(table.problem(name, what.to_owned()));
+            let table = Table { figment: self.figment, section: S::NAME, entry: Some(at), values };
+            each(&table, read, &mut self.problems);
+        }
+        whole.then_some(())
+    }
+
+    fn serial(&mut self) -> Option<Vec<SerialPort>> {
+        let mut ports: Vec<SerialPort> = Vec::new();
+        self.list(SERIAL_MAX, |table, port: SerialPort, problems| {
+            let mut refuse = |name, what: &str| problems.push(table.problem(name, what.to_owned()));
             match (port.mode, &port.device) {
                 (SerialMode::Wired, None) => refuse("device", "a wired line must name its device"),
                 (SerialMode::Ps1, Some(_)) => refuse("device", "only a wired line names its device; PS/1 proves it"),
@@ -199,8 +214,19 @@ impl Reading<'_> {
                 refuse("path", "an earlier [[serial]] has the same line");
             }
             ports.push(port);
-        }
-        whole.then_some(ports)
+        })?;
+        Some(ports)
+    }
+
+    fn ble(&mut self) -> Option<Vec<BleAdapter>> {
+        let mut adapters: Vec<BleAdapter> = Vec::new();
+        self.list(BLE_MAX, |table, adapter: BleAdapter, problems| {
+            if adapters.iter().any(|other| other.adapter == adapter.adapter) {
+                problems.push(table.problem("adapter", "an earlier [[ble]] has the same adapter".to_owned()));
+            }
+            adapters.push(adapter);
+        })?;
+        Some(adapters)
     }
 }
 
@@ -233,9 +259,12 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
     chapter::<Gateway>(false),
     chapter::<Mqtt>(false),
     chapter::<SerialPort>(true),
+    chapter::<BleAdapter>(true),
+    chapter::<Bluetooth>(false),
     chapter::<Http>(false),
     chapter::<Ledger>(false),
     chapter::<Blocks>(false),
+    chapter::<Firmware>(false),
     chapter::<Journal>(false),
     chapter::<ClockTolerance>(false),
     chapter::<Rules>(false),

@@ -7,7 +7,9 @@ use pitchside_model::DeviceId;
 use serde::Serialize;
 
 use crate::schema::section;
-use crate::shape::{At, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, Socket, Whole, ZeroOr};
+use crate::shape::{
+    Adapter, At, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, ScanMode, Socket, Whole, ZeroOr,
+};
 
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -18,12 +20,18 @@ pub struct Settings {
     pub mqtt: Mqtt,
     /// Serial lines.
     pub serial: Vec<SerialPort>,
+    /// Bluetooth adapters.
+    pub ble: Vec<BleAdapter>,
+    /// Bluetooth as a whole.
+    pub bluetooth: Bluetooth,
     /// The page and its API.
     pub http: Http,
     /// Where blocks go; none: they stay on the box.
     pub ledger: Option<Ledger>,
     /// When blocks close.
     pub blocks: Blocks,
+    /// Firmware releases.
+    pub firmware: Firmware,
     /// The journal.
     pub journal: Journal,
     /// What device clocks may do.
@@ -95,6 +103,43 @@ section! {
     }
 }
 
+/// How an adapter listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BleScan {
+    /// Listening only.
+    Passive,
+    /// Asking every device for more.
+    Active,
+}
+
+section! {
+    /// Bluetooth adapters, one [[ble]] each. Devices are enrolled with `pitchside device enrol --address`.
+    struct BleAdapter in "ble" {
+        /// The adapter: hci0, or its own address, the same after replugging. It may come and go.
+        adapter: String, Adapter;
+        /// Connections it may hold at a time; devices beyond that take turns. Few controllers hold more than 8.
+        slots: u32 = 6, Whole { min: 1, max: 32 };
+        /// passive: listen only; needs `Experimental = true` in /etc/bluetooth/main.conf, else the adapter scans actively.
+        /// active: ask every device for more, all the time.
+        scan: BleScan = BleScan::Passive, ScanMode;
+    }
+}
+
+section! {
+    all default
+    /// Bluetooth as a whole.
+    struct Bluetooth in "bluetooth" {
+        /// Seconds a device keeps its connection before it may be asked to make room for one that waits.
+        turn_s: u32 = 60, Whole { min: 5, max: 86_400 };
+        /// Seconds without a word after which a connected stream (heart rate, oximeter) is disconnected and tried again.
+        stall_s: u32 = 20, Whole { min: 2, max: 3_600 };
+        /// Folder with what BlueZ stored of bonds: /var/lib/bluetooth if the gateway may read it, else a copy without keys
+        /// made by `pitchside device bonds --out`. What it does not show to be LE Secure Connections is refused.
+        bonds: PathBuf = PathBuf::from("/var/lib/bluetooth"), At;
+    }
+}
+
 section! {
     all default
     /// The page and its API.
@@ -126,6 +171,21 @@ section! {
         interval_ms: u64 = 60_000, Whole { min: 100, max: 86_400_000 };
         /// A block closes at so many bytes of readings.
         bytes_max: u64 = 1 << 20, Whole { min: 4_096, max: 8 << 20 };
+    }
+}
+
+section! {
+    all default
+    /// Firmware releases.
+    struct Firmware in "firmware" {
+        /// File of the first release policy, as its signers made it. Without it no release is believed, and nothing is
+        /// updated.
+        release_policy: Option<PathBuf> = None, Maybe(At);
+        /// Releases under a policy that asks for fewer signatures are refused. 1 accepts that one stolen key is enough.
+        signatures_min: u8 = 2, Whole { min: 1, max: 16 };
+        /// Hours after which a checkpoint the ledger has not confirmed again is stale: no update begins, since a halt may
+        /// have been kept back.
+        checkpoint_age_h_max: u32 = 168, Whole { min: 1, max: 8_760 };
     }
 }
 

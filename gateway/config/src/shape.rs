@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use figment::value::Value;
-use pitchside_model::DeviceId;
+use pitchside_model::{BleAddress, DeviceId};
 
-use crate::settings::SerialMode;
+use crate::settings::{BleScan, SerialMode};
 
 /// The most entries of a list.
 const LIST_MAX: usize = 64;
@@ -254,6 +254,41 @@ impl Shape for Mode {
             "ps1" => Ok(SerialMode::Ps1),
             "wired" => Ok(SerialMode::Wired),
             other => Err(format!("must be \"ps1\" or \"wired\", not {other:?}")),
+        }
+    }
+}
+
+/// A Bluetooth adapter by name or address.
+pub(crate) struct Adapter;
+
+impl Shape for Adapter {
+    type Out = String;
+    fn parse(&self, value: &Value, _: Option<&Path>) -> Result<String, String> {
+        let text = text(value, "an adapter")?;
+        if let Ok(address) = text.parse::<BleAddress>() {
+            return Ok(address.to_string());
+        }
+        let number = text.strip_prefix("hci").filter(|number| number.len() <= 3 && !number.is_empty());
+        if number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit())) {
+            return Ok(text);
+        }
+        Err(format!(
+            "must be an adapter such as \"hci0\" or its address such as \"C0:FF:EE:00:00:01\", not {}",
+            found(value)
+        ))
+    }
+}
+
+/// How an adapter listens.
+pub(crate) struct ScanMode;
+
+impl Shape for ScanMode {
+    type Out = BleScan;
+    fn parse(&self, value: &Value, _: Option<&Path>) -> Result<BleScan, String> {
+        match text(value, "a way to scan")?.as_str() {
+            "passive" => Ok(BleScan::Passive),
+            "active" => Ok(BleScan::Active),
+            other => Err(format!("must be \"passive\" or \"active\", not {other:?}")),
         }
     }
 }

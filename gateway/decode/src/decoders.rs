@@ -2,30 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use pitchside_model::{Authentic, Payload, PayloadKind, PluginName, Reading, Timestamp};
+use parking_lot::Mutex;
+use pitchside_model::{Authentic, DeviceId, Payload, PayloadKind, PluginName, Reading, Timestamp};
 
 use crate::error::{DecodeError, Fault, Text};
 use crate::plugin::message::Outcome;
 use crate::plugin::worker::Turn;
 use crate::plugin::{Plugin, Status, check};
 use crate::tolerance::Tolerances;
-use crate::{senml, wave};
+use crate::{gatt, senml, wave};
 
 /// All decoders of a gateway.
 #[derive(Debug, Default)]
 pub struct Decoders {
     tolerances: Tolerances,
     plugins: BTreeMap<PluginName, Plugin>,
+    /// What the devices' clocks are ahead of UTC, for dates without a zone.
+    utc_offset_s: i32,
+    /// What is remembered of devices that speak GATT profiles. Held for the microseconds of one value.
+    gatt: Mutex<gatt::Devices>,
 }
 
 impl Decoders {
     /// With these plugins; a name that comes twice stands for the last.
     pub fn new(tolerances: Tolerances, plugins: impl IntoIterator<Item = Plugin>) -> Self {
-        Self { tolerances, plugins: plugins.into_iter().map(|p| (p.name().clone(), p)).collect() }
+        let plugins = plugins.into_iter().map(|p| (p.name().clone(), p)).collect();
+        Self { tolerances, plugins, utc_offset_s: 0, gatt: Mutex::default() }
     }
 
-    /// Reads SenML and waveforms: at once and without waiting. `now` is when the message arrived; readings carry it in
-    /// whole milliseconds.
+    /// Takes the dates of GATT profiles, which have no zone, for a local time that is so many seconds ahead of UTC. Without
+    /// it they are UTC.
+    #[must_use]
+    pub const fn local_time(mut self, utc_offset_s: i32) -> Self {
+        self.utc_offset_s = utc_offset_s;
+        self
+    }
+
+    /// Reads SenML, waveforms and the values of GATT characteristics: at once and without waiting. `now` is when the message
+    /// arrived; readings carry it in whole milliseconds. What a device says of itself (its model, where it is worn) is no
+    /// reading: the result is empty then, and [`Decoders::facts`] has it.
     pub fn native(&self, message: &Authentic<Payload>, now: Timestamp) -> Result<Vec<Reading>, DecodeError> {
         let payload = message.content();
         match payload.kind {
@@ -33,7 +48,42 @@ impl Decoders {
             PayloadKind::SenmlJson => senml::reading::json(&payload.bytes, now, self.tolerances),
             PayloadKind::Waveform => wave::reading(&payload.bytes, now, self.tolerances).map(|r| vec![r]),
             PayloadKind::Vendor => Err(DecodeError::NoPlugin),
+            PayloadKind::Gatt { characteristic } => self.gatt(message, characteristic, now),
         }
+    }
+
+    fn gatt(
+        &self,
+        message: &Authentic<Payload>,
+        characteristic: u16,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        let context = gatt::Context {
+            now,
+            tolerances: self.tolerances,
+            link: message.link(),
+            utc_offset_s: self.utc_offset_s,
+            wheel_mm: None,
+        };
+        let mut devices = self.gatt.lock();
+        devices
+            .decode(message.device(), characteristic, &message.content().bytes, &context)
+            .map_err(|fault| DecodeError::Gatt { characteristic, fault })
+    }
+
+    /// What a device that speaks GATT profiles said of itself, since it was first heard.
+    pub fn facts(&self, device: &DeviceId) -> Vec<gatt::Fact> {
+        self.gatt.lock().facts(device)
+    }
+
+    /// Sets the circumference of the wheel a device counts, in millimetres, so that it has a speed; none or 0 takes it back.
+    pub fn set_wheel(&self, device: &DeviceId, circumference_mm: Option<u16>) {
+        self.gatt.lock().set_wheel(device, circumference_mm);
+    }
+
+    /// Forgets what was remembered of a device: it was revoked, or given to somebody else.
+    pub fn forget(&self, device: &DeviceId) {
+        self.gatt.lock().forget(device);
     }
 
     /// Reads a vendor payload with the device's plugin, in its worker process.
@@ -71,6 +121,7 @@ impl Decoders {
             PayloadKind::SenmlCbor => return Err(DecodeError::NotVendor("SenML in CBOR")),
             PayloadKind::SenmlJson => return Err(DecodeError::NotVendor("SenML in JSON")),
             PayloadKind::Waveform => return Err(DecodeError::NotVendor("a waveform")),
+            PayloadKind::Gatt { .. } => return Err(DecodeError::NotVendor("a GATT characteristic")),
         }
         let plugin = self.plugins.get(plugin).ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
         let name = || plugin.name().to_string();

@@ -17,6 +17,14 @@ pub enum DecodeError {
     /// Faulty waveform frame.
     #[error("waveform frame: {0}")]
     Wave(WaveFault),
+    /// Faulty value of a GATT characteristic.
+    #[error("GATT characteristic {characteristic:04x}: {fault}")]
+    Gatt {
+        /// Its 16-bit UUID.
+        characteristic: u16,
+        /// What is wrong with its value.
+        fault: GattFault,
+    },
     /// The kind needs a decoder plugin.
     #[error("a vendor payload needs a decoder plugin, and the device has none: enrol it with one")]
     NoPlugin,
@@ -68,6 +76,7 @@ impl DecodeError {
         match self {
             Self::Senml { fault, .. } | Self::Nonsense { fault, .. } => fault.code(),
             Self::Wave(fault) => fault.code(),
+            Self::Gatt { fault, .. } => fault.code(),
             Self::NoPlugin => "no_plugin",
             Self::NotVendor(_) => "not_vendor",
             Self::UnknownPlugin(_) => "unknown_plugin",
@@ -175,7 +184,7 @@ faults! {
         /// No list of readings.
         NotReadings(Text) = "not_readings", "a script ends in a list of readings, this one ended in {0}";
         /// No reason for a gap.
-        GapReason(Text) = "gap_reason", "{0} is no reason for a gap (silent, disconnected, contact_lost, dropped, clock_step)";
+        GapReason(Text) = "gap_reason", "{0} is no reason for a gap (silent, disconnected, contact_lost, dropped, clock_step, invalid)";
         /// Samples without a period.
         Period = "period", "the samples have no period";
         /// The time is no time.
@@ -208,6 +217,36 @@ faults! {
         Width(u8) = "bad_width", "differences of {0} bits: at most 32";
         /// A bit is set that means nothing.
         Unused = "unused_bits", "a bit is set that means nothing";
+        /// The device's clock is too far off.
+        TimeTooFar(i64) = "time_too_far", "the device's clock is {0} s ahead of the gateway's: too far to believe";
+    }
+}
+
+faults! {
+    /// What is wrong with the value of a GATT characteristic.
+    GattFault {
+        /// No profile of ours.
+        UnknownCharacteristic = "unknown_characteristic", "no profile of this gateway reads it: a vendor's own needs a plugin";
+        /// A field that the flags announce is missing or cut.
+        Short(&'static str) = "short_payload", "cut short: {0} is missing";
+        /// Bytes that no flag announces.
+        Trailing(usize) = "trailing_bytes", "{0} bytes follow the fields that its flags announce";
+        /// More than an attribute holds.
+        TooLong(usize) = "too_long", "{0} bytes: an attribute has at most 512 (Core 5.4, vol. 3 part F, 3.2.9)";
+        /// A value reserved for future use, which is to be rejected, unlike a reserved bit.
+        Reserved(&'static str, u32) = "reserved_value", "{0} has the reserved value {1:#x}";
+        /// A value the specification prohibits, or one that a reading can't hold.
+        Range(&'static str, i64) = "out_of_range", "{0} is {1}, outside what is allowed";
+        /// No such date.
+        Date = "bad_date", "the time stamp is no date";
+        /// The device's unit has no finite factor.
+        InexactUnit(&'static str, &'static str) = "inexact_unit", "{0} can't be converted to {1} without rounding: set the device to that";
+        /// Not of a body.
+        NotMeasured(&'static str) = "not_a_measurement", "the device marks it as data for {0}";
+        /// Stored, but when?
+        Undated = "no_time", "a stored measurement without a usable time: set the device's clock";
+        /// Not UTF-8, or control characters.
+        Text = "bad_utf8", "not UTF-8, or with control characters";
         /// The device's clock is too far off.
         TimeTooFar(i64) = "time_too_far", "the device's clock is {0} s ahead of the gateway's: too far to believe";
     }

@@ -7,6 +7,7 @@
 //! | [`decoders`] | the way in |
 //! | [`senml`] | SenML in CBOR and JSON (RFC 8428) |
 //! | [`wave`] | the waveform body of PS/1 |
+//! | [`gatt`] | the profiles of Bluetooth SIG: heart rate to environmental sensing |
 //! | [`plugin`] | decoders written in Rhai, in worker processes |
 //! | [`number`] | decimals and doubles |
 //! | [`unit`] | SenML and UCUM units, exact conversion |
@@ -18,6 +19,7 @@
 
 pub mod decoders;
 pub mod error;
+pub mod gatt;
 pub mod json;
 pub mod number;
 pub mod plugin;
@@ -27,6 +29,6 @@ pub mod unit;
 pub mod wave;
 
 pub use decoders::Decoders;
-pub use error::{DecodeError, Fault, WaveFault};
+pub use error::{DecodeError, Fault, GattFault, WaveFault};
 pub use plugin::{Plugin, worker_main};
 pub use tolerance::Tolerances;

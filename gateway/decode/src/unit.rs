@@ -40,10 +40,25 @@ enum Dimension {
     Voltage,
     /// Base m/s2.
     Acceleration,
+    /// Base Pa.
+    Pressure,
+    /// Base J.
+    Energy,
+    /// Base N.
+    Force,
+    /// Base N.m.
+    Torque,
+    /// Base W/m2.
+    Irradiance,
+    /// Base deg.
+    Angle,
     /// Known, but no quantity of ours is measured in it.
     Other,
 }
-use Dimension::{Acceleration, Frequency, Length, One, Other, Power, Speed, Temperature, Time, Voltage};
+use Dimension::{
+    Acceleration, Angle, Energy, Force, Frequency, Irradiance, Length, One, Other, Power, Pressure, Speed, Temperature,
+    Time, Torque, Voltage,
+};
 
 /// `base = value * factor * 10^power + offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,11 +98,11 @@ const SENML: &[(&str, Scale)] = &[
     ("cd", inexact(Other)),
     ("mol", inexact(Other)),
     ("Hz", by(Frequency, 60, 0)),
-    ("rad", inexact(Other)),
+    ("rad", inexact(Angle)),
     ("sr", inexact(Other)),
-    ("N", inexact(Other)),
-    ("Pa", inexact(Other)),
-    ("J", inexact(Other)),
+    ("N", by(Force, 1, 0)),
+    ("Pa", by(Pressure, 1, 0)),
+    ("J", by(Energy, 1, 0)),
     ("C", inexact(Other)),
     ("F", inexact(Other)),
     ("Ohm", inexact(Other)),
@@ -107,7 +122,7 @@ const SENML: &[(&str, Scale)] = &[
     ("m/s2", by(Acceleration, 1, 0)),
     ("m3/s", inexact(Other)),
     ("l/s", inexact(Other)),
-    ("W/m2", inexact(Other)),
+    ("W/m2", by(Irradiance, 1, 0)),
     ("cd/m2", inexact(Other)),
     ("bit", inexact(Other)),
     ("bit/s", inexact(Other)),
@@ -133,7 +148,7 @@ const SENML: &[(&str, Scale)] = &[
     ("vars", inexact(Other)),
     ("J/m", inexact(Other)),
     ("kg/m3", inexact(Other)),
-    ("deg", inexact(Other)),
+    ("deg", by(Angle, 1, 0)),
     // Secondary.
     ("ms", by(Time, 1, -3)),
     ("min", by(Time, 60, 0)),
@@ -143,8 +158,8 @@ const SENML: &[(&str, Scale)] = &[
     ("kVA", inexact(Other)),
     ("kvar", inexact(Other)),
     ("Ah", inexact(Other)),
-    ("Wh", inexact(Other)),
-    ("kWh", inexact(Other)),
+    ("Wh", by(Energy, 3_600, 0)),
+    ("kWh", by(Energy, 3_600, 3)),
     ("varh", inexact(Other)),
     ("kvarh", inexact(Other)),
     ("kVAh", inexact(Other)),
@@ -163,7 +178,7 @@ const SENML: &[(&str, Scale)] = &[
     ("ppm", by(One, 1, -6)),
     ("/100", by(One, 1, -2)),
     ("/1000", by(One, 1, -3)),
-    ("hPa", inexact(Other)),
+    ("hPa", by(Pressure, 1, 2)),
     ("mm", by(Length, 1, -3)),
     ("cm", by(Length, 1, -2)),
     ("km", by(Length, 1, 3)),
@@ -195,6 +210,19 @@ pub fn ucum(unit: Unit) -> Scale {
         "mV" => by(Voltage, 1, -3),
         "uV" => by(Voltage, 1, -6),
         "m/s2" => by(Acceleration, 1, 0),
+        "Pa" => by(Pressure, 1, 0),
+        "hPa" => by(Pressure, 1, 2),
+        "kPa" => by(Pressure, 1, 3),
+        // UCUM: m[Hg] is 133.3220 kPa exactly, so the way back is a division.
+        "mm[Hg]" => by(Pressure, 133_322, -3),
+        "J" => by(Energy, 1, 0),
+        "kJ" => by(Energy, 1, 3),
+        // UCUM: the thermochemical calorie, 4.184 J.
+        "kcal" => by(Energy, 4_184, 0),
+        "N" => by(Force, 1, 0),
+        "N.m" => by(Torque, 1, 0),
+        "W/m2" => by(Irradiance, 1, 0),
+        "deg" => by(Angle, 1, 0),
         _ => inexact(Other),
     }
 }
@@ -240,6 +268,8 @@ mod tests {
         assert_eq!(to(Quantity::OXYGEN_SATURATION, "0.97", "/"), Ok("97".into()));
         assert_eq!(to(Quantity::OXYGEN_SATURATION, "0.97", "%"), Ok("97".into()));
         assert_eq!(to(Quantity::POWER, "0.250", "kW"), Ok("250".into()));
+        assert_eq!(to(Quantity::AIR_PRESSURE, "1013.25", "hPa"), Ok("101325".into()));
+        assert_eq!(to(Quantity::WORK, "0.5", "kWh"), Ok("1800.0".into()));
     }
 
     #[test]
@@ -248,6 +278,7 @@ mod tests {
         assert_eq!(to(Quantity::SPEED, "36", "km/h"), Err(UnitFault::Inexact));
         assert_eq!(to(Quantity::CADENCE, "9223372036854775807", "Hz"), Err(UnitFault::Range));
         assert_eq!(to(Quantity::POWER, "1", "kg"), Err(UnitFault::Mismatch));
+        assert_eq!(to(Quantity::SYSTOLIC_PRESSURE, "16000", "Pa"), Err(UnitFault::Inexact));
         assert_eq!(senml("bpm"), None);
         assert_eq!(senml("/min"), None);
         assert_eq!(senml("cel"), None);

@@ -6,16 +6,19 @@
 //! | [`adapters`] | where one room's trait meets another room |
 //! | [`cli`] | commands |
 //! | [`demo`] | one clinic on one machine |
+//! | [`backup`] | backups, restoring them, destroying what was |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
 //! | [`reading_id`] | the name of one reading |
+//! | [`watchdog`] | progress, told to the service manager |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod adapters;
 pub mod archive;
+pub mod backup;
 pub mod blocking;
 pub mod cli;
 pub mod clock;
@@ -26,3 +29,4 @@ pub mod pipeline;
 pub mod random;
 pub mod reading_id;
 pub mod tls;
+pub mod watchdog;

@@ -25,7 +25,8 @@ use crate::files::{read_secret, write_public, write_secret};
 
 /// File of the authority's certificate, below the key folder.
 pub const CA_FILE: &str = "ca.pem";
-const CA_KEY_FILE: &str = "ca.key";
+/// File of its key.
+pub const CA_KEY_FILE: &str = "ca.key";
 const DAY: Duration = Duration::from_secs(86_400);
 
 /// Makes the authority unless there is one.

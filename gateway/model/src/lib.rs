@@ -11,6 +11,7 @@
 //! | [`quantity`] | what can be measured, its unit and plausible range |
 //! | [`reading`] | readings, waveforms, gaps, and the entry that carries them |
 //! | [`alert`] | alerts and their life |
+//! | [`ble`] | Bluetooth addresses, bonds, profiles |
 //! | [`link`] | physical paths and what comes in over them |
 //! | [`authentic`] | the mark that only `auth` can set |
 
@@ -18,6 +19,7 @@
 
 pub mod alert;
 pub mod authentic;
+pub mod ble;
 pub mod decimal;
 pub mod id;
 pub mod link;
@@ -28,6 +30,7 @@ pub mod unit;
 
 pub use alert::{Alert, AlertEvent, AlertId, AlertState, Priority};
 pub use authentic::Authentic;
+pub use ble::{BleAddress, Bond, Bonding, Pairing, Profiles};
 pub use decimal::Decimal;
 pub use id::{AthleteId, DeviceId, Epoch, PluginName, RuleName, Seq};
 pub use link::{Assurance, LinkId, Medium, Payload, PayloadKind};

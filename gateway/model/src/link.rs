@@ -83,6 +83,11 @@ pub enum PayloadKind {
     Waveform,
     /// Vendor bytes for the device's decoder plugin.
     Vendor,
+    /// The raw value of one GATT characteristic, as notified, indicated or read.
+    Gatt {
+        /// Its 16-bit UUID of Bluetooth SIG (Assigned Numbers, 3.8), e.g. 0x2a37.
+        characteristic: u16,
+    },
 }
 
 /// What a device said, still undecoded.

@@ -38,7 +38,14 @@ const fn unit(code: u8) -> Unit {
         7 => Unit::METRE,
         8 => Unit::MICROVOLT,
         10 => Unit::PERCENT,
+        15 => Unit::KILOJOULE,
+        16 => Unit::MILLIMETRE_OF_MERCURY,
+        17 => Unit::PASCAL,
+        19 => Unit::NEWTON,
+        21 => Unit::DEGREE,
         23 => Unit::METRE_PER_SECOND_SQUARED,
+        34 => Unit::NEWTON_METRE,
+        35 => Unit::WATT_PER_SQUARE_METRE,
         _ => Unit::ONE,
     }
 }
@@ -67,6 +74,45 @@ quantities! {
     ACCELERATION_Y "acceleration_y" 23 -4000 4000;
     ACCELERATION_Z "acceleration_z" 23 -4000 4000;
     HEALTH "health" 0 0 1000000;
+    ENERGY_EXPENDED "energy_expended" 15 0 100000;
+    BODY_TEMPERATURE "body_temperature" 4 20 50;
+    INTERMEDIATE_TEMPERATURE "intermediate_temperature" 4 0 60;
+    SYSTOLIC_PRESSURE "systolic_pressure" 16 20 300;
+    DIASTOLIC_PRESSURE "diastolic_pressure" 16 10 250;
+    MEAN_ARTERIAL_PRESSURE "mean_arterial_pressure" 16 10 280;
+    CUFF_PRESSURE "cuff_pressure" 16 0 350;
+    PULSE_RATE "pulse_rate" 1 0 300;
+    IRREGULAR_PULSE "irregular_pulse" 0 0 1;
+    USER_INDEX "user_index" 0 0 254;
+    OXYGEN_SATURATION_FAST "oxygen_saturation_fast" 10 0 100;
+    OXYGEN_SATURATION_SLOW "oxygen_saturation_slow" 10 0 100;
+    PULSE_RATE_FAST "pulse_rate_fast" 1 0 300;
+    PULSE_RATE_SLOW "pulse_rate_slow" 1 0 300;
+    PULSE_AMPLITUDE_INDEX "pulse_amplitude_index" 10 0 100;
+    WHEEL_RATE "wheel_rate" 1 0 2000;
+    PEDAL_BALANCE "pedal_balance" 10 0 100;
+    PEDAL_BALANCE_LEFT "pedal_balance_left" 10 0 100;
+    WHEEL_TORQUE "wheel_torque" 34 -500 1000;
+    CRANK_TORQUE "crank_torque" 34 -500 1000;
+    FORCE_MAX "force_max" 19 -5000 5000;
+    FORCE_MIN "force_min" 19 -5000 5000;
+    TORQUE_MAX "torque_max" 34 -1000 1000;
+    TORQUE_MIN "torque_min" 34 -1000 1000;
+    FORCE_MAX_ANGLE "force_max_angle" 21 0 359;
+    FORCE_MIN_ANGLE "force_min_angle" 21 0 359;
+    TOP_DEAD_SPOT "top_dead_spot" 21 0 359;
+    BOTTOM_DEAD_SPOT "bottom_dead_spot" 21 0 359;
+    WORK "work" 15 0 65535;
+    STRIDE_LENGTH "stride_length" 7 0 5;
+    RUNNING "running" 0 0 1;
+    AIR_PRESSURE "air_pressure" 17 30000 110000;
+    WIND_SPEED "wind_speed" 6 0 120;
+    APPARENT_WIND_SPEED "apparent_wind_speed" 6 0 120;
+    IRRADIANCE "irradiance" 35 0 2000;
+    UV_INDEX "uv_index" 0 0 20;
+    HEAT_INDEX "heat_index" 4 -60 100;
+    DEW_POINT "dew_point" 4 -90 60;
+    WIND_CHILL "wind_chill" 4 -100 60;
 }
 
 impl Quantity {
@@ -161,5 +207,22 @@ mod tests {
         }
         assert_eq!(Quantity::HEART_RATE.unit().ucum(), "/min");
         assert_eq!(Quantity::ECG.unit().ucum(), "uV");
+        assert_eq!(Quantity::SYSTOLIC_PRESSURE.unit().ucum(), "mm[Hg]");
+        assert_eq!(Quantity::CRANK_TORQUE.unit().ucum(), "N.m");
+        assert_eq!(Quantity::IRRADIANCE.unit().ucum(), "W/m2");
+    }
+
+    #[test]
+    fn the_numbers_in_sealed_blocks_never_move() {
+        for (quantity, code) in [
+            (Quantity::HEART_RATE, 0),
+            (Quantity::HEALTH, 21),
+            (Quantity::ENERGY_EXPENDED, 22),
+            (Quantity::PULSE_AMPLITUDE_INDEX, 36),
+            (Quantity::WORK, 50),
+            (Quantity::WIND_CHILL, 60),
+        ] {
+            assert_eq!(quantity.code(), code, "{quantity}");
+        }
     }
 }

@@ -79,6 +79,8 @@ pub enum GapReason {
     ClockStep = 4,
     /// The device ended its session in good order: nothing is expected of it.
     Ended = 5,
+    /// The sensor measured and says that it has no valid value: NaN, out of its range, a counter that was reset.
+    Invalid = 6,
 }
 
 impl GapReason {
@@ -91,6 +93,7 @@ impl GapReason {
             3 => Self::Dropped,
             4 => Self::ClockStep,
             5 => Self::Ended,
+            6 => Self::Invalid,
             _ => return None,
         })
     }
@@ -120,7 +123,8 @@ bitflags::bitflags! {
         const LATE = 4;
         /// The device has no clock: its device time was set by the gateway.
         const NO_CLOCK = 8;
-        /// The sensor reported poor or no contact with the value.
+        /// The sensor reported poor or no contact with the value, or another reason to doubt it: a weak signal, a loose
+        /// cuff, a body that moved.
         const POOR_CONTACT = 16;
     }
 }

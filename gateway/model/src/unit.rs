@@ -10,6 +10,7 @@ pub struct Unit(u8);
 const CODES: &[&str] = &[
     "1", "/min", "ms", "s", "Cel", "W", "m/s", "m", "uV", "mV", "%", "g", "deg/s", "kcal", "J", "kJ", "mm[Hg]", "Pa",
     "kPa", "N", "km/h", "deg", "rad/s", "m/s2", "lx", "kg", "mmol/L", "uL", "V", "K", "[degF]", "us", "hPa", "m2",
+    "N.m", "W/m2",
 ];
 
 macro_rules! units {
@@ -40,8 +41,26 @@ units! {
     MILLIVOLT = 9;
     /// Per cent.
     PERCENT = 10;
+    /// Kilojoules.
+    KILOJOULE = 15;
+    /// Millimetres of mercury.
+    MILLIMETRE_OF_MERCURY = 16;
+    /// Pascals.
+    PASCAL = 17;
+    /// Kilopascals.
+    KILOPASCAL = 18;
+    /// Newtons.
+    NEWTON = 19;
+    /// Degrees of a plane angle.
+    DEGREE = 21;
     /// Metres per second squared.
     METRE_PER_SECOND_SQUARED = 23;
+    /// Degrees Fahrenheit.
+    FAHRENHEIT = 30;
+    /// Newton metres (torque).
+    NEWTON_METRE = 34;
+    /// Watts per square metre.
+    WATT_PER_SQUARE_METRE = 35;
 }
 
 impl Unit {
@@ -104,6 +123,15 @@ mod tests {
             (Unit::MICROVOLT, "uV"),
             (Unit::PERCENT, "%"),
             (Unit::METRE_PER_SECOND_SQUARED, "m/s2"),
+            (Unit::KILOJOULE, "kJ"),
+            (Unit::MILLIMETRE_OF_MERCURY, "mm[Hg]"),
+            (Unit::PASCAL, "Pa"),
+            (Unit::KILOPASCAL, "kPa"),
+            (Unit::NEWTON, "N"),
+            (Unit::DEGREE, "deg"),
+            (Unit::FAHRENHEIT, "[degF]"),
+            (Unit::NEWTON_METRE, "N.m"),
+            (Unit::WATT_PER_SQUARE_METRE, "W/m2"),
         ] {
             assert_eq!(unit.ucum(), code);
             assert_eq!(Unit::parse(code), Some(unit));

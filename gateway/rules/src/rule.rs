@@ -254,6 +254,7 @@ fn reason_name(reason: GapReason) -> &'static str {
         GapReason::Dropped => "dropped",
         GapReason::ClockStep => "clock_step",
         GapReason::Ended => "ended",
+        GapReason::Invalid => "invalid",
     }
 }
 

@@ -3,6 +3,7 @@
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::copies::KeyCopy;
 use crate::devices::{device_id, limit};
 use crate::error::StoreError;
 use crate::sql;
@@ -64,7 +65,7 @@ fn unknown(what: &'static str, name: impl ToString) -> StoreError {
     StoreError::Unknown { what, name: name.to_string() }
 }
 
-fn athlete(row: &Row<'_>) -> Result<Athlete, StoreError> {
+pub(crate) fn athlete(row: &Row<'_>) -> Result<Athlete, StoreError> {
     Ok(Athlete {
         id: athlete_id(&row.get::<_, String>(0)?, "athletes")?,
         added_at: Timestamp(row.get(1)?),
@@ -73,7 +74,7 @@ fn athlete(row: &Row<'_>) -> Result<Athlete, StoreError> {
     })
 }
 
-fn assignment(row: &Row<'_>) -> Result<Assignment, StoreError> {
+pub(crate) fn assignment(row: &Row<'_>) -> Result<Assignment, StoreError> {
     Ok(Assignment {
         device: device_id(&row.get::<_, String>(0)?, "assignments")?,
         athlete: athlete_id(&row.get::<_, String>(1)?, "assignments")?,
@@ -100,6 +101,11 @@ fn each<T>(
 impl Tables {
     /// Adds an athlete with the first generation of their key.
     pub fn add_athlete(&self, key: AthleteKey, now: Timestamp) -> Result<(), StoreError> {
+        self.add_athlete_with(key, None, now)
+    }
+
+    /// The same, with a copy of that key for the ledger: both or neither.
+    pub fn add_athlete_with(&self, key: AthleteKey, copy: Option<KeyCopy>, now: Timestamp) -> Result<(), StoreError> {
         limit("a wrapped key", &key.wrapped, WRAPPED_BYTES_MAX)?;
         self.write(move |connection| {
             let count: i64 = connection.prepare_cached(sql!("athletes/count"))?.query_row([], |row| row.get(0))?;
@@ -115,7 +121,7 @@ impl Tables {
                 return Err(StoreError::Exists { what: "athlete", name: key.athlete.to_string() });
             }
             connection.prepare_cached(sql!("athletes/add_key"))?.execute(params![id, key.generation, key.wrapped])?;
-            Ok(())
+            copy.iter().try_for_each(|copy| crate::copies::add(connection, copy))
         })
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn limit(what: &'static str, bytes: &[u8], max: usize) -> Result<(), 
     Ok(())
 }
 
-fn device(row: &Row<'_>) -> Result<Device, StoreError> {
+pub(crate) fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     let id = device_id(&row.get::<_, String>(0)?, "devices")?;
     let decoder: Option<String> = row.get(3)?;
     let decoder =
@@ -91,7 +91,7 @@ fn device(row: &Row<'_>) -> Result<Device, StoreError> {
     })
 }
 
-fn put(connection: &Connection, device: &Device, statement: &'static str) -> Result<usize, StoreError> {
+pub(crate) fn put(connection: &Connection, device: &Device, statement: &'static str) -> Result<usize, StoreError> {
     Ok(connection.prepare_cached(statement)?.execute(params![
         device.id.as_str(),
         device.class,

@@ -14,6 +14,10 @@
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
+//! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
+//! | [`chain`] | where a restored box's chain goes on |
+//! | [`snapshot`] | what a backup takes, and putting it back |
+//! | [`inspect`] | is the file whole, what waits |
 //! | [`quarantine`] | what was refused, bounded |
 //! | [`undecoded`] | what waits for its decoder, bounded |
 //! | [`meta`] | small things by name, boot counter, revisions |
@@ -27,11 +31,14 @@
 pub mod alerts;
 pub mod athletes;
 pub mod blocks;
+pub mod chain;
 mod commits;
 mod connection;
+pub mod copies;
 pub mod devices;
 pub mod error;
 pub mod health;
+pub mod inspect;
 pub mod journal;
 mod key;
 pub mod marks;
@@ -39,6 +46,7 @@ pub mod meta;
 mod migrate;
 pub mod quarantine;
 mod queue;
+pub mod snapshot;
 mod sql;
 mod store;
 mod tables;
@@ -51,14 +59,18 @@ mod writer;
 pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
 pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
+pub use chain::{Anchor, ChainStart};
+pub use copies::{CopyCounts, KeyCopy};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use health::Health;
+pub use inspect::{Integrity, Unsealed};
 pub use journal::{Entered, JournalRow, Options, Replayed, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
 pub use quarantine::Refused;
+pub use snapshot::SnapshotRow;
 pub use store::Store;
 pub use tables::Tables;
 pub use undecoded::{Undecoded, UndecodedId, Waiting};

@@ -10,8 +10,11 @@ use crate::error::{OpenError, StoreError};
 const APPLICATION_ID: i64 = 0x5049_5443;
 
 /// In order; a step that has shipped never changes.
-const STEPS: &[&str] =
-    &[include_str!("../migrations/0001_first/up.sql"), include_str!("../migrations/0002_undecoded/up.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../migrations/0001_first/up.sql"),
+    include_str!("../migrations/0002_undecoded/up.sql"),
+    include_str!("../migrations/0003_recovery/up.sql"),
+];
 
 /// Brings the schema up to date, all or nothing. Another process may be doing the same at the same moment.
 pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {

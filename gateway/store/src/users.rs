@@ -33,7 +33,7 @@ impl std::fmt::Debug for User {
     }
 }
 
-fn user(row: &Row<'_>) -> rusqlite::Result<User> {
+pub(crate) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User {
         name: row.get(0)?,
         role: row.get(1)?,

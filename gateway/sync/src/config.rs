@@ -29,6 +29,8 @@ pub struct SyncConfig {
     pub connect: Duration,
     /// After so much silence the ledger is asked for a sign of life; after as much again it is given up.
     pub silence: Duration,
+    /// How often the ledger is asked what is new about firmware.
+    pub releases_every: Duration,
 }
 
 impl SyncConfig {
@@ -44,6 +46,7 @@ impl SyncConfig {
             backoff: Backoff::default(),
             connect: Duration::from_secs(10),
             silence: Duration::from_secs(60),
+            releases_every: Duration::from_secs(60),
         }
     }
 }

@@ -1,12 +1,16 @@
 //! What is said on one connection: hello and welcome, then parcels out and receipts in, until it ends.
 
+mod copies;
+mod releases;
+mod resume;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ledger_block::Hash;
 use ledger_block::channel::CHANNEL_SECONDS_MAX;
-use ledger_block::ingest::{Code, Proven, Refusal, Reply, Request};
+use ledger_block::ingest::{Code, Head, Proven, Refusal, Reply, Request};
 use ledger_block::receipt::{Level, Receipt};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -47,6 +51,10 @@ pub struct Conversation<'a> {
     taken: Option<u64>,
     /// Parcels offered at least once.
     offered: BTreeSet<u64>,
+    /// Copies of keys on their way, and those refused on this connection.
+    copying: BTreeSet<Hash>,
+    refused_copies: BTreeSet<Hash>,
+    asking: releases::Asking,
     pings: u64,
 }
 
@@ -75,6 +83,9 @@ pub async fn talk(
         flights: Flights::default(),
         taken: None,
         offered: BTreeSet::new(),
+        copying: BTreeSet::new(),
+        refused_copies: BTreeSet::new(),
+        asking: releases::Asking { open: false, due: Instant::now() },
         pings: 0,
     };
     let ended = tokio::select! {
@@ -95,7 +106,8 @@ impl Conversation<'_> {
     async fn run(&mut self, replies: &mut Replies) -> Result<End, Fault> {
         self.say(Request::Hello { seen: self.trust.size() }).await?;
         let welcome = tokio::time::timeout(self.config.connect, replies.next()).await.map_err(|_| Fault::Slow)??;
-        self.welcome(welcome).await?;
+        let head = self.welcome(welcome).await?;
+        self.go_on(head, replies).await?;
         let renew = Instant::now() + Duration::from_secs(CHANNEL_SECONDS_MAX);
         let mut heard = Instant::now();
         let mut asked = false;
@@ -128,6 +140,7 @@ impl Conversation<'_> {
                     self.pings += 1;
                     self.say(Request::Ping { number: self.pings }).await?;
                 }
+                () = tokio::time::sleep_until(self.asking.due), if !self.asking.open => self.ask_for_releases().await?,
                 () = tokio::time::sleep_until(renew), if self.flights.is_empty() => return Ok(End::Renew),
             }
         }
@@ -145,7 +158,7 @@ impl Conversation<'_> {
         Ok(Request::Chunk { payload: piece.payload, offset: piece.offset, bytes })
     }
 
-    async fn welcome(&mut self, reply: Reply) -> Result<(), Fault> {
+    async fn welcome(&mut self, reply: Reply) -> Result<Option<Head>, Fault> {
         let (head, checkpoint) = match reply {
             Reply::Welcome { head, checkpoint, .. } => (head, checkpoint),
             Reply::Refused { refusal, .. } => return Err(Fault::Refused(refusal)),
@@ -166,7 +179,7 @@ impl Conversation<'_> {
             status.checkpoint_size = size;
             status.fault = None;
         });
-        Ok(())
+        Ok(head)
     }
 
     async fn checkpoint(&mut self, proven: &Proven) -> Result<(), Fault> {
@@ -181,6 +194,7 @@ impl Conversation<'_> {
 
     /// Fills the window from the outbox, and offers what is to be offered.
     async fn take(&mut self) -> Result<(), Fault> {
+        self.offer_copies().await?;
         let backlog = self.outbox.backlog().await?;
         self.status.send_if_modified(|status| std::mem::replace(&mut status.backlog, backlog) != backlog);
         let room = self.config.window.clamp(1, 12).saturating_sub(self.flights.len());
@@ -211,6 +225,10 @@ impl Conversation<'_> {
         match reply {
             Reply::Welcome { .. } => Err(Fault::OutOfPlace("a second welcome")),
             Reply::Part { .. } => Err(Fault::OutOfPlace("a payload nobody asked for")),
+            Reply::Recalled { .. } => Err(Fault::OutOfPlace("a header nobody asked for")),
+            Reply::Copies(_) => Err(Fault::OutOfPlace("copies nobody asked for")),
+            Reply::Kept { name, held } => self.kept(&name, held).await,
+            Reply::Releases(told) => self.told_of_releases(&told).await,
             Reply::Pong { number } if number == self.pings => Ok(()),
             Reply::Pong { .. } => Err(Fault::OutOfPlace("an answer to no question")),
             Reply::Checkpoint(proven) => self.checkpoint(&proven).await,
@@ -261,6 +279,9 @@ impl Conversation<'_> {
     }
 
     async fn refused(&mut self, about: Option<Hash>, refusal: Refusal) -> Result<(), Fault> {
+        if about.is_some_and(|name| self.copy_refused(name, &refusal)) {
+            return Ok(());
+        }
         let Some(flight) = about.and_then(|leaf| self.flights.by_leaf(&leaf)) else {
             // About the connection, or about a piece: begin again, the next offer says from where.
             return Err(Fault::Refused(refusal));

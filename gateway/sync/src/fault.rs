@@ -63,6 +63,9 @@ pub enum Fault {
         /// Leaves in the checkpoint seen before.
         seen: u64,
     },
+    /// A last block that is not one.
+    #[error("the ledger names a last block of this box that does not hold: {0}")]
+    BadHead(String),
     /// A receipt that does not hold.
     #[error("a receipt that does not hold: {0}")]
     BadReceipt(String),
@@ -90,6 +93,7 @@ impl Fault {
                 | Self::Untrusted(_)
                 | Self::RolledBack { .. }
                 | Self::Forked { .. }
+                | Self::BadHead(_)
                 | Self::BadReceipt(_)
         )
     }

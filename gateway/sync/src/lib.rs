@@ -7,7 +7,8 @@
 //! | [`config`] | where the ledger is, and its keys |
 //! | [`run`](mod@run) | connect, talk, wait, again |
 //! | [`connection`] | socket, handshake, frames |
-//! | [`conversation`] | what is said on one connection |
+//! | [`conversation`] | what is said on one connection; going on after a restore; copies of keys |
+//! | `copies` | fetching the copies of keys the ledger keeps |
 //! | [`flight`] | parcels on their way, in order |
 //! | [`trust`] | checkpoints and receipts, checked |
 //! | [`backoff`] | how long to wait |
@@ -19,6 +20,7 @@ pub mod backoff;
 pub mod config;
 pub mod connection;
 pub mod conversation;
+mod copies;
 pub mod fault;
 pub mod flight;
 pub mod outbox;
@@ -28,7 +30,8 @@ pub mod trust;
 
 pub use backoff::Backoff;
 pub use config::SyncConfig;
+pub use copies::fetch_copies;
 pub use fault::Fault;
-pub use outbox::{Edge, Outbox, OutboxError, Parcel};
+pub use outbox::{CopyTask, Edge, Outbox, OutboxError, Parcel};
 pub use run::run;
 pub use status::{Link, Status};

@@ -1,8 +1,9 @@
 //! What sync needs from the store, and from the world.
 
 use async_trait::async_trait;
-use ledger_block::ingest::Refusal;
+use ledger_block::ingest::{Refusal, Releases};
 use ledger_block::receipt::Level;
+use ledger_block::{Hash, SignedHeader};
 use pitchside_model::Timestamp;
 
 /// Something that waits for the ledger: a sealed block or a signed transaction.
@@ -13,6 +14,15 @@ pub struct Parcel {
     pub number: u64,
     /// The leaf: a signed block header, or a signed transaction.
     pub leaf: Vec<u8>,
+}
+
+/// A copy of a key that the ledger is to keep beside the log, or to delete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyTask {
+    /// Its name there.
+    pub name: Hash,
+    /// What to keep; none to delete it.
+    pub body: Option<Vec<u8>>,
 }
 
 /// The store could not answer. Its text ends up in the log and in the status.
@@ -44,6 +54,43 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// How many parcels are pending.
     async fn backlog(&self) -> Result<u64, OutboxError>;
+
+    /// Whether the chain waits for the ledger: after a restore, only the ledger knows where it goes on.
+    async fn resuming(&self) -> Result<bool, OutboxError> {
+        Ok(false)
+    }
+
+    /// Where the chain goes on, durably: after this block, the ledger's last of this gateway; none if it holds no block of
+    /// it. The header verifies; whether it is this gateway's own, and can be its last, is for the outbox to check.
+    async fn resume(&self, head: Option<&SignedHeader>) -> Result<(), OutboxError> {
+        let _ = head;
+        Ok(())
+    }
+
+    /// Copies of keys the ledger is to keep or delete and has not confirmed yet, at most `limit`.
+    async fn copies(&self, limit: usize) -> Result<Vec<CopyTask>, OutboxError> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
+
+    /// The ledger holds this copy durably, or no longer.
+    async fn copied(&self, name: &Hash, held: bool) -> Result<(), OutboxError> {
+        let _ = (name, held);
+        Ok(())
+    }
+
+    /// What to ask the ledger about firmware: from which leaf on, and the size of the last checkpoint it is known from. None
+    /// if nobody wants to know.
+    async fn releases_wanted(&self) -> Result<Option<(u64, u64)>, OutboxError> {
+        Ok(None)
+    }
+
+    /// What the ledger said about firmware, unchecked. True if there is more to ask for at once; what is not believed is
+    /// for the outbox to report, and no reason to end the connection.
+    async fn releases(&self, told: &Releases) -> Result<bool, OutboxError> {
+        let _ = told;
+        Ok(false)
+    }
 
     /// Resolves when there may be new parcels. Must not miss one that came between two calls.
     async fn changed(&self);

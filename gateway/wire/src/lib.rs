@@ -16,6 +16,7 @@
 //! | [`receipt`] | what became of messages |
 //! | [`waveform`] | equidistant samples, packed |
 //! | [`cobs`] | frames on a serial line |
+//! | [`fragment`] | frames in values of a GATT characteristic |
 
 #![no_std]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -27,6 +28,7 @@ extern crate std;
 mod bytes;
 pub mod cobs;
 pub mod control;
+pub mod fragment;
 pub mod frame;
 pub mod handshake;
 pub mod ids;

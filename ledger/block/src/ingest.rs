@@ -5,13 +5,15 @@
 //! | --- | --- |
 //! | [`message`] | requests and replies, one CBOR array a message |
 //! | [`refusal`] | why the ledger refuses something, with stable numbers |
-//! | [`transaction`] | enrol, assign-key, grant, revoke, release, rollout, halt, rule, rotate, erase: signed leaves |
+//! | [`releases`] | leaves about firmware with their proofs |
+//! | [`transaction`] | enrol, assign-key, grant, revoke, release, rollout, halt, .. : signed leaves |
 //!
 //! The conversation is drawn in `ledger/README.md`.
 
 mod bounded;
 pub mod message;
 pub mod refusal;
+pub mod releases;
 pub mod transaction;
 
 #[cfg(test)]
@@ -21,9 +23,12 @@ mod tests;
 pub use pitchside_model::id::NameError;
 pub use pitchside_model::{DeviceId, Timestamp};
 
-pub use message::{CHUNK_BYTES_MAX, Head, PROOF_HASHES_MAX, Proven, Reply, Request};
+pub use message::{CHUNK_BYTES_MAX, COPIES_MAX, COPY_BYTES_MAX, Copy, Head, PROOF_HASHES_MAX, Proven, Reply, Request};
 pub use refusal::{Code, Refusal};
-pub use transaction::{Act, OPERATOR, Role, SignedTransaction, SubjectId, Transaction, TransactionError};
+pub use releases::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
+pub use transaction::{
+    Act, Cohort, HaltReason, OPERATOR, Role, SignedTransaction, SubjectId, Transaction, TransactionError,
+};
 
 /// The longest leaf: a bundle entry's length has 16 bits (tlog-tiles), and a header needs far less.
 pub const LEAF_BYTES_MAX: usize = 16_384;

@@ -16,6 +16,8 @@
 //! | [`payload`] | the segments of a block, and what can be checked without keys |
 //! | [`evidence`] | one record with everything that leads to the ledger's checkpoint |
 //! | [`channel`] | Noise between gateway and ledger |
+//! | [`content`] | firmware by its hash: how it is asked for, answered and verified |
+//! | [`release`] | firmware manifests, signed by k of n; the policy that says who signs |
 //! | [`ingest`] | what gateway and ledger say to each other; typed transactions |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -23,6 +25,7 @@
 pub mod cbor;
 pub mod channel;
 pub mod checkpoint;
+pub mod content;
 pub mod cose;
 pub mod evidence;
 pub mod header;
@@ -33,6 +36,7 @@ pub mod payload;
 pub mod policy;
 pub mod receipt;
 pub mod record;
+pub mod release;
 pub mod segment;
 
 pub use header::{BlockIndex, ClockState, GatewayId, GatewayKey, Header, Incarnation, SeenCheckpoint, SignedHeader};

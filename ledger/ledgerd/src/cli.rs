@@ -7,12 +7,13 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use ledger_log::OpenError;
+use ledger_log::{OpenError, Placed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::enrolment::{Enrolment, enrol_gateway};
+use crate::enrolment::{EnrolError, Enrolment, enrol_gateway, enrol_publisher};
+use crate::firmware;
 use crate::setup::{self, SetupError};
 
 /// The Pitchside ledger: proves what it holds, reads none of it.
@@ -42,6 +43,18 @@ enum Command {
         /// The gateway's enrolment file (TOML: gateway, signing, channel, psk_file).
         file: PathBuf,
     },
+    /// Lets a publisher of firmware in: it may hand in releases and nothing else.
+    EnrolPublisher {
+        /// The publisher's enrolment file, of the same form as a gateway's.
+        file: PathBuf,
+    },
+    /// Says who signs releases, from here on: puts a signed release policy into the log.
+    ReleasePolicy {
+        /// The policy with its signatures, from `pitchside firmware policy`.
+        file: PathBuf,
+    },
+    /// Moves a log made by an older ledgerd to the present rules.
+    Upgrade,
     /// Runs the ledger until interrupted.
     Serve {
         #[command(flatten)]
@@ -112,7 +125,10 @@ fn exit_of(error: &anyhow::Error) -> u8 {
 fn execute(args: &Args) -> anyhow::Result<Said> {
     match &args.command {
         Command::Init { origin } => init(&args.dir, origin),
-        Command::EnrolGateway { file } => enrol(&args.dir, file),
+        Command::EnrolGateway { file } => enrol(&args.dir, file, enrol_gateway),
+        Command::EnrolPublisher { file } => enrol(&args.dir, file, enrol_publisher),
+        Command::ReleasePolicy { file } => release_policy(&args.dir, file),
+        Command::Upgrade => upgrade(&args.dir),
         Command::Serve { flags, config } => serve(&args.dir, config.as_deref(), flags),
         Command::Fsck { vkey } => fsck(&args.dir, vkey.as_deref()),
     }
@@ -128,9 +144,35 @@ fn init(directory: &Path, origin: &str) -> anyhow::Result<Said> {
     })
 }
 
-fn enrol(directory: &Path, file: &Path) -> anyhow::Result<Said> {
+fn release_policy(directory: &Path, file: &Path) -> anyhow::Result<Said> {
+    let (policy, placed) = firmware::release_policy(directory, file)?;
+    let (threshold, keys, id) = (policy.threshold, policy.keys.len(), policy.id().to_string());
+    Ok(Said {
+        text: format!(
+            "release policy {}, leaf {}: {threshold} of {keys} keys sign releases\n{id}\n",
+            policy.number, placed.place
+        ),
+        json: json!({
+            "ok": true, "number": policy.number, "policy": id, "threshold": threshold, "keys": keys, "leaf": placed.place,
+        }),
+        code: 0,
+    })
+}
+
+fn upgrade(directory: &Path) -> anyhow::Result<Said> {
+    let placed = firmware::upgrade(directory)?;
+    Ok(Said {
+        text: format!("the log runs version {} from leaf {} on\n", ledger_log::VERSION, placed.place),
+        json: json!({ "ok": true, "version": ledger_log::VERSION, "leaf": placed.place }),
+        code: 0,
+    })
+}
+
+type Enrol = fn(&Path, &Enrolment) -> Result<Option<Placed>, EnrolError>;
+
+fn enrol(directory: &Path, file: &Path, enrol: Enrol) -> anyhow::Result<Said> {
     let enrolment = Enrolment::read(file)?;
-    let placed = enrol_gateway(directory, &enrolment)?;
+    let placed = enrol(directory, &enrolment)?;
     let name = &enrolment.gateway;
     Ok(Said {
         text: match placed {

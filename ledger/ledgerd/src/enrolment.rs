@@ -1,4 +1,4 @@
-//! Lets a gateway in: a transaction in the log, signed by the operator, and the pre-shared key in a file beside it.
+//! Lets a gateway or a publisher in: a transaction in the log, signed by the operator, and the pre-shared key in a file beside it.
 
 use std::path::{Path, PathBuf};
 
@@ -91,6 +91,18 @@ impl Enrolment {
 /// # Errors
 /// The enrolment is not in form, the ledger does not open, or the log refuses.
 pub fn enrol_gateway(directory: &Path, enrolment: &Enrolment) -> Result<Option<Placed>, EnrolError> {
+    enrol(directory, enrolment, Role::Gateway)
+}
+
+/// Enrols a publisher of firmware, who hands in releases and nothing else. Its file is a gateway's.
+///
+/// # Errors
+/// As [`enrol_gateway`].
+pub fn enrol_publisher(directory: &Path, enrolment: &Enrolment) -> Result<Option<Placed>, EnrolError> {
+    enrol(directory, enrolment, Role::Publisher)
+}
+
+fn enrol(directory: &Path, enrolment: &Enrolment, role: Role) -> Result<Option<Placed>, EnrolError> {
     let name = DeviceId::parse(&enrolment.gateway)?;
     let signing = GatewayId::parse(&enrolment.signing).ok_or(EnrolError::Key("signing"))?.0;
     let channel = enrolment.channel.parse::<PublicKey>().map_err(|_| EnrolError::Key("channel"))?.0;
@@ -98,7 +110,8 @@ pub fn enrol_gateway(directory: &Path, enrolment: &Enrolment) -> Result<Option<P
     let log = setup::open_log(directory)?;
     let kept = directory.join("psk").join(format!("{name}.psk"));
     let known = log.member(&name).map_err(SequenceError::from)?;
-    let same = known.as_ref().is_some_and(|member| member.signing == signing && member.channel == channel);
+    let same =
+        known.as_ref().is_some_and(|member| (member.signing, member.channel, member.role) == (signing, channel, role));
     // The key first: a gateway that is enrolled but cannot connect would look like a network fault.
     if same || known.is_none() {
         put_psk(&kept, &psk)?;
@@ -106,7 +119,7 @@ pub fn enrol_gateway(directory: &Path, enrolment: &Enrolment) -> Result<Option<P
     if same {
         return Ok(None);
     }
-    let act = Act::Enrol { name, role: Role::Gateway, signing, channel };
+    let act = Act::Enrol { name, role, signing, channel };
     let transaction = Transaction { signer: DeviceId::parse(OPERATOR)?, time: clock::now(), act };
     let leaf = transaction.sign(log.origin(), &setup::operator_key(directory)?)?;
     Ok(Some(log.enter_now(leaf, clock::now())??))

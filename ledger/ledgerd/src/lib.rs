@@ -3,10 +3,11 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`cli`] | the command line: init, enrol-gateway, serve, fsck |
+//! | [`cli`] | the command line: init, enrol, release-policy, upgrade, serve, fsck |
 //! | [`config`] | defaults < `ledgerd.toml` < LEDGERD_* < flags |
 //! | [`setup`] | makes a ledger: keys, log, `vkey`, `policy` |
-//! | [`enrolment`] | lets a gateway in |
+//! | [`enrolment`] | lets a gateway or a publisher in |
+//! | [`firmware`] | who signs releases; moving an older log on |
 //! | [`keys`] | secret files, mode 0600 |
 //! | [`mod@serve`] | the running server |
 //! | [`ingest`] | gateways: handshake, upload, receipts |
@@ -19,6 +20,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod enrolment;
+pub mod firmware;
 pub mod http;
 pub mod ingest;
 pub mod keys;
@@ -27,6 +29,6 @@ pub mod serve;
 pub mod setup;
 
 pub use config::Config;
-pub use enrolment::{Enrolment, enrol_gateway};
+pub use enrolment::{Enrolment, enrol_gateway, enrol_publisher};
 pub use serve::{Running, ServeError, serve};
 pub use setup::{Identity, SetupError, fsck, init, open_log};

@@ -37,7 +37,7 @@ pub struct Evidence {
 
 /// Questions about the committed log (inside a batch: about the batch so far, too).
 pub trait Reads: State {
-    /// The origin line, and the version of the state machine.
+    /// The origin line, and the version of the state machine the log is at.
     ///
     /// # Errors
     /// The index cannot be read.
@@ -72,6 +72,11 @@ pub trait Reads: State {
     /// # Errors
     /// The index cannot be read.
     fn block_by_payload(&self, gateway: &DeviceId, payload: &Hash) -> Result<Option<Block>, StorageError>;
+    /// Places of leaves about firmware from `since` on, ascending, at most `limit`.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    fn firmware(&self, since: u64, limit: u32) -> Result<Vec<u64>, StorageError>;
     /// Evidence against one gateway, at most `limit`.
     ///
     /// # Errors

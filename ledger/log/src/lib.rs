@@ -27,7 +27,9 @@ pub mod tile;
 pub mod tree;
 
 pub use fsck::{Fault, FaultKind, Report, fsck};
-pub use log::{BATCH_MAX, Log, Offer, OpenError, Outcome, Placed, Published, SequenceError, Storage, Submission};
+pub use log::{
+    BATCH_MAX, KnownContent, Log, Offer, OpenError, Outcome, Placed, Published, SequenceError, Storage, Submission,
+};
 pub use machine::VERSION;
 pub use objects::StorageError;
 pub use payloads::{PayloadError, Payloads};

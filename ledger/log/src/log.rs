@@ -14,6 +14,8 @@
 //! A note is published only after it stands in the index, so no reader ever saw a checkpoint that a restart could
 //! contradict. If the index is older than the published note (someone restored an old copy), the log refuses to open.
 
+pub mod copies;
+mod releases;
 mod serve;
 
 use std::path::Path;
@@ -37,6 +39,7 @@ use crate::state::Change;
 use crate::tile::Tile;
 use crate::tree::{Growth, TileTree};
 
+pub use releases::KnownContent;
 pub use serve::Offer;
 
 /// Path of the published note.
@@ -90,7 +93,7 @@ pub enum OpenError {
         key: String,
     },
     /// The log runs another version of the state machine.
-    #[error("the log runs state machine version {0}, this program runs {version}", version = machine::VERSION)]
+    #[error("the log runs state machine version {0}, this program knows versions up to {version}", version = machine::VERSION)]
     Version(u64),
     /// The newest checkpoint does not fit the key or the tiles.
     #[error("the log does not match its newest checkpoint ({0}); run `ledgerd fsck`")]
@@ -178,7 +181,7 @@ impl Log {
             return Err(OpenError::Present(origin));
         }
         let name = DeviceId::parse(OPERATOR)?;
-        let act = Act::Rotate { name: name.clone(), key: operator.id().0 };
+        let act = Act::Found { key: operator.id().0 };
         let leaf = Transaction { signer: name, time: now, act }.sign(key.name(), operator)?;
         let nothing = Arc::new(Published { size: 0, note: Vec::new() });
         let log = Self { key, storage, published: RwLock::new(nothing) };
@@ -204,7 +207,7 @@ impl Log {
         if origin != key.name() {
             return Err(OpenError::OtherKey { origin, key: key.name().to_owned() });
         }
-        if version != machine::VERSION {
+        if !(1..=machine::VERSION).contains(&version) {
             return Err(OpenError::Version(version));
         }
         let latest = latest.ok_or_else(|| OpenError::Tampered("there is none".to_owned()))?;
@@ -294,12 +297,12 @@ impl Log {
             Verdict::Admit(mut changes) => {
                 let place = growth.size();
                 for change in &mut changes {
+                    change.at(place);
                     let Change::Block(block) = change else { continue };
                     if self.storage.payloads.whole(&block.payload)? != Some(block.payload_bytes) {
                         let refusal = Refusal::because(Code::NotAllowed, "its payload is not here yet");
                         return Ok((Err(refusal), false));
                     }
-                    block.head.leaf = place;
                 }
                 draft.place(place, &hash, changes)?;
                 growth.push(submission.leaf.clone(), hash)?;

@@ -1,6 +1,8 @@
-//! The state machine, version 1: what may enter the log. A pure function of the state so far and the leaf.
+//! The state machine: what may enter the log. A pure function of the state so far and the leaf. Version 2 knows firmware by
+//! whole manifests; a log founded with version 1 goes on under its rules until its operator upgrades it.
 
 mod block;
+mod firmware;
 mod transaction;
 
 use ledger_block::SignedHeader;
@@ -10,7 +12,7 @@ use ledger_block::ingest::{Code, LEAF_BYTES_MAX, Refusal, SignedTransaction, Tra
 use crate::objects::StorageError;
 use crate::state::{Change, State};
 
-/// Its version; the log's index states it, and every transaction does.
+/// Its newest version. The log's index states the one the log is at, every transaction the one its kind came with.
 pub const VERSION: u64 = ledger_block::ingest::transaction::VERSION;
 
 /// A leaf, read.

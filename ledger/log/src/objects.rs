@@ -58,6 +58,13 @@ pub trait Objects: Send + Sync {
     /// The store refused.
     fn remove(&self, paths: &[String]) -> Result<(), StorageError>;
 
+    /// Overwrites and forgets one, if it exists; when this returns, that survives a power cut. What the medium below keeps of
+    /// old sectors, or a bucket of old versions, is beyond it.
+    ///
+    /// # Errors
+    /// The store refused.
+    fn erase(&self, path: &str) -> Result<(), StorageError>;
+
     /// Every path that begins with this, sorted. For `fsck`.
     ///
     /// # Errors
@@ -144,6 +151,28 @@ impl Objects for FileObjects {
         Ok(())
     }
 
+    fn erase(&self, path: &str) -> Result<(), StorageError> {
+        let path = self.root.join(path);
+        let erased = (|| {
+            let mut file = match OpenOptions::new().write(true).open(&path) {
+                Ok(file) => file,
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            };
+            let length = usize::try_from(file.metadata()?.len()).unwrap_or(0);
+            file.write_all(&vec![0; length])?;
+            file.sync_all()?;
+            fs::remove_file(&path)
+        })();
+        erased.map_err(StorageError::io(&path))?;
+        match path.parent().filter(|parent| parent.is_dir()) {
+            Some(parent) => sync_directory(parent),
+            None => Ok(()),
+        }
+    }
+
     fn paths(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
         let mut found = Vec::new();
         self.walk(&self.root.join(prefix), &mut found)?;
@@ -212,6 +241,10 @@ impl Objects for MemoryObjects {
         paths.iter().for_each(|path| {
             held.remove(path);
         });
+        Ok(())
+    }
+    fn erase(&self, path: &str) -> Result<(), StorageError> {
+        self.0.lock().remove(path);
         Ok(())
     }
     fn paths(&self, prefix: &str) -> Result<Vec<String>, StorageError> {

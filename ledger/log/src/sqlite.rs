@@ -16,7 +16,8 @@ use crate::objects::StorageError;
 use crate::state::{Block, Change, Contents, Fact, FactKind, Member, State};
 
 /// Numbered migrations; a database states how many it has had in `user_version`.
-const MIGRATIONS: &[&str] = &[include_str!("../migrations/0001-log/up.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../migrations/0001-log/up.sql"), include_str!("../migrations/0002-firmware/up.sql")];
 /// How long to wait for another process's batch.
 const BUSY_MS_MAX: u64 = 10_000;
 
@@ -120,6 +121,22 @@ impl Rows<'_> {
         self.0.prepare_cached(sql)?.execute(params)?;
         Ok(())
     }
+
+    fn put_fact(&self, place: u64, kind: FactKind, key: &[u8], fact: &Fact) -> Result<(), StorageError> {
+        self.run(
+            "INSERT INTO fact (kind, key, signer, value, place) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (kind, key) DO UPDATE
+             SET signer = excluded.signer, value = excluded.value, place = excluded.place",
+            params![kind as u8, key, fact.signer.as_str(), fact.value, Number(place)],
+        )
+    }
+
+    /// The log's own row says the version too: a program that does not know it must not open the log.
+    fn upgrade(&self, place: u64, key: &[u8], fact: &Fact) -> Result<(), StorageError> {
+        let version = <[u8; 8]>::try_from(fact.value.as_slice()).map_err(|_| StorageError::Impossible("version"))?;
+        self.run("UPDATE log SET version = ?1", [Number(u64::from_be_bytes(version))])?;
+        self.put_fact(place, FactKind::Version, key, fact)
+    }
 }
 
 fn name(text: &str) -> Result<DeviceId, StorageError> {
@@ -201,6 +218,11 @@ impl Reads for Rows<'_> {
         let sql = format!("{BLOCK} WHERE gateway = ?1 AND payload = ?2 LIMIT 1");
         self.one(&sql, params![gateway.as_str(), payload], read_block)
     }
+    fn firmware(&self, since: u64, limit: u32) -> Result<Vec<u64>, StorageError> {
+        let Ok(since) = i64::try_from(since) else { return Ok(Vec::new()) };
+        let sql = "SELECT place FROM firmware WHERE place >= ?1 ORDER BY place LIMIT ?2";
+        self.many(sql, params![since, limit], |row| Ok(Ok(number(row, 0)?)))
+    }
     fn evidence(&self, gateway: &DeviceId, limit: u32) -> Result<Vec<Evidence>, StorageError> {
         let sql = "SELECT hash, gateway, entry, code, stands, kept_at FROM evidence WHERE gateway = ?1 LIMIT ?2";
         self.many(sql, params![gateway.as_str(), limit], |row| {
@@ -226,6 +248,8 @@ impl Reads for Rows<'_> {
             Ok(name(&signer).and_then(|signer| Ok(Change::Fact(kind?, key, Fact { signer, value }))))
         })?;
         facts.into_iter().for_each(|fact| contents.apply(fact));
+        contents.firmware =
+            self.many("SELECT place FROM firmware", [], |row| Ok(Ok(number(row, 0)?)))?.into_iter().collect();
         Ok(contents)
     }
     fn unsound(&self) -> Result<Option<String>, StorageError> {
@@ -248,12 +272,9 @@ impl Draft for Rows<'_> {
                      ON CONFLICT (name) DO UPDATE SET signing = excluded.signing, place = excluded.place",
                     params![m.name.as_str(), m.role as u8, m.signing, m.channel, Number(place)],
                 ),
-                Change::Fact(kind, key, fact) => self.run(
-                    "INSERT INTO fact (kind, key, signer, value, place) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT (kind, key) DO UPDATE
-                     SET signer = excluded.signer, value = excluded.value, place = excluded.place",
-                    params![kind as u8, key, fact.signer.as_str(), fact.value, Number(place)],
-                ),
+                Change::Firmware(at) => self.run("INSERT INTO firmware (place) VALUES (?1)", [Number(at)]),
+                Change::Fact(FactKind::Version, key, fact) => self.upgrade(place, &key, &fact),
+                Change::Fact(kind, key, fact) => self.put_fact(place, kind, &key, &fact),
                 Change::Block(b) => self.run(
                     "INSERT INTO block (gateway, incarnation, number, place, hash, payload, payload_bytes)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",

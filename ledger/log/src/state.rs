@@ -1,7 +1,7 @@
 //! What the log has established so far: members, heads of chains, facts. Derived from the leaves alone; kept in the index
 //! for speed and derived again by `fsck`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_block::ingest::DeviceId;
 use ledger_block::ingest::{Head, Role};
@@ -60,6 +60,22 @@ pub enum FactKind {
     Erased = 9,
     /// Key: a subject that had a key assigned. Value: its newest generation.
     Subject = 10,
+    /// Key: nothing. Value: the version of the state machine, 8 bytes; absent in a log of version 1.
+    Version = 11,
+    /// Key: nothing. Value: the release policy in force, with its signatures.
+    ReleasePolicy = 12,
+    /// Key: an Ed25519 key that a release policy names or named.
+    ReleaseKey = 13,
+    /// Key: a release's name. Value: its manifest.
+    Manifest = 14,
+    /// Key: target, component, a zero byte, hardware id. Value: counter and version of the newest release, 4 x 4 bytes.
+    Newest = 15,
+    /// Key: BLAKE3 of a release's content. Value: its size, 8 bytes, and SHA-256.
+    Content = 16,
+    /// Key: a release's name, hardware id. Value: present and widest step of the rollout, in per cent.
+    Step = 17,
+    /// Key: a release's name. Value: why it was halted.
+    Stopped = 18,
 }
 
 impl FactKind {
@@ -77,6 +93,14 @@ impl FactKind {
             8 => Self::Rules,
             9 => Self::Erased,
             10 => Self::Subject,
+            11 => Self::Version,
+            12 => Self::ReleasePolicy,
+            13 => Self::ReleaseKey,
+            14 => Self::Manifest,
+            15 => Self::Newest,
+            16 => Self::Content,
+            17 => Self::Step,
+            18 => Self::Stopped,
             _ => return None,
         })
     }
@@ -100,6 +124,19 @@ pub enum Change {
     Fact(FactKind, Vec<u8>, Fact),
     /// A block stands; its place in the log is filled in when it gets one.
     Block(Block),
+    /// The leaf is about firmware: gateways ask for those. Its place is filled in when it gets one.
+    Firmware(u64),
+}
+
+impl Change {
+    /// Fills in the place of the leaf, where a change holds it.
+    pub const fn at(&mut self, place: u64) {
+        match self {
+            Self::Block(block) => block.head.leaf = place,
+            Self::Firmware(at) => *at = place,
+            Self::Member(_) | Self::Fact(..) => {}
+        }
+    }
 }
 
 /// Questions the state machine asks.
@@ -145,6 +182,8 @@ pub struct Contents {
     pub facts: BTreeMap<(FactKind, Vec<u8>), Fact>,
     /// Blocks by gateway and index.
     pub blocks: BTreeMap<(DeviceId, u64), Block>,
+    /// Places of leaves about firmware.
+    pub firmware: BTreeSet<u64>,
 }
 
 impl Contents {
@@ -159,6 +198,9 @@ impl Contents {
             }
             Change::Block(block) => {
                 self.blocks.insert((block.gateway.clone(), block.head.index), block);
+            }
+            Change::Firmware(place) => {
+                self.firmware.insert(place);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! Tests of a whole log on real files.
 
+mod copies;
 mod crash;
 mod fsck;
 mod sequence;

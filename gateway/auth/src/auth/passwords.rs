@@ -58,7 +58,12 @@ impl Auth {
         self.log_in(&record, Role::Hub, Assurance::Wired)
     }
 
-    fn log_in(&self, record: &DeviceRecord, role: Role, assurance: Assurance) -> Result<PasswordLogin, Refusal> {
+    pub(super) fn log_in(
+        &self,
+        record: &DeviceRecord,
+        role: Role,
+        assurance: Assurance,
+    ) -> Result<PasswordLogin, Refusal> {
         let login = PasswordLogin::new(record.id.clone(), role, assurance);
         let mut logins = self.logins.lock();
         logins.retain(|login| login.strong_count() > 0);

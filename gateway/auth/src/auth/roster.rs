@@ -172,7 +172,9 @@ impl Auth {
         let assurance = match record.class {
             DeviceClass::P0 => Assurance::Psk,
             DeviceClass::P1 | DeviceClass::P2 => Assurance::Noise,
-            DeviceClass::Hub | DeviceClass::App | DeviceClass::Wired => return Err("its device no longer speaks PS/1"),
+            DeviceClass::Hub | DeviceClass::App | DeviceClass::Wired | DeviceClass::Bonded => {
+                return Err("its device no longer speaks PS/1");
+            }
         };
         let binding = binding(&record);
         let context = Context { purpose: "session", parts: &[row.device.as_str().as_bytes(), &row.id, &binding] };

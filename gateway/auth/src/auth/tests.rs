@@ -1,6 +1,7 @@
 //! A gateway's door, a store in memory that can fail, and devices that speak `wire`.
 
 mod attack;
+mod bonded;
 mod life;
 mod logins;
 mod restart;

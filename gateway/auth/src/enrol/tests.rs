@@ -1,4 +1,5 @@
 use super::*;
+use pitchside_model::{BleAddress, Bonding, Pairing, Profiles};
 use proptest::prelude::*;
 
 fn counting(seed: u8) -> impl FnMut(&mut [u8]) -> Result<(), RandomFailed> {
@@ -125,5 +126,44 @@ proptest! {
     fn any_text_or_file_is_a_card_or_refused(text in "PS1:[A-Z2-7]{0,200}", file in "[a-z =\"\n#]{0,80}") {
         prop_assert!(Card::parse_text(&text).is_err());
         prop_assert!(Card::parse_file(&file).is_err());
+    }
+}
+
+#[test]
+fn a_bonded_device_reads_back_with_its_code_and_profiles_and_takes_a_new_code() {
+    let kek = Kek::new([1; 32]);
+    let (id, address) = (DeviceId::parse("strap").unwrap(), BleAddress([1, 2, 3, 4, 5, 6]));
+    let make = |pairing, profiles| bonded(id.clone(), address, Bonding { pairing, profiles }, None, &kek, Timestamp(5));
+    for pairing in [Pairing::JustWorks, Pairing::Code(None), Pairing::Code(Some(7)), Pairing::Code(Some(999_999))] {
+        let bonding = Bonding { pairing, profiles: Profiles::HEART_RATE | Profiles::BATTERY };
+        let record = make(pairing, bonding.profiles).unwrap();
+        assert_eq!(
+            radio_device(&record, &kek).unwrap().unwrap(),
+            RadioDevice { id: id.clone(), address, bonding: Some(bonding) }
+        );
+        let coded = with_code(&record, Some(123_456), &kek);
+        match pairing {
+            Pairing::JustWorks => assert_eq!(coded, Err(EnrolError::NotBonded)),
+            Pairing::Code(_) => {
+                let device = radio_device(&coded.unwrap(), &kek).unwrap().unwrap();
+                assert_eq!(device.bonding.unwrap().pairing, Pairing::Code(Some(123_456)));
+            }
+        }
+    }
+    assert_eq!(make(Pairing::Code(Some(1_000_000)), Profiles::BATTERY), Err(EnrolError::Code));
+    assert_eq!(make(Pairing::JustWorks, Profiles::empty()), Err(EnrolError::NoProfiles));
+}
+
+#[test]
+fn a_ps1_device_keeps_its_keys_when_it_is_given_an_address() {
+    let kek = Kek::new([1; 32]);
+    for class in CLASSES {
+        let (record, card) = enrol(class, None).unwrap();
+        assert_eq!(radio_device(&record, &kek), Ok(None));
+        let address = BleAddress([9; 6]);
+        let reached = with_address(&with_address(&record, BleAddress([8; 6]), &kek).unwrap(), address, &kek).unwrap();
+        assert_eq!(device_keys(&reached, &kek).unwrap().psk, card.psk);
+        let device = radio_device(&reached, &kek).unwrap().unwrap();
+        assert_eq!((device.address, device.bonding), (address, None));
     }
 }

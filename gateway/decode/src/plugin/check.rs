@@ -95,6 +95,7 @@ fn gap_reason(name: &str) -> Result<GapReason, Fault> {
         "dropped" => GapReason::Dropped,
         "clock_step" => GapReason::ClockStep,
         "ended" => GapReason::Ended,
+        "invalid" => GapReason::Invalid,
         _ => return Err(Fault::GapReason(Text::from(name))),
     })
 }

@@ -6,6 +6,7 @@
 //! | [`athletes`] | `seal::AthleteKeys` | `store` |
 //! | [`commits`] | the writer's watcher, counting for `admin::Metrics` | `store` |
 //! | [`outbox`] | `sync::Outbox` | `store` |
+//! | [`releases`] | `release::known::Shelf` | `store` |
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
@@ -13,3 +14,4 @@ pub mod commits;
 pub mod keys;
 pub mod outbox;
 pub mod page;
+pub mod releases;

@@ -3,15 +3,18 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger_block::ingest::Refusal;
+use ledger_block::ingest::{Refusal, Releases};
 use ledger_block::receipt::Level as ReceiptLevel;
+use ledger_block::{GatewayId, Hash, SignedHeader};
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics, Receipt};
 use pitchside_model::Timestamp;
 use pitchside_store::{BlockKey, BlockRow, Level, Store, StoreError};
-use pitchside_sync::{Edge, Outbox, OutboxError, Parcel};
+use pitchside_sync::{CopyTask, Edge, Outbox, OutboxError, Parcel};
 use tokio::sync::Notify;
 
+use super::releases::KnownReleases;
+use crate::backup::chain::{is_waiting, settle};
 use crate::clock::Clock;
 use crate::random::OsRandom;
 
@@ -33,6 +36,12 @@ pub struct StoreOutbox {
     pub clock: Clock,
     /// The payload that is being sent, a piece at a time.
     pub sending: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
+    /// The box's own name in block headers.
+    pub gateway: GatewayId,
+    /// What the ledger says about firmware; none if the settings name no release policy.
+    pub releases: Option<Arc<KnownReleases>>,
+    /// Told when the chain of a restored box may go on.
+    pub on_resumed: Box<dyn Fn() + Send + Sync>,
     /// Told when the last receipt came.
     pub on_receipt: Box<dyn Fn(Timestamp) + Send + Sync>,
 }
@@ -176,6 +185,42 @@ impl Outbox for StoreOutbox {
         let backlog = self.with_store(|store| store.backlog()).await?;
         self.metrics.blocks_waiting.set(i64::try_from(backlog.blocks).unwrap_or(i64::MAX));
         Ok(backlog.blocks)
+    }
+
+    async fn resuming(&self) -> Result<bool, OutboxError> {
+        self.with_store(|store| is_waiting(store)).await
+    }
+
+    async fn resume(&self, head: Option<&SignedHeader>) -> Result<(), OutboxError> {
+        let (store, own, head) = (self.store.clone(), self.gateway, head.cloned());
+        let settled = tokio::task::spawn_blocking(move || settle(&store, own, head.as_ref()));
+        settled.await.map_err(failed)?.map_err(|error| {
+            tracing::error!(%error, "the chain of this restored box does not go on");
+            failed(error)
+        })?;
+        (self.on_resumed)();
+        Ok(())
+    }
+
+    async fn copies(&self, limit: usize) -> Result<Vec<CopyTask>, OutboxError> {
+        let rows = u32::try_from(limit).unwrap_or(u32::MAX);
+        let open = self.with_store(move |store| store.open_key_copies(rows)).await?;
+        Ok(open.into_iter().map(|(name, body)| CopyTask { name, body }).collect())
+    }
+
+    async fn copied(&self, name: &Hash, held: bool) -> Result<(), OutboxError> {
+        let name = *name;
+        self.with_store(move |store| store.note_key_copy(&name, held)).await
+    }
+
+    async fn releases_wanted(&self) -> Result<Option<(u64, u64)>, OutboxError> {
+        Ok(self.releases.as_ref().map(|releases| releases.wanted()))
+    }
+
+    async fn releases(&self, told: &Releases) -> Result<bool, OutboxError> {
+        let Some(releases) = self.releases.clone() else { return Ok(false) };
+        let told = told.clone();
+        tokio::task::spawn_blocking(move || releases.told(&told)).await.map_err(failed)?.map_err(failed)
     }
 
     async fn changed(&self) {

@@ -1,10 +1,16 @@
 //! The command line's shape. Help texts are the manual's first page.
 
+mod firmware;
+mod keeping;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pitchside_model::{AthleteId, DeviceId};
+
+pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
+pub use keeping::{BackupCommand, FactoryResetArgs};
 
 /// The gateway box for sports clinics.
 #[derive(Debug, Parser)]
@@ -39,7 +45,16 @@ pub enum Command {
     /// Make a new box: keys, certificate authority, settings and the first user.
     Init(InitArgs),
     /// Look for what is wrong, and say which command mends it.
-    Doctor,
+    Doctor {
+        /// Only ask the running gateway whether it makes progress. Exit 0 if so, 1 with reasons if not.
+        #[arg(long)]
+        health: bool,
+    },
+    /// Backups: create, verify, restore.
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Destroy keys and data, for good. What the ledger holds stays there.
+    FactoryReset(FactoryResetArgs),
     /// Settings: check, show, explain.
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -79,6 +94,9 @@ pub enum Command {
     /// Evidence of one reading or alert that anyone can verify offline.
     #[command(subcommand)]
     Evidence(EvidenceCommand),
+    /// Firmware: sign, publish, roll out, pause, abort.
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
     /// Shell completions on standard output.
     Completions {
         /// Which shell.
@@ -133,6 +151,9 @@ pub struct InitArgs {
     /// Folder of plugins to start with.
     #[arg(long, value_name = "DIR", default_value = "/usr/share/pitchside/plugins")]
     pub plugins: PathBuf,
+    /// Where to write the recovery key, to be taken away; without it, it is shown once.
+    #[arg(long, value_name = "FILE")]
+    pub recovery_out: Option<PathBuf>,
 }
 
 /// `config ...`
@@ -171,6 +192,26 @@ pub enum DeviceCommand {
         /// Where to write the enrolment file; it must not exist.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// For bonded, and for p0, p1, p2 reached by Bluetooth.
+        #[command(flatten)]
+        radio: RadioArgs,
+    },
+    /// Tell the code a bonded device shows while it pairs: six digits, read from standard input.
+    Code {
+        /// The device.
+        id: DeviceId,
+        /// Forget the code told before: the next pairing waits for a new one.
+        #[arg(long)]
+        forget: bool,
+    },
+    /// How BlueZ's devices are bonded; as root.
+    Bonds {
+        /// Where BlueZ keeps its bonds.
+        #[arg(long, value_name = "DIR", default_value = pitchside_collect::ble::keys::FOLDER)]
+        from: PathBuf,
+        /// Copy them there without keys, for a gateway that is not root: bluetooth.bonds.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// All devices.
     List,
@@ -203,6 +244,32 @@ pub enum ClassArg {
     Wired,
     /// A program that reads alerts and live values over MQTT.
     App,
+    /// A Bluetooth sensor that BlueZ bonds with by LE Secure Connections.
+    Bonded,
+}
+
+/// Where a Bluetooth device is and how it pairs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RadioArgs {
+    /// Its Bluetooth address, e.g. F0:F1:F2:F3:F4:01.
+    #[arg(long)]
+    pub address: Option<pitchside_model::BleAddress>,
+    /// For bonded: it has neither display nor keyboard and pairs without a code. Pair it where nobody else is.
+    #[arg(long, conflicts_with = "code_stdin")]
+    pub just_works: bool,
+    /// For bonded: the six digits printed on it are read from standard input. Without this and --just-works the gateway
+    /// waits while pairing for `device code`.
+    #[arg(long)]
+    pub code_stdin: bool,
+    /// For bonded: what it is asked for, e.g. heart-rate,battery; everything known if not given.
+    #[arg(long, value_name = "PROFILES", value_parser = profiles)]
+    pub profiles: Option<pitchside_model::Profiles>,
+}
+
+fn profiles(words: &str) -> Result<pitchside_model::Profiles, String> {
+    use pitchside_collect::ble::profile;
+    let all = || profile::words(pitchside_model::Profiles::all()).join(", ");
+    profile::parse(words).map_err(|word| format!("{word:?} is no profile; there are: {}", all()))
 }
 
 /// `athlete ...`
@@ -215,6 +282,12 @@ pub enum AthleteCommand {
     },
     /// All athletes.
     List,
+    /// After a restore: put back the keys of which the ledger keeps copies, so that older blocks can be read.
+    Recover {
+        /// File of the recovery key, `-` for standard input.
+        #[arg(long, value_name = "FILE")]
+        recovery_key: PathBuf,
+    },
 }
 
 /// `user ...`

@@ -1,5 +1,6 @@
 //! `pitchside athlete`.
 
+use anyhow::Context as _;
 use pitchside_model::AthleteId;
 use pitchside_store::Tables;
 use serde::Serialize;
@@ -7,9 +8,12 @@ use serde::Serialize;
 use super::args::{AthleteCommand, ConfigArg};
 use super::output::Output;
 use super::{Outcome, context};
-use crate::adapters::athletes::new_athlete_key;
+use crate::adapters::athletes::{new_athlete_key, recover};
+use crate::adapters::outbox::SystemEdge;
+use crate::backup::{RecoveryKey, RecoveryPublicFile};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::sync_config;
 
 #[derive(Serialize)]
 struct Row {
@@ -19,6 +23,12 @@ struct Row {
     erased: bool,
 }
 
+#[derive(Serialize)]
+struct Recovered {
+    copies: usize,
+    recovered: u64,
+}
+
 /// `pitchside athlete`.
 pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
@@ -26,6 +36,20 @@ pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) ->
         AthleteCommand::Add { id } => {
             add_athlete(&context.tables, &context.identity, id)?;
             output.print(id, |id| format!("added {id}"))?;
+        }
+        AthleteCommand::Recover { recovery_key } => {
+            let key = RecoveryKey::read(recovery_key)?;
+            let ledger = context.settings.ledger.as_ref();
+            let ledger = ledger.context("no ledger is configured, and copies of athletes' keys lie nowhere else")?;
+            let config = sync_config(ledger, &context.identity)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let edge = SystemEdge(Clock::System);
+            let copies = runtime.block_on(pitchside_sync::fetch_copies(&config, &edge))?;
+            let pairs: Vec<_> = copies.into_iter().map(|copy| (copy.name, copy.body)).collect();
+            let recovered = recover(&context.tables, &context.identity, &key.secret, &pairs)?;
+            output.print(&Recovered { copies: pairs.len(), recovered }, |r| {
+                format!("the ledger holds {} copies; {} keys were put back", r.copies, r.recovered)
+            })?;
         }
         AthleteCommand::List => {
             let assignments = context.tables.assignments()?;
@@ -52,8 +76,10 @@ pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) ->
     Ok(())
 }
 
-/// Adds an athlete with a fresh key, wrapped under the box's.
+/// Adds an athlete with a fresh key, wrapped under the box's, and its copy for the ledger, sealed to the recovery key.
 pub fn add_athlete(tables: &Tables, identity: &Identity, id: &AthleteId) -> anyhow::Result<()> {
-    tables.add_athlete(new_athlete_key(identity, id, 0)?, Clock::System.now())?;
+    let recovery = RecoveryPublicFile::read(identity.folder())?;
+    let (key, copy) = new_athlete_key(identity, recovery.as_ref(), id, 0)?;
+    tables.add_athlete_with(key, copy, Clock::System.now())?;
     Ok(())
 }

@@ -59,7 +59,10 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
     let gateway = GatewayKey::new(&context.identity.sign).id();
     let known = known_blocks(&context.tables, policy.as_ref())?;
     let receipts_verified = known.len() as u64;
-    let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: None, known });
+    // A restored box's part of the chain begins where the ledger said.
+    let anchor = context.tables.chain_start()?.and_then(|start| start.anchor());
+    let anchor = anchor.map(|anchor| (BlockIndex(anchor.index), anchor.hash));
+    let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: anchor, known });
     let mut after = None;
     loop {
         let rows = context.tables.blocks_after(after, PAGE)?;

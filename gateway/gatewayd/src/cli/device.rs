@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::args::{ClassArg, ConfigArg, DeviceCommand};
 use super::output::Output;
-use super::{Failure, Outcome, context};
+use super::{Failure, Outcome, bonded, bonds, context};
 use crate::adapters::keys::row;
 use crate::clock::Clock;
 use crate::files::write_secret;
@@ -69,10 +69,23 @@ pub struct Plan {
 
 /// `pitchside device`.
 pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> Outcome {
+    if let DeviceCommand::Bonds { from, out } = command {
+        return bonds::bonds(from, out.as_deref(), output);
+    }
     let context = context::open(config)?;
     let tables = &context.tables;
     match command {
-        DeviceCommand::Enrol { id, class, public_key, decoder, read, out } => {
+        DeviceCommand::Enrol { id, class: ClassArg::Bonded, decoder, radio, public_key: None, out: None, read }
+            if read.is_empty() =>
+        {
+            bonded::enrol(&context, id, decoder.clone(), radio, output)?;
+        }
+        DeviceCommand::Enrol { class: ClassArg::Bonded, .. } => {
+            return Err(Failure::Usage("a bonded device has no key, no file and no filters".to_owned()));
+        }
+        DeviceCommand::Code { id, forget } => bonded::code(&context, id, *forget, output)?,
+        DeviceCommand::Bonds { .. } => {}
+        DeviceCommand::Enrol { id, class, public_key, decoder, read, out, radio } => {
             if let Some(out) = out.as_deref().filter(|out| out.exists()) {
                 let text = format!("{} exists; a secret never replaces a file (nothing was enrolled)", out.display());
                 return Err(Failure::Failed(anyhow::anyhow!(text)));
@@ -80,6 +93,7 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
             let own_key = public_key.as_deref().map(parse_key).transpose()?;
             let plan = Plan { id: id.clone(), class: *class, own_key, decoder: decoder.clone(), filters: read.clone() };
             let (record, handed) = enrol(&context.identity, &plan)?;
+            let record = bonded::reach(&context, record, radio)?;
             let word = record.class.word();
             tables.add_device(row(record))?;
             hand_over(id, word, &handed, out.as_deref(), output)?;
@@ -130,6 +144,7 @@ pub fn enrol(identity: &Identity, plan: &Plan) -> anyhow::Result<(DeviceRecord, 
             )?;
             return Ok((record, Handed::Password(password)));
         }
+        ClassArg::Bonded => anyhow::bail!("a bonded device is enrolled with its address"),
         ClassArg::Wired => return Ok((enrol::wired(plan.id.clone(), plan.decoder.clone(), now), Handed::Nothing)),
     };
     let gateway = GatewayIdentity::from_private(PrivateKey::new(*identity.noise));

@@ -3,15 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use ledger_block::GatewayKey;
 use pitchside_config::{Gateway, Http, Library, Settings};
 use pitchside_store::{RootKey, Tables};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::args::InitArgs;
-use super::output::Output;
-use super::{Failure, Outcome, user};
-use crate::files::write_public;
+use super::output::{self, Output};
+use super::{Failure, Outcome, factory_reset, user};
+use crate::backup::{RecoveryKey, RecoveryPublicFile};
+use crate::files::{write_public, write_secret};
 use crate::identity::Identity;
 use crate::tls;
 
@@ -35,6 +37,18 @@ struct Made<'a> {
     authority: PathBuf,
     user: &'static str,
     password: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_file: Option<&'a Path>,
+}
+
+/// What a new box hands over, once.
+pub struct NewBox {
+    /// Password of the first user.
+    pub password: Zeroizing<String>,
+    /// The recovery key, to be taken away: see [`crate::backup::recovery`].
+    pub recovery: Zeroizing<String>,
 }
 
 /// `pitchside init`.
@@ -51,12 +65,39 @@ pub fn init(args: &InitArgs, output: &Output) -> Outcome {
         plugins: folder(&args.plugins),
         ..Settings::default()
     };
-    let password = make_box(&InitPlan { dir: args.dir.clone(), settings })?;
+    if let Some(file) = &args.recovery_out
+        && file.exists()
+    {
+        return Err(Failure::Usage(format!("{} exists; name a new file for the recovery key", file.display())));
+    }
+    let NewBox { password, recovery } = make_box(&InitPlan { dir: args.dir.clone(), settings })?;
+    // The box is made: a key that can't be written is shown rather than lost.
+    let written = args.recovery_out.as_deref().filter(|file| match write_secret(file, recovery.as_bytes()) {
+        Ok(()) => true,
+        Err(error) => {
+            output::note(&format!("{error:#}; the recovery key is shown instead"));
+            false
+        }
+    });
     let config = args.dir.join(SETTINGS_FILE);
     let authority = args.dir.join("keys").join(tls::CA_FILE);
-    output.print(&Made { config: &config, authority, user: FIRST_USER, password: &password }, |made| {
+    let recovery_file = written;
+    let made = Made {
+        config: &config,
+        authority,
+        user: FIRST_USER,
+        password: &password,
+        recovery_key: recovery_file.is_none().then_some(recovery.as_str()),
+        recovery_file,
+    };
+    output.print(&made, |made| {
+        let recovery = match (made.recovery_key, made.recovery_file) {
+            (_, Some(file)) => format!("Recovery key, not on the box itself: {}. Take it away.", file.display()),
+            (Some(key), None) => format!("Recovery key, shown only now; keep it off the box, backups open with nothing else:\n{key}"),
+            (None, None) => String::new(),
+        };
         format!(
-            "Made a box. Settings: {}\nCertificate authority for clients: {}\nSign in as {} with the password, shown only now: {}\nStart it with: pitchside run --config {}",
+            "Made a box. Settings: {}\nCertificate authority for clients: {}\nSign in as {} with the password, shown only now: {}\n{recovery}\nStart it with: pitchside run --config {}",
             made.config.display(),
             made.authority.display(),
             made.user,
@@ -71,8 +112,8 @@ fn folder(path: &Path) -> Library {
     Library { dir: std::path::absolute(path).ok().filter(|path| path.is_dir()) }
 }
 
-/// Makes the folder, keys, certificate authority, database, settings and first user; returns that user's password.
-pub fn make_box(plan: &InitPlan) -> Result<Zeroizing<String>, Failure> {
+/// Makes the folder, keys, certificate authority, recovery key, database, settings and first user.
+pub fn make_box(plan: &InitPlan) -> Result<NewBox, Failure> {
     let InitPlan { dir, settings } = plan;
     let file = dir.join(SETTINGS_FILE);
     if file.exists() {
@@ -82,14 +123,19 @@ pub fn make_box(plan: &InitPlan) -> Result<Zeroizing<String>, Failure> {
         )));
     }
     let keys = dir.join(&settings.gateway.key_dir);
+    // A factory reset that a power cut broke off is completed first.
+    let data = std::path::absolute(dir.join(&settings.gateway.data_dir)).context("the box's folder")?;
+    factory_reset::complete(&data)?;
     Identity::ensure(&keys)?;
     tls::ensure_authority(&keys, settings.gateway.name.as_str())?;
     let identity = Identity::load(&keys)?;
+    let recovery = RecoveryKey::make(GatewayKey::new(&identity.sign).id())?;
+    RecoveryPublicFile::write(&keys, &recovery)?;
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);
     let tables = Tables::init(&dir.join(&settings.gateway.data_dir), root)?;
     let password = user::add_user(&tables, FIRST_USER, "admin", None)?;
     write_settings(&file, settings)?;
-    Ok(password)
+    Ok(NewBox { password, recovery: recovery.to_line() })
 }
 
 /// Writes settings, the ones that differ from the defaults and those a reader looks for first.

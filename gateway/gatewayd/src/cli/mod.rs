@@ -6,19 +6,25 @@
 //! | [`args`] | the shape of the command line |
 //! | [`output`] | text or JSON on standard output |
 //! | [`context`] | settings, keys and store for a command |
-//! | `run`, `init`, `doctor`, `config` | the box itself |
+//! | `run`, `init`, `doctor`, `config`, `backup`, `factory_reset` | the box itself |
 //! | `device`, `athlete`, `user` | who and what it knows |
 //! | `rules`, `plugin` | what runs in the sandbox |
 //! | `history`, `blocks`, `evidence` | what it has recorded and can prove |
+//! | `firmware` | releases: signed, published, rolled out |
 
 pub mod args;
 mod athlete;
+pub mod backup;
 mod blocks;
+mod bonded;
+mod bonds;
 mod config;
 pub mod context;
 pub mod device;
 mod doctor;
 mod evidence;
+pub mod factory_reset;
+mod firmware;
 mod history;
 mod init;
 mod library;
@@ -34,7 +40,7 @@ use args::{Cli, Command, WorkerKind};
 use output::Output;
 
 pub use athlete::add_athlete;
-pub use init::{FIRST_USER, InitPlan, make_box};
+pub use init::{FIRST_USER, InitPlan, NewBox, SETTINGS_FILE, make_box};
 pub use run::stop_signal;
 pub use user::add_user;
 
@@ -99,7 +105,10 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Run => run::run(&config),
         Command::Demo(args) => crate::demo::run(&args, &output),
         Command::Init(args) => init::init(&args, &output),
-        Command::Doctor => doctor::doctor(&config, &output),
+        Command::Doctor { health: true } => doctor::health(&config, &output),
+        Command::Doctor { health: false } => doctor::doctor(&config, &output),
+        Command::Backup(command) => backup::backup(&command, &config, &output),
+        Command::FactoryReset(args) => factory_reset::factory_reset(&args, &config, &output),
         Command::Config(command) => config::config(&command, &config, &output),
         Command::Device(command) => device::device(&command, &config, &output),
         Command::Athlete(command) => athlete::athlete(&command, &config, &output),
@@ -109,6 +118,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Alerts { last } => history::alerts(last, &config, &output),
         Command::Readings { device, last } => history::readings(device.as_ref(), last, &config, &output),
         Command::Blocks(command) => blocks::blocks(&command, &config, &output),
+        Command::Firmware(command) => firmware::firmware(&command, &config, &output),
         Command::Evidence(command) => evidence::evidence(&command, &config, &output),
         Command::ScriptWorker { .. } | Command::Completions { .. } => Ok(()),
     }

@@ -111,7 +111,9 @@ pub async fn make(dir: &Path, page: Option<SocketAddr>) -> Result<Home, Failure>
     let ingest = free_port()?;
 
     let settings = settings(&dir, page_address(page)?, ingest, channel)?;
-    let password = make_box(&InitPlan { dir: dir.clone(), settings: settings.clone() })?;
+    let crate::cli::NewBox { password, recovery } =
+        make_box(&InitPlan { dir: dir.clone(), settings: settings.clone() })?;
+    write_secret(&dir.join("recovery.key"), recovery.as_bytes())?;
     let keys = dir.join(&settings.gateway.key_dir);
     let identity = Identity::load(&keys)?;
     enrol_box(&ledgerd, &ledger_dir, &keys, &identity).await?;

@@ -16,13 +16,17 @@
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
 //! | [`sealing`] | the open batch becomes a block |
+//! | [`bluetooth`] | whom to look for by Bluetooth, and what doctor reads of it |
+//! | [`health`] | is it making progress: what `doctor --health` asks |
 //! | [`watch`] | what changes while running: devices, assignments, silence, old rows |
 //! | [`undecoded`] | payloads that wait for their plugin, and how plugins are |
 //! | [`start`] | putting it all together |
 
 pub mod alerts;
 pub mod batch;
+pub mod bluetooth;
 pub mod front;
+pub mod health;
 mod live;
 pub mod roster;
 pub mod rules;
@@ -37,13 +41,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_admin::{Metrics, Server};
+use pitchside_collect::ble::Ble;
 use pitchside_collect::mqtt::Gate;
 use pitchside_collect::serial::Port;
 use pitchside_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use start::Startup;
+pub use start::{Startup, sync_config};
 
 /// Label of the key that wraps devices' secrets.
 pub const AUTH_KEK: &str = "pitchside/1/devices";
@@ -54,6 +59,7 @@ const PAGE_STOP_MAX: Duration = Duration::from_secs(2);
 pub struct Gateway {
     gate: Arc<Gate>,
     ports: Vec<Port>,
+    ble: Option<Ble>,
     page: Server,
     page_address: SocketAddr,
     store: Store,
@@ -100,6 +106,9 @@ impl Gateway {
         self.gate.shutdown().await;
         for port in self.ports {
             port.stopped().await;
+        }
+        if let Some(ble) = self.ble {
+            ble.stopped().await;
         }
         self.front_tasks.close();
         self.front_tasks.wait().await;

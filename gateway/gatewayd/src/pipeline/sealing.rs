@@ -16,8 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use ledger_block::{
-    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, header::GENESIS,
-    note::SignedNote,
+    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
@@ -139,6 +138,17 @@ impl Sealing {
         self.ring.store(Arc::new(ring));
     }
 
+    /// The chain may go on: what waited is sealed at once.
+    pub fn resume(&self) {
+        self.failed.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    /// The box's own name in block headers.
+    pub fn gateway(&self) -> ledger_block::GatewayId {
+        self.key.id()
+    }
+
     /// Other rules are in force; zeros if none are.
     pub fn set_rules(&self, rules: Hash) {
         self.inventory.rcu(|inventory| Inventory { rules, ..**inventory });
@@ -245,7 +255,7 @@ impl Sealing {
         if rows.is_empty() && steps.is_empty() {
             return Ok(false);
         }
-        let mut link = self.link()?;
+        let Some(mut link) = self.link()? else { return Ok(false) };
         loop {
             let alerts: Vec<AlertEvent> = steps.iter().map(|step| step.event.clone()).collect();
             let entries: Vec<Entry> = rows.iter().flat_map(|row| row.entries.iter().cloned()).collect();
@@ -293,21 +303,12 @@ impl Sealing {
         self.put(blocks, rows, steps, &aside)
     }
 
-    /// Where the chain ends.
-    fn link(&self) -> anyhow::Result<ChainLink> {
-        let checkpoint = self.last_checkpoint()?;
-        let sealed_up_to = self.store.sealed_up_to()?;
-        Ok(match self.store.last_block()? {
-            Some(block) => ChainLink {
-                key: BlockKey { index: block.key.index + 1, ..block.key },
-                previous: block.hash,
-                checkpoint,
-                sealed_up_to,
-            },
-            None => {
-                ChainLink { key: BlockKey { incarnation: 0, index: 0 }, previous: GENESIS, checkpoint, sealed_up_to }
-            }
-        })
+    /// Where the chain goes on; nowhere yet, if only the ledger knows: after a restore readings wait in the journal until it
+    /// has said so.
+    fn link(&self) -> anyhow::Result<Option<ChainLink>> {
+        let Some((key, previous)) = self.store.next_block()? else { return Ok(None) };
+        let (checkpoint, sealed_up_to) = (self.last_checkpoint()?, self.store.sealed_up_to()?);
+        Ok(Some(ChainLink { key, previous, checkpoint, sealed_up_to }))
     }
 
     /// Seals one block at the end of the chain, and moves the end.

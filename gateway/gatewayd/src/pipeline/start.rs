@@ -1,36 +1,32 @@
 //! Putting it all together, back to front: nothing is let in before everything behind it stands.
 
+mod ledger;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use ledger_block::GatewayKey;
-use ledger_block::channel::{Keypair, Psk, PublicKey};
-use ledger_block::policy::Policy;
-use parking_lot::RwLock;
-use pitchside_admin::{
-    Board, BoardLimits, Events, HttpConfig, LedgerLink, Limits as PageLimits, Metrics, Server, SignIns,
-};
+use pitchside_admin::{Board, BoardLimits, Events, HttpConfig, Limits as PageLimits, Metrics, Server, SignIns};
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits as AuthLimits};
 use pitchside_collect::mqtt::{Gate, GateConfig, Limits as GateLimits};
 use pitchside_collect::serial::{self, PortConfig, Speaks};
-use pitchside_config::{Ledger, SerialMode, Settings};
+use pitchside_config::{SerialMode, Settings};
 use pitchside_decode::plugin::{Folder, PluginLimits};
 use pitchside_decode::{Decoders, Plugin, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
 use pitchside_store::{Options, RootKey, RowId, Store};
-use pitchside_sync::{Link as SyncLink, Status as SyncStatus, SyncConfig};
 use pitchside_wire::PrivateKey;
-use tokio::sync::watch as tokio_watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
+use super::bluetooth;
 use super::front::{Front, Gatehouse, Parts};
+use super::health::{self, Health, HealthParts};
 use super::live;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
@@ -41,12 +37,13 @@ use super::{AUTH_KEK, Gateway};
 use crate::adapters::athletes::load_ring;
 use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
-use crate::adapters::outbox::{StoreOutbox, SystemEdge};
-use crate::adapters::page::{LedgerState, PageAdapter};
+use crate::adapters::page::PageAdapter;
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
+
+pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
 const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
@@ -109,6 +106,7 @@ impl Gateway {
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
         let (feed, queue) = rules::channel(settings.rules.dir.is_some());
+        let health_feed = feed.clone();
         let heard_up_to = Arc::new(AtomicI64::new(if settings.rules.dir.is_some() { 0 } else { i64::MAX }));
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
@@ -126,8 +124,17 @@ impl Gateway {
         recall(&front, &store).await?;
         let (stop_ports, stop_back, stop_sync) =
             (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
-        let ledger =
-            start_sync(settings, &identity, &store, &sealing, &events, &metrics, clock, &stop_sync, &back_tasks)?;
+        let (ledger, synced) = ledger::start_sync(
+            settings,
+            &identity,
+            &store,
+            &sealing,
+            &events,
+            &metrics,
+            clock,
+            &stop_sync,
+            &back_tasks,
+        )?;
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
@@ -161,6 +168,15 @@ impl Gateway {
         } else {
             sealing.set_rules([0; 32]);
         }
+        let health = Health::new(HealthParts {
+            store: store.clone(),
+            rules: settings.rules.dir.is_some().then(|| health_feed),
+            ledger: synced,
+            clock: clock.clone(),
+            interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
+            reserve_bytes: settings.journal.reserve_bytes,
+        });
+        back_tasks.spawn(health::serve(Arc::new(health), settings.gateway.data_dir.clone(), stop_back.clone()));
         let watch = Watch {
             front: Arc::clone(&front),
             sealing: Arc::clone(&sealing),
@@ -178,6 +194,8 @@ impl Gateway {
             .iter()
             .map(|port| serial::start(port_config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
             .collect();
+        let intake = Arc::<Gatehouse>::clone(&gatehouse) as _;
+        let ble = bluetooth::start(settings, &front, intake, &back_tasks, stop_ports.clone())?;
         let page = Arc::new(PageAdapter {
             store: store.clone(),
             events: events.clone(),
@@ -210,6 +228,7 @@ impl Gateway {
         Ok(Self {
             gate,
             ports,
+            ble,
             page_address: server.local_addr(),
             page: server,
             store,
@@ -327,57 +346,4 @@ fn port_config(port: &pitchside_config::SerialPort) -> PortConfig {
         _ => Speaks::Ps1,
     };
     PortConfig::new(&port.path, port.baud, speaks)
-}
-
-#[allow(clippy::too_many_arguments, reason = "wiring")]
-fn start_sync(
-    settings: &Settings,
-    identity: &Identity,
-    store: &Store,
-    sealing: &Arc<Sealing>,
-    events: &Events,
-    metrics: &Arc<Metrics>,
-    clock: &Clock,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
-) -> anyhow::Result<Arc<RwLock<LedgerState>>> {
-    let link = if settings.ledger.is_some() { LedgerLink::Unreachable } else { LedgerLink::NotConfigured };
-    let state = Arc::new(RwLock::new(LedgerState { link, last_receipt_at: None }));
-    let Some(ledger) = &settings.ledger else { return Ok(state) };
-    let config = sync_config(ledger, identity)?;
-    let on_receipt = Arc::clone(&state);
-    let outbox = Arc::new(StoreOutbox {
-        store: store.clone(),
-        sealed: Arc::clone(&sealing.sealed),
-        events: events.clone(),
-        metrics: Arc::clone(metrics),
-        clock: clock.clone(),
-        sending: parking_lot::Mutex::default(),
-        on_receipt: Box::new(move |at| on_receipt.write().last_receipt_at = Some(at)),
-    });
-    let (sender, mut receiver) = tokio_watch::channel(SyncStatus::default());
-    tasks.spawn(pitchside_sync::run(config, outbox, Arc::new(SystemEdge(clock.clone())), sender, stop.clone()));
-    let shown = Arc::clone(&state);
-    tasks.spawn(async move {
-        // Ends when sync does.
-        while receiver.changed().await.is_ok() {
-            let connected = matches!(receiver.borrow_and_update().link, SyncLink::Connected { .. });
-            shown.write().link = if connected { LedgerLink::Connected } else { LedgerLink::Unreachable };
-        }
-    });
-    Ok(state)
-}
-
-fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
-    let bytes =
-        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
-    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
-    let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
-    let keypair = Keypair::from_secret(identity.noise.clone())?;
-    let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
-    let mut config =
-        SyncConfig::new(ledger.address.clone(), public, Psk::new(identity.ledger_psk.clone()), keypair, vkey);
-    config.policy = policy;
-    config.silence = Duration::from_secs(30);
-    Ok(config)
 }

@@ -205,13 +205,14 @@ fn times(line: &Line<'_>, token: Token<'_>) -> Result<(i64, i64, i64), Problem> 
 }
 
 pub(super) fn reason(line: &Line<'_>, token: Token<'_>) -> Result<GapReason, Problem> {
-    const REASONS: [(&str, GapReason); 6] = [
+    const REASONS: [(&str, GapReason); 7] = [
         ("silent", GapReason::Silent),
         ("disconnected", GapReason::Disconnected),
         ("contact_lost", GapReason::ContactLost),
         ("dropped", GapReason::Dropped),
         ("clock_step", GapReason::ClockStep),
         ("ended", GapReason::Ended),
+        ("invalid", GapReason::Invalid),
     ];
     REASONS.iter().find(|(name, _)| *name == token.text).map(|(_, reason)| *reason).ok_or_else(|| {
         line.problem(token, format!("`{}` is no reason for a gap", token.text))

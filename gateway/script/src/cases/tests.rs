@@ -58,7 +58,7 @@ fn every_bad_line_is_named_with_its_column() {
             "c:6:20: `bpm` is not a UCUM unit the box knows (heart_rate is in /min)",
             "c:7:1: a step needs `->` (input -> what comes out)",
             "c:8:28: `rise` is not an outcome (did you mean `raise`?)",
-            "c:9:22: `lost` is no reason for a gap (there are silent, disconnected, contact_lost, dropped, clock_step, ended)",
+            "c:9:22: `lost` is no reason for a gap (there are silent, disconnected, contact_lost, dropped, clock_step, ended, invalid)",
             "c:10:28: write `raise low|medium|high`, and a message in quotes if you like",
             "c:11:1: there is a case \"one\" already",
             "c:11:1: the case \"one\" has no steps",

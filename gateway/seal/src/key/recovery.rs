@@ -9,11 +9,13 @@ use std::fmt;
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit as _, StreamCipher as _};
+use hkdf::Hkdf;
 use hpke::aead::ChaCha20Poly1305;
 use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::rand_core::{TryCryptoRng, TryRng};
 use hpke::{Deserializable as _, Kem as _, OpModeR, OpModeS, Serializable as _};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{AthleteKey, Generation};
@@ -23,6 +25,7 @@ use crate::ring::Whose;
 pub const RECOVERY_COPY_BYTES: usize = 32 + 32 + 16;
 
 const INFO: &[u8] = b"pitchside/recovery/1";
+const NAME_LABEL: &[u8] = b"pitchside/copy-name/1";
 
 type Kem = X25519HkdfSha256;
 
@@ -73,19 +76,50 @@ impl RecoveryPublic {
         generation: Generation,
         entropy: [u8; 32],
     ) -> Result<Vec<u8>, RecoveryError> {
+        self.seal_secret(INFO, &bound_to(whose, generation), key.bytes(), entropy)
+    }
+
+    /// Seals another secret of 32 bytes the same way, for whoever names a purpose of their own (`info`) and what it is
+    /// bound to (`aad`): a backup's key.
+    pub fn seal_secret(
+        &self,
+        info: &[u8],
+        aad: &[u8],
+        secret: &[u8; 32],
+        entropy: [u8; 32],
+    ) -> Result<Vec<u8>, RecoveryError> {
         let mut random = Stretched::new(entropy);
         let (encapsulated, sealed) = hpke::single_shot_seal_with_rng::<ChaCha20Poly1305, HkdfSha256, Kem>(
             &OpModeS::Base,
             &self.0,
-            INFO,
-            key.bytes(),
-            &bound_to(whose, generation),
+            info,
+            secret,
+            aad,
             &mut random,
         )
         .map_err(|_| RecoveryError::Key)?;
         let mut out = encapsulated.to_bytes().to_vec();
         out.extend_from_slice(&sealed);
         Ok(out)
+    }
+
+    /// What the names of all copies of one key begin with. Whoever does not know the recovery key's public half, as the
+    /// ledger does not, can't tell whose it is, nor guess.
+    pub fn copy_tag(&self, whose: &Whose, generation: Generation) -> [u8; 16] {
+        let mut tag = [0; 16];
+        let info = [NAME_LABEL, &bound_to(whose, generation)];
+        // 16 bytes are well within HKDF's 255 blocks, the only way expanding can fail.
+        let _ = Hkdf::<Sha256>::new(None, &self.to_bytes()).expand_multi_info(&info, &mut tag);
+        tag
+    }
+
+    /// A copy's name in the ledger: tag || first half of its SHA-256, so that one name never means two things.
+    pub fn copy_name(&self, whose: &Whose, generation: Generation, copy: &[u8]) -> [u8; 32] {
+        let mut name = [0; 32];
+        let (tag, rest) = name.split_at_mut(16);
+        tag.copy_from_slice(&self.copy_tag(whose, generation));
+        rest.copy_from_slice(&Sha256::digest(copy)[..16]);
+        name
     }
 }
 
@@ -102,12 +136,21 @@ impl RecoverySecret {
 
     /// Opens a copy that is said to be of `whose` and `generation`.
     pub fn open(&self, copy: &[u8], whose: &Whose, generation: Generation) -> Result<AthleteKey, RecoveryError> {
-        let aad = bound_to(whose, generation);
+        self.open_secret(INFO, &bound_to(whose, generation), copy).map(|key| AthleteKey::new(*key))
+    }
+
+    /// Opens a copy of a key of the house, whose bytes the store keeps itself.
+    pub fn open_house(&self, copy: &[u8], generation: Generation) -> Result<Zeroizing<[u8; 32]>, RecoveryError> {
+        self.open_secret(INFO, &bound_to(&Whose::House, generation), copy)
+    }
+
+    /// Opens what [`RecoveryPublic::seal_secret`] sealed.
+    pub fn open_secret(&self, info: &[u8], aad: &[u8], copy: &[u8]) -> Result<Zeroizing<[u8; 32]>, RecoveryError> {
         let shape = RecoveryError::Shape(copy.len());
         let (encapsulated, sealed) =
             copy.split_at_checked(32).filter(|_| copy.len() == RECOVERY_COPY_BYTES).ok_or(shape)?;
-        let opened = self.open_raw(encapsulated, INFO, sealed, &aad)?;
-        opened.as_slice().try_into().map(AthleteKey::new).map_err(|_| shape)
+        let opened = self.open_raw(encapsulated, info, sealed, aad)?;
+        opened.as_slice().try_into().map(Zeroizing::new).map_err(|_| shape)
     }
 
     pub(super) fn open_raw(

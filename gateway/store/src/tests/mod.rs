@@ -2,6 +2,7 @@
 
 mod history;
 mod journal;
+mod recovery;
 mod secrecy;
 mod tables;
 mod undecoded;

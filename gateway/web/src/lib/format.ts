@@ -26,6 +26,10 @@ const QUANTITY_NAMES: Record<string, string> = {
   relative_humidity: "Humidity",
   oxygen_saturation: "SpO₂",
   respiratory_rate: "Breathing",
+  systolic_pressure: "Systolic",
+  diastolic_pressure: "Diastolic",
+  mean_arterial_pressure: "MAP",
+  uv_index: "UV index",
   rr_interval: "RR interval",
   ecg: "ECG",
   emg: "EMG",
@@ -37,8 +41,23 @@ export function unitName(unit: string, quantity: string): string {
   return UNITS[unit] ?? unit;
 }
 
-const PER_MINUTE: Record<string, string> = { heart_rate: "bpm", cadence: "rpm", respiratory_rate: "/min" };
-const UNITS: Record<string, string> = { "1": "", Cel: "°C", "%": "%", "m/s2": "m/s²", uV: "µV", "mm[Hg]": "mmHg" };
+const PER_MINUTE: Record<string, string> = {
+  heart_rate: "bpm",
+  pulse_rate: "bpm",
+  cadence: "rpm",
+  respiratory_rate: "/min",
+};
+const UNITS: Record<string, string> = {
+  "1": "",
+  Cel: "°C",
+  "%": "%",
+  "m/s2": "m/s²",
+  uV: "µV",
+  "mm[Hg]": "mmHg",
+  "N.m": "N·m",
+  "W/m2": "W/m²",
+  deg: "°",
+};
 
 /** A value as the sensor gave it, with a true minus sign. Precision is never added or taken. A yes or no is said as one. */
 export function valueText(value: string, quantity: string): string {

@@ -23,6 +23,7 @@ const GAPS: Record<GapReason, (age: string) => string> = {
   dropped: (age) => `readings were dropped ${age} ago`,
   clock_step: (age) => `the sensor's clock jumped ${age} ago`,
   ended: (age) => `the sensor said goodbye ${age} ago`,
+  invalid: (age) => `the sensor has had no valid value for ${age}`,
 };
 
 /** Readings that were buffered by the device are as old as they are, not as their arrival. */

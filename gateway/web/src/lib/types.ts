@@ -3,7 +3,7 @@
 export type Role = "viewer" | "clinician" | "admin";
 export type Priority = "high" | "medium" | "low";
 export type ReceiptLevel = "R0" | "R1" | "R2" | "R3";
-export type GapReason = "silent" | "disconnected" | "contact_lost" | "dropped" | "clock_step" | "ended";
+export type GapReason = "silent" | "disconnected" | "contact_lost" | "dropped" | "clock_step" | "ended" | "invalid";
 
 export interface Trace {
   rate_hz: string;

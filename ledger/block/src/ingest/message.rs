@@ -6,6 +6,7 @@ use pitchside_model::DeviceId;
 
 use super::bounded::{at_most, bytes, name, optional, text};
 use super::refusal::{Code, Refusal, TEXT_BYTES_MAX};
+use super::releases::Releases;
 use super::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::cbor::{CborError, Deterministic, Writer, array, array_of, exact, fixed, hashes, put_hashes};
 use crate::channel::MESSAGE_BYTES_MAX;
@@ -18,6 +19,10 @@ pub const PROOF_HASHES_MAX: usize = 65;
 pub const NOTE_BYTES_MAX: usize = 16_384;
 /// The longest receipt.
 pub const RECEIPT_BYTES_MAX: usize = 24_576;
+/// The longest deletable object: a copy of an athlete's key has 80 bytes.
+pub const COPY_BYTES_MAX: usize = 1_024;
+/// The most copies in one reply.
+pub const COPIES_MAX: usize = 32;
 /// The longest origin line.
 pub const ORIGIN_BYTES_MAX: usize = 255;
 
@@ -59,6 +64,35 @@ pub enum Request {
     Ping {
         /// Comes back in the answer.
         number: u64,
+    },
+    /// Asks for the signed header of one of this gateway's own blocks: after a restore the chain continues from it.
+    Recall {
+        /// Its index.
+        index: u64,
+    },
+    /// Hands in a deletable object, beside the log and never in it: a sealed copy of an athlete's key.
+    Keep {
+        /// Its name; what it means only the gateway knows.
+        name: [u8; 32],
+        /// 1 to [`COPY_BYTES_MAX`] bytes.
+        body: Vec<u8>,
+    },
+    /// Deletes such an object.
+    Drop {
+        /// Its name.
+        name: [u8; 32],
+    },
+    /// Asks for this gateway's objects, in the order of their names.
+    Copies {
+        /// Those after this one; none for the first.
+        after: Option<[u8; 32]>,
+    },
+    /// Asks for what the log says about firmware.
+    Releases {
+        /// From this place on.
+        since: u64,
+        /// Size of the last checkpoint the asker has verified; 0 for none.
+        seen: u64,
     },
 }
 
@@ -117,6 +151,33 @@ pub enum Reply {
         /// The number asked with.
         number: u64,
     },
+    /// Answers [`Request::Recall`].
+    Recalled {
+        /// The signed header, as it stands in the log.
+        header: Vec<u8>,
+        /// Its receipt: R2 if the checkpoint shown last reaches it, else R1.
+        receipt: Vec<u8>,
+    },
+    /// Answers [`Request::Keep`] and [`Request::Drop`], once that is durable.
+    Kept {
+        /// The object.
+        name: [u8; 32],
+        /// Whether the ledger holds it now.
+        held: bool,
+    },
+    /// Answers [`Request::Copies`]; empty after the last.
+    Copies(Vec<Copy>),
+    /// Answers [`Request::Releases`].
+    Releases(Releases),
+}
+
+/// A deletable object of a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Its name.
+    pub name: [u8; 32],
+    /// What it holds.
+    pub body: Vec<u8>,
 }
 
 /// The last block of a gateway that the log holds.
@@ -186,6 +247,12 @@ impl Deterministic for Request {
             Self::Transact { transaction } => out.array(2).uint(3).bytes(transaction),
             Self::Fetch { payload, offset } => out.array(3).uint(4).bytes(payload).uint(*offset),
             Self::Ping { number } => out.array(2).uint(5).uint(*number),
+            Self::Recall { index } => out.array(2).uint(6).uint(*index),
+            Self::Keep { name, body } => out.array(3).uint(7).bytes(name).bytes(body),
+            Self::Drop { name } => out.array(2).uint(8).bytes(name),
+            Self::Copies { after: Some(name) } => out.array(2).uint(9).bytes(name),
+            Self::Copies { after: None } => out.array(2).uint(9).null(),
+            Self::Releases { since, seen } => out.array(3).uint(10).uint(*since).uint(*seen),
         };
     }
 
@@ -204,6 +271,11 @@ impl Deterministic for Request {
             (2, 3) => Self::Transact { transaction: bytes(input, LEAF_BYTES_MAX)? },
             (3, 4) => Self::Fetch { payload: fixed(input)?, offset: at_most(input, PAYLOAD_BYTES_MAX)? },
             (2, 5) => Self::Ping { number: input.u64()? },
+            (2, 6) => Self::Recall { index: input.u64()? },
+            (3, 7) => Self::Keep { name: fixed(input)?, body: copy(input)? },
+            (2, 8) => Self::Drop { name: fixed(input)? },
+            (2, 9) => Self::Copies { after: optional(input, fixed)? },
+            (3, 10) => Self::Releases { since: input.u64()?, seen: input.u64()? },
             _ => return Err(Error::message("unknown request")),
         })
     }
@@ -242,6 +314,16 @@ impl Deterministic for Reply {
                 out.array(5).uint(21).bytes(payload).uint(*offset).uint(*total).bytes(bytes)
             }
             Self::Pong { number } => out.array(2).uint(22).uint(*number),
+            Self::Recalled { header, receipt } => out.array(3).uint(23).bytes(header).bytes(receipt),
+            Self::Kept { name, held } => out.array(3).uint(24).bytes(name).uint(u64::from(*held)),
+            Self::Copies(copies) => {
+                out.array(2).uint(25).array(copies.len() as u64);
+                for Copy { name, body } in copies {
+                    out.array(2).bytes(name).bytes(body);
+                }
+                out
+            }
+            Self::Releases(releases) => releases.write(out.array(2).uint(26)),
         };
     }
 
@@ -271,9 +353,30 @@ impl Deterministic for Reply {
                 bytes: bytes(input, CHUNK_BYTES_MAX)?,
             },
             (2, 22) => Self::Pong { number: input.u64()? },
+            (3, 23) => {
+                Self::Recalled { header: bytes(input, LEAF_BYTES_MAX)?, receipt: bytes(input, RECEIPT_BYTES_MAX)? }
+            }
+            (3, 24) => Self::Kept { name: fixed(input)?, held: at_most(input, 1)? == 1 },
+            (2, 25) => {
+                let count = array(input)?;
+                if count > COPIES_MAX as u64 {
+                    return Err(Error::message("too many copies"));
+                }
+                let one = |input: &mut Decoder<'_>| {
+                    array_of(input, 2)?;
+                    Ok(Copy { name: fixed(input)?, body: copy(input)? })
+                };
+                Self::Copies((0..count).map(|_| one(input)).collect::<Result<_, Error>>()?)
+            }
+            (2, 26) => Self::Releases(Releases::read(input)?),
             _ => return Err(Error::message("unknown reply")),
         })
     }
+}
+
+fn copy(input: &mut Decoder<'_>) -> Result<Vec<u8>, Error> {
+    let body = bytes(input, COPY_BYTES_MAX)?;
+    if body.is_empty() { Err(Error::message("empty object")) } else { Ok(body) }
 }
 
 impl Head {
@@ -284,13 +387,13 @@ impl Head {
 }
 
 impl Proven {
-    fn write<'w>(&self, out: &'w mut Writer) -> &'w mut Writer {
+    pub(super) fn write<'w>(&self, out: &'w mut Writer) -> &'w mut Writer {
         out.bytes(&self.note).uint(self.from);
         put_hashes(out, &self.proof);
         out
     }
 
-    fn read(input: &mut Decoder<'_>) -> Result<Self, Error> {
+    pub(super) fn read(input: &mut Decoder<'_>) -> Result<Self, Error> {
         let note = bytes(input, NOTE_BYTES_MAX)?;
         Ok(Self { note, from: input.u64()?, proof: hashes(input, PROOF_HASHES_MAX)? })
     }

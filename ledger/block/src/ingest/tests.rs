@@ -1,6 +1,7 @@
 use super::*;
 use crate::GatewayKey;
 use crate::cbor::CborError;
+use crate::release::ReleaseId;
 use pitchside_model::{DeviceId, Timestamp};
 use proptest::prelude::*;
 
@@ -25,6 +26,11 @@ fn request() -> impl Strategy<Value = Request> {
         bytes(900).prop_map(|transaction| Request::Transact { transaction }),
         (hash(), 0..=PAYLOAD_BYTES_MAX).prop_map(|(payload, offset)| Request::Fetch { payload, offset }),
         any::<u64>().prop_map(|number| Request::Ping { number }),
+        any::<u64>().prop_map(|index| Request::Recall { index }),
+        (hash(), bytes(COPY_BYTES_MAX)).prop_map(|(name, body)| Request::Keep { name, body }),
+        hash().prop_map(|name| Request::Drop { name }),
+        prop::option::of(hash()).prop_map(|after| Request::Copies { after }),
+        (any::<u64>(), any::<u64>()).prop_map(|(since, seen)| Request::Releases { since, seen }),
     ]
 }
 
@@ -60,6 +66,23 @@ fn reply() -> impl Strategy<Value = Reply> {
         (hash(), 0..=PAYLOAD_BYTES_MAX, 0..=PAYLOAD_BYTES_MAX, bytes(4_000))
             .prop_map(|(payload, offset, total, bytes)| Reply::Part { payload, offset, total, bytes }),
         any::<u64>().prop_map(|number| Reply::Pong { number }),
+        (bytes(900), bytes(900)).prop_map(|(header, receipt)| Reply::Recalled { header, receipt }),
+        (hash(), any::<bool>()).prop_map(|(name, held)| Reply::Kept { name, held }),
+        (
+            proven(),
+            prop::collection::btree_map(
+                any::<u64>(),
+                (bytes(900), prop::collection::vec(hash(), 0..5)),
+                0..=RELEASE_LEAVES_MAX
+            ),
+            any::<u64>()
+        )
+            .prop_map(|(checkpoint, leaves, next)| {
+                let leaf = |(place, (leaf, path))| ProvenLeaf { place, leaf, path };
+                Reply::Releases(Releases { checkpoint, leaves: leaves.into_iter().map(leaf).collect(), next })
+            }),
+        prop::collection::vec((hash(), prop::collection::vec(any::<u8>(), 1..90)), 0..=COPIES_MAX)
+            .prop_map(|copies| Reply::Copies(copies.into_iter().map(|(name, body)| Copy { name, body }).collect())),
     ]
 }
 
@@ -84,12 +107,23 @@ fn act() -> impl Strategy<Value = Act> {
             until: Timestamp(until)
         }),
         hash().prop_map(|grant| Act::Revoke { grant }),
-        hash().prop_map(|manifest| Act::Release { manifest }),
-        (hash(), 1u8..=100).prop_map(|(manifest, percent)| Act::Rollout { manifest, percent }),
-        hash().prop_map(|manifest| Act::Halt { manifest }),
+        hash().prop_map(|manifest| Act::OldRelease { manifest }),
+        (hash(), 1u8..=100).prop_map(|(manifest, percent)| Act::OldRollout { manifest, percent }),
+        hash().prop_map(|manifest| Act::OldHalt { manifest }),
         hash().prop_map(|rules| Act::Rule { rules }),
         (name(), hash()).prop_map(|(name, key)| Act::Rotate { name, key }),
         (subject(), any::<u32>()).prop_map(|(subject, generation)| Act::Erase { subject, generation }),
+        hash().prop_map(|key| Act::Found { key }),
+        Just(Act::Upgrade),
+        prop::collection::vec(any::<u8>(), 0..900).prop_map(|signed| Act::ReleasePolicy { signed }),
+        prop::collection::vec(any::<u8>(), 0..900).prop_map(|signed| Act::Release { signed }),
+        (hash(), "[a-z][a-z0-9.-]{0,20}", prop::sample::select(&Cohort::STEPS)).prop_map(|(id, hardware, cohort)| {
+            Act::Rollout { release: ReleaseId(id), hardware: hardware.parse().unwrap(), cohort }
+        }),
+        (hash(), any::<bool>()).prop_map(|(id, failed)| Act::Halt {
+            release: ReleaseId(id),
+            why: if failed { HaltReason::Failures } else { HaltReason::Aborted }
+        }),
     ]
 }
 

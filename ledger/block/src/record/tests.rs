@@ -12,7 +12,7 @@ pub(crate) fn value() -> impl Strategy<Value = Value> {
         4 => (50i64..200).prop_map(|rate| Value::Number(Decimal::integer(rate))),
         1 => (any::<u64>(), -18i8..=18, any::<i32>(), prop::collection::vec(any::<i32>(), 0..40))
             .prop_map(|(period_ns, exponent, offset, samples)| Value::Wave(Box::new(Wave { period_ns, exponent, offset, samples }))),
-        1 => (0u8..5, any::<u64>()).prop_map(|(reason, extent)| {
+        1 => (0u8..6, any::<u64>()).prop_map(|(reason, extent)| {
             Value::Gap(Gap { reason: GapReason::from_code(reason).unwrap(), extent })
         }),
     ]

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ledger_block::ingest::{Code, DeviceId, Refusal, Reply, Request};
+use ledger_block::ingest::{Code, DeviceId, Refusal, Reply, Request, Role};
 use ledger_block::merkle;
 use ledger_log::{Log, Offer, Outcome, PayloadError, Published, StorageError, Submission};
 
@@ -39,6 +39,10 @@ pub(super) struct Requests {
     uploads: HashMap<[u8; 32], Upload>,
     /// Leaves being sequenced.
     busy: usize,
+    /// The checkpoint the gateway was shown last: receipts rest on it.
+    pub shown: Arc<Published>,
+    /// What the caller is; looked up once.
+    role: Option<Role>,
 }
 
 fn refused(about: [u8; 32], expected: Option<u64>, refusal: Refusal) -> Doing {
@@ -47,7 +51,8 @@ fn refused(about: [u8; 32], expected: Option<u64>, refusal: Refusal) -> Doing {
 
 impl Requests {
     pub fn new(log: Arc<Log>, gateway: DeviceId) -> Self {
-        Self { log, gateway, uploads: HashMap::new(), busy: 0 }
+        let shown = Arc::new(Published { size: 0, note: Vec::new() });
+        Self { log, gateway, uploads: HashMap::new(), busy: 0, shown, role: None }
     }
 
     async fn off<T: Send + 'static>(
@@ -73,7 +78,22 @@ impl Requests {
         self.busy = self.busy.saturating_sub(1);
     }
 
+    /// Whether this is for gateways alone, and the caller is none: a publisher hands in transactions and asks for releases.
+    async fn is_beyond(&mut self, request: &Request) -> Result<bool, SessionError> {
+        if matches!(request, Request::Ping { .. } | Request::Transact { .. } | Request::Releases { .. }) {
+            return Ok(false);
+        }
+        if self.role.is_none() {
+            self.role = self.off(|log, gateway| log.member(gateway)).await??.map(|member| member.role);
+        }
+        Ok(self.role != Some(Role::Gateway))
+    }
+
     pub async fn handle(&mut self, request: Request) -> Result<Doing, SessionError> {
+        if self.is_beyond(&request).await? {
+            let refusal = Refusal::because(Code::NotAllowed, "a publisher hands in releases and nothing else");
+            return Ok(Doing::Reply(Reply::Refused { about: None, expected: None, refusal }));
+        }
         match request {
             Request::Hello { .. } => Err(SessionError::Hello),
             Request::Ping { number } => Ok(Doing::Reply(Reply::Pong { number })),
@@ -81,7 +101,36 @@ impl Requests {
             Request::Chunk { payload, offset, bytes } => self.chunk(payload, offset, bytes).await,
             Request::Transact { transaction } => Ok(self.transact(transaction)),
             Request::Fetch { payload, offset } => self.fetch(payload, offset).await,
+            Request::Recall { index } => self.recall(index).await,
+            Request::Keep { name, body } => {
+                let kept = self.off(move |log, gateway| log.keep_copy(gateway, &name, body)).await??;
+                Ok(match kept {
+                    Ok(()) => Doing::Reply(Reply::Kept { name, held: true }),
+                    Err(refusal) => refused(name, None, refusal),
+                })
+            }
+            Request::Drop { name } => {
+                self.off(move |log, gateway| log.drop_copy(gateway, &name)).await??;
+                Ok(Doing::Reply(Reply::Kept { name, held: false }))
+            }
+            Request::Releases { since, seen } => {
+                let releases = self.off(move |log, _| log.releases(since, seen, &log.published())).await??;
+                Ok(Doing::Reply(Reply::Releases(releases)))
+            }
+            Request::Copies { after } => {
+                let copies = self.off(move |log, gateway| log.copies(gateway, after.as_ref())).await??;
+                Ok(Doing::Reply(Reply::Copies(copies)))
+            }
         }
+    }
+
+    async fn recall(&self, index: u64) -> Result<Doing, SessionError> {
+        let shown = Arc::clone(&self.shown);
+        let found = self.off(move |log, gateway| log.recall(gateway, index, &shown)).await??;
+        Ok(Doing::Reply(match found {
+            Some((header, receipt)) => Reply::Recalled { header, receipt },
+            None => Reply::Refused { about: None, expected: None, refusal: Refusal::plain(Code::Unknown) },
+        }))
     }
 
     fn is_full(&self) -> bool {

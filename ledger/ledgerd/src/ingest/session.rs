@@ -221,6 +221,7 @@ impl Session {
         let published = self.published.borrow_and_update().clone();
         let welcome = self.requests.welcome(Arc::clone(&published), self.seen).await?;
         self.seen = published.size;
+        self.requests.shown = published;
         self.send(welcome).await
     }
 
@@ -283,6 +284,7 @@ impl Session {
         })
         .await??;
         self.seen = published.size;
+        self.requests.shown = published;
         for reply in replies {
             self.send(reply).await?;
         }

@@ -7,5 +7,6 @@ mod garbage;
 mod http;
 mod ingest;
 mod kill;
+mod releases;
 mod support;
 mod upload;

@@ -65,17 +65,24 @@ impl Ledger {
     }
 
     pub fn enrol(&self, gateway: &Gateway) {
+        ledgerd::enrol_gateway(&self.path(), &self.enrolment(gateway)).unwrap();
+    }
+
+    pub fn enrol_publisher(&self, publisher: &Gateway) {
+        ledgerd::enrol_publisher(&self.path(), &self.enrolment(publisher)).unwrap();
+    }
+
+    fn enrolment(&self, gateway: &Gateway) -> Enrolment {
         let psk_file = self.dir.path().join(format!("{}.psk", gateway.name));
         if !psk_file.exists() {
             ledgerd::keys::write_key(&psk_file, &gateway.psk).unwrap();
         }
-        let enrolment = Enrolment {
+        Enrolment {
             gateway: gateway.name.to_string(),
             signing: gateway.key.id().to_string(),
             channel: gateway.identity.public().to_string(),
             psk_file,
-        };
-        ledgerd::enrol_gateway(&self.path(), &enrolment).unwrap();
+        }
     }
 
     pub fn assert_sound(&self) -> ledger_log::Report {

@@ -41,7 +41,7 @@ impl<'a> Walk<'a> {
             self.report.fault(FaultKind::Index, "index", said);
         }
         match self.reads.log()? {
-            Some((origin, version)) if origin == self.key.name() && version == machine::VERSION => {}
+            Some((origin, version)) if origin == self.key.name() && (1..=machine::VERSION).contains(&version) => {}
             Some((origin, version)) => {
                 self.report.fault(FaultKind::Index, "index", format!("a log of {origin:?}, version {version}"));
             }
@@ -125,8 +125,8 @@ impl<'a> Walk<'a> {
     }
 
     fn change(&mut self, place: u64, mut change: Change) -> Result<(), StorageError> {
-        if let Change::Block(block) = &mut change {
-            block.head.leaf = place;
+        change.at(place);
+        if let Change::Block(block) = &change {
             let at = format!("payload of leaf {place}");
             match self.storage.payloads.measure(&block.payload)? {
                 None => self.report.fault(FaultKind::Payload, at, "missing"),
@@ -273,6 +273,9 @@ impl<'a> Walk<'a> {
             if ours.facts.get(fact) != theirs.facts.get(fact) {
                 differ.push(format!("fact {:?}", fact.0));
             }
+        }
+        for place in ours.firmware.symmetric_difference(&theirs.firmware) {
+            differ.push(format!("firmware leaf {place}"));
         }
         for at in differ {
             self.report.fault(FaultKind::Index, at, "the index says otherwise than the leaves");

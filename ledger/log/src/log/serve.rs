@@ -220,7 +220,10 @@ impl Log {
         self.read(|reads| reads.evidence(gateway, limit))
     }
 
-    fn read<T>(&self, mut work: impl FnMut(&dyn Reads) -> Result<T, StorageError>) -> Result<T, StorageError> {
+    pub(super) fn read<T>(
+        &self,
+        mut work: impl FnMut(&dyn Reads) -> Result<T, StorageError>,
+    ) -> Result<T, StorageError> {
         let mut found = None;
         self.storage.index.read(&mut |reads| {
             found = Some(work(reads)?);

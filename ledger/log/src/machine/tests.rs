@@ -3,6 +3,8 @@ use ledger_block::ingest::Timestamp;
 use ledger_block::ingest::{Act, Code, OPERATOR, Role, SubjectId, Transaction};
 use proptest::prelude::*;
 
+mod firmware;
+
 use super::{Leaf, Verdict, admit};
 use crate::state::Contents;
 use crate::tests::{Box_, NOW, ORIGIN, by_operator, enrol, id, operator};
@@ -128,14 +130,14 @@ fn keys_grants_and_erasures_follow_their_order() {
 fn releases_are_rolled_out_until_they_are_halted() {
     let mut world = World::new();
     let manifest = [8; 32];
-    let rollout = || Act::Rollout { manifest, percent: 10 };
+    let rollout = || Act::OldRollout { manifest, percent: 10 };
     assert_eq!(world.act("box-1", &gateway(), rollout()), Err(Code::NotAllowed), "no such release");
-    assert_eq!(world.act("box-1", &gateway(), Act::Release { manifest }), Err(Code::NotAllowed));
-    assert_eq!(world.act("maker", &publisher(), Act::Release { manifest }), Ok(()));
-    assert_eq!(world.act("maker", &publisher(), Act::Release { manifest }), Err(Code::NotAllowed));
+    assert_eq!(world.act("box-1", &gateway(), Act::OldRelease { manifest }), Err(Code::NotAllowed));
+    assert_eq!(world.act("maker", &publisher(), Act::OldRelease { manifest }), Ok(()));
+    assert_eq!(world.act("maker", &publisher(), Act::OldRelease { manifest }), Err(Code::NotAllowed));
     assert_eq!(world.act("maker", &publisher(), rollout()), Err(Code::NotAllowed));
     assert_eq!(world.act("box-1", &gateway(), rollout()), Ok(()));
-    assert_eq!(world.act("box-1", &gateway(), Act::Halt { manifest }), Ok(()));
+    assert_eq!(world.act("box-1", &gateway(), Act::OldHalt { manifest }), Ok(()));
     assert_eq!(world.act("box-1", &gateway(), rollout()), Err(Code::NotAllowed));
 }
 

@@ -3,16 +3,22 @@
 use ledger_block::ingest::DeviceId;
 use ledger_block::ingest::{Act, Code, OPERATOR, Role, SignedTransaction, SubjectId, Transaction};
 
-use super::Verdict;
+use super::{Verdict, firmware};
 use crate::objects::StorageError;
 use crate::state::{Change, Fact, FactKind, Member, State};
 
-type Decision = Result<Verdict, StorageError>;
+pub(super) type Decision = Result<Verdict, StorageError>;
 
 /// Who signed, once the signature held.
-enum Signer {
+pub(super) enum Signer {
     Operator,
     Member(Role),
+}
+
+impl Signer {
+    pub const fn is_publisher(&self) -> bool {
+        matches!(self, Self::Member(Role::Publisher))
+    }
 }
 
 pub(super) fn admit(state: &dyn State, origin: &str, signed: &SignedTransaction) -> Decision {
@@ -30,49 +36,85 @@ pub(super) fn admit(state: &dyn State, origin: &str, signed: &SignedTransaction)
     if !key.is_some_and(|key| signed.is_signed_by(origin, &key)) {
         return Ok(Verdict::refuse(Code::BadSignature, format_args!("of {}", transaction.signer)));
     }
-    decide(state, transaction, &signer)
+    let version = version(state)?;
+    if transaction.act.version() > version && transaction.act != Act::Upgrade {
+        let detail = format_args!("the log runs version {version}; its operator runs `ledgerd upgrade`");
+        return Ok(Verdict::refuse(Code::Version, detail));
+    }
+    decide(state, transaction, &signer, version)
+}
+
+/// The version of the state machine the log is at: it was founded with one, or moved to it.
+fn version(state: &dyn State) -> Result<u64, StorageError> {
+    match state.fact(FactKind::Version, b"")? {
+        None => Ok(1),
+        Some(fact) => match <[u8; 8]>::try_from(fact.value) {
+            Ok(bytes) => Ok(u64::from_be_bytes(bytes)),
+            Err(_) => Err(StorageError::Impossible("version")),
+        },
+    }
+}
+
+/// Version 2, from here on.
+fn second(transaction: &Transaction) -> Change {
+    fact(transaction, FactKind::Version, b"", &2u64.to_be_bytes())
 }
 
 /// The first leaf of a log names its operator's key, signed with that key.
 fn first(origin: &str, signed: &SignedTransaction) -> Verdict {
     let transaction = signed.transaction();
-    match &transaction.act {
-        Act::Rotate { name, key } if name.as_str() == OPERATOR && transaction.signer == *name => {
-            if signed.is_signed_by(origin, key) {
-                Verdict::Admit(vec![fact(transaction, FactKind::Operator, b"", key)])
-            } else {
-                Verdict::refuse(Code::BadSignature, "the first leaf is signed with the key it names")
-            }
-        }
-        _ => Verdict::refuse(Code::NotAllowed, "the first leaf of a log names its operator's key"),
+    let by_operator = transaction.signer.as_str() == OPERATOR;
+    let (key, version) = match &transaction.act {
+        // A log that was founded with version 1.
+        Act::Rotate { name, key } if name.as_str() == OPERATOR && by_operator => (key, None),
+        Act::Found { key } if by_operator => (key, Some(second(transaction))),
+        _ => return Verdict::refuse(Code::NotAllowed, "the first leaf of a log names its operator's key"),
+    };
+    if !signed.is_signed_by(origin, key) {
+        return Verdict::refuse(Code::BadSignature, "the first leaf is signed with the key it names");
     }
+    Verdict::Admit([fact(transaction, FactKind::Operator, b"", key)].into_iter().chain(version).collect())
 }
 
-fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer) -> Decision {
+fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer, version: u64) -> Decision {
     let done = |kind, key: &[u8], value: &[u8]| Ok(Verdict::Admit(vec![fact(transaction, kind, key, value)]));
     let has = |kind, key: &[u8]| state.fact(kind, key).map(|fact| fact.is_some());
     let gateway = matches!(signer, Signer::Member(Role::Gateway));
-    let publisher = matches!(signer, Signer::Member(Role::Publisher));
+    let publisher = signer.is_publisher();
+    let operator = matches!(signer, Signer::Operator);
     let not = |why: &str| Ok(Verdict::refuse(Code::NotAllowed, why));
     match &transaction.act {
         Act::Enrol { .. } if !matches!(signer, Signer::Operator) => not("only the operator enrols"),
         Act::Enrol { name, role, signing, channel } => {
-            enrol(state, Member { name: name.clone(), role: *role, signing: *signing, channel: *channel })
+            enrol(state, version, Member { name: name.clone(), role: *role, signing: *signing, channel: *channel })
         }
         Act::Rotate { name, key } => rotate(state, transaction, signer, name, key),
-        Act::Release { .. } if !publisher => not("only a publisher releases"),
-        Act::Halt { .. } if !publisher && !gateway => not("only a publisher or a gateway halts"),
-        Act::Release { manifest } if has(FactKind::Release, manifest)? => not("this release stands already"),
-        Act::Release { manifest } => done(FactKind::Release, manifest, &[]),
-        Act::Halt { manifest } | Act::Rollout { manifest, .. } if !has(FactKind::Release, manifest)? => {
+        Act::Found { .. } => not("this log was founded already"),
+        Act::Upgrade if !operator => not("only the operator upgrades"),
+        Act::Upgrade if version >= 2 => not("the log runs version 2 already"),
+        Act::Upgrade => Ok(Verdict::Admit(vec![second(transaction)])),
+        Act::ReleasePolicy { signed } => firmware::policy(state, transaction, signer, signed),
+        Act::Release { signed } => firmware::release(state, transaction, signer, signed),
+        Act::Rollout { release, hardware, cohort } => {
+            firmware::rollout(state, transaction, signer, (release, hardware, *cohort))
+        }
+        Act::Halt { release, why } => firmware::halt(state, transaction, signer, release, *why),
+        Act::OldRelease { .. } | Act::OldRollout { .. } | Act::OldHalt { .. } if version >= 2 => {
+            Ok(Verdict::refuse(Code::Version, "version 2 has the whole manifest in the log; send that"))
+        }
+        Act::OldRelease { .. } if !publisher => not("only a publisher releases"),
+        Act::OldHalt { .. } if !publisher && !gateway => not("only a publisher or a gateway halts"),
+        Act::OldRelease { manifest } if has(FactKind::Release, manifest)? => not("this release stands already"),
+        Act::OldRelease { manifest } => done(FactKind::Release, manifest, &[]),
+        Act::OldHalt { manifest } | Act::OldRollout { manifest, .. } if !has(FactKind::Release, manifest)? => {
             not("no such release")
         }
-        Act::Halt { manifest } | Act::Rollout { manifest, .. } if has(FactKind::Halted, manifest)? => {
+        Act::OldHalt { manifest } | Act::OldRollout { manifest, .. } if has(FactKind::Halted, manifest)? => {
             not("this release is halted")
         }
-        Act::Halt { manifest } => done(FactKind::Halted, manifest, &[]),
+        Act::OldHalt { manifest } => done(FactKind::Halted, manifest, &[]),
         _ if !gateway => not("only a gateway may do this"),
-        Act::Rollout { manifest, percent } => done(FactKind::Rollout, manifest, &[*percent]),
+        Act::OldRollout { manifest, percent } => done(FactKind::Rollout, manifest, &[*percent]),
         Act::AssignKey { subject, generation, key } => {
             let name = generation_key(*subject, *generation);
             if has(FactKind::Assigned, &name)? || has(FactKind::Erased, &name)? {
@@ -106,7 +148,7 @@ fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer) -> Deci
     }
 }
 
-fn enrol(state: &dyn State, member: Member) -> Decision {
+fn enrol(state: &dyn State, version: u64, member: Member) -> Decision {
     let not = |why: &str| Ok(Verdict::refuse(Code::NotAllowed, why));
     if member.name.as_str() == OPERATOR || state.member(&member.name)?.is_some() {
         return not("this name is taken");
@@ -115,8 +157,9 @@ fn enrol(state: &dyn State, member: Member) -> Decision {
         return not("this signing key is or was somebody's");
     }
     let connects = member.channel != [0; 32];
-    if connects != (member.role == Role::Gateway) {
-        return not("a gateway has a channel key, a publisher has none");
+    // Version 2 lets a publisher connect: to hand in releases, and nothing else.
+    if connects != (member.role == Role::Gateway) && !(connects && version >= 2) {
+        return not("a gateway has a channel key; a publisher has none before version 2");
     }
     if connects && state.member_by_channel(&member.channel)?.is_some() {
         return not("this channel key is somebody's");
@@ -148,15 +191,18 @@ fn rotate(state: &dyn State, transaction: &Transaction, signer: &Signer, name: &
 }
 
 /// Whether a signing key is or ever was in use: one key, one story.
-fn is_used(state: &dyn State, key: &[u8; 32]) -> Result<bool, StorageError> {
+pub(super) fn is_used(state: &dyn State, key: &[u8; 32]) -> Result<bool, StorageError> {
     let operator = state.fact(FactKind::Operator, b"")?.is_some_and(|fact| fact.value == key);
-    Ok(operator || state.member_by_signing(key)?.is_some() || state.fact(FactKind::Retired, key)?.is_some())
+    Ok(operator
+        || state.member_by_signing(key)?.is_some()
+        || state.fact(FactKind::Retired, key)?.is_some()
+        || state.fact(FactKind::ReleaseKey, key)?.is_some())
 }
 
 fn generation_key(subject: SubjectId, generation: u32) -> Vec<u8> {
     [subject.0.as_slice(), &generation.to_be_bytes()].concat()
 }
 
-fn fact(transaction: &Transaction, kind: FactKind, key: &[u8], value: &[u8]) -> Change {
+pub(super) fn fact(transaction: &Transaction, kind: FactKind, key: &[u8], value: &[u8]) -> Change {
     Change::Fact(kind, key.to_vec(), Fact { signer: transaction.signer.clone(), value: value.to_vec() })
 }

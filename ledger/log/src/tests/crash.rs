@@ -34,6 +34,10 @@ impl Objects for Dying {
         self.step()?;
         self.files.remove(paths)
     }
+    fn erase(&self, path: &str) -> Result<(), StorageError> {
+        self.step()?;
+        self.files.erase(path)
+    }
     fn paths(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
         self.files.paths(prefix)
     }

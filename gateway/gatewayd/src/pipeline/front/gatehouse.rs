@@ -52,6 +52,15 @@ impl Intake for Gatehouse {
                 }
             }
         }
+        if let (Medium::Ble, Some(device), Some(bond)) = (link.medium, &link.device, &link.bond) {
+            match front.auth.admit_bonded(device, bond) {
+                Ok(bonded) => login = Some(Arc::new(bonded)),
+                Err(refusal) => {
+                    front.metrics.refused(refusal.word());
+                    tracing::warn!(%device, ?bond, reason = %refusal, "a bonded link is not let in");
+                }
+            }
+        }
         if let Some(login) = &login {
             login.attach(link.id);
             link.authenticated();
@@ -72,7 +81,9 @@ impl Intake for Gatehouse {
         for item in inbound {
             match item.channel {
                 Channel::Handshake | Channel::Up => front.frame(link, item, now, &mut batch).await,
-                Channel::Topic(_) | Channel::Line => front.plain(link, item, now, &mut batch).await,
+                Channel::Topic(_) | Channel::Line | Channel::Gatt { .. } => {
+                    front.plain(link, item, now, &mut batch).await
+                }
             }
         }
         if batch.is_empty() {

@@ -1,8 +1,8 @@
 //! One message: authenticated, found to be new, decoded, put into the batch.
 
 use bytes::Bytes;
-use pitchside_auth::{Accepted, SessionKey};
-use pitchside_collect::{CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
+use pitchside_auth::{Accepted, PasswordLogin, SessionKey};
+use pitchside_collect::{Channel, CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
 use pitchside_decode::{DecodeError, Fault};
 use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Payload, PayloadKind, Reading, Seq, Timestamp};
 use pitchside_seal::closing::weight;
@@ -226,7 +226,17 @@ impl Front {
             batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
             return;
         };
-        let kind = if self.roster.load().get(login.device().as_str()).is_some_and(|row| row.decoder.is_some()) {
+        let (characteristic, dropped) = match item.channel {
+            Channel::Gatt { characteristic, dropped } => (Some(characteristic), dropped),
+            _ => (None, 0),
+        };
+        if item.bytes.is_empty() && dropped > 0 {
+            self.only_dropped(&login, item.ticket, dropped, now, batch);
+            return;
+        }
+        let kind = if let Some(characteristic) = characteristic {
+            PayloadKind::Gatt { characteristic }
+        } else if self.roster.load().get(login.device().as_str()).is_some_and(|row| row.decoder.is_some()) {
             PayloadKind::Vendor
         } else {
             senml_kind(&item.bytes)
@@ -243,6 +253,23 @@ impl Front {
         };
         let (epoch, seq) = self.own.next();
         self.message(link, item.ticket, None, message, epoch, seq, now, batch).await;
+        if dropped > 0
+            && let Some(entry) = batch.entries.last_mut()
+        {
+            add_dropped(entry, dropped, now);
+        }
+    }
+
+    /// Values were lost on the way in and none came after them: a gap alone, with the assurance of its link.
+    fn only_dropped(&self, login: &PasswordLogin, ticket: Ticket, dropped: u64, now: Timestamp, batch: &mut Batch) {
+        let device = login.device().clone();
+        let (epoch, seq) = self.own.next();
+        let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
+        let mut entry =
+            Entry { athlete, device: device.clone(), assurance: login.assurance(), epoch, seq, readings: Vec::new() };
+        add_dropped(&mut entry, dropped, now);
+        batch.entries.push(entry);
+        batch.answers.push(Answer { ticket, device, session: None, epoch, seq, pending: false, refusal: None });
     }
 }
 
@@ -256,10 +283,10 @@ fn reason(error: &DecodeError) -> Reason {
             Reason::DECODER_FAILED
         }
         DecodeError::Refused { .. } => Reason::MALFORMED,
-        DecodeError::Senml { .. } | DecodeError::Wave(_) => match error.code() {
+        DecodeError::Senml { .. } | DecodeError::Wave(_) | DecodeError::Gatt { .. } => match error.code() {
             "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => Reason::UNKNOWN_UNIT,
             "not_finite" | "out_of_range" | "value_type" | "two_values" | "no_value" => Reason::BAD_VALUE,
-            "time_range" | "time_too_far" | "period" => Reason::BAD_TIME,
+            "time_range" | "time_too_far" | "period" | "bad_date" | "no_time" => Reason::BAD_TIME,
             "too_many" => Reason::TOO_LARGE,
             _ => Reason::MALFORMED,
         },

@@ -54,6 +54,11 @@ pub struct RulesFeed {
 }
 
 impl RulesFeed {
+    /// Whether a worker runs with rules loaded.
+    pub fn is_alive(&self) -> bool {
+        self.filter.load().is_some()
+    }
+
     /// Hands over what of these entries a rule wants. Never waits.
     pub fn offer(&self, entries: &[Entry]) -> Heard {
         let filter = self.filter.load();

@@ -1,0 +1,153 @@
+//! Connect, bond, and find out what is known of the bond.
+//!
+//! BlueZ encrypts the link to a bonded device before it reads the first attribute (its ATT channel asks for that security), so
+//! "bonded before or during this connection, and still bonded" means encrypted. What kind of bond it is [`keys`] tells.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bluer::{Adapter, Address, Device, ErrorKind, Session};
+use pitchside_model::Bond;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::super::core::AdapterName;
+use super::super::keys::{self, KeysError};
+use super::super::radio::{RadioError, Target};
+use super::address;
+use super::peer::BluezPeer;
+
+/// How long a device may take to answer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// How long pairing may take, somebody reading a code off included.
+const PAIR_WITHIN: Duration = Duration::from_secs(40);
+/// How long BlueZ may take to write a new bond down.
+const STORED_WITHIN: Duration = Duration::from_secs(3);
+const STORED_EVERY: Duration = Duration::from_millis(100);
+/// How long taking a link down may take.
+const DISCONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// An active scan pauses while this lives.
+pub(super) struct Busy(watch::Sender<bool>);
+
+impl Busy {
+    pub(super) fn set(busy: watch::Sender<bool>) -> Self {
+        busy.send_replace(true);
+        Self(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
+/// Takes an attempt down that was given up, also when its future is dropped.
+struct Attempt(Option<Device>);
+
+impl Attempt {
+    fn succeeded(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if let Some(device) = self.0.take() {
+            tokio::spawn(async move { disconnect(&device).await });
+        }
+    }
+}
+
+/// Takes a link down; whoever does not answer is left to BlueZ.
+pub(super) async fn disconnect(device: &Device) {
+    if let Ok(Err(error)) = timeout(DISCONNECT_WITHIN, device.disconnect()).await {
+        tracing::debug!(address = %device.address(), %error, "BLE: not disconnected");
+    }
+}
+
+pub(super) async fn connect(
+    session: &Session,
+    adapter: &AdapterName,
+    target: &Target,
+    bonds: &Path,
+) -> Result<BluezPeer, RadioError> {
+    let adapter = session.adapter(adapter).map_err(failed)?;
+    let device = adapter.device(Address(target.address.0)).map_err(failed)?;
+    // Until it has advertised BlueZ knows no such device.
+    let mut paired = device.is_paired().await.map_err(|_| RadioError::Unreachable("not heard yet".to_owned()))?;
+    let attempt = Attempt(Some(device.clone()));
+    match timeout(CONNECT_WITHIN, device.connect()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) if error.kind == ErrorKind::AlreadyConnected => {}
+        Ok(Err(error)) => return Err(not_connected(&error)),
+        Err(_) => return Err(RadioError::Unreachable("no answer in time".to_owned())),
+    }
+    let mut bond = None;
+    if target.bonding.is_some() {
+        if !paired {
+            pair(&device, target).await?;
+            paired = device.is_paired().await.map_err(failed)?;
+        }
+        if !paired {
+            return Err(RadioError::Refused("it paired without a bond".to_owned()));
+        }
+        bond = Some(bond_of(&adapter, &device, bonds).await?);
+    }
+    let peer = BluezPeer::new(device, target.clone(), bond).await?;
+    attempt.succeeded();
+    Ok(peer)
+}
+
+async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
+    tracing::info!(device = %target.id, address = %target.address, "BLE: pairing");
+    match timeout(PAIR_WITHIN, device.pair()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => match error.kind {
+            ErrorKind::AlreadyExists => Ok(()),
+            ErrorKind::AuthenticationFailed
+            | ErrorKind::AuthenticationRejected
+            | ErrorKind::AuthenticationCanceled
+            | ErrorKind::AuthenticationTimeout => Err(RadioError::Refused(format!(
+                "pairing failed ({error}): tell its code to `pitchside device code {}`, and that it is ready to pair",
+                target.id
+            ))),
+            _ => Err(failed(error)),
+        },
+        Err(_) => Err(RadioError::Refused("pairing was not finished in time".to_owned())),
+    }
+}
+
+/// What BlueZ wrote down of the bond; it may do so a moment after it says that it is bonded.
+async fn bond_of(adapter: &Adapter, device: &Device, bonds: &Path) -> Result<Bond, RadioError> {
+    let own = address(adapter.address().await.map_err(failed)?);
+    // The identity address, which a device that changes its address told while bonding.
+    let peer = address(device.remote_address().await.map_err(failed)?);
+    let until = Instant::now() + STORED_WITHIN;
+    loop {
+        let (folder, own, peer) = (bonds.to_owned(), own, peer);
+        let read = tokio::task::spawn_blocking(move || keys::bond(&folder, own, peer)).await;
+        match read {
+            Ok(Ok(bond)) => return Ok(bond),
+            Ok(Err(KeysError::Unreadable { .. } | KeysError::NoKey(_))) if Instant::now() < until => {}
+            Ok(Err(error)) => return Err(RadioError::Refused(error.to_string())),
+            Err(error) => return Err(RadioError::Failed(error.to_string())),
+        }
+        sleep(STORED_EVERY).await;
+    }
+}
+
+fn not_connected(error: &bluer::Error) -> RadioError {
+    match error.kind {
+        ErrorKind::DoesNotExist | ErrorKind::NotFound => RadioError::Unreachable("not heard yet".to_owned()),
+        ErrorKind::ConnectionAttemptFailed => RadioError::Unreachable(error.to_string()),
+        // BlueZ gives the kernel's reason as text alone.
+        _ if error.message.contains("le-connection-abort-by-local") => RadioError::Unreachable(error.to_string()),
+        _ => RadioError::Failed(error.to_string()),
+    }
+}
+
+pub(super) fn failed(error: bluer::Error) -> RadioError {
+    RadioError::Failed(error.to_string())
+}

@@ -1,0 +1,242 @@
+//! The real radio: BlueZ over D-Bus.
+//!
+//! Everything BlueZ does on our behalf dies with it (agent, scans, subscriptions), and a restart is told by nobody: so the
+//! owner of its name is asked for once a second, and when that changes everything begins anew.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `bus` | who owns `org.bluez` |
+//! | `agent` | codes while pairing; everybody else is refused |
+//! | `scan` | one adapter: powered, listening |
+//! | `connect` | connect, bond, and what is known of the bond |
+//! | `peer` | a connected device: subscriptions, reads, writes |
+
+mod agent;
+mod bus;
+mod connect;
+mod peer;
+mod scan;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bluer::{Adapter, Address, Session};
+use parking_lot::Mutex;
+use pitchside_model::BleAddress;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::core::AdapterName;
+use super::radio::{Peer, Radio, RadioError, RadioEvent, Target, Targets};
+
+/// How often BlueZ and its adapters are looked after.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How devices are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scan {
+    /// Listening only, by an advertisement monitor. Needs a BlueZ with `Experimental = true`; without it the adapter scans
+    /// actively, and the log says so.
+    Passive,
+    /// Asking every device for more, all the time.
+    Active,
+}
+
+/// Which adapter, by what it is called or by its own address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Which {
+    /// e.g. `hci0`. Names go round when adapters are plugged in another order.
+    Name(String),
+    /// Its address, whatever it is called today.
+    Address(BleAddress),
+}
+
+/// One adapter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdapterConfig {
+    /// Which.
+    pub which: Which,
+    /// Connections it may hold.
+    pub slots: usize,
+    /// How devices are found.
+    pub scan: Scan,
+}
+
+/// The radio.
+pub struct Bluez {
+    adapters: Vec<AdapterConfig>,
+    /// Folder with what BlueZ stored of bonds.
+    bonds: PathBuf,
+    session: Mutex<Option<Session>>,
+    /// Adapters on which somebody is being connected: an active scan pauses.
+    busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
+}
+
+fn address(address: Address) -> BleAddress {
+    BleAddress(address.0)
+}
+
+impl Bluez {
+    /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
+    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf) -> Self {
+        Self { adapters, bonds, session: Mutex::new(None), busy: Mutex::default() }
+    }
+
+    fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
+        self.busy.lock().entry(Arc::clone(adapter)).or_insert_with(|| watch::Sender::new(false)).clone()
+    }
+
+    fn session(&self) -> Result<Session, RadioError> {
+        self.session.lock().clone().ok_or_else(|| RadioError::Failed("bluetoothd is not running".to_owned()))
+    }
+
+    /// The adapters of the settings that are there, with the name each has now.
+    async fn present(&self, session: &Session) -> bluer::Result<Vec<(AdapterName, AdapterConfig)>> {
+        let mut present = Vec::new();
+        for name in session.adapter_names().await? {
+            let own = session.adapter(&name)?.address().await?;
+            let matches = |config: &&AdapterConfig| match &config.which {
+                Which::Name(wanted) => *wanted == name,
+                Which::Address(wanted) => *wanted == address(own),
+            };
+            if let Some(config) = self.adapters.iter().find(matches) {
+                present.push((AdapterName::from(name), config.clone()));
+            }
+        }
+        Ok(present)
+    }
+
+    /// Serves one life of bluetoothd.
+    async fn life(
+        &self,
+        bus: &bus::Bus,
+        owner: &str,
+        targets: &Targets,
+        events: &mpsc::Sender<RadioEvent>,
+        stop: &CancellationToken,
+    ) -> bluer::Result<()> {
+        let session = Session::new().await?;
+        // Held as long as this life lasts: dropping it takes the agent away.
+        let _agent = session.register_agent(agent::agent(targets.clone())).await?;
+        *self.session.lock() = Some(session.clone());
+        tracing::info!(owner, "BLE: bluetoothd is there");
+        let mut running: HashMap<AdapterName, CancellationToken> = HashMap::new();
+        let mut tasks: JoinSet<AdapterName> = JoinSet::new();
+        let mut failing: HashSet<AdapterName> = HashSet::new();
+        let result = loop {
+            if bus.owner().await.as_deref() != Some(owner) {
+                break Ok(());
+            }
+            let present = match self.present(&session).await {
+                Ok(present) => present,
+                Err(error) => break Err(error),
+            };
+            for (name, token) in &running {
+                let gone = !present.iter().any(|(there, _)| there == name);
+                let off = !gone && !powered(&session, name).await;
+                if gone || off {
+                    token.cancel();
+                }
+            }
+            for (name, config) in present {
+                if running.contains_key(&name) {
+                    continue;
+                }
+                match prepare(&session, &name).await {
+                    Ok(adapter) => {
+                        failing.remove(&name);
+                        let (token, busy) = (stop.child_token(), self.busy(&name));
+                        running.insert(Arc::clone(&name), token.clone());
+                        let scan = scan::AdapterTask {
+                            adapter,
+                            name,
+                            config,
+                            busy,
+                            targets: targets.clone(),
+                            events: events.clone(),
+                        };
+                        tasks.spawn(scan.run(token));
+                    }
+                    // Said once: it may stay off for long.
+                    Err(error) if failing.insert(Arc::clone(&name)) => {
+                        tracing::warn!(adapter = %name, %error, "BLE: the adapter cannot be switched on; try `rfkill unblock bluetooth`");
+                    }
+                    Err(_) => {}
+                }
+            }
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break Ok(()),
+                Some(ended) = tasks.join_next() => if let Ok(name) = ended { running.remove(&name); },
+                () = sleep(LOOK_EVERY) => {}
+            }
+        };
+        *self.session.lock() = None;
+        running.values().for_each(CancellationToken::cancel);
+        while tasks.join_next().await.is_some() {}
+        result
+    }
+}
+
+async fn powered(session: &Session, name: &str) -> bool {
+    match session.adapter(name) {
+        Ok(adapter) => adapter.is_powered().await.unwrap_or(false),
+        Err(_) => false,
+    }
+}
+
+async fn prepare(session: &Session, name: &str) -> bluer::Result<Adapter> {
+    let adapter = session.adapter(name)?;
+    adapter.set_powered(true).await?;
+    // Bonds are kept only while the adapter is pairable; who may pair is the agent's decision.
+    adapter.set_pairable(true).await?;
+    Ok(adapter)
+}
+
+#[async_trait]
+impl Radio for Bluez {
+    async fn watch(&self, targets: Targets, events: mpsc::Sender<RadioEvent>, stop: CancellationToken) {
+        let mut missing = false;
+        while !stop.is_cancelled() {
+            let found = match bus::Bus::connect().await {
+                Ok(bus) => bus.owner().await.map(|owner| (bus, owner)),
+                Err(error) => {
+                    tracing::debug!(%error, "BLE: no system bus");
+                    None
+                }
+            };
+            match found {
+                Some((bus, owner)) => {
+                    missing = false;
+                    if let Err(error) = self.life(&bus, &owner, &targets, &events, &stop).await {
+                        tracing::warn!(%error, "BLE: bluetoothd failed; beginning anew");
+                    } else if !stop.is_cancelled() {
+                        tracing::warn!("BLE: bluetoothd is gone; waiting for it");
+                    }
+                }
+                None if !missing => {
+                    missing = true;
+                    tracing::warn!("BLE: bluetoothd is not running; waiting for it. `systemctl status bluetooth`");
+                }
+                None => {}
+            }
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
+        let session = self.session()?;
+        let busy = connect::Busy::set(self.busy(adapter));
+        let peer = connect::connect(&session, adapter, target, &self.bonds).await;
+        drop(busy);
+        Ok(Box::new(peer?))
+    }
+}

@@ -1,0 +1,257 @@
+//! A connected device: its characteristics subscribed to and read, its link watched.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bluer::gatt::CharacteristicWriter;
+use bluer::gatt::WriteOp;
+use bluer::gatt::remote::{Characteristic, CharacteristicWriteRequest, Service};
+use bluer::{Device, DeviceEvent, DeviceProperty, Uuid, UuidExt as _};
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+use pitchside_model::{Bond, Profiles};
+use pitchside_wire::fragment;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{interval, timeout};
+
+use super::super::profile::{self, Manner};
+use super::super::queue::{Queue, Source};
+use super::super::radio::{Peer, RadioError, Subscribed, Target};
+use super::connect::{disconnect, failed};
+
+/// How long the device may take to name its services, and to accept each subscription.
+const SERVICES_WITHIN: Duration = Duration::from_secs(20);
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
+const READ_WITHIN: Duration = Duration::from_secs(10);
+/// How often what only can be read is read.
+const READ_EVERY: Duration = Duration::from_secs(60);
+
+/// A connected device.
+pub(super) struct BluezPeer {
+    device: Device,
+    target: Target,
+    bond: Option<Bond>,
+    /// Why the link is down.
+    over: watch::Receiver<Option<String>>,
+    tasks: Mutex<JoinSet<()>>,
+    /// PS/1: `dn`.
+    down: Mutex<Option<Arc<Down>>>,
+}
+
+/// The characteristic `dn`: by file descriptor where BlueZ offers that.
+enum Down {
+    Descriptor(CharacteristicWriter),
+    Calls(Characteristic),
+}
+
+impl BluezPeer {
+    pub(super) async fn new(device: Device, target: Target, bond: Option<Bond>) -> Result<Self, RadioError> {
+        let (sender, over) = watch::channel(None);
+        // Watched from here on; what happened before is asked for after.
+        let events = device.events().await.map_err(failed)?;
+        if !device.is_connected().await.map_err(failed)? {
+            return Err(RadioError::Failed("the link went down at once".to_owned()));
+        }
+        let bonded = bond.is_some();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut events = pin!(events);
+            let why = loop {
+                match events.next().await {
+                    Some(DeviceEvent::PropertyChanged(DeviceProperty::Connected(false))) => break "the link went down",
+                    Some(DeviceEvent::PropertyChanged(DeviceProperty::Paired(false))) if bonded => {
+                        break "the bond was removed";
+                    }
+                    Some(_) => {}
+                    None => break "BlueZ no longer knows the device",
+                }
+            };
+            sender.send_replace(Some(why.to_owned()));
+        });
+        Ok(Self { device, target, bond, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
+    }
+
+    async fn services(&self) -> Result<Vec<Service>, RadioError> {
+        let services = timeout(SERVICES_WITHIN, self.device.services()).await;
+        services.map_err(|_| RadioError::Failed("it did not name its services in time".to_owned()))?.map_err(failed)
+    }
+
+    async fn bonded(&self, profiles: Profiles, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
+        let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
+        let mut read = Vec::new();
+        for service in self.services().await? {
+            let Some(service_uuid) = service.uuid().await.map_err(failed)?.as_u16() else { continue };
+            for characteristic in service.characteristics().await.map_err(failed)? {
+                let Some(uuid) = characteristic.uuid().await.map_err(failed)?.as_u16() else { continue };
+                if service_uuid == 0x180A && profiles.contains(Profiles::DEVICE_INFORMATION) {
+                    self.tell(&characteristic, uuid).await;
+                }
+                let Some(wanted) = profile::wanted(profiles, service_uuid, uuid) else { continue };
+                let flags = characteristic.flags().await.map_err(failed)?;
+                if wanted.manner == Manner::ReadOnce || (wanted.manner == Manner::Read && flags.read) {
+                    // The first value now, so that a subscription to changes has a beginning.
+                    self.read(&characteristic, uuid, into).await;
+                }
+                if flags.notify || flags.indicate {
+                    self.listen(&characteristic, Source::Gatt(uuid), flags.notify, into).await?;
+                    subscribed.streams |= wanted.manner == Manner::Streams;
+                } else if wanted.manner == Manner::Read && flags.read {
+                    read.push((characteristic, uuid));
+                } else if wanted.manner != Manner::ReadOnce {
+                    tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: can be neither subscribed to nor read");
+                    continue;
+                }
+                subscribed.characteristics.push(uuid);
+            }
+        }
+        if subscribed.characteristics.is_empty() {
+            let words = profile::words(profiles).join(", ");
+            return Err(RadioError::Refused(format!("it has none of what it was enrolled for: {words}")));
+        }
+        if !read.is_empty() {
+            self.read_on(read, into);
+        }
+        Ok(subscribed)
+    }
+
+    async fn ps1(&self, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
+        let (mut up, mut down) = (None, None);
+        for service in self.services().await? {
+            if service.uuid().await.map_err(failed)? != Uuid::from_u128(fragment::SERVICE) {
+                continue;
+            }
+            for characteristic in service.characteristics().await.map_err(failed)? {
+                match characteristic.uuid().await.map_err(failed)?.as_u128() {
+                    fragment::UP => up = Some(characteristic),
+                    fragment::DOWN => down = Some(characteristic),
+                    _ => {}
+                }
+            }
+        }
+        let (Some(up), Some(down)) = (up, down) else {
+            return Err(RadioError::Refused("it has no PS/1 service".to_owned()));
+        };
+        // First the way down: the device may speak as soon as it is subscribed to.
+        let (way, mtu) = match timeout(SUBSCRIBE_WITHIN, down.write_io()).await {
+            Ok(Ok(writer)) => {
+                let mtu = writer.mtu();
+                (Down::Descriptor(writer), mtu)
+            }
+            _ => (Down::Calls(down), fragment::VALUE_BYTES_MIN),
+        };
+        *self.down.lock() = Some(Arc::new(way));
+        self.listen(&up, Source::Ps1, true, into).await?;
+        Ok(Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: mtu })
+    }
+
+    /// Subscribes: by file descriptor where BlueZ offers that and the characteristic notifies; by D-Bus, where BlueZ confirms
+    /// each value to the device, if it indicates.
+    async fn listen(
+        &self,
+        characteristic: &Characteristic,
+        source: Source,
+        notifies: bool,
+        into: &Arc<Queue>,
+    ) -> Result<(), RadioError> {
+        let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
+        if notifies && let Ok(Ok(reader)) = timeout(SUBSCRIBE_WITHIN, characteristic.notify_io()).await {
+            let into = Arc::clone(into);
+            self.tasks.lock().spawn(async move {
+                // No bytes: the descriptor is closed, the link is down.
+                while let Ok(value) = reader.recv().await
+                    && !value.is_empty()
+                {
+                    into.push(source, &value);
+                }
+            });
+            return Ok(());
+        }
+        let values = timeout(SUBSCRIBE_WITHIN, characteristic.notify()).await.map_err(|_| late())?.map_err(failed)?;
+        let into = Arc::clone(into);
+        self.tasks.lock().spawn(async move {
+            let mut values = pin!(values);
+            while let Some(value) = values.next().await {
+                into.push(source, &value);
+            }
+        });
+        Ok(())
+    }
+
+    async fn read(&self, characteristic: &Characteristic, uuid: u16, into: &Queue) {
+        match timeout(READ_WITHIN, characteristic.read()).await {
+            Ok(Ok(value)) => into.push(Source::Gatt(uuid), &value),
+            Ok(Err(error)) => {
+                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), %error, "BLE: not read");
+            }
+            Err(_) => {
+                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: not read in time")
+            }
+        }
+    }
+
+    fn read_on(&self, characteristics: Vec<(Characteristic, u16)>, into: &Arc<Queue>) {
+        let into = Arc::clone(into);
+        self.tasks.lock().spawn(async move {
+            let mut tick = interval(READ_EVERY);
+            // The first comes at once, and that value has been read.
+            tick.tick().await;
+            loop {
+                tick.tick().await;
+                for (characteristic, uuid) in &characteristics {
+                    if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await {
+                        into.push(Source::Gatt(*uuid), &value);
+                    }
+                }
+            }
+        });
+    }
+
+    /// A text of Device Information, for the log.
+    async fn tell(&self, characteristic: &Characteristic, uuid: u16) {
+        let Some((_, what)) = profile::TEXTS.iter().find(|(known, _)| *known == uuid) else { return };
+        if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await {
+            tracing::info!(device = %self.target.id, what, text = profile::text(&value), "BLE: device information");
+        }
+    }
+}
+
+#[async_trait]
+impl Peer for BluezPeer {
+    fn bond(&self) -> Option<Bond> {
+        self.bond
+    }
+
+    async fn subscribe(&self, into: Arc<Queue>) -> Result<Subscribed, RadioError> {
+        match self.target.bonding {
+            Some(bonding) => self.bonded(bonding.profiles, &into).await,
+            None => self.ps1(&into).await,
+        }
+    }
+
+    async fn write(&self, value: &[u8]) -> Result<(), RadioError> {
+        let down = self.down.lock().clone().ok_or_else(|| RadioError::Failed("not subscribed".to_owned()))?;
+        match &*down {
+            Down::Descriptor(writer) => writer.send(value).await.map_err(|error| RadioError::Failed(error.to_string())),
+            Down::Calls(characteristic) => {
+                let request = CharacteristicWriteRequest { op_type: WriteOp::Command, ..Default::default() };
+                characteristic.write_ext(value, &request).await.map_err(failed)
+            }
+        }
+    }
+
+    async fn ended(&self) -> String {
+        let mut over = self.over.clone();
+        match over.wait_for(Option::is_some).await {
+            Ok(why) => why.clone().unwrap_or_default(),
+            Err(_) => "BlueZ is gone".to_owned(),
+        }
+    }
+
+    async fn disconnect(&self) {
+        self.tasks.lock().abort_all();
+        disconnect(&self.device).await;
+    }
+}

@@ -1,0 +1,316 @@
+//! A small world: devices that come, go, fail and stall, and a radio that does what the core says, a little later.
+
+use super::*;
+use proptest::prelude::*;
+
+const STEP: Ms = 200;
+
+fn name(at: usize) -> DeviceId {
+    DeviceId::parse(&format!("strap-{at:02}")).unwrap()
+}
+
+/// How a device behaves when it is connected.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Nature {
+    Good,
+    /// Never answers an attempt, though it advertises.
+    Deaf,
+    /// Fails at once, whatever is tried.
+    Broken,
+    /// Connects and says nothing.
+    Silent,
+    /// Connects, and drops the link a second later.
+    Fickle,
+}
+
+struct World {
+    core: Core,
+    now: Ms,
+    slots: Vec<(AdapterName, usize)>,
+    natures: Vec<Nature>,
+    /// What comes next for a device: at, event.
+    due: Vec<(Ms, Event)>,
+    /// Per device: attempts (begun), and when it was up.
+    attempts: Vec<Vec<Ms>>,
+    up: Vec<bool>,
+    turns: Vec<usize>,
+    attempting: Vec<Option<AdapterName>>,
+    on: Vec<Option<AdapterName>>,
+    waits: usize,
+    stalls: usize,
+}
+
+impl World {
+    fn new(slots: &[usize], natures: &[Nature], seed: u64) -> Self {
+        let slots: Vec<(AdapterName, usize)> =
+            slots.iter().enumerate().map(|(at, slots)| (AdapterName::from(format!("hci{at}")), *slots)).collect();
+        let mut core = Core::new(CoreConfig::default(), seed);
+        for (adapter, slots) in &slots {
+            core.handle(Event::AdapterUp { adapter: Arc::clone(adapter), slots: *slots }, 0);
+        }
+        let known = (0..natures.len()).map(|at| Known { id: name(at), version: 0 }).collect();
+        core.handle(Event::Enrolled(known), 0);
+        let count = natures.len();
+        Self {
+            core,
+            now: 0,
+            slots,
+            natures: natures.to_vec(),
+            due: Vec::new(),
+            attempts: vec![Vec::new(); count],
+            up: vec![false; count],
+            turns: vec![0; count],
+            attempting: vec![None; count],
+            on: vec![None; count],
+            waits: 0,
+            stalls: 0,
+        }
+    }
+
+    fn see_all(&mut self) {
+        for (adapter, _) in self.slots.clone() {
+            for at in 0..self.natures.len() {
+                let seen = Event::Seen { adapter: Arc::clone(&adapter), device: name(at), rssi: -60, bonded: false };
+                self.core.handle(seen, self.now);
+            }
+        }
+    }
+
+    fn at(&self, id: &DeviceId) -> usize {
+        (0..self.natures.len()).find(|at| name(*at) == *id).unwrap()
+    }
+
+    fn happen(&mut self, event: Event) {
+        match &event {
+            Event::Ready { device, .. } => {
+                let at = self.at(device);
+                self.attempting[at] = None;
+                (self.up[at], self.turns[at]) = (true, self.turns[at] + 1);
+            }
+            Event::Ended { device, .. } => {
+                let at = self.at(device);
+                (self.attempting[at], self.up[at], self.on[at]) = (None, false, None);
+                let gone = device.clone();
+                self.due.retain(|(_, due)| !matches!(due, Event::Ready { device, .. } | Event::Ended { device, .. } if *device == gone));
+            }
+            _ => {}
+        }
+        self.core.handle(event, self.now);
+    }
+
+    fn step(&mut self) {
+        self.now += STEP;
+        let now = self.now;
+        while let Some(next) = self.due.iter().position(|(at, _)| *at <= now) {
+            let (_, event) = self.due.remove(next);
+            self.happen(event);
+        }
+        for at in 0..self.natures.len() {
+            if self.up[at] && self.natures[at] == Nature::Good && now % 1_000 == 0 {
+                self.core.handle(Event::Heard { device: name(at) }, now);
+            }
+        }
+        for action in self.core.poll(now) {
+            self.obey(action);
+        }
+        self.check();
+    }
+
+    fn obey(&mut self, action: Action) {
+        match action {
+            Action::Connect { adapter, device } => {
+                let at = self.at(&device);
+                assert!(self.on[at].is_none(), "connected twice");
+                self.attempts[at].push(self.now);
+                (self.attempting[at], self.on[at]) = (Some(Arc::clone(&adapter)), Some(adapter));
+                let ready = |after| (self.now + after, Event::Ready { device: device.clone(), streams: true });
+                let ended = |after, end| (self.now + after, Event::Ended { device: device.clone(), end });
+                match self.natures[at] {
+                    Nature::Good | Nature::Silent => self.due.push(ready(400)),
+                    Nature::Deaf => self.due.push(ended(10_000, End::Unreachable)),
+                    Nature::Broken => self.due.push(ended(STEP, End::Failed)),
+                    Nature::Fickle => self.due.extend([ready(400), ended(1_400, End::LinkLost)]),
+                }
+            }
+            Action::Disconnect { device, why } => {
+                self.stalls += usize::from(why == Why::Stalled);
+                self.due.push((self.now + STEP, Event::Ended { device, end: End::Asked }));
+            }
+            Action::Waits { .. } => self.waits += 1,
+        }
+    }
+
+    fn check(&self) {
+        for (adapter, slots) in &self.slots {
+            let used = self.on.iter().flatten().filter(|on| *on == adapter).count();
+            assert!(used <= *slots, "{used} connections on {slots} slots");
+            let attempts = self.attempting.iter().flatten().filter(|on| *on == adapter).count();
+            assert!(attempts <= 1, "{attempts} attempts at once");
+        }
+    }
+
+    fn run(&mut self, for_ms: Ms) {
+        for _ in 0..for_ms / STEP {
+            if self.now % 1_000 == 0 {
+                self.see_all();
+            }
+            self.step();
+        }
+    }
+}
+
+fn nature() -> impl Strategy<Value = Nature> {
+    prop_oneof![
+        4 => Just(Nature::Good),
+        1 => Just(Nature::Deaf),
+        1 => Just(Nature::Broken),
+        1 => Just(Nature::Silent),
+        1 => Just(Nature::Fickle)
+    ]
+}
+
+#[test]
+fn a_strap_in_range_is_connected_at_once_and_stays() {
+    let mut world = World::new(&[4], &[Nature::Good], 1);
+    world.run(120_000);
+    assert_eq!((world.attempts[0].len(), world.turns[0], world.stalls), (1, 1, 0));
+    assert!(world.attempts[0][0] <= 200);
+}
+
+#[test]
+fn a_silent_stream_is_taken_down_and_tried_again_ever_more_seldom() {
+    let mut world = World::new(&[4], &[Nature::Silent], 1);
+    world.run(600_000);
+    let attempts = &world.attempts[0];
+    assert!(world.stalls >= 6, "{}", world.stalls);
+    let gaps: Vec<Ms> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(gaps[5] > gaps[0] + 10_000, "{gaps:?}");
+}
+
+#[test]
+fn more_straps_than_slots_take_turns_and_those_who_wait_are_named() {
+    let mut world = World::new(&[2], &[Nature::Good; 6], 7);
+    world.run(60_000 * 8);
+    assert!(world.waits >= 4);
+    assert!(world.turns.iter().all(|turns| *turns >= 2), "{:?}", world.turns);
+    let (least, most) = (world.turns.iter().min().unwrap(), world.turns.iter().max().unwrap());
+    assert!(most - least <= 1, "{:?}", world.turns);
+}
+
+#[test]
+fn a_strap_that_comes_back_is_not_made_to_sit_out_its_pause() {
+    let mut world = World::new(&[4], &[Nature::Deaf], 3);
+    world.run(300_000);
+    // Out of range: nobody sees it, and the pause is long by now.
+    while world.on[0].is_some() {
+        world.step();
+    }
+    world.core.handle(Event::Lost { adapter: Arc::clone(&world.slots[0].0), device: name(0) }, world.now);
+    world.natures[0] = Nature::Good;
+    world.run(2_000);
+    assert!(world.up[0]);
+}
+
+#[test]
+fn a_refused_device_is_left_alone_for_long() {
+    let mut core = Core::new(CoreConfig::default(), 1);
+    let adapter = AdapterName::from("hci0");
+    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }, 0);
+    core.handle(Event::Enrolled(vec![Known { id: name(0), version: 0 }]), 0);
+    core.handle(Event::Seen { adapter: Arc::clone(&adapter), device: name(0), rssi: -50, bonded: false }, 0);
+    assert_eq!(core.poll(0).len(), 1);
+    core.handle(Event::Ended { device: name(0), end: End::Refused }, 100);
+    core.handle(Event::Seen { adapter, device: name(0), rssi: -50, bonded: false }, 200);
+    assert!((200..10_000).step_by(100).all(|now| core.poll(now).is_empty()));
+}
+
+#[test]
+fn a_vanished_adapter_hands_its_devices_to_another_and_the_bond_draws_them_back() {
+    let mut world = World::new(&[4, 4], &[Nature::Good], 5);
+    world.run(30_000);
+    let home = world.on[0].clone().unwrap();
+    world.core.handle(Event::AdapterDown { adapter: Arc::clone(&home) }, world.now);
+    world.happen(Event::Ended { device: name(0), end: End::LinkLost });
+    let kept = world.slots.clone();
+    world.slots.retain(|(adapter, _)| *adapter != home);
+    world.run(30_000);
+    assert!(world.up[0]);
+    assert_ne!(world.on[0], Some(home));
+    world.slots = kept;
+}
+
+#[test]
+fn whoever_is_no_longer_enrolled_is_taken_down_and_forgotten() {
+    let mut world = World::new(&[4], &[Nature::Good; 2], 5);
+    world.run(10_000);
+    world.core.handle(Event::Enrolled(vec![Known { id: name(1), version: 0 }]), world.now);
+    world.run(2_000);
+    assert_eq!(world.up, [false, true]);
+    assert_eq!(world.core.status().len(), 1);
+    world.core.handle(Event::Enrolled(vec![Known { id: name(1), version: 1 }]), world.now);
+    world.run(3_000);
+    assert_eq!((world.up[1], world.turns[1]), (true, 2), "connected anew under its new enrolment");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn slots_are_never_exceeded_everybody_good_gets_a_turn_and_nobody_storms(
+        slots in prop::collection::vec(1usize..5, 1..4),
+        natures in prop::collection::vec(nature(), 1..14),
+        seed: u64,
+    ) {
+        let mut world = World::new(&slots, &natures, seed);
+        let minutes = 40;
+        world.run(60_000 * minutes);
+        for (at, nature) in natures.iter().enumerate() {
+            if *nature == Nature::Good {
+                prop_assert!(world.turns[at] >= 1, "{} of {:?} had no turn", at, natures);
+            }
+            let pauses: Vec<Ms> = world.attempts[at].windows(2).map(|pair| pair[1] - pair[0]).collect();
+            prop_assert!(pauses.iter().all(|pause| *pause >= 375), "{:?}", pauses);
+            if matches!(nature, Nature::Broken | Nature::Fickle) {
+                // Doubling from half a second to a minute: eight quick ones, then a few a minute at most.
+                prop_assert!(world.attempts[at].len() as u64 <= 10 + minutes * 2, "{}", world.attempts[at].len());
+            }
+        }
+    }
+
+    #[test]
+    fn no_order_of_events_breaks_the_slots_or_makes_a_second_attempt(
+        events in prop::collection::vec((0usize..10, 0usize..4, 0usize..2, 0u64..5_000), 0..400),
+    ) {
+        let mut core = Core::new(CoreConfig::default(), 9);
+        let adapters = [AdapterName::from("hci0"), AdapterName::from("hci1")];
+        let (mut now, mut on) = (0, [None::<usize>, None, None, None]);
+        let mut up = [false; 2];
+        for (kind, device, adapter, later) in events {
+            now += later;
+            let (id, radio) = (name(device), Arc::clone(&adapters[adapter]));
+            match kind {
+                0 => core.handle(Event::Enrolled((0..=device).map(|at| Known { id: name(at), version: later % 2 }).collect()), now),
+                1 => { up[adapter] = true; core.handle(Event::AdapterUp { adapter: radio, slots: 2 }, now) }
+                2 => { up[adapter] = false; core.handle(Event::AdapterDown { adapter: radio }, now) }
+                3 | 4 => core.handle(Event::Seen { adapter: radio, device: id, rssi: -40, bonded: later % 2 == 0 }, now),
+                5 => core.handle(Event::Lost { adapter: radio, device: id }, now),
+                6 => core.handle(Event::Ready { device: id, streams: later % 2 == 0 }, now),
+                7 => core.handle(Event::Heard { device: id }, now),
+                _ => {
+                    let end = [End::Unreachable, End::LinkLost, End::Failed, End::Refused, End::Asked][later as usize % 5];
+                    on[device] = None;
+                    core.handle(Event::Ended { device: id, end }, now);
+                }
+            }
+            for action in core.poll(now) {
+                if let Action::Connect { adapter, device } = action {
+                    let at = (0..4).find(|at| name(*at) == device).unwrap();
+                    let place = adapters.iter().position(|known| *known == adapter).unwrap();
+                    prop_assert!(on[at].is_none() && up[place]);
+                    on[at] = Some(place);
+                    prop_assert!(on.iter().flatten().filter(|used| **used == place).count() <= 2);
+                }
+            }
+        }
+    }
+}

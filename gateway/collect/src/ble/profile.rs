@@ -1,0 +1,165 @@
+//! Services and characteristics of the Bluetooth SIG (Assigned Numbers), and how each is listened to.
+
+use pitchside_model::Profiles;
+
+/// How the values of a characteristic come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    /// Notified, at least every few seconds: silence means something is wrong.
+    Streams,
+    /// Notified or indicated when there is something to say.
+    Speaks,
+    /// Read when connected, and again now and then unless it notifies.
+    Read,
+    /// Read once when connected.
+    ReadOnce,
+}
+
+/// A characteristic that is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Characteristic {
+    /// 16-bit UUID.
+    pub uuid: u16,
+    /// How its values come.
+    pub manner: Manner,
+}
+
+/// A service and what of it is listened to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Service {
+    /// 16-bit UUID.
+    pub uuid: u16,
+    /// Which bit of an enrolment asks for it.
+    pub profile: Profiles,
+    /// As the command line has it.
+    pub word: &'static str,
+    /// What is listened to.
+    pub characteristics: &'static [Characteristic],
+}
+
+const fn of(uuid: u16, manner: Manner) -> Characteristic {
+    Characteristic { uuid, manner }
+}
+
+use Manner::{Read, ReadOnce, Speaks, Streams};
+
+/// All services that are listened to.
+pub const SERVICES: &[Service] = &[
+    Service {
+        uuid: 0x180D,
+        profile: Profiles::HEART_RATE,
+        word: "heart-rate",
+        characteristics: &[of(0x2A37, Streams), of(0x2A38, ReadOnce)],
+    },
+    Service {
+        uuid: 0x1809,
+        profile: Profiles::THERMOMETER,
+        word: "thermometer",
+        characteristics: &[of(0x2A1C, Speaks), of(0x2A1E, Speaks)],
+    },
+    Service {
+        uuid: 0x1810,
+        profile: Profiles::BLOOD_PRESSURE,
+        word: "blood-pressure",
+        characteristics: &[of(0x2A35, Speaks), of(0x2A36, Speaks)],
+    },
+    Service {
+        uuid: 0x1822,
+        profile: Profiles::PULSE_OXIMETER,
+        word: "pulse-oximeter",
+        characteristics: &[of(0x2A5E, Speaks), of(0x2A5F, Streams)],
+    },
+    // Speed, power and running sensors fall silent when nothing turns.
+    Service {
+        uuid: 0x1816,
+        profile: Profiles::CYCLING_SPEED,
+        word: "cycling-speed",
+        characteristics: &[of(0x2A5B, Speaks)],
+    },
+    Service {
+        uuid: 0x1818,
+        profile: Profiles::CYCLING_POWER,
+        word: "cycling-power",
+        characteristics: &[of(0x2A63, Speaks)],
+    },
+    Service {
+        uuid: 0x1814,
+        profile: Profiles::RUNNING_SPEED,
+        word: "running-speed",
+        characteristics: &[of(0x2A53, Speaks)],
+    },
+    Service {
+        uuid: 0x181A,
+        profile: Profiles::ENVIRONMENT,
+        word: "environment",
+        characteristics: &[of(0x2A6E, Read), of(0x2A6F, Read), of(0x2A6D, Read)],
+    },
+    Service { uuid: 0x180F, profile: Profiles::BATTERY, word: "battery", characteristics: &[of(0x2A19, Read)] },
+    // Texts are for the log: they are no readings.
+    Service { uuid: 0x180A, profile: Profiles::DEVICE_INFORMATION, word: "device-information", characteristics: &[] },
+];
+
+/// Texts of Device Information, and what they tell: read for the log.
+pub const TEXTS: &[(u16, &str)] = &[
+    (0x2A29, "manufacturer"),
+    (0x2A24, "model"),
+    (0x2A25, "serial"),
+    (0x2A27, "hardware"),
+    (0x2A26, "firmware"),
+    (0x2A28, "software"),
+];
+
+/// The most bytes of such a text that are shown.
+pub const TEXT_BYTES_MAX: usize = 64;
+
+/// What `characteristic` of `service` is listened to for, if a device with these profiles is asked for it.
+pub fn wanted(profiles: Profiles, service: u16, characteristic: u16) -> Option<Characteristic> {
+    let service = SERVICES.iter().find(|known| known.uuid == service && profiles.contains(known.profile))?;
+    service.characteristics.iter().find(|known| known.uuid == characteristic).copied()
+}
+
+/// Profiles by their words, separated by commas; the first that is not one.
+pub fn parse(words: &str) -> Result<Profiles, String> {
+    words.split(',').map(str::trim).try_fold(Profiles::empty(), |profiles, word| {
+        let service = SERVICES.iter().find(|service| service.word == word).ok_or_else(|| word.to_owned())?;
+        Ok(profiles | service.profile)
+    })
+}
+
+/// The words of profiles.
+pub fn words(profiles: Profiles) -> Vec<&'static str> {
+    SERVICES.iter().filter(|service| profiles.contains(service.profile)).map(|service| service.word).collect()
+}
+
+/// A text as shown in the log: what a device says of itself is not to be trusted with line ends or the terminal.
+pub fn text(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(TEXT_BYTES_MAX)];
+    String::from_utf8_lossy(shown).chars().filter(|letter| !letter.is_control()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_and_profiles_are_the_same_thing() {
+        let all = words(Profiles::all());
+        assert_eq!(all.len(), SERVICES.len());
+        assert_eq!(parse(&all.join(", ")), Ok(Profiles::all()));
+        assert_eq!(parse("heart-rate,hart-rate"), Err("hart-rate".to_owned()));
+    }
+
+    #[test]
+    fn only_what_was_enrolled_is_listened_to() {
+        let strap = Profiles::HEART_RATE;
+        assert_eq!(wanted(strap, 0x180D, 0x2A37).map(|known| known.manner), Some(Streams));
+        assert_eq!(wanted(strap, 0x180F, 0x2A19), None, "not asked for");
+        assert_eq!(wanted(strap, 0x180F, 0x2A37), None, "in the wrong service");
+    }
+
+    #[test]
+    fn a_device_cannot_write_lines_into_the_log() {
+        assert_eq!(text(b"Strap\n\x1b[2J9 \xff"), "Strap[2J9 \u{fffd}");
+        assert_eq!(text(&[b'x'; 600]).len(), TEXT_BYTES_MAX);
+    }
+}

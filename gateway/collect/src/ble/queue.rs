@@ -1,0 +1,197 @@
+//! Values on their way from the radio to the intake. Bounded: when the intake is slow the oldest make room, and how many
+//! were lost goes with the next value, so that it becomes a gap in the stream and not silence.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Values that may wait: four minutes of a heart strap, a quarter of a second of the fastest link.
+pub const QUEUE_VALUES_MAX: usize = 256;
+/// The longest value of an attribute (Core 5.4, vol. 3 part F, 3.2.9).
+pub const VALUE_BYTES_MAX: usize = 512;
+/// Sources told apart when counting losses; beyond it they share a count.
+const SOURCES_MAX: usize = 32;
+
+/// What a value is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// A characteristic by its 16-bit UUID.
+    Gatt(u16),
+    /// The characteristic `up` of PS/1.
+    Ps1,
+}
+
+/// One value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Value {
+    pub source: Source,
+    pub bytes: Bytes,
+    /// Values of the same source that were lost just before it.
+    pub dropped: u64,
+    /// When it came; none if it stands for a loss alone.
+    pub at: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    values: VecDeque<Value>,
+    lost: Vec<(Source, u64)>,
+    lost_in_all: u64,
+    closed: bool,
+}
+
+impl Inner {
+    fn lose(&mut self, source: Source, count: u64) {
+        self.lost_in_all += count;
+        let known = self.lost.iter().position(|(known, _)| *known == source);
+        match known {
+            Some(at) => self.lost[at].1 += count,
+            None if self.lost.len() < SOURCES_MAX => self.lost.push((source, count)),
+            None => self.lost[SOURCES_MAX - 1].1 += count,
+        }
+    }
+
+    fn lost(&mut self, source: Source) -> u64 {
+        match self.lost.iter().position(|(known, _)| *known == source) {
+            Some(at) => self.lost.swap_remove(at).1,
+            None => 0,
+        }
+    }
+}
+
+/// The queue of one connection.
+#[derive(Debug, Default)]
+pub struct Queue {
+    inner: Mutex<Inner>,
+    news: Notify,
+}
+
+impl Queue {
+    /// Takes a value; never waits.
+    pub fn push(&self, source: Source, bytes: &[u8]) {
+        let mut inner = self.inner.lock();
+        if inner.closed {
+            return;
+        }
+        if bytes.is_empty() || bytes.len() > VALUE_BYTES_MAX {
+            inner.lose(source, 1);
+            return;
+        }
+        if inner.values.len() >= QUEUE_VALUES_MAX
+            && let Some(oldest) = inner.values.pop_front()
+        {
+            inner.lose(oldest.source, 1);
+        }
+        inner.values.push_back(Value {
+            source,
+            bytes: Bytes::copy_from_slice(bytes),
+            dropped: 0,
+            at: Some(Instant::now()),
+        });
+        drop(inner);
+        self.news.notify_one();
+    }
+
+    /// Values that were taken and could not be kept.
+    pub(crate) fn lose(&self, source: Source, count: u64) {
+        self.inner.lock().lose(source, count);
+    }
+
+    /// Everything that waits, once something does; none when the queue is closed and empty. Losses nothing comes after
+    /// are told last.
+    pub(crate) async fn take(&self) -> Option<Vec<Value>> {
+        loop {
+            let news = self.news.notified();
+            {
+                let mut inner = self.inner.lock();
+                if !inner.values.is_empty() {
+                    let mut values: Vec<Value> = inner.values.drain(..).collect();
+                    for value in &mut values {
+                        value.dropped = inner.lost(value.source);
+                    }
+                    return Some(values);
+                }
+                if inner.closed {
+                    let lost = std::mem::take(&mut inner.lost);
+                    let alone = |(source, dropped)| Value { source, bytes: Bytes::new(), dropped, at: None };
+                    return Some(lost.into_iter().map(alone).collect::<Vec<_>>()).filter(|values| !values.is_empty());
+                }
+            }
+            news.await;
+        }
+    }
+
+    /// Nothing more is taken; what waits still goes out.
+    pub fn close(&self) {
+        self.inner.lock().closed = true;
+        self.news.notify_one();
+    }
+
+    /// Values lost since the connection began.
+    pub(crate) fn lost_in_all(&self) -> u64 {
+        self.inner.lock().lost_in_all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEART: Source = Source::Gatt(0x2A37);
+    const BATTERY: Source = Source::Gatt(0x2A19);
+
+    #[tokio::test]
+    async fn what_finds_no_room_is_told_with_the_next_value_of_its_own_characteristic() {
+        let queue = Queue::default();
+        queue.push(BATTERY, &[50]);
+        for beat in 0..=u8::MAX {
+            queue.push(HEART, &[0, beat]);
+        }
+        queue.push(HEART, &[0, 0]);
+        queue.push(BATTERY, &[49]);
+        let values = queue.take().await.unwrap();
+        assert_eq!(values.len(), QUEUE_VALUES_MAX);
+        assert_eq!((values[0].source, values[0].dropped), (HEART, 2));
+        assert_eq!((values[255].source, values[255].dropped, &values[255].bytes[..]), (BATTERY, 1, &[49][..]));
+        assert!(values[1..255].iter().all(|value| value.dropped == 0));
+    }
+
+    #[tokio::test]
+    async fn losses_nothing_comes_after_are_told_at_the_end() {
+        let queue = Queue::default();
+        queue.push(HEART, &[0; VALUE_BYTES_MAX + 1]);
+        queue.close();
+        let values = queue.take().await.unwrap();
+        assert_eq!((values.len(), values[0].dropped, values[0].bytes.len()), (1, 1, 0));
+        assert_eq!(queue.take().await, None);
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_comes_out_or_is_counted(pushes in prop::collection::vec((0u16..3, 0usize..4), 0..900)) {
+            let queue = Queue::default();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (mut out, mut lost) = (0, 0);
+            let mut count = |values: Vec<Value>| {
+                out += values.iter().filter(|value| value.at.is_some()).count();
+                lost += values.iter().map(|value| value.dropped).sum::<u64>();
+            };
+            for (at, (source, bytes)) in pushes.iter().enumerate() {
+                queue.push(Source::Gatt(*source), &vec![7; *bytes]);
+                if at % 350 == 349 {
+                    count(runtime.block_on(queue.take()).unwrap_or_default());
+                }
+            }
+            queue.close();
+            while let Some(values) = runtime.block_on(queue.take()) {
+                count(values);
+            }
+            prop_assert_eq!(out as u64 + lost, pushes.len() as u64);
+            prop_assert_eq!(lost, queue.lost_in_all());
+        }
+    }
+}

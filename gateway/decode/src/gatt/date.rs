@@ -1,0 +1,108 @@
+//! Date Time: year (2 octets), month, day, hours, minutes, seconds. Zero for year, month or day: not known.
+//!
+//! It has no time zone: it is what the device's display shows. Who sets the clock decides what it means; the offset to UTC is
+//! therefore an argument.
+
+use pitchside_model::Timestamp;
+
+use crate::error::GattFault;
+
+/// Reads a Date Time. None if the device does not know the date.
+pub fn read(field: [u8; 7], utc_offset_s: i32) -> Result<Option<Timestamp>, GattFault> {
+    let [low, high, month, day, hour, minute, second] = field;
+    let year = i64::from(u16::from_le_bytes([low, high]));
+    if hour > 23
+        || minute > 59
+        || second > 59
+        || month > 12
+        || day > 31
+        || (year != 0 && !(1582..=9999).contains(&year))
+    {
+        return Err(GattFault::Date);
+    }
+    if year == 0 || month == 0 || day == 0 {
+        return Ok(None);
+    }
+    let (month, day) = (i64::from(month), i64::from(day));
+    if day > days_in_month(year, month) {
+        return Err(GattFault::Date);
+    }
+    let of_day = i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second);
+    let seconds = days_from_civil(year, month, day) * 86_400 + of_day - i64::from(utc_offset_s);
+    Ok(Some(Timestamp::from_seconds(seconds)))
+}
+
+const fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days since 1970-01-01 of a Gregorian date, by eras of 400 years (146,097 days) that begin in March.
+const fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month > 2 { year } else { year - 1 };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let shifted_month = (month + 9) % 12;
+    let of_year = (153 * shifted_month + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn field(year: u16, rest: [u8; 5]) -> [u8; 7] {
+        let [low, high] = year.to_le_bytes();
+        let [month, day, hour, minute, second] = rest;
+        [low, high, month, day, hour, minute, second]
+    }
+
+    fn shown(field: [u8; 7], offset_s: i32) -> Option<String> {
+        read(field, offset_s).unwrap().map(|time| time.to_string())
+    }
+
+    #[test]
+    fn dates_are_read_with_leap_days_and_zone() {
+        let at = |year, rest| shown(field(year, rest), 0).unwrap();
+        assert_eq!(at(2012, [12, 5, 11, 50, 27]), "2012-12-05T11:50:27.000Z");
+        assert_eq!(at(2024, [2, 29, 23, 59, 59]), "2024-02-29T23:59:59.000Z");
+        assert_eq!(at(2000, [2, 29, 0, 0, 0]), "2000-02-29T00:00:00.000Z");
+        assert_eq!(shown(field(2026, [1, 1, 0, 30, 0]), 3_600).unwrap(), "2025-12-31T23:30:00.000Z");
+    }
+
+    #[test]
+    fn an_unknown_date_is_none_and_no_date_is_refused() {
+        for unknown in [field(0, [1, 1, 0, 0, 0]), field(2026, [0, 1, 0, 0, 0]), field(2026, [1, 0, 0, 0, 0])] {
+            assert_eq!(read(unknown, 0), Ok(None));
+        }
+        for bad in [
+            field(2026, [13, 1, 0, 0, 0]),
+            field(2026, [1, 32, 0, 0, 0]),
+            field(2026, [4, 31, 0, 0, 0]),
+            field(2025, [2, 29, 0, 0, 0]),
+            field(1900, [2, 29, 0, 0, 0]),
+            field(2026, [1, 1, 24, 0, 0]),
+            field(2026, [1, 1, 0, 60, 0]),
+            field(2026, [1, 1, 0, 0, 60]),
+            field(1581, [1, 1, 0, 0, 0]),
+            field(10_000, [1, 1, 0, 0, 0]),
+        ] {
+            assert_eq!(read(bad, 0), Err(GattFault::Date), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_date_prints_as_it_was_written(
+            year in 1582u16..=9999, month in 1u8..=12, day in 1u8..=28, hour in 0u8..24, minute in 0u8..60, second in 0u8..60,
+        ) {
+            let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z");
+            prop_assert_eq!(shown(field(year, [month, day, hour, minute, second]), 0), Some(text));
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! The profiles of Bluetooth SIG: the raw value of one characteristic to readings, to the letter of its service and of the
+//! GATT Specification Supplement. No Bluetooth stack, no clock: [`decode`] is a function of the state it is given, the bytes
+//! and the time.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`heart`] | Heart Rate Measurement |
+//! | [`thermometer`] | Temperature Measurement, Intermediate Temperature |
+//! | [`pressure`] | Blood Pressure Measurement, Intermediate Cuff Pressure |
+//! | [`oximeter`] | PLX Spot-check and Continuous Measurement |
+//! | [`cycling`], [`power`], [`running`] | CSC, Cycling Power and RSC Measurement |
+//! | [`counter`] | cumulative counts to rates |
+//! | [`scalar`] | Environmental Sensing, Battery Level |
+//! | [`fact`] | Device Information, Body Sensor Location, Temperature Type |
+//! | [`medical`], [`date`], [`fields`], [`sheet`] | SFLOAT and FLOAT, Date Time, octets in, readings out |
+//! | [`devices`] | the states of all devices |
+//!
+//! Flags reserved for future use are ignored, with whatever they append; values reserved for future use are refused. Every
+//! current service says so in its section «Reserved for Future Use»: «Any device receiving or interpreting the structure shall
+//! ignore that field; in particular, it shall not reject the structure because of the value of the field», but of values: «A
+//! device receiving an object with such a value should reject it, and any data structure containing it, as being erroneous».
+
+use pitchside_model::{LinkId, Reading, Timestamp};
+
+use crate::error::GattFault;
+use crate::tolerance::Tolerances;
+
+mod counter;
+mod cycling;
+mod date;
+pub mod devices;
+pub mod fact;
+mod fields;
+mod heart;
+pub mod medical;
+mod oximeter;
+mod power;
+mod pressure;
+mod running;
+mod scalar;
+mod sheet;
+mod thermometer;
+
+pub use devices::Devices;
+pub use fact::{Fact, FactKind};
+
+/// The longest attribute value (Core 5.4, vol. 3 part F, 3.2.9).
+pub const VALUE_BYTES_MAX: usize = 512;
+
+/// What a value is read by, beside its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Context {
+    /// When it arrived.
+    pub now: Timestamp,
+    /// How far the device's clock may be off.
+    pub tolerances: Tolerances,
+    /// Over which link. Counters do not outlive it: behind a new one the sensor may have restarted.
+    pub link: LinkId,
+    /// What the devices' clocks are ahead of UTC: Date Time has no zone.
+    pub utc_offset_s: i32,
+    /// Circumference of the wheel, if the device has one and it is known. No profile tells.
+    pub wheel_mm: Option<u16>,
+}
+
+/// What has to be known of a device's earlier values to read its next one: a few numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct State {
+    link: Option<LinkId>,
+    motion: cycling::Motion,
+    site: Option<thermometer::Site>,
+}
+
+/// What a value says.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Decoded {
+    /// What was measured.
+    pub readings: Vec<Reading>,
+    /// What the device says of itself.
+    pub fact: Option<Fact>,
+}
+
+/// Reads the value of a characteristic, named by its 16-bit UUID. The state changes only if the value is accepted.
+pub fn decode(state: &mut State, characteristic: u16, bytes: &[u8], context: &Context) -> Result<Decoded, GattFault> {
+    if bytes.len() > VALUE_BYTES_MAX {
+        return Err(GattFault::TooLong(bytes.len()));
+    }
+    let mut next = *state;
+    if next.link != Some(context.link) {
+        next.motion = cycling::Motion::default();
+    }
+    let readings = match characteristic {
+        0x2a37 => heart::measurement(bytes, context)?,
+        0x2a1c => thermometer::measurement(bytes, true, next.site, context)?,
+        0x2a1e => thermometer::measurement(bytes, false, next.site, context)?,
+        0x2a35 => pressure::measurement(bytes, true, context)?,
+        0x2a36 => pressure::measurement(bytes, false, context)?,
+        0x2a5e => oximeter::spot_check(bytes, context)?,
+        0x2a5f => oximeter::continuous(bytes, context)?,
+        0x2a5b => cycling::measurement(bytes, &mut next.motion, context)?,
+        0x2a63 => power::measurement(bytes, &mut next.motion, context)?,
+        0x2a53 => running::measurement(bytes, context)?,
+        other => match (FactKind::of(other), scalar::Scalar::find(other)) {
+            (Some(kind), _) => {
+                if kind == FactKind::TemperatureSite {
+                    next.site = Some(fact::site(bytes)?);
+                }
+                let fact = fact::read(kind, bytes)?;
+                *state = next;
+                return Ok(Decoded { readings: Vec::new(), fact: Some(fact) });
+            }
+            (None, Some(scalar)) => scalar.read(bytes, context)?,
+            (None, None) => return Err(GattFault::UnknownCharacteristic),
+        },
+    };
+    if next.motion != cycling::Motion::default() {
+        next.link = Some(context.link);
+    }
+    *state = next;
+    Ok(Decoded { readings, fact: None })
+}
+
+/// Whether [`decode`] reads this characteristic.
+pub fn is_known(characteristic: u16) -> bool {
+    const STRUCTURES: [u16; 10] = [0x2a37, 0x2a1c, 0x2a1e, 0x2a35, 0x2a36, 0x2a5e, 0x2a5f, 0x2a5b, 0x2a63, 0x2a53];
+    STRUCTURES.contains(&characteristic)
+        || FactKind::of(characteristic).is_some()
+        || scalar::Scalar::find(characteristic).is_some()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! Blood Pressure Measurement, 2A35, and Intermediate Cuff Pressure, 2A36 (BLS 1.1.1, 3.1 and 3.2): one layout.
+
+use pitchside_model::{Decimal, Quantity, Reading, Unit};
+
+use super::Context;
+use super::fields::Fields;
+use super::medical::Number;
+use super::sheet::Sheet;
+use super::thermometer::in_unit_of;
+use crate::error::GattFault;
+
+const KILOPASCAL: u8 = 1;
+const TIME_STAMP: u8 = 1 << 1;
+const PULSE_RATE: u8 = 1 << 2;
+const USER_ID: u8 = 1 << 3;
+const STATUS: u8 = 1 << 4;
+const RESERVED: u8 = 0xe0;
+
+const UNKNOWN_USER: u8 = 0xff;
+
+/// Body movement, cuff too loose, improper position; the pulse's range is a finding, not a doubt.
+const STATUS_DOUBTS: u16 = 1 | 1 << 1 | 1 << 5;
+const STATUS_IRREGULAR: u16 = 1 << 2;
+
+/// Reads one measurement, or a step on the way to one (`settled` false), in which only the first of the three values counts:
+/// the others are unused and NaN.
+pub fn measurement(bytes: &[u8], settled: bool, context: &Context) -> Result<Vec<Reading>, GattFault> {
+    let mut fields = Fields::new(bytes);
+    let flags = fields.u8("the flags")?;
+    let unit = if flags & KILOPASCAL == 0 { Unit::MILLIMETRE_OF_MERCURY } else { Unit::KILOPASCAL };
+    let first = fields.sfloat("the first pressure")?;
+    let second = fields.sfloat("the second pressure")?;
+    let third = fields.sfloat("the third pressure")?;
+    let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context.utc_offset_s)? };
+    let pulse_rate = if flags & PULSE_RATE == 0 { None } else { Some(fields.sfloat("the pulse rate")?) };
+    let user = if flags & USER_ID == 0 { None } else { Some(fields.u8("the user id")?) };
+    let status = if flags & STATUS == 0 { None } else { Some(fields.u16("the measurement status")?) };
+    fields.end(flags & RESERVED != 0)?;
+
+    let mut sheet = Sheet::dated(context, time)?;
+    if status.is_some_and(|bits| bits & STATUS_DOUBTS != 0) {
+        sheet.doubt();
+    }
+    let values: &[(Quantity, Number)] = if settled {
+        &[
+            (Quantity::SYSTOLIC_PRESSURE, first),
+            (Quantity::DIASTOLIC_PRESSURE, second),
+            (Quantity::MEAN_ARTERIAL_PRESSURE, third),
+        ]
+    } else {
+        &[(Quantity::CUFF_PRESSURE, first)]
+    };
+    for (quantity, value) in values {
+        sheet.medical(*quantity, in_unit_of(*quantity, *value, unit)?);
+    }
+    if let Some(rate) = pulse_rate {
+        sheet.medical(Quantity::PULSE_RATE, rate);
+    }
+    if let Some(user) = user.filter(|user| *user != UNKNOWN_USER) {
+        sheet.scaled(Quantity::USER_INDEX, user, 0);
+    }
+    if let Some(bits) = status.filter(|_| settled) {
+        sheet.number(Quantity::IRREGULAR_PULSE, Decimal::integer(i64::from(bits & STATUS_IRREGULAR != 0)));
+    }
+    Ok(sheet.readings())
+}

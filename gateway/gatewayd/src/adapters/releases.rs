@@ -1,0 +1,109 @@
+//! What the ledger says about firmware, kept by `store`, checked by `release`, brought by `sync`.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ledger_block::ingest::Releases;
+use ledger_block::release::SignedPolicy;
+use parking_lot::RwLock;
+use pitchside_config::Firmware as FirmwareSettings;
+use pitchside_model::Timestamp;
+use pitchside_release::known::{Anchors, Known, News, Shelf, ShelfError};
+use pitchside_store::Store;
+
+use crate::clock::Clock;
+
+/// Where it is kept.
+const RELEASES: &str = "firmware-known";
+
+/// The store as a shelf.
+struct StoreShelf(Store);
+
+impl Shelf for StoreShelf {
+    fn load(&self) -> Result<Option<Vec<u8>>, ShelfError> {
+        self.0.meta(RELEASES).map_err(|error| ShelfError(error.to_string()))
+    }
+
+    fn save(&self, known: &[u8]) -> Result<(), ShelfError> {
+        self.0.set_meta(RELEASES, known).map_err(|error| ShelfError(error.to_string()))
+    }
+}
+
+/// What this box knows of releases.
+pub struct KnownReleases {
+    known: RwLock<Arc<Known>>,
+    anchors: Anchors,
+    shelf: StoreShelf,
+    clock: Clock,
+}
+
+impl KnownReleases {
+    /// Takes up what was kept; none if the settings name no release policy.
+    ///
+    /// # Errors
+    /// The policy file is none, or what was kept does not fit the settings any more: to begin from nothing would be to
+    /// forget which checkpoint was seen last.
+    pub fn open(
+        settings: &FirmwareSettings,
+        ledger: ledger_block::policy::Policy,
+        store: &Store,
+        clock: &Clock,
+    ) -> anyhow::Result<Option<Arc<Self>>> {
+        let Some(path) = &settings.release_policy else { return Ok(None) };
+        let bytes = std::fs::read(path).with_context(|| format!("reading the release policy {}", path.display()))?;
+        let first = SignedPolicy::parse(&bytes).with_context(|| path.display().to_string())?;
+        let anchors = Anchors { ledger, first_policy: first.policy().id() };
+        let shelf = StoreShelf(store.clone());
+        let known = RwLock::new(Arc::new(Known::load(&shelf, &anchors)?));
+        Ok(Some(Arc::new(Self { known, anchors, shelf, clock: clock.clone() })))
+    }
+
+    /// What is known now.
+    pub fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read())
+    }
+
+    /// From where to ask on, and the size of the last checkpoint.
+    pub fn wanted(&self) -> (u64, u64) {
+        self.known.read().wanted()
+    }
+
+    /// Takes a reply, durably, or nothing of it. True if there is more to ask for.
+    ///
+    /// # Errors
+    /// The store refused.
+    pub fn told(&self, told: &Releases) -> Result<bool, ShelfError> {
+        let mut after = Known::clone(&self.known.read());
+        let news = match after.learn(told, &self.anchors, self.clock.now()) {
+            Ok(news) => news,
+            Err(error) => {
+                tracing::error!(%error, "nothing of what the ledger says about firmware was taken");
+                return Ok(false);
+            }
+        };
+        // Without news only the time of confirmation has changed: worth a write once an hour, which a restart may lose.
+        let confirmed = |known: &Known| known.seen().map_or(Timestamp::default(), |seen| seen.confirmed_at);
+        let before = self.known();
+        let moved = (before.wanted() != after.wanted()) || confirmed(&after).hour() != confirmed(&before).hour();
+        if moved {
+            self.shelf.save(&after.to_bytes())?;
+        }
+        for one in &news {
+            say(one);
+        }
+        let more = !after.is_up_to_date();
+        *self.known.write() = Arc::new(after);
+        Ok(more)
+    }
+}
+
+fn say(news: &News) {
+    match news {
+        News::Policy(number) => tracing::info!(number, "a release policy is in force"),
+        News::Released(release) => tracing::info!(%release, "a firmware release was published"),
+        News::RolledOut { release, hardware, cohort } => {
+            tracing::info!(%release, %hardware, percent = cohort.percent(), "a rollout has changed");
+        }
+        News::Halted { release, why } => tracing::warn!(%release, why = why.word(), "a release is halted"),
+    }
+}

@@ -1,0 +1,159 @@
+//! Where the chain of a restored box goes on: after the ledger's last block of it, under a higher incarnation.
+//!
+//! Until the ledger has answered, nothing is sealed: readings are taken, journaled, receipted at R0, and alerts go out, but
+//! a block sealed on a guess would stand where another one of this gateway may stand already, and the ledger would keep it
+//! as evidence of tampering. A box whose settings name no ledger goes on after the last block its backup knew.
+
+use ledger_block::{GatewayId, SignedHeader};
+use pitchside_store::{Anchor, ChainStart, StoreError, Tables};
+
+/// Why the chain does not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ChainError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Not a block of this box.
+    #[error(
+        "the ledger's last block is of gateway {0}, whose key is not on this box: this is another box's name in the ledger"
+    )]
+    NotOurs(GatewayId),
+    /// The ledger knows less than it once confirmed.
+    #[error(
+        "the backup holds a receipt for block {receipted}, but the ledger's last block is {shown}: the ledger was rolled back, or is another one; nothing is sealed until its operator has looked"
+    )]
+    RolledBack {
+        /// Confirmed once.
+        receipted: u64,
+        /// What it shows now.
+        shown: String,
+    },
+    /// The ledger holds another block than it once confirmed.
+    #[error(
+        "the ledger holds another block {0} than the one the backup has a receipt for: its history was changed; nothing is sealed until its operator has looked"
+    )]
+    Replaced(u64),
+}
+
+/// Whether this box waits for the ledger's answer.
+pub fn is_waiting(tables: &Tables) -> Result<bool, StoreError> {
+    Ok(matches!(tables.chain_start()?, Some(ChainStart::Waiting { .. })))
+}
+
+/// Where the chain goes on, given the ledger's last block of this gateway. Pure.
+fn after(start: ChainStart, own: GatewayId, head: Option<&SignedHeader>) -> Result<ChainStart, ChainError> {
+    let ChainStart::Waiting { known, receipted } = start else { return Ok(start) };
+    let head = match head {
+        Some(signed) if signed.header().gateway != own => {
+            return Err(ChainError::NotOurs(signed.header().gateway));
+        }
+        head => head.map(|signed| Anchor {
+            incarnation: signed.header().incarnation.0,
+            index: signed.header().index.0,
+            hash: signed.hash(),
+        }),
+    };
+    if let Some(receipted) = receipted {
+        match head {
+            Some(head) if head.index == receipted.index && head.hash != receipted.hash => {
+                return Err(ChainError::Replaced(head.index));
+            }
+            Some(head) if head.index >= receipted.index => {}
+            _ => {
+                let shown = head.map_or_else(|| "none".to_owned(), |head| head.index.to_string());
+                return Err(ChainError::RolledBack { receipted: receipted.index, shown });
+            }
+        }
+    }
+    let highest = known.iter().chain(&receipted).chain(&head).map(|anchor| anchor.incarnation).max();
+    Ok(ChainStart::After { incarnation: highest.map_or(1, |highest| highest.saturating_add(1)), after: head })
+}
+
+/// Settles it with the ledger's answer, durably. Does nothing on a box that does not wait.
+pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> Result<(), ChainError> {
+    let Some(start @ ChainStart::Waiting { .. }) = tables.chain_start()? else { return Ok(()) };
+    let settled = after(start, own, head)?;
+    tables.set_chain_start(settled)?;
+    if let ChainStart::After { incarnation, after } = settled {
+        let after = after.map_or_else(|| "nothing".to_owned(), |after| format!("block {}", after.index));
+        tracing::info!(incarnation, after, "restored: the chain goes on");
+    }
+    Ok(())
+}
+
+/// Settles it on a box without a ledger: after the last block the backup knew.
+pub fn settle_alone(tables: &Tables) -> Result<(), ChainError> {
+    let Some(ChainStart::Waiting { known, .. }) = tables.chain_start()? else { return Ok(()) };
+    let incarnation = known.map_or(1, |known| known.incarnation.saturating_add(1));
+    Ok(tables.set_chain_start(ChainStart::After { incarnation, after: known })?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_block::{BlockIndex, ClockState, GatewayKey, Header, Incarnation};
+    use pitchside_model::Timestamp;
+
+    fn header(index: u64, incarnation: u64, key: &GatewayKey) -> SignedHeader {
+        let header = Header {
+            gateway: key.id(),
+            incarnation: Incarnation(incarnation),
+            index: BlockIndex(index),
+            previous: [3; 32],
+            sealed_at: Timestamp(0),
+            clock: ClockState::Free,
+            segment_root: [0; 32],
+            payload_length: 0,
+            payload_digest: [0; 32],
+            rules: [0; 32],
+            plugins: [0; 32],
+            firmware: [0; 32],
+            checkpoint: None,
+        };
+        SignedHeader::sign(header, key).unwrap()
+    }
+
+    fn anchor(index: u64, incarnation: u64, hash: u8) -> Anchor {
+        Anchor { incarnation, index, hash: [hash; 32] }
+    }
+
+    fn waiting(known: Option<Anchor>, receipted: Option<Anchor>) -> ChainStart {
+        ChainStart::Waiting { known, receipted }
+    }
+
+    #[test]
+    fn the_chain_goes_on_after_the_ledgers_last_block_above_every_incarnation_known() {
+        let key = GatewayKey::new(&[1; 32]);
+        let head = header(9, 4, &key);
+        let expected = Anchor { incarnation: 4, index: 9, hash: head.hash() };
+        for (known, incarnation) in [(None, 5), (Some(anchor(3, 0, 1)), 5), (Some(anchor(12, 7, 1)), 8)] {
+            let settled = after(waiting(known, None), key.id(), Some(&head)).unwrap();
+            assert_eq!(settled, ChainStart::After { incarnation, after: Some(expected) });
+        }
+    }
+
+    #[test]
+    fn a_chain_that_never_reached_the_ledger_begins_there_again() {
+        let own = GatewayKey::new(&[1; 32]).id();
+        let settled = after(waiting(Some(anchor(3, 2, 1)), None), own, None).unwrap();
+        assert_eq!(settled, ChainStart::After { incarnation: 3, after: None });
+    }
+
+    #[test]
+    fn a_ledger_that_lost_or_changed_what_it_confirmed_is_not_followed() {
+        let key = GatewayKey::new(&[1; 32]);
+        let start = waiting(Some(anchor(5, 0, 1)), Some(anchor(5, 0, 1)));
+        assert!(matches!(after(start, key.id(), None), Err(ChainError::RolledBack { receipted: 5, .. })));
+        let short = header(4, 0, &key);
+        assert!(matches!(after(start, key.id(), Some(&short)), Err(ChainError::RolledBack { .. })));
+        let other = header(5, 0, &key);
+        assert!(matches!(after(start, key.id(), Some(&other)), Err(ChainError::Replaced(5))));
+    }
+
+    #[test]
+    fn another_boxs_block_is_not_followed() {
+        let head = header(0, 0, &GatewayKey::new(&[2; 32]));
+        let own = GatewayKey::new(&[1; 32]).id();
+        assert!(matches!(after(waiting(None, None), own, Some(&head)), Err(ChainError::NotOurs(_))));
+    }
+}

@@ -1,0 +1,386 @@
+//! Backups of real boxes on real files: every changed byte is found, and a restore cut off anywhere leaves the old state or
+//! the new one.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use pitchside_config::{Gateway, Library, Settings};
+use pitchside_model::{AthleteId, DeviceId, Timestamp};
+use pitchside_store::{Anchor, ChainStart, SnapshotRow};
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::envelope::{CHUNK_BYTES, EnvelopeError, Opener, Sealer, check_tail};
+use super::record::Record;
+use super::restore::{Restored, staging};
+use super::*;
+use crate::cli::args::{ClassArg, ConfigArg};
+use crate::cli::context::{Context, open};
+use crate::cli::device::{Plan, enrol};
+use crate::cli::{InitPlan, SETTINGS_FILE, add_athlete, make_box};
+
+const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
+
+struct Clinic {
+    dir: TempDir,
+    key: RecoveryKey,
+}
+
+impl Clinic {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("box");
+        std::fs::create_dir_all(home.join("rules/calm")).unwrap();
+        std::fs::write(home.join("rules/calm/rule.rhai"), "true").unwrap();
+        let settings = Settings {
+            gateway: Gateway {
+                name: DeviceId::parse("pitch-1").unwrap(),
+                data_dir: "data".into(),
+                key_dir: "keys".into(),
+                ..Gateway::default()
+            },
+            rules: Library { dir: Some("rules".into()) },
+            ..Settings::default()
+        };
+        let made = make_box(&InitPlan { dir: home, settings }).unwrap();
+        let clinic = Self { dir, key: RecoveryKey::parse(&made.recovery).unwrap() };
+        let context = clinic.context("box");
+        for (device, class) in [("s7", ClassArg::P1), ("hub", ClassArg::Password), ("cable", ClassArg::Wired)] {
+            let id = DeviceId::parse(device).unwrap();
+            let plan = Plan { id, class, own_key: None, decoder: None, filters: Vec::new() };
+            let (record, _) = enrol(&context.identity, &plan).unwrap();
+            context.tables.add_device(crate::adapters::keys::row(record)).unwrap();
+        }
+        for athlete in ["ada", "ben"] {
+            add_athlete(&context.tables, &context.identity, &AthleteId::parse(athlete).unwrap()).unwrap();
+        }
+        let (s7, ada) = (DeviceId::parse("s7").unwrap(), AthleteId::parse("ada").unwrap());
+        context.tables.assign(&s7, &ada, NOW).unwrap();
+        context.tables.erase_athlete(&AthleteId::parse("ben").unwrap(), NOW).unwrap();
+        clinic
+    }
+
+    fn home(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn context(&self, name: &str) -> Context {
+        open(&ConfigArg { file: Some(self.home(name).join(SETTINGS_FILE)) }).unwrap()
+    }
+
+    fn backup(&self) -> PathBuf {
+        let file = self.home("backup");
+        create(&self.context("box"), &file, NOW).unwrap();
+        file
+    }
+
+    fn restore_to(
+        &self,
+        name: &str,
+        force: bool,
+        at: &mut dyn FnMut(Step) -> io::Result<()>,
+    ) -> anyhow::Result<Restored> {
+        let (file, dir) = (self.home("backup"), self.home(name));
+        restore(&RestorePlan { file: &file, dir: &dir, key: &self.key, force, now: NOW }, at)
+    }
+}
+
+fn seal(key: &RecoveryKey, plain: &[u8]) -> Vec<u8> {
+    let mut sealer = Sealer::start(Vec::new(), &key.secret.public(), &[7; 32], [9; 32]).unwrap();
+    sealer.write_all(plain).unwrap();
+    sealer.finish().unwrap()
+}
+
+fn opened(key: &RecoveryKey, file: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    check_tail(file, file.len() as u64)?;
+    read_without_tail(key, file)
+}
+
+/// As if the tail had been made to fit.
+fn read_without_tail(key: &RecoveryKey, file: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    let mut plain = Vec::new();
+    let mut opener = Opener::start(file, file.len() as u64, key)?;
+    opener.read_to_end(&mut plain).map_err(EnvelopeError::of)?;
+    Ok(plain)
+}
+
+fn some_key() -> RecoveryKey {
+    RecoveryKey::make(ledger_block::GatewayKey::new(&[1; 32]).id()).unwrap()
+}
+
+#[test]
+fn what_is_sealed_in_chunks_opens_again_at_every_length_around_their_edges() {
+    let key = some_key();
+    for length in [1, 2, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, 2 * CHUNK_BYTES, 2 * CHUNK_BYTES + 9] {
+        let plain: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let sealed = seal(&key, &plain);
+        assert_eq!(sealed.len(), 104 + length + 16 * length.div_ceil(CHUNK_BYTES) + 32);
+        assert_eq!(opened(&key, &sealed).unwrap(), plain);
+    }
+}
+
+#[test]
+fn chunks_swapped_repeated_or_left_out_do_not_open_even_if_the_tail_fits() {
+    let key = some_key();
+    let sealed = seal(&key, &vec![5; 3 * CHUNK_BYTES]);
+    let piece = CHUNK_BYTES + 16;
+    let chunk = |n: usize| &sealed[104 + n * piece..104 + (n + 1) * piece];
+    let head = &sealed[..104];
+    for order in [&[1, 0, 2][..], &[0, 1], &[0, 2], &[0, 1, 1], &[0, 0, 1, 2], &[0, 1, 2, 2]] {
+        let mut forged = head.to_vec();
+        order.iter().for_each(|n| forged.extend_from_slice(chunk(*n)));
+        forged.extend_from_slice(&[0; 32]);
+        assert!(read_without_tail(&key, &forged).is_err(), "{order:?}");
+    }
+}
+
+#[test]
+fn another_key_does_not_open_it() {
+    let sealed = seal(&some_key(), b"secret");
+    assert!(matches!(opened(&some_key(), &sealed), Err(EnvelopeError::OtherKey)));
+}
+
+fn name() -> impl Strategy<Value = String> {
+    "[a-z][a-z0-9.-]{0,20}"
+}
+
+fn record() -> impl Strategy<Value = Record> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    let time = || any::<i64>().prop_map(Timestamp);
+    let anchor = || {
+        prop::option::of((any::<u64>(), any::<u64>(), any::<[u8; 32]>()))
+            .prop_map(|some| some.map(|(incarnation, index, hash)| Anchor { incarnation, index, hash }))
+    };
+    prop_oneof![
+        bytes().prop_map(Record::About),
+        ("[a-z/]{1,40}", bytes()).prop_map(|(path, content)| Record::File { path, content: content.into() }),
+        (anchor(), anchor()).prop_map(|(last, receipted)| Record::Row(SnapshotRow::Chain { last, receipted })),
+        (
+            name(),
+            name(),
+            bytes(),
+            prop::option::of(name()),
+            time(),
+            prop::option::of(time()),
+            prop::option::of(bytes())
+        )
+            .prop_map(|(id, class, secret, decoder, enrolled_at, revoked_at, stamp)| {
+                let device = pitchside_store::Device {
+                    id: DeviceId::parse(&id).unwrap(),
+                    class,
+                    secret,
+                    decoder: decoder.and_then(|name| pitchside_model::PluginName::parse(&name).ok()),
+                    filters: vec!["a/#".to_owned(), "b".to_owned()],
+                    enrolled_at,
+                    revoked_at,
+                };
+                Record::Row(SnapshotRow::Device(device, stamp))
+            }),
+        (name(), time(), any::<u32>(), prop::option::of(time())).prop_map(|(id, added_at, generation, erased_at)| {
+            let id = AthleteId::parse(&id).unwrap();
+            Record::Row(SnapshotRow::Athlete(pitchside_store::Athlete { id, added_at, generation, erased_at }))
+        }),
+        (name(), name(), time(), prop::option::of(time())).prop_map(|(device, athlete, from, to)| {
+            let (device, athlete) = (DeviceId::parse(&device).unwrap(), AthleteId::parse(&athlete).unwrap());
+            Record::Row(SnapshotRow::Assignment(pitchside_store::Assignment { device, athlete, from, to }))
+        }),
+        bytes().prop_map(Record::Checkpoint),
+        any::<u32>().prop_map(Record::House),
+        (0..u64::MAX >> 1).prop_map(Record::End),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn records_read_back(record in record()) {
+        let mut bytes = Vec::new();
+        record.write(&mut bytes).unwrap();
+        prop_assert_eq!(Record::read(&mut bytes.as_slice()).unwrap(), record);
+    }
+
+    #[test]
+    fn garbage_is_no_record_and_never_a_panic(kind in any::<u8>(), body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _maybe = Record::parse(kind, &body);
+        let _maybe = Record::read(&mut body.as_slice());
+    }
+}
+
+#[test]
+fn every_changed_or_missing_byte_of_a_backup_is_found_with_and_without_the_key() {
+    let clinic = Clinic::new();
+    let file = clinic.backup();
+    let whole = std::fs::read(&file).unwrap();
+    assert!(verify(&file, None).unwrap().holds.is_none());
+    let holds = verify(&file, Some(&clinic.key)).unwrap().holds.unwrap();
+    assert_eq!((holds.devices, holds.athletes, holds.users), (3, 2, 1));
+    let path = clinic.home("changed");
+    for at in (0..whole.len()).step_by(97).chain([whole.len() - 1, 15, 16, 23, 24, 103, 104]) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&path, &changed).unwrap();
+        assert!(verify(&path, None).is_err(), "byte {at}");
+        // Whoever also makes the tail fit is found out by the key.
+        let body = changed.len() - 32;
+        let tail = *blake3::hash(&changed[..body]).as_bytes();
+        changed[body..].copy_from_slice(&tail);
+        std::fs::write(&path, &changed).unwrap();
+        assert!(at >= body || verify(&path, Some(&clinic.key)).is_err(), "byte {at}, tail made to fit");
+        std::fs::write(&path, &whole[..at]).unwrap();
+        assert!(verify(&path, None).is_err(), "cut at {at}");
+    }
+}
+
+#[test]
+fn a_backup_made_by_somebody_who_only_knows_the_public_half_is_refused() {
+    let (clinic, forger) = (Clinic::new(), Clinic::new());
+    RecoveryPublicFile::write(&forger.home("box").join("keys"), &clinic.key).unwrap();
+    let file = forger.backup();
+    let error = verify(&file, Some(&clinic.key)).unwrap_err();
+    assert!(format!("{error:#}").contains("not made by the box"), "{error:#}");
+}
+
+#[test]
+fn a_backup_holds_no_key_of_an_athlete_nor_the_root_key() {
+    let clinic = Clinic::new();
+    let file = clinic.backup();
+    let keys = clinic.home("box").join("keys");
+    let root = std::fs::read(keys.join("root.key")).unwrap();
+    let ada = clinic.context("box").tables.athlete_key(&AthleteId::parse("ada").unwrap(), 0).unwrap().unwrap();
+    let bytes = std::fs::read(&file).unwrap();
+    let mut plain = Vec::new();
+    Opener::start(bytes.as_slice(), bytes.len() as u64, &clinic.key).unwrap().read_to_end(&mut plain).unwrap();
+    let has = |needle: &[u8]| plain.windows(needle.len()).any(|window| window == needle);
+    assert!(has(&std::fs::read(keys.join("sign.key")).unwrap()), "the search finds what is there");
+    assert!(!has(&root) && !has(&data_encoding::HEXLOWER.decode(&root).unwrap()));
+    assert!(!has(&ada.wrapped));
+}
+
+/// The devices' secrets open under the new box's own key, and everything else is there.
+fn assert_restored(clinic: &Clinic, name: &str) {
+    let (old, new) = (clinic.context("box"), clinic.context(name));
+    let secret = |context: &Context, id: &str| {
+        let device = context.tables.device(&DeviceId::parse(id).unwrap()).unwrap().unwrap();
+        let kek = pitchside_auth::Kek::new(*context.identity.derive(crate::pipeline::AUTH_KEK).unwrap());
+        pitchside_auth::enrol::unwrapped(&crate::adapters::keys::record(device).unwrap(), &kek).unwrap()
+    };
+    for device in ["s7", "hub", "cable"] {
+        assert_eq!(secret(&old, device), secret(&new, device), "{device}");
+    }
+    let root = |name: &str| std::fs::read(clinic.home(name).join("keys/root.key")).unwrap();
+    assert_ne!(root("box"), root(name), "the root key never leaves its box");
+    assert_eq!(new.identity.sign, old.identity.sign);
+    let athletes = new.tables.athletes().unwrap();
+    assert_eq!(athletes.iter().map(|a| (a.id.as_str(), a.generation)).collect::<Vec<_>>(), [("ada", 1), ("ben", 0)]);
+    assert!(athletes[1].erased_at.is_some(), "an erasure stays one");
+    assert_eq!(new.tables.assignments().unwrap(), old.tables.assignments().unwrap());
+    assert_eq!(new.tables.users().unwrap(), old.tables.users().unwrap());
+    assert!(matches!(new.tables.chain_start().unwrap(), Some(ChainStart::Waiting { known: None, receipted: None })));
+    assert_eq!(std::fs::read_to_string(clinic.home(name).join("rules/calm/rule.rhai")).unwrap(), "true");
+    assert_eq!(new.tables.key_copy_counts().unwrap().waiting, 1, "ada's fresh key has a copy");
+}
+
+#[test]
+fn a_restored_box_is_the_same_box_under_fresh_keys() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let restored = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    assert_eq!((restored.devices, restored.athletes, restored.users), (3, 2, 1));
+    assert_restored(&clinic, "new");
+    let error = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap_err();
+    assert!(format!("{error:#}").contains("not empty"), "{error:#}");
+}
+
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(files(&path))
+        } else {
+            found.push((path.clone(), std::fs::read(path).unwrap()))
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_restore_cut_off_at_any_step_leaves_the_old_state_or_the_new_one_and_the_next_completes() {
+    for (step, force) in Step::ALL.into_iter().flat_map(|step| [(step, false), (step, true)]) {
+        let clinic = Clinic::new();
+        clinic.backup();
+        let target = if force { "other" } else { "new" };
+        if force {
+            let settings = Settings {
+                gateway: Gateway { data_dir: "data".into(), key_dir: "keys".into(), ..Gateway::default() },
+                ..Settings::default()
+            };
+            make_box(&InitPlan { dir: clinic.home(target), settings }).unwrap();
+        }
+        let before = force.then(|| files(&clinic.home(target)));
+        let cut = clinic.restore_to(target, force, &mut |at| {
+            if at == step { Err(io::Error::other("power")) } else { Ok(()) }
+        });
+        assert!(cut.is_err(), "{step:?}");
+        let swapped = matches!(step, Step::Swapped | Step::Destroyed);
+        if swapped {
+            assert_restored(&clinic, target);
+        } else {
+            match &before {
+                Some(before) => assert_eq!(&files(&clinic.home(target)), before, "{step:?}: the old box is untouched"),
+                None => assert!(!clinic.home(target).exists(), "{step:?}: nothing is there"),
+            }
+        }
+        clinic.restore_to(target, force || swapped, &mut |_| Ok(())).unwrap();
+        assert_restored(&clinic, target);
+        assert!(!staging(&clinic.home(target)).unwrap().exists(), "{step:?}: no leftover");
+    }
+}
+
+#[test]
+fn a_replaced_box_is_destroyed_and_another_folder_is_not_touched() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    std::fs::create_dir(clinic.home("papers")).unwrap();
+    std::fs::write(clinic.home("papers").join("thesis"), "years of work").unwrap();
+    let error = clinic.restore_to("papers", true, &mut |_| Ok(())).unwrap_err();
+    assert!(format!("{error:#}").contains("holds no box"), "{error:#}");
+    assert!(clinic.home("papers").join("thesis").exists());
+}
+
+#[test]
+fn files_that_no_backup_has_are_refused() {
+    let key = some_key();
+    for path in ["keys/root.key", "../evil", "rules/../../evil", "/etc/passwd", "data/pitchside.db", "rules/"] {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("forged");
+        let gateway = ledger_block::GatewayKey::new(&[1; 32]);
+        assert_eq!(gateway.id(), key.gateway);
+        let mut sealer = Sealer::start(Vec::new(), &key.secret.public(), &[7; 32], [9; 32]).unwrap();
+        let sign = data_encoding::HEXLOWER.encode(&[1; 32]).into_bytes();
+        let records = [
+            Record::About(b"{}".to_vec()),
+            Record::File { path: "keys/sign.key".into(), content: sign.into() },
+            Record::File { path: path.into(), content: vec![1].into() },
+            Record::End(3),
+        ];
+        records.iter().for_each(|record| record.write(&mut sealer).unwrap());
+        std::fs::write(&file, sealer.finish().unwrap()).unwrap();
+        let new = dir.path().join("new");
+        let plan = RestorePlan { file: &file, dir: &new, key: &key, force: false, now: NOW };
+        let error = restore(&plan, &mut |_| Ok(())).unwrap_err();
+        assert!(format!("{error:#}").contains("no backup has"), "{path}: {error:#}");
+        assert!(!new.exists());
+    }
+}
+
+#[test]
+fn the_recovery_key_reads_back_and_never_prints() {
+    let key = some_key();
+    let again = RecoveryKey::parse(&key.to_line()).unwrap();
+    assert_eq!((again.gateway, again.to_line()), (key.gateway, key.to_line()));
+    assert!(!format!("{key:?}").contains(key.to_line().rsplit(' ').next().unwrap()));
+    for bad in ["", "pitchside-recovery-1", "pitchside-recovery-2 a b", "pitchside-recovery-1 00 00"] {
+        assert!(RecoveryKey::parse(bad).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,129 @@
+//! Devices reached by Bluetooth: their enrolment, and the codes they show while pairing.
+
+use std::io::BufRead as _;
+
+use anyhow::Context as _;
+use pitchside_auth::{DeviceRecord, Kek, enrol};
+use pitchside_collect::ble::profile;
+use pitchside_model::ble::CODE_MAX;
+use pitchside_model::{Bonding, DeviceId, Pairing, PluginName, Profiles};
+use serde::Serialize;
+
+use super::args::RadioArgs;
+use super::context::Context;
+use super::output::Output;
+use super::{Failure, Outcome};
+use crate::adapters::keys::{record, row};
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::pipeline::AUTH_KEK;
+
+#[derive(Serialize)]
+struct Enrolled<'a> {
+    id: &'a DeviceId,
+    class: &'static str,
+    address: String,
+    pairing: &'static str,
+    profiles: Vec<&'static str>,
+}
+
+fn kek(identity: &Identity) -> anyhow::Result<Kek> {
+    Ok(Kek::new(*identity.derive(AUTH_KEK)?))
+}
+
+/// Enrols a bonded device.
+pub fn enrol(
+    context: &Context,
+    id: &DeviceId,
+    decoder: Option<PluginName>,
+    radio: &RadioArgs,
+    output: &Output,
+) -> Outcome {
+    let address = radio.address.ok_or_else(|| Failure::Usage("a bonded device needs --address".to_owned()))?;
+    let (pairing, word) = match (radio.just_works, radio.code_stdin) {
+        (true, _) => (Pairing::JustWorks, "without a code"),
+        (false, true) => (Pairing::Code(Some(read_code()?)), "with the code given"),
+        (false, false) => (Pairing::Code(None), "with a code, to be told to `pitchside device code`"),
+    };
+    let profiles = radio.profiles.unwrap_or(Profiles::all());
+    let kek = kek(&context.identity)?;
+    let bonding = Bonding { pairing, profiles };
+    let record =
+        enrol::bonded(id.clone(), address, bonding, decoder, &kek, Clock::System.now()).map_err(anyhow::Error::from)?;
+    refuse_twice(context, &kek, &record, id)?;
+    context.tables.add_device(row(record)).map_err(anyhow::Error::from)?;
+    let enrolled = Enrolled {
+        id,
+        class: "bonded",
+        address: address.to_string(),
+        pairing: word,
+        profiles: profile::words(profiles),
+    };
+    output.print(&enrolled, |e| {
+        format!(
+            "enrolled {} (bonded) at {}; it pairs {}; a running gateway looks for it at once",
+            e.id, e.address, e.pairing
+        )
+    })?;
+    Ok(())
+}
+
+/// One address is one device: whose readings would they be?
+fn refuse_twice(context: &Context, kek: &Kek, new: &DeviceRecord, id: &DeviceId) -> anyhow::Result<()> {
+    let Some(wanted) = enrol::radio_device(new, kek)? else { return Ok(()) };
+    for device in context.tables.devices()? {
+        if device.revoked_at.is_some() || device.id == *id {
+            continue;
+        }
+        // A row that does not open is nobody's.
+        let Ok(Some(other)) = enrol::radio_device(&record(device)?, kek) else { continue };
+        anyhow::ensure!(
+            other.address != wanted.address,
+            "{} is the address of {}; revoke that first: pitchside device revoke {}",
+            wanted.address,
+            other.id,
+            other.id
+        );
+    }
+    Ok(())
+}
+
+/// Gives a PS/1 device its address, if one was given.
+pub fn reach(context: &Context, record: DeviceRecord, radio: &RadioArgs) -> Result<DeviceRecord, Failure> {
+    if radio.just_works || radio.code_stdin || radio.profiles.is_some() {
+        return Err(Failure::Usage("--just-works, --code-stdin and --profiles are for --class bonded".to_owned()));
+    }
+    let Some(address) = radio.address else { return Ok(record) };
+    let kek = kek(&context.identity)?;
+    let record = enrol::with_address(&record, address, &kek).map_err(anyhow::Error::from)?;
+    refuse_twice(context, &kek, &record, &record.id)?;
+    Ok(record)
+}
+
+/// Tells the code a device shows, or forgets it.
+pub fn code(context: &Context, id: &DeviceId, forget: bool, output: &Output) -> Outcome {
+    let code = if forget { None } else { Some(read_code()?) };
+    let kek = kek(&context.identity)?;
+    let device = context.tables.device(id).map_err(anyhow::Error::from)?;
+    let device = device.with_context(|| format!("no device {id}; see: pitchside device list"))?;
+    let fresh =
+        enrol::with_code(&record(device).map_err(anyhow::Error::from)?, code, &kek).map_err(anyhow::Error::from)?;
+    context.tables.put_device(row(fresh)).map_err(anyhow::Error::from)?;
+    output.print(id, |id| {
+        if forget { format!("{id} pairs with a code to be told") } else { format!("{id} pairs with the code told now") }
+    })?;
+    Ok(())
+}
+
+/// Six digits from the first line of standard input: a code on the command line would be in the shell's history.
+fn read_code() -> Result<u32, Failure> {
+    let mut line = zeroize::Zeroizing::new(String::new());
+    std::io::stdin().lock().read_line(&mut line).context("reading the code").map_err(Failure::Failed)?;
+    let digits = line.trim();
+    let is_code = digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    digits
+        .parse()
+        .ok()
+        .filter(|code| is_code && *code <= CODE_MAX)
+        .ok_or_else(|| Failure::Usage("a pairing code has six digits, on one line of standard input".to_owned()))
+}

@@ -1,0 +1,105 @@
+//! Bluetooth: who is connected, who waits for a slot, whether the host can tell how devices are bonded.
+
+use pitchside_config::Settings;
+
+use super::Finding;
+use crate::pipeline::bluetooth::{self, Report};
+
+/// Where bluetoothd is told how to behave.
+const MAIN_CONF: &str = "/etc/bluetooth/main.conf";
+
+/// Everything about Bluetooth, if the settings name an adapter.
+pub fn findings(settings: &Settings) -> Vec<Finding> {
+    if settings.ble.is_empty() {
+        return Vec::new();
+    }
+    let mut findings = vec![bonds(settings)];
+    if settings.ble.iter().any(|adapter| adapter.scan == pitchside_config::BleScan::Passive) {
+        findings.push(passive());
+    }
+    findings.push(match bluetooth::read(&settings.gateway.data_dir) {
+        Ok(Some(report)) => devices(&report),
+        Ok(None) => Finding::new(
+            "Bluetooth devices",
+            false,
+            "the gateway has not run with Bluetooth yet",
+            "systemctl start pitchside",
+        ),
+        Err(error) => Finding::new("Bluetooth devices", false, format!("{error:#}"), "systemctl restart pitchside"),
+    });
+    findings
+}
+
+fn bonds(settings: &Settings) -> Finding {
+    let folder = &settings.bluetooth.bonds;
+    let evidence = |what: String| format!("{}: {what}", folder.display());
+    match std::fs::read_dir(folder) {
+        Ok(_) => Finding::well("Bluetooth bonds", evidence("readable".to_owned())),
+        Err(error) => Finding::new(
+            "Bluetooth bonds",
+            false,
+            evidence(format!("{error}; without it no bonded device is let in")),
+            "as root: pitchside device bonds --out DIR, and set bluetooth.bonds to DIR",
+        ),
+    }
+}
+
+fn passive() -> Finding {
+    let text = std::fs::read_to_string(MAIN_CONF).unwrap_or_default();
+    let set = text
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(key, value)| key.trim() == "Experimental" && value.trim() == "true");
+    let evidence =
+        if set { "Experimental = true" } else { "without Experimental = true bluetoothd only scans actively" };
+    Finding::new(
+        "passive scan",
+        set,
+        format!("{MAIN_CONF}: {evidence}"),
+        format!("set Experimental = true in {MAIN_CONF} and: systemctl restart bluetooth; or ble.scan = \"active\""),
+    )
+}
+
+fn devices(report: &Report) -> Finding {
+    let of = |state: &str| -> Vec<String> {
+        report.devices.iter().filter(|device| device.state == state).map(|device| device.device.to_string()).collect()
+    };
+    let mut parts = Vec::new();
+    for state in ["connected", "waiting", "resting", "connecting", "leaving", "absent"] {
+        let devices = of(state);
+        if !devices.is_empty() {
+            parts.push(format!("{state}: {}", devices.join(", ")));
+        }
+    }
+    let evidence = if parts.is_empty() { "none enrolled".to_owned() } else { parts.join("; ") };
+    let waiting = !of("waiting").is_empty();
+    let failing = report.devices.iter().any(|device| device.state == "resting" && device.failures >= 5);
+    let mend = if waiting {
+        "add an adapter, or raise ble.slots if it can hold more"
+    } else {
+        "journalctl -u pitchside --grep 'BLE: refused'"
+    };
+    Finding::new("Bluetooth devices", !waiting && !failing, format!("{evidence} (since {})", report.at), mend)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::bluetooth::DeviceReport;
+    use pitchside_model::{DeviceId, Timestamp};
+
+    #[test]
+    fn whoever_waits_for_a_slot_is_named() {
+        let device = |id: &str, state: &str| DeviceReport {
+            device: DeviceId::parse(id).unwrap(),
+            state: state.to_owned(),
+            adapter: None,
+            failures: 0,
+        };
+        let report = |devices| Report { at: Timestamp(0), devices };
+        let well = devices(&report(vec![device("s1", "connected"), device("s2", "absent")]));
+        assert!(well.ok, "{well:?}");
+        let sick = devices(&report(vec![device("s1", "connected"), device("s2", "waiting")]));
+        assert!(!sick.ok && sick.evidence.contains("waiting: s2"), "{sick:?}");
+    }
+}

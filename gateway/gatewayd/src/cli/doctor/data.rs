@@ -1,0 +1,193 @@
+//! The database: is it whole, what waits in it, what was set aside; rules and plugins; copies of keys.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pitchside_decode::plugin::Folder;
+use pitchside_model::Timestamp;
+use pitchside_rules::RuleSet;
+use pitchside_store::{ChainStart, Integrity, StoreError};
+
+use super::Finding;
+use crate::backup::RecoveryPublicFile;
+use crate::backup::restore::staging;
+use crate::cli::context::Context;
+use crate::pipeline::undecoded::troubles;
+
+/// How long the look at every page may take.
+const INTEGRITY_BUDGET: Duration = Duration::from_secs(10);
+/// What is durable and not sealed for so long beyond the interval is late.
+const SEALING_LATE_US: i64 = 60_000_000;
+
+type Looked = Result<Finding, StoreError>;
+
+/// Everything about the data.
+pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
+    let looked: [(&'static str, Looked); 8] = [
+        ("database", integrity(context)),
+        ("sealing", sealing(context, now)),
+        ("devices", devices(context)),
+        ("refused payloads", refused(context)),
+        ("undecoded payloads", undecoded(context)),
+        ("journal", set_aside(context)),
+        ("copies of keys", copies(context)),
+        ("chain", chain(context)),
+    ];
+    let mut findings: Vec<Finding> = looked
+        .into_iter()
+        .map(|(what, looked)| {
+            let unread = |error: StoreError| Finding::new(what, false, error.to_string(), "pitchside doctor --health");
+            looked.unwrap_or_else(unread)
+        })
+        .collect();
+    findings.push(rules(context.settings.rules.dir.as_deref()));
+    findings.push(plugins(context.settings.plugins.dir.as_deref()));
+    findings.push(plugins_at_work(context));
+    findings.extend(leftover(context));
+    findings
+}
+
+fn integrity(context: &Context) -> Looked {
+    let restore = "pitchside backup restore FILE --dir DIR --recovery-key FILE";
+    Ok(match context.tables.integrity(INTEGRITY_BUDGET)? {
+        Integrity::Sound => Finding::well("database", "every page is sound"),
+        Integrity::Unfinished => {
+            Finding::well("database", format!("sound as far as {} s of reading reached", INTEGRITY_BUDGET.as_secs()))
+        }
+        Integrity::Broken(problems) => Finding::new("database", false, problems.join("; "), restore),
+    })
+}
+
+fn sealing(context: &Context, now: Timestamp) -> Looked {
+    let backlog = context.tables.unsealed_backlog()?;
+    let oldest = backlog.oldest.map_or_else(|| "none".to_owned(), |at| at.to_string());
+    let interval = i64::try_from(context.settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    let late = backlog.oldest.is_some_and(|at| now.micros_since(at) > interval.saturating_add(SEALING_LATE_US));
+    Ok(Finding::new(
+        "sealing",
+        !late,
+        format!("{} journal row(s) in no block yet, the oldest of {oldest}", backlog.rows),
+        "pitchside doctor --health; systemctl restart pitchside",
+    ))
+}
+
+fn devices(context: &Context) -> Looked {
+    let devices = context.tables.devices()?;
+    let active = devices.iter().filter(|device| device.revoked_at.is_none()).count();
+    Ok(Finding::new("devices", active > 0, format!("{active} enrolled"), "pitchside device enrol ID"))
+}
+
+fn refused(context: &Context) -> Looked {
+    let kept = context.tables.quarantined(1_000)?;
+    let newest = kept.first().map_or_else(String::new, |refused| format!(", the newest because: {}", refused.reason));
+    Ok(Finding::new(
+        "refused payloads",
+        kept.is_empty(),
+        format!("{} kept{newest}", kept.len()),
+        "pitchside plugin test, or ask the device's maker",
+    ))
+}
+
+fn undecoded(context: &Context) -> Looked {
+    let waiting = context.tables.undecoded_waiting()?;
+    let since = waiting.oldest.map_or_else(String::new, |at| format!(", the oldest since {at}"));
+    Ok(Finding::new(
+        "undecoded payloads",
+        waiting.payloads == 0,
+        format!("{} wait for their plugin{since}", waiting.payloads),
+        "install or correct the plugin and restart the gateway: they are decoded then",
+    ))
+}
+
+fn set_aside(context: &Context) -> Looked {
+    let aside = context.tables.rows_set_aside()?;
+    Ok(Finding::new(
+        "journal",
+        aside == 0,
+        format!("{aside} row(s) set aside in journal_damaged"),
+        "keep a copy of the data folder and see the log; their messages are in no block",
+    ))
+}
+
+fn copies(context: &Context) -> Looked {
+    let counts = context.tables.key_copy_counts()?;
+    let recovery = RecoveryPublicFile::read(&context.settings.gateway.key_dir);
+    let new_key = "pitchside backup key --out FILE";
+    Ok(match recovery {
+        Err(error) => Finding::new("copies of keys", false, format!("{error:#}"), new_key),
+        Ok(None) => Finding::new("copies of keys", false, "this box has no recovery key: lost, it is lost", new_key),
+        Ok(Some(_)) if counts.missing > 0 => {
+            Finding::new("copies of keys", false, format!("{} athletes' keys have no copy", counts.missing), new_key)
+        }
+        Ok(Some(_)) => Finding::well(
+            "copies of keys",
+            format!(
+                "{} held by the ledger, {} on their way, {} to be deleted",
+                counts.held, counts.waiting, counts.leaving
+            ),
+        ),
+    })
+}
+
+fn chain(context: &Context) -> Looked {
+    Ok(match context.tables.chain_start()? {
+        None => Finding::well("chain", "from this box's first block on"),
+        Some(ChainStart::After { incarnation, after }) => {
+            let after = after.map_or_else(|| "no block".to_owned(), |after| format!("block {}", after.index));
+            Finding::well("chain", format!("restored; goes on after {after} under incarnation {incarnation}"))
+        }
+        Some(ChainStart::Waiting { .. }) => Finding::new(
+            "chain",
+            false,
+            "restored; nothing is sealed before the ledger has said where the chain goes on",
+            "systemctl restart pitchside (with the ledger in reach; if there is none any more, take [ledger] out of the settings)",
+        ),
+    })
+}
+
+fn rules(dir: Option<&Path>) -> Finding {
+    let Some(dir) = dir else {
+        return Finding::new("rules", false, "none configured", "pitchside config explain rules.dir");
+    };
+    match RuleSet::load(dir) {
+        Ok(set) => Finding::well("rules", format!("{} in {}", set.rules().len(), dir.display())),
+        Err(problems) => {
+            let first = problems.first().map_or_else(String::new, ToString::to_string);
+            let evidence = format!("{} problem(s) in {}, first: {first}", problems.len(), dir.display());
+            Finding::new("rules", false, evidence, "pitchside rules check")
+        }
+    }
+}
+
+fn plugins(dir: Option<&Path>) -> Finding {
+    let Some(dir) = dir else {
+        return Finding::new("plugins", false, "none configured", "pitchside config explain plugins.dir");
+    };
+    let read = match Folder::read_all(dir) {
+        Ok(read) => read,
+        Err(error) => return Finding::new("plugins", false, error.to_string(), "pitchside config explain plugins.dir"),
+    };
+    let (count, broken) = (read.len(), read.iter().filter_map(|one| one.as_ref().err()).collect::<Vec<_>>());
+    let evidence = match broken.first() {
+        None => format!("{count} in {}", dir.display()),
+        Some(first) => format!("{} of {count} are off, first: {first}", broken.len()),
+    };
+    Finding::new("plugins", broken.is_empty(), evidence, "pitchside plugin check")
+}
+
+/// How plugins were when the gateway last looked.
+fn plugins_at_work(context: &Context) -> Finding {
+    let troubles = troubles(&context.tables);
+    let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
+    let mend = "pitchside plugin test, then restart the gateway";
+    Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
+}
+
+/// What a broken-off `restore --force` left of the box it replaced.
+fn leftover(context: &Context) -> Option<Finding> {
+    let home = context.settings.gateway.data_dir.parent()?;
+    let left = staging(home).ok().filter(|left| left.exists())?;
+    let mend = format!("find {0} -type f -exec shred -u {{}} + ; rm -r {0}", left.display());
+    let evidence = format!("{} was left by a restore that was cut off; it may hold keys", left.display());
+    Some(Finding::new("leftover", false, evidence, mend))
+}

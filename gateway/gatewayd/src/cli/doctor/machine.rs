@@ -1,0 +1,200 @@
+//! The machine below: clock, disk, key files, serial ports, radios, boot slots.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use pitchside_config::Settings;
+use pitchside_model::Timestamp;
+
+use super::Finding;
+use crate::backup::create::KEY_FILES;
+use crate::tls;
+
+/// Earlier than this the clock was never set: the first release of this program.
+const CLOCK_FLOOR_MS: i64 = 1_767_225_600_000;
+/// Fewer free inodes than this, and files can't be made much longer.
+const INODES_MIN: u64 = 1_000;
+/// Where the kernel lists radios.
+const RADIOS: &str = "/sys/class/bluetooth";
+
+/// Everything about the machine.
+pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let mut findings = vec![clock(now)];
+    findings.extend(disk(settings));
+    findings.extend(keys(settings));
+    findings.push(listeners(settings));
+    findings.extend(settings.serial.iter().map(|port| serial(&port.path)));
+    findings.extend(radios(settings));
+    findings.extend(slots());
+    findings
+}
+
+/// Where devices can come in.
+fn listeners(settings: &Settings) -> Finding {
+    let mqtt = &settings.mqtt;
+    let mqtt = mqtt.tcp.iter().chain(&mqtt.tls).chain(&mqtt.websocket).map(ToString::to_string);
+    let ports = settings.serial.iter().map(|port| port.path.display().to_string());
+    let listed: Vec<_> = mqtt.chain(ports).chain(settings.ble.iter().map(|radio| radio.adapter.to_string())).collect();
+    if listed.is_empty() {
+        let mend = "set mqtt.tls, or mqtt.tcp on loopback, or [[serial]] in the settings";
+        return Finding::new("listeners", false, "none configured: no device can send anything", mend);
+    }
+    Finding::well("listeners", listed.join(", "))
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn clock(now: Timestamp) -> Finding {
+    let mend = if has("chronyc") { "chronyc makestep" } else { "timedatectl set-ntp true" };
+    Finding::new("clock", now.millis() >= CLOCK_FLOOR_MS, format!("the system's clock says {now}"), mend)
+}
+
+fn disk(settings: &Settings) -> Vec<Finding> {
+    let folder = &settings.gateway.data_dir;
+    let shown = folder.display();
+    let fs = match rustix::fs::statvfs(folder) {
+        Ok(fs) => fs,
+        Err(error) => {
+            return vec![Finding::new(
+                "disk",
+                false,
+                format!("{shown}: {error}"),
+                "pitchside config explain gateway.data_dir",
+            )];
+        }
+    };
+    let free = fs.f_bavail.saturating_mul(fs.f_frsize);
+    let writable = !fs.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY);
+    let enough = free > settings.journal.reserve_bytes.saturating_mul(2);
+    // Some file systems count none.
+    let inodes = fs.f_files == 0 || fs.f_favail > INODES_MIN;
+    vec![
+        Finding::new("disk", enough, format!("{} MiB free in {shown}", free >> 20), format!("df -h {shown}")),
+        Finding::new("inodes", inodes, format!("{} free in {shown}", fs.f_favail), format!("df -i {shown}")),
+        Finding::new(
+            "file system",
+            writable,
+            format!("{shown} is {}", if writable { "writable" } else { "mounted read-only" }),
+            format!("mount -o remount,rw {shown}"),
+        ),
+    ]
+}
+
+fn keys(settings: &Settings) -> Vec<Finding> {
+    let folder = &settings.gateway.key_dir;
+    let open = |path: &Path, mask: u32| std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & mask != 0);
+    let mut findings = Vec::new();
+    for name in ["root.key"].into_iter().chain(KEY_FILES) {
+        let path = folder.join(name);
+        if open(&path, 0o077) {
+            let mend = format!("chmod 600 {}", path.display());
+            findings.push(Finding::new("key file", false, format!("{} can be read by others", path.display()), mend));
+        }
+    }
+    for path in [folder, &settings.gateway.data_dir] {
+        if open(path, 0o022) {
+            let mend = format!("chmod 700 {}", path.display());
+            findings.push(Finding::new("key file", false, format!("others may write in {}", path.display()), mend));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::well("key file", format!("keys in {} are for their owner alone", folder.display())));
+    }
+    let authority = folder.join(tls::CA_FILE);
+    let there = std::fs::read_to_string(&authority).is_ok_and(|text| text.contains("BEGIN CERTIFICATE"));
+    findings.push(Finding::new(
+        "certificate authority",
+        there,
+        authority.display().to_string(),
+        "pitchside backup restore FILE --dir DIR --recovery-key FILE",
+    ));
+    findings
+}
+
+fn serial(path: &Path) -> Finding {
+    let there = path.exists();
+    let evidence = format!("{} is {}", path.display(), if there { "there" } else { "not there" });
+    Finding::new("serial port", there, evidence, "ls -l /dev/serial/by-id (plug it in, or correct serial.path)")
+}
+
+/// Radios, if the settings speak of any: `[ble]` names its adapters.
+fn radios(settings: &Settings) -> Vec<Finding> {
+    let Ok(toml::Value::Table(all)) = toml::Value::try_from(settings) else { return Vec::new() };
+    let Some(ble) = all.get("ble") else { return Vec::new() };
+    let there = |name: &str| Path::new(RADIOS).join(name).exists();
+    let named = ble.get("adapters").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let named: Vec<&str> = named.iter().filter_map(toml::Value::as_str).collect();
+    let mend = "rfkill unblock bluetooth; systemctl restart bluetooth";
+    let mut findings: Vec<Finding> = named
+        .iter()
+        .map(|name| {
+            let evidence = format!("{name} is {}", if there(name) { "there" } else { "not there" });
+            Finding::new("radio", there(name), evidence, mend)
+        })
+        .collect();
+    let enabled = ble.get("enabled").and_then(toml::Value::as_bool).unwrap_or(false);
+    if named.is_empty() && enabled {
+        let count = std::fs::read_dir(RADIOS).map_or(0, Iterator::count);
+        findings.push(Finding::new("radio", count > 0, format!("{count} adapters"), mend));
+    }
+    findings
+}
+
+/// Boot slots, on the appliance: which is booted, and which would not boot.
+fn slots() -> Vec<Finding> {
+    if !has("rauc") {
+        return Vec::new();
+    }
+    let asked = Command::new("rauc").args(["status", "--output-format=json"]).stdin(Stdio::null()).output();
+    let parsed = asked.ok().filter(|done| done.status.success());
+    let parsed = parsed.and_then(|done| serde_json::from_slice::<serde_json::Value>(&done.stdout).ok());
+    let Some(status) = parsed else {
+        return vec![Finding::new("boot slots", false, "rauc does not answer", "systemctl restart rauc")];
+    };
+    let mut findings = slot_findings(&status);
+    if findings.is_empty() {
+        findings.push(Finding::new("boot slots", false, "rauc names no slot", "rauc status"));
+    }
+    findings
+}
+
+/// RAUC's `slots`: a list of objects with one key each, the slot's name.
+fn slot_findings(status: &serde_json::Value) -> Vec<Finding> {
+    let slots = status["slots"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let each = slots.iter().filter_map(serde_json::Value::as_object).flatten();
+    each.filter_map(|(name, slot)| {
+        let state = slot["boot_status"].as_str()?;
+        let booted = slot["state"].as_str() == Some("booted");
+        let evidence = format!("{name} is {state}{}", if booted { ", booted" } else { "" });
+        // The booted one is confirmed; the other is replaced by the next update.
+        let mend = if booted { "rauc status mark-good" } else { "rauc install BUNDLE" };
+        Some(Finding::new("boot slots", state == "good", evidence, mend))
+    })
+    .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_that_is_not_good_is_found_with_its_mend() {
+        let status = serde_json::json!({"booted": "A", "slots": [
+            {"rootfs.0": {"state": "booted", "boot_status": "good"}},
+            {"rootfs.1": {"state": "inactive", "boot_status": "bad"}},
+            {"data.0": {"state": "inactive"}}
+        ]});
+        let found = slot_findings(&status);
+        assert_eq!(found.iter().map(|f| f.ok).collect::<Vec<_>>(), [true, false]);
+        assert_eq!(found[1].mend.as_deref(), Some("rauc install BUNDLE"));
+    }
+
+    #[test]
+    fn a_clock_at_1970_is_found() {
+        assert!(!clock(Timestamp(0)).ok);
+    }
+}

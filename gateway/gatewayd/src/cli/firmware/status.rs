@@ -1,0 +1,90 @@
+//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way.
+
+use ledger_block::ingest::{Cohort, HaltReason};
+use ledger_block::release::ReleaseId;
+use pitchside_release::known::Release;
+use serde::Serialize;
+
+use super::desk::{self, Desk};
+use crate::cli::Outcome;
+use crate::cli::args::ConfigArg;
+use crate::cli::output::Output;
+
+#[derive(Serialize)]
+struct Row {
+    release: String,
+    target: &'static str,
+    component: String,
+    version: String,
+    counter: u32,
+    state: String,
+    rollouts: Vec<Progress>,
+    expires: String,
+    publisher: String,
+    published_at: String,
+    leaf: u64,
+}
+
+#[derive(Serialize)]
+struct Progress {
+    hardware: String,
+    percent: u8,
+    widest_percent: u8,
+}
+
+fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
+    let manifest = release.signed.manifest();
+    let reached = |cohort: fn(&pitchside_release::known::Rollout) -> Cohort| {
+        move |hardware| release.rollouts.get(hardware).map_or(0, |rollout| cohort(rollout).percent())
+    };
+    let (now, widest) = (reached(|rollout| rollout.now), reached(|rollout| rollout.widest));
+    let rollouts: Vec<Progress> = (manifest.hardware.iter())
+        .map(|hardware| Progress {
+            hardware: hardware.to_string(),
+            percent: now(hardware),
+            widest_percent: widest(hardware),
+        })
+        .collect();
+    let state = match release.halted {
+        Some(HaltReason::Aborted) => "aborted",
+        Some(HaltReason::Failures) => "halted: too many failures",
+        None if expired => "expired",
+        None if rollouts.iter().all(|at| at.widest_percent == 0) => "published",
+        None if rollouts.iter().all(|at| at.percent == 0) => "paused",
+        None if rollouts.iter().all(|at| at.percent == 100) => "out",
+        None => "rolling out",
+    };
+    Row {
+        release: id.to_string(),
+        target: manifest.target.word(),
+        component: manifest.component.to_string(),
+        version: manifest.version.to_string(),
+        counter: manifest.counter.0,
+        state: state.to_owned(),
+        rollouts,
+        expires: manifest.expires.to_string(),
+        publisher: release.publisher.to_string(),
+        published_at: release.published_at.to_string(),
+        leaf: release.place,
+    }
+}
+
+/// `firmware status`.
+pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output) -> Outcome {
+    let rows = desk::at(config, async |desk: &mut Desk| {
+        let now = desk.clock().now();
+        let of = |(id, release): (ReleaseId, &Release)| row(id, release, release.signed.manifest().expires <= now);
+        Ok(match release {
+            Some(text) => vec![of(desk.find(text)?)],
+            None => desk.known().releases().into_iter().map(of).collect(),
+        })
+    })?;
+    output.table(&rows, &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "EXPIRES"], |row| {
+        let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
+        let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
+        let rollouts = rollouts.collect::<Vec<_>>().join(", ");
+        let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
+        vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, day]
+    })?;
+    Ok(())
+}

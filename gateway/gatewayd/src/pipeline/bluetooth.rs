@@ -1,0 +1,210 @@
+//! Bluetooth: which devices to look for, as the database says, and what doctor reads of how they are doing.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitchside_collect::Intake;
+use pitchside_collect::ble::core::{Condition, CoreConfig, Status};
+use pitchside_collect::ble::{Ble, Target};
+use pitchside_config::{BleAdapter, Settings};
+use pitchside_model::{DeviceId, Timestamp};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::front::Front;
+use crate::random::OsRandom;
+
+/// Where doctor reads how devices are doing, below the data folder.
+pub const STATUS_FILE: &str = "bluetooth.json";
+/// How often the devices are looked up anew, and how old what doctor reads may be.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Looks after the database changed.
+const LOOKS_AFTER_CHANGE: u32 = 4;
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+
+/// How Bluetooth is doing, for doctor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Since when it is so.
+    pub at: Timestamp,
+    /// Every enrolled device that is reached by Bluetooth.
+    pub devices: Vec<DeviceReport>,
+}
+
+/// How one device is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceReport {
+    /// Which.
+    pub device: DeviceId,
+    /// absent, resting, waiting, connecting, connected or leaving.
+    pub state: String,
+    /// The adapter it is on.
+    pub adapter: Option<String>,
+    /// Failures in a row.
+    pub failures: u32,
+}
+
+impl From<Status> for DeviceReport {
+    fn from(status: Status) -> Self {
+        let state = match status.state {
+            Condition::Absent => "absent",
+            Condition::Resting => "resting",
+            Condition::Waiting => "waiting",
+            Condition::Connecting => "connecting",
+            Condition::Connected => "connected",
+            Condition::Leaving => "leaving",
+        };
+        Self {
+            device: status.device,
+            state: state.to_owned(),
+            adapter: status.adapter.map(|adapter| adapter.to_string()),
+            failures: status.failures,
+        }
+    }
+}
+
+/// Starts Bluetooth if the settings name an adapter.
+pub fn start(
+    settings: &Settings,
+    front: &Arc<Front>,
+    intake: Arc<dyn Intake>,
+    tasks: &TaskTracker,
+    stop: CancellationToken,
+) -> anyhow::Result<Option<Ble>> {
+    if settings.ble.is_empty() {
+        return Ok(None);
+    }
+    let (sender, targets) = watch::channel(look(front));
+    let seed = u64::from_le_bytes(OsRandom.bytes()?);
+    let config = CoreConfig {
+        turn_ms: u64::from(settings.bluetooth.turn_s) * 1_000,
+        stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
+        ..CoreConfig::default()
+    };
+    let ble = radio::start(&settings.ble, &settings.bluetooth.bonds, intake, targets, config, seed, stop.clone())?;
+    tasks.spawn(follow(Arc::clone(front), sender, stop.clone()));
+    let path = settings.gateway.data_dir.join(STATUS_FILE);
+    tasks.spawn(write(Arc::clone(front), ble.status(), path, stop));
+    Ok(Some(ble))
+}
+
+fn look(front: &Front) -> Arc<[Target]> {
+    let devices = front.auth.radio_devices().into_iter();
+    devices.map(|device| Target { id: device.id, address: device.address, bonding: device.bonding }).collect()
+}
+
+/// Hands on changes of who is enrolled, as the door knows them.
+async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: CancellationToken) {
+    let mut tick = tokio::time::interval(LOOK_EVERY);
+    let (mut seen, mut looks) = (None, 0);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = tick.tick() => {}
+        }
+        // The door hears of a change from the watch, a moment before us or after.
+        let revisions = front.store.changes().ok();
+        if revisions != seen {
+            (seen, looks) = (revisions, LOOKS_AFTER_CHANGE);
+        }
+        if looks == 0 {
+            continue;
+        }
+        looks -= 1;
+        let now = look(&front);
+        targets.send_if_modified(|before| {
+            let changed = *before != now;
+            *before = now;
+            changed
+        });
+    }
+}
+
+/// Writes how devices are doing, when it changes, for doctor.
+async fn write(front: Arc<Front>, mut status: watch::Receiver<Vec<Status>>, path: PathBuf, stop: CancellationToken) {
+    loop {
+        let devices = status.borrow_and_update().iter().cloned().map(DeviceReport::from).collect();
+        let report = Report { at: front.clock.now(), devices };
+        let to = path.clone();
+        let written = tokio::task::spawn_blocking(move || save(&to, &report)).await;
+        if let Ok(Err(error)) = written {
+            tracing::warn!(error = %format!("{error:#}"), "what doctor reads of Bluetooth could not be written");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(WRITE_EVERY) => {}
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = status.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn save(path: &Path, report: &Report) -> anyhow::Result<()> {
+    crate::files::write_secret(path, &serde_json::to_vec(report)?)
+}
+
+/// What a gateway wrote last; none if it never had Bluetooth.
+pub fn read(data: &Path) -> anyhow::Result<Option<Report>> {
+    match std::fs::read(data.join(STATUS_FILE)) {
+        Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(feature = "ble")]
+mod radio {
+    use super::*;
+    use pitchside_collect::ble::bluez::{AdapterConfig, Bluez, Scan, Which};
+    use pitchside_collect::ble::{self, Parts};
+    use pitchside_config::BleScan;
+
+    fn adapter(adapter: &BleAdapter) -> AdapterConfig {
+        AdapterConfig {
+            which: match adapter.adapter.parse() {
+                Ok(address) => Which::Address(address),
+                Err(_) => Which::Name(adapter.adapter.clone()),
+            },
+            slots: adapter.slots as usize,
+            scan: match adapter.scan {
+                BleScan::Passive => Scan::Passive,
+                BleScan::Active => Scan::Active,
+            },
+        }
+    }
+
+    pub(super) fn start(
+        adapters: &[BleAdapter],
+        bonds: &Path,
+        intake: Arc<dyn Intake>,
+        targets: watch::Receiver<Arc<[Target]>>,
+        config: CoreConfig,
+        seed: u64,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Ble> {
+        let radio = Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned()));
+        Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
+    }
+}
+
+#[cfg(not(feature = "ble"))]
+mod radio {
+    use super::*;
+
+    pub(super) fn start(
+        _: &[BleAdapter],
+        _: &Path,
+        _: Arc<dyn Intake>,
+        _: watch::Receiver<Arc<[Target]>>,
+        _: CoreConfig,
+        _: u64,
+        _: CancellationToken,
+    ) -> anyhow::Result<Ble> {
+        anyhow::bail!("the settings name a Bluetooth adapter, but this program was built without the feature `ble`")
+    }
+}

@@ -1,0 +1,267 @@
+//! Is the pipeline making progress? Asked by `pitchside doctor --health` (the boot's health check, systemd) over a unix
+//! socket in the data folder that only the gateway's own user and root may use: whoever connects is answered one JSON line.
+//!
+//! Healthy means: a probe went through the store's group commit in time, there is room to write, what is durable gets
+//! sealed, the rules' worker lives, and the way to the ledger is looked after, whether the ledger answers or not.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pitchside_model::Timestamp;
+use pitchside_store::Store;
+use pitchside_sync::{Link, Status as SyncStatus};
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::rules::RulesFeed;
+use crate::backup::chain::is_waiting;
+use crate::clock::Clock;
+
+/// The socket's name in the data folder.
+pub const SOCKET: &str = "health.sock";
+/// How long the probe may take.
+const PROBE: Duration = Duration::from_secs(5);
+/// How long an answer may take to be read.
+const WRITE: Duration = Duration::from_secs(2);
+/// Askers at a time.
+const ASKERS_MAX: usize = 4;
+/// What is durable and not sealed so long after it was due is stuck.
+const SEALING_LATE_US: i64 = 60_000_000;
+/// Where the probe is written.
+const PROBE_NAME: &str = "health-probe";
+
+/// One thing looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What.
+    pub what: String,
+    /// Whether it is well.
+    pub ok: bool,
+    /// What was seen.
+    pub evidence: String,
+}
+
+/// How the running gateway is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// All checks are well.
+    pub healthy: bool,
+    /// Each of them.
+    pub checks: Vec<Check>,
+    /// When the gateway started; its certificate is made then.
+    pub started_at_us: i64,
+}
+
+/// What health looks at.
+pub struct Health {
+    store: Store,
+    rules: Option<RulesFeed>,
+    ledger: Option<watch::Receiver<SyncStatus>>,
+    clock: Clock,
+    interval_us: i64,
+    reserve_bytes: u64,
+    started_at: Timestamp,
+    offline_since: parking_lot::Mutex<Option<Timestamp>>,
+}
+
+/// What a [`Health`] is made of.
+pub struct HealthParts {
+    /// The store.
+    pub store: Store,
+    /// The way to the rules, if there are any.
+    pub rules: Option<RulesFeed>,
+    /// How sync stands, if there is a ledger.
+    pub ledger: Option<watch::Receiver<SyncStatus>>,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// When a block closes, in microseconds.
+    pub interval_us: i64,
+    /// Bytes of disk that readings may not use up.
+    pub reserve_bytes: u64,
+}
+
+impl Health {
+    /// Looks at these.
+    pub fn new(parts: HealthParts) -> Self {
+        let HealthParts { store, rules, ledger, clock, interval_us, reserve_bytes } = parts;
+        let started_at = clock.now();
+        let offline_since = parking_lot::Mutex::default();
+        Self { store, rules, ledger, clock, interval_us, reserve_bytes, started_at, offline_since }
+    }
+
+    /// Looks at everything, now. Takes at most a few seconds.
+    pub async fn look(&self) -> Report {
+        let checks = vec![self.probe().await, self.room(), self.sealing().await, self.rules(), self.ledger()];
+        let healthy = checks.iter().all(|check| check.ok);
+        Report { healthy, checks, started_at_us: self.started_at.0 }
+    }
+
+    /// A value written the way everything is: through the one writer, with its fsync.
+    async fn probe(&self) -> Check {
+        let (store, now) = (self.store.clone(), self.clock.now());
+        let write = tokio::task::spawn_blocking(move || store.set_meta(PROBE_NAME, &now.0.to_be_bytes()));
+        let began = tokio::time::Instant::now();
+        let (ok, evidence) = match tokio::time::timeout(PROBE, write).await {
+            Ok(Ok(Ok(()))) => (true, format!("a probe was durable after {} ms", began.elapsed().as_millis())),
+            Ok(Ok(Err(error))) => (false, error.to_string()),
+            Ok(Err(error)) => (false, error.to_string()),
+            Err(_) => (false, format!("a probe was not durable after {} s", PROBE.as_secs())),
+        };
+        check("commit", ok, evidence)
+    }
+
+    fn room(&self) -> Check {
+        let health = self.store.health();
+        let (ok, evidence) = match (health.problem, health.free_bytes) {
+            (Some(problem), _) => (false, problem.to_string()),
+            (None, Some(free)) => (
+                free >= self.reserve_bytes,
+                format!("{} MiB free, {} kept in reserve", free >> 20, self.reserve_bytes >> 20),
+            ),
+            (None, None) => (true, "the last write succeeded".to_owned()),
+        };
+        check("store writable", ok, evidence)
+    }
+
+    async fn sealing(&self) -> Check {
+        let store = self.store.clone();
+        let looked = tokio::task::spawn_blocking(move || {
+            let last = store.last_block()?.map(|block| block.sealed_at);
+            Ok::<_, pitchside_store::StoreError>((store.unsealed_backlog()?, last, is_waiting(&store)?))
+        });
+        let (backlog, last, waiting) = match looked.await {
+            Ok(Ok(seen)) => seen,
+            Ok(Err(error)) => return check("sealing", false, error.to_string()),
+            Err(error) => return check("sealing", false, error.to_string()),
+        };
+        let rows = backlog.rows;
+        if waiting {
+            let why = "restored: the ledger has not said yet where the chain goes on";
+            return check("sealing", true, format!("{why}; {rows} journal rows wait"));
+        }
+        // Late is what should have been sealed long ago, with nothing sealed since.
+        let late = |at: Timestamp| self.clock.now().micros_since(at) > self.interval_us.saturating_add(SEALING_LATE_US);
+        let stuck = backlog.oldest.is_some_and(late) && last.is_none_or(late);
+        let since = last.map_or_else(|| "none sealed yet".to_owned(), |at| format!("last block at {at}"));
+        check("sealing", !stuck, format!("{rows} journal rows to seal; {since}"))
+    }
+
+    fn rules(&self) -> Check {
+        match &self.rules {
+            None => check("rules", true, "none configured".to_owned()),
+            Some(feed) if feed.is_alive() => check("rules", true, "the worker runs".to_owned()),
+            Some(_) => {
+                check("rules", false, "no rule is running: the worker does not start, or is being restarted".to_owned())
+            }
+        }
+    }
+
+    /// Remembers since when the ledger is away.
+    fn note_link(&self, status: &SyncStatus) -> Timestamp {
+        let mut since = self.offline_since.lock();
+        let now = self.clock.now();
+        if matches!(status.link, Link::Connected { .. }) {
+            *since = None;
+            return now;
+        }
+        *since.get_or_insert(now)
+    }
+
+    async fn follow_link(self: Arc<Self>) {
+        let Some(mut receiver) = self.ledger.clone() else { return };
+        loop {
+            let status = receiver.borrow_and_update().clone();
+            self.note_link(&status);
+            if receiver.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Unreachable is not unhealthy: the box works without. That nobody tries would be.
+    fn ledger(&self) -> Check {
+        let Some(receiver) = &self.ledger else { return check("ledger", true, "none configured".to_owned()) };
+        let status = receiver.borrow().clone();
+        if let Link::Connected { since } = status.link {
+            return check("ledger", true, format!("connected since {since}; {} to send", status.backlog));
+        }
+        let since = self.note_link(&status);
+        let fault = status.fault.map_or_else(|| "connecting".to_owned(), |(_, fault)| fault.to_string());
+        let tried = status.link != Link::Stopped && receiver.has_changed().is_ok();
+        let evidence = format!("known offline since {since}: {fault}; {} to send", status.backlog);
+        check("ledger", tried, if tried { evidence } else { format!("nobody tries to reach it; {evidence}") })
+    }
+}
+
+fn check(what: &str, ok: bool, evidence: String) -> Check {
+    Check { what: what.to_owned(), ok, evidence }
+}
+
+/// Opens the socket; one that a crash left behind makes room.
+fn open(data: &Path) -> std::io::Result<(UnixListener, PathBuf)> {
+    let path = data.join(SOCKET);
+    match std::fs::remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    // The folder lets nobody else in; the mode and the caller's user say so once more.
+    let listener = UnixListener::bind(&path)?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+    Ok((listener, path))
+}
+
+/// Answers until stopped. A gateway whose socket does not open runs all the same, and says so: nobody will call it healthy.
+pub async fn serve(health: Arc<Health>, data: PathBuf, stop: CancellationToken) {
+    let stop_following = stop.clone();
+    let (listener, path) = match open(&data) {
+        Ok(opened) => opened,
+        Err(error) => {
+            tracing::error!(%error, socket = %data.join(SOCKET).display(), "health cannot be asked for");
+            return;
+        }
+    };
+    let following = Arc::clone(&health).follow_link();
+    tokio::spawn(async move { stop_following.run_until_cancelled(following).await });
+    let askers = Arc::new(Semaphore::new(ASKERS_MAX));
+    loop {
+        let asker = tokio::select! {
+            asker = listener.accept() => asker,
+            () = stop.cancelled() => break,
+        };
+        let Ok((stream, _)) = asker else {
+            // Out of file descriptors, most likely: not at full speed again.
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // Beyond that, whoever asks finds the connection closed, and asks again.
+        let Ok(place) = Arc::clone(&askers).try_acquire_owned() else { continue };
+        let health = Arc::clone(&health);
+        tokio::spawn(async move {
+            answer(stream, &health).await;
+            drop(place);
+        });
+    }
+    // Nobody is to wait at a door behind which nobody is.
+    let _gone = std::fs::remove_file(path);
+}
+
+async fn answer(mut stream: UnixStream, health: &Health) {
+    let own = rustix::process::geteuid().as_raw();
+    let allowed = stream.peer_cred().is_ok_and(|caller| caller.uid() == own || caller.uid() == 0);
+    if !allowed {
+        return;
+    }
+    let Ok(mut line) = serde_json::to_vec(&health.look().await) else { return };
+    line.push(b'\n');
+    // Whoever hung up does not want to know.
+    let _told = tokio::time::timeout(WRITE, async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await
+    })
+    .await;
+}

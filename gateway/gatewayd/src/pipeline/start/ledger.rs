@@ -1,0 +1,93 @@
+//! The way to the ledger.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ledger_block::channel::{Keypair, Psk, PublicKey};
+use ledger_block::policy::Policy;
+use parking_lot::RwLock;
+use pitchside_admin::{Events, LedgerLink, Metrics};
+use pitchside_config::{Ledger, Settings};
+use pitchside_store::Store;
+use pitchside_sync::{Link as SyncLink, Status as SyncStatus, SyncConfig};
+use tokio::sync::watch as tokio_watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::outbox::{StoreOutbox, SystemEdge};
+use crate::adapters::page::LedgerState;
+use crate::adapters::releases::KnownReleases;
+use crate::clock::Clock;
+use crate::identity::Identity;
+use crate::pipeline::sealing::Sealing;
+
+/// Starts sync, if a ledger is configured: its state for the page, and its status.
+#[allow(clippy::too_many_arguments, reason = "wiring")]
+pub(super) fn start_sync(
+    settings: &Settings,
+    identity: &Identity,
+    store: &Store,
+    sealing: &Arc<Sealing>,
+    events: &Events,
+    metrics: &Arc<Metrics>,
+    clock: &Clock,
+    stop: &CancellationToken,
+    tasks: &TaskTracker,
+) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Option<tokio_watch::Receiver<SyncStatus>>)> {
+    let link = if settings.ledger.is_some() { LedgerLink::Unreachable } else { LedgerLink::NotConfigured };
+    let state = Arc::new(RwLock::new(LedgerState { link, last_receipt_at: None }));
+    let Some(ledger) = &settings.ledger else {
+        crate::backup::chain::settle_alone(store)?;
+        return Ok((state, None));
+    };
+    let config = sync_config(ledger, identity)?;
+    let releases =
+        KnownReleases::open(&settings.firmware, config.policy.clone(), store, clock).unwrap_or_else(|error| {
+            tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
+            None
+        });
+    let on_receipt = Arc::clone(&state);
+    let outbox = Arc::new(StoreOutbox {
+        store: store.clone(),
+        sealed: Arc::clone(&sealing.sealed),
+        events: events.clone(),
+        metrics: Arc::clone(metrics),
+        clock: clock.clone(),
+        sending: parking_lot::Mutex::default(),
+        gateway: sealing.gateway(),
+        releases,
+        on_resumed: Box::new({
+            let sealing = Arc::clone(sealing);
+            move || sealing.resume()
+        }),
+        on_receipt: Box::new(move |at| on_receipt.write().last_receipt_at = Some(at)),
+    });
+    let (sender, mut receiver) = tokio_watch::channel(SyncStatus::default());
+    let synced = receiver.clone();
+    tasks.spawn(pitchside_sync::run(config, outbox, Arc::new(SystemEdge(clock.clone())), sender, stop.clone()));
+    let shown = Arc::clone(&state);
+    tasks.spawn(async move {
+        // Ends when sync does.
+        while receiver.changed().await.is_ok() {
+            let connected = matches!(receiver.borrow_and_update().link, SyncLink::Connected { .. });
+            shown.write().link = if connected { LedgerLink::Connected } else { LedgerLink::Unreachable };
+        }
+    });
+    Ok((state, Some(synced)))
+}
+
+/// How sync finds and knows the ledger.
+pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
+    let bytes =
+        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
+    let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
+    let keypair = Keypair::from_secret(identity.noise.clone())?;
+    let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
+    let mut config =
+        SyncConfig::new(ledger.address.clone(), public, Psk::new(identity.ledger_psk.clone()), keypair, vkey);
+    config.policy = policy;
+    config.silence = Duration::from_secs(30);
+    Ok(config)
+}

@@ -1,0 +1,79 @@
+//! A bound on bytes a second, shared by all who send or all who fetch.
+
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// Credit for bytes: pure. May be overdrawn by one taking, which then waits; so a taking larger than the burst still comes
+/// through, and nobody starves.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    bytes_per_s: u64,
+    /// Bytes of credit at `at_us`, at most one second's worth.
+    credit: i128,
+    at_us: u64,
+}
+
+impl Bucket {
+    /// Begins with a quarter of a second's credit.
+    pub const fn new(bytes_per_s: u64) -> Self {
+        Self { bytes_per_s, credit: bytes_per_s as i128 / 4, at_us: 0 }
+    }
+
+    /// Takes so many bytes; gives the microseconds to wait first.
+    pub fn take(&mut self, bytes: u64, now_us: u64) -> u64 {
+        let earned = i128::from(now_us.saturating_sub(self.at_us)) * i128::from(self.bytes_per_s) / 1_000_000;
+        if earned > 0 {
+            self.credit = (self.credit + earned).min(i128::from(self.bytes_per_s) / 4);
+            self.at_us = now_us;
+        }
+        self.credit -= i128::from(bytes);
+        let owed = (-self.credit).max(0);
+        u64::try_from(owed * 1_000_000 / i128::from(self.bytes_per_s.max(1))).unwrap_or(u64::MAX)
+    }
+}
+
+/// A bucket that many tasks wait at.
+#[derive(Debug)]
+pub struct Pace {
+    bucket: Mutex<Bucket>,
+    since: Instant,
+}
+
+impl Pace {
+    /// So many bytes a second.
+    pub fn new(bytes_per_s: u64) -> Self {
+        Self { bucket: Mutex::new(Bucket::new(bytes_per_s)), since: Instant::now() }
+    }
+
+    /// Waits until so many bytes may pass.
+    pub async fn pass(&self, bytes: u64) {
+        let now_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let wait_us = self.bucket.lock().take(bytes, now_us);
+        if wait_us > 0 {
+            tokio::time::sleep(Duration::from_micros(wait_us)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn no_order_of_takings_passes_more_than_the_rate(rate in 1_000u64..10_000_000, takes in prop::collection::vec((1u64..200_000, 0u64..500_000), 1..60)) {
+            let (mut bucket, mut now, mut passed, mut last) = (Bucket::new(rate), 0u64, 0u64, 0u64);
+            for (bytes, pause) in takes {
+                now += pause;
+                last = last.max(now + bucket.take(bytes, now));
+                passed += bytes;
+            }
+            let most = u128::from(rate) / 2 + u128::from(rate) * u128::from(last + 60) / 1_000_000 + 60;
+            prop_assert!(u128::from(passed) <= most, "{passed} of {most}");
+        }
+    }
+}

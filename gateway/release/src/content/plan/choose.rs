@@ -1,0 +1,220 @@
+//! Which piece, and from whom.
+
+use ledger_block::content::{GroupIndex, Groups, Span};
+
+use super::source::Source;
+use super::{Moment, Next, OrderId, Peer, Plan};
+
+/// Nothing is waited for longer than this without looking again, in milliseconds.
+const WAIT_MS_MAX: u64 = 1_000;
+/// The least time between two questions to one box, in milliseconds.
+const ASK_MS_MIN: u64 = 20;
+
+/// A piece that could be ordered.
+struct Choice {
+    span: Span,
+    peer: Peer,
+    /// Less is better: boxes that have it, orders out at the chosen one, chance.
+    rank: (usize, usize, u64),
+}
+
+impl Plan {
+    /// What to do next. To be called until it says to wait, and again when an answer came or the moment is there.
+    pub fn next(&mut self, now: Moment, random: &mut dyn FnMut() -> u64) -> Next {
+        if self.held.is_all() {
+            return Next::Done;
+        }
+        if let Some(peer) = self.to_ask(now) {
+            return self.ask(peer);
+        }
+        if self.orders.len() < self.limits.orders_max {
+            let shares = self.shares();
+            let (seed, part) = self.choose(shares, now, random);
+            match seed {
+                Some(choice) if !shares => return self.order(choice, now),
+                Some(choice) => {
+                    // Somebody may have fetched it since we last heard.
+                    if let Some(other) = self.to_hear(now) {
+                        return self.ask(other);
+                    }
+                    if self.has_heard(now) {
+                        return self.order(choice, now);
+                    }
+                }
+                None => self.hearing_since = None,
+            }
+            if let Some(choice) = part {
+                return self.order(choice, now);
+            }
+        }
+        Next::Wait(self.wake(now))
+    }
+
+    fn ask(&mut self, peer: Peer) -> Next {
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.asking = true;
+        }
+        Next::AskHeld(peer)
+    }
+
+    fn order(&mut self, choice: Choice, now: Moment) -> Next {
+        let Choice { span, peer, .. } = choice;
+        let id = OrderId(self.order_next);
+        self.order_next += 1;
+        if self.is_seed(peer) {
+            self.seeded_at = Some(now);
+            self.hearing_since = None;
+        }
+        if let Some(source) = self.sources.get_mut(&peer) {
+            source.orders += 1;
+        }
+        span.groups().for_each(|group| self.ordered.insert(group));
+        self.orders.insert(id, (peer, span));
+        Next::Fetch(id, peer, span)
+    }
+
+    /// The ledger, or a box that has all.
+    fn is_seed(&self, peer: Peer) -> bool {
+        peer == Peer::Ledger || self.sources.get(&peer).is_some_and(Source::has_all)
+    }
+
+    /// Whether there are boxes that have part of it: then those that have all are spared.
+    fn shares(&self) -> bool {
+        self.sources.iter().any(|(peer, source)| *peer != Peer::Ledger && source.held.is_some() && !source.has_all())
+    }
+
+    /// Somebody whose turn it is to be asked what it holds.
+    fn to_ask(&self, now: Moment) -> Option<Peer> {
+        let due = self.sources.iter().find(|(peer, source)| {
+            let wanted = match peer {
+                Peer::Lan(_) => true,
+                Peer::Ledger => now >= self.ledger_from && source.held.is_none() && self.lan_lacks_something(),
+            };
+            wanted && !source.asking && !source.has_all() && source.is_open(now) && source.ask_from <= now
+        });
+        due.map(|(peer, _)| *peer)
+    }
+
+    /// A box with part of it that has not spoken since the last order from somebody who has all.
+    fn to_hear(&mut self, now: Moment) -> Option<Peer> {
+        self.hearing_since.get_or_insert(now);
+        let silent = self.sources.iter().find(|(peer, source)| {
+            self.is_unheard(**peer)
+                && !source.asking
+                && source.is_open(now)
+                && source.heard_at.is_none_or(|at| now.ms_since(at) >= ASK_MS_MIN)
+        });
+        silent.map(|(peer, _)| *peer)
+    }
+
+    fn is_unheard(&self, peer: Peer) -> bool {
+        let Some(source) = self.sources.get(&peer) else { return false };
+        peer != Peer::Ledger && source.held.is_some() && !source.has_all() && source.heard_at <= self.seeded_at
+    }
+
+    fn has_heard(&self, now: Moment) -> bool {
+        let waited = self.hearing_since.is_some_and(|since| now.ms_since(since) >= self.limits.hear_ms_max);
+        waited || self.seeded_at.is_none() || !self.sources.keys().any(|peer| self.is_unheard(*peer))
+    }
+
+    /// The first missing groups of each piece that are not ordered, as one span.
+    fn wanted(&self) -> impl Iterator<Item = Span> + '_ {
+        let (step, groups) = (self.limits.piece_groups.max(1), self.shape().groups());
+        (0..groups.div_ceil(step)).filter_map(move |piece| {
+            let free = |group: &u32| {
+                let group = GroupIndex(*group);
+                !self.held.contains(group) && !self.ordered.contains(group)
+            };
+            let end = ((piece + 1) * step).min(groups);
+            let first = (piece * step..end).find(free)?;
+            let last = (first..end).take_while(free).last()?;
+            Span::new(first, last)
+        })
+    }
+
+    fn lan_lacks_something(&self) -> bool {
+        self.wanted().any(|span| !self.sources.iter().any(|(peer, s)| *peer != Peer::Ledger && s.covers(span)))
+    }
+
+    /// Orders a source may have out now.
+    const fn orders_of(&self, peer: Peer, seed: bool, shares: bool) -> usize {
+        match peer {
+            _ if seed && shares => 1,
+            Peer::Lan(_) => self.limits.orders_per_box_max,
+            Peer::Ledger => self.limits.orders_ledger_max,
+        }
+    }
+
+    /// The rarest piece, ties by chance: from those that have all (a piece nobody else has), and from those that have part.
+    fn choose(&self, shares: bool, now: Moment, random: &mut dyn FnMut() -> u64) -> (Option<Choice>, Option<Choice>) {
+        let ready = |peer: Peer| peer != Peer::Ledger || now >= self.ledger_from;
+        let open = self.sources.iter().filter(|(peer, source)| ready(**peer) && source.is_open(now));
+        let open: Vec<Open<'_>> = open
+            .filter_map(|(peer, source)| {
+                let (held, seed) = (source.held.as_ref()?, *peer == Peer::Ledger || source.has_all());
+                let free = source.orders < self.orders_of(*peer, seed, shares);
+                Some(Open { peer: *peer, held, orders: source.orders, seed, free })
+            })
+            .collect();
+        let (mut seed, mut part) = (None, None);
+        if open.iter().any(|source| source.free) {
+            for span in self.wanted() {
+                let holders = open.iter().filter(|source| source.held.covers(span));
+                let [whole, some, ledger] = holders.fold([0; 3], |mut count, source| {
+                    count[if source.peer == Peer::Ledger { 2 } else { usize::from(!source.seed) }] += 1;
+                    count
+                });
+                // The ledger comes last, and nobody who has all is asked for what somebody else has.
+                if some > 0 {
+                    better(&mut part, span, some + whole, |source| !source.seed, &open, random);
+                } else if whole > 0 {
+                    better(&mut seed, span, whole, |source| source.peer != Peer::Ledger, &open, random);
+                } else if ledger > 0 {
+                    better(&mut seed, span, 0, |source| source.peer == Peer::Ledger, &open, random);
+                }
+            }
+        }
+        (seed, part)
+    }
+
+    /// The next moment at which something changes by itself.
+    fn wake(&self, now: Moment) -> Moment {
+        let sources = self.sources.values().flat_map(|source| [source.quiet_until, source.ask_from]);
+        let hearing = self.hearing_since.map(|since| since.plus_ms(self.limits.hear_ms_max));
+        let soonest = sources.chain([self.ledger_from]).chain(hearing).filter(|moment| *moment > now).min();
+        let latest = now.plus_ms(WAIT_MS_MAX);
+        let soonest = soonest.map_or(latest, |soonest| soonest.min(latest));
+        if self.hearing_since.is_some() { soonest.min(now.plus_ms(ASK_MS_MIN)) } else { soonest }
+    }
+}
+
+/// A source that answers.
+struct Open<'a> {
+    peer: Peer,
+    held: &'a Groups,
+    orders: usize,
+    seed: bool,
+    /// Whether it may be given an order.
+    free: bool,
+}
+
+/// Takes this piece if it is a better choice: rarer, or at somebody with less to do, or by chance.
+fn better(
+    best: &mut Option<Choice>,
+    span: Span,
+    rarity: usize,
+    from: impl Fn(&Open<'_>) -> bool,
+    open: &[Open<'_>],
+    random: &mut dyn FnMut() -> u64,
+) {
+    if best.as_ref().is_some_and(|best| best.rank.0 < rarity) {
+        return;
+    }
+    let sources = open.iter().filter(|source| source.free && from(source) && source.held.covers(span));
+    for source in sources {
+        let rank = (rarity, source.orders, random());
+        if best.as_ref().is_none_or(|best| rank < best.rank) {
+            *best = Some(Choice { span, peer: source.peer, rank });
+        }
+    }
+}

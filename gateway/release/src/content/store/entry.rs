@@ -1,0 +1,148 @@
+//! One content: arriving, or whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::Path;
+
+use ledger_block::content::{ContentId, Groups, Item, Span};
+
+use super::Standing;
+use super::error::StoreError;
+use super::folder::{About, check_sha256, io_at, measure, sync_directory};
+use crate::content::medium::Disk;
+use crate::content::partial::{Partial, slice_of};
+
+#[derive(Debug)]
+enum State {
+    Arriving(Partial<Disk>),
+    Whole { data: Disk, outboard: Disk },
+}
+
+/// One content.
+#[derive(Debug)]
+pub struct Entry {
+    about: About,
+    path: std::path::PathBuf,
+    state: State,
+}
+
+fn open(path: &Path, write: bool) -> Result<Disk, StoreError> {
+    OpenOptions::new().read(true).write(write).open(path).map(Disk).map_err(io_at(path))
+}
+
+fn length(path: &Path) -> Result<Option<u64>, StoreError> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some(metadata.len())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io_at(path)(error)),
+    }
+}
+
+impl Entry {
+    pub fn open(folder: &Path, content: ContentId) -> Result<Self, StoreError> {
+        let about = About::read(folder, content)?;
+        let shape = about.content.shape;
+        let state = if let Some(bytes) = length(&folder.join("data"))? {
+            if bytes != shape.size() {
+                return Err(StoreError::Rotten(content));
+            }
+            State::Whole { data: open(&folder.join("data"), false)?, outboard: open(&folder.join("outboard"), false)? }
+        } else {
+            let [data, outboard, bitmap] = ["part", "outboard", "held"].map(|name| open(&folder.join(name), true));
+            let (data, outboard, bitmap) = (data?, outboard?, bitmap?);
+            let partial = Partial::open(content, shape, data, outboard, bitmap).map_err(io_at(folder))?;
+            State::Arriving(partial)
+        };
+        Ok(Self { about, path: folder.to_owned(), state })
+    }
+
+    pub const fn about(&self) -> &About {
+        &self.about
+    }
+
+    pub const fn is_whole(&self) -> bool {
+        matches!(self.state, State::Whole { .. })
+    }
+
+    pub fn held(&self) -> Groups {
+        match &self.state {
+            State::Arriving(partial) => partial.held(),
+            State::Whole { .. } => Groups::all(self.about.content.shape),
+        }
+    }
+
+    pub fn standing(&self) -> Standing {
+        Standing { content: self.about.content.clone(), groups: self.held().count(), whole: self.is_whole() }
+    }
+
+    pub fn keep(&self, items: &[Item]) -> Result<(), StoreError> {
+        match &self.state {
+            State::Arriving(partial) => partial.keep(items).map_err(io_at(&self.path.join("part"))),
+            State::Whole { .. } => Ok(()),
+        }
+    }
+
+    pub fn flush(&self) -> Result<(), StoreError> {
+        match &self.state {
+            State::Arriving(partial) => partial.flush().map_err(io_at(&self.path.join("held"))),
+            State::Whole { .. } => Ok(()),
+        }
+    }
+
+    pub fn slice(&self, span: Span) -> Result<Option<Vec<u8>>, StoreError> {
+        let Standing { content, .. } = self.standing();
+        if !content.shape.holds(span) {
+            return Ok(None);
+        }
+        let read = match &self.state {
+            State::Arriving(partial) => partial.slice(span),
+            State::Whole { data, outboard } => slice_of(content.id, content.shape, span, data, outboard).map(Some),
+        };
+        read.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Rotten(content.id),
+            _ => io_at(&self.path)(error),
+        })
+    }
+
+    /// The whole entry, if it was not whole before.
+    pub fn complete(&self, folder: &Path) -> Result<Option<Self>, StoreError> {
+        let State::Arriving(partial) = &self.state else { return Ok(None) };
+        let content = &self.about.content;
+        let incomplete = |missing| StoreError::Incomplete { content: content.id, missing };
+        let held = partial.held();
+        if !held.is_all() {
+            return Err(incomplete(content.shape.groups() - held.count()));
+        }
+        partial.flush().map_err(io_at(folder))?;
+        let (part, data) = (folder.join("part"), folder.join("data"));
+        let (found, sha256, outboard) = measure(&part, content.shape).map_err(io_at(&part))?;
+        let kept = fs::read(folder.join("outboard")).map_err(io_at(folder))?;
+        if found != content.id || outboard != kept {
+            let lost = partial.rescan().map_err(io_at(folder))?;
+            tracing::error!(content = %content.id, groups = lost.len(), "bytes rotted on disk while the rest arrived");
+            return Err(incomplete(u32::try_from(lost.len()).unwrap_or(u32::MAX)));
+        }
+        check_sha256(content, &sha256)?;
+        // Everything was synced by `flush`; the name is what makes it whole.
+        fs::rename(&part, &data).map_err(io_at(&data))?;
+        sync_directory(folder)?;
+        // Of no use any more; if a crash keeps it, `open` does not look at it.
+        fs::remove_file(folder.join("held")).map_err(io_at(folder))?;
+        Self::open(folder, content.id).map(Some)
+    }
+
+    pub fn verify(&self, folder: &Path) -> Result<(), StoreError> {
+        let content = &self.about.content;
+        if !self.is_whole() {
+            let missing = content.shape.groups() - self.held().count();
+            return Err(StoreError::Incomplete { content: content.id, missing });
+        }
+        let data = folder.join("data");
+        File::open(&data).map_err(io_at(&data))?;
+        let (found, sha256, _) = measure(&data, content.shape).map_err(io_at(&data))?;
+        if found != content.id {
+            return Err(StoreError::Rotten(content.id));
+        }
+        check_sha256(content, &sha256)
+    }
+}

@@ -1,0 +1,262 @@
+//! Contents on disk: whole ones, and ones that are still arriving.
+//!
+//! ```text
+//! content/
+//!   <64 hex>/          one content; the name is its BLAKE3
+//!     about            size, SHA-256, order of admission
+//!     outboard         the tree's inner nodes, pre-order, 64 bytes each
+//!     part, held       bytes so far, and the bitmap of verified groups (ledger/block/README.md, "Content")
+//!     data             the bytes, once whole: `part` renamed
+//!   .new-<64 hex>/     being made, or left so by a crash: removed
+//!   .gone-<64 hex>/    being removed
+//! ```
+//!
+//! A folder is filled and synced under its `.new-` name and then renamed, so a content is here with all its files or not at
+//! all. Space is taken when it is admitted: a full disk is found before the first byte is fetched.
+
+mod entry;
+mod error;
+mod folder;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ledger_block::content::{ContentId, Groups, Item, Span};
+use parking_lot::{Mutex, RwLock};
+
+use super::Content;
+use entry::Entry;
+pub use error::StoreError;
+use folder::{About, io_at};
+
+/// How much may lie here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoreLimits {
+    /// Bytes of all contents, outboards left out (they add a 256th).
+    pub bytes_max: u64,
+    /// Contents.
+    pub contents_max: usize,
+    /// Bytes of the disk that are left to others: the journal comes first.
+    pub disk_reserve_bytes: u64,
+}
+
+impl Default for StoreLimits {
+    fn default() -> Self {
+        Self { bytes_max: 1 << 30, contents_max: 64, disk_reserve_bytes: 256 << 20 }
+    }
+}
+
+/// What is held of a content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Size and hashes.
+    pub content: Content,
+    /// Groups here.
+    pub groups: u32,
+    /// Whether it was checked as a whole, SHA-256 included.
+    pub whole: bool,
+}
+
+/// The contents of one gateway. Blocking: call from a thread that may block.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    limits: StoreLimits,
+    entries: RwLock<BTreeMap<ContentId, Arc<Entry>>>,
+    /// One admission, completion or removal at a time.
+    changing: Mutex<()>,
+}
+
+impl Store {
+    /// Opens the store in a folder, making it if need be; removes what a crash left half made.
+    ///
+    /// # Errors
+    /// The folder cannot be read or written.
+    pub fn open(root: &Path, limits: StoreLimits) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(root).map_err(io_at(root))?;
+        let mut entries = BTreeMap::new();
+        for found in std::fs::read_dir(root).map_err(io_at(root))? {
+            let path = found.map_err(io_at(root))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with(".new-") || name.starts_with(".gone-") {
+                std::fs::remove_dir_all(&path).map_err(io_at(&path))?;
+            } else if let Ok(content) = name.parse::<ContentId>() {
+                match Entry::open(&path, content) {
+                    Ok(entry) => drop(entries.insert(content, Arc::new(entry))),
+                    // One damaged folder must not take the others away.
+                    Err(error) => tracing::error!(%error, %content, "a stored content cannot be opened"),
+                }
+            }
+        }
+        Ok(Self { root: root.to_owned(), limits, entries: RwLock::new(entries), changing: Mutex::new(()) })
+    }
+
+    fn entry(&self, content: ContentId) -> Option<Arc<Entry>> {
+        self.entries.read().get(&content).cloned()
+    }
+
+    /// Everything that is here, whole or not.
+    pub fn list(&self) -> Vec<Standing> {
+        self.entries.read().values().map(|entry| entry.standing()).collect()
+    }
+
+    /// What is held of a content.
+    pub fn standing(&self, content: ContentId) -> Option<Standing> {
+        self.entry(content).map(|entry| entry.standing())
+    }
+
+    /// The groups held; none if nothing was ever admitted under that name.
+    pub fn held(&self, content: ContentId) -> Option<Groups> {
+        self.entry(content).map(|entry| entry.held())
+    }
+
+    /// The file of a whole content. It must not be written; a removal leaves open files readable.
+    pub fn path(&self, content: ContentId) -> Option<PathBuf> {
+        self.entry(content).filter(|entry| entry.is_whole()).map(|_| self.folder(content).join("data"))
+    }
+
+    fn folder(&self, content: ContentId) -> PathBuf {
+        self.root.join(content.to_string())
+    }
+
+    /// Makes room for a content and takes its space, so that it can arrive. What is here already stays as it is.
+    ///
+    /// The oldest contents give way when there is no room, except those in `keep`.
+    ///
+    /// # Errors
+    /// It is larger than may lie here beside what is kept, the disk is full, or refuses.
+    pub fn admit(&self, content: &Content, keep: &[ContentId]) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        if let Some(entry) = self.entry(content.id) {
+            return if entry.about().content == *content { Ok(()) } else { Err(StoreError::OtherSha(content.id)) };
+        }
+        self.make_room(content, keep)?;
+        let entry = folder::make(&self.root, content, self.next_order(), None)?;
+        self.entries.write().insert(content.id, Arc::new(entry));
+        Ok(())
+    }
+
+    /// Takes a whole content from a file, as the publisher's box does. It is copied, hashed, and held to `expected`.
+    ///
+    /// # Errors
+    /// The file is not that content, there is no room, or the disk refuses.
+    pub fn import(&self, file: &Path, expected: &Content, keep: &[ContentId]) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        if self.entry(expected.id).is_some_and(|entry| entry.is_whole()) {
+            return Ok(());
+        }
+        if self.entry(expected.id).is_some() {
+            self.forget(expected.id)?;
+        }
+        self.make_room(expected, keep)?;
+        let entry = folder::make(&self.root, expected, self.next_order(), Some(file))?;
+        self.entries.write().insert(expected.id, Arc::new(entry));
+        Ok(())
+    }
+
+    fn next_order(&self) -> u64 {
+        self.entries.read().values().map(|entry| entry.about().order).max().map_or(1, |order| order + 1)
+    }
+
+    fn make_room(&self, content: &Content, keep: &[ContentId]) -> Result<(), StoreError> {
+        let needed = content.shape.size();
+        loop {
+            let about: Vec<_> = self.entries.read().values().map(|entry| entry.about().clone()).collect();
+            let bytes = |about: &[About]| about.iter().map(|about| about.content.shape.size()).sum::<u64>();
+            let (fixed, movable): (Vec<_>, Vec<_>) = about.iter().cloned().partition(|a| keep.contains(&a.content.id));
+            let room =
+                |used: u64, count: usize| used + needed <= self.limits.bytes_max && count < self.limits.contents_max;
+            let free = folder::free_bytes(&self.root)?.saturating_sub(self.limits.disk_reserve_bytes);
+            let wanted = needed + content.shape.outboard_bytes();
+            if room(bytes(&about), about.len()) && free >= wanted {
+                return Ok(());
+            }
+            // Nothing is cleared away for a content that would not fit even then.
+            if !room(bytes(&fixed), fixed.len()) {
+                let (used, bytes_max) = (bytes(&fixed), self.limits.bytes_max);
+                return Err(StoreError::NoRoom { needed, used, bytes_max });
+            }
+            let oldest = movable.iter().min_by_key(|about| about.order).map(|about| about.content.id);
+            let Some(oldest) = oldest.filter(|_| free + bytes(&movable) >= wanted) else {
+                return Err(StoreError::DiskFull { path: self.root.clone(), needed, free });
+            };
+            tracing::info!(content = %oldest, "the oldest content gives way");
+            self.forget(oldest)?;
+        }
+    }
+
+    /// Removes a content, whole or not.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn remove(&self, content: ContentId) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        self.forget(content)
+    }
+
+    fn forget(&self, content: ContentId) -> Result<(), StoreError> {
+        if self.entries.write().remove(&content).is_some() {
+            folder::remove(&self.root, content)?;
+        }
+        Ok(())
+    }
+
+    /// Keeps verified groups of a content that is arriving.
+    ///
+    /// # Errors
+    /// It was never admitted, or the disk refuses: then [`StoreError::DiskFull`] or [`StoreError::Io`].
+    pub fn keep(&self, content: ContentId, items: &[Item]) -> Result<(), StoreError> {
+        self.entry(content).ok_or(StoreError::Unknown(content))?.keep(items)
+    }
+
+    /// Makes the groups held survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Store::keep`].
+    pub fn flush(&self, content: ContentId) -> Result<(), StoreError> {
+        self.entry(content).ok_or(StoreError::Unknown(content))?.flush()
+    }
+
+    /// A slice to hand out; none if not all of it is here. Checked on the way.
+    ///
+    /// # Errors
+    /// The disk cannot be read, or its bytes rotted.
+    pub fn slice(&self, content: ContentId, span: Span) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.entry(content) {
+            Some(entry) => entry.slice(span),
+            None => Ok(None),
+        }
+    }
+
+    /// Checks a content all of whose groups are here as a whole, BLAKE3 and SHA-256, and makes it whole.
+    ///
+    /// # Errors
+    /// Groups are missing ([`StoreError::Incomplete`], also when the check found rotten ones: they are fetched again), the
+    /// SHA-256 is another (the content is removed), or the disk refuses.
+    pub fn complete(&self, content: ContentId) -> Result<PathBuf, StoreError> {
+        let _changing = self.changing.lock();
+        let entry = self.entry(content).ok_or(StoreError::Unknown(content))?;
+        let folder = self.folder(content);
+        match entry.complete(&folder) {
+            Ok(None) => {}
+            Ok(Some(whole)) => drop(self.entries.write().insert(content, Arc::new(whole))),
+            Err(error @ StoreError::Sha256 { .. }) => {
+                self.forget(content)?;
+                return Err(error);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(folder.join("data"))
+    }
+
+    /// Reads a whole content again, both hashes; for `doctor`.
+    ///
+    /// # Errors
+    /// It is not whole, rotted, or cannot be read.
+    pub fn verify(&self, content: ContentId) -> Result<(), StoreError> {
+        self.entry(content).ok_or(StoreError::Unknown(content))?.verify(&self.folder(content))
+    }
+}

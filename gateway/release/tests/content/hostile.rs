@@ -1,0 +1,192 @@
+//! Peers that lie, stall, never end, or vanish.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use pitchside_release::content::fetch::FetchError;
+use pitchside_release::content::plan::{Fault, Peer};
+use pitchside_release::content::{Content, Groups, StoreError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::house::{House, PATIENCE, bytes, content};
+
+/// How a hostile peer answers a request for a slice. It says it holds everything.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// What the honest box says, with one bit of this chunk changed.
+    WrongChunk(u64),
+    /// Another slice than the one asked for.
+    Swapped,
+    /// Half of it, then good-bye.
+    Truncated,
+    /// More than was asked for, for ever.
+    Endless,
+    /// A head, and then nothing.
+    Stalled,
+    /// A byte now and then.
+    Slow,
+    /// 404.
+    Absent,
+    /// Not HTTP.
+    Noise,
+}
+
+async fn request(stream: &mut TcpStream) -> Option<String> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.ok()?);
+    }
+    String::from_utf8(head).ok()?.split(' ').nth(1).map(str::to_owned)
+}
+
+/// The honest box's answer: head and body.
+async fn relayed(honest: SocketAddr, path: &str) -> Vec<u8> {
+    let mut stream = TcpStream::connect(honest).await.unwrap();
+    let text = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(text.as_bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.unwrap();
+    let split = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    bytes.split_off(split + 4)
+}
+
+async fn answer(
+    mut stream: TcpStream,
+    honest: SocketAddr,
+    whole: Content,
+    bytes: Vec<u8>,
+    manner: Manner,
+) -> Option<()> {
+    let path = request(&mut stream).await?;
+    let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    if path.ends_with("/held") {
+        let held = Groups::all(whole.shape).encode();
+        return stream.write_all(&[head(held.len()), held].concat()).await.ok();
+    }
+    let mut slice = relayed(honest, &path).await;
+    match manner {
+        Manner::WrongChunk(chunk) => {
+            let at = usize::try_from(chunk * 1_024).unwrap();
+            let marks = &bytes[at..at + 64];
+            if let Some(found) = slice.windows(64).position(|window| window == marks) {
+                slice[found] ^= 1;
+            }
+            stream.write_all(&[head(slice.len()), slice].concat()).await.ok()
+        }
+        Manner::Swapped => {
+            slice.reverse();
+            stream.write_all(&[head(slice.len()), slice].concat()).await.ok()
+        }
+        Manner::Truncated => {
+            let half = slice.len() / 2;
+            stream.write_all(&[head(slice.len()), slice[..half].to_vec()].concat()).await.ok()
+        }
+        Manner::Endless => {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
+            loop {
+                stream.write_all(&[b"400\r\n", &[0; 1_024][..], b"\r\n"].concat()).await.ok()?;
+            }
+        }
+        Manner::Stalled => {
+            stream.write_all(&head(slice.len())).await.ok()?;
+            stream.read_u8().await.ok().map(drop)
+        }
+        Manner::Slow => {
+            stream.write_all(&head(slice.len())).await.ok()?;
+            for byte in slice {
+                stream.write_all(&[byte]).await.ok()?;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Some(())
+        }
+        Manner::Absent => stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.ok(),
+        Manner::Noise => stream.write_all(b"SSH-2.0-nothing to see\r\n\r\n").await.ok(),
+    }
+}
+
+async fn hostile(honest: SocketAddr, bytes: &[u8], manner: Manner) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (bytes, whole) = (bytes.to_vec(), content(bytes));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(answer(stream, honest, whole.clone(), bytes.clone(), manner));
+        }
+    });
+    address
+}
+
+/// Fetches beside one hostile peer; the honest box is the ledger's store, so the peer is asked first.
+async fn beside(manner: Manner) -> Option<Fault> {
+    let bytes = bytes(1_200 * 1_024 + 5);
+    let whole = content(&bytes);
+    let honest = House::with(&bytes).await;
+    let peer = hostile(honest.address(), &bytes, manner).await;
+    let house = House::new(&[&whole], &[peer], Some(honest.address())).await;
+    let (fetched, progress) = house.fetched(&whole).await;
+    assert!(fetched.unwrap() == bytes, "{manner:?}");
+    assert!(progress.dropped.iter().all(|(of, _)| *of == Peer::Lan(peer)), "{manner:?}: {:?}", progress.dropped);
+    progress.dropped.first().map(|(_, fault)| *fault)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_serves_wrong_bytes_at_chunk_900_is_dropped_and_named_and_the_download_goes_on() {
+    let fault = beside(Manner::WrongChunk(900)).await;
+    assert!(matches!(fault, Some(Fault::WrongBytes(_))), "{fault:?}");
+    assert!(fault.unwrap().to_string().contains("wrong bytes in group 56"), "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swapped_endless_and_garbled_content_drops_the_peer() {
+    assert!(matches!(beside(Manner::Swapped).await, Some(Fault::WrongBytes(_))));
+    assert_eq!(beside(Manner::Endless).await, Some(Fault::Broken));
+    assert_eq!(beside(Manner::Noise).await, Some(Fault::Broken));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stalled_and_slow_content_drops_the_peer() {
+    assert_eq!(beside(Manner::Stalled).await, Some(Fault::Slow));
+    assert_eq!(beside(Manner::Slow).await, Some(Fault::Slow));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn truncated_content_and_broken_promises_drop_the_peer_in_the_end() {
+    assert_eq!(beside(Manner::Absent).await, Some(Fault::Promise));
+    assert!(matches!(beside(Manner::Truncated).await, None | Some(Fault::Gone)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_manifest_whose_sha_256_is_another_is_refused_at_the_end() {
+    let bytes = bytes(300_000);
+    let honest = House::with(&bytes).await;
+    let mut wrong = content(&bytes);
+    wrong.sha256[31] ^= 1;
+    let house = House::new(&[&wrong], &[honest.address()], None).await;
+    let (fetched, _) = house.fetched(&wrong).await;
+    assert!(matches!(fetched, Err(FetchError::Store(StoreError::Sha256 { .. }))), "{fetched:?}");
+    assert_eq!(house.service.store().list(), []);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_contents_in_the_ledger_are_served_and_only_by_get() {
+    let bytes = bytes(100_000);
+    let whole = content(&bytes);
+    let house = House::new(&[], &[], None).await;
+    let file = house.dir.path().join("bundle");
+    std::fs::write(&file, &bytes).unwrap();
+    house.service.import(&file, &whole).await.unwrap();
+    for (method, path, status) in [
+        ("GET", format!("/content/{}/held", whole.id), "404"),
+        ("GET", format!("/content/{}?groups=0-1", whole.id), "404"),
+        ("GET", "/content/../../etc/passwd".to_owned(), "400"),
+        ("POST", format!("/content/{}/held", whole.id), "405"),
+    ] {
+        let mut stream = TcpStream::connect(house.address()).await.unwrap();
+        let text = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+        stream.write_all(text.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
+    }
+}

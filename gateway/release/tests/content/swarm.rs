@@ -1,0 +1,63 @@
+//! Many boxes, and a publisher that leaves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use pitchside_release::content::Service;
+use pitchside_release::content::fetch::Progress;
+use tokio::sync::watch;
+
+use crate::house::{House, Ledger, PATIENCE, bytes, content, settings};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn boxes_serve_each_other_while_they_fetch_and_after_the_publisher_is_gone() {
+    let bytes = bytes(4 << 20);
+    let whole = content(&bytes);
+    let publisher = House::with(&bytes).await;
+    let mut houses = Vec::new();
+    for _ in 0..6 {
+        houses.push(House::new(&[&whole], &[], None).await);
+    }
+    let everybody: Vec<_> = houses.iter().map(House::address).chain([publisher.address()]).collect();
+    for house in &houses {
+        let others = everybody.iter().copied().filter(|address| *address != house.address()).collect();
+        house.service.boxes().send_replace(others);
+    }
+    let fetches = houses.iter().map(|house| house.fetched(&whole));
+    for (fetched, _) in futures_util::future::join_all(fetches).await {
+        assert!(fetched.unwrap() == bytes);
+    }
+    let sent = publisher.service.served().bytes.load(Ordering::Relaxed) as f64 / bytes.len() as f64;
+    assert!(sent < 2.5, "the publisher sent {sent:.2} copies to 6 boxes");
+    publisher.service.shutdown().await;
+    let late = House::new(&[&whole], &everybody, None).await;
+    assert!(late.fetched(&whole).await.0.unwrap() == bytes, "an old release comes from those that have it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fetch_that_was_cut_off_goes_on_where_it_was_after_a_restart() {
+    let bytes = bytes(8 << 20);
+    let whole = content(&bytes);
+    let publisher = House::with(&bytes).await;
+    let dir = tempfile::tempdir().unwrap();
+    let ledger = Arc::new(Ledger(vec![whole.id]));
+    let mut slow = settings(&dir, [publisher.address()], None);
+    slow.fetch_bytes_per_s = 4 << 20;
+    let service = Service::start(slow, Arc::<Ledger>::clone(&ledger)).await.unwrap();
+    let (say, mut heard) = watch::channel(Progress::default());
+    tokio::select! {
+        _ = service.fetch(&whole, &say) => panic!("too fast to be cut off"),
+        _ = heard.wait_for(|progress| progress.groups >= 100) => {}
+    }
+    let store = Arc::clone(service.store());
+    tokio::task::spawn_blocking(move || store.flush(whole.id)).await.unwrap().unwrap();
+    let before = service.store().standing(whole.id).unwrap().groups;
+    service.shutdown().await;
+    let sent = publisher.service.served().bytes.load(Ordering::Relaxed);
+    let service = Service::start(settings(&dir, [publisher.address()], None), ledger).await.unwrap();
+    assert!(service.store().standing(whole.id).unwrap().groups >= before);
+    let path = tokio::time::timeout(PATIENCE, service.fetch(&whole, &say)).await.unwrap().unwrap();
+    assert!(std::fs::read(path).unwrap() == bytes);
+    let again = publisher.service.served().bytes.load(Ordering::Relaxed) - sent;
+    assert!(again < (bytes.len() - before as usize * 16_384 + (1 << 20)) as u64, "{again} bytes came again");
+}

@@ -1,0 +1,1 @@
+DELETE FROM key_copies WHERE name = ?1 AND state = 2

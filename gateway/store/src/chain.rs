@@ -1,0 +1,120 @@
+//! Where this box's part of the chain begins: at the gateway's very first block, or, after a restore, where the ledger's
+//! knowledge of it ends.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+use serde::{Deserialize, Serialize};
+
+use crate::blocks::BlockKey;
+use crate::error::StoreError;
+use crate::sql;
+use crate::tables::Tables;
+
+const CHAIN: &str = "store/chain";
+
+/// A block of the chain that is not on this box.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// Its incarnation.
+    pub incarnation: u64,
+    /// Its index.
+    pub index: u64,
+    /// Hash of its header.
+    pub hash: [u8; 32],
+}
+
+/// Where the chain of a restored box begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ChainStart {
+    /// Restored, and nothing sealed yet: the ledger must say first where the chain goes on.
+    Waiting {
+        /// The last block the backup knew.
+        known: Option<Anchor>,
+        /// The last block the backup knew to be in the ledger.
+        receipted: Option<Anchor>,
+    },
+    /// Settled: the first block follows `after` (the gateway's very first one if none) under this incarnation.
+    After {
+        /// Of the first block sealed here, and of all later ones.
+        incarnation: u64,
+        /// The block before it.
+        after: Option<Anchor>,
+    },
+}
+
+impl ChainStart {
+    /// The block before the first one sealed here.
+    pub const fn anchor(&self) -> Option<Anchor> {
+        match self {
+            Self::Waiting { .. } => None,
+            Self::After { after, .. } => *after,
+        }
+    }
+}
+
+/// The ends of the chain as a backup records them: the last block, and the last one known to be in the ledger.
+pub(crate) fn ends(connection: &Connection) -> Result<(Option<Anchor>, Option<Anchor>), StoreError> {
+    let anchor = |row: &rusqlite::Row<'_>| {
+        Ok(Anchor {
+            incarnation: row.get::<_, i64>(0)?.cast_unsigned(),
+            index: row.get::<_, i64>(1)?.cast_unsigned(),
+            hash: row.get(2)?,
+        })
+    };
+    let last = connection.prepare_cached(sql!("blocks/last"))?.query_row([], anchor).optional()?;
+    let receipted = connection.prepare_cached(sql!("chain/receipted"))?.query_row([], anchor).optional()?;
+    // A box that was itself restored and has sealed nothing since knows what its own backup knew.
+    Ok(match start(connection)? {
+        Some(ChainStart::Waiting { known, receipted: before }) => (last.or(known), receipted.or(before)),
+        // Whatever a settled chain began after, the ledger itself had named.
+        Some(ChainStart::After { incarnation, after }) => {
+            let began = after.map(|after| Anchor { incarnation, ..after });
+            (last.or(began), receipted.or(after))
+        }
+        None => (last, receipted),
+    })
+}
+
+fn start(connection: &Connection) -> Result<Option<ChainStart>, StoreError> {
+    let value: Option<Vec<u8>> =
+        connection.prepare_cached(sql!("meta/get"))?.query_row([CHAIN], |row| row.get(0)).optional()?;
+    let damaged = |_| StoreError::Damaged { table: "meta", row: CHAIN.to_owned() };
+    value.map(|bytes| postcard::from_bytes(&bytes).map_err(damaged)).transpose()
+}
+
+impl Tables {
+    /// Where the chain begins, if this box was restored.
+    pub fn chain_start(&self) -> Result<Option<ChainStart>, StoreError> {
+        self.read(start)
+    }
+
+    /// Sets where the chain begins. Refused once a block is sealed, and once it is settled otherwise: a chain goes on in
+    /// one way only.
+    pub fn set_chain_start(&self, to: ChainStart) -> Result<(), StoreError> {
+        let bytes = postcard::to_stdvec(&to).map_err(|error| StoreError::Database(error.to_string()))?;
+        self.write(move |connection| {
+            let sealed = connection.prepare_cached(sql!("blocks/last"))?.exists([])?;
+            let settled = matches!(start(connection)?, Some(settled @ ChainStart::After { .. }) if settled != to);
+            if sealed || settled {
+                return Err(StoreError::Conflict("it is settled already where this box's chain begins".to_owned()));
+            }
+            connection.prepare_cached(sql!("meta/put"))?.execute(params![CHAIN, bytes])?;
+            Ok(())
+        })
+    }
+
+    /// Key and previous hash of the next block; none while a restored box waits for the ledger's answer.
+    pub fn next_block(&self) -> Result<Option<(BlockKey, [u8; 32])>, StoreError> {
+        if let Some(last) = self.last_block()? {
+            let key = BlockKey { index: last.key.index.saturating_add(1), ..last.key };
+            return Ok(Some((key, last.hash)));
+        }
+        Ok(match self.chain_start()? {
+            None => Some((BlockKey { incarnation: 0, index: 0 }, [0; 32])),
+            Some(ChainStart::Waiting { .. }) => None,
+            Some(ChainStart::After { incarnation, after }) => {
+                let index = after.map_or(0, |after| after.index.saturating_add(1));
+                Some((BlockKey { incarnation, index }, after.map_or([0; 32], |after| after.hash)))
+            }
+        })
+    }
+}

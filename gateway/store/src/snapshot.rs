@@ -1,0 +1,139 @@
+//! What a backup takes of the database, as of one moment, while the gateway runs; and putting it into an empty one.
+//!
+//! Not in it: journal, blocks, alerts (blocks hold them), athletes' keys (they are in no backup), sessions (devices shake
+//! hands anew), marks of messages.
+
+use pitchside_model::Timestamp;
+use rusqlite::params;
+
+use crate::athletes::{Assignment, Athlete, AthleteKey, assignment, athlete};
+use crate::chain::{Anchor, ends};
+use crate::devices::{Device, device};
+use crate::error::StoreError;
+use crate::sql;
+use crate::tables::Tables;
+use crate::users::{User, user};
+
+/// One row of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotRow {
+    /// The ends of the chain; first, once.
+    Chain {
+        /// The last block.
+        last: Option<Anchor>,
+        /// The last block known to be in the ledger.
+        receipted: Option<Anchor>,
+    },
+    /// A device, and the highest handshake timestamp accepted from it.
+    Device(Device, Option<Vec<u8>>),
+    /// An athlete; no key.
+    Athlete(Athlete),
+    /// Which device measured whom; after all devices and athletes.
+    Assignment(Assignment),
+    /// Somebody who may sign in.
+    User(User),
+}
+
+impl Tables {
+    /// Shows every row of one moment to `visit`. The database goes on being written meanwhile.
+    pub fn snapshot<E: From<StoreError>>(&self, visit: &mut dyn FnMut(SnapshotRow) -> Result<(), E>) -> Result<(), E> {
+        let mut broken = None;
+        let mut show = |row: SnapshotRow| match visit(row) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                broken = Some(error);
+                Err(StoreError::Closed)
+            }
+        };
+        let shown = self.read(|connection| {
+            // Deferred: in write-ahead mode all its reads see the database as the first one found it.
+            let moment = connection.unchecked_transaction()?;
+            let (last, receipted) = ends(&moment)?;
+            show(SnapshotRow::Chain { last, receipted })?;
+            let mut statement = moment.prepare(sql!("devices/all"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let device = device(row)?;
+                let stamp = moment
+                    .prepare_cached(sql!("devices/p2_timestamp"))?
+                    .query_row([device.id.as_str()], |row| row.get(0))?;
+                show(SnapshotRow::Device(device, stamp))?;
+            }
+            let mut statement = moment.prepare(sql!("athletes/all"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                show(SnapshotRow::Athlete(athlete(row)?))?;
+            }
+            let mut statement = moment.prepare(sql!("assignments/all"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                show(SnapshotRow::Assignment(assignment(row)?))?;
+            }
+            let mut statement = moment.prepare(sql!("users/all"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                show(SnapshotRow::User(user(row)?))?;
+            }
+            Ok(())
+        });
+        match broken {
+            Some(error) => Err(error),
+            None => Ok(shown?),
+        }
+    }
+
+    /// Puts rows of a snapshot into an empty database, all of them or none. The chain is not among them: see
+    /// [`Tables::set_chain_start`].
+    pub fn put_snapshot(&self, rows: Vec<SnapshotRow>) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            for row in &rows {
+                match row {
+                    SnapshotRow::Chain { .. } => {}
+                    SnapshotRow::Device(device, stamp) => {
+                        crate::devices::put(connection, device, sql!("devices/add"))?;
+                        connection
+                            .prepare_cached(sql!("devices/set_p2_timestamp"))?
+                            .execute(params![device.id.as_str(), stamp])?;
+                    }
+                    SnapshotRow::Athlete(a) => {
+                        let erased = a.erased_at.map(|at| at.0);
+                        connection.prepare_cached(sql!("athletes/put"))?.execute(params![
+                            a.id.as_str(),
+                            a.added_at.0,
+                            a.generation,
+                            erased
+                        ])?;
+                    }
+                    SnapshotRow::Assignment(a) => {
+                        let to = a.to.map(|at: Timestamp| at.0);
+                        connection.prepare_cached(sql!("assignments/put"))?.execute(params![
+                            a.device.as_str(),
+                            a.athlete.as_str(),
+                            a.from.0,
+                            to
+                        ])?;
+                    }
+                    SnapshotRow::User(u) => {
+                        let disabled = u.disabled_at.map(|at| at.0);
+                        connection.prepare_cached(sql!("users/add"))?.execute(params![
+                            u.name,
+                            u.role,
+                            u.password_hash,
+                            u.added_at.0,
+                            disabled
+                        ])?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Puts back a key that was recovered from its copy; false if it is there already, or the athlete was erased.
+    pub fn put_recovered_key(&self, key: AthleteKey) -> Result<bool, StoreError> {
+        self.write(move |connection| {
+            let mut statement = connection.prepare_cached(sql!("athletes/recover_key"))?;
+            Ok(statement.execute(params![key.athlete.as_str(), key.generation, key.wrapped])? > 0)
+        })
+    }
+}

@@ -1,0 +1,161 @@
+//! Copies of keys, the beginning of a restored chain, snapshots, and looking after the file.
+
+use std::time::Duration;
+
+use super::*;
+
+fn athlete(name: &str) -> AthleteId {
+    AthleteId::parse(name).unwrap()
+}
+
+fn key(name: &str, generation: u32) -> AthleteKey {
+    AthleteKey { athlete: athlete(name), generation, wrapped: vec![9; 73] }
+}
+
+fn copy(name: &str, byte: u8) -> KeyCopy {
+    KeyCopy { name: [byte; 32], athlete: Some(athlete(name)), generation: 0, body: vec![byte; 80] }
+}
+
+#[test]
+fn a_copy_goes_to_the_ledger_once_and_leaves_it_when_the_athlete_is_erased() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.add_athlete_with(key("ada", 0), Some(copy("ada", 1)), Timestamp(0)).unwrap();
+    store.add_athlete_with(key("ben", 0), Some(copy("ben", 2)), Timestamp(0)).unwrap();
+    store.add_athlete(key("cleo", 0), Timestamp(0)).unwrap();
+    assert_eq!(store.key_copy_counts().unwrap().missing, 1, "cleo's");
+    assert_eq!(store.open_key_copies(9).unwrap().len(), 2);
+    store.note_key_copy(&[1; 32], true).unwrap();
+    assert_eq!(store.open_key_copies(9).unwrap(), [([2; 32], Some(vec![2; 80]))]);
+    // A late word about a copy that is kept does not lose it.
+    store.note_key_copy(&[1; 32], false).unwrap();
+    store.forget_key_copies(&athlete("ada")).unwrap();
+    store.forget_key_copies(&athlete("ben")).unwrap();
+    assert_eq!(store.open_key_copies(9).unwrap(), [([1; 32], None), ([2; 32], None)], "both may be there");
+    store.note_key_copy(&[2; 32], true).unwrap();
+    store.note_key_copy(&[1; 32], false).unwrap();
+    assert_eq!(store.open_key_copies(9).unwrap(), [([2; 32], None)], "held is not deleted");
+}
+
+#[test]
+fn an_athlete_whose_name_is_taken_leaves_no_copy_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.add_athlete_with(key("ada", 0), Some(copy("ada", 1)), Timestamp(0)).unwrap();
+    let again = store.add_athlete_with(key("ada", 0), Some(copy("ada", 2)), Timestamp(0));
+    assert!(matches!(again, Err(StoreError::Exists { .. })));
+    assert_eq!(store.key_copy_counts().unwrap().waiting, 1);
+}
+
+#[test]
+fn a_restored_chain_begins_once_and_where_it_was_settled() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.next_block().unwrap(), Some((BlockKey { incarnation: 0, index: 0 }, [0; 32])));
+    store.set_chain_start(ChainStart::Waiting { known: None, receipted: None }).unwrap();
+    assert_eq!(store.next_block().unwrap(), None);
+    let after = Some(Anchor { incarnation: 4, index: 8, hash: [3; 32] });
+    let settled = ChainStart::After { incarnation: 5, after };
+    store.set_chain_start(settled).unwrap();
+    store.set_chain_start(settled).unwrap();
+    assert_eq!(store.next_block().unwrap(), Some((BlockKey { incarnation: 5, index: 9 }, [3; 32])));
+    let other = ChainStart::After { incarnation: 6, after };
+    assert!(matches!(store.set_chain_start(other), Err(StoreError::Conflict(_))));
+    let row = wait(store.journal_append(vec![entry(1)])).unwrap();
+    let first = NewBlock { key: BlockKey { incarnation: 5, index: 9 }, ..block(9, row) };
+    store.put_block(first, marks(&store.unsealed(1 << 20).unwrap())).unwrap();
+    assert!(matches!(store.set_chain_start(settled), Err(StoreError::Conflict(_))), "a block is sealed");
+    assert_eq!(store.next_block().unwrap().unwrap().0, BlockKey { incarnation: 5, index: 10 });
+}
+
+fn taken(store: &Tables) -> Vec<SnapshotRow> {
+    let mut rows = Vec::new();
+    store
+        .snapshot::<StoreError>(&mut |row| {
+            rows.push(row);
+            Ok(())
+        })
+        .unwrap();
+    rows
+}
+
+#[test]
+fn a_snapshot_put_into_an_empty_database_is_the_same_snapshot() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(one.path());
+    store
+        .add_device(Device {
+            id: device("strap-1"),
+            class: "P2".to_owned(),
+            secret: vec![5; 90],
+            decoder: None,
+            filters: vec!["a/#".to_owned()],
+            enrolled_at: Timestamp(1),
+            revoked_at: None,
+        })
+        .unwrap();
+    store.set_p2_timestamp(&device("strap-1"), &[7; 8]).unwrap();
+    store.add_athlete(key("ada", 0), Timestamp(2)).unwrap();
+    store.add_athlete(key("ben", 0), Timestamp(2)).unwrap();
+    store.assign(&device("strap-1"), &athlete("ada"), Timestamp(10)).unwrap();
+    store.assign(&device("strap-1"), &athlete("ben"), Timestamp(20)).unwrap();
+    store.erase_athlete(&athlete("ben"), Timestamp(30)).unwrap();
+    let rows = taken(&store);
+    assert_eq!(rows.len(), 1 + 1 + 2 + 2);
+    let other = open(two.path());
+    other.put_snapshot(rows.clone()).unwrap();
+    assert_eq!(taken(&other), rows);
+    assert!(other.athlete_key(&athlete("ada"), 0).unwrap().is_none(), "no key is in a snapshot");
+    assert!(other.put_recovered_key(key("ada", 0)).unwrap());
+    assert!(!other.put_recovered_key(key("ada", 0)).unwrap(), "once");
+    assert!(!other.put_recovered_key(key("ben", 0)).unwrap(), "erased is erased");
+}
+
+#[test]
+fn a_snapshot_knows_the_ends_of_the_chain_also_of_a_box_that_was_restored_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let ends = |store: &Tables| match taken(store).remove(0) {
+        SnapshotRow::Chain { last, receipted } => (last, receipted),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ends(&store), (None, None));
+    let before = Anchor { incarnation: 4, index: 8, hash: [3; 32] };
+    store.set_chain_start(ChainStart::After { incarnation: 5, after: Some(before) }).unwrap();
+    // Under its own incarnation, so that whoever is restored from this goes above it.
+    assert_eq!(ends(&store), (Some(Anchor { incarnation: 5, ..before }), Some(before)));
+    let row = wait(store.journal_append(vec![entry(1)])).unwrap();
+    let key = BlockKey { incarnation: 5, index: 9 };
+    store.put_block(NewBlock { key, ..block(9, row) }, marks(&store.unsealed(1 << 20).unwrap())).unwrap();
+    let last = Anchor { incarnation: 5, index: 9, hash: [9; 32] };
+    assert_eq!(ends(&store), (Some(last), Some(before)));
+    store.set_receipt(key, Level::R1, b"r1", Timestamp(0)).unwrap();
+    assert_eq!(ends(&store), (Some(last), Some(last)));
+}
+
+#[test]
+fn what_waits_is_counted_and_a_broken_page_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.unsealed_backlog().unwrap(), Unsealed::default());
+    let row = wait(store.journal_append(vec![entry(1)])).unwrap();
+    assert_eq!(store.newest_row().unwrap(), row);
+    let waiting = store.unsealed_backlog().unwrap();
+    assert_eq!((waiting.rows, waiting.oldest), (1, Some(Timestamp::from_seconds(1_001))));
+    assert_eq!(store.integrity(Duration::from_secs(60)).unwrap(), Integrity::Sound);
+    store.close();
+    drop(store);
+    let path = dir.path().join("pitchside.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    let page: i64 = connection
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'journal'", [], |row| row.get(0))
+        .unwrap();
+    drop(connection);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = usize::try_from(page - 1).unwrap() * 4_096;
+    bytes[at..at + 64].fill(0xff);
+    std::fs::write(&path, bytes).unwrap();
+    let tables = Tables::attach(dir.path(), root()).unwrap();
+    assert!(matches!(tables.integrity(Duration::from_secs(60)).unwrap(), Integrity::Broken(_)));
+}

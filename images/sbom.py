@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+"""Software bill of materials of one image, CycloneDX 1.6 JSON on standard output.
+
+    sbom.py DPKG_STATUS KERNEL_PACKAGE CARGO_LOCK VERSION EPOCH
+
+Every Debian package installed in the image (and the kernel's, which is unpacked beside), every Rust crate our program is
+built from. Ends with exit 1 if what it made is not of the shape the specification asks for. https://cyclonedx.org/docs/1.6/json/
+"""
+
+import datetime
+import json
+import re
+import sys
+import tomllib
+import uuid
+
+
+def debian(status, kernel):
+    """(name, version, source) of each installed package."""
+    with open(status, encoding="utf-8") as file:
+        for paragraph in file.read().split("\n\n"):
+            fields = dict(re.findall(r"^([A-Za-z-]+): (.*)$", paragraph, re.MULTILINE))
+            if fields.get("Status", "").endswith(" installed"):
+                yield fields["Package"], fields["Version"], fields.get("Architecture", "all")
+    with open(kernel, encoding="utf-8") as file:
+        for line in file:
+            name, version = line.split()
+            yield name, version, "any"
+
+
+def component(kind, name, version, purl, hashes=()):
+    part = {"type": kind, "bom-ref": purl, "name": name, "version": version, "purl": purl}
+    if hashes:
+        part["hashes"] = [{"alg": alg, "content": content} for alg, content in hashes]
+    return part
+
+
+def components(status, kernel, lock):
+    for name, version, arch in debian(status, kernel):
+        quoted = version.replace("+", "%2B").replace(":", "%3A").replace("~", "~")
+        yield component("library", name, version, f"pkg:deb/debian/{name}@{quoted}?arch={arch}&distro=trixie")
+    with open(lock, "rb") as file:
+        for crate in tomllib.load(file)["package"]:
+            # Without a source it is our own.
+            sums = [("SHA-256", crate["checksum"])] if "checksum" in crate else []
+            kind = "library" if "source" in crate else "application"
+            yield component(kind, crate["name"], crate["version"], f"pkg:cargo/{crate['name']}@{crate['version']}", sums)
+
+
+def check(bom):
+    """The rules of the specification that a generator can break: required fields, unique references, well-formed values."""
+    assert bom["bomFormat"] == "CycloneDX" and re.fullmatch(r"1\.\d", bom["specVersion"])
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", bom["serialNumber"])
+    assert isinstance(bom["version"], int) and bom["version"] >= 1
+    references = [bom["metadata"]["component"]["bom-ref"]]
+    for part in bom["components"]:
+        assert part["type"] in ("application", "library") and part["name"] and part["version"], part
+        assert re.fullmatch(r"pkg:(deb/debian|cargo)/[^@ ]+@[^@ ]+", part["purl"]), part
+        assert all(re.fullmatch(r"[0-9a-f]{64}", known["content"]) for known in part.get("hashes", [])), part
+        references.append(part["bom-ref"])
+    assert len(references) == len(set(references)), "two components with one reference"
+
+
+def main():
+    status, kernel, lock, version, epoch = sys.argv[1:]
+    found = {part["bom-ref"]: part for part in components(status, kernel, lock)}
+    parts = [found[reference] for reference in sorted(found)]
+    at = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
+    itself = component("firmware", "pitchside-appliance", version, f"pkg:generic/pitchside-appliance@{version}")
+    # A name made from the content: the same image has the same bill.
+    serial = uuid.uuid5(uuid.NAMESPACE_URL, version + json.dumps(parts, sort_keys=True))
+    bom = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": f"urn:uuid:{serial}",
+        "version": 1,
+        "metadata": {"timestamp": at.strftime("%Y-%m-%dT%H:%M:%SZ"), "component": itself},
+        "components": parts,
+    }
+    check(bom)
+    json.dump(bom, sys.stdout, indent=1, sort_keys=True)
+    print()
+
+
+if __name__ == "__main__":
+    main()

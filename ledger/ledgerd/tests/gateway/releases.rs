@@ -1,0 +1,173 @@
+//! Firmware over the whole way: policy and releases into the log, and what a gateway learns of them.
+
+use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Timestamp, Transaction};
+use ledger_block::merkle::leaf_hash;
+use ledger_block::policy::Policy;
+use ledger_block::release::{
+    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target, Version,
+};
+use pitchside_release::known::{Anchors, Known, News};
+use pitchside_sync::connection::{Connection, connect};
+
+use crate::support::{Gateway, Ledger, ORIGIN, PATIENCE, World};
+
+fn key(seed: u8) -> ReleaseKey {
+    ReleaseKey::new(&[seed; 32])
+}
+
+fn first_policy() -> ReleasePolicy {
+    let mut keys: Vec<[u8; 32]> = [101, 102, 103].map(|seed| key(seed).public()).to_vec();
+    keys.sort_unstable();
+    ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys, single: false }
+}
+
+fn manifest(version: u32) -> Manifest {
+    Manifest {
+        target: Target::Sensor,
+        component: "strap".parse().unwrap(),
+        hardware: vec!["r2".parse().unwrap()],
+        version: Version::new(1, version, 0),
+        counter: SecurityCounter(1),
+        size: 10,
+        sha256: [version as u8; 32],
+        blake3: [version as u8; 32],
+        from: None,
+        expires: ledgerd::clock::now().plus_micros(86_400_000_000),
+    }
+}
+
+fn signed(manifest: &Manifest, seeds: &[u8]) -> Act {
+    let mut signed = SignedManifest::draft(manifest.clone()).unwrap();
+    seeds.iter().for_each(|seed| signed.sign(&key(*seed)).unwrap());
+    Act::Release { signed: signed.to_bytes() }
+}
+
+/// A ledger with a box, a publisher and a release policy, entered as its operator does.
+fn ledger(gateway: &Gateway, maker: &Gateway) -> Ledger {
+    let ledger = Ledger::new();
+    ledger.enrol(gateway);
+    ledger.enrol_publisher(maker);
+    let mut policy = SignedPolicy::draft(first_policy()).unwrap();
+    [101, 103].into_iter().for_each(|seed| policy.sign(&key(seed)).unwrap());
+    let file = ledger.dir.path().join("first.policy");
+    std::fs::write(&file, policy.to_bytes()).unwrap();
+    let (entered, _) = ledgerd::firmware::release_policy(&ledger.path(), &file).unwrap();
+    assert_eq!(entered, first_policy());
+    ledger
+}
+
+async fn hear(connection: &mut Connection) -> Reply {
+    tokio::time::timeout(PATIENCE, connection.replies.next()).await.unwrap().unwrap()
+}
+
+async fn call(ledger: &Ledger, member: &Gateway) -> Connection {
+    let mut connection = connect(&member.config(ledger), &World).await.unwrap();
+    connection.requests.send(Request::Hello { seen: 0 }).await.unwrap();
+    assert!(matches!(hear(&mut connection).await, Reply::Welcome { .. }));
+    connection
+}
+
+/// Hands a transaction in and waits until it is published, or refused.
+async fn enter(connection: &mut Connection, member: &Gateway, act: Act) -> Result<(), Code> {
+    let transaction = Transaction { signer: member.name.clone(), time: ledgerd::clock::now(), act };
+    let leaf = transaction.sign(ORIGIN, &member.key).unwrap();
+    connection.requests.send(Request::Transact { transaction: leaf.clone() }).await.unwrap();
+    let mut receipts = 0;
+    loop {
+        match hear(connection).await {
+            Reply::Refused { refusal, .. } => return Err(refusal.code),
+            Reply::Receipt { leaf: about, .. } if about == leaf_hash(&leaf) => receipts += 1,
+            _ => {}
+        }
+        if receipts == 2 {
+            return Ok(());
+        }
+    }
+}
+
+fn anchors(ledger: &Ledger) -> Anchors {
+    Anchors { ledger: Policy::of_logs([ledger.vkey()]), first_policy: first_policy().id() }
+}
+
+/// Asks until all is known; how many replies that took, and the news.
+async fn learn(connection: &mut Connection, known: &mut Known, ledger: &Ledger) -> (usize, Vec<News>) {
+    let (mut replies, mut news) = (0, Vec::new());
+    loop {
+        connection.requests.send(known.question()).await.unwrap();
+        let Reply::Releases(told) = hear(connection).await else { panic!("another answer") };
+        news.extend(known.learn(&told, &anchors(ledger), Timestamp(5)).unwrap());
+        replies += 1;
+        if known.is_up_to_date() {
+            return (replies, news);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_learns_of_releases_with_their_proofs() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.start().await;
+    let (mut publisher, mut at_box) = (call(&ledger, &maker).await, call(&ledger, &gateway).await);
+    let mut known = Known::default();
+    assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1, [News::Policy(1)]);
+    let (first, second) = (manifest(1), manifest(2));
+    assert_eq!(enter(&mut publisher, &maker, signed(&first, &[101])).await, Err(Code::NotAllowed));
+    assert_eq!(enter(&mut publisher, &maker, signed(&first, &[101, 102])).await, Ok(()));
+    let step =
+        |manifest: &Manifest, cohort| Act::Rollout { release: manifest.id(), hardware: "r2".parse().unwrap(), cohort };
+    assert_eq!(enter(&mut publisher, &maker, step(&first, Cohort::All)).await, Err(Code::NotAllowed));
+    assert_eq!(enter(&mut publisher, &maker, step(&first, Cohort::One)).await, Ok(()));
+    assert_eq!(enter(&mut at_box, &gateway, step(&first, Cohort::Ten)).await, Err(Code::NotAllowed));
+    let halt = Act::Halt { release: first.id(), why: HaltReason::Failures };
+    assert_eq!(enter(&mut at_box, &gateway, halt).await, Ok(()));
+    assert_eq!(enter(&mut publisher, &maker, signed(&second, &[102, 103])).await, Ok(()));
+    let news = learn(&mut at_box, &mut known, &ledger).await.1;
+    assert_eq!(news.len(), 4);
+    assert_eq!(news[2], News::Halted { release: first.id(), why: HaltReason::Failures });
+    assert_eq!(known.release(&second.id()).unwrap().publisher, DeviceId::parse("maker").unwrap());
+    assert_eq!(learn(&mut at_box, &mut known, &ledger).await, (1, Vec::new()));
+    ledger.stop().await;
+    ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_leaves_come_in_several_replies() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.start().await;
+    let (mut publisher, mut at_box) = (call(&ledger, &maker).await, call(&ledger, &gateway).await);
+    for version in 1..=35 {
+        assert_eq!(enter(&mut publisher, &maker, signed(&manifest(version), &[101, 102])).await, Ok(()));
+    }
+    let mut known = Known::default();
+    let (replies, news) = learn(&mut at_box, &mut known, &ledger).await;
+    assert_eq!((replies, news.len(), known.releases().len()), (3, 36, 35));
+    ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_hands_in_releases_and_nothing_else() {
+    let (gateway, mut maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.start().await;
+    let mut publisher = call(&ledger, &maker).await;
+    let header = maker.seal(64).bytes().to_vec();
+    for request in [
+        Request::Begin { header },
+        Request::Keep { name: [1; 32], body: vec![1] },
+        Request::Drop { name: [1; 32] },
+        Request::Copies { after: None },
+        Request::Recall { index: 0 },
+        Request::Fetch { payload: [1; 32], offset: 0 },
+    ] {
+        publisher.requests.send(request.clone()).await.unwrap();
+        match hear(&mut publisher).await {
+            Reply::Refused { refusal, .. } => assert_eq!(refusal.code, Code::NotAllowed, "{request:?}"),
+            other => panic!("not refused: {other:?}"),
+        }
+    }
+    publisher.requests.send(Request::Ping { number: 3 }).await.unwrap();
+    assert_eq!(hear(&mut publisher).await, Reply::Pong { number: 3 });
+    ledger.stop().await;
+}

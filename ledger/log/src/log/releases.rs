@@ -1,0 +1,67 @@
+//! What gateways ask to learn of firmware, and what may be kept and served of its content.
+
+use ledger_block::Hash;
+use ledger_block::ingest::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
+
+use super::{Log, Published};
+use crate::bundle;
+use crate::objects::StorageError;
+use crate::state::FactKind;
+use crate::tile::{Kind, TILE_WIDTH, Tile};
+use crate::tree::{TileTree, read_tile};
+
+/// What the ledger knows about a content that some release names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KnownContent {
+    /// Bytes.
+    pub size: u64,
+    /// Its SHA-256.
+    pub sha256: Hash,
+}
+
+impl Log {
+    /// The leaves about firmware from a place on that the checkpoint covers, with their proofs, as many as one reply holds.
+    ///
+    /// # Errors
+    /// A store cannot be read, or lacks what it must hold.
+    pub fn releases(&self, since: u64, seen: u64, published: &Published) -> Result<Releases, StorageError> {
+        let size = published.size;
+        // One more than is sent: it says where to ask on.
+        let limit = u32::try_from(RELEASE_LEAVES_MAX + 1).unwrap_or(u32::MAX);
+        let places = self.read(|reads| reads.firmware(since, limit))?;
+        let mut tree = TileTree::new(self.storage.objects.as_ref(), size);
+        let (mut leaves, mut bytes, mut next) = (Vec::new(), 0, size);
+        for place in places.into_iter().take_while(|place| *place < size) {
+            let (leaf, path) = (self.entry(place, size)?, tree.inclusion(place, size)?);
+            bytes += leaf.len() + 34 * path.len();
+            if leaves.len() == RELEASE_LEAVES_MAX || (!leaves.is_empty() && bytes > RELEASE_LEAVES_BYTES_MAX) {
+                next = place;
+                break;
+            }
+            leaves.push(ProvenLeaf { place, leaf, path });
+        }
+        Ok(Releases { checkpoint: self.proven(published, seen)?, leaves, next })
+    }
+
+    /// The content of this BLAKE3, if a release in the log names it. Nothing else is kept or served.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn content(&self, blake3: &Hash) -> Result<Option<KnownContent>, StorageError> {
+        let Some(fact) = self.read(|reads| reads.fact(FactKind::Content, blake3))? else { return Ok(None) };
+        let known = fact.value.split_first_chunk::<8>().and_then(|(size, sha256)| {
+            Some(KnownContent { size: u64::from_be_bytes(*size), sha256: sha256.try_into().ok()? })
+        });
+        known.map(Some).ok_or(StorageError::Impossible("content"))
+    }
+
+    /// The leaf at a place of the tree of this size.
+    pub(super) fn entry(&self, place: u64, size: u64) -> Result<Vec<u8>, StorageError> {
+        let missing = || StorageError::Missing(format!("the entry of leaf {place}"));
+        let tile = Tile::of_tree(Kind::Entries, place / TILE_WIDTH, size).ok_or_else(missing)?;
+        let held = read_tile(self.storage.objects.as_ref(), tile)?.ok_or_else(missing)?;
+        let within = usize::try_from(place % TILE_WIDTH).map_err(|_| missing())?;
+        let entry = bundle::entries(&held).and_then(|entries| entries.get(within).map(|entry| entry.to_vec()));
+        entry.ok_or_else(missing)
+    }
+}

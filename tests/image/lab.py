@@ -1,0 +1,122 @@
+"""What the scenarios share: a clinic round one box, made once and copied for each scenario that needs it fresh."""
+
+import re
+import shutil
+import subprocess
+import time
+
+import versions
+from sensor import Browser, Cable, Mqtt, Sensor
+from vm import OUT, Box, Stuck, tool
+
+ORDERS = b"""# one sensor on the cable, one on the network, one athlete
+enrol strap-1 p0
+enrol strap-2 p0
+athlete ann
+assign strap-1 ann
+"""
+HEALTHY = r"health [\d.]+s: slot ([AB]) is healthy and confirmed"
+
+
+class Clinic:
+    """A box and the people and sensors round it."""
+
+    def __init__(self, name, image=None):
+        folder = OUT / "test" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        self.box = Box(folder, image or versions.disk(versions.BASE))
+        self.password = self.code = self.name = self.authority = None
+        self.cable = self.radio = None
+
+    def healthy(self, seconds=240):
+        """Waits until a slot is confirmed; which one."""
+        return self.box.wait(HEALTHY, seconds)[1]
+
+    def version(self):
+        """The version the screen last named."""
+        return re.findall(r"Pitchside (\S+), slot [AB]", self.box.console())[-1]
+
+    def read_screen(self):
+        """What a clinic reads off the screen at the first start."""
+        page = self.box.wait(r"Pitchside (?P<version>\S+), slot (?P<slot>[AB]), (?P<name>\S+)\s+page.*\s+authority +SHA-256 (?P<sum>\w+)\s+"
+                             r"sign in as +admin\s+password +(?P<password>\S+)\s+stick code +(?P<code>\S+)", 240)
+        self.name, self.password, self.code, self.sum = page["name"], page["password"], page["code"], page["sum"]
+
+    def stick(self, files, seconds=240):
+        """Plugs a stick in, waits until the box has read it, pulls it; what it wrote."""
+        self.box.plug_stick({"code.txt": self.code.encode(), **files}, 256 if "update.raucb" in files else 64)
+        self.box.wait(r"stick: (done|code.txt does not)", seconds)
+        time.sleep(3)
+        return self.box.pull_stick()
+
+    def claim(self):
+        """The first stick: proves who stands there, brings the orders, takes authority and cards away."""
+        read = self.stick({"orders.txt": ORDERS})
+        result = read("result.txt")
+        if "enrolled strap-1" not in result or "strap-1 measures ann" not in result:
+            raise Stuck(f"the stick says: {result}")
+        self.authority = read("ca.pem")
+        self.cable, self.radio = (Sensor(read(f"cards/{name}.txt")) for name in ("strap-1", "strap-2"))
+
+    def connect_cable(self, seconds=120):
+        self.cable.connect(lambda: Cable(self.box.folder / "cable"), seconds)
+
+    def connect_mqtt(self, seconds=120):
+        self.radio.connect(lambda: Mqtt(self.box.mqtt, self.radio.name, self.name, self.authority), seconds)
+
+    def browser(self):
+        return Browser(self.box.page, self.name, self.authority, self.password)
+
+    def stored(self):
+        """Readings the box holds of strap-1, and whether its chain verifies, asked on the box."""
+        as_pitchside = "setpriv --reuid=pitchside --regid=pitchside --init-groups"
+        counted = self.box.run(f"{as_pitchside} pitchside --json readings --device strap-1 --last 1000 | grep -o '\"id\"' | wc -l; "
+                               f"{as_pitchside} pitchside blocks verify >/dev/null; echo chain $?", 120)
+        return int(counted.split()[0]), counted.split()[-1] == "0"
+
+
+def copied(clinic, name):
+    """A box as `clinic`'s is now (which must be off), to be broken apart from it."""
+    other = Clinic.__new__(Clinic)
+    other.__dict__.update(clinic.__dict__)
+    folder = OUT / "test" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    image = clinic.box.disk
+    other.box = Box.__new__(Box)
+    other.box.__dict__.update(clinic.box.__dict__)
+    other.box.folder, other.box.disk, other.box.variables = folder, folder / "disk.qcow2", folder / "variables.fd"
+    other.box.log, other.box.seen, other.box.process, other.box.probe_socket = folder / "console.log", 0, None, None
+    other.box.log.write_bytes(b"")
+    # Grows only by what the copy changes.
+    tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, other.box.disk)
+    other.box.variables.write_bytes(clinic.box.variables.read_bytes())
+    return other
+
+
+def stopped(clinic, seconds=120):
+    """Waits for a machine that was told to stop, then takes its power."""
+    end = time.monotonic() + seconds
+    while clinic.box.process.poll() is None:
+        if time.monotonic() > end:
+            break
+        time.sleep(0.5)
+    clinic.box.cut_power()
+
+
+def stopped_copy(state, name):
+    """The clinic's box as it is, off, to be broken without breaking it."""
+    clinic = state["clinic"]
+    if clinic.box.process:
+        clinic.cable.unlink(); clinic.radio.unlink()
+        clinic.box.run("sync; systemctl --no-block poweroff", check=False)
+        stopped(clinic)
+    return copied(clinic, name)
+
+
+def started_copy(state, name):
+    """The same, running and healthy."""
+    trial = stopped_copy(state, name)
+    trial.box.power_on()
+    trial.healthy(400)
+    return trial

@@ -1,0 +1,208 @@
+"""What is tried with power that goes and disks that fail, each on a copy of the clinic's box. As in `scenarios`."""
+
+import time
+
+import versions
+from lab import Clinic, copied, started_copy, stopped, stopped_copy
+from vm import OUT, Stuck, tool
+
+
+# --- Power cuts -------------------------------------------------------------------------------------------------------------
+
+def power_cuts_in_an_update(state, points=20):
+    """Cut at evenly spread moments from plugging the stick in to the new slot's confirmation; each time on a fresh copy."""
+    versions.next_version()
+    clinic = Clinic("cuts")
+    clinic.box.power_on()
+    clinic.read_screen(); clinic.healthy(); clinic.claim()
+    clinic.connect_cable()
+    clinic.cable.say("heart_rate", "beat/min", [120] * 20)
+    clinic.cable.receipts(); clinic.cable.unlink()
+    clinic.box.run("sync; systemctl --no-block poweroff")
+    stopped(clinic)
+
+    def begin(name):
+        trial = copied(clinic, name)
+        trial.box.power_on()
+        trial.healthy()
+        trial.box.plug_stick({"code.txt": trial.code.encode(), "update.raucb": versions.bundle(versions.NEXT)}, 256)
+        return trial, time.monotonic()
+
+    whole, started = begin("cut-none")
+    whole.box.wait(r"update installed", 600)
+    whole.healthy(600)
+    length = time.monotonic() - started
+    whole.box.cut_power()
+    ended = {}
+    for point in range(points):
+        trial, started = begin(f"cut-{point}")
+        time.sleep(max(0, started + length * (point + 0.5) / points - time.monotonic()))
+        trial.box.cut_power()
+        trial.box.skip_console()
+        trial.box.power_on()
+        trial.healthy(600)
+        count, verified = trial.stored()
+        ended.setdefault(trial.version(), []).append(point)
+        trial.box.cut_power()
+        if count < 20 or not verified:
+            raise Stuck(f"cut {point}: {count} readings, chain {verified}")
+    return f"{points} cuts over {length:.0f} s: " + ", ".join(f"{len(cuts)} came back as {version}" for version, cuts in sorted(ended.items()))
+
+
+def power_cuts_in_the_first_start(state, points=6):
+    whole = Clinic("first-none")
+    whole.box.power_on()
+    whole.box.wait("handing over", 300)
+    handed = whole.box.uptime()
+    whole.read_screen()
+    length = whole.box.uptime()
+    whole.box.cut_power()
+    for point in range(points):
+        trial = Clinic(f"first-{point}")
+        trial.box.power_on()
+        # The interesting part begins where the data partition is made.
+        time.sleep(handed * 0.8 + (length - handed * 0.8) * (point + 0.5) / points)
+        trial.box.cut_power()
+        trial.box.skip_console()
+        trial.box.power_on()
+        trial.read_screen()
+        trial.healthy()
+        trial.claim()
+        trial.box.cut_power()
+    return f"{points} cuts, each time one box with one identity, claimed afterwards"
+
+
+def power_cuts_in_a_factory_reset(state, points=4):
+    for point in [None, *range(points)]:
+        trial = started_copy(state, f"reset-{point}")
+        key = trial.box.run("cat /data/box/keys/root.key").strip()
+        old = trial.name
+        trial.box.plug_stick({"code.txt": trial.code.encode(), "factory-reset.txt": b""})
+        trial.box.wait("factory reset asked for", 200)
+        trial.box.wait("data: factory reset", 400)
+        if point is not None:
+            time.sleep(0.4 * (point + 1))
+            trial.box.cut_power()
+            trial.box.power_on()
+        trial.read_screen()
+        trial.healthy()
+        trial.box.cut_power()
+        if trial.name == old:
+            raise Stuck("the box kept its name: the data partition is the old one")
+        if bytes.fromhex(key) in raw(trial) or key.encode() in raw(trial):
+            raise Stuck("the old root key is still on the disk")
+    return f"{points + 1} resets, {points} of them cut short: each ended in a new box, the old root key nowhere on the disk"
+
+
+def raw(trial):
+    """The whole disk of a box that is off."""
+    image = trial.box.folder / "raw.img"
+    tool("qemu-img", "convert", "-O", "raw", trial.box.disk, image)
+    content = image.read_bytes()
+    image.unlink()
+    return content
+
+
+# --- Bad data partitions and clocks -----------------------------------------------------------------------------------------
+
+def data_full(state):
+    trial = started_copy(state, "full")
+    trial.box.run("dd if=/dev/zero of=/data/fill bs=1M 2>/dev/null; sync; true", 200)
+    trial.connect_cable()
+    trial.cable.say("heart_rate", "beat/min", [99] * 3)
+    try:
+        trial.cable.receipts(20)
+        raise AssertionError("a receipt on a full disk")
+    except (Stuck, OSError) as silence:
+        said = str(silence) or type(silence).__name__
+    trial.box.run("rm /data/fill; sync")
+    trial.cable.unlink()
+    trial.connect_cable()
+    trial.cable.receipts(120)
+    running = trial.box.run("systemctl show pitchside.service -P NRestarts").strip()
+    trial.box.cut_power()
+    if running != "0":
+        raise Stuck(f"the gateway was restarted {running} times")
+    return f"no receipt while full ({said}), all of it once there was room"
+
+
+def data_corrupt(state):
+    trial = stopped_copy(state, "corrupt")
+    write_data(trial, b"\xa5" * (160 << 20))
+    trial.box.power_on()
+    trial.box.wait(r"NOT WORKING: the data partition is corrupt", 400)
+    trial.box.cut_power()
+    return "not mounted, not formatted, said on the screen"
+
+
+def data_damaged_a_little(state):
+    trial = stopped_copy(state, "damaged")
+    # The first superblock and group descriptors: what a torn write of a dying disk leaves.
+    write_data(trial, b"\xa5" * 8192)
+    trial.box.power_on()
+    trial.box.wait(r"data: damaged, repairing", 400)
+    trial.healthy(400)
+    count, verified = trial.stored()
+    trial.box.cut_power()
+    if not verified or not count:
+        raise Stuck(f"{count} readings, chain {verified}")
+    return f"repaired from the copies, {count} readings there, chain verifies"
+
+
+def data_read_only(state):
+    trial = started_copy(state, "read-only")
+    trial.box.run("mount -o remount,ro /data")
+    trial.connect_cable()
+    trial.cable.say("heart_rate", "beat/min", [98] * 3)
+    try:
+        trial.cable.receipts(20)
+        raise AssertionError("a receipt for what could not be written")
+    except (Stuck, OSError):
+        pass
+    answer = trial.box.run("/usr/lib/pitchside/healthy; echo $?", check=False).split()[-1]
+    trial.box.cut_power()
+    if answer == "0":
+        raise Stuck("the health check is content")
+    return "no receipt, and the health check says why"
+
+
+def data_missing(state):
+    trial = stopped_copy(state, "missing")
+    trial.box.power_on()
+    trial.healthy(400)
+    trial.box.run("sfdisk --version >/dev/null 2>&1; sync; systemctl --no-block poweroff", check=False)
+    stopped(trial)
+    tool("sh", "-ec", f"qemu-img convert -O raw {trial.box.disk} {trial.box.folder}/raw.img && sfdisk -q --delete {trial.box.folder}/raw.img 5 "
+                      f"&& qemu-img convert -O qcow2 {trial.box.folder}/raw.img {trial.box.disk}; rm {trial.box.folder}/raw.img".replace(str(OUT), "/out"))
+    trial.box.skip_console()
+    trial.box.power_on()
+    trial.box.wait(r"NOT WORKING: the data partition is missing", 400)
+    trial.box.cut_power()
+    return "said on the screen; no reading is taken into memory instead"
+
+
+def clock_at_1970(state):
+    trial = stopped_copy(state, "1970")
+    trial.box.power_on("-rtc", "base=1970-01-01T00:00:00")
+    trial.healthy(400)
+    year = int(trial.box.run("date +%Y"))
+    trial.connect_cable()
+    trial.cable.say("heart_rate", "beat/min", [101] * 3)
+    trial.cable.receipts()
+    _, verified = trial.stored()
+    trial.box.cut_power()
+    if year < 2025 or not verified:
+        raise Stuck(f"year {year}, chain {verified}")
+    return f"begins at the image's own date ({year}), readings taken, chain verifies"
+
+
+def write_data(trial, content):
+    """Writes over the beginning of the data partition of a box that is off."""
+    garbage = trial.box.folder / "garbage"
+    garbage.write_bytes(content)
+    offset = (1 + 2 * 96 + 2 * 256) << 20
+    tool("qemu-io", "-f", "qcow2", "-c", f"write -s {garbage} {offset} {len(content)}".replace(str(OUT), "/out"), trial.box.disk)
+
+
+TROUBLE = [data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
+           power_cuts_in_a_factory_reset, power_cuts_in_the_first_start, power_cuts_in_an_update]

@@ -1,0 +1,137 @@
+"""The images the tests install: the shipped one, a later one, and later ones that are broken in one way each."""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+
+from vm import OUT, REPO, tool
+
+BOARD = "amd64"
+BASE, NEXT, UNHEALTHY, ROTTEN = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
+
+
+def folder(version):
+    return OUT / BOARD / version
+
+
+def disk(version):
+    return folder(version) / f"pitchside-{version}-{BOARD}.img"
+
+
+def bundle(version):
+    return folder(version) / f"pitchside-{version}-{BOARD}.raucb"
+
+
+def binary():
+    return pathlib.Path(os.environ.get("IMAGE_TEST_BINARY", REPO / "target/release/pitchside"))
+
+
+def inputs():
+    """What an image is made from: another program or another file of images/ makes another image."""
+    digest = hashlib.sha256()
+    files = [path for path in sorted((REPO / "images").rglob("*")) if path.is_file() and OUT not in path.parents]
+    for path in [binary(), *files]:
+        digest.update(str(path).encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def made(version):
+    """Whether it is there, and of these inputs."""
+    stamp = folder(version) / "inputs"
+    return bundle(version).exists() and stamp.exists() and stamp.read_text() == inputs()
+
+
+def build(version, overlay=None):
+    """Builds an image; the overlay is the only thing that tells the tests' versions apart."""
+    command = [str(REPO / "images/build"), "--version", version, "--binary", str(binary())]
+    if overlay:
+        command += ["--overlay", str(overlay)]
+    with open(OUT / "test/build.log", "ab") as log:
+        subprocess.run(command, check=True, stdout=log, stderr=log)
+    (folder(version) / "inputs").write_text(inputs())
+
+
+def lay_over(name, files):
+    """A folder with these files, executable."""
+    root = OUT / "test/overlay" / name
+    shutil.rmtree(root, ignore_errors=True)
+    for path, text in files.items():
+        target = root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        target.chmod(0o755)
+    return root
+
+
+def base():
+    if not made(BASE):
+        build(BASE)
+
+
+def next_version():
+    """Later, sound, and with a step of the data partition's layout of its own, slow enough to be cut short."""
+    if not made(NEXT):
+        build(NEXT, lay_over("next", {"usr/lib/pitchside/migrations/002-test": """#!/bin/sh
+mkdir -p /data/layout-test
+for part in 1 2 3 4 5; do echo $part >/data/layout-test/$part.new; mv /data/layout-test/$part.new /data/layout-test/$part; sync /data; sleep 0.5; done
+"""}))
+
+
+def unhealthy():
+    """Boots, and its gateway never runs."""
+    if not made(UNHEALTHY):
+        build(UNHEALTHY, lay_over("unhealthy", {"usr/bin/pitchside": "#!/bin/sh\nexit 1\n"}))
+
+
+def rotten():
+    """Rightly signed, but its root is not the one its boot image vouches for."""
+    next_version()
+    shutil.rmtree(folder(ROTTEN), ignore_errors=True)
+    folder(ROTTEN).mkdir(parents=True)
+    root = folder(ROTTEN) / "root.img"
+    shutil.copy(folder(NEXT) / "root.img", root)
+    with open(root, "r+b") as image:
+        image.seek(1024)
+        image.write(b"rotten")
+    return make_bundle(ROTTEN, root, folder(NEXT) / "boot.vfat", bundle(ROTTEN))
+
+
+def strange():
+    """The sound update, signed by somebody else."""
+    next_version()
+    key, certificate = OUT / "test/stranger.key", OUT / "test/stranger.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:3072", "-nodes", "-days", "3650", "-subj", "/CN=A stranger",
+                    "-keyout", str(key), "-out", str(certificate)], check=True, stderr=subprocess.DEVNULL)
+    return make_bundle(NEXT, folder(NEXT) / "root.img", folder(NEXT) / "boot.vfat", OUT / "test/strange.raucb",
+                       RELEASE_CERT=str(certificate), RELEASE_KEY=str(key))
+
+
+def changed(name, change):
+    """The sound update with its bytes changed by `change`."""
+    next_version()
+    target = OUT / f"test/{name}.raucb"
+    content = bytearray(bundle(NEXT).read_bytes())
+    target.write_bytes(change(content) or content)
+    return target
+
+
+def make_bundle(version, root, boot, target, **environment):
+    subprocess.run([str(REPO / "images/bundle"), BOARD, version, str(root), str(boot), str(target)], check=True,
+                   env={**os.environ, **environment}, stdout=subprocess.DEVNULL)
+    return target
+
+
+def fingerprints(version):
+    """What must be the same when the same is built again: every file, and what is inside the bundle (its signature holds a time)."""
+    inside = OUT / "test/unpacked"
+    shutil.rmtree(inside, ignore_errors=True)
+    tool("unsquashfs", "-q", "-n", "-d", inside, bundle(version))
+    files = [folder(version) / name for name in ("root.img", "uki.efi", "boot.vfat", "sbom.cdx.json", "packages.txt", disk(version).name)]
+    files += sorted(path for path in pathlib.Path(inside).iterdir())
+    found = {}
+    for path in files:
+        with open(path, "rb") as file:
+            found[path.name if path.parent != inside else f"bundle/{path.name}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return found

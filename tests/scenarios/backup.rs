@@ -1,0 +1,217 @@
+//! A box that is lost, restored on another one, asked how it is, and destroyed.
+
+use std::path::PathBuf;
+
+use gatewayd::adapters::athletes::load_ring;
+use gatewayd::identity::Identity;
+use ledger_block::SignedHeader;
+use pitchside_seal::{Filter, KeyRing, open};
+use pitchside_store::{BlockRow, ChainStart};
+use pitchside_tests::{Clinic, Running, until};
+
+async fn clinic() -> Running {
+    Clinic::new().strap("s7").athlete("ada").ledger().start().await
+}
+
+/// Two blocks that are at R2, with a backup made between them; the box itself is then gone.
+async fn lost() -> (Running, PathBuf, Vec<BlockRow>) {
+    let mut clinic = clinic().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(61).await;
+    clinic.seal().await;
+    clinic.synced().await;
+    let backup = clinic.dir().join("backup");
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    s7.heart_rate(62).await;
+    clinic.seal().await;
+    let blocks = clinic.synced().await;
+    clinic.kill().await;
+    (clinic, backup, blocks)
+}
+
+fn restore(clinic: &mut Running, backup: &std::path::Path) {
+    let (new, key) = (clinic.dir().join("new"), clinic.dir().join("recovery.key"));
+    let [backup, new_text, key] = [backup, &new, &key].map(|path| path.to_str().unwrap());
+    let answer = clinic.pitchside(&["backup", "restore", backup, "--dir", new_text, "--recovery-key", key]).ok();
+    assert!(answer.out.contains("1 devices, 1 athletes under fresh keys"), "{answer:?}");
+    clinic.moved_to(&new);
+}
+
+#[tokio::test]
+async fn a_restored_box_goes_on_with_the_chain_where_the_ledger_saw_it_end() {
+    let (mut clinic, backup, before) = lost().await;
+    restore(&mut clinic, &backup);
+    clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(63).await;
+    let blocks =
+        until("the first block of the restored box", || Some(clinic.blocks()).filter(|blocks| !blocks.is_empty()));
+    clinic.seal().await;
+    let first = blocks.await.remove(0);
+    let last = before.last().unwrap();
+    assert_eq!((first.key.incarnation, first.key.index), (1, last.key.index + 1));
+    let header = SignedHeader::verify(&first.header).unwrap();
+    assert_eq!(header.header().previous, last.hash, "the backup had not seen this block; the ledger had");
+    clinic.synced().await;
+    clinic.pitchside(&["blocks", "verify"]).ok();
+    let report = clinic.ledger().fsck();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+    assert_eq!(clinic.values("s7"), ["heart_rate 63"]);
+}
+
+#[tokio::test]
+async fn a_restored_box_takes_readings_but_seals_nothing_before_the_ledger_has_answered() {
+    let (mut clinic, backup, before) = lost().await;
+    clinic.ledger().off().await;
+    restore(&mut clinic, &backup);
+    clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(63).await;
+    clinic.seal().await;
+    assert!(clinic.blocks().is_empty(), "a block on a guess could contradict the ledger");
+    let health = clinic.pitchside(&["--json", "doctor", "--health"]).ok().json();
+    assert!(health["checks"].to_string().contains("the ledger has not said yet"), "{health}");
+    assert!(health["checks"].to_string().contains("known offline since"), "{health}");
+    clinic.ledger().on().await;
+    let blocks = until("what waited is sealed", || Some(clinic.blocks()).filter(|blocks| !blocks.is_empty())).await;
+    assert_eq!(blocks[0].key.index, before.last().unwrap().key.index + 1);
+    assert_eq!(clinic.values("s7"), ["heart_rate 63"]);
+}
+
+#[tokio::test]
+async fn the_old_box_coming_back_is_refused_and_kept_as_evidence() {
+    let (mut clinic, backup, _) = lost().await;
+    let old = clinic.dir().to_path_buf();
+    restore(&mut clinic, &backup);
+    clinic.start().await;
+    clinic.sensor("s7").await.heart_rate(63).await;
+    clinic.seal().await;
+    until("the restored box's block", || Some(clinic.blocks()).filter(|blocks| !blocks.is_empty())).await;
+    clinic.synced().await;
+    clinic.stop().await;
+    clinic.moved_to(&old);
+    clinic.start().await;
+    clinic.sensor("s7").await.heart_rate(64).await;
+    clinic.seal().await;
+    let index = rusqlite::Connection::open(old.join("ledger/log/index.sqlite")).unwrap();
+    let count = || index.query_row("SELECT count(*) FROM evidence", [], |row| row.get::<_, i64>(0)).unwrap();
+    until("the conflicting header is kept", || (count() > 0).then_some(())).await;
+}
+
+#[tokio::test]
+async fn keys_of_a_lost_box_come_back_from_the_ledger_with_the_recovery_key() {
+    let mut clinic = clinic().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(61).await;
+    clinic.seal().await;
+    let block = clinic.synced().await.remove(0);
+    let payload = clinic.tables().payload(block.key).unwrap().unwrap();
+    until("the ledger holds the copies", || {
+        // News of copies travels with whatever else is said.
+        Some(clinic.tables().key_copy_counts().unwrap()).filter(|counts| counts.waiting == 0 && counts.held >= 2)
+    })
+    .await;
+    let backup = clinic.dir().join("backup");
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    clinic.kill().await;
+    restore(&mut clinic, &backup);
+    let ring = |clinic: &mut Running| -> KeyRing {
+        let keys = clinic.settings().gateway.key_dir.clone();
+        load_ring(clinic.tables(), &Identity::load(&keys).unwrap()).unwrap()
+    };
+    let header = SignedHeader::verify(&block.header).unwrap();
+    let read = |ring: &KeyRing| {
+        let opened = open(&header, &payload, ring, &Filter::default()).unwrap();
+        opened.entries().iter().filter(|entry| entry.athlete.is_some()).count()
+    };
+    assert_eq!(read(&ring(&mut clinic)), 0, "no backup holds an athlete's key");
+    let key = clinic.dir().join("recovery.key");
+    let said = clinic.pitchside(&["--json", "athlete", "recover", "--recovery-key", key.to_str().unwrap()]).ok();
+    assert_eq!(said.json()["recovered"], 2, "ada's key and the house's: {said:?}");
+    assert!(read(&ring(&mut clinic)) > 0);
+}
+
+#[tokio::test]
+async fn health_is_asked_of_the_running_gateway() {
+    let mut clinic = clinic().await;
+    let health = || clinic.pitchside(&["--json", "doctor", "--health"]);
+    let answer = until("the gateway is healthy", || Some(health()).filter(|answer| answer.code == 0)).await;
+    let said = answer.json();
+    assert_eq!(said["healthy"], true);
+    let what: Vec<&str> = said["checks"].as_array().unwrap().iter().map(|c| c["what"].as_str().unwrap()).collect();
+    assert_eq!(what, ["commit", "store writable", "sealing", "rules", "ledger"]);
+    clinic.stop().await;
+    let answer = clinic.pitchside(&["doctor", "--health"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.err.contains("the gateway does not run"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_gateway_without_room_to_write_is_not_healthy() {
+    let clinic = Clinic::new().strap("s7").with(|settings| settings.journal.reserve_bytes = 1 << 40).start().await;
+    let answer = clinic.pitchside(&["doctor", "--health"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    assert!(answer.err.contains("not healthy: store writable"), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_factory_reset_waits_for_the_gateway_to_stop_and_leaves_nothing() {
+    let mut clinic = clinic().await;
+    clinic.sensor("s7").await.heart_rate(72).await;
+    let refused = clinic.pitchside(&["factory-reset", "--yes"]);
+    assert_eq!(refused.code, 1, "{refused:?}");
+    assert!(refused.err.contains("a gateway runs on this box"), "{refused:?}");
+    let asked = clinic.pitchside(&["factory-reset"]);
+    assert_eq!(asked.code, 2, "{asked:?}");
+    clinic.pitchside(&["factory-reset", "--yes", "--at-next-start"]).ok();
+    clinic.stop().await;
+    assert!(clinic.dir().join("keys/root.key").exists(), "the box is not touched while it runs");
+    let start = clinic.pitchside(&["run"]);
+    assert!(start.err.contains("the factory reset is complete"), "{start:?}");
+    let left = |folder: &str| std::fs::read_dir(clinic.dir().join(folder)).map_or(0, Iterator::count);
+    assert_eq!((left("keys"), left("data"), left("rules")), (0, 0, 0));
+    assert!(!clinic.dir().join("pitchside.toml").exists());
+}
+
+#[tokio::test]
+async fn the_doctor_says_which_command_mends_what_it_finds() {
+    let mut clinic = clinic().await;
+    clinic.sensor("s7").await.heart_rate(72).await;
+    clinic.stop().await;
+    let keys = clinic.settings().gateway.key_dir.clone();
+    let sign = keys.join("noise.key");
+    let open = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o644);
+    std::fs::set_permissions(&sign, open).unwrap();
+    let answer = clinic.pitchside(&["--json", "doctor"]);
+    assert_eq!(answer.code, 1, "{answer:?}");
+    let findings = answer.json();
+    let of = |what: &str| findings.as_array().unwrap().iter().find(|f| f["what"] == what).unwrap().clone();
+    assert_eq!(of("key file")["mend"], format!("chmod 600 {}", sign.display()));
+    assert_eq!(of("gateway")["mend"], "systemctl start pitchside");
+    let closed = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(&sign, closed).unwrap();
+    let findings = clinic.pitchside(&["--json", "doctor"]).json();
+    let of = |what: &str| findings.as_array().unwrap().iter().find(|f| f["what"] == what).unwrap().clone();
+    assert_eq!(of("database")["ok"], true);
+    assert_eq!(of("key file")["ok"], true);
+    assert_eq!(of("chain")["ok"], true);
+}
+
+#[tokio::test]
+async fn a_restored_box_without_a_ledger_goes_on_after_the_last_block_its_backup_knew() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").start().await;
+    clinic.sensor("s7").await.heart_rate(61).await;
+    clinic.seal().await;
+    let before = clinic.blocks();
+    let backup = clinic.dir().join("backup");
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    clinic.kill().await;
+    restore(&mut clinic, &backup);
+    clinic.start().await;
+    assert!(matches!(clinic.tables().chain_start().unwrap(), Some(ChainStart::After { incarnation: 1, .. })));
+    clinic.sensor("s7").await.heart_rate(62).await;
+    clinic.seal().await;
+    let first = clinic.blocks().remove(0);
+    assert_eq!(first.key.index, before.last().unwrap().key.index + 1);
+    clinic.pitchside(&["blocks", "verify"]).ok();
+}
