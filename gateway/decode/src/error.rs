@@ -92,7 +92,8 @@ impl DecodeError {
         match self {
             Self::Nonsense { fault, .. } => !matches!(fault, Fault::TimeTooFar(_)),
             Self::PluginFault { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_) => true,
-            Self::Senml { .. } | Self::Wave(_) | Self::NoPlugin | Self::NotVendor(_) | Self::Refused { .. } => false,
+            Self::Senml { .. } | Self::Wave(_) | Self::Gatt { .. } => false,
+            Self::NoPlugin | Self::NotVendor(_) | Self::Refused { .. } => false,
         }
     }
 

@@ -107,6 +107,7 @@ impl GapReason {
             Self::Dropped => "dropped",
             Self::ClockStep => "clock_step",
             Self::Ended => "ended",
+            Self::Invalid => "invalid",
         }
     }
 }

@@ -12,9 +12,6 @@ mod data;
 mod machine;
 mod running;
 
-use pitchside_config::Settings;
-use pitchside_model::Timestamp;
-use pitchside_store::Tables;
 use serde::Serialize;
 
 use super::args::ConfigArg;

@@ -269,7 +269,8 @@ impl Front {
             Entry { athlete, device: device.clone(), assurance: login.assurance(), epoch, seq, readings: Vec::new() };
         add_dropped(&mut entry, dropped, now);
         batch.entries.push(entry);
-        batch.answers.push(Answer { ticket, device, session: None, epoch, seq, pending: false, refusal: None });
+        let answer = Answer { ticket, device, session: None, epoch, seq, pending: false, refusal: None };
+        batch.answers.push(Due::Stored(answer));
     }
 }
 
