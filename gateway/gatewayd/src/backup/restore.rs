@@ -147,7 +147,7 @@ fn check_target(dir: &Path, force: bool) -> anyhow::Result<bool> {
     );
     if let Ok(loaded) = Loaded::load_with(&Source::File(settings), &[], &[]) {
         let gateway = &loaded.settings.gateway;
-        for outside in [&gateway.data_dir, &gateway.key_dir].into_iter().filter(|path| !path.starts_with(dir)) {
+        if let Some(outside) = [&gateway.data_dir, &gateway.key_dir].into_iter().find(|path| !path.starts_with(dir)) {
             bail!(
                 "the box in {} keeps {} elsewhere: run pitchside factory-reset there first",
                 dir.display(),

@@ -170,7 +170,7 @@ impl Gateway {
         }
         let health = Health::new(HealthParts {
             store: store.clone(),
-            rules: settings.rules.dir.is_some().then(|| health_feed),
+            rules: settings.rules.dir.is_some().then_some(health_feed),
             ledger: synced,
             clock: clock.clone(),
             interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),

@@ -34,7 +34,7 @@ impl Plan {
                 Some(choice) if !shares => return self.order(choice, now),
                 Some(choice) => {
                     // Somebody may have fetched it since we last heard.
-                    if let Some(other) = self.to_hear(now) {
+                    if let Some(other) = self.next_to_hear(now) {
                         return self.ask(other);
                     }
                     if self.has_heard(now) {
@@ -96,7 +96,7 @@ impl Plan {
     }
 
     /// A box with part of it that has not spoken since the last order from somebody who has all.
-    fn to_hear(&mut self, now: Moment) -> Option<Peer> {
+    fn next_to_hear(&mut self, now: Moment) -> Option<Peer> {
         self.hearing_since.get_or_insert(now);
         let silent = self.sources.iter().find(|(peer, source)| {
             self.is_unheard(**peer)
