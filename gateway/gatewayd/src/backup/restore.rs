@@ -17,7 +17,7 @@ use anyhow::{Context as _, bail, ensure};
 use pitchside_auth::Kek;
 use pitchside_auth::enrol::rewrap;
 use pitchside_config::{Loaded, Settings, Source};
-use pitchside_model::{AthleteId, Timestamp};
+use pitchside_model::AthleteId;
 use pitchside_store::{ChainStart, RootKey, SnapshotRow, Tables};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
@@ -50,8 +50,6 @@ pub struct RestorePlan<'a> {
     pub key: &'a RecoveryKey,
     /// Replace and destroy what is there.
     pub force: bool,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// The steps of a restore, in order. Whoever is told of one may stop there, as a power cut would.

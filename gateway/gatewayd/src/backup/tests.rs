@@ -81,7 +81,7 @@ impl Clinic {
         at: &mut dyn FnMut(Step) -> io::Result<()>,
     ) -> anyhow::Result<Restored> {
         let (file, dir) = (self.home("backup"), self.home(name));
-        restore(&RestorePlan { file: &file, dir: &dir, key: &self.key, force, now: NOW }, at)
+        restore(&RestorePlan { file: &file, dir: &dir, key: &self.key, force }, at)
     }
 }
 
@@ -367,7 +367,7 @@ fn files_that_no_backup_has_are_refused() {
         records.iter().for_each(|record| record.write(&mut sealer).unwrap());
         std::fs::write(&file, sealer.finish().unwrap()).unwrap();
         let new = dir.path().join("new");
-        let plan = RestorePlan { file: &file, dir: &new, key: &key, force: false, now: NOW };
+        let plan = RestorePlan { file: &file, dir: &new, key: &key, force: false };
         let error = restore(&plan, &mut |_| Ok(())).unwrap_err();
         assert!(format!("{error:#}").contains("no backup has"), "{path}: {error:#}");
         assert!(!new.exists());
