@@ -103,7 +103,14 @@ pub fn restore(plan: &RestorePlan<'_>, at: &mut dyn FnMut(Step) -> io::Result<()
     let staging = staging(&dir)?;
     destroy_folder(&staging).with_context(|| format!("clearing {}", staging.display()))?;
     at(Step::Cleared)?;
-    let restored = build(plan, &staging, &dir)?;
+    let restored = match build(plan, &staging, &dir) {
+        Ok(restored) => restored,
+        Err(error) => {
+            // Half a box is no use, and may hold keys.
+            destroy_folder(&staging).with_context(|| format!("{error:#}; and clearing {} failed", staging.display()))?;
+            return Err(error);
+        }
+    };
     at(Step::Built)?;
     sync_tree(&staging).with_context(|| format!("syncing {}", staging.display()))?;
     at(Step::Synced)?;

@@ -371,6 +371,7 @@ fn files_that_no_backup_has_are_refused() {
         let error = restore(&plan, &mut |_| Ok(())).unwrap_err();
         assert!(format!("{error:#}").contains("no backup has"), "{path}: {error:#}");
         assert!(!new.exists());
+        assert!(!staging(&new).unwrap().exists(), "keys of half a box would lie there");
     }
 }
 
