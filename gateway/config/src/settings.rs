@@ -213,11 +213,9 @@ section! {
         fetch_bytes_per_s_max: u64 = 4_000_000, Whole { min: 10_000, max: 1_000_000_000 };
         /// Bytes a second given to other boxes at most.
         serve_bytes_per_s_max: u64 = 12_500_000, Whole { min: 10_000, max: 1_000_000_000 };
-        /// This box's own hardware id in manifests for boxes, e.g. box-amd64. Without it the box itself is not updated from
-        /// the ledger.
-        box_hardware: Option<DeviceId> = None, Maybe(Name);
-        /// File in which the installed image says its version and security counter.
-        box_installed: PathBuf = PathBuf::from("/usr/lib/pitchside/firmware"), At;
+        /// File in which the box's image says its hardware id, version and security counter. Where there is none the machine
+        /// is no appliance, and is not updated from the ledger.
+        box_image: PathBuf = PathBuf::from("/usr/lib/pitchside/firmware"), At;
     }
 }
 

@@ -10,11 +10,13 @@ use ledger_block::ingest::Cohort;
 use ledger_block::release::{HardwareId, Manifest, ReleaseId};
 use pitchside_config::{Firmware as FirmwareSettings, Settings};
 use pitchside_model::Timestamp;
-use pitchside_release::content::{ContentId, Store, StoreError, StoreLimits};
+use pitchside_release::content::{ContentId, Store as Contents, StoreError, StoreLimits};
 use pitchside_release::known::{Known, Release};
 use pitchside_release::policy::{self, Clock as PolicyClock, Limits, Refused, Thing};
+use pitchside_store::Store;
 use tokio::sync::watch;
 
+use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
 use crate::clock::Clock;
 
@@ -78,7 +80,8 @@ pub enum ReadError {
 /// What stands ready. Cheap to clone by `Arc`; every call answers from memory but [`Shelf::read`], which blocks on the disk.
 pub struct Shelf {
     releases: Arc<KnownReleases>,
-    contents: Arc<Store>,
+    contents: Arc<Contents>,
+    lines: Lines,
     limits: Limits,
     clock: Clock,
 }
@@ -106,10 +109,18 @@ pub fn limits(settings: &FirmwareSettings) -> Limits {
 impl Shelf {
     /// Opens the content store beside the database; none while firmware is off. A store that does not open switches it off,
     /// loudly: readings matter more.
-    pub fn open(settings: &Settings, releases: Option<Arc<KnownReleases>>, clock: Clock) -> Option<Arc<Self>> {
+    pub fn open(
+        settings: &Settings,
+        releases: Option<Arc<KnownReleases>>,
+        store: &Store,
+        clock: Clock,
+    ) -> Option<Arc<Self>> {
         let (releases, folder) = (releases?, settings.gateway.data_dir.join(FOLDER));
-        match Store::open(&folder, store_limits(settings)) {
-            Ok(contents) => Some(Arc::new(Self::new(releases, Arc::new(contents), &settings.firmware, clock))),
+        match Contents::open(&folder, store_limits(settings)) {
+            Ok(contents) => {
+                let lines = Lines::open(store);
+                Some(Arc::new(Self::new(releases, Arc::new(contents), lines, &settings.firmware, clock)))
+            }
             Err(error) => {
                 tracing::error!(%error, "firmware is off: its content store does not open");
                 None
@@ -118,8 +129,14 @@ impl Shelf {
     }
 
     /// Over what the ledger has proven and what the content store holds.
-    pub fn new(releases: Arc<KnownReleases>, contents: Arc<Store>, settings: &FirmwareSettings, clock: Clock) -> Self {
-        Self { releases, contents, limits: limits(settings), clock }
+    pub fn new(
+        releases: Arc<KnownReleases>,
+        contents: Arc<Contents>,
+        lines: Lines,
+        settings: &FirmwareSettings,
+        clock: Clock,
+    ) -> Self {
+        Self { releases, contents, lines, limits: limits(settings), clock }
     }
 
     fn policy_clock(&self) -> PolicyClock {
@@ -182,13 +199,27 @@ impl Shelf {
     }
 
     /// The store of contents; its calls block.
-    pub const fn contents(&self) -> &Arc<Store> {
+    pub const fn contents(&self) -> &Arc<Contents> {
         &self.contents
     }
 
     /// What the ledger has proven, and news of it.
     pub const fn releases(&self) -> &Arc<KnownReleases> {
         &self.releases
+    }
+
+    /// What this clinic has that firmware is made for.
+    pub const fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// A thing has said what it is: from now on its releases are kept ready. Blocks if its kind is new.
+    ///
+    /// # Errors
+    /// The store refused to remember it.
+    pub fn seen(&self, thing: &Thing) -> Result<(), pitchside_store::StoreError> {
+        let Thing { target, component, hardware, .. } = thing.clone();
+        self.lines.has(Line { target, component, hardware })
     }
 
     /// Whether the whole content is here, checked by both hashes.
