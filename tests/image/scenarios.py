@@ -1,12 +1,14 @@
 """What is tried with one clinic, from the first start on. Each function is a sentence; it returns what came out, or raises."""
 
 import hashlib
+import json
 import os
 import random
 import re
 import shutil
 import ssl
 import time
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
 import versions
@@ -24,6 +26,21 @@ def the_same_inputs_build_the_same_bytes():
     if different or first.keys() != second.keys():
         raise Stuck(f"differ: {different}")
     return f"{len(first)} files alike, bundle's contents among them"
+
+
+def the_bill_of_materials_names_everything():
+    folder = versions.folder(versions.BASE)
+    with open(folder / "sbom.cdx.json", encoding="utf-8") as file:
+        bom = json.load(file)
+    named = {(part["name"], part["version"]) for part in bom["components"]}
+    with open(REPO / "Cargo.lock", "rb") as file:
+        wanted = {(crate["name"], crate["version"]) for crate in tomllib.load(file)["package"]}
+    wanted |= {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
+    if missing := sorted(wanted - named):
+        raise Stuck(f"not in it: {missing}")
+    if (bom["bomFormat"], bom["specVersion"]) != ("CycloneDX", "1.6") or any(not part.get("purl") for part in bom["components"]):
+        raise Stuck("not CycloneDX 1.6, or a component without a package URL")
+    return f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components: Debian's, Rust's and the page's"
 
 
 # --- One clinic, from the first start on ------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ def binary():
 def inputs():
     """What an image is made from: another program or another file of images/ makes another image."""
     digest = hashlib.sha256()
-    files = [path for path in sorted((REPO / "images").rglob("*")) if path.is_file() and OUT not in path.parents]
+    tops = [path for path in sorted((REPO / "images").iterdir()) if path != OUT]
+    files = [path for top in tops for path in [top, *sorted(top.rglob("*"))] if path.is_file()]
     for path in [binary(), *files]:
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
