@@ -227,6 +227,7 @@ impl Conversation<'_> {
             Reply::Part { .. } => Err(Fault::OutOfPlace("a payload nobody asked for")),
             Reply::Recalled { .. } => Err(Fault::OutOfPlace("a header nobody asked for")),
             Reply::Copies(_) => Err(Fault::OutOfPlace("copies nobody asked for")),
+            Reply::Stored { .. } => Err(Fault::OutOfPlace("a content nobody offered")),
             Reply::Kept { name, held } => self.kept(&name, held).await,
             Reply::Releases(told) => self.told_of_releases(&told).await,
             Reply::Pong { number } if number == self.pings => Ok(()),

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
+use super::firmware::{self, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
@@ -102,6 +103,8 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
         }));
+        let releases = ledger::releases(settings, &store, clock);
+        let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
@@ -132,9 +135,14 @@ impl Gateway {
             &events,
             &metrics,
             clock,
+            releases,
             &stop_sync,
             &back_tasks,
         )?;
+
+        if let Some(shelf) = &shelf {
+            firmware::start(shelf, settings, &store, clock, &back_tasks, &stop_back);
+        }
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
@@ -234,6 +242,7 @@ impl Gateway {
             store,
             sealing,
             metrics,
+            shelf,
             front_tasks,
             back_tasks,
             stop_ports,

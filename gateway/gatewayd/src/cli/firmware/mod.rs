@@ -13,6 +13,7 @@ mod files;
 mod publisher;
 mod release;
 mod status;
+mod upload;
 
 use super::Outcome;
 use super::args::{ConfigArg, FirmwareCommand};
