@@ -23,7 +23,7 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use zeroize::Zeroize as _;
 
-use super::create::{KEY_FILES, POLICY_FILE, PUBLIC_FILES};
+use super::create::{KEY_FILES, POLICY_FILE, PUBLIC_FILES, RELEASE_POLICY_FILE};
 use super::destroy::{destroy_folder, sync_folder};
 use super::record::Record;
 use super::recovery::{RecoveryKey, RecoveryPublicFile};
@@ -185,7 +185,7 @@ pub fn is_running(data: &Path) -> io::Result<bool> {
 /// A path of a backup, below the folder and nowhere else; only what a backup holds.
 fn place(staging: &Path, path: &str) -> anyhow::Result<PathBuf> {
     let known = KEY_FILES.iter().chain(&PUBLIC_FILES).any(|name| path.strip_prefix("keys/") == Some(name))
-        || [SETTINGS_FILE, POLICY_FILE].contains(&path)
+        || [SETTINGS_FILE, POLICY_FILE, RELEASE_POLICY_FILE].contains(&path)
         || ["rules/", "plugins/"].iter().any(|folder| path.starts_with(folder));
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(known && plain && !path.ends_with('/'), "the backup holds a file no backup has: {path:?}");
