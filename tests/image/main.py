@@ -6,7 +6,8 @@
     tests/image/main.py NAME ...         these (and the first start before them)
 
 Ends with a table: what was tried, what came out, seconds. Consoles and logs stay in images/out/test. IMAGE_TEST_PATIENCE=3 waits three
-times as long, for a machine that has other work; IMAGE_TEST_BINARY names the program instead of target/release/pitchside.
+times as long, for a machine that has other work; IMAGE_TEST_LANES=4 starts four boxes at a time after the power cuts instead of two (1 GB of memory each); IMAGE_TEST_BINARY names the
+program instead of target/release/pitchside.
 """
 
 import functools

@@ -4,6 +4,7 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `door` | who gets in, and who is put out |
+//! | `firmware` | a release from its signers to a clinic's shelf |
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
@@ -25,6 +26,7 @@ mod cable;
 mod commit;
 mod crash;
 mod door;
+mod firmware;
 mod frames;
 mod full;
 mod gate;

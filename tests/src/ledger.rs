@@ -16,6 +16,8 @@ pub struct Ledger {
     pub channel: String,
     /// Where gateways connect, running or not.
     pub ingest: SocketAddr,
+    /// Where readers connect, running or not.
+    pub http: SocketAddr,
     running: Option<ledgerd::Running>,
 }
 
@@ -27,6 +29,7 @@ impl Ledger {
             dir: dir.to_owned(),
             channel: identity.channel.to_string(),
             ingest: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
             running: None,
         };
         ledger.on().await;
@@ -45,16 +48,21 @@ impl Ledger {
         ledgerd::enrol_gateway(&self.dir, &enrolment).expect("the gateway is let in");
     }
 
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Starts it again.
     pub async fn on(&mut self) {
         let config = Config {
             ingest: self.ingest,
-            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http: self.http,
             batch_ms: 5,
             ..Config::default()
         };
         let running = ledgerd::serve(&self.dir, config).await.expect("the ledger starts");
-        self.ingest = running.ingest;
+        (self.ingest, self.http) = (running.ingest, running.http);
         self.running = Some(running);
     }
 

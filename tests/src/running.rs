@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use gatewayd::clock::Clock;
+use gatewayd::pipeline::firmware::Shelf;
 use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 use pitchside_wire::Credential;
@@ -36,7 +37,8 @@ impl Deref for Running {
 }
 
 impl Running {
-    pub(crate) async fn start_new(made: Made) -> Self {
+    /// Starts the gateway of a clinic that was made.
+    pub async fn start_new(made: Made) -> Self {
         let clock = Arc::new(AtomicI64::new(Clock::System.now().millis()));
         let manual = Clock::Manual(Arc::clone(&clock));
         let house = House::start(made.settings.clone(), manual.clone()).await.expect("the gateway starts");
@@ -140,6 +142,11 @@ impl Running {
     /// Seals what is open.
     pub async fn seal(&self) {
         self.house().seal().await;
+    }
+
+    /// The firmware that stands ready.
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        self.house().gateway().shelf().expect("a clinic with a release policy")
     }
 
     /// Stops the gateway as an admin does.

@@ -42,7 +42,7 @@ async fn main() {
     let store = Arc::new(Store::open(&dir, StoreLimits { disk_reserve_bytes: 0, ..StoreLimits::default() }).unwrap());
     let settings = Settings {
         listen: Some(listen),
-        serve: ServeLimits { connections_per_address_max: 64, bytes_per_s: 1 << 30, ..ServeLimits::default() },
+        serve: ServeLimits::default(),
         fetch: FetchSettings::default(),
         fetch_bytes_per_s: bytes_per_s,
         discover: rest.iter().any(|arg| arg == "--mdns"),

@@ -10,6 +10,7 @@ use ledger_block::merkle::leaf_hash;
 use ledger_block::receipt::Receipt;
 use ledger_block::release::ReleaseId;
 use pitchside_config::Settings;
+use pitchside_release::content::{Standing, Store as Contents};
 use pitchside_release::known::{Anchors, Known, LearnError, Release};
 use pitchside_sync::connection::{Connection, connect};
 use pitchside_sync::trust::Trust;
@@ -21,6 +22,8 @@ use crate::cli::args::ConfigArg;
 use crate::cli::{Failure, context};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::firmware::own::{self, Image};
+use crate::pipeline::firmware::shelf::FOLDER as CONTENT_FOLDER;
 use crate::pipeline::sync_config;
 
 /// The shortest beginning of a release's name that is taken for it.
@@ -156,6 +159,16 @@ impl Desk {
     /// What the ledger has said, proven.
     pub(super) const fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// What lies of contents on this machine.
+    pub(super) fn contents(&self) -> Vec<Standing> {
+        Contents::look(&self.settings.gateway.data_dir.join(CONTENT_FOLDER))
+    }
+
+    /// What this machine's image says it is; none on a machine that is no box.
+    pub(super) fn image(&self) -> anyhow::Result<Option<Image>> {
+        own::image(&self.settings.firmware.box_image)
     }
 
     /// The clock.

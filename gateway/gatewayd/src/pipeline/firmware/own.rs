@@ -35,17 +35,20 @@ const FOLDER: &str = "update";
 /// What is remembered of the last release tried.
 const TRIED: &str = "firmware-box";
 /// How often the box looks after itself.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(5);
 /// No update begins while readings come in: so long nothing must have come.
 const QUIET_US: i64 = 10 * 60 * 1_000_000;
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Image {
-    hardware: String,
-    version: String,
-    counter: u32,
+pub struct Image {
+    /// Its hardware id.
+    pub hardware: String,
+    /// Its version.
+    pub version: String,
+    /// Its security counter.
+    pub counter: u32,
 }
 
 /// The last release this box tried, and the highest security counter it has accepted.
@@ -67,9 +70,16 @@ pub struct Own {
     thing: Thing,
 }
 
-fn image(path: &Path) -> anyhow::Result<Image> {
+/// What this machine's image says; none where there is none.
+///
+/// # Errors
+/// The file cannot be read or understood.
+pub fn image(path: &Path) -> anyhow::Result<Option<Image>> {
+    if !path.exists() {
+        return Ok(None);
+    }
     let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
-    toml::from_str(&text).with_context(|| path.display().to_string())
+    toml::from_str(&text).map(Some).with_context(|| path.display().to_string())
 }
 
 impl Own {
@@ -85,10 +95,7 @@ impl Own {
         installed: &Path,
         data_dir: &Path,
     ) -> anyhow::Result<Option<Self>> {
-        if !installed.exists() {
-            return Ok(None);
-        }
-        let image = image(installed)?;
+        let Some(image) = image(installed)? else { return Ok(None) };
         let version: Version = image.version.parse().context("the image's version")?;
         let thing = Thing {
             name: name.to_string(),

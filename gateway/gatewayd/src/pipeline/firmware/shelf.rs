@@ -21,7 +21,7 @@ use crate::adapters::releases::KnownReleases;
 use crate::clock::Clock;
 
 /// Beside the database.
-const FOLDER: &str = "content";
+pub const FOLDER: &str = "content";
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
 /// 2026-01-01: no build of this software is older. A build that knows better says so (SOURCE_DATE_EPOCH).
 const MADE_S: i64 = 1_767_225_600;

@@ -57,6 +57,16 @@ impl Entry {
         Ok(Self { about, path: folder.to_owned(), state })
     }
 
+    /// What is durably held of a content, by somebody who only looks: another process may be fetching it.
+    pub fn look(folder: &Path, content: ContentId) -> Result<Standing, StoreError> {
+        let content = About::read(folder, content)?.content;
+        if length(&folder.join("data"))? == Some(content.shape.size()) {
+            return Ok(Standing { groups: content.shape.groups(), content, whole: true });
+        }
+        let held = fs::read(folder.join("held")).ok().and_then(|bytes| Groups::decode(content.shape, &bytes).ok());
+        Ok(Standing { groups: held.map_or(0, |held| held.count()), content, whole: false })
+    }
+
     pub const fn about(&self) -> &About {
         &self.about
     }

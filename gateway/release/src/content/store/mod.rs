@@ -97,6 +97,13 @@ impl Store {
         Ok(Self { root: root.to_owned(), limits, entries: RwLock::new(entries), changing: Mutex::new(()) })
     }
 
+    /// What lies durably in a folder, without touching it: for `status`, beside a running gateway. Empty if there is no store.
+    pub fn look(root: &Path) -> Vec<Standing> {
+        let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let named = folders.filter_map(|found| Some((found.path(), found.file_name().to_str()?.parse().ok()?)));
+        named.filter_map(|(path, content)| Entry::look(&path, content).ok()).collect()
+    }
+
     fn entry(&self, content: ContentId) -> Option<Arc<Entry>> {
         self.entries.read().get(&content).cloned()
     }

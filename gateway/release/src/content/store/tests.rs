@@ -46,6 +46,7 @@ fn a_content_arrives_across_restarts_and_is_whole_only_after_both_hashes() {
     drop(store);
     let store = Store::open(dir.path(), LIMITS).unwrap();
     assert_eq!(store.standing(content.id).unwrap().groups, 5);
+    assert_eq!(Store::look(dir.path()), store.list(), "whoever only looks sees the same");
     assert!(matches!(store.complete(content.id), Err(StoreError::Incomplete { missing: 6, .. })));
     assert!(
         store.slice(content.id, Span::new(1, 4).unwrap()).unwrap().is_some(),
