@@ -56,8 +56,6 @@ class Guest:
         shutil.rmtree(tree, ignore_errors=True)
         (tree / "bin").mkdir(parents=True)
         subprocess.run(["strip", "-o", tree / "bin/pitchside", PITCHSIDE], check=True)
-        for name in ("rules", "plugins"):
-            shutil.copytree(REPO / name, tree / name)
         subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, self.folder / "disk.img", "768M"], check=True)
         shutil.rmtree(tree)
 
