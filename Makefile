@@ -6,7 +6,7 @@ WEB := gateway/web
 export PATH := $(CURDIR)/$(WEB)/node_modules/.node/node_modules/node/bin:$(PATH)
 ARGS ?=
 
-.PHONY: demo test bench nightly lint fuzz web build clean image image-test
+.PHONY: demo test bench nightly lint fuzz web build clean image image-test test-ble
 .DEFAULT_GOAL := build
 
 demo: build ## one clinic on this machine; ARGS="--for 60s --speed 10 --json"
@@ -59,6 +59,12 @@ image-test: web ## boots the image in QEMU: readings, update, rollback; ARGS=all
 	@$(SETUP) build image
 	@$(CARGO) build --release --quiet -p pitchside-gatewayd
 	@tests/image/main.py $(ARGS)
+
+test-ble: ## Bluetooth in a virtual machine: real BlueZ, virtual sensors; ARGS="a_wrong_passkey" tries that alone
+	@$(SETUP) build ble
+	@$(CARGO) build --quiet -p pitchside-gatewayd
+	@tests/ble/guest.sh
+	@target/python/bin/python tests/ble/main.py $(ARGS)
 
 fuzz: ## each fuzz target for SECONDS (60)
 	@tests/tools/fuzz.sh $(or $(SECONDS),60)

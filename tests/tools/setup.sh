@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what a target needs and this machine lacks, and says so. Quick when nothing is missing.
-#   setup.sh build|web|browser|interop|bench|image ...
+#   setup.sh build|web|browser|interop|ble|bench|image ...
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -13,6 +13,13 @@ for part in "$@"; do
     web) need npm npm; need node nodejs ;;
     browser) need chromium chromium; need certutil libnss3-tools ;;
     interop) python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv); need mosquitto_sub mosquitto-clients ;;
+    # The guest's own kernel and BlueZ come from tests/ble/guest.sh.
+    ble)
+      python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+      need qemu-system-x86_64 qemu-system-x86; need mmdebstrap mmdebstrap; need cpio cpio; need strip binutils; need xz xz-utils
+      [ -x /sbin/mke2fs ] || missing+=(e2fsprogs)
+      [ -x /sbin/modprobe ] || missing+=(kmod)
+      [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
     bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
     # Everything else comes with the image's own tools: images/common.sh.
     image) need mmdebstrap mmdebstrap; need openssl openssl; [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
@@ -41,11 +48,18 @@ if [[ " $* " == *" web "* ]]; then
   fi
 fi
 
-# Other people's MQTT, Noise and CBOR in Python, in a folder of their own. Made anew when the list changes.
-if [[ " $* " == *" interop "* ]] && ! cmp -s tests/interop/requirements.txt target/python/installed.txt; then
-  echo "setup: installing the packages of tests/interop/requirements.txt with pip under target/python" >&2
+# Other people's MQTT, Noise, CBOR and Bluetooth in Python, in a folder of their own, made anew when the first list changes; the
+# second comes on top of it.
+python_packages() {
+  echo "setup: installing the packages of $1 with pip under target/python" >&2
+  target/python/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r "$1"
+  cp "$1" "$2"
+}
+if [[ " $* " == *" interop "* || " $* " == *" ble "* ]] && ! cmp -s tests/interop/requirements.txt target/python/installed.txt; then
   rm -rf target/python
   python3 -m venv target/python
-  target/python/bin/pip install --quiet --disable-pip-version-check --no-deps --only-binary :all: -r tests/interop/requirements.txt
-  cp tests/interop/requirements.txt target/python/installed.txt
+  python_packages tests/interop/requirements.txt target/python/installed.txt
+fi
+if [[ " $* " == *" ble "* ]] && ! cmp -s tests/ble/requirements.txt target/python/installed-ble.txt; then
+  python_packages tests/ble/requirements.txt target/python/installed-ble.txt
 fi

@@ -135,6 +135,8 @@ section! {
         turn_s: u32 = 60, Whole { min: 5, max: 86_400 };
         /// Seconds without a word after which a connected stream (heart rate, oximeter) is disconnected and tried again.
         stall_s: u32 = 20, Whole { min: 2, max: 3_600 };
+        /// Circumference in millimetres of the wheels that cycling sensors count, so that they have a speed; 0: not known.
+        wheel_mm: u32 = 0, ZeroOr(Whole { min: 500, max: 4_000 });
         /// Folder with what BlueZ stored of bonds: /var/lib/bluetooth if the gateway may read it, else a copy without keys
         /// made by `pitchside device bonds --out`. What it does not show to be LE Secure Connections is refused.
         bonds: PathBuf = PathBuf::from("/var/lib/bluetooth"), At;

@@ -17,8 +17,8 @@ use crate::{gatt, senml, wave};
 pub struct Decoders {
     tolerances: Tolerances,
     plugins: BTreeMap<PluginName, Plugin>,
-    /// What the devices' clocks are ahead of UTC, for dates without a zone.
-    utc_offset_s: i32,
+    /// Circumference of the wheels that are counted; no profile tells.
+    wheel_mm: Option<u16>,
     /// What is remembered of devices that speak GATT profiles. Held for the microseconds of one value.
     gatt: Mutex<gatt::Devices>,
 }
@@ -27,14 +27,14 @@ impl Decoders {
     /// With these plugins; a name that comes twice stands for the last.
     pub fn new(tolerances: Tolerances, plugins: impl IntoIterator<Item = Plugin>) -> Self {
         let plugins = plugins.into_iter().map(|p| (p.name().clone(), p)).collect();
-        Self { tolerances, plugins, utc_offset_s: 0, gatt: Mutex::default() }
+        Self { tolerances, plugins, wheel_mm: None, gatt: Mutex::default() }
     }
 
-    /// Takes the dates of GATT profiles, which have no zone, for a local time that is so many seconds ahead of UTC. Without
-    /// it they are UTC.
+    /// Wheels have this circumference in millimetres, so that what counts them has a speed; without it, or with 0, it has
+    /// only a rate.
     #[must_use]
-    pub const fn local_time(mut self, utc_offset_s: i32) -> Self {
-        self.utc_offset_s = utc_offset_s;
+    pub fn wheel(mut self, circumference_mm: u16) -> Self {
+        self.wheel_mm = Some(circumference_mm).filter(|mm| *mm > 0);
         self
     }
 
@@ -62,8 +62,9 @@ impl Decoders {
             now,
             tolerances: self.tolerances,
             link: message.link(),
-            utc_offset_s: self.utc_offset_s,
-            wheel_mm: None,
+            // The dates of GATT profiles have no zone: the gateway sets the clocks of sensors, and does so in UTC.
+            utc_offset_s: 0,
+            wheel_mm: self.wheel_mm,
         };
         let mut devices = self.gatt.lock();
         devices
@@ -74,11 +75,6 @@ impl Decoders {
     /// What a device that speaks GATT profiles said of itself, since it was first heard.
     pub fn facts(&self, device: &DeviceId) -> Vec<gatt::Fact> {
         self.gatt.lock().facts(device)
-    }
-
-    /// Sets the circumference of the wheel a device counts, in millimetres, so that it has a speed; none or 0 takes it back.
-    pub fn set_wheel(&self, device: &DeviceId, circumference_mm: Option<u16>) {
-        self.gatt.lock().set_wheel(device, circumference_mm);
     }
 
     /// Forgets what was remembered of a device: it was revoked, or given to somebody else.

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use pitchside_model::Timestamp;
 
+/// Earlier than this the clock was never set: the first release of this program.
+pub const CLOCK_FLOOR_MS: i64 = 1_767_225_600_000;
+
 #[allow(clippy::disallowed_methods, reason = "the edge")]
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
 

@@ -262,6 +262,7 @@ impl Connection {
                 fates.stored = fates.stored.saturating_add(1);
                 fates.sum += took;
                 fates.longest = fates.longest.max(took);
+                tracing::trace!(device = %self.target.id, stored_after_us = took.as_micros(), "BLE: stored");
                 if fates.stored == 1 {
                     tracing::info!(device = %self.target.id, adapter = %self.adapter, stored_after_us = took.as_micros(), "BLE: first reading stored");
                 }

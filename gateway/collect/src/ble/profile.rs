@@ -55,7 +55,7 @@ pub const SERVICES: &[Service] = &[
         uuid: 0x1809,
         profile: Profiles::THERMOMETER,
         word: "thermometer",
-        characteristics: &[of(0x2A1C, Speaks), of(0x2A1E, Speaks)],
+        characteristics: &[of(0x2A1D, ReadOnce), of(0x2A1C, Speaks), of(0x2A1E, Speaks)],
     },
     Service {
         uuid: 0x1810,
@@ -98,6 +98,9 @@ pub const SERVICES: &[Service] = &[
     // Texts are for the log: they are no readings.
     Service { uuid: 0x180A, profile: Profiles::DEVICE_INFORMATION, word: "device-information", characteristics: &[] },
 ];
+
+/// Date Time: the clock of a device, in whatever service it has one. Set when connected.
+pub const DATE_TIME: u16 = 0x2A08;
 
 /// Texts of Device Information, and what they tell: read for the log.
 pub const TEXTS: &[(u16, &str)] = &[

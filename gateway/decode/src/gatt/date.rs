@@ -32,6 +32,25 @@ pub fn read(field: [u8; 7], utc_offset_s: i32) -> Result<Option<Timestamp>, Gatt
     Ok(Some(Timestamp::from_seconds(seconds)))
 }
 
+/// Writes a Date Time in UTC. None before 1582 and after 9999, which it cannot say.
+pub fn write(time: Timestamp) -> Option<[u8; 7]> {
+    let seconds = time.millis().div_euclid(1_000);
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // By eras of 400 years that begin in March, as below.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let year = u16::try_from(year).ok().filter(|year| (1582..=9999).contains(year))?;
+    let [low, high] = year.to_le_bytes();
+    let octet = |number: i64| u8::try_from(number).ok();
+    Some([low, high, octet(month)?, octet(day)?, octet(of_day / 3_600)?, octet(of_day / 60 % 60)?, octet(of_day % 60)?])
+}
+
 const fn days_in_month(year: i64, month: i64) -> i64 {
     match month {
         2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
@@ -102,7 +121,9 @@ mod tests {
             year in 1582u16..=9999, month in 1u8..=12, day in 1u8..=28, hour in 0u8..24, minute in 0u8..60, second in 0u8..60,
         ) {
             let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z");
-            prop_assert_eq!(shown(field(year, [month, day, hour, minute, second]), 0), Some(text));
+            let field = field(year, [month, day, hour, minute, second]);
+            prop_assert_eq!(shown(field, 0), Some(text));
+            prop_assert_eq!(read(field, 0).unwrap().and_then(write), Some(field));
         }
     }
 }

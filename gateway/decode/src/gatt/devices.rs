@@ -22,7 +22,6 @@ pub struct Devices {
 struct Slot {
     state: State,
     facts: BTreeMap<FactKind, String>,
-    wheel_mm: Option<u16>,
     used: u64,
 }
 
@@ -35,10 +34,8 @@ impl Devices {
         bytes: &[u8],
         context: &Context,
     ) -> Result<Vec<Reading>, GattFault> {
-        let (mut state, wheel_mm) =
-            self.slots.get(device.as_str()).map_or_else(Default::default, |s| (s.state, s.wheel_mm));
-        let context = Context { wheel_mm, ..*context };
-        let Decoded { readings, fact } = decode(&mut state, characteristic, bytes, &context)?;
+        let mut state = self.slots.get(device.as_str()).map_or_else(State::default, |slot| slot.state);
+        let Decoded { readings, fact } = decode(&mut state, characteristic, bytes, context)?;
         let stateful = fact.is_some() || state != State::default();
         if stateful || self.slots.contains_key(device.as_str()) {
             let slot = self.slot(device);
@@ -54,11 +51,6 @@ impl Devices {
         slot.flat_map(|slot| &slot.facts).map(|(kind, text)| Fact { kind: *kind, text: text.clone() }).collect()
     }
 
-    /// From here on revolutions of its wheel are metres.
-    pub fn set_wheel(&mut self, device: &DeviceId, circumference_mm: Option<u16>) {
-        self.slot(device).wheel_mm = circumference_mm.filter(|mm| *mm > 0);
-    }
-
     /// Forgets a device.
     pub fn forget(&mut self, device: &DeviceId) {
         self.slots.remove(device.as_str());
@@ -67,8 +59,7 @@ impl Devices {
     fn slot(&mut self, device: &DeviceId) -> &mut Slot {
         self.turn += 1;
         if !self.slots.contains_key(device.as_str()) && self.slots.len() >= DEVICES_MAX {
-            // What somebody set is kept longest.
-            let oldest = self.slots.iter().min_by_key(|(_, slot)| (slot.wheel_mm.is_some(), slot.used));
+            let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.used);
             let oldest = oldest.map(|(device, _)| device.clone());
             if let Some(oldest) = oldest {
                 self.slots.remove(oldest.as_str());

@@ -27,7 +27,7 @@ use crate::tolerance::Tolerances;
 
 mod counter;
 mod cycling;
-mod date;
+pub mod date;
 pub mod devices;
 pub mod fact;
 mod fields;

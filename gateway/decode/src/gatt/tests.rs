@@ -145,26 +145,26 @@ fn a_strap_with_many_intervals_dates_them_all() {
 }
 
 #[test]
-fn dates_are_local_where_the_clinic_says_so() {
-    let decoders = Decoders::new(Tolerances::default(), []).local_time(3_600);
-    let now = instant("2026-11-21T08:30:00Z");
+fn dates_are_utc() {
+    let decoders = Decoders::new(Tolerances::default(), []);
+    let now = instant("2026-11-21T09:30:00Z");
     let bytes = HEXLOWER.decode(b"02b00e00feea070b15091d32").unwrap();
     let readings = send(&decoders, &device("a"), 1, 0x2a1c, &bytes, now).unwrap();
-    assert_eq!(readings[0].device_time.to_string(), "2026-11-21T08:29:50.000Z");
+    assert_eq!(readings[0].device_time.to_string(), "2026-11-21T09:29:50.000Z");
 }
 
 #[test]
 fn a_wheel_of_known_size_has_a_speed() {
-    let decoders = Decoders::default();
     let bike = device("bike");
-    decoders.set_wheel(&bike, Some(2_096));
-    let send = |bytes: &[u8], s: i64| send(&decoders, &bike, 1, 0x2a5b, bytes, NOW.plus_micros(s * 1_000_000)).unwrap();
-    assert!(send(&[1, 3, 0, 0, 0, 0, 8], 0).is_empty());
-    let readings = send(&[1, 7, 0, 0, 0, 0, 12], 1);
+    let at = |s: i64| NOW.plus_micros(s * 1_000_000);
+    let twice = |decoders: &Decoders| {
+        assert!(send(decoders, &bike, 1, 0x2a5b, &[1, 3, 0, 0, 0, 0, 8], at(0)).unwrap().is_empty());
+        send(decoders, &bike, 1, 0x2a5b, &[1, 7, 0, 0, 0, 0, 12], at(1)).unwrap()
+    };
+    let readings = twice(&Decoders::default().wheel(2_096));
     let speed = readings.iter().find(|r| r.quantity == Quantity::SPEED).unwrap();
     assert_eq!(shown(speed, NOW.plus_micros(1_000_000)), "speed 8.384 m/s");
-    decoders.set_wheel(&bike, None);
-    assert!(send(&[1, 11, 0, 0, 0, 0, 16], 2).iter().all(|r| r.quantity == Quantity::WHEEL_RATE));
+    assert!(twice(&Decoders::default().wheel(0)).iter().all(|r| r.quantity == Quantity::WHEEL_RATE));
 }
 
 #[test]
@@ -185,17 +185,12 @@ fn devices_do_not_share_counters_and_are_forgotten() {
 fn what_is_remembered_is_bounded() {
     let mut devices = super::Devices::default();
     let context = encode::context();
-    devices.set_wheel(&device("set"), Some(2_096));
     for n in 0..super::devices::DEVICES_MAX + 10 {
         devices.decode(&device(&format!("d{n}")), 0x2a24, b"model", &context).unwrap();
     }
     let known = |devices: &super::Devices, n: usize| !devices.facts(&device(&format!("d{n}"))).is_empty();
     assert!(!known(&devices, 0) && !known(&devices, 10), "the longest silent are gone");
     assert!(known(&devices, 11) && known(&devices, super::devices::DEVICES_MAX + 9));
-    devices.decode(&device("set"), 0x2a5b, &[1, 3, 0, 0, 0, 0, 8], &context).unwrap();
-    let later = super::Context { now: context.now.plus_micros(1_000_000), ..context };
-    let readings = devices.decode(&device("set"), 0x2a5b, &[1, 4, 0, 0, 0, 0, 12], &later).unwrap();
-    assert!(readings.iter().any(|r| r.quantity == Quantity::SPEED), "what was set is kept");
     // Heart rates need no memory.
     devices.forget(&device("d11"));
     devices.decode(&device("d11"), 0x2a37, &[2, 60], &context).unwrap();

@@ -212,6 +212,9 @@ pub enum DeviceCommand {
         /// Copy them there without keys, for a gateway that is not root: bluetooth.bonds.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Go on copying, whenever a bond changes, until stopped: for a root service.
+        #[arg(long, requires = "out")]
+        follow: bool,
     },
     /// All devices.
     List,

@@ -1,6 +1,7 @@
 //! `pitchside device bonds`: how the host's devices are bonded, and a copy of that without keys for a gateway that is not root.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use pitchside_collect::ble::keys;
@@ -20,32 +21,66 @@ struct Row {
     key_bits: u16,
 }
 
-/// Lists bonds, and copies them.
-pub fn bonds(from: &Path, out: Option<&Path>, output: &Output) -> Outcome {
-    let mut rows = Vec::new();
+/// How often bonds are looked at: a gateway that has just bonded waits three seconds for the copy.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// Copies bonds without keys whenever one changes. Returns only if it cannot go on.
+pub fn follow(from: &Path, out: &Path) -> Outcome {
+    // BlueZ makes the folder when it first has an adapter; until then, and between two adapters, there is nothing to copy.
+    loop {
+        if from.is_dir() {
+            copy(from, out)?;
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// Everything without keys to `out`, and away with what is gone. Writes only what differs.
+fn copy(from: &Path, out: &Path) -> anyhow::Result<()> {
+    for (place, info) in infos(from)? {
+        let (to, copy) = (out.join(&place), keys::without_keys(&info));
+        if std::fs::read_to_string(&to).ok().as_deref() != Some(&copy) {
+            write_public(&to, copy.as_bytes())?;
+        }
+    }
+    forget(from, out)
+}
+
+/// What BlueZ wrote of each device, with its place below the folder. A bond that goes while it is looked at is left out.
+fn infos(from: &Path) -> anyhow::Result<Vec<(PathBuf, String)>> {
+    let mut found = Vec::new();
     for adapter in addresses(from)? {
-        for device in addresses(&from.join(adapter.to_string()))? {
+        for device in addresses(&from.join(adapter.to_string())).unwrap_or_default() {
             let place = Path::new(&adapter.to_string()).join(device.to_string()).join("info");
-            if std::fs::metadata(from.join(&place)).is_ok_and(|meta| meta.len() > keys::INFO_BYTES_MAX) {
+            let path = from.join(&place);
+            if std::fs::metadata(&path).is_ok_and(|meta| meta.len() > keys::INFO_BYTES_MAX) {
                 continue;
             }
-            let Ok(info) = std::fs::read_to_string(from.join(&place)) else { continue };
-            if let Some(out) = out {
-                write_public(&out.join(&place), keys::without_keys(&info).as_bytes())?;
-            }
-            if let Some(bond) = keys::parse(&info) {
-                rows.push(Row {
-                    adapter: adapter.to_string(),
-                    device: device.to_string(),
-                    bond: if bond.secure_connections { "LE Secure Connections" } else { "legacy" },
-                    code_compared: bond.authenticated,
-                    key_bits: bond.key_bits,
-                });
+            if let Ok(info) = std::fs::read_to_string(path) {
+                found.push((place, info));
             }
         }
     }
+    Ok(found)
+}
+
+/// Lists bonds, and copies them.
+pub fn bonds(from: &Path, out: Option<&Path>, output: &Output) -> Outcome {
+    let mut rows = Vec::new();
+    for (place, info) in infos(from)? {
+        let mut names = place.iter().map(|name| name.to_string_lossy().into_owned());
+        if let (Some(bond), Some(adapter), Some(device)) = (keys::parse(&info), names.next(), names.next()) {
+            rows.push(Row {
+                adapter,
+                device,
+                bond: if bond.secure_connections { "LE Secure Connections" } else { "legacy" },
+                code_compared: bond.authenticated,
+                key_bits: bond.key_bits,
+            });
+        }
+    }
     if let Some(out) = out {
-        forget(from, out)?;
+        copy(from, out)?;
     }
     output.table(&rows, &["ADAPTER", "DEVICE", "BOND", "CODE COMPARED", "BITS"], |row| {
         let compared = if row.code_compared { "yes" } else { "no" };
@@ -62,6 +97,9 @@ pub fn bonds(from: &Path, out: Option<&Path>, output: &Output) -> Outcome {
 
 /// Takes copies away whose bond is gone: what the copy still shows would let the device in.
 fn forget(from: &Path, out: &Path) -> anyhow::Result<()> {
+    if !out.is_dir() {
+        return Ok(());
+    }
     for adapter in addresses(out)? {
         for device in addresses(&out.join(adapter.to_string()))? {
             let place = Path::new(&adapter.to_string()).join(device.to_string()).join("info");

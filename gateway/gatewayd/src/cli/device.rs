@@ -69,7 +69,10 @@ pub struct Plan {
 
 /// `pitchside device`.
 pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> Outcome {
-    if let DeviceCommand::Bonds { from, out } = command {
+    if let DeviceCommand::Bonds { from, out: Some(out), follow: true } = command {
+        return bonds::follow(from, out);
+    }
+    if let DeviceCommand::Bonds { from, out, .. } = command {
         return bonds::bonds(from, out.as_deref(), output);
     }
     let context = context::open(config)?;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::Front;
+use crate::clock::Clock;
 use crate::random::OsRandom;
 
 /// Where doctor reads how devices are doing, below the data folder.
@@ -45,6 +46,9 @@ pub struct DeviceReport {
     pub adapter: Option<String>,
     /// Failures in a row.
     pub failures: u32,
+    /// What it said of itself, e.g. `body_location: chest`.
+    #[serde(default)]
+    pub facts: Vec<String>,
 }
 
 impl From<Status> for DeviceReport {
@@ -62,6 +66,7 @@ impl From<Status> for DeviceReport {
             state: state.to_owned(),
             adapter: status.adapter.map(|adapter| adapter.to_string()),
             failures: status.failures,
+            facts: Vec::new(),
         }
     }
 }
@@ -84,7 +89,7 @@ pub fn start(
         stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
         ..CoreConfig::default()
     };
-    let ble = radio::start(&settings.ble, &settings.bluetooth.bonds, intake, targets, config, seed, stop.clone())?;
+    let ble = radio::start(&settings.ble, &settings.bluetooth.bonds, front.clock.clone(), intake, targets, config, seed, stop.clone())?;
     tasks.spawn(follow(Arc::clone(front), sender, stop.clone()));
     let path = settings.gateway.data_dir.join(STATUS_FILE);
     tasks.spawn(write(Arc::clone(front), ble.status(), path, stop));
@@ -126,7 +131,11 @@ async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: 
 /// Writes how devices are doing, when it changes, for doctor.
 async fn write(front: Arc<Front>, mut status: watch::Receiver<Vec<Status>>, path: PathBuf, stop: CancellationToken) {
     loop {
-        let devices = status.borrow_and_update().iter().cloned().map(DeviceReport::from).collect();
+        let mut devices: Vec<DeviceReport> = status.borrow_and_update().iter().cloned().map(DeviceReport::from).collect();
+        for device in &mut devices {
+            let facts = front.decoders.facts(&device.device).into_iter();
+            device.facts = facts.map(|fact| format!("{}: {}", fact.kind, fact.text)).collect();
+        }
         let report = Report { at: front.clock.now(), devices };
         let to = path.clone();
         let written = tokio::task::spawn_blocking(move || save(&to, &report)).await;
@@ -163,6 +172,9 @@ mod radio {
     use pitchside_collect::ble::bluez::{AdapterConfig, Bluez, Scan, Which};
     use pitchside_collect::ble::{self, Parts};
     use pitchside_config::BleScan;
+    use pitchside_decode::gatt::date;
+
+    use crate::clock::CLOCK_FLOOR_MS;
 
     fn adapter(adapter: &BleAdapter) -> AdapterConfig {
         AdapterConfig {
@@ -181,13 +193,18 @@ mod radio {
     pub(super) fn start(
         adapters: &[BleAdapter],
         bonds: &Path,
+        clock: Clock,
         intake: Arc<dyn Intake>,
         targets: watch::Receiver<Arc<[Target]>>,
         config: CoreConfig,
         seed: u64,
         stop: CancellationToken,
     ) -> anyhow::Result<Ble> {
-        let radio = Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned()));
+        let date = Arc::new(move || {
+            let now = clock.now();
+            (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write(now)).flatten()
+        });
+        let radio = Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned(), date));
         Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
     }
 }
@@ -199,6 +216,7 @@ mod radio {
     pub(super) fn start(
         _: &[BleAdapter],
         _: &Path,
+        _: Clock,
         _: Arc<dyn Intake>,
         _: watch::Receiver<Arc<[Target]>>,
         _: CoreConfig,

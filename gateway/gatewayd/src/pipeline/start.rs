@@ -61,6 +61,11 @@ pub struct Startup {
     pub program: PathBuf,
 }
 
+/// The settings hold it below 4,001.
+fn wheel_mm(settings: &Settings) -> u16 {
+    u16::try_from(settings.bluetooth.wheel_mm).unwrap_or(0)
+}
+
 impl Startup {
     /// With the system's clock and this program.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
@@ -114,7 +119,7 @@ impl Gateway {
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
             auth: Arc::new(auth),
-            decoders: Arc::new(Decoders::new(tolerances(settings), plugins)),
+            decoders: Arc::new(Decoders::new(tolerances(settings), plugins).wheel(wheel_mm(settings))),
             store: store.clone(),
             roster,
             board: Arc::clone(&board),

@@ -92,7 +92,14 @@ impl Watch {
         }
         // A new athlete's key must be there before the first reading is said to be theirs.
         self.sealing.set_ring(load_ring(&self.store, &self.identity)?);
-        self.front.roster.replace(roster(&self.store)?);
+        let (before, after) = (self.front.roster.load(), roster(&self.store)?);
+        // What a device said and counted before somebody else wore it, or before it was enrolled anew, is not theirs.
+        for (device, row) in before.iter() {
+            if after.get(device).is_none_or(|now| now.athlete != row.athlete) {
+                self.front.decoders.forget(device);
+            }
+        }
+        self.front.roster.replace(after);
         ended?;
         *seen = Some(now);
         Ok(())

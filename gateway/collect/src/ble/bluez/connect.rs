@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::core::AdapterName;
 use super::super::keys::{self, KeysError};
 use super::super::radio::{RadioError, Target};
-use super::address;
+use super::{DateTime, address};
 use super::peer::BluezPeer;
 
 /// How long a device may take to answer.
@@ -72,6 +72,7 @@ pub(super) async fn connect(
     adapter: &AdapterName,
     target: &Target,
     bonds: &Path,
+    date: &DateTime,
 ) -> Result<BluezPeer, RadioError> {
     let adapter = session.adapter(adapter).map_err(failed)?;
     let device = adapter.device(Address(target.address.0)).map_err(failed)?;
@@ -95,7 +96,7 @@ pub(super) async fn connect(
         }
         bond = Some(bond_of(&adapter, &device, bonds).await?);
     }
-    let peer = BluezPeer::new(device, target.clone(), bond).await?;
+    let peer = BluezPeer::new(device, target.clone(), bond, date.clone()).await?;
     attempt.succeeded();
     Ok(peer)
 }

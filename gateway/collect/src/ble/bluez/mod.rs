@@ -72,10 +72,14 @@ pub struct Bluez {
     adapters: Vec<AdapterConfig>,
     /// Folder with what BlueZ stored of bonds.
     bonds: PathBuf,
+    date: DateTime,
     session: Mutex<Option<Session>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
 }
+
+/// The time as Date Time has it (GATT Specification Supplement, 3.70), in UTC; none while the gateway's clock is not set.
+pub type DateTime = Arc<dyn Fn() -> Option<[u8; 7]> + Send + Sync>;
 
 fn address(address: Address) -> BleAddress {
     BleAddress(address.0)
@@ -83,8 +87,8 @@ fn address(address: Address) -> BleAddress {
 
 impl Bluez {
     /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
-    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf) -> Self {
-        Self { adapters, bonds, session: Mutex::new(None), busy: Mutex::default() }
+    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, date: DateTime) -> Self {
+        Self { adapters, bonds, date, session: Mutex::new(None), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
@@ -235,7 +239,7 @@ impl Radio for Bluez {
     async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
         let session = self.session()?;
         let busy = connect::Busy::set(self.busy(adapter));
-        let peer = connect::connect(&session, adapter, target, &self.bonds).await;
+        let peer = connect::connect(&session, adapter, target, &self.bonds, &self.date).await;
         drop(busy);
         Ok(Box::new(peer?))
     }

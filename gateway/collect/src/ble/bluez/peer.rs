@@ -20,6 +20,7 @@ use tokio::time::{interval, timeout};
 use super::super::profile::{self, Manner};
 use super::super::queue::{Queue, Source};
 use super::super::radio::{Peer, RadioError, Subscribed, Target};
+use super::DateTime;
 use super::connect::{disconnect, failed};
 
 /// How long the device may take to name its services, and to accept each subscription.
@@ -34,6 +35,7 @@ pub(super) struct BluezPeer {
     device: Device,
     target: Target,
     bond: Option<Bond>,
+    date: DateTime,
     /// Why the link is down.
     over: watch::Receiver<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -48,7 +50,12 @@ enum Down {
 }
 
 impl BluezPeer {
-    pub(super) async fn new(device: Device, target: Target, bond: Option<Bond>) -> Result<Self, RadioError> {
+    pub(super) async fn new(
+        device: Device,
+        target: Target,
+        bond: Option<Bond>,
+        date: DateTime,
+    ) -> Result<Self, RadioError> {
         let (sender, over) = watch::channel(None);
         // Watched from here on; what happened before is asked for after.
         let events = device.events().await.map_err(failed)?;
@@ -71,7 +78,7 @@ impl BluezPeer {
             };
             sender.send_replace(Some(why.to_owned()));
         });
-        Ok(Self { device, target, bond, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
+        Ok(Self { device, target, bond, date, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
     }
 
     async fn services(&self) -> Result<Vec<Service>, RadioError> {
@@ -88,6 +95,9 @@ impl BluezPeer {
                 let Some(uuid) = characteristic.uuid().await.map_err(failed)?.as_u16() else { continue };
                 if service_uuid == 0x180A && profiles.contains(Profiles::DEVICE_INFORMATION) {
                     self.tell(&characteristic, uuid).await;
+                }
+                if uuid == profile::DATE_TIME && characteristic.flags().await.map_err(failed)?.write {
+                    self.set_clock(&characteristic).await;
                 }
                 let Some(wanted) = profile::wanted(profiles, service_uuid, uuid) else { continue };
                 let flags = characteristic.flags().await.map_err(failed)?;
@@ -207,6 +217,17 @@ impl BluezPeer {
                 }
             }
         });
+    }
+
+    /// Sets the device's clock, if ours is set: what it measures from now on carries a time worth having.
+    async fn set_clock(&self, characteristic: &Characteristic) {
+        let Some(date) = (self.date)() else { return };
+        let request = CharacteristicWriteRequest { op_type: WriteOp::Request, ..Default::default() };
+        match timeout(READ_WITHIN, characteristic.write_ext(&date, &request)).await {
+            Ok(Ok(())) => tracing::info!(device = %self.target.id, "BLE: its clock is set"),
+            Ok(Err(error)) => tracing::info!(device = %self.target.id, %error, "BLE: its clock is not set"),
+            Err(_) => tracing::info!(device = %self.target.id, "BLE: its clock is not set: no answer"),
+        }
     }
 
     /// A text of Device Information, for the log.

@@ -8,7 +8,8 @@ use bluer::monitor::{
     Monitor, MonitorEvent, MonitorHandle, MonitorManager, Pattern, RssiSamplingPeriod, Type, data_type,
 };
 use bluer::{Adapter, AdapterEvent, Address, DeviceEvent, DeviceProperty, DiscoveryFilter, DiscoveryTransport};
-use futures_util::stream::{BoxStream, SelectAll};
+use futures_util::future::ready;
+use futures_util::stream::{self, BoxStream, SelectAll};
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
@@ -25,8 +26,11 @@ const MONITOR_WITHIN: Duration = Duration::from_secs(5);
 /// Pause before an active scan is begun again.
 const SCAN_AGAIN: Duration = Duration::from_secs(2);
 /// First bytes of the Flags of nearly every LE device: general or limited discoverable or neither, with or without classic
-/// Bluetooth. Since BlueZ 5.69 monitors no longer match lists of services, and no monitor may have more than 16 patterns.
+/// Bluetooth. Since BlueZ 5.69 monitors no longer match lists of services.
 const FLAGS: [u8; 12] = [0x06, 0x04, 0x05, 0x02, 0x01, 0x00, 0x1A, 0x18, 0x19, 0x1E, 0x0A, 0x16];
+/// BlueZ says it takes 16 patterns a monitor, and up to August 2026 counts their bytes in eight bits: eight overflow its heap
+/// and bluetoothd crashes (bluez pull request 2398). So there are several monitors.
+const PATTERNS_MAX: usize = 6;
 /// Strength of a device whose strength is not told.
 const RSSI_UNKNOWN: i16 = -100;
 
@@ -65,34 +69,36 @@ impl AdapterTask {
             Scan::Active => None,
         };
         match monitor {
-            Some((_manager, handle)) => {
+            Some((_manager, handles)) => {
                 tracing::info!(adapter = %self.name, scan = "passive", "BLE: listening");
-                self.sightings(Some(handle)).await
+                self.sightings(handles).await
             }
             None => {
                 tracing::info!(adapter = %self.name, scan = "active", "BLE: listening");
                 tokio::select! {
-                    result = self.sightings(None) => result,
+                    result = self.sightings(Vec::new()) => result,
                     result = self.active() => result,
                 }
             }
         }
     }
 
-    /// An advertisement monitor; none if this BlueZ has none to offer.
-    async fn passive(&self) -> Option<(MonitorManager, MonitorHandle)> {
+    /// Advertisement monitors; none if this BlueZ has none to offer.
+    async fn passive(&self) -> Option<(MonitorManager, Vec<MonitorHandle>)> {
         let register = async {
             let manager = self.adapter.monitor().await?;
-            let patterns = FLAGS.iter().map(|flags| Pattern::new(data_type::FLAGS, 0, &[*flags])).collect();
-            let handle = manager
-                .register(Monitor {
+            let mut handles = Vec::new();
+            for flags in FLAGS.chunks(PATTERNS_MAX) {
+                let patterns = flags.iter().map(|flags| Pattern::new(data_type::FLAGS, 0, &[*flags])).collect();
+                let monitor = Monitor {
                     monitor_type: Type::OrPatterns,
                     rssi_sampling_period: Some(RssiSamplingPeriod::All),
                     patterns: Some(patterns),
                     ..Monitor::default()
-                })
-                .await?;
-            bluer::Result::Ok((manager, handle))
+                };
+                handles.push(manager.register(monitor).await?);
+            }
+            bluer::Result::Ok((manager, handles))
         };
         let why = match timeout(MONITOR_WITHIN, register).await {
             Ok(Ok(registered)) => return Some(registered),
@@ -131,9 +137,11 @@ impl AdapterTask {
     }
 
     /// Reports the devices that are looked for, from whatever BlueZ says of them.
-    async fn sightings(&self, monitor: Option<MonitorHandle>) -> bluer::Result<()> {
+    async fn sightings(&self, monitors: Vec<MonitorHandle>) -> bluer::Result<()> {
         let mut targets = self.targets.clone();
-        let mut monitor = monitor.map_or_else(|| futures_util::stream::pending().boxed(), |handle| handle.boxed());
+        // The first that ends ends all: BlueZ has let go of us.
+        let ending = |handle: MonitorHandle| handle.map(Some).chain(stream::once(ready(None))).boxed();
+        let mut monitor: SelectAll<_> = monitors.into_iter().map(ending).collect();
         let mut changes = pin!(self.adapter.events().await?);
         let mut said: HashMap<Address, Instant> = HashMap::new();
         loop {
@@ -142,6 +150,12 @@ impl AdapterTask {
             let mut devices = Sightings::new();
             for known in &known {
                 self.follow(*known, &mut devices).await;
+                // Heard before it was looked for: BlueZ does not say so again.
+                if let Ok(handle) = self.adapter.device(*known)
+                    && let Ok(Some(rssi)) = handle.rssi().await
+                {
+                    self.seen(*known, Some(rssi), &mut said).await;
+                }
             }
             said.retain(|address, _| known.contains(address));
             loop {
@@ -150,7 +164,7 @@ impl AdapterTask {
                         Ok(()) => break,
                         Err(_) => return Ok(()),
                     },
-                    event = monitor.next() => match event {
+                    Some(event) = monitor.next(), if !monitor.is_empty() => match event {
                         Some(MonitorEvent::DeviceFound(found)) if known.contains(&found.device) => {
                             self.seen(found.device, None, &mut said).await;
                         }
@@ -178,7 +192,7 @@ impl AdapterTask {
         let Ok(handle) = self.adapter.device(device) else { return };
         let Ok(events) = handle.events().await else { return };
         let strengths = events.filter_map(move |DeviceEvent::PropertyChanged(property)| {
-            futures_util::future::ready(match property {
+            ready(match property {
                 DeviceProperty::Rssi(rssi) => Some((device, rssi)),
                 _ => None,
             })

@@ -190,6 +190,12 @@ impl Core {
         {
             device.not_before = device.not_before.min(ended.saturating_add(self.config.backoff_min_ms));
         }
+        // An attempt made blindly turns out to be at somebody who is there: it no longer makes way, least of all while pairing.
+        if let State::Connecting { adapter: on, probe } = &mut device.state
+            && *on == adapter
+        {
+            *probe = false;
+        }
         device.seen.insert(adapter, rssi);
     }
 

@@ -314,3 +314,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_blind_attempt_that_is_heard_of_no_longer_makes_way() {
+    let mut world = World::new(&[6], &[Nature::Good, Nature::Good], 1);
+    let adapter = AdapterName::from("hci0");
+    let blind = world.core.poll(0);
+    assert!(matches!(&blind[..], [Action::Connect { device, .. }] if *device == name(0)), "{blind:?}");
+    let seen = |at: usize| Event::Seen { adapter: Arc::clone(&adapter), device: name(at), rssi: -60, bonded: false };
+    // It answers, and pairs for as long as somebody takes to read its code off: whoever else comes waits.
+    world.core.handle(seen(0), 100);
+    world.core.handle(seen(1), 200);
+    assert_eq!(world.core.poll(30_000), []);
+    world.core.handle(Event::Ready { device: name(0), streams: true }, 31_000);
+    assert!(matches!(&world.core.poll(31_000)[..], [Action::Connect { device, .. }] if *device == name(1)));
+}

@@ -3,7 +3,7 @@
 use pitchside_config::Settings;
 
 use super::Finding;
-use crate::pipeline::bluetooth::{self, Report};
+use crate::pipeline::bluetooth::{self, DeviceReport, Report};
 
 /// Where bluetoothd is told how to behave.
 const MAIN_CONF: &str = "/etc/bluetooth/main.conf";
@@ -62,7 +62,12 @@ fn passive() -> Finding {
 
 fn devices(report: &Report) -> Finding {
     let of = |state: &str| -> Vec<String> {
-        report.devices.iter().filter(|device| device.state == state).map(|device| device.device.to_string()).collect()
+        let there = report.devices.iter().filter(|device| device.state == state);
+        let name = |device: &DeviceReport| match &device.facts[..] {
+            [] => device.device.to_string(),
+            facts => format!("{} ({})", device.device, facts.join("; ")),
+        };
+        there.map(name).collect()
     };
     let mut parts = Vec::new();
     for state in ["connected", "waiting", "resting", "connecting", "leaving", "absent"] {
@@ -85,7 +90,6 @@ fn devices(report: &Report) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::bluetooth::DeviceReport;
     use pitchside_model::{DeviceId, Timestamp};
 
     #[test]
@@ -95,10 +99,11 @@ mod tests {
             state: state.to_owned(),
             adapter: None,
             failures: 0,
+            facts: vec!["body_location: chest".to_owned()],
         };
         let report = |devices| Report { at: Timestamp(0), devices };
         let well = devices(&report(vec![device("s1", "connected"), device("s2", "absent")]));
-        assert!(well.ok, "{well:?}");
+        assert!(well.ok && well.evidence.contains("connected: s1 (body_location: chest)"), "{well:?}");
         let sick = devices(&report(vec![device("s1", "connected"), device("s2", "waiting")]));
         assert!(!sick.ok && sick.evidence.contains("waiting: s2"), "{sick:?}");
     }

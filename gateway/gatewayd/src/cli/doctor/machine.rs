@@ -9,10 +9,9 @@ use pitchside_model::Timestamp;
 
 use super::Finding;
 use crate::backup::create::KEY_FILES;
+use crate::clock::CLOCK_FLOOR_MS;
 use crate::tls;
 
-/// Earlier than this the clock was never set: the first release of this program.
-const CLOCK_FLOOR_MS: i64 = 1_767_225_600_000;
 /// Fewer free inodes than this, and files can't be made much longer.
 const INODES_MIN: u64 = 1_000;
 /// Where the kernel lists radios.

@@ -1,0 +1,215 @@
+"""What is tried with sensors that mean well. Each function is a sentence; it returns what came out, or raises."""
+
+import asyncio
+import re
+import statistics
+
+from guest import Stuck, until
+from imu import Imu
+from sensors import CODE, Strap, Thermometer
+
+COUNTED = 100
+ONE, TWO, THREE = ("F0:F1:F2:F3:F4:01", "F0:F1:F2:F3:F4:02", "F0:F1:F2:F3:F4:03")
+
+
+def must(what, truth, told=None):
+    if not truth:
+        raise Stuck(f"{what}{'' if told is None else f': {told}'}")
+
+
+def is_part(part, whole):
+    """Whether `part` stands in `whole`, in order and without holes."""
+    return any(whole[at:at + len(part)] == part for at in range(len(whole) - len(part) + 1))
+
+
+async def a_strap_and_a_thermometer(lab):
+    """Both bond with their codes; what they say is stored, to the digit, and sealed."""
+    async with lab.clinic() as clinic:
+        strap, thermo = Strap(lab.air, "strap-1", ONE), Thermometer(lab.air, "thermo-1", TWO)
+        await clinic.switch_on(strap, thermo)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        # The first beat that finds a subscriber is the first that counts.
+        await until("a subscription of strap-1", 60, strap.beat)
+        rates = []
+        for strap.rate in range(100, 130):
+            await strap.beat()
+            rates.append(str(strap.rate))
+            await asyncio.sleep(0.1)
+        values = await clinic.stored("strap-1", "heart_rate", len(rates) + 1)
+        must("heart rates as they were sent", is_part(rates, values), values)
+        await until("a subscription of thermo-1", 60, lambda: thermo.measure(3660))
+        for hundredths in (3661, 3899, 4010):
+            must("confirmed", await thermo.measure(hundredths))
+        must("temperatures", await clinic.stored("thermo-1", "body_temperature", 4) == ["36.60", "36.61", "38.99", "40.10"])
+        must("the gateway set the thermometer's clock", thermo.clock and thermo.clock[:2] == bytes([0xEA, 0x07]), thermo.clock)
+        bonds = await clinic.bonds()
+        strong = ("LE Secure Connections", True, 128)
+        must("bonds", [bonds.get(address) for address in (ONE, TWO)] == [strong, strong], bonds)
+        must("encrypted", len(strap.encrypted()) == len(thermo.encrypted()) == 1)
+        await clinic.sealed("strap-1")
+        finding = await clinic.doctor("Bluetooth devices")
+        must("doctor", finding["ok"] and "strap-1" in finding["evidence"], finding)
+        must("the scan is passive", clinic.said('scan="passive"'))
+        return f"{len(values)} heart rates and 4 temperatures at R0, bonded (LE Secure Connections, code), sealed, chain verifies"
+
+
+async def latency(lab):
+    """How long a notification took in the gateway until it was durable, one at a time."""
+    async with lab.clinic(log="pitchside=info,pitchside_collect::ble=trace,gatewayd=info") as clinic:
+        strap = Strap(lab.air, "strap-1", ONE)
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await until("a subscription of strap-1", 60, strap.beat)
+        await clinic.stored("strap-1", "heart_rate", 1)
+        await asyncio.sleep(3)
+        since = lab.guest.here()
+        for _ in range(COUNTED):
+            await strap.beat()
+            await asyncio.sleep(0.35)
+        pattern = r"BLE: stored device=strap-1 stored_after_us=(\d+)"
+        taken = await until("all of them stored", 60, lambda: _at_least(re.findall(pattern, lab.guest.said()[since:]), COUNTED))
+        spent = sorted(int(micros) / 1000 for micros in taken)
+        median, p99 = statistics.median(spent), spent[int(len(spent) * 0.99) - 1]
+        return f"{len(spent)} notifications: arrival in the gateway to R0 median {median:.1f} ms, p99 {p99:.1f} ms (debug build, emulated CPU)"
+
+
+def _at_least(found, count):
+    return found if len(found) >= count else None
+
+
+async def out_of_range_and_back(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 5, 60)
+        strap.leave()
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        await until("the strap heard of it", 10, lambda: strap.disconnected == 1)
+        # Long enough for the pauses to grow; every attempt is at the adapter's cost.
+        await asyncio.sleep(12)
+        before = len(await clinic.values("strap-1", "heart_rate"))
+        begun = asyncio.get_running_loop().time()
+        strap.back()
+        strap.rate = 90
+        await until("reconnected", 60, lambda: strap.connected == 2)
+        took = asyncio.get_running_loop().time() - begun
+        await until("a new value", 60, lambda: _new(clinic, before))
+        must("paired once", len(clinic.said("BLE: pairing")) == 1)
+        must("nothing was stored while it was away", before >= 5)
+        strap.stop()
+        return f"a gap `disconnected`, connected again {took:.1f} s after it came back, on the old bond"
+
+
+async def _new(clinic, before):
+    return "90" in (await clinic.values("strap-1", "heart_rate"))[before:]
+
+
+async def a_wrong_passkey(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE + 1, profiles="heart-rate")
+        await clinic.hears(r"BLE: refused.*strap-1.*pairing failed", 60)
+        must("nothing let in", await clinic.readings("strap-1") == [])
+        must("nobody subscribed", strap.beats == 0, strap.beats)
+        must("no bond", await clinic.bonds() == {})
+        # The right code mends it, without enrolling anew.
+        await clinic.cli("device code strap-1", f"{CODE:06}")
+        values = await clinic.stored("strap-1", "heart_rate", 3, 90)
+        strap.stop()
+        return f"refused, no bond, nothing stored; with the right code {len(values)} readings, bonded"
+
+
+async def a_code_read_off_the_sensor(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, profiles="heart-rate")
+        await clinic.hears("shows a code: type it into", 60)
+        must("nothing let in before", await clinic.readings("strap-1") == [])
+        await clinic.cli("device code strap-1", f"{CODE:06}")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        strap.stop()
+        return "the pairing waited for `device code`; then bonded with a code compared"
+
+
+async def contact_lost(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        strap.touching, strap.rate = False, 33
+        await clinic.gap("strap-1", "heart_rate", "contact_lost")
+        must("what it guesses off the skin is no heart rate", "33" not in await clinic.values("strap-1", "heart_rate"))
+        strap.touching, strap.rate = True, 71
+        await until("a value on the skin again", 30, lambda: _holds(clinic, "strap-1", "71"))
+        must("skin contact", {"0", "1"} <= set(await clinic.values("strap-1", "skin_contact")))
+        must("the link held", strap.disconnected == 0)
+        await clinic.sealed("strap-1")
+        strap.stop()
+        return "a gap `contact_lost`, sealed; no heart rate from off the skin; values again after"
+
+
+async def _holds(clinic, device, value):
+    return value in await clinic.values(device, "heart_rate")
+
+
+async def more_straps_than_slots(lab):
+    async with lab.clinic(slots=2, turn=6) as clinic:
+        straps = [Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}", rate=60 + n).start() for n in range(1, 5)]
+        most = 0
+
+        async def count():
+            nonlocal most
+            while True:
+                most = max(most, sum(1 for strap in straps if strap.links()))
+                await asyncio.sleep(0.02)
+        counting = asyncio.create_task(count())
+        await clinic.switch_on(*straps)
+        for strap in straps:
+            await clinic.enrol(strap, CODE, profiles="heart-rate")
+        finding = await until("doctor names who waits", 90, lambda: _waiting(clinic))
+        for strap in straps:
+            await clinic.stored(strap.name, "heart_rate", 2, 120)
+        counting.cancel()
+        must("never more connections than slots", most <= 2, most)
+        for strap in straps:
+            strap.stop()
+        waiting = re.search(r"waiting: ([^;(]*)", finding["evidence"])[1].strip()
+        return f"4 straps, 2 slots: at most {most} at once, each had its turn; doctor: waiting: {waiting}"
+
+
+async def _waiting(clinic):
+    finding = await clinic.doctor("Bluetooth devices")
+    return finding if finding and not finding["ok"] and "waiting: strap" in finding["evidence"] else None
+
+
+async def ps1_over_gatt(lab):
+    async with lab.clinic() as clinic:
+        imu = Imu(lab.air, "imu-1", THREE)
+        await clinic.switch_on(imu)
+        secret = dict(re.findall(r'^(\w+) = "(.*)"$', await clinic.card("imu-1", THREE), re.M))
+        await until("a subscription", 60, lambda: imu.notify(imu.up, b"\xff"))
+        try:
+            await imu.handshake(secret, psk=bytes(32))
+            raise Stuck("a wrong key was let in")
+        except (PermissionError, asyncio.TimeoutError):
+            pass
+        must("nothing let in", await clinic.readings("imu-1") == [])
+        await imu.handshake(secret)
+        for value in range(70, 90):
+            await imu.say(value)
+        # A piece that is lost costs its frame; the device says it again.
+        await imu.say(91, lose=1)
+        values = await clinic.values("imu-1", "heart_rate", assurance="noise")
+        must("values", values == [str(value) for value in (*range(70, 90), 91)], values)
+        rounds = sorted(1000 * took for took in imu.took)
+        return (f"P1 handshake, 21 receipts R0 (`noise`); wrong key refused; notification to receipt on the sensor's side "
+                f"median {statistics.median(rounds):.0f} ms, worst {rounds[-1]:.0f} ms")
+
+
+GOOD = [a_strap_and_a_thermometer, latency, out_of_range_and_back, a_wrong_passkey, a_code_read_off_the_sensor, contact_lost,
+        more_straps_than_slots, ps1_over_gatt]

@@ -1,0 +1,172 @@
+"""Virtual sensors: real GATT servers and real pairing (Bumble), each behind a controller of its own."""
+
+import asyncio
+import struct
+
+from bumble.controller import Controller
+from bumble.core import UUID, AdvertisingData
+from bumble.device import Device, DeviceConfiguration
+from bumble.gatt import Characteristic, CharacteristicValue, Service
+from bumble.hci import Address
+from bumble.host import Host
+from bumble.pairing import PairingConfig, PairingDelegate
+
+CODE = 246810
+MAKER = "Sensors Ltd"
+
+
+class Shows(PairingDelegate):
+    """A sensor whose code is printed on it, or in its display."""
+
+    def __init__(self, code):
+        super().__init__(PairingDelegate.DISPLAY_OUTPUT_ONLY)
+        self.code = code
+
+    async def generate_passkey(self):
+        return self.code
+
+    async def display_number(self, number, digits):
+        pass
+
+
+def short(uuid):
+    return UUID.from_16_bits(uuid)
+
+
+def known(text):
+    return Characteristic(short(0x2A29), Characteristic.Properties.READ, Characteristic.READABLE, text.encode())
+
+
+class Sensor:
+    """A peripheral. `code`: six digits it shows while pairing; none: it can only pair without one."""
+
+    def __init__(self, air, name, address, service, characteristics, code=CODE, secure=True):
+        self.name, self.address = name, address
+        self.controller = Controller(name, link=air)
+        # Core 5.4, vol. 6 part B, 1.3.2.1: the two highest bits of a static random address are set.
+        assert address.startswith("F")
+        self.device = Device(config=DeviceConfiguration(
+            name=name, address=Address(address), advertising_interval_min=100, advertising_interval_max=100,
+            irk=bytes.fromhex(address.replace(":", "")) + bytes(10)), host=Host(self.controller, self.controller))
+        self.device.pairing_config_factory = self._pairing
+        self.code, self.secure, self.air = code, secure, air
+        self.device.add_services([Service(service if isinstance(service, UUID) else short(service), characteristics)])
+        listed = (AdvertisingData.INCOMPLETE_LIST_OF_16_BIT_SERVICE_CLASS_UUIDS, struct.pack("<H", service)) \
+            if isinstance(service, int) else (AdvertisingData.INCOMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS, bytes(service))
+        self.device.advertising_data = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([0x06])), listed]))
+        self.connected, self.disconnected, self.subscribed = 0, 0, asyncio.Event()
+        self.device.on("connection", self._connected)
+
+    def _pairing(self, _connection):
+        delegate = Shows(self.code) if self.code is not None else PairingDelegate(PairingDelegate.NO_OUTPUT_NO_INPUT)
+        return PairingConfig(sc=self.secure, mitm=self.code is not None, bonding=True, delegate=delegate)
+
+    def _connected(self, connection):
+        self.connected += 1
+        connection.on("disconnection", self._disconnected)
+
+    def _disconnected(self, _reason):
+        self.disconnected += 1
+
+    async def on(self):
+        """Switched on: advertises whenever nobody is connected."""
+        await self.device.power_on()
+        await self.device.start_advertising(auto_restart=True)
+        return self
+
+    async def off(self):
+        """Out of range for ever."""
+        self.leave()
+
+    def leave(self):
+        self.air.take_away(self.controller)
+
+    def back(self):
+        self.air.bring_back(self.controller)
+
+    def links(self):
+        return list(self.device.connections.values())
+
+    def encrypted(self):
+        return [link for link in self.links() if link.encryption]
+
+    async def notify(self, characteristic, value):
+        """To whoever subscribed; false if nobody did."""
+        told = False
+        for link in self.links():
+            if self._wants(link, characteristic, 1):
+                await self.device.notify_subscriber(link, characteristic, value)
+                told = True
+        return told
+
+    async def indicate(self, characteristic, value):
+        """Returns once it is confirmed; false if nobody subscribed."""
+        told = False
+        for link in self.links():
+            if self._wants(link, characteristic, 2):
+                await self.device.indicate_subscriber(link, characteristic, value)
+                told = True
+        return told
+
+    def _wants(self, link, characteristic, bit):
+        """A subscription is the link's own here: BlueZ writes it anew on each."""
+        cccd = self.device.gatt_server.subscribers.get(link, {}).get(characteristic.handle)
+        return bool(cccd) and bool(cccd[0] & bit)
+
+
+class Strap(Sensor):
+    """A heart strap: Heart Rate Measurement with skin contact and RR intervals, several times a second."""
+
+    def __init__(self, air, name, address, rate=60, **other):
+        self.measurement = Characteristic(short(0x2A37), Characteristic.Properties.NOTIFY, 0, b"")
+        location = Characteristic(short(0x2A38), Characteristic.Properties.READ, Characteristic.READ_REQUIRES_ENCRYPTION, b"\x01")
+        super().__init__(air, name, address, 0x180D, [self.measurement, location], **other)
+        self.rate, self.touching, self.beats, self.task = rate, True, 0, None
+
+    def value(self):
+        """Flags: 8 bits, contact supported and there or not, an RR interval."""
+        return struct.pack("<BBH", 0x14 | (0x02 if self.touching else 0), self.rate, 60 * 1024 // self.rate)
+
+    async def beat(self):
+        if await self.notify(self.measurement, self.value()):
+            self.beats += 1
+            return True
+        return False
+
+    def start(self, period=0.25):
+        """Beats until `stop`."""
+        async def run():
+            while True:
+                await self.beat()
+                await asyncio.sleep(period)
+        self.task = asyncio.create_task(run())
+        return self
+
+    def stop(self):
+        if self.task:
+            self.task.cancel()
+        self.task = None
+
+
+class Thermometer(Sensor):
+    """Temperature Measurement, indicated; Date Time, which the gateway may set."""
+
+    def __init__(self, air, name, address, **other):
+        self.measurement = Characteristic(short(0x2A1C), Characteristic.Properties.INDICATE, 0, b"")
+        self.clock = None
+        date = Characteristic(short(0x2A08), Characteristic.Properties.READ | Characteristic.Properties.WRITE,
+                              Characteristic.READABLE | Characteristic.WRITE_REQUIRES_ENCRYPTION,
+                              CharacteristicValue(read=lambda link: self.clock or bytes(7), write=self._set))
+        super().__init__(air, name, address, 0x1809, [self.measurement, date], **other)
+
+    def _set(self, _link, value):
+        self.clock = bytes(value)
+
+    def date(self):
+        """The seven octets of its clock."""
+        return struct.pack("<HBBBBB", *struct.unpack("<HBBBBB", self.clock)) if self.clock else bytes(7)
+
+    async def measure(self, hundredths):
+        """A temperature as it was measured: FLOAT with exponent -2, and its time if the clock is set."""
+        value = struct.pack("<i", (hundredths & 0xFFFFFF) | (-2 << 24))
+        return await self.indicate(self.measurement, b"\x02" + value + self.date() if self.clock else b"\x00" + value)

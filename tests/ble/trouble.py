@@ -1,0 +1,231 @@
+"""What is tried by whoever means harm, and what breaks by itself."""
+
+import asyncio
+
+from guest import until
+from scenarios import ONE, TWO, _new, is_part, must
+from sensors import CODE, Strap, Thermometer
+
+
+async def a_peer_that_stalls(lab):
+    """One falls silent when connected; another lets nobody finish subscribing. A third is served all the while."""
+    async with lab.clinic(stall=4) as clinic:
+        silent, mute, good = (Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}") for n in (1, 2, 3))
+        silent.start(), good.start()
+        await clinic.switch_on(silent, good)
+        for strap in (silent, good):
+            await clinic.enrol(strap, CODE, profiles="heart-rate")
+            await clinic.stored(strap.name, "heart_rate", 3, 60)
+        silent.stop()
+        await clinic.hears("disconnecting device=strap-1 why=Stalled", 30)
+        lab.air.mute(mute.controller)
+        await clinic.switch_on(mute)
+        await clinic.enrol(mute, CODE, profiles="heart-rate")
+        before = len(await clinic.values("strap-3", "heart_rate"))
+        await until("an attempt at the mute one", 60, lambda: mute.connected)
+        await until("it was given up", 90, lambda: mute.disconnected)
+        silent.start()
+        good.rate = 90
+        await until("strap-1 is back", 90, lambda: silent.connected >= 2 and silent.links())
+        after = len(await clinic.values("strap-3", "heart_rate"))
+        must("the third was served all the while", after - before > 20 and good.disconnected == 0, (before, after))
+        must("nothing of the mute one", await clinic.readings("strap-2") == [])
+        silent.stop(), good.stop()
+        return f"silent after 4 s: disconnected and tried again; mute: given up; the third stored {after - before} values meanwhile"
+
+
+async def a_bond_too_weak(lab):
+    """Legacy pairing, and pairing without the code that was enrolled."""
+    async with lab.clinic() as clinic:
+        legacy = Strap(lab.air, "legacy", ONE, secure=False).start()
+        plain = Strap(lab.air, "plain", TWO, code=None).start()
+        await clinic.switch_on(legacy, plain)
+        await clinic.enrol(legacy, CODE, profiles="heart-rate")
+        await clinic.enrol(plain, CODE, profiles="heart-rate")
+        for name in ("legacy", "plain"):
+            await clinic.hears(rf"(BLE: refused|not let in|pairing refused)[^\n]*({name}|{ONE if name == 'legacy' else TWO})", 90)
+        await asyncio.sleep(3)
+        for name in ("legacy", "plain"):
+            must(f"{name}: nothing let in", await clinic.readings(name) == [])
+        legacy.stop(), plain.stop()
+        return "legacy pairing and pairing without the enrolled code: refused, nothing stored"
+
+
+async def a_sensor_without_a_code(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE, code=None).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, just_works=True, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        bond = (await clinic.bonds())[ONE]
+        must("Secure Connections without a code", bond == ("LE Secure Connections", False, 128), bond)
+        strap.stop()
+        return "enrolled --just-works: LE Secure Connections without a code, let in"
+
+
+async def strangers_and_an_address_that_is_stolen(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        stranger = Strap(lab.air, "stranger", TWO, code=None).start()
+        await clinic.switch_on(strap, stranger)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        strap.leave()
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        before = len(await clinic.values("strap-1", "heart_rate"))
+        thief = Strap(lab.air, "thief", ONE, rate=200, code=None).start()
+        await clinic.switch_on(thief)
+        await until("an attempt at the thief", 60, lambda: thief.connected)
+        await until("it was dropped", 60, lambda: thief.disconnected)
+        await asyncio.sleep(5)
+        must("nothing of the thief", "200" not in await clinic.values("strap-1", "heart_rate"))
+        must("nobody connected to the stranger", stranger.connected == 0, stranger.connected)
+        thief.leave()
+        await asyncio.sleep(1.5)
+        strap.rate = 90
+        strap.back()
+        await until("the true one is back", 120, lambda: _new(clinic, before))
+        strap.stop(), stranger.stop(), thief.stop()
+        return "never connected to a stranger; the thief has no key and is dropped, nothing stored; the true strap returns on its bond"
+
+
+async def malformed_and_too_many_values(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE)
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await until("a subscription of strap-1", 60, strap.beat)
+        for value in (b"", b"\x00", b"\x01\x40", b"\x10\x48\x00", bytes(200), bytes([0xFF]) * 244, b"\x16" + bytes(511)):
+            await strap.notify(strap.measurement, value)
+        strap.rate = 90
+        await strap.beat()
+        await until("a good value behind the bad", 30, lambda: _new(clinic, 0))
+        must("the link held", strap.disconnected == 0)
+        # Faster than any host reads: what finds no room must be told, nothing may be wrong.
+        sent = []
+        for number in range(2000):
+            strap.rate = 60 + number % 140
+            sent.append(str(strap.rate))
+            await strap.notify(strap.measurement, bytes([0x00, strap.rate]))
+        await asyncio.sleep(20)
+        strap.rate = 199
+        await strap.beat()
+        await until("a value behind the flood", 60, lambda: _last(clinic, "199"))
+        values = await clinic.values("strap-1", "heart_rate")
+        flood = [value for value in values if value != "199"]
+        gaps = [gap for gap in await clinic.gaps("strap-1") if gap[1] == "dropped"]
+        whole = is_part(sent[-len(flood) + 20:], flood) if flood else False
+        must("all of the flood, or gaps that say what is missing", whole or gaps, (len(values), gaps))
+        told = f"{len(gaps)} gaps `dropped`" if gaps else "none lost"
+        return f"7 malformed values refused, the link held; 2000 values at once: {told}"
+
+
+async def _last(clinic, value):
+    values = await clinic.values("strap-1", "heart_rate")
+    return values and values[-1] == value
+
+
+async def the_adapter_is_pulled(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await lab.guest.kill(clinic.tasks["hci0"])
+        await clinic.hears("adapter is gone", 30)
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        # Its radio is silent now; the strap finds out by itself.
+        lab.adapters["hci0"].reset_links()
+        before = len(await clinic.values("strap-1", "heart_rate"))
+        clinic.tasks["hci0"] = await lab.guest.plug("hci0")
+        strap.rate = 90
+        await until("values after it was put back", 90, lambda: _new(clinic, before))
+        strap.stop()
+        return "told, a gap `disconnected`; put back: connected by itself, on the old bond"
+
+
+async def bluetoothd_dies(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await lab.guest.kill(clinic.tasks["bluetoothd"], "KILL")
+        await clinic.hears("bluetoothd is gone", 30)
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        before = len(await clinic.values("strap-1", "heart_rate"))
+        clinic.tasks["bluetoothd"] = await lab.guest.bluetoothd()
+        strap.rate = 90
+        await until("values with the new bluetoothd", 90, lambda: _new(clinic, before))
+        must("paired once", len(clinic.said("BLE: pairing")) == 1)
+        strap.stop()
+        return "killed: told, a gap `disconnected`; started again: connected by itself, no new pairing"
+
+
+async def the_gateway_dies(lab):
+    async with lab.clinic() as clinic:
+        strap, thermo = Strap(lab.air, "strap-1", ONE).start(), Thermometer(lab.air, "thermo-1", TWO)
+        await clinic.switch_on(strap, thermo)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        await clinic.stored("strap-1", "heart_rate", 5, 60)
+        await until("a subscription of thermo-1", 60, lambda: thermo.measure(3660))
+        await clinic.stored("thermo-1", "body_temperature", 1)
+        await clinic.stop("KILL")
+        before = await clinic.values("strap-1", "heart_rate")
+        await clinic.start()
+        strap.rate = 90
+        await until("values after the restart", 90, lambda: _new(clinic, len(before)))
+        must("what was stored is there", (await clinic.values("strap-1", "heart_rate"))[:len(before)] == before)
+        must("paired once each", len(clinic.said("BLE: pairing")) == 2)
+        await clinic.sealed("strap-1")
+        strap.stop()
+        return f"kill -9 with {len(before)} values stored: all there, chain verifies, both connected again without pairing"
+
+
+async def revoked_while_connected(lab):
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start(0.1)
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        strap.rate = 90
+        await clinic.cli("device revoke strap-1")
+        await until("disconnected", 20, lambda: strap.disconnected)
+        count = len(await clinic.readings("strap-1"))
+        await asyncio.sleep(6)
+        must("nothing after", len(await clinic.readings("strap-1")) == count)
+        must("not connected again", strap.connected == 1, strap.connected)
+        strap.stop()
+        return "disconnected at once, never connected again, nothing stored after"
+
+
+async def two_adapters(lab):
+    async with lab.clinic(slots=1, adapters=("hci0", "hci1")) as clinic:
+        straps = [Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}", rate=60 + n).start() for n in (1, 2)]
+        await clinic.switch_on(*straps)
+        for strap in straps:
+            await clinic.enrol(strap, CODE, profiles="heart-rate")
+        for strap in straps:
+            await clinic.stored(strap.name, "heart_rate", 3, 90)
+        peers = {str(link.peer_address)[:17] for strap in straps for link in strap.links()}
+        must("one on each adapter", len(peers) == 2, peers)
+        for strap in straps:
+            strap.stop()
+        return "2 straps, 2 adapters of one slot: one on each, both served at once"
+
+
+async def an_active_scan(lab):
+    async with lab.clinic(scan="active") as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.switch_on(strap)
+        await clinic.stored("strap-1", "heart_rate", 3, 90)
+        must("the scan is active", clinic.said('scan="active"'))
+        strap.stop()
+        return "found, bonded and served"
+
+
+BAD = [a_peer_that_stalls, a_bond_too_weak, a_sensor_without_a_code, strangers_and_an_address_that_is_stolen,
+       malformed_and_too_many_values, the_adapter_is_pulled, bluetoothd_dies, the_gateway_dies, revoked_while_connected, two_adapters,
+       an_active_scan]
