@@ -25,7 +25,7 @@ class Clinic:
         folder = OUT / "test" / name
         shutil.rmtree(folder, ignore_errors=True)
         self.box = Box(folder, image or versions.disk(versions.BASE))
-        self.password = self.code = self.name = self.authority = None
+        self.password = self.code = self.name = self.authority = self.recovery = None
         self.cable = self.radio = None
 
     def healthy(self, seconds=240):
@@ -56,6 +56,7 @@ class Clinic:
         if "enrolled strap-1" not in result or "strap-1 measures ann" not in result:
             raise Stuck(f"the stick says: {result}")
         self.authority = read("ca.pem")
+        self.recovery = self.box.on_stick("recovery.txt")
         self.cable, self.radio = (Sensor(read(f"cards/{name}.txt")) for name in ("strap-1", "strap-2"))
 
     def connect_cable(self, seconds=120):

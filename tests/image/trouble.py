@@ -1,9 +1,11 @@
 """What is tried with power that goes and disks that fail, each on a copy of the clinic's box. As in `scenarios`."""
 
+import copy
+import re
 import time
 
 import versions
-from lab import Clinic, started_copy, stopped, stopped_copy
+from lab import Clinic, running, started_copy, stopped, stopped_copy
 from vm import OUT, Stuck, tool
 
 
@@ -200,5 +202,43 @@ def a_confirmed_slot_that_rots_gives_way(state):
     return f"after {tries} failed starts of {slot}, slot {other} came up by itself"
 
 
-TROUBLE = [a_confirmed_slot_that_rots_gives_way, a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
+def a_stick_carries_a_box_to_another_one(state):
+    clinic = running(state)
+    clinic.cable.unlink()
+    said = clinic.stick({"backup.txt": b""})("result.txt")
+    made = re.search(r"backup (\S+\.backup):", said)
+    if not made:
+        raise Stuck(said)
+    backup = clinic.box.on_stick(made[1])
+    if "every page is sound" not in clinic.box.on_stick("doctor.txt").decode():
+        raise Stuck("the doctor's findings are not on the stick")
+    other = Clinic("restored")
+    other.box.power_on()
+    other.read_screen()
+    other.healthy()
+    try:
+        flipped = bytearray(backup)
+        flipped[len(backup) // 2] ^= 1
+        said = other.stick({"restore.backup": bytes(flipped), "restore.key": clinic.recovery})("result.txt")
+        if "not restored" not in said:
+            raise Stuck(f"a changed backup: {said}")
+        read = other.stick({"restore.backup": backup, "restore.key": clinic.recovery})
+        if "restored: " not in read("result.txt"):
+            raise Stuck(read("result.txt"))
+        other.authority, other.password, other.cable = read("ca.pem"), clinic.password, copy.deepcopy(clinic.cable)
+        if other.authority != clinic.authority:
+            raise Stuck("another authority: clients would have to trust the box anew")
+        other.connect_cable()
+        other.cable.say("heart_rate", "beat/min", [64, 65])
+        other.cable.receipts()
+        count, verified = other.stored()
+        left = other.box.run("ls -A /data/restore 2>&1 || true").strip()
+    finally:
+        other.box.cut_power()
+    if count != 2 or not verified or "No such file" not in left:
+        raise Stuck(f"{count} readings, chain verifies: {verified}, left behind: {left}")
+    return f"a backup of {len(backup)} bytes; changed: refused; whole: the strap is known there, its readings are sealed, nothing is left behind"
+
+
+TROUBLE = [a_stick_carries_a_box_to_another_one, a_confirmed_slot_that_rots_gives_way, a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
            power_cuts_in_a_factory_reset, power_cuts_in_the_first_start]

@@ -238,7 +238,11 @@ class Box:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
-        return lambda name: tool("mtype", "-i", self.folder / "stick.img", f"::{name}").decode()
+        return lambda name: self.on_stick(name).decode()
+
+    def on_stick(self, name):
+        """The bytes of a file on the last stick."""
+        return tool("mtype", "-i", self.folder / "stick.img", f"::{name}")
 
 
 def firmware_variables():
