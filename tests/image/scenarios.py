@@ -128,7 +128,7 @@ def a_signed_update_boots(state):
     clinic = state["clinic"]
     clinic.cable.unlink(); clinic.radio.unlink()
     state["readings"], _ = clinic.stored()
-    written = versions.bundle(versions.NEXT).stat().st_size + sum((versions.folder(versions.NEXT) / name).stat().st_size for name in ("root.img", "boot.vfat"))
+    written = versions.bundle(versions.NEXT).stat().st_size + sum((versions.folder(versions.NEXT) / name).stat().st_size for name in ("root.img", "uki.efi"))
     camera = Camera(clinic.box, written)
     started = time.monotonic()
     try:
@@ -140,7 +140,9 @@ def a_signed_update_boots(state):
     finally:
         state["cuts"] = camera.cuts
         camera.done.set()
-    camera.finish()
+    cuts = camera.finish()
+    if sum(cut.early for cut in cuts) < 10:
+        raise Stuck(f"only {sum(cut.early for cut in cuts)} of the points lie before the end of the installation")
     if (slot, clinic.version()) != ("B", versions.NEXT):
         raise Stuck(f"{clinic.version()} in {slot}")
     after, verified = clinic.stored()
