@@ -17,7 +17,7 @@ import time
 
 from vm import OUT, Stuck
 
-# Shares of the bytes that installing writes: the bundle to the data partition, then both images of the slot.
+# Shares of the bytes that installing writes: the bundle to the data partition, then both images of the slot but for their zeros.
 SHARES = [(point + 0.5) / 12 for point in range(12)]
 # Then, in this order, what the console says from the end of the installation to the new slot's confirmation.
 WORDS = [("installed", r"stick: update installed"), ("restarting", r"initrd [\d.]+s: slot B \(confirmed: no\)"),
@@ -29,10 +29,11 @@ WORDS = [("installed", r"stick: update installed"), ("restarting", r"initrd [\d.
 class Cut:
     """A moment of the update: what a cut there left."""
 
-    def __init__(self, number, words, folder):
+    def __init__(self, number, words, folder, early):
         self.number, self.words, self.folder = number, words, folder
         self.disk, self.variables = folder / "disk.qcow2", folder / "variables.fd"
-        self.early = number < len(SHARES)
+        # Before the box had said that all is written.
+        self.early = early
 
 
 class Camera:
@@ -94,12 +95,14 @@ class Camera:
         return re.search(pattern, self.box.console()[self.seen:])
 
     def _keep(self, words):
-        cut = Cut(len(self.cuts), words, OUT / f"test/cuts/{len(self.cuts):02}")
-        cut.folder.mkdir(parents=True)
+        folder = OUT / f"test/cuts/{len(self.cuts):02}"
+        folder.mkdir(parents=True)
         group, began = self.box.process.pid, time.monotonic()
         os.killpg(group, signal.SIGSTOP)
         try:
             held(group)
+            # Asked now that it can say nothing more.
+            cut = Cut(len(self.cuts), words, folder, early=not self._said(WORDS[0][1]))
             shutil.copyfile(self.box.disk, cut.disk)
             shutil.copyfile(self.box.variables, cut.variables)
         finally:

@@ -124,15 +124,17 @@ def changed(name, change):
     return target
 
 
-def flipped():
-    """Rightly signed content that no box has, one bit of which is wrong. (A flipped bit of what the box has already is never fetched.)"""
+def unknown(name, change):
+    """Rightly signed content that no box has, changed by `change` (the bundle's bytes, where the content begins in them). What a box has
+    already it does not read from a bundle, so a change there is no danger, and would not be noticed."""
     next_version()
     noise = random.Random(1).randbytes(4 << 20)
     root = OUT / "test/noise.img"
     root.write_bytes(noise)
-    target = make_bundle(NEXT, root, folder(NEXT) / "boot.vfat", OUT / "test/flipped.raucb")
+    target = make_bundle(NEXT, root, folder(NEXT) / "boot.vfat", OUT / f"test/{name}.raucb")
     content = bytearray(target.read_bytes())
-    content[content.index(noise[3 << 20:(3 << 20) + 64])] ^= 1
+    # Noise does not compress: it lies there as it is.
+    change(content, content.index(noise[1 << 20:(1 << 20) + 64]))
     target.write_bytes(content)
     return target
 
