@@ -52,6 +52,9 @@ impl Default for FetchSettings {
     }
 }
 
+/// Dropped peers named in the progress of a fetch; the log names all.
+pub const DROPPED_MAX: usize = 64;
+
 /// How far a fetch is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -61,7 +64,7 @@ pub struct Progress {
     pub groups_all: u32,
     /// Sources known.
     pub sources: usize,
-    /// Peers dropped, and why.
+    /// The first [`DROPPED_MAX`] peers dropped, and why.
     pub dropped: Vec<(Peer, Fault)>,
 }
 
@@ -213,7 +216,8 @@ impl Fetch<'_> {
     /// Brings the plan's sources in line with the boxes that are there.
     fn meet(&mut self, boxes: &BTreeSet<SocketAddr>) {
         let ledger = self.shared.settings.ledger.as_ref().map(|_| Peer::Ledger);
-        for peer in boxes.iter().copied().map(Peer::Lan).chain(ledger) {
+        // The ledger first: no crowd of boxes takes its place.
+        for peer in ledger.into_iter().chain(boxes.iter().copied().map(Peer::Lan)) {
             if !self.plan.knows(peer) && !self.shared.bans.holds(peer) {
                 self.plan.found(peer);
             }
@@ -261,7 +265,11 @@ impl Fetch<'_> {
         if let Some((peer, fault)) = peer.zip(fault) {
             tracing::warn!(content = %self.content.id, %peer, "a source of firmware was dropped: {fault}");
             self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
-            self.progress.send_modify(|progress| progress.dropped.push((peer, fault)));
+            self.progress.send_modify(|progress| {
+                if progress.dropped.len() < DROPPED_MAX {
+                    progress.dropped.push((peer, fault));
+                }
+            });
         }
         let (groups, groups_all, sources) =
             (self.plan.held().count(), self.content.shape.groups(), self.plan.source_count());

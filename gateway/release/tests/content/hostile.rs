@@ -221,3 +221,14 @@ async fn only_contents_in_the_ledger_are_served_and_only_by_get() {
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_boxes_does_not_keep_the_ledger_away() {
+    let bytes = bytes(200_000);
+    let whole = content(&bytes);
+    let ledger = House::with(&bytes).await;
+    // As many as are remembered, none of which answers.
+    let crowd: Vec<SocketAddr> = (1..=200).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    let house = House::new(&[&whole], &crowd, Some(ledger.address())).await;
+    assert!(house.fetched(&whole).await.0.unwrap() == bytes);
+}
