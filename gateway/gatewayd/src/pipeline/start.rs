@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
+use super::firmware::Shelf;
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
@@ -102,6 +103,8 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
         }));
+        let releases = ledger::releases(settings, &store, clock);
+        let shelf = Shelf::open(settings, releases.clone(), clock.clone());
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
@@ -132,6 +135,7 @@ impl Gateway {
             &events,
             &metrics,
             clock,
+            releases,
             &stop_sync,
             &back_tasks,
         )?;
@@ -234,6 +238,7 @@ impl Gateway {
             store,
             sealing,
             metrics,
+            shelf,
             front_tasks,
             back_tasks,
             stop_ports,

@@ -22,6 +22,17 @@ use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::pipeline::sealing::Sealing;
 
+/// What the ledger has proven about firmware; none without a ledger or a release policy. A box whose releases cannot be
+/// read still collects: it says so and updates nothing.
+pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Option<Arc<KnownReleases>> {
+    let ledger = settings.ledger.as_ref()?;
+    let opened = policy_of(ledger).and_then(|policy| KnownReleases::open(&settings.firmware, policy, store, clock));
+    opened.unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
+        None
+    })
+}
+
 /// Starts sync, if a ledger is configured: its state for the page, and its status.
 #[allow(clippy::too_many_arguments, reason = "wiring")]
 pub(super) fn start_sync(
@@ -32,6 +43,7 @@ pub(super) fn start_sync(
     events: &Events,
     metrics: &Arc<Metrics>,
     clock: &Clock,
+    releases: Option<Arc<KnownReleases>>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Option<tokio_watch::Receiver<SyncStatus>>)> {
@@ -42,11 +54,6 @@ pub(super) fn start_sync(
         return Ok((state, None));
     };
     let config = sync_config(ledger, identity)?;
-    let releases =
-        KnownReleases::open(&settings.firmware, config.policy.clone(), store, clock).unwrap_or_else(|error| {
-            tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
-            None
-        });
     let on_receipt = Arc::clone(&state);
     let outbox = Arc::new(StoreOutbox {
         store: store.clone(),
@@ -79,9 +86,7 @@ pub(super) fn start_sync(
 
 /// How sync finds and knows the ledger.
 pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
-    let bytes =
-        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
-    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
+    let policy = policy_of(ledger)?;
     let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
     let keypair = Keypair::from_secret(identity.noise.clone())?;
     let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
@@ -90,4 +95,11 @@ pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncC
     config.policy = policy;
     config.silence = Duration::from_secs(30);
     Ok(config)
+}
+
+/// Which logs and witnesses are believed.
+fn policy_of(ledger: &Ledger) -> anyhow::Result<Policy> {
+    let bytes =
+        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))
 }

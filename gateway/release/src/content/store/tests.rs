@@ -174,3 +174,21 @@ proptest! {
         prop_assert!(About::read(dir.path(), id).is_err());
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_reading_gives_the_bytes_asked_for_or_none(offset in 0u64..200_000, length in 0usize..80_000, held in 0u32..11) {
+        let (_dir, store) = store();
+        let bytes = bytes(10 * GROUP_BYTES + 77, 9);
+        let content = content(&bytes);
+        store.admit(&content, &[]).unwrap();
+        store.keep(content.id, &items(&bytes, 0, held)).unwrap();
+        let end = (offset + length as u64).min(bytes.len() as u64);
+        let here = ((u64::from(held) + 1) * GROUP_BYTES).min(bytes.len() as u64);
+        let wanted = (offset < end && end <= here.next_multiple_of(GROUP_BYTES)).then(|| &bytes[offset as usize..end as usize]);
+        let read = store.read(content.id, offset, length).unwrap();
+        prop_assert_eq!(read.as_deref(), wanted);
+        prop_assert_eq!(store.read(content.id, 0, READ_BYTES_MAX + 1).unwrap(), None, "bounded");
+    }
+}
