@@ -14,6 +14,7 @@ const STEPS: &[&str] = &[
     include_str!("../migrations/0001_first/up.sql"),
     include_str!("../migrations/0002_undecoded/up.sql"),
     include_str!("../migrations/0003_recovery/up.sql"),
+    include_str!("../migrations/0004_firmware/up.sql"),
 ];
 
 /// Brings the schema up to date, all or nothing. Another process may be doing the same at the same moment.

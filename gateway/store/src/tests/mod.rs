@@ -1,5 +1,6 @@
 //! What the store promises, one sentence a test.
 
+mod firmware;
 mod history;
 mod journal;
 mod recovery;
