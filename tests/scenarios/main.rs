@@ -25,6 +25,7 @@ mod cable;
 mod commit;
 mod crash;
 mod door;
+mod firmware;
 mod frames;
 mod full;
 mod gate;

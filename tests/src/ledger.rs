@@ -45,6 +45,23 @@ impl Ledger {
         ledgerd::enrol_gateway(&self.dir, &enrolment).expect("the gateway is let in");
     }
 
+    /// Lets a publisher in.
+    pub fn enrol_publisher(&self, name: &str, keys: &Path) {
+        let identity = Identity::load(keys).expect("the publisher's keys");
+        let enrolment = Enrolment {
+            gateway: name.to_owned(),
+            signing: data_encoding::HEXLOWER.encode(&GatewayKey::new(&identity.sign).id().0),
+            channel: Keypair::from_secret(identity.noise.clone()).expect("a key").public().to_string(),
+            psk_file: keys.join("ledger.psk"),
+        };
+        ledgerd::enrol_publisher(&self.dir, &enrolment).expect("the publisher is let in");
+    }
+
+    /// Enters who signs releases.
+    pub fn release_policy(&self, file: &Path) {
+        ledgerd::firmware::release_policy(&self.dir, file).expect("the log takes the release policy");
+    }
+
     /// Starts it again.
     pub async fn on(&mut self) {
         let config = Config {

@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_device_sdk::{Config, Device, Event, Outgoing};
+use pitchside_device_sdk::update::Happened;
+use pitchside_device_sdk::{Config, Device, Event, Outgoing, Updater};
 use pitchside_wire::{Content, Credential, Epoch, Kind, Random, RandomFailed, Reason, Seq, Stamp, Topic, cobs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
+use crate::board::{Board, Image};
 use crate::client::{Client, Gone};
 use crate::frames;
 use crate::mqtt::codec::{self, Packet};
@@ -47,6 +49,10 @@ pub struct Sensor {
     pub heard: Vec<Kind>,
     /// Packet ids of PUBACKs.
     pub acknowledged: Vec<u16>,
+    /// Its side of updates, if it takes any.
+    pub updater: Option<Updater<Board>>,
+    /// What became of them.
+    pub happened: Vec<Happened>,
 }
 
 /// The operating system's randomness.
@@ -74,6 +80,8 @@ impl Sensor {
             connections: 0,
             heard: Vec::new(),
             acknowledged: Vec::new(),
+            updater: None,
+            happened: Vec::new(),
         }
     }
 
@@ -154,6 +162,9 @@ impl Sensor {
     pub fn unlink(&mut self) {
         if self.way.take().is_some() {
             self.device.disconnected();
+        }
+        if let Some(updater) = &mut self.updater {
+            updater.disconnected();
         }
     }
 
@@ -239,7 +250,11 @@ impl Sensor {
 
     /// Takes what is due without sending it: for those who want to alter it on the way.
     pub fn due(&mut self) -> Vec<Outgoing> {
-        self.device.poll(self.site.instant(), &mut random()).expect("randomness")
+        let now = self.site.instant();
+        let mut due = self.device.poll(now, &mut random()).expect("randomness");
+        let words = self.updater.as_mut().map(|updater| updater.poll(now)).unwrap_or_default();
+        due.extend(words.iter().filter_map(|word| self.device.say_firmware(word, now)));
+        due
     }
 
     /// Says MQTT's PING and takes everything that comes before its answer.
@@ -267,7 +282,9 @@ impl Sensor {
             }
             assert!(Instant::now() < give_up, "{} waited {PATIENCE:?} in vain; it heard {:?}", self.id, self.heard);
             let now = self.site.instant();
-            let wait = self.device.next_poll_at(now).map_or(PATIENCE, |at| Duration::from_millis(at.since(now) + 1));
+            let firmware = self.updater.as_ref().and_then(|updater| updater.next_poll_at(now));
+            let next = [self.device.next_poll_at(now), firmware].into_iter().flatten().min();
+            let wait = next.map_or(PATIENCE, |at| Duration::from_millis(at.since(now) + 1));
             tokio::select! {
                 frame = self.hear() => {
                     let frame = frame?;
@@ -282,7 +299,17 @@ impl Sensor {
         self.heard.extend(Kind::of(frame));
         for event in self.device.on_frame(frame, self.site.instant()) {
             match event {
-                Event::Connected { .. } => self.connections += 1,
+                Event::Connected { .. } => {
+                    self.connections += 1;
+                    let now = self.site.instant();
+                    self.updater.iter_mut().for_each(|updater| updater.connected(now));
+                }
+                Event::Firmware(word) => {
+                    let (now, clock_us) = (self.site.instant(), self.site.now_ms() * 1_000);
+                    if let Some(updater) = &mut self.updater {
+                        self.happened.extend(updater.hear(&word, Some(clock_us), now));
+                    }
+                }
                 Event::Receipted(range) => {
                     for seq in range.first.0..range.first.0 + u64::from(range.count) {
                         self.told.insert(Seq(seq), Told::Stored);
@@ -294,6 +321,69 @@ impl Sensor {
                 Event::Closed(_) => {}
             }
         }
+    }
+
+    /// Gives it flash with this image, as it leaves the factory.
+    pub fn flashed(mut self, image: &Image) -> Self {
+        let board = Board::with(image);
+        self.updater = Some(board.boot(self.site.instant()));
+        self
+    }
+
+    /// Its side of updates.
+    pub const fn updater(&mut self) -> &mut Updater<Board> {
+        self.updater.as_mut().expect("a sensor with flash")
+    }
+
+    /// The power goes and comes back: the boot loader chooses, what it chose connects.
+    pub async fn reset(&mut self) {
+        self.forget_session();
+        let mut board = self.updater.take().expect("a sensor with flash").into_flash();
+        board.choose();
+        self.updater = Some(board.boot(self.site.instant()));
+        self.happened.clear();
+        self.connect().await;
+    }
+
+    /// Waits until the gateway has noted every report.
+    pub async fn reported(&mut self) {
+        let noted = self.run_until(|sensor| sensor.updater.as_ref().filter(|updater| updater.unnoted() == 0).map(drop));
+        assert_eq!(noted.await, Ok(()));
+    }
+
+    /// Does what a device does until it may start a new image.
+    pub async fn pulls(&mut self) {
+        let may = self.run_until(|sensor| sensor.happened.contains(&Happened::MayStart).then_some(()));
+        assert_eq!(may.await, Ok(()));
+    }
+
+    /// Pulls, starts, tests itself, and stays or returns: the version that runs then.
+    pub async fn updates(&mut self) -> String {
+        self.pulls().await;
+        assert_eq!(self.updater().start(), Ok(true));
+        self.reset().await;
+        self.reported().await;
+        let now = self.site.instant();
+        if self.updater().flash().is_good() {
+            self.updater().confirm(now).expect("flash");
+        } else {
+            self.updater().give_up().expect("flash");
+            self.reset().await;
+        }
+        self.reported().await;
+        self.updater().flash().version().to_string()
+    }
+
+    /// Says a word about firmware that its updater would not.
+    pub async fn says_firmware(&mut self, word: &pitchside_wire::firmware::Up) {
+        let word = word.encode().expect("a word");
+        self.throw_firmware(&word).await;
+    }
+
+    /// Says anything as a word about firmware.
+    pub async fn throw_firmware(&mut self, word: &[u8]) {
+        let sealed = self.device.say_firmware(word, self.site.instant()).expect("a session");
+        self.throw(sealed.topic, &sealed.frame).await.expect("a link to say it on");
     }
 
     /// Puts a message into the outbox.

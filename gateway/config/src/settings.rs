@@ -197,6 +197,8 @@ section! {
         /// Hours after which a checkpoint the ledger has not confirmed again is stale: no update begins, since a halt may
         /// have been kept back.
         checkpoint_age_h_max: u32 = 168, Whole { min: 1, max: 8_760 };
+        /// Seconds between two questions to the ledger about firmware: a pause or a halt is heard within that time.
+        ask_every_s: u32 = 60, Whole { min: 1, max: 3_600 };
         /// Bytes of firmware kept on the disk; the oldest gives way to newer ones.
         store_bytes_max: u64 = 1 << 30, Whole { min: 1 << 20, max: 1 << 40 };
         /// HOST:PORT of the ledger's HTTP face, whose store has every release. Without it firmware comes only from boxes

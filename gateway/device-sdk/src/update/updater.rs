@@ -209,6 +209,11 @@ impl<F: Flash> Updater<F> {
         self.battery = battery;
     }
 
+    /// Reports the gateway has not noted yet.
+    pub fn unnoted(&self) -> usize {
+        self.reports.len()
+    }
+
     /// What is recorded.
     pub const fn record(&self) -> &Record {
         &self.record

@@ -1,4 +1,5 @@
-//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way.
+//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way; and on a box, how far
+//! they have come on its sensors.
 
 use ledger_block::ingest::{Cohort, HaltReason};
 use ledger_block::release::ReleaseId;
@@ -6,9 +7,16 @@ use pitchside_release::known::Release;
 use serde::Serialize;
 
 use super::desk::{self, Desk};
+use super::sensors::{self, Counts, SensorRow};
 use crate::cli::Outcome;
 use crate::cli::args::ConfigArg;
 use crate::cli::output::Output;
+
+#[derive(Serialize)]
+struct Shown {
+    releases: Vec<Row>,
+    sensors: Vec<SensorRow>,
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -20,6 +28,7 @@ struct Row {
     state: String,
     rollouts: Vec<Progress>,
     expires: String,
+    sensors: Counts,
     publisher: String,
     published_at: String,
     leaf: u64,
@@ -32,7 +41,7 @@ struct Progress {
     widest_percent: u8,
 }
 
-fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
+fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow]) -> Row {
     let manifest = release.signed.manifest();
     let reached = |cohort: fn(&pitchside_release::known::Rollout) -> Cohort| {
         move |hardware| release.rollouts.get(hardware).map_or(0, |rollout| cohort(rollout).percent())
@@ -63,6 +72,7 @@ fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
         state: state.to_owned(),
         rollouts,
         expires: manifest.expires.to_string(),
+        sensors: Counts::of(&id.to_string(), sensors),
         publisher: release.publisher.to_string(),
         published_at: release.published_at.to_string(),
         leaf: release.place,
@@ -71,20 +81,36 @@ fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
 
 /// `firmware status`.
 pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output) -> Outcome {
-    let rows = desk::at(config, async |desk: &mut Desk| {
+    let sensors = sensors::rows(config)?;
+    let releases = desk::at(config, async |desk: &mut Desk| {
         let now = desk.clock().now();
-        let of = |(id, release): (ReleaseId, &Release)| row(id, release, release.signed.manifest().expires <= now);
+        let of =
+            |(id, release): (ReleaseId, &Release)| row(id, release, release.signed.manifest().expires <= now, &sensors);
         Ok(match release {
             Some(text) => vec![of(desk.find(text)?)],
             None => desk.known().releases().into_iter().map(of).collect(),
         })
     })?;
-    output.table(&rows, &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "EXPIRES"], |row| {
-        let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
-        let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
-        let rollouts = rollouts.collect::<Vec<_>>().join(", ");
-        let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
-        vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, day]
-    })?;
+    let sensors = match (release, releases.first()) {
+        (Some(_), Some(one)) => sensors.into_iter().filter(|row| row.release.as_ref() == Some(&one.release)).collect(),
+        _ => sensors,
+    };
+    if output.is_json() {
+        output.print(&Shown { releases, sensors }, |_| String::new())?;
+        return Ok(());
+    }
+    output.table(
+        &releases,
+        &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "SENSORS", "EXPIRES"],
+        |row| {
+            let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
+            let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
+            let rollouts = rollouts.collect::<Vec<_>>().join(", ");
+            let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
+            let counts = row.sensors.text();
+            vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, counts, day]
+        },
+    )?;
+    sensors::show(&sensors, output)?;
     Ok(())
 }

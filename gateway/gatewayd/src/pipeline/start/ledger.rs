@@ -68,7 +68,8 @@ pub(super) fn start_sync(
         crate::backup::chain::settle_alone(store)?;
         return Ok((state, None));
     };
-    let config = sync_config(ledger, identity)?;
+    let mut config = sync_config(ledger, identity)?;
+    config.releases_every = Duration::from_secs(settings.firmware.ask_every_s.into());
     let on_receipt = Arc::clone(&state);
     let outbox = Arc::new(StoreOutbox {
         store: store.clone(),
