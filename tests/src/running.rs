@@ -80,7 +80,7 @@ impl Running {
         let file = self.dir().join("image.bin");
         std::fs::write(&file, image).expect("a file is written");
         let names = pitchside_release::manifest::ContentNames::of(image).expect("a small image");
-        let shape = Shape::of(names.size).expect("a small image");
+        let shape = Shape::new(names.size).expect("a small image");
         let content = Content { id: ContentId(names.blake3), sha256: names.sha256, shape };
         let shelf = self.house().gateway().shelf().expect("firmware is on");
         shelf.contents().import(&file, &content, &[]).expect("the shelf takes it");
