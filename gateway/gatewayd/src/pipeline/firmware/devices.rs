@@ -106,6 +106,8 @@ pub(super) struct Seat {
     pub component: Component,
     /// There is a release for it, but not now.
     pub waits: bool,
+    /// It was told that there is nothing, or nothing now, and does not ask again before long.
+    pub sent_away: bool,
     pub words: Pace,
     pub bytes: Pace,
     /// Number of the last report that was noted.
@@ -213,6 +215,7 @@ impl Desk {
             hardware,
             component,
             waits: false,
+            sent_away: false,
             words,
             bytes,
             noted: None,

@@ -91,7 +91,7 @@ impl Desk {
     /// Offers a device what there is for it. `asked`: it hears also that there is nothing.
     pub(super) fn decide(&mut self, device: &DeviceId, asked: bool) {
         let Some(seat) = self.seats.get(device) else { return };
-        let (waited, willing) = (seat.waits, seat.status.willing);
+        let (sent_away, willing) = (seat.sent_away, seat.status.willing);
         let verdict = if willing { self.verdict(device) } else { Verdict::Nothing };
         let (waits, held) = match &verdict {
             Verdict::Held(_, why) => (true, Some(*why)),
@@ -99,11 +99,12 @@ impl Desk {
         };
         if let Some(seat) = self.seats.get_mut(device) {
             seat.waits = waits;
+            seat.sent_away = if matches!(verdict, Verdict::Offer(_)) { false } else { asked || sent_away };
         }
         self.hold(device, held);
         let wait = |code, after_s| Down::Wait(Wait { code, after_s, digest: [0; 32] });
         match verdict {
-            Verdict::Offer(offer) => self.offer(device, &offer, asked || waited),
+            Verdict::Offer(offer) => self.offer(device, &offer, asked || sent_away),
             Verdict::Held(..) if asked => self.say(device, &wait(WaitCode::NotNow, NOT_NOW_S)),
             Verdict::Nothing if asked => self.say(device, &wait(WaitCode::Nothing, NOTHING_S)),
             Verdict::Held(..) | Verdict::Nothing => {}
@@ -136,6 +137,13 @@ impl Desk {
             return;
         }
         self.say(device, &Down::Offer(offer.signed_bytes()));
+    }
+
+    /// A device is told not to go on: it is offered the same again when it may.
+    pub(super) fn send_away(&mut self, device: &DeviceId, waits: bool) {
+        if let Some(seat) = self.seats.get_mut(device) {
+            (seat.sent_away, seat.waits) = (true, waits);
+        }
     }
 
     /// Why a device is not offered anything now, for `firmware status`.

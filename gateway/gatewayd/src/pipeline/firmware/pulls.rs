@@ -31,6 +31,7 @@ impl Desk {
             Err((code, after_s)) => {
                 if code != WaitCode::Slower {
                     self.parts.metrics.refused("firmware_pull");
+                    self.send_away(device, code == WaitCode::NotNow);
                 }
                 self.say(device, &Down::Wait(Wait { code, after_s, digest: pull.digest }));
             }
@@ -42,9 +43,6 @@ impl Desk {
         let offer = match self.still(device, &id) {
             Verdict::Offer(offer) => offer,
             Verdict::Held(_, why) => {
-                if let Some(seat) = self.seats.get_mut(device) {
-                    seat.waits = true;
-                }
                 self.hold(device, Some(why));
                 return Err((WaitCode::NotNow, NOT_NOW_S));
             }

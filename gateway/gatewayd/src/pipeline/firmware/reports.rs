@@ -43,6 +43,9 @@ impl Desk {
             Verdict::Nothing => (false, NOTHING_S, Some("its release was paused or halted")),
         };
         self.hold(device, held);
+        if !go {
+            self.send_away(device, after_s == NOT_NOW_S);
+        }
         self.say(device, &noted(go, after_s));
     }
 
