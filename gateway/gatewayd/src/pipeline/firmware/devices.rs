@@ -17,7 +17,7 @@ use pitchside_wire::firmware::{Down, Phase, Status, Up, Wait, WaitCode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{ALL_BYTES_PER_S, DEVICE_BYTES_PER_S, DEVICE_WORDS_PER_S, Pace};
+use super::pace::{ALL_BYTES_PER_S, DEVICE_BYTES_PER_S, DEVICE_WORDS_PER_S, KEPT_WORD, Pace};
 use super::proofs::Proofs;
 use super::shelf::Shelf;
 use super::vitals::Vitals;
@@ -180,11 +180,12 @@ impl Desk {
             let wait = Wait { code: WaitCode::Unknown, after_s: 1, digest: digest_of(&up) };
             return self.answer(&heard, &Down::Wait(wait));
         };
-        if !seat.words.has(1) {
+        let cost = if matches!(up, Up::Report(_)) { KEPT_WORD } else { 1 };
+        if !seat.words.has(cost) {
             self.parts.metrics.refused("firmware_flood");
             return;
         }
-        seat.words.spend(1);
+        seat.words.spend(cost);
         match up {
             Up::Pull(pull) => self.pull(&heard.device, pull),
             Up::Report(report) => self.report(&heard.device, report),
@@ -198,16 +199,19 @@ impl Desk {
             return;
         };
         let device = heard.device.clone();
-        self.vitals.battery_said(&device, status.battery);
         let before = self.seats.remove(&device);
         // A new session does not buy a new credit.
         let (mut words, bytes) = match before {
             Some(seat) => (seat.words, seat.bytes),
             None => (Pace::new(DEVICE_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S)),
         };
-        let may = words.has(4);
-        words.spend(4);
-        self.note_status(&device, &status);
+        // One too many is heard, but neither kept nor answered: its sender asks again.
+        let may = words.has(KEPT_WORD);
+        words.spend(KEPT_WORD);
+        if may {
+            self.vitals.battery_said(&device, status.battery);
+            self.note_status(&device, &status);
+        }
         let seat = Seat {
             link: heard.link,
             session: heard.session,
