@@ -81,15 +81,16 @@ fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow]) -
 
 /// `firmware status`.
 pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output) -> Outcome {
-    let sensors = sensors::rows(config)?;
-    let releases = desk::at(config, async |desk: &mut Desk| {
+    let (releases, sensors) = desk::at(config, async |desk: &mut Desk| {
+        let sensors = sensors::rows(config)?;
         let now = desk.clock().now();
         let of =
             |(id, release): (ReleaseId, &Release)| row(id, release, release.signed.manifest().expires <= now, &sensors);
-        Ok(match release {
+        let releases: Vec<Row> = match release {
             Some(text) => vec![of(desk.find(text)?)],
             None => desk.known().releases().into_iter().map(of).collect(),
-        })
+        };
+        Ok((releases, sensors))
     })?;
     let sensors = match (release, releases.first()) {
         (Some(_), Some(one)) => sensors.into_iter().filter(|row| row.release.as_ref() == Some(&one.release)).collect(),
