@@ -65,6 +65,29 @@ impl Running {
         self.house.as_ref().expect("the gateway runs")
     }
 
+    /// Waits until the gateway itself has heard something of the ledger.
+    pub async fn heard_of(&self, mut wanted: impl FnMut(&pitchside_release::known::Known) -> bool) {
+        let shelf = Arc::clone(self.house().gateway().shelf().expect("firmware is on"));
+        crate::until("the gateway to hear of it", || wanted(&shelf.known()).then_some(())).await;
+    }
+
+    /// Waits until the gateway knows a release.
+    pub async fn knows(&self, signed: &ledger_block::release::SignedManifest) {
+        self.heard_of(|known| known.release(&signed.id()).is_some()).await;
+    }
+
+    /// Puts an image on the shelf, as a download does.
+    pub fn shelve(&self, image: &[u8]) {
+        use pitchside_release::content::{Content, ContentId, Shape};
+        let file = self.dir().join("image.bin");
+        std::fs::write(&file, image).expect("a file is written");
+        let names = pitchside_release::manifest::ContentNames::of(image).expect("a small image");
+        let shape = Shape::new(names.size).expect("a small image");
+        let content = Content { id: ContentId(names.blake3), sha256: names.sha256, shape };
+        let shelf = self.house().gateway().shelf().expect("firmware is on");
+        shelf.contents().import(&file, &content, &[]).expect("the shelf takes it");
+    }
+
     /// The clinic's clock.
     pub fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.site.now_ms())

@@ -199,7 +199,7 @@ section! {
         /// Hours after which a checkpoint the ledger has not confirmed again is stale: no update begins, since a halt may
         /// have been kept back.
         checkpoint_age_h_max: u32 = 168, Whole { min: 1, max: 8_760 };
-        /// Seconds between two questions to the ledger whether it has news of releases, a halt among them.
+        /// Seconds between two questions to the ledger about firmware: a pause or a halt is heard within that time.
         ask_s: u32 = 60, Whole { min: 1, max: 3_600 };
         /// Bytes of firmware kept on the disk; the oldest gives way to newer ones.
         store_bytes_max: u64 = 1 << 30, Whole { min: 1 << 20, max: 1 << 40 };

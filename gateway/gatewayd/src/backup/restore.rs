@@ -107,7 +107,8 @@ pub fn restore(plan: &RestorePlan<'_>, at: &mut dyn FnMut(Step) -> io::Result<()
         Ok(restored) => restored,
         Err(error) => {
             // Half a box is no use, and may hold keys.
-            destroy_folder(&staging).with_context(|| format!("{error:#}; and clearing {} failed", staging.display()))?;
+            destroy_folder(&staging)
+                .with_context(|| format!("{error:#}; and clearing {} failed", staging.display()))?;
             return Err(error);
         }
     };

@@ -25,7 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
-use super::firmware::{self, Shelf};
+use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
@@ -110,6 +110,7 @@ impl Gateway {
         }));
         let releases = ledger::releases(settings, &store, clock);
         let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
+        let (door, words) = Door::new();
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
@@ -126,6 +127,7 @@ impl Gateway {
             rules: feed.clone(),
             sealing: Arc::clone(&sealing),
             metrics: Arc::clone(&metrics),
+            firmware: shelf.as_ref().map(|_| door.clone()),
             clock: clock.clone(),
             tasks: front_tasks.clone(),
         })?);
@@ -201,6 +203,18 @@ impl Gateway {
             heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
+        if let (Some(shelf), Some(halter)) = (&shelf, ledger::halter(settings, &identity, &sealing)?) {
+            let parts = DeskParts {
+                shelf: Arc::clone(shelf),
+                auth: Arc::clone(&front.auth),
+                store: store.clone(),
+                roster: Arc::clone(&front.roster),
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+                halter,
+            };
+            back_tasks.spawn(Desk::new(parts, &door)?.run(words, stop_back.clone()));
+        }
         back_tasks.spawn(Keeper::new(Arc::clone(&front)).run(stop_back.clone()));
         let ports = settings
             .serial

@@ -6,14 +6,27 @@
 //! | [`lines`] | what this clinic has that firmware is made for |
 //! | [`carrier`] | contents fetched and handed on |
 //! | [`own`] | the box's own update |
+//! | [`devices`] | the desk that sensors speak to, and who sits at it |
+//! | `offers` | who is offered what, and when not |
+//! | `pulls` | bytes, paced, of what was offered |
+//! | [`reports`] | what became of it; failures stop a release |
+//! | [`vitals`] | who trains, how full batteries are |
+//! | `proofs`, `pace` | hashes of groups; how much and how often |
 //!
 //! A device says what it is: [`Shelf::seen`], so that its releases are fetched. It is offered what [`Shelf::choose`] gives, reads it with [`Shelf::read`], and is asked about again with
 //! [`Shelf::accept`] while it reads: a halt that comes in between ends it.
 
 pub mod carrier;
+pub mod devices;
 pub mod lines;
+mod offers;
 pub mod own;
+mod pace;
+mod proofs;
+mod pulls;
+pub mod reports;
 pub mod shelf;
+pub mod vitals;
 
 use std::sync::Arc;
 
@@ -25,6 +38,7 @@ use tokio_util::task::TaskTracker;
 use crate::adapters::content::service_settings;
 use crate::clock::Clock;
 
+pub use devices::{Desk, DeskParts, Door, Halter, Heard};
 pub use shelf::{Offer, ReadError, Shelf};
 
 /// Starts what carries contents and what looks after the box itself, until told to stop.

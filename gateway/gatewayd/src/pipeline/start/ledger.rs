@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ledger_block::GatewayKey;
 use ledger_block::channel::{Keypair, Psk, PublicKey};
 use ledger_block::policy::Policy;
 use parking_lot::RwLock;
@@ -20,6 +21,7 @@ use crate::adapters::page::LedgerState;
 use crate::adapters::releases::KnownReleases;
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::firmware::Halter;
 use crate::pipeline::sealing::Sealing;
 
 /// What the ledger has proven about firmware; none without a ledger or a release policy. A box whose releases cannot be
@@ -31,6 +33,19 @@ pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Opt
         tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
         None
     })
+}
+
+/// How this box asks for a halt; none without a ledger.
+pub(super) fn halter(
+    settings: &Settings,
+    identity: &Identity,
+    sealing: &Arc<Sealing>,
+) -> anyhow::Result<Option<Halter>> {
+    let Some(ledger) = &settings.ledger else { return Ok(None) };
+    let policy = policy_of(ledger)?;
+    let origin = policy.logs().first().context("the policy names no log")?.key.name().to_owned();
+    let (name, key) = (settings.gateway.name.clone(), GatewayKey::new(&identity.sign));
+    Ok(Some(Halter { name, origin, key, wake: Arc::clone(&sealing.sealed) }))
 }
 
 /// Starts sync, if a ledger is configured: its state for the page, and its status.
