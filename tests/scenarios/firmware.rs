@@ -1,5 +1,6 @@
 //! Firmware to sensors: from a publisher's desk through a real ledger and a real gateway into flash, over TCP and a serial
-//! line; and everything that must keep it from getting there.
+//! line; and everything that must keep it from getting there. The commands ask a ledger that runs in this process: hence
+//! several threads.
 
 use std::time::Duration;
 
@@ -44,7 +45,7 @@ async fn published(clinic: Clinic, signed: &SignedManifest, image: &Image) -> (R
     let mut clinic = settings(clinic).start().await;
     let dir = clinic.dir().to_owned();
     let maker = Maker::new(&dir, clinic.ledger());
-    maker.publish(signed, image);
+    maker.publish(signed, image).await;
     until("the box to hear of the release", || {
         let news = clinic.pitchside(&["firmware", "status", "--json"]);
         (news.code == 0 && !news.json()["releases"].as_array().expect("a list").is_empty()).then_some(())
@@ -84,7 +85,7 @@ async fn for_a_while(sensor: &mut Sensor) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_reaches_the_first_few_then_a_tenth_then_all() {
     let image = Image::new(NEW, 3, true, 70_000);
     let signed = release(&image, NEW, 3);
@@ -118,7 +119,7 @@ async fn a_release_reaches_the_first_few_then_a_tenth_then_all() {
     println!("{}", clinic.pitchside(&["firmware", "status"]).ok().out);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn training_and_low_batteries_hold_an_update_back() {
     let image = Image::new(NEW, 3, true, 30_000);
     let signed = release(&image, NEW, 3);
@@ -157,7 +158,7 @@ fn battery(now: Timestamp, percent: u8) -> Vec<u8> {
     format!(r#"[{{"n":"battery","u":"%EL","t":{seconds},"v":{percent}}}]"#).into_bytes()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     let image = Image::new(NEW, 3, false, 40_000);
     let signed = release(&image, NEW, 3);
@@ -183,7 +184,7 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     assert!(clinic.tables().waiting_acts(8).expect("the database answers").is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn pause_and_abort_stop_what_is_under_way() {
     let image = Image::new(NEW, 3, true, 250_000);
     let signed = release(&image, NEW, 3);
@@ -224,7 +225,7 @@ async fn pause_and_abort_stop_what_is_under_way() {
     assert!(!s7.happened.contains(&Happened::MayStart));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_sensor_gets_nothing_that_is_not_for_it_and_takes_nothing_it_should_not() {
     let image = Image::new(NEW, 3, true, 30_000);
     let signed = release(&image, NEW, 3);

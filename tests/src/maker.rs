@@ -12,6 +12,7 @@ use pitchside_wire::firmware::Version;
 
 use crate::board::Image;
 use crate::ledger::Ledger;
+use crate::patience::until;
 use crate::program::{Answer, program, run};
 
 /// A release key of a test.
@@ -84,13 +85,18 @@ impl Maker {
         run(&program("pitchside"), args.chain([config.into_os_string()]))
     }
 
-    /// Publishes a release, its image checked first.
-    pub fn publish(&self, signed: &SignedManifest, image: &Image) {
+    /// Publishes a release, its image checked first. The ledger runs while its operator enters the release policy, and shows
+    /// it within a second or two.
+    pub async fn publish(&self, signed: &SignedManifest, image: &Image) {
         let (release, content) = (self.dir.join("strap.release"), self.dir.join("strap.bin"));
         std::fs::write(&release, signed.to_bytes()).expect("a file is written");
         std::fs::write(&content, &image.bytes).expect("a file is written");
         let text = |path: &Path| path.to_str().expect("UTF-8").to_owned();
-        self.firmware(&["publish", &text(&release), "--content", &text(&content)]).ok();
+        let answer = until("the ledger shows who signs releases", || {
+            let answer = self.firmware(&["publish", &text(&release), "--content", &text(&content)]);
+            Some(answer).filter(|answer| !answer.err.contains("no release policy stands in the ledger"))
+        });
+        answer.await.ok();
     }
 
     /// Rolls out to so many per cent of `strap-r2`.

@@ -54,21 +54,30 @@ impl Carrier {
         let (mut news, mut lines) = (self.shelf.news(), self.shelf.lines().changes());
         loop {
             let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
-            let wanted = self.wanted();
+            let wanted = wanted(&self.shelf, &self.refused, &mut self.said);
             self.service.keep(wanted.iter().map(|content| content.id).collect());
-            let missing = wanted.into_iter().find(|content| !self.shelf.is_whole(content.id));
-            let fetched = async {
-                match &missing {
-                    Some(content) => Some(fetch(&self.service, content).await),
-                    None => std::future::pending().await,
+            let missing = wanted.iter().find(|content| !self.shelf.is_whole(content.id)).cloned();
+            let ended = {
+                let mut fetched = std::pin::pin!(async {
+                    match &missing {
+                        Some(content) => Some(fetch(&self.service, content).await),
+                        None => std::future::pending().await,
+                    }
+                });
+                // News that change nothing here must not cut a fetch: it would begin anew, with the search for boxes nearby, as
+                // often as the ledger speaks. One that is cut goes on where it was, if it is ever wanted again.
+                loop {
+                    tokio::select! {
+                        ended = &mut fetched => break ended,
+                        _more = news.changed() => {}
+                        _more = lines.changed() => {}
+                        () = tokio::time::sleep(LOOK) => {}
+                    }
+                    let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
+                    if self::wanted(&self.shelf, &self.refused, &mut self.said) != wanted {
+                        break None;
+                    }
                 }
-            };
-            // A fetch that is cut here goes on where it was, if it is still wanted.
-            let ended = tokio::select! {
-                ended = fetched => ended,
-                _more = news.changed() => None,
-                _more = lines.changed() => None,
-                () = tokio::time::sleep(LOOK) => None,
             };
             if let (Some(content), Some(Err(error))) = (missing, ended) {
                 self.failed(content.id, error).await;
@@ -86,35 +95,36 @@ impl Carrier {
             FetchError::Store(_) | FetchError::Interrupted(_) => tokio::time::sleep(REST).await,
         }
     }
+}
 
-    /// What should be here, most wanted first.
-    fn wanted(&mut self) -> Vec<Content> {
-        let mut wanted: Vec<Content> = Vec::new();
-        for line in self.shelf.lines().all() {
-            let offers = match self.shelf.releases_for(&line.hardware) {
-                Ok(offers) => offers,
-                Err(refused) => {
-                    let why = refused.to_string();
-                    if self.said.replace(why.clone()) != Some(why) {
-                        tracing::warn!("no firmware is fetched: {refused}");
-                    }
-                    return Vec::new();
+/// What should be here, most wanted first; `said` is why nothing could be decided, as last said.
+fn wanted(shelf: &Shelf, refused: &BTreeSet<ContentId>, said: &mut Option<String>) -> Vec<Content> {
+    let mut wanted: Vec<Content> = Vec::new();
+    for line in shelf.lines().all() {
+        let offers = match shelf.releases_for(&line.hardware) {
+            Ok(offers) => offers,
+            Err(why) => {
+                let why = why.to_string();
+                if said.as_ref() != Some(&why) {
+                    tracing::warn!("no firmware is fetched: {why}");
+                    *said = Some(why);
                 }
-            };
-            let mut manifests: Vec<_> = offers.iter().map(super::Offer::manifest).collect();
-            manifests.retain(|manifest| manifest.target == line.target && manifest.component == line.component);
-            manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.version));
-            for manifest in manifests.into_iter().take(RELEASES_OF_A_LINE_MAX) {
-                let (id, sha256) = (ContentId(manifest.blake3), manifest.sha256);
-                let Some(shape) = Shape::new(manifest.size) else { continue };
-                if !self.refused.contains(&id) && wanted.iter().all(|other| other.id != id) {
-                    wanted.push(Content { id, sha256, shape });
-                }
+                return Vec::new();
+            }
+        };
+        let mut manifests: Vec<_> = offers.iter().map(super::Offer::manifest).collect();
+        manifests.retain(|manifest| manifest.target == line.target && manifest.component == line.component);
+        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.version));
+        for manifest in manifests.into_iter().take(RELEASES_OF_A_LINE_MAX) {
+            let (id, sha256) = (ContentId(manifest.blake3), manifest.sha256);
+            let Some(shape) = Shape::new(manifest.size) else { continue };
+            if !refused.contains(&id) && wanted.iter().all(|other| other.id != id) {
+                wanted.push(Content { id, sha256, shape });
             }
         }
-        self.said = None;
-        wanted
     }
+    *said = None;
+    wanted
 }
 
 /// Fetches one content, saying how far it is every tenth.

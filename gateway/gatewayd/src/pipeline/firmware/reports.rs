@@ -53,10 +53,17 @@ impl Desk {
     fn note(&mut self, device: &DeviceId, before: &SensorFirmware, report: &Report) -> bool {
         let now = self.parts.clock.now();
         let failed = report.stage == Stage::Failed;
+        // That it failed before says nothing new: what it failed of stays, and stays counted.
+        let before_failed = before.stage == Some(Stage::Failed as u8) && report.reason == Reason::FAILED_BEFORE;
+        let (reason, text) = if before_failed {
+            (before.reason, before.text.clone())
+        } else {
+            (report.reason.0, report.text.chars().filter(|char| !char.is_control()).collect())
+        };
         let row = SensorFirmware {
             stage: Some(report.stage as u8),
-            reason: report.reason.0,
-            text: report.text.chars().filter(|char| !char.is_control()).collect(),
+            reason,
+            text,
             reported_at: Some(now),
             have: if failed { before.have } else { before.size },
             attempts: before.attempts.saturating_add(u32::from(failed)),
@@ -67,7 +74,7 @@ impl Desk {
         // Who says that it runs the new image must say so in its status, too.
         let runs = self.seats.get(device).map(|seat| seat.status.version.to_string());
         let believed = failed || runs == row.target;
-        let outcome = (failed || confirmed).then(|| FirmwareOutcome {
+        let outcome = ((failed && !before_failed) || confirmed).then(|| FirmwareOutcome {
             release: report.release,
             device: device.clone(),
             confirmed,
