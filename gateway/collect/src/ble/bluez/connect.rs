@@ -4,9 +4,11 @@
 //! "bonded before or during this connection, and still bonded" means encrypted. What kind of bond it is [`keys`] tells.
 
 use std::path::Path;
+use std::pin::pin;
 use std::time::Duration;
 
-use bluer::{Adapter, Address, Device, ErrorKind, Session};
+use bluer::{Adapter, Address, Device, DeviceEvent, DeviceProperty, ErrorKind, Session};
+use futures_util::StreamExt as _;
 use pitchside_model::Bond;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -103,7 +105,25 @@ pub(super) async fn connect(
 
 async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
     tracing::info!(device = %target.id, address = %target.address, "BLE: pairing");
-    match timeout(PAIR_WITHIN, device.pair()).await {
+    let mut events = pin!(device.events().await.map_err(failed)?);
+    let told = async {
+        loop {
+            match events.next().await {
+                Some(DeviceEvent::PropertyChanged(DeviceProperty::Paired(true))) => return Ok(()),
+                Some(_) => {}
+                None => std::future::pending().await,
+            }
+        }
+    };
+    // BlueZ forgets to answer Pair if it is discovering the device's services when the bond is made; that the device is
+    // paired it says all the same.
+    let paired = async {
+        tokio::select! {
+            paired = device.pair() => paired,
+            paired = told => paired,
+        }
+    };
+    match timeout(PAIR_WITHIN, paired).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => match error.kind {
             ErrorKind::AlreadyExists => Ok(()),
