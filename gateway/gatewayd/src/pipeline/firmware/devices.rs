@@ -17,7 +17,7 @@ use pitchside_wire::firmware::{Down, Phase, Status, Up, Wait, WaitCode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::pace::{ALL_BYTES_PER_S, DEVICE_BYTES_PER_S, DEVICE_WORDS_PER_S, KEPT_WORD, Pace};
+use super::pace::{ALL_BYTES_PER_S, DEVICE_BYTES_PER_S, DEVICE_KEPT_WORDS_PER_S, DEVICE_PULLS_PER_S, Pace};
 use super::proofs::Proofs;
 use super::shelf::Shelf;
 use super::vitals::Vitals;
@@ -108,7 +108,8 @@ pub(super) struct Seat {
     pub waits: bool,
     /// It was told that there is nothing, or nothing now, and does not ask again before long.
     pub sent_away: bool,
-    pub words: Pace,
+    pub pulls: Pace,
+    pub kept: Pace,
     pub bytes: Pace,
     /// Number of the last report that was noted.
     pub noted: Option<u32>,
@@ -180,12 +181,12 @@ impl Desk {
             let wait = Wait { code: WaitCode::Unknown, after_s: 1, digest: digest_of(&up) };
             return self.answer(&heard, &Down::Wait(wait));
         };
-        let cost = if matches!(up, Up::Report(_)) { KEPT_WORD } else { 1 };
-        if !seat.words.has(cost) {
+        let pace = if matches!(up, Up::Report(_)) { &mut seat.kept } else { &mut seat.pulls };
+        if !pace.has(1) {
             self.parts.metrics.refused("firmware_flood");
             return;
         }
-        seat.words.spend(cost);
+        pace.spend(1);
         match up {
             Up::Pull(pull) => self.pull(&heard.device, pull),
             Up::Report(report) => self.report(&heard.device, report),
@@ -201,13 +202,13 @@ impl Desk {
         let device = heard.device.clone();
         let before = self.seats.remove(&device);
         // A new session does not buy a new credit.
-        let (mut words, bytes) = match before {
-            Some(seat) => (seat.words, seat.bytes),
-            None => (Pace::new(DEVICE_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S)),
+        let (pulls, mut kept, bytes) = match before {
+            Some(seat) => (seat.pulls, seat.kept, seat.bytes),
+            None => (Pace::new(DEVICE_PULLS_PER_S), Pace::new(DEVICE_KEPT_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S)),
         };
         // One too many is heard, but neither kept nor answered: its sender asks again.
-        let may = words.has(KEPT_WORD);
-        words.spend(KEPT_WORD);
+        let may = kept.has(1);
+        kept.spend(1);
         if may {
             self.vitals.battery_said(&device, status.battery);
             self.note_status(&device, &status);
@@ -220,7 +221,8 @@ impl Desk {
             component,
             waits: false,
             sent_away: false,
-            words,
+            pulls,
+            kept,
             bytes,
             noted: None,
         };

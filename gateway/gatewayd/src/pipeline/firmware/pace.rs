@@ -5,10 +5,11 @@ use tokio::time::Instant;
 /// Image bytes a second for one device, and for all of them.
 pub(super) const DEVICE_BYTES_PER_S: u64 = 64 << 10;
 pub(super) const ALL_BYTES_PER_S: u64 = 1 << 20;
-/// Words a second that are looked at, of one device. A pull a KiB needs 64.
-pub(super) const DEVICE_WORDS_PER_S: u64 = 128;
-/// What a word costs of that which may have to be stored: eight a second.
-pub(super) const KEPT_WORD: u64 = 16;
+/// Pulls a second that are looked at, of one device. One a KiB needs 64.
+pub(super) const DEVICE_PULLS_PER_S: u64 = 128;
+/// Words a second, of one device, that may have to be stored. They have a credit of their own: a report must not be lost
+/// because the image before it came quickly.
+pub(super) const DEVICE_KEPT_WORDS_PER_S: u64 = 8;
 /// With more waiting for a peer than this, a chunk waits: receipts go before it.
 pub(super) const QUEUED_BYTES_MAX: usize = 8 << 10;
 
