@@ -105,6 +105,7 @@ async fn clinic() -> (Maker, Running) {
     let mut made = clinic.with(move |settings| settings.firmware.release_policy = Some(first)).make().await;
     let ledger = made.ledger.as_mut().unwrap();
     made.settings.firmware.ledger_store = Some(ledger.http.to_string());
+    made.settings.firmware.ledger_store_wait_s_max = 0;
     made.settings.firmware.ask_s = 1;
     ledger.off().await;
     maker.publisher(&mut made);

@@ -206,6 +206,9 @@ section! {
         /// HOST:PORT of the ledger's HTTP face, whose store has every release. Without it firmware comes only from boxes
         /// on the LAN.
         ledger_store: Option<String> = None, Maybe(HostPort);
+        /// The ledger's store is asked for a release only after a random time up to this many seconds: boxes nearby may have
+        /// it by then, and not all boxes ask at once.
+        ledger_store_wait_s_max: u32 = 60, Whole { min: 0, max: 86_400 };
         /// Address where other boxes on the LAN ask for firmware, e.g. 0.0.0.0:7790, or "off". It answers for releases in
         /// the ledger and nothing else.
         listen: Option<SocketAddr> = None, OrOff(Socket);

@@ -1,5 +1,7 @@
 //! Contents of releases: what `release` may serve, by what the ledger has proven; its bounds, from the settings.
 
+use std::time::Duration;
+
 use pitchside_config::{Discover, Settings};
 use pitchside_release::content::fetch::FetchSettings;
 use pitchside_release::content::serve::ServeLimits;
@@ -19,7 +21,11 @@ pub fn service_settings(settings: &Settings) -> ServiceSettings {
     ServiceSettings {
         listen: firmware.listen,
         serve: ServeLimits { bytes_per_s: firmware.serve_bytes_per_s_max, ..ServeLimits::default() },
-        fetch: FetchSettings { ledger: firmware.ledger_store.clone(), ..FetchSettings::default() },
+        fetch: FetchSettings {
+            ledger: firmware.ledger_store.clone(),
+            ledger_jitter_max: Duration::from_secs(firmware.ledger_store_wait_s_max.into()),
+            ..FetchSettings::default()
+        },
         fetch_bytes_per_s: firmware.fetch_bytes_per_s_max,
         discover: firmware.discover == Discover::Mdns,
         boxes: firmware.boxes.iter().copied().collect(),
