@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Software bill of materials of one image, CycloneDX 1.6 JSON on standard output.
 
-    sbom.py DPKG_STATUS KERNEL_PACKAGE CARGO_LOCK VERSION EPOCH
+    sbom.py DPKG_STATUS KERNEL_PACKAGE CARGO_LOCK PACKAGE_LOCK VERSION EPOCH
 
 Every Debian package installed in the image (and the kernel's, which is unpacked beside), every Rust crate our program is
-built from. Ends with exit 1 if what it made is not of the shape the specification asks for. https://cyclonedx.org/docs/1.6/json/
+built from, and of the page's packages those that end in it: svelte and what it names. Ends with exit 1 if what it made is not of the shape the specification asks for. https://cyclonedx.org/docs/1.6/json/
 """
 
+import base64
 import datetime
 import json
 import re
@@ -35,7 +36,24 @@ def component(kind, name, version, purl, hashes=()):
     return part
 
 
-def components(status, kernel, lock):
+def page(lock, start="svelte"):
+    """(name, version, SHA-512) of a package of the page and all that it depends on."""
+    with open(lock, encoding="utf-8") as file:
+        known = json.load(file)["packages"]
+    waiting, seen = [start], set()
+    while waiting:
+        name = waiting.pop()
+        package = known.get(f"node_modules/{name}")
+        if package is None or name in seen:
+            continue
+        seen.add(name)
+        waiting += package.get("dependencies", {})
+        kind, _, digest = package["integrity"].partition("-")
+        assert kind == "sha512", name
+        yield name, package["version"], base64.b64decode(digest).hex()
+
+
+def components(status, kernel, lock, page_lock):
     for name, version, arch in debian(status, kernel):
         quoted = version.replace("+", "%2B").replace(":", "%3A").replace("~", "~")
         yield component("library", name, version, f"pkg:deb/debian/{name}@{quoted}?arch={arch}&distro=trixie")
@@ -45,6 +63,8 @@ def components(status, kernel, lock):
             sums = [("SHA-256", crate["checksum"])] if "checksum" in crate else []
             kind = "library" if "source" in crate else "application"
             yield component(kind, crate["name"], crate["version"], f"pkg:cargo/{crate['name']}@{crate['version']}", sums)
+    for name, version, digest in page(page_lock):
+        yield component("library", name, version, f"pkg:npm/{name.replace('@', '%40')}@{version}", [("SHA-512", digest)])
 
 
 def check(bom):
@@ -55,15 +75,15 @@ def check(bom):
     references = [bom["metadata"]["component"]["bom-ref"]]
     for part in bom["components"]:
         assert part["type"] in ("application", "library") and part["name"] and part["version"], part
-        assert re.fullmatch(r"pkg:(deb/debian|cargo)/[^@ ]+@[^@ ]+", part["purl"]), part
-        assert all(re.fullmatch(r"[0-9a-f]{64}", known["content"]) for known in part.get("hashes", [])), part
+        assert re.fullmatch(r"pkg:(deb/debian|cargo|npm)/[^@ ]+@[^@ ]+", part["purl"]), part
+        assert all(re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{128}", known["content"]) for known in part.get("hashes", [])), part
         references.append(part["bom-ref"])
     assert len(references) == len(set(references)), "two components with one reference"
 
 
 def main():
-    status, kernel, lock, version, epoch = sys.argv[1:]
-    found = {part["bom-ref"]: part for part in components(status, kernel, lock)}
+    status, kernel, lock, page_lock, version, epoch = sys.argv[1:]
+    found = {part["bom-ref"]: part for part in components(status, kernel, lock, page_lock)}
     parts = [found[reference] for reference in sorted(found)]
     at = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
     itself = component("firmware", "pitchside-appliance", version, f"pkg:generic/pitchside-appliance@{version}")

@@ -9,16 +9,18 @@
 //! | [`mosquitto`] | QoS 1 messages relayed by somebody else's broker |
 //! | [`ingest`] | messages, readings and samples made durable |
 //! | [`alerts`] | from publish to alert |
+//! | [`fanout`] | a release to twenty gateways: what its publisher sends |
 //! | [`rest`] | bytes a reading in blocks, verifying them |
 //! | [`clinic`], [`client`] | ledger, gateway and devices to load; a device |
 //! | [`table`] | the table |
 
-#![allow(clippy::print_stdout, reason = "the table")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table, and what is not in it")]
 
 mod alerts;
 mod client;
 mod clinic;
 mod disk;
+mod fanout;
 mod ingest;
 mod mosquitto;
 mod rest;
@@ -69,6 +71,7 @@ enum What {
     Wave,
     Alerts,
     Rest,
+    Fanout,
 }
 
 /// Microseconds since 1970.
@@ -141,6 +144,9 @@ impl Bench {
         if self.wants(What::Rest) {
             self.rest()?;
         }
+        if self.wants(What::Fanout) {
+            self.fanout()?;
+        }
         Ok(())
     }
 
@@ -167,6 +173,19 @@ impl Bench {
         say(Row::new("  alerts that came", "alerts", vec![outcome.alerts as f64]));
         say(Row::new("  alerts that never came", "alerts", vec![outcome.missing as f64]).at_most(0.0));
         say(Row::new("  gateway, resident", "MiB", vec![outcome.memory.resident]).at_most(64.0));
+        Ok(())
+    }
+
+    fn fanout(&self) -> anyhow::Result<()> {
+        if let Some(why) = fanout::obstacle() {
+            eprintln!("NOT MEASURED: a release to {} gateways: {why}", fanout::GATEWAYS);
+            return Ok(());
+        }
+        let mib = if self.quick { 8 } else { 64 };
+        let outcome = fanout::measure(mib << 20)?;
+        let what = format!("a release of {mib} MiB to {} gateways: sent by its publisher", fanout::GATEWAYS);
+        say(Row::new(what, "copies", vec![outcome.copies]).at_most(2.0));
+        say(Row::new("  until the last gateway has it whole", "s", vec![outcome.seconds]));
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 """What the scenarios share: a clinic round one box, made once and copied for each scenario that needs it fresh."""
 
+import copy
 import re
 import shutil
-import subprocess
 import time
 
 import versions
@@ -25,7 +25,7 @@ class Clinic:
         folder = OUT / "test" / name
         shutil.rmtree(folder, ignore_errors=True)
         self.box = Box(folder, image or versions.disk(versions.BASE))
-        self.password = self.code = self.name = self.authority = None
+        self.password = self.code = self.name = self.authority = self.recovery = None
         self.cable = self.radio = None
 
     def healthy(self, seconds=240):
@@ -44,7 +44,7 @@ class Clinic:
 
     def stick(self, files, seconds=240):
         """Plugs a stick in, waits until the box has read it, pulls it; what it wrote."""
-        self.box.plug_stick({"code.txt": self.code.encode(), **files}, 256 if "update.raucb" in files else 64)
+        self.box.plug_stick({"code.txt": self.code.encode(), **files})
         self.box.wait(r"stick: (done|code.txt does not)", seconds)
         time.sleep(3)
         return self.box.pull_stick()
@@ -56,6 +56,7 @@ class Clinic:
         if "enrolled strap-1" not in result or "strap-1 measures ann" not in result:
             raise Stuck(f"the stick says: {result}")
         self.authority = read("ca.pem")
+        self.recovery = self.box.on_stick("recovery.txt")
         self.cable, self.radio = (Sensor(read(f"cards/{name}.txt")) for name in ("strap-1", "strap-2"))
 
     def connect_cable(self, seconds=120):
@@ -75,22 +76,15 @@ class Clinic:
         return int(counted.split()[0]), counted.split()[-1] == "0"
 
 
-def copied(clinic, name):
-    """A box as `clinic`'s is now (which must be off), to be broken apart from it."""
+def copied(clinic, name, disk=None, variables=None):
+    """A box as `clinic`'s is now (which must be off), or was when these files were kept; to be broken apart from it."""
     other = Clinic.__new__(Clinic)
     other.__dict__.update(clinic.__dict__)
+    # Its own sensors' ends: a session with one box is none with another.
+    other.cable, other.radio = copy.deepcopy(clinic.cable), copy.deepcopy(clinic.radio)
     folder = OUT / "test" / name
     shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    image = clinic.box.disk
-    other.box = Box.__new__(Box)
-    other.box.__dict__.update(clinic.box.__dict__)
-    other.box.folder, other.box.disk, other.box.variables = folder, folder / "disk.qcow2", folder / "variables.fd"
-    other.box.log, other.box.seen, other.box.process, other.box.probe_socket = folder / "console.log", 0, None, None
-    other.box.log.write_bytes(b"")
-    # Grows only by what the copy changes.
-    tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, other.box.disk)
-    other.box.variables.write_bytes(clinic.box.variables.read_bytes())
+    other.box = Box(folder, disk or clinic.box.disk, variables or clinic.box.variables)
     return other
 
 
@@ -102,6 +96,16 @@ def stopped(clinic, seconds=120):
             break
         time.sleep(0.5)
     clinic.box.cut_power()
+
+
+def running(state):
+    """The clinic, its box on and healthy."""
+    clinic = state["clinic"]
+    if clinic.box.process is None:
+        clinic.box.skip_console()
+        clinic.box.power_on()
+        clinic.healthy(400)
+    return clinic
 
 
 def stopped_copy(state, name):

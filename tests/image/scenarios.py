@@ -1,14 +1,20 @@
 """What is tried with one clinic, from the first start on. Each function is a sentence; it returns what came out, or raises."""
 
 import hashlib
+import json
+import os
 import random
 import re
+import shutil
 import ssl
 import time
+import tomllib
+from concurrent.futures import ThreadPoolExecutor
 
 import versions
-from lab import Clinic, copied, stopped
-from vm import Stuck
+from cuts import Camera
+from lab import Clinic, copied, running, stopped_copy
+from vm import OUT, REPO, Stuck
 
 
 def the_same_inputs_build_the_same_bytes():
@@ -20,6 +26,21 @@ def the_same_inputs_build_the_same_bytes():
     if different or first.keys() != second.keys():
         raise Stuck(f"differ: {different}")
     return f"{len(first)} files alike, bundle's contents among them"
+
+
+def the_bill_of_materials_names_everything():
+    folder = versions.folder(versions.BASE)
+    with open(folder / "sbom.cdx.json", encoding="utf-8") as file:
+        bom = json.load(file)
+    named = {(part["name"], part["version"]) for part in bom["components"]}
+    with open(REPO / "Cargo.lock", "rb") as file:
+        wanted = {(crate["name"], crate["version"]) for crate in tomllib.load(file)["package"]}
+    wanted |= {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
+    if missing := sorted(wanted - named):
+        raise Stuck(f"not in it: {missing}")
+    if (bom["bomFormat"], bom["specVersion"]) != ("CycloneDX", "1.6") or any(not part.get("purl") for part in bom["components"]):
+        raise Stuck("not CycloneDX 1.6, or a component without a package URL")
+    return f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components: Debian's, Rust's and the page's"
 
 
 # --- One clinic, from the first start on ------------------------------------------------------------------------------------
@@ -92,39 +113,82 @@ def power_on_to_first_sealed_reading(state):
     sealed = clinic.box.uptime()
     own = clinic.box.run("systemctl show pitchside.service -P InactiveExitTimestampMonotonic -P ActiveEnterTimestampMonotonic").split()
     own_s = (int(own[1]) - int(own[0])) / 1e6
-    return f"receipt after {stored:.0f} s, sealed after {sealed:.0f} s (a block stays open for a minute), of it our own start {own_s:.1f} s"
+    return (f"receipt after {stored:.0f} s, sealed after {sealed:.0f} s (a block stays open for a minute), of it our own start {own_s:.1f} s, "
+            f"{own_s / stored:.0%} of the way to the receipt")
 
 
-def update(state, image, clinic=None):
-    clinic = clinic or state["clinic"]
-    read = clinic.stick({"update.raucb": image}, 600)
-    return read("result.txt")
+def update(clinic, image):
+    """Brings an update on a stick; what the box wrote there."""
+    return clinic.stick({"update.raucb": image}, 600)("result.txt")
 
 
 def a_signed_update_boots(state):
+    """Also keeps what a power cut would have left at each of twenty points: see the next."""
     versions.next_version()
     clinic = state["clinic"]
-    before, _ = clinic.stored()
+    clinic.cable.unlink(); clinic.radio.unlink()
+    state["readings"], _ = clinic.stored()
+    written = versions.bundle(versions.NEXT).stat().st_size + sum((versions.folder(versions.NEXT) / name).stat().st_size for name in ("root.img", "uki.efi"))
+    camera = Camera(clinic.box, written)
     started = time.monotonic()
-    said = update(state, versions.bundle(versions.NEXT))
-    if "update installed" not in said:
-        raise Stuck(said)
-    installed = time.monotonic() - started
-    slot = clinic.healthy(400)
+    try:
+        said = update(clinic, versions.bundle(versions.NEXT))
+        if "update installed" not in said:
+            raise Stuck(said)
+        installed = time.monotonic() - started
+        slot = clinic.healthy(400)
+    finally:
+        state["cuts"] = camera.cuts
+        camera.done.set()
+    cuts = camera.finish()
+    if sum(cut.early for cut in cuts) < 10:
+        raise Stuck(f"only {sum(cut.early for cut in cuts)} of the points lie before the end of the installation")
     if (slot, clinic.version()) != ("B", versions.NEXT):
         raise Stuck(f"{clinic.version()} in {slot}")
     after, verified = clinic.stored()
-    if after < before or not verified:
-        raise Stuck(f"{before} readings before, {after} after, chain {verified}")
-    return f"installed in {installed:.0f} s, healthy in slot B after {time.monotonic() - started:.0f} s, all readings there"
+    if after < state["readings"] or not verified:
+        raise Stuck(f"{state['readings']} readings before, {after} after, chain {verified}")
+    return (f"installed in {installed:.0f} s, healthy in slot B after {time.monotonic() - started:.0f} s (held {camera.held_s:.0f} s of it for the "
+            "copies), all readings there")
+
+
+def power_cuts_at_twenty_points_of_that_update(state):
+    clinic, cuts = state["clinic"], state.pop("cuts", [])
+    if len(cuts) != 20:
+        raise Stuck(f"the update before left {len(cuts)} points, not 20")
+
+    def start_after(cut):
+        trial = copied(clinic, f"cut-{cut.number:02}", cut.disk, cut.variables)
+        try:
+            trial.box.power_on()
+            slot = trial.healthy(400)
+            count, verified = trial.stored()
+            version = trial.version()
+            if count < state["readings"] or not verified:
+                raise Stuck(f"cut {cut.number} ({cut.words}): {count} of {state['readings']} readings, chain {verified}")
+            # Until all is written (the last two points may lie behind that) the old version is the only one; from its confirmation on, the new.
+            if (version, slot) not in {(versions.BASE, "A"), (versions.NEXT, "B")} or (cut.early and cut.number < 10 and version != versions.BASE) or (
+                    cut.number == 19 and version != versions.NEXT):
+                raise Stuck(f"cut {cut.number} ({cut.words}): {version} in {slot}")
+            if cut.number == 6 and "update installed" not in update(trial, versions.bundle(versions.NEXT)):
+                raise Stuck("the update cut short is not taken the second time")
+            return version
+        finally:
+            trial.box.cut_power()
+            shutil.rmtree(cut.folder)
+
+    with ThreadPoolExecutor(max_workers=int(os.environ.get("IMAGE_TEST_LANES", 2))) as lanes:
+        came_back = list(lanes.map(start_after, cuts))
+    told = ", ".join(f"{came_back.count(version)} as {version}" for version in sorted(set(came_back)))
+    return f"came back {told}; each healthy, with every reading and a chain that verifies; the update goes in again after a cut"
 
 
 def an_unhealthy_update_goes_back(state):
     versions.unhealthy()
-    clinic = state["clinic"]
+    clinic = running(state)
     slot = clinic.box.run("/usr/lib/pitchside/slots get-current").strip()
     started = time.monotonic()
-    if "update installed" not in update(state, versions.bundle(versions.UNHEALTHY)):
+    if "update installed" not in update(clinic, versions.bundle(versions.UNHEALTHY)):
         raise Stuck("not installed")
     clinic.box.wait(r"is not healthy, back to the old one", 600)
     back = clinic.healthy(400)
@@ -134,10 +198,10 @@ def an_unhealthy_update_goes_back(state):
 
 
 def an_update_whose_root_does_not_match_goes_back(state):
-    clinic = state["clinic"]
+    clinic = running(state)
     slot = clinic.box.run("/usr/lib/pitchside/slots get-current").strip()
     started = time.monotonic()
-    if "update installed" not in update(state, versions.rotten()):
+    if "update installed" not in update(clinic, versions.rotten()):
         raise Stuck("not installed")
     clinic.box.wait(r"does not match|corrupt|Kernel panic|does not mount", 400)
     back = clinic.healthy(400)
@@ -147,15 +211,22 @@ def an_update_whose_root_does_not_match_goes_back(state):
 
 
 def bad_updates_are_refused(state):
-    clinic, refused = state["clinic"], []
+    clinic, refused = running(state), []
 
-    def flip(content):
-        content[len(content) // 3] ^= 1
+    def flip(content, at):
+        content[at] ^= 1
 
-    for name, image in (("wrong signature", versions.strange()), ("one bit flipped", versions.changed("flipped", flip)),
+    def swap(content, at):
+        there = at + (1 << 20)
+        content[at:at + 4096], content[there:there + 4096] = content[there:there + 4096], content[at:at + 4096]
+
+    for name, image in (("wrong signature", versions.strange()), ("one bit flipped", versions.unknown("flipped", flip)),
+                        ("one bit of the signature flipped", versions.changed("signature", lambda content: flip(content, -600))),
+                        ("two pieces swapped", versions.unknown("swapped", swap)),
                         ("truncated", versions.changed("truncated", lambda content: content[: len(content) // 2])),
+                        ("endless", versions.endless()),
                         ("no bundle at all", versions.changed("noise", lambda content: random.Random(1).randbytes(1 << 20)))):
-        said = update(state, image)
+        said = update(clinic, image)
         if "update refused" not in said:
             raise Stuck(f"{name}: {said}")
         refused.append(name)
@@ -165,8 +236,32 @@ def bad_updates_are_refused(state):
     return "refused: " + ", ".join(refused)
 
 
+def an_update_of_an_unchanged_image_fetches_a_few_blocks(state):
+    """RAUC's adaptive update over HTTP: what the box has in its running slot it does not fetch."""
+    trial = stopped_copy(state, "adaptive")
+    image = versions.bundle(trial.version())
+    server, log = OUT / "test/serve.py", trial.box.folder / "served.log"
+    shutil.copy(REPO / "tests/image/serve.py", server)
+    log.write_text("")
+    inside = lambda path: str(path).replace(str(OUT), "/out")
+    trial.box.doors = f",guestfwd=tcp:10.0.2.100:80-cmd:python3 {inside(server)} {inside(image)} {inside(log)}"
+    trial.box.power_on()
+    trial.healthy(400)
+    try:
+        said = trial.box.run("rauc install http://10.0.2.100/update.raucb 2>&1", 400, check=False)
+    finally:
+        trial.box.cut_power()
+    if "succeeded" not in said:
+        raise Stuck(said[-600:])
+    pieces = [int(line) for line in log.read_text().split()]
+    fetched, whole = sum(pieces), image.stat().st_size
+    if fetched > 2 << 20:
+        raise Stuck(f"{fetched} bytes of {whole} fetched")
+    return f"{fetched / 1e3:.0f} kB of {whole / 1e6:.1f} MB fetched, in {len(pieces)} requests"
+
+
 def a_stick_without_the_code_does_nothing(state):
-    clinic = state["clinic"]
+    clinic = running(state)
     clinic.box.plug_stick({"code.txt": b"aaaaa-bbbbb-ccccc-ddddd", "factory-reset.txt": b"", "orders.txt": b"enrol evil p0\n"})
     clinic.box.wait(r"stick: code.txt does not", 120)
     time.sleep(5)
@@ -176,25 +271,8 @@ def a_stick_without_the_code_does_nothing(state):
     return "refused, and says so on screen and stick"
 
 
-def a_confirmed_slot_that_rots_gives_way(state):
-    clinic = state["clinic"]
-    clinic.box.run("sync; systemctl --no-block poweroff")
-    stopped(clinic)
-    broken = copied(clinic, "rot")
-    broken.box.power_on()
-    slot = broken.healthy(400)
-    other = "B" if slot == "A" else "A"
-    # Behind the back of everything: a block the kernel has not read yet, in the middle of the root.
-    broken.box.run(f"dd if=/dev/urandom of=/dev/disk/by-partlabel/root-{slot.lower()} bs=4096 count=2000 seek=200 conv=fsync,notrunc oflag=direct; sync; systemctl --no-block reboot")
-    back = broken.healthy(900)
-    tries = broken.box.console().count(f"slot {slot} (confirmed: yes)")
-    broken.box.cut_power()
-    if back != other:
-        raise Stuck(f"slot {back}")
-    return f"after {tries - 1} failed starts of {slot}, slot {other} came up by itself"
-
-
-QUICK = [first_start_and_claim, the_shut_doors, readings_over_cable_and_mqtt, power_on_to_first_sealed_reading, a_signed_update_boots,
-         an_unhealthy_update_goes_back]
-UPDATES = [bad_updates_are_refused, an_update_whose_root_does_not_match_goes_back, a_stick_without_the_code_does_nothing,
-           a_confirmed_slot_that_rots_gives_way]
+# What every run tries, in this order; the cuts last, as they need the processors for themselves.
+ALWAYS = [first_start_and_claim, the_shut_doors, readings_over_cable_and_mqtt, power_on_to_first_sealed_reading, a_signed_update_boots,
+          an_unhealthy_update_goes_back, an_update_whose_root_does_not_match_goes_back, bad_updates_are_refused,
+          a_stick_without_the_code_does_nothing, an_update_of_an_unchanged_image_fetches_a_few_blocks,
+          power_cuts_at_twenty_points_of_that_update]

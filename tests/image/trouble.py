@@ -1,53 +1,15 @@
 """What is tried with power that goes and disks that fail, each on a copy of the clinic's box. As in `scenarios`."""
 
+import copy
+import re
 import time
 
 import versions
-from lab import Clinic, copied, started_copy, stopped, stopped_copy
+from lab import Clinic, running, started_copy, stopped, stopped_copy
 from vm import OUT, Stuck, tool
 
 
 # --- Power cuts -------------------------------------------------------------------------------------------------------------
-
-def power_cuts_in_an_update(state, points=20):
-    """Cut at evenly spread moments from plugging the stick in to the new slot's confirmation; each time on a fresh copy."""
-    versions.next_version()
-    clinic = Clinic("cuts")
-    clinic.box.power_on()
-    clinic.read_screen(); clinic.healthy(); clinic.claim()
-    clinic.connect_cable()
-    clinic.cable.say("heart_rate", "beat/min", [120] * 20)
-    clinic.cable.receipts(); clinic.cable.unlink()
-    clinic.box.run("sync; systemctl --no-block poweroff")
-    stopped(clinic)
-
-    def begin(name):
-        trial = copied(clinic, name)
-        trial.box.power_on()
-        trial.healthy()
-        trial.box.plug_stick({"code.txt": trial.code.encode(), "update.raucb": versions.bundle(versions.NEXT)}, 256)
-        return trial, time.monotonic()
-
-    whole, started = begin("cut-none")
-    whole.box.wait(r"update installed", 600)
-    whole.healthy(600)
-    length = time.monotonic() - started
-    whole.box.cut_power()
-    ended = {}
-    for point in range(points):
-        trial, started = begin(f"cut-{point}")
-        time.sleep(max(0, started + length * (point + 0.5) / points - time.monotonic()))
-        trial.box.cut_power()
-        trial.box.skip_console()
-        trial.box.power_on()
-        trial.healthy(600)
-        count, verified = trial.stored()
-        ended.setdefault(trial.version(), []).append(point)
-        trial.box.cut_power()
-        if count < 20 or not verified:
-            raise Stuck(f"cut {point}: {count} readings, chain {verified}")
-    return f"{points} cuts over {length:.0f} s: " + ", ".join(f"{len(cuts)} came back as {version}" for version, cuts in sorted(ended.items()))
-
 
 def power_cuts_in_the_first_start(state, points=6):
     whole = Clinic("first-none")
@@ -204,5 +166,79 @@ def write_data(trial, content):
     tool("qemu-io", "-f", "qcow2", "-c", f"write -s {garbage} {offset} {len(content)}".replace(str(OUT), "/out"), trial.box.disk)
 
 
-TROUBLE = [data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
-           power_cuts_in_a_factory_reset, power_cuts_in_the_first_start, power_cuts_in_an_update]
+def a_slow_stick_is_given_up(state):
+    trial = started_copy(state, "slow")
+    versions.next_version()
+    trial.box.plug_stick({"code.txt": trial.code.encode(), "update.raucb": versions.bundle(versions.NEXT)}, bytes_a_second=200_000)
+    trial.box.wait(r"stick: update refused: the stick did not give it", 400)
+    trial.box.wait(r"stick: done", 60)
+    left = trial.box.run("ls /data")
+    trial.box.cut_power()
+    if "update.raucb" in left:
+        raise Stuck("the part that was read is still there")
+    return "given up after three minutes, nothing kept of it"
+
+
+def a_confirmed_slot_that_rots_gives_way(state):
+    trial = started_copy(state, "rot")
+    slot = trial.box.run("/usr/lib/pitchside/slots get-current").strip()
+    other = "B" if slot == "A" else "A"
+    # Both slots are sound: the update before ended with the other one broken on purpose.
+    said = trial.stick({"update.raucb": versions.bundle(trial.version())}, 600)("result.txt")
+    if "update installed" not in said:
+        raise Stuck(said)
+    if trial.healthy(400) != other:
+        raise Stuck("the update of the other slot did not boot")
+    slot, other = other, slot
+    # Behind the back of everything: blocks the kernel has not kept, in the middle of the root.
+    trial.box.run(f"dd if=/dev/urandom of=/dev/disk/by-partlabel/root-{slot.lower()} bs=4096 count=2000 seek=200 conv=fsync,notrunc "
+                  "oflag=direct; sync; systemctl --no-block reboot", check=False)
+    began = len(trial.box.console())
+    back = trial.healthy(900)
+    tries = trial.box.console()[began:].count(f"slot {slot} (confirmed: yes)")
+    trial.box.cut_power()
+    if back != other:
+        raise Stuck(f"slot {back}")
+    return f"after {tries} failed starts of {slot}, slot {other} came up by itself"
+
+
+def a_stick_carries_a_box_to_another_one(state):
+    clinic = running(state)
+    clinic.cable.unlink()
+    said = clinic.stick({"backup.txt": b""})("result.txt")
+    made = re.search(r"backup (\S+\.backup):", said)
+    if not made:
+        raise Stuck(said)
+    backup = clinic.box.on_stick(made[1])
+    if "every page is sound" not in clinic.box.on_stick("doctor.txt").decode():
+        raise Stuck("the doctor's findings are not on the stick")
+    other = Clinic("restored")
+    other.box.power_on()
+    other.read_screen()
+    other.healthy()
+    try:
+        flipped = bytearray(backup)
+        flipped[len(backup) // 2] ^= 1
+        said = other.stick({"restore.backup": bytes(flipped), "restore.key": clinic.recovery})("result.txt")
+        if "not restored" not in said:
+            raise Stuck(f"a changed backup: {said}")
+        read = other.stick({"restore.backup": backup, "restore.key": clinic.recovery})
+        if "restored: " not in read("result.txt"):
+            raise Stuck(read("result.txt"))
+        other.authority, other.password, other.cable = read("ca.pem"), clinic.password, copy.deepcopy(clinic.cable)
+        if other.authority != clinic.authority:
+            raise Stuck("another authority: clients would have to trust the box anew")
+        other.connect_cable()
+        other.cable.say("heart_rate", "beat/min", [64, 65])
+        other.cable.receipts()
+        count, verified = other.stored()
+        left = other.box.run("ls -A /data/restore 2>&1 || true").strip()
+    finally:
+        other.box.cut_power()
+    if count != 2 or not verified or "No such file" not in left:
+        raise Stuck(f"{count} readings, chain verifies: {verified}, left behind: {left}")
+    return f"a backup of {len(backup)} bytes; changed: refused; whole: the strap is known there, its readings are sealed, nothing is left behind"
+
+
+TROUBLE = [a_stick_carries_a_box_to_another_one, a_confirmed_slot_that_rots_gives_way, a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
+           power_cuts_in_a_factory_reset, power_cuts_in_the_first_start]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 
@@ -31,7 +32,8 @@ def binary():
 def inputs():
     """What an image is made from: another program or another file of images/ makes another image."""
     digest = hashlib.sha256()
-    files = [path for path in sorted((REPO / "images").rglob("*")) if path.is_file() and OUT not in path.parents]
+    tops = [path for path in sorted((REPO / "images").iterdir()) if path != OUT]
+    files = [path for top in tops for path in [top, *sorted(top.rglob("*"))] if path.is_file()]
     for path in [binary(), *files]:
         digest.update(str(path).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()
@@ -75,7 +77,12 @@ def next_version():
     if not made(NEXT):
         build(NEXT, lay_over("next", {"usr/lib/pitchside/migrations/002-test": """#!/bin/sh
 mkdir -p /data/layout-test
-for part in 1 2 3 4 5; do echo $part >/data/layout-test/$part.new; mv /data/layout-test/$part.new /data/layout-test/$part; sync /data; sleep 0.5; done
+for part in 1 2 3 4; do
+  echo $part >/data/layout-test/$part.new; mv /data/layout-test/$part.new /data/layout-test/$part; sync /data
+  echo "migration: part $part" >/dev/console
+  sleep 0.5
+done
+echo "migration: done" >/dev/console
 """}))
 
 
@@ -114,6 +121,29 @@ def changed(name, change):
     target = OUT / f"test/{name}.raucb"
     content = bytearray(bundle(NEXT).read_bytes())
     target.write_bytes(change(content) or content)
+    return target
+
+
+def unknown(name, change):
+    """Rightly signed content that no box has, changed by `change` (the bundle's bytes, where the content begins in them). What a box has
+    already it does not read from a bundle, so a change there is no danger, and would not be noticed."""
+    next_version()
+    noise = random.Random(1).randbytes(4 << 20)
+    root = OUT / "test/noise.img"
+    root.write_bytes(noise)
+    target = make_bundle(NEXT, root, folder(NEXT) / "boot.vfat", OUT / f"test/{name}.raucb")
+    content = bytearray(target.read_bytes())
+    # Noise does not compress: it lies there as it is.
+    change(content, content.index(noise[1 << 20:(1 << 20) + 64]))
+    target.write_bytes(content)
+    return target
+
+
+def endless():
+    """The sound update with no end to it: far more than a slot, or the data partition, holds."""
+    target = changed("endless", lambda content: None)
+    with open(target, "r+b") as file:
+        file.truncate(640 << 20)
     return target
 
 

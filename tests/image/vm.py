@@ -70,9 +70,9 @@ def free_port():
 
 
 class Box:
-    """A box in a folder: disk and firmware variables, made new from an image."""
+    """A box in a folder: disk and firmware variables, made new from an image or another box's disk, which stay as they are."""
 
-    def __init__(self, folder, image):
+    def __init__(self, folder, image, variables=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.disk, self.variables = self.folder / "disk.qcow2", self.folder / "variables.fd"
@@ -81,15 +81,18 @@ class Box:
         self.seen = 0
         self.process = None
         self.page, self.mqtt = free_port(), free_port()
-        self.extra = []
-        tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, self.disk)
-        self.variables.write_bytes(firmware_variables().read_bytes())
+        # Further options of the network: none that lets the box out, unless a scenario needs one.
+        self.doors = ""
+        # Grows only by what this box changes.
+        kind = "qcow2" if pathlib.Path(image).suffix == ".qcow2" else "raw"
+        tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image, self.disk)
+        self.variables.write_bytes((variables or firmware_variables()).read_bytes())
 
     # --- Power ---------------------------------------------------------------------------------------------------------
 
     def power_on(self, *extra):
         """Starts the machine; `extra` are further options of QEMU."""
-        for name in ("cable", "probe", "qmp"):
+        for name in ("cable", "probe", "qmp", "meter"):
             (self.folder / name).unlink(missing_ok=True)
         inside = lambda path: str(path).replace(str(OUT), "/out")
         (self.folder / "p.service").write_text(PROBE_UNIT)
@@ -101,19 +104,19 @@ class Box:
             "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
             "-drive", f"if=pflash,format=raw,unit=1,file={inside(self.variables)}",
-            "-drive", f"file={inside(self.disk)},format=qcow2,if=virtio,discard=unmap",
+            "-drive", f"id=disk,file={inside(self.disk)},format=qcow2,if=virtio,discard=unmap",
             "-chardev", f"file,id=console,path={inside(self.log)},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=probe,path={inside(self.folder)}/probe,server=on,wait=off", "-serial", "chardev:probe",
-            "-qmp", f"unix:{inside(self.folder)}/qmp,server=on,wait=off",
+            "-qmp", f"unix:{inside(self.folder)}/qmp,server=on,wait=off", "-qmp", f"unix:{inside(self.folder)}/meter,server=on,wait=off",
             "-device", "qemu-xhci,id=usb",
             "-chardev", f"socket,id=cable,path={inside(self.folder)}/cable,server=on,wait=off",
             "-device", "usb-serial,chardev=cable,bus=usb.0,always-plugged=on",
-            "-netdev", f"user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:{self.page}-:8443,hostfwd=tcp:127.0.0.1:{self.mqtt}-:8883",
+            "-netdev", f"user,id=lan,restrict=on,hostfwd=tcp:127.0.0.1:{self.page}-:8443,hostfwd=tcp:127.0.0.1:{self.mqtt}-:8883{self.doors}",
             "-device", "virtio-net-pci,netdev=lan,romfile=",
             "-device", "i6300esb", "-action", "watchdog=reset",
             "-fw_cfg", f"{credential}extra-unit.p.service,file={inside(self.folder)}/p.service",
             "-fw_cfg", f"{credential}extra-unit.tmp.mount,file={inside(self.folder)}/tmp.mount",
-            *self.extra, *(inside(word) for word in extra),
+            *(inside(word) for word in extra),
         ]
         self.started = time.monotonic()
         # A session of its own, so that the power can be cut as a whole.
@@ -202,8 +205,10 @@ class Box:
                     if "return" in answer:
                         break
 
-    def plug_stick(self, files, size_mib=64):
-        """Plugs a stick in; `files` maps names to bytes or paths."""
+    def plug_stick(self, files, bytes_a_second=None):
+        """Plugs a stick in, a slow one if asked; `files` maps names to bytes or paths."""
+        used = sum(content.stat().st_size if isinstance(content, pathlib.Path) else len(content) for content in files.values())
+        size_mib = 64 + (used * 9 // 8 >> 20)
         stick = self.folder / "stick.img"
         stick.unlink(missing_ok=True)
         with open(stick, "wb") as image:
@@ -214,7 +219,11 @@ class Box:
             if source is not content:
                 source.write_bytes(content)
             tool("mcopy", "-i", stick, source, f"::{name}")
-        self.qmp(("blockdev-add", {"driver": "raw", "node-name": "stick", "file": {"driver": "file", "filename": str(stick).replace(str(OUT), "/out")}}),
+        file = {"driver": "file", "filename": str(stick).replace(str(OUT), "/out")}
+        if bytes_a_second:
+            self.qmp(("object-add", {"qom-type": "throttle-group", "id": "slow", "limits": {"bps-total": bytes_a_second}}))
+            file = {"driver": "throttle", "throttle-group": "slow", "file": file}
+        self.qmp(("blockdev-add", {"driver": "raw", "node-name": "stick", "file": file}),
                  ("device_add", {"driver": "usb-storage", "drive": "stick", "id": "stick", "bus": "usb.0"}))
 
     def pull_stick(self):
@@ -229,7 +238,11 @@ class Box:
                 if time.monotonic() > end:
                     raise
                 time.sleep(0.2)
-        return lambda name: tool("mtype", "-i", self.folder / "stick.img", f"::{name}").decode()
+        return lambda name: self.on_stick(name).decode()
+
+    def on_stick(self, name):
+        """The bytes of a file on the last stick."""
+        return tool("mtype", "-i", self.folder / "stick.img", f"::{name}")
 
 
 def firmware_variables():

@@ -98,7 +98,8 @@ async fn the_old_box_coming_back_is_refused_and_kept_as_evidence() {
     until("the conflicting header is kept", || (count() > 0).then_some(())).await;
 }
 
-#[tokio::test]
+// The command asks the ledger, which runs in this process.
+#[tokio::test(flavor = "multi_thread")]
 async fn keys_of_a_lost_box_come_back_from_the_ledger_with_the_recovery_key() {
     let mut clinic = clinic().await;
     let mut s7 = clinic.sensor("s7").await;

@@ -4,6 +4,8 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `door` | who gets in, and who is put out |
+//! | `firmware` | firmware to sensors, and what keeps it from them |
+//! | `releases` | a release from its signers to a clinic's shelf |
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
@@ -25,12 +27,14 @@ mod cable;
 mod commit;
 mod crash;
 mod door;
+mod firmware;
 mod frames;
 mod full;
 mod gate;
 mod payloads;
 mod plugins;
 mod proof;
+mod releases;
 mod restart;
 mod rules;
 mod trouble;

@@ -281,6 +281,7 @@ impl Client {
                     self.outcome.refused += 1;
                     self.outstanding = self.outstanding.saturating_sub(1);
                 }
+                Event::Firmware(_) => {}
                 Event::Closed(_) => self.live = false,
             }
         }

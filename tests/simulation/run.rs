@@ -286,6 +286,8 @@ impl Sensor<'_> {
                     self.counts.refused += self.waiting.remove(&seq.0).unwrap_or(0);
                     say(device, &Event::Refused { seq: seq.0, reason: reason.0, text: &text });
                 }
+                // A simulated sensor has no flash, never speaks of firmware, and so never hears of it.
+                DeviceEvent::Firmware(_) => {}
                 DeviceEvent::Closed(why) => {
                     say(device, &Event::Disconnected { reason: &format!("the gateway closed the session: {why:?}") });
                 }

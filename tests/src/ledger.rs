@@ -16,6 +16,8 @@ pub struct Ledger {
     pub channel: String,
     /// Where gateways connect, running or not.
     pub ingest: SocketAddr,
+    /// Where readers connect, running or not.
+    pub http: SocketAddr,
     running: Option<ledgerd::Running>,
 }
 
@@ -27,6 +29,7 @@ impl Ledger {
             dir: dir.to_owned(),
             channel: identity.channel.to_string(),
             ingest: SocketAddr::from(([127, 0, 0, 1], 0)),
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
             running: None,
         };
         ledger.on().await;
@@ -35,26 +38,29 @@ impl Ledger {
 
     /// Lets a gateway in.
     pub fn enrol(&self, gateway: &str, keys: &Path) {
-        let identity = Identity::load(keys).expect("the box's keys");
-        let enrolment = Enrolment {
-            gateway: gateway.to_owned(),
-            signing: data_encoding::HEXLOWER.encode(&GatewayKey::new(&identity.sign).id().0),
-            channel: Keypair::from_secret(identity.noise.clone()).expect("a key").public().to_string(),
-            psk_file: keys.join("ledger.psk"),
-        };
-        ledgerd::enrol_gateway(&self.dir, &enrolment).expect("the gateway is let in");
+        ledgerd::enrol_gateway(&self.dir, &enrolment(gateway, keys)).expect("the gateway is let in");
+    }
+
+    /// Lets a publisher in.
+    pub fn enrol_publisher(&self, name: &str, keys: &Path) {
+        ledgerd::enrol_publisher(&self.dir, &enrolment(name, keys)).expect("the publisher is let in");
+    }
+
+    /// Its folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Enters who signs releases.
+    pub fn release_policy(&self, file: &Path) {
+        ledgerd::firmware::release_policy(&self.dir, file).expect("the log takes the release policy");
     }
 
     /// Starts it again.
     pub async fn on(&mut self) {
-        let config = Config {
-            ingest: self.ingest,
-            http: SocketAddr::from(([127, 0, 0, 1], 0)),
-            batch_ms: 5,
-            ..Config::default()
-        };
+        let config = Config { ingest: self.ingest, http: self.http, batch_ms: 5, ..Config::default() };
         let running = ledgerd::serve(&self.dir, config).await.expect("the ledger starts");
-        self.ingest = running.ingest;
+        (self.ingest, self.http) = (running.ingest, running.http);
         self.running = Some(running);
     }
 
@@ -71,5 +77,15 @@ impl Ledger {
     /// The C2SP policy that names it.
     pub fn policy(&self) -> PathBuf {
         self.dir.join("policy")
+    }
+}
+
+fn enrolment(name: &str, keys: &Path) -> Enrolment {
+    let identity = Identity::load(keys).expect("its keys");
+    Enrolment {
+        gateway: name.to_owned(),
+        signing: data_encoding::HEXLOWER.encode(&GatewayKey::new(&identity.sign).id().0),
+        channel: Keypair::from_secret(identity.noise.clone()).expect("a key").public().to_string(),
+        psk_file: keys.join("ledger.psk"),
     }
 }

@@ -20,6 +20,8 @@
 //! | [`house`] | the gateway in a runtime of its own, so that it can end abruptly |
 //! | [`ledger`] | the ledger, on and off |
 //! | [`sensor`] | [`Sensor`]: a device on `device-sdk`, over MQTT or a serial line |
+//! | [`board`] | a sensor's flash and its images |
+//! | [`maker`] | a publisher of firmware, by the commands a publisher has |
 //! | [`client`] | an MQTT client that can also say what no client should |
 //! | [`frames`] | SenML bodies, altered frames |
 //! | [`program`] | the programs under test, and what they answer |
@@ -34,11 +36,13 @@
     reason = "a failure here is a failed test"
 )]
 
+pub mod board;
 pub mod client;
 pub mod clinic;
 pub mod frames;
 pub mod house;
 pub mod ledger;
+pub mod maker;
 #[path = "../simulation/mqtt/mod.rs"]
 pub mod mqtt;
 pub mod patience;
@@ -50,8 +54,10 @@ pub mod sensor;
 pub mod site;
 pub mod stored;
 
+pub use board::Image;
 pub use client::Client;
 pub use clinic::Clinic;
+pub use maker::Maker;
 pub use patience::{PATIENCE, soon, until};
 pub use running::Running;
 pub use sensor::{Sensor, Told};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use gatewayd::clock::Clock;
+use gatewayd::pipeline::firmware::Shelf;
 use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 use pitchside_wire::Credential;
@@ -36,7 +37,8 @@ impl Deref for Running {
 }
 
 impl Running {
-    pub(crate) async fn start_new(made: Made) -> Self {
+    /// Starts the gateway of a clinic that was made.
+    pub async fn start_new(made: Made) -> Self {
         let clock = Arc::new(AtomicI64::new(Clock::System.now().millis()));
         let manual = Clock::Manual(Arc::clone(&clock));
         let house = House::start(made.settings.clone(), manual.clone()).await.expect("the gateway starts");
@@ -61,6 +63,29 @@ impl Running {
 
     fn house(&self) -> &House {
         self.house.as_ref().expect("the gateway runs")
+    }
+
+    /// Waits until the gateway itself has heard something of the ledger.
+    pub async fn heard_of(&self, mut wanted: impl FnMut(&pitchside_release::known::Known) -> bool) {
+        let shelf = Arc::clone(self.house().gateway().shelf().expect("firmware is on"));
+        crate::until("the gateway to hear of it", || wanted(&shelf.known()).then_some(())).await;
+    }
+
+    /// Waits until the gateway knows a release.
+    pub async fn knows(&self, signed: &ledger_block::release::SignedManifest) {
+        self.heard_of(|known| known.release(&signed.id()).is_some()).await;
+    }
+
+    /// Puts an image on the shelf, as a download does.
+    pub fn shelve(&self, image: &[u8]) {
+        use pitchside_release::content::{Content, ContentId, Shape};
+        let file = self.dir().join("image.bin");
+        std::fs::write(&file, image).expect("a file is written");
+        let names = pitchside_release::manifest::ContentNames::of(image).expect("a small image");
+        let shape = Shape::new(names.size).expect("a small image");
+        let content = Content { id: ContentId(names.blake3), sha256: names.sha256, shape };
+        let shelf = self.house().gateway().shelf().expect("firmware is on");
+        shelf.contents().import(&file, &content, &[]).expect("the shelf takes it");
     }
 
     /// The clinic's clock.
@@ -142,6 +167,11 @@ impl Running {
         self.house().seal().await;
     }
 
+    /// The firmware that stands ready.
+    pub fn shelf(&self) -> &Arc<Shelf> {
+        self.house().gateway().shelf().expect("a clinic with a release policy")
+    }
+
     /// Stops the gateway as an admin does.
     pub async fn stop(&mut self) {
         self.house.take().expect("the gateway runs").stop().await;
@@ -155,6 +185,8 @@ impl Running {
     /// Starts the gateway again on what it left.
     pub async fn start(&mut self) {
         assert!(self.house.is_none(), "the gateway runs");
+        // No box starts twice in the same millisecond; the ledger would take it for a handshake sent again.
+        self.clock.fetch_add(1, Ordering::AcqRel);
         let clock = Clock::Manual(Arc::clone(&self.clock));
         let house = House::start(self.made.settings.clone(), clock).await.expect("the gateway starts");
         self.site.moved(house.gateway().mqtt_addresses().tcp[0]);

@@ -1,15 +1,19 @@
 //! A device built on `device-sdk`, over real TCP or a real pseudo-terminal. What it says returns when the gateway has
 //! answered for it.
 
+mod updates;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_device_sdk::{Config, Device, Event, Outgoing};
+use pitchside_device_sdk::update::Happened;
+use pitchside_device_sdk::{Config, Device, Event, Outgoing, Updater};
 use pitchside_wire::{Content, Credential, Epoch, Kind, Random, RandomFailed, Reason, Seq, Stamp, Topic, cobs};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep_until};
 
+use crate::board::Board;
 use crate::client::{Client, Gone};
 use crate::frames;
 use crate::mqtt::codec::{self, Packet};
@@ -47,6 +51,10 @@ pub struct Sensor {
     pub heard: Vec<Kind>,
     /// Packet ids of PUBACKs.
     pub acknowledged: Vec<u16>,
+    /// Its side of updates, if it takes any.
+    pub updater: Option<Updater<Board>>,
+    /// What became of them.
+    pub happened: Vec<Happened>,
 }
 
 /// The operating system's randomness.
@@ -74,6 +82,8 @@ impl Sensor {
             connections: 0,
             heard: Vec::new(),
             acknowledged: Vec::new(),
+            updater: None,
+            happened: Vec::new(),
         }
     }
 
@@ -154,6 +164,9 @@ impl Sensor {
     pub fn unlink(&mut self) {
         if self.way.take().is_some() {
             self.device.disconnected();
+        }
+        if let Some(updater) = &mut self.updater {
+            updater.disconnected();
         }
     }
 
@@ -239,7 +252,11 @@ impl Sensor {
 
     /// Takes what is due without sending it: for those who want to alter it on the way.
     pub fn due(&mut self) -> Vec<Outgoing> {
-        self.device.poll(self.site.instant(), &mut random()).expect("randomness")
+        let now = self.site.instant();
+        let mut due = self.device.poll(now, &mut random()).expect("randomness");
+        let words = self.updater.as_mut().map(|updater| updater.poll(now)).unwrap_or_default();
+        due.extend(words.iter().filter_map(|word| self.device.say_firmware(word, now)));
+        due
     }
 
     /// Says MQTT's PING and takes everything that comes before its answer.
@@ -267,7 +284,9 @@ impl Sensor {
             }
             assert!(Instant::now() < give_up, "{} waited {PATIENCE:?} in vain; it heard {:?}", self.id, self.heard);
             let now = self.site.instant();
-            let wait = self.device.next_poll_at(now).map_or(PATIENCE, |at| Duration::from_millis(at.since(now) + 1));
+            let firmware = self.updater.as_ref().and_then(|updater| updater.next_poll_at(now));
+            let next = [self.device.next_poll_at(now), firmware].into_iter().flatten().min();
+            let wait = next.map_or(PATIENCE, |at| Duration::from_millis(at.since(now) + 1));
             tokio::select! {
                 frame = self.hear() => {
                     let frame = frame?;
@@ -282,7 +301,17 @@ impl Sensor {
         self.heard.extend(Kind::of(frame));
         for event in self.device.on_frame(frame, self.site.instant()) {
             match event {
-                Event::Connected { .. } => self.connections += 1,
+                Event::Connected { .. } => {
+                    self.connections += 1;
+                    let now = self.site.instant();
+                    self.updater.iter_mut().for_each(|updater| updater.connected(now));
+                }
+                Event::Firmware(word) => {
+                    let (now, clock_us) = (self.site.instant(), self.site.now_ms() * 1_000);
+                    if let Some(updater) = &mut self.updater {
+                        self.happened.extend(updater.hear(&word, Some(clock_us), now));
+                    }
+                }
                 Event::Receipted(range) => {
                     for seq in range.first.0..range.first.0 + u64::from(range.count) {
                         self.told.insert(Seq(seq), Told::Stored);

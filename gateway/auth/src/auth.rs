@@ -5,6 +5,7 @@
 
 mod answer;
 mod bonded;
+mod firmware;
 mod frames;
 mod handshake;
 mod passwords;
@@ -147,6 +148,7 @@ impl Auth {
     ) -> Result<Accepted, Refusal> {
         match Kind::of(frame) {
             Ok(Kind::Data) => self.data(link, claimed, frame, now),
+            Ok(Kind::Firmware) => self.firmware(link, claimed, frame, now),
             Ok(Kind::Hello) => self.hello(link, claimed, frame, now, random),
             Ok(Kind::Confirm) => self.confirm(link, claimed, frame, now),
             Ok(Kind::Close) => self.close(link, claimed, frame, now),

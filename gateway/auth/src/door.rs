@@ -36,6 +36,15 @@ pub enum Accepted {
         /// The message's number.
         seq: Seq,
     },
+    /// A word about firmware.
+    Firmware {
+        /// Where the answer goes.
+        session: SessionKey,
+        /// Who.
+        device: DeviceId,
+        /// The word (`wire::firmware::Up`), not read yet.
+        word: Vec<u8>,
+    },
     /// Taken, and nothing follows (a device's CLOSE).
     Nothing,
 }

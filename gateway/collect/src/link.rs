@@ -157,6 +157,11 @@ impl Link {
         (Self { id, medium, peer, device, bond: None, shared: shared.clone() }, Outlet { queue: receiver, shared })
     }
 
+    /// Bytes that wait for the peer: what can wait should, while there are many.
+    pub fn queued_bytes(&self) -> usize {
+        self.shared.queued_bytes.load(Ordering::Relaxed)
+    }
+
     /// Queues `out` for the peer. Never blocks: if the peer does not read and the queue is full, the link is closed as a
     /// slow consumer.
     pub fn send(&self, out: Outbound) -> Result<(), LinkGone> {

@@ -27,6 +27,6 @@ mod tests;
 
 pub use load::{Loaded, Origin, Problem, Source};
 pub use settings::{
-    BleAdapter, BleScan, Blocks, Bluetooth, ClockTolerance, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt,
-    SerialMode, SerialPort, Settings,
+    BleAdapter, BleScan, Blocks, Bluetooth, ClockTolerance, Discover, Firmware, Gateway, Http, Journal, Ledger,
+    Library, Mqtt, SerialMode, SerialPort, Settings,
 };

@@ -8,7 +8,8 @@ use serde::Serialize;
 
 use crate::schema::section;
 use crate::shape::{
-    Adapter, At, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, ScanMode, Socket, Whole, ZeroOr,
+    Adapter, At, DiscoverMode, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, ScanMode, Socket,
+    Whole, ZeroOr,
 };
 
 /// All settings.
@@ -176,6 +177,16 @@ section! {
     }
 }
 
+/// How other boxes are found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discover {
+    /// By mDNS.
+    Mdns,
+    /// Not at all.
+    Off,
+}
+
 section! {
     all default
     /// Firmware releases.
@@ -188,6 +199,30 @@ section! {
         /// Hours after which a checkpoint the ledger has not confirmed again is stale: no update begins, since a halt may
         /// have been kept back.
         checkpoint_age_h_max: u32 = 168, Whole { min: 1, max: 8_760 };
+        /// Seconds between two questions to the ledger about firmware: a pause or a halt is heard within that time.
+        ask_s: u32 = 60, Whole { min: 1, max: 3_600 };
+        /// Bytes of firmware kept on the disk; the oldest gives way to newer ones.
+        store_bytes_max: u64 = 1 << 30, Whole { min: 1 << 20, max: 1 << 40 };
+        /// HOST:PORT of the ledger's HTTP face, whose store has every release. Without it firmware comes only from boxes
+        /// on the LAN.
+        ledger_store: Option<String> = None, Maybe(HostPort);
+        /// The ledger's store is asked for a release only after a random time up to this many seconds: boxes nearby may have
+        /// it by then, and not all boxes ask at once.
+        ledger_store_wait_s_max: u32 = 60, Whole { min: 0, max: 86_400 };
+        /// Address where other boxes on the LAN ask for firmware, e.g. 0.0.0.0:7790, or "off". It answers for releases in
+        /// the ledger and nothing else.
+        listen: Option<SocketAddr> = None, OrOff(Socket);
+        /// Whether boxes on the LAN are looked for, and this one announced, by mDNS: mdns or off. It takes `listen`.
+        discover: Discover = Discover::Mdns, DiscoverMode;
+        /// Addresses of boxes to ask beside those found by mDNS, where a network does not carry it.
+        boxes: Vec<SocketAddr> = Vec::new(), List(Socket);
+        /// Bytes a second fetched at most, over all sources.
+        fetch_bytes_per_s_max: u64 = 4_000_000, Whole { min: 10_000, max: 1_000_000_000 };
+        /// Bytes a second given to other boxes at most.
+        serve_bytes_per_s_max: u64 = 12_500_000, Whole { min: 10_000, max: 1_000_000_000 };
+        /// File in which the box's image says its hardware id, version and security counter. Where there is none the machine
+        /// is no appliance, and is not updated from the ledger.
+        box_image: PathBuf = PathBuf::from("/usr/lib/pitchside/firmware"), At;
     }
 }
 

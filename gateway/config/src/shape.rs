@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use figment::value::Value;
 use pitchside_model::{BleAddress, DeviceId};
 
-use crate::settings::{BleScan, SerialMode};
+use crate::settings::{BleScan, Discover, SerialMode};
 
 /// The most entries of a list.
 const LIST_MAX: usize = 64;
@@ -289,6 +289,20 @@ impl Shape for ScanMode {
             "passive" => Ok(BleScan::Passive),
             "active" => Ok(BleScan::Active),
             other => Err(format!("must be \"passive\" or \"active\", not {other:?}")),
+        }
+    }
+}
+
+/// How other boxes are found.
+pub(crate) struct DiscoverMode;
+
+impl Shape for DiscoverMode {
+    type Out = Discover;
+    fn parse(&self, value: &Value, _: Option<&Path>) -> Result<Discover, String> {
+        match text(value, "a way to find boxes")?.as_str() {
+            "mdns" => Ok(Discover::Mdns),
+            "off" => Ok(Discover::Off),
+            other => Err(format!("must be \"mdns\" or \"off\", not {other:?}")),
         }
     }
 }

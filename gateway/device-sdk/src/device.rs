@@ -69,6 +69,8 @@ pub enum Event {
     },
     /// The gateway ended the session.
     Closed(Close),
+    /// A word about firmware, for [`Updater::hear`](crate::update::Updater::hear).
+    Firmware(Vec<u8>),
 }
 
 struct Attempt {
@@ -150,6 +152,16 @@ impl Device {
     /// Takes a message: its number. It is kept until a receipt or a refusal comes.
     pub fn push(&mut self, content: Content, body: Vec<u8>) -> Result<Seq, PushError> {
         self.outbox.push(content, body)
+    }
+
+    /// Seals a word about firmware that [`Updater::poll`](crate::update::Updater::poll) gave; none without a session, and the
+    /// updater says it again.
+    pub fn say_firmware(&mut self, word: &[u8], now: Millis) -> Option<Outgoing> {
+        if !self.is_connected() {
+            return None;
+        }
+        let frame = self.live.as_mut()?.seal(Kind::Firmware, word, now).ok()?;
+        Some(Outgoing { topic: Kind::Firmware.topic(), frame })
     }
 
     /// Ends the session: the last frame to send, if there is one to end.

@@ -18,6 +18,7 @@
 //! | [`config`] | who the device is, and the sizes it can afford |
 //! | [`device`] | [`Device`]: the session's life |
 //! | [`outbox`] | messages without a receipt |
+//! | [`update`] | firmware: pulled, verified, started on trial, confirmed or undone |
 
 #![no_std]
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -29,8 +30,10 @@ extern crate std;
 pub mod config;
 pub mod device;
 pub mod outbox;
+pub mod update;
 
 pub use config::{Config, ConfigError};
 pub use device::{Device, Event, Outgoing};
 pub use outbox::PushError;
 pub use pitchside_wire as wire;
+pub use update::{Updater, UpdaterConfig};

@@ -23,15 +23,17 @@ pub enum OpenError {
     /// Somebody else's SQLite file.
     #[error("{0} is an SQLite database, but not one of Pitchside's: point data_dir elsewhere")]
     Foreign(PathBuf),
-    /// Written by a newer version.
+    /// A newer version changed what this one relies on. One that only added is no error.
     #[error(
-        "the database has schema {found}, this version knows up to {known}: install the newer pitchside, or restore a backup made before the update"
+        "the database has schema {found}, which asks for a program that knows schema {needed}; this one knows up to {known}: install the newer pitchside, or restore a backup made before the update"
     )]
     Newer {
         /// In the file.
         found: i64,
-        /// The latest this version can read.
+        /// The latest this version knows.
         known: i64,
+        /// The lowest that a program must know to work with the file.
+        needed: i64,
     },
     /// Another gateway process has it.
     #[error("{0} is in use by another running gateway: stop that one first")]

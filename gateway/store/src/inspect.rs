@@ -1,6 +1,6 @@
 //! Looking after the database: is it whole, what waits to be sealed.
 
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
 use pitchside_model::Timestamp;
@@ -42,7 +42,7 @@ impl Tables {
     pub fn integrity(&self, budget: Duration) -> Result<Integrity, StoreError> {
         self.read(|connection| {
             let handle = connection.get_interrupt_handle();
-            let (done, waiting) = channel::<()>();
+            let (done, waiting) = sync_channel::<()>(0);
             std::thread::scope(|scope| {
                 scope.spawn(move || {
                     if waiting.recv_timeout(budget) == Err(RecvTimeoutError::Timeout) {

@@ -14,6 +14,7 @@
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
+//! | [`firmware`] | what sensors run, how updates ended, halts on their way to the ledger |
 //! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
 //! | [`chain`] | where a restored box's chain goes on |
 //! | [`snapshot`] | what a backup takes, and putting it back |
@@ -37,6 +38,7 @@ mod connection;
 pub mod copies;
 pub mod devices;
 pub mod error;
+pub mod firmware;
 pub mod health;
 pub mod inspect;
 pub mod journal;
@@ -63,6 +65,7 @@ pub use chain::{Anchor, ChainStart};
 pub use copies::{CopyCounts, KeyCopy};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
+pub use firmware::{FirmwareOutcome, SensorFirmware};
 pub use health::Health;
 pub use inspect::{Integrity, Unsealed};
 pub use journal::{Entered, JournalRow, Options, Replayed, RowId};

@@ -1,5 +1,6 @@
 //! What is said on one connection: hello and welcome, then parcels out and receipts in, until it ends.
 
+mod acts;
 mod copies;
 mod releases;
 mod resume;
@@ -54,6 +55,8 @@ pub struct Conversation<'a> {
     /// Copies of keys on their way, and those refused on this connection.
     copying: BTreeSet<Hash>,
     refused_copies: BTreeSet<Hash>,
+    /// Transactions beside the chain, on their way.
+    acting: BTreeSet<Hash>,
     asking: releases::Asking,
     pings: u64,
 }
@@ -85,6 +88,7 @@ pub async fn talk(
         offered: BTreeSet::new(),
         copying: BTreeSet::new(),
         refused_copies: BTreeSet::new(),
+        acting: BTreeSet::new(),
         asking: releases::Asking { open: false, due: Instant::now() },
         pings: 0,
     };
@@ -194,6 +198,7 @@ impl Conversation<'_> {
 
     /// Fills the window from the outbox, and offers what is to be offered.
     async fn take(&mut self) -> Result<(), Fault> {
+        self.offer_acts().await?;
         self.offer_copies().await?;
         let backlog = self.outbox.backlog().await?;
         self.status.send_if_modified(|status| std::mem::replace(&mut status.backlog, backlog) != backlog);
@@ -227,6 +232,7 @@ impl Conversation<'_> {
             Reply::Part { .. } => Err(Fault::OutOfPlace("a payload nobody asked for")),
             Reply::Recalled { .. } => Err(Fault::OutOfPlace("a header nobody asked for")),
             Reply::Copies(_) => Err(Fault::OutOfPlace("copies nobody asked for")),
+            Reply::Stored { .. } => Err(Fault::OutOfPlace("a content nobody offered")),
             Reply::Kept { name, held } => self.kept(&name, held).await,
             Reply::Releases(told) => self.told_of_releases(&told).await,
             Reply::Pong { number } if number == self.pings => Ok(()),
@@ -251,6 +257,9 @@ impl Conversation<'_> {
     }
 
     async fn receipt(&mut self, leaf: &Hash, bytes: &[u8]) -> Result<(), Fault> {
+        if self.act_receipt(leaf, bytes).await? {
+            return Ok(());
+        }
         let Some(flight) = self.flights.by_leaf(leaf) else {
             return Err(Fault::OutOfPlace("a receipt for nothing that is on its way"));
         };
@@ -280,6 +289,11 @@ impl Conversation<'_> {
 
     async fn refused(&mut self, about: Option<Hash>, refusal: Refusal) -> Result<(), Fault> {
         if about.is_some_and(|name| self.copy_refused(name, &refusal)) {
+            return Ok(());
+        }
+        if let Some(leaf) = about
+            && self.act_refused(&leaf, &refusal).await?
+        {
             return Ok(());
         }
         let Some(flight) = about.and_then(|leaf| self.flights.by_leaf(&leaf)) else {

@@ -92,7 +92,20 @@ pub trait Outbox: Send + Sync + 'static {
         Ok(false)
     }
 
-    /// Resolves when there may be new parcels. Must not miss one that came between two calls.
+    /// Signed transactions that are no part of the chain and that the ledger does not have yet, at most `limit`: a halt must
+    /// not wait behind blocks.
+    async fn acts(&self, limit: usize) -> Result<Vec<Vec<u8>>, OutboxError> {
+        let _ = limit;
+        Ok(Vec::new())
+    }
+
+    /// Such a transaction has R2 (`Ok`), or the ledger refuses it for good: it is not offered again.
+    async fn acted(&self, leaf: &Hash, taken: Result<(), &Refusal>) -> Result<(), OutboxError> {
+        let _ = (leaf, taken);
+        Ok(())
+    }
+
+    /// Resolves when there may be new parcels, or acts. Must not miss one that came between two calls.
     async fn changed(&self);
 }
 

@@ -29,6 +29,10 @@ impl<'a> Cursor<'a> {
         self.array().map(i32::from_le_bytes)
     }
 
+    pub fn u32(&mut self) -> Option<u32> {
+        self.array().map(u32::from_le_bytes)
+    }
+
     pub fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
     }

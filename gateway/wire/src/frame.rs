@@ -45,6 +45,8 @@ pub enum Kind {
     Close = 0x18,
     /// Gateway, in clear: a hint, to be believed only as far as a new handshake.
     Refused = 0x19,
+    /// Either, sealed: a word about firmware ([`crate::firmware`]). A gateway says one only to a device that did.
+    Firmware = 0x1A,
 }
 
 /// Where a frame travels on MQTT: `ps/1/{device}/` and this.
@@ -52,7 +54,7 @@ pub enum Kind {
 pub enum Topic {
     /// `hs`: from the device, HELLO and CONFIRM.
     Handshake,
-    /// `up`: from the device, DATA and CLOSE.
+    /// `up`: from the device, DATA, CLOSE and FIRMWARE.
     Up,
     /// `dn`: everything to the device.
     Down,
@@ -119,6 +121,7 @@ impl Kind {
             0x17 => Self::Advance,
             0x18 => Self::Close,
             0x19 => Self::Refused,
+            0x1A => Self::Firmware,
             other => return Err(FrameError::Kind(other)),
         })
     }
@@ -132,7 +135,7 @@ impl Kind {
     pub const fn topic(self) -> Topic {
         match self {
             Self::Hello | Self::Confirm => Topic::Handshake,
-            Self::Data | Self::Close => Topic::Up,
+            Self::Data | Self::Close | Self::Firmware => Topic::Up,
             Self::Reply | Self::Ready | Self::Receipt | Self::Advance | Self::Refused => Topic::Down,
         }
     }
@@ -193,7 +196,9 @@ impl Refused {
     pub fn answer(frame: &[u8], retry_after_s: u16) -> Option<Self> {
         let echo = match Kind::of(frame).ok()? {
             Kind::Hello => *frame.last_chunk::<ECHO_BYTES>()?,
-            Kind::Confirm | Kind::Data | Kind::Close => Header::parse(frame).ok()?.session.0.to_le_bytes(),
+            Kind::Confirm | Kind::Data | Kind::Close | Kind::Firmware => {
+                Header::parse(frame).ok()?.session.0.to_le_bytes()
+            }
             Kind::Reply | Kind::Ready | Kind::Receipt | Kind::Advance | Kind::Refused => return None,
         };
         Some(Self { retry_after_s, echo })

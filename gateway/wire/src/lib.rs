@@ -14,6 +14,7 @@
 //! | [`control`] | bodies of READY, ADVANCE, CLOSE |
 //! | [`message`] | a device's message: epoch, number, content |
 //! | [`receipt`] | what became of messages |
+//! | [`firmware`] | updates: status, offer, pull, chunk, report |
 //! | [`waveform`] | equidistant samples, packed |
 //! | [`cobs`] | frames on a serial line |
 //! | [`fragment`] | frames in values of a GATT characteristic |
@@ -28,6 +29,7 @@ extern crate std;
 mod bytes;
 pub mod cobs;
 pub mod control;
+pub mod firmware;
 pub mod fragment;
 pub mod frame;
 pub mod handshake;

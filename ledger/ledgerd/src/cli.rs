@@ -210,12 +210,13 @@ fn fsck(directory: &Path, vkey: Option<&Path>) -> anyhow::Result<Said> {
         text.push_str(&format!("{}: {}: {}\n", fault.kind.word(), fault.at, fault.text));
     }
     text.push_str(&format!(
-        "{} leaves, {} tiles, {} checkpoints, {} payloads ({} bytes), {} leftovers: {}\n",
+        "{} leaves, {} tiles, {} checkpoints, {} payloads ({} bytes), {} contents, {} leftovers: {}\n",
         report.leaves,
         report.tiles,
         report.checkpoints,
         report.payloads,
         report.payload_bytes,
+        report.contents,
         report.leftovers,
         if report.is_sound() { "sound".to_owned() } else { format!("{} faults", report.fault_count) },
     ));
@@ -226,7 +227,8 @@ fn fsck(directory: &Path, vkey: Option<&Path>) -> anyhow::Result<Said> {
         .collect();
     let json = json!({
         "ok": report.is_sound(), "leaves": report.leaves, "tiles": report.tiles, "checkpoints": report.checkpoints,
-        "payloads": report.payloads, "payload_bytes": report.payload_bytes, "leftovers": report.leftovers,
+        "payloads": report.payloads, "payload_bytes": report.payload_bytes,
+        "contents": report.contents, "leftovers": report.leftovers,
         "fault_count": report.fault_count, "faults": faults,
     });
     Ok(Said { text, json, code: if report.is_sound() { 0 } else { 3 } })

@@ -29,6 +29,8 @@ pub struct Config {
     pub idle_s_max: u64,
     /// HTTP connections at once.
     pub readers_max: usize,
+    /// Bytes of all contents of releases kept. They are never cleared away: beyond it new ones are refused.
+    pub content_bytes_max: u64,
 }
 
 impl Default for Config {
@@ -43,6 +45,7 @@ impl Default for Config {
             handshake_ms_max: 10_000,
             idle_s_max: 300,
             readers_max: 256,
+            content_bytes_max: 16 << 30,
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Reads over HTTP, as C2SP tlog-tiles has them: `/checkpoint`, `/tile/<L>/<N>[.p/<W>]`, `/tile/entries/<N>[.p/<W>]`;
-//! beside them `/vkey` and `/policy`. Nothing can be written here, and no payload read.
+//! beside them `/vkey`, `/policy`, and [contents](content) of releases by hash. Nothing can be written here, and no payload of a
+//! block read.
 
+mod content;
+
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +67,18 @@ fn refuse(status: StatusCode, text: &str) -> Answer {
     answer(status, TEXT, "no-store", format!("{text}\n").into_bytes())
 }
 
-fn look_up(log: &Log, face: &Face, path: &str) -> Result<Option<Answer>, StorageError> {
+/// What a reader asks for.
+struct Question {
+    path: String,
+    query: Option<String>,
+    range: Option<String>,
+}
+
+fn look_up(log: &Log, face: &Face, question: &Question) -> Result<Option<Answer>, StorageError> {
+    let path = question.path.as_str();
+    if path.starts_with("/content/") {
+        return content::look_up(log, path, question.query.as_deref(), question.range.as_deref());
+    }
     let found = |kind, cache, body: Vec<u8>| Some(answer(StatusCode::OK, kind, cache, body));
     Ok(match path {
         "/checkpoint" => log.note()?.and_then(|note| found(TEXT, BRIEF, note)),
@@ -78,8 +93,8 @@ fn look_up(log: &Log, face: &Face, path: &str) -> Result<Option<Answer>, Storage
     })
 }
 
-async fn respond(log: Arc<Log>, face: Arc<Face>, path: String) -> Answer {
-    match tokio::task::spawn_blocking(move || look_up(&log, &face, &path)).await {
+async fn respond(log: Arc<Log>, face: Arc<Face>, question: Question) -> Answer {
+    match tokio::task::spawn_blocking(move || look_up(&log, &face, &question)).await {
         Ok(Ok(Some(answer))) => answer,
         Ok(Ok(None)) => refuse(StatusCode::NOT_FOUND, "not in the published log"),
         Ok(Err(error)) => {
@@ -129,7 +144,12 @@ pub async fn run(listener: TcpListener, log: Arc<Log>, face: Face, readers_max: 
 async fn connection(stream: TcpStream, log: Arc<Log>, face: Arc<Face>, stop: CancellationToken) {
     let routes = warp::get()
         .and(warp::path::full())
-        .then(move |path: warp::path::FullPath| respond(Arc::clone(&log), Arc::clone(&face), path.as_str().to_owned()));
+        .and(warp::query::raw().map(Some).or_else(|_none| async { Ok::<_, Infallible>((None,)) }))
+        .and(warp::header::optional("range"))
+        .then(move |path: warp::path::FullPath, query, range| {
+            let question = Question { path: path.as_str().to_owned(), query, range };
+            respond(Arc::clone(&log), Arc::clone(&face), question)
+        });
     let service = TowerToHyperService::new(warp::service(routes));
     let serving = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

@@ -13,8 +13,9 @@ use crate::clock;
 
 /// Leaves waiting for the next batch; whoever comes later waits for room.
 const WAITING_MAX: usize = 1_024;
-/// How soon a publication that failed is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// How often an idle ledger looks whether there is something to publish: a publication that failed, or what an operator's
+/// command has entered beside it.
+const LOOK: Duration = Duration::from_secs(1);
 
 struct Job {
     submission: Submission,
@@ -52,20 +53,15 @@ impl Sequencer {
 }
 
 async fn run(log: Arc<Log>, gather: Duration, mut waiting: mpsc::Receiver<Job>, shown: watch::Sender<Arc<Published>>) {
-    let mut behind = false;
     loop {
-        let first = if behind {
-            match timeout_at(Instant::now() + AGAIN, waiting.recv()).await {
-                Ok(job) => job,
-                Err(_) => {
-                    behind = !publish(&log, &shown).await;
-                    continue;
-                }
+        let first = match timeout_at(Instant::now() + LOOK, waiting.recv()).await {
+            Ok(Some(job)) => job,
+            Ok(None) => break,
+            Err(_) => {
+                publish(&log, &shown).await;
+                continue;
             }
-        } else {
-            waiting.recv().await
         };
-        let Some(first) = first else { break };
         let mut batch = vec![first];
         let end = Instant::now() + gather;
         while batch.len() < BATCH_MAX {
@@ -75,7 +71,7 @@ async fn run(log: Arc<Log>, gather: Duration, mut waiting: mpsc::Receiver<Job>, 
             }
         }
         sequence(&log, batch).await;
-        behind = !publish(&log, &shown).await;
+        publish(&log, &shown).await;
     }
 }
 
@@ -102,8 +98,8 @@ fn refuse_all(answers: Vec<oneshot::Sender<Outcome>>, why: &str) {
     }
 }
 
-/// Publishes; false if that must be tried again.
-async fn publish(log: &Arc<Log>, shown: &watch::Sender<Arc<Published>>) -> bool {
+/// Publishes what is signed; what fails is tried again at the next look.
+async fn publish(log: &Arc<Log>, shown: &watch::Sender<Arc<Published>>) {
     let worker = Arc::clone(log);
     match tokio::task::spawn_blocking(move || worker.publish()).await {
         Ok(Ok(published)) => {
@@ -114,15 +110,8 @@ async fn publish(log: &Arc<Log>, shown: &watch::Sender<Arc<Published>>) -> bool 
                 }
                 newer
             });
-            true
         }
-        Ok(Err(error)) => {
-            tracing::error!(%error, "the checkpoint was not published; trying again");
-            false
-        }
-        Err(error) => {
-            tracing::error!(%error, "publishing stopped; trying again");
-            false
-        }
+        Ok(Err(error)) => tracing::error!(%error, "the checkpoint was not published; trying again"),
+        Err(error) => tracing::error!(%error, "publishing stopped; trying again"),
     }
 }

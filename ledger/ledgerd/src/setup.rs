@@ -37,6 +37,7 @@ const SETTINGS: &str = "\
 # handshake_ms_max = 10000
 # idle_s_max = 300
 # readers_max = 256                  # HTTP connections at once
+# content_bytes_max = 17179869184    # contents of releases; never cleared away, beyond it new ones are refused
 ";
 
 /// Why a ledger was not made or opened.

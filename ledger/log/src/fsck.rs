@@ -34,6 +34,8 @@ pub enum FaultKind {
     Index,
     /// Evidence that proves nothing.
     Evidence,
+    /// The content of a release has changed, or no release names it.
+    Content,
 }
 
 impl FaultKind {
@@ -50,6 +52,7 @@ impl FaultKind {
             Self::Payload => "payload",
             Self::Index => "index",
             Self::Evidence => "evidence",
+            Self::Content => "content",
         }
     }
 }
@@ -78,6 +81,8 @@ pub struct Report {
     pub payloads: u64,
     /// Their bytes.
     pub payload_bytes: u64,
+    /// Contents of releases checked.
+    pub contents: u64,
     /// Files a crash left behind; harmless, the next batch writes over them.
     pub leftovers: u64,
     /// Faults in all.

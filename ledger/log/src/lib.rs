@@ -15,6 +15,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod bundle;
+pub mod contents;
 pub mod fsck;
 pub mod index;
 pub mod log;
@@ -26,9 +27,11 @@ pub mod state;
 pub mod tile;
 pub mod tree;
 
+pub use contents::{ContentError, FileContents};
 pub use fsck::{Fault, FaultKind, Report, fsck};
 pub use log::{
-    BATCH_MAX, KnownContent, Log, Offer, OpenError, Outcome, Placed, Published, SequenceError, Storage, Submission,
+    BATCH_MAX, KnownContent, Log, NotWanted, Offer, OpenError, Outcome, Placed, Published, SequenceError, Storage,
+    Submission,
 };
 pub use machine::VERSION;
 pub use objects::StorageError;

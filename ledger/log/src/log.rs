@@ -30,6 +30,7 @@ use ledger_block::policy::{Policy, TrustError};
 use ledger_block::{GatewayKey, Hash, merkle};
 use parking_lot::RwLock;
 
+use crate::contents::FileContents;
 use crate::index::{Draft, End, Evidence, Index, Signed};
 use crate::machine::{self, Leaf, Verdict};
 use crate::objects::{FileObjects, Objects, StorageError};
@@ -39,7 +40,7 @@ use crate::state::Change;
 use crate::tile::Tile;
 use crate::tree::{Growth, TileTree};
 
-pub use releases::KnownContent;
+pub use releases::{KnownContent, NotWanted};
 pub use serve::Offer;
 
 /// Path of the published note.
@@ -47,7 +48,7 @@ pub const CHECKPOINT: &str = "checkpoint";
 /// Leaves taken into one batch.
 pub const BATCH_MAX: usize = 1_024;
 
-/// The three stores of a log.
+/// The stores of a log.
 pub struct Storage {
     /// Places, state, signed checkpoints.
     pub index: Box<dyn Index>,
@@ -55,6 +56,8 @@ pub struct Storage {
     pub objects: Arc<dyn Objects>,
     /// Block payloads.
     pub payloads: Arc<dyn Payloads>,
+    /// Contents of releases.
+    pub contents: Arc<FileContents>,
 }
 
 impl Storage {
@@ -68,6 +71,7 @@ impl Storage {
             index: Box::new(SqliteIndex::open(&directory.join("index.sqlite"))?),
             objects: Arc::new(FileObjects::new(directory.to_owned())),
             payloads: Arc::new(FilePayloads::new(directory.to_owned())),
+            contents: Arc::new(FileContents::new(directory.to_owned())),
         })
     }
 }

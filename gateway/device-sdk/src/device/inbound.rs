@@ -15,7 +15,9 @@ impl Device {
         match Kind::of(frame) {
             Ok(Kind::Reply) => self.on_reply(frame, now),
             Ok(Kind::Refused) => self.on_refused(frame, now),
-            Ok(Kind::Ready | Kind::Receipt | Kind::Advance | Kind::Close) => self.on_sealed(frame, now, &mut events),
+            Ok(Kind::Ready | Kind::Receipt | Kind::Advance | Kind::Close | Kind::Firmware) => {
+                self.on_sealed(frame, now, &mut events);
+            }
             // Only devices send these.
             Ok(Kind::Hello | Kind::Confirm | Kind::Data) | Err(_) => {}
         }
@@ -94,6 +96,7 @@ impl Device {
                 }
                 events.push(Event::Closed(reason));
             }
+            Kind::Firmware => events.push(Event::Firmware(plain)),
             _ => {}
         }
     }

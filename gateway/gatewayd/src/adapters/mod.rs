@@ -5,12 +5,14 @@
 //! | [`keys`] | `auth::KeyStore` | `store` |
 //! | [`athletes`] | `seal::AthleteKeys` | `store` |
 //! | [`commits`] | the writer's watcher, counting for `admin::Metrics` | `store` |
+//! | [`content`] | `release::content::Allowed` | `release::known`, the settings |
 //! | [`outbox`] | `sync::Outbox` | `store` |
 //! | [`releases`] | `release::known::Shelf` | `store` |
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
 pub mod commits;
+pub mod content;
 pub mod keys;
 pub mod outbox;
 pub mod page;

@@ -223,6 +223,19 @@ impl Outbox for StoreOutbox {
         tokio::task::spawn_blocking(move || releases.told(&told)).await.map_err(failed)?.map_err(failed)
     }
 
+    async fn acts(&self, limit: usize) -> Result<Vec<Vec<u8>>, OutboxError> {
+        let rows = u32::try_from(limit).unwrap_or(u32::MAX);
+        self.with_store(move |store| store.waiting_acts(rows)).await
+    }
+
+    async fn acted(&self, leaf: &Hash, taken: Result<(), &Refusal>) -> Result<(), OutboxError> {
+        let (leaf, taken) = (*leaf, taken.is_ok());
+        if !taken {
+            self.metrics.refused("ledger");
+        }
+        self.with_store(move |store| store.settle_act(&leaf, taken)).await
+    }
+
     async fn changed(&self) {
         // A permit is kept if nobody waits, so none is missed.
         self.sealed.notified().await;

@@ -10,6 +10,7 @@ use pitchside_config::Firmware as FirmwareSettings;
 use pitchside_model::Timestamp;
 use pitchside_release::known::{Anchors, Known, News, Shelf, ShelfError};
 use pitchside_store::Store;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 
@@ -32,6 +33,8 @@ impl Shelf for StoreShelf {
 /// What this box knows of releases.
 pub struct KnownReleases {
     known: RwLock<Arc<Known>>,
+    /// Rises with every piece of news.
+    news: watch::Sender<u64>,
     anchors: Anchors,
     shelf: StoreShelf,
     clock: Clock,
@@ -55,7 +58,13 @@ impl KnownReleases {
         let anchors = Anchors { ledger, first_policy: first.policy().id() };
         let shelf = StoreShelf(store.clone());
         let known = RwLock::new(Arc::new(Known::load(&shelf, &anchors)?));
-        Ok(Some(Arc::new(Self { known, anchors, shelf, clock: clock.clone() })))
+        let news = watch::Sender::new(0);
+        Ok(Some(Arc::new(Self { known, news, anchors, shelf, clock: clock.clone() })))
+    }
+
+    /// Changes when something was learnt: a release, a rollout, a halt.
+    pub fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// What is known now.
@@ -93,6 +102,9 @@ impl KnownReleases {
         }
         let more = !after.is_up_to_date();
         *self.known.write() = Arc::new(after);
+        if !news.is_empty() {
+            self.news.send_modify(|count| *count += 1);
+        }
         Ok(more)
     }
 }

@@ -36,6 +36,8 @@ pub const KEY_FILES: [&str; 4] = ["sign.key", "noise.key", "ledger.psk", tls::CA
 pub const PUBLIC_FILES: [&str; 2] = [tls::CA_FILE, PUBLIC_FILE];
 /// Where the ledger's policy lies in a restored box.
 pub const POLICY_FILE: &str = "ledger-policy";
+/// Where the first release policy lies in a restored box.
+pub const RELEASE_POLICY_FILE: &str = "release-policy";
 /// Files of rules and plugins together.
 const FILES_MAX: usize = 10_000;
 /// Folders within folders.
@@ -167,6 +169,7 @@ fn portable(settings: &Settings) -> Settings {
     if let Some(ledger) = &mut settings.ledger {
         ledger.policy = POLICY_FILE.into();
     }
+    settings.firmware.release_policy = settings.firmware.release_policy.map(|_| RELEASE_POLICY_FILE.into());
     settings
 }
 
@@ -180,9 +183,15 @@ fn files<W: std::io::Write>(pen: &mut Pen<W>, settings: &Settings, keys: &Path) 
     }
     let text = toml::to_string(&portable(settings)).context("writing the settings")?;
     pen.file(crate::cli::SETTINGS_FILE, text.into_bytes().into())?;
-    if let Some(ledger) = &settings.ledger {
-        let policy = std::fs::read(&ledger.policy).with_context(|| format!("reading {}", ledger.policy.display()))?;
-        pen.file(POLICY_FILE, policy.into())?;
+    let policies = [
+        (POLICY_FILE, settings.ledger.as_ref().map(|ledger| &ledger.policy)),
+        (RELEASE_POLICY_FILE, settings.firmware.release_policy.as_ref()),
+    ];
+    for (name, path) in policies {
+        if let Some(path) = path {
+            let policy = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
+            pen.file(name, policy.into())?;
+        }
     }
     let mut left = FILES_MAX;
     for (name, library) in [("rules", &settings.rules), ("plugins", &settings.plugins)] {

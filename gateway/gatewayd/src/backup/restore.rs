@@ -17,13 +17,13 @@ use anyhow::{Context as _, bail, ensure};
 use pitchside_auth::Kek;
 use pitchside_auth::enrol::rewrap;
 use pitchside_config::{Loaded, Settings, Source};
-use pitchside_model::{AthleteId, Timestamp};
+use pitchside_model::AthleteId;
 use pitchside_store::{ChainStart, RootKey, SnapshotRow, Tables};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use zeroize::Zeroize as _;
 
-use super::create::{KEY_FILES, POLICY_FILE, PUBLIC_FILES};
+use super::create::{KEY_FILES, POLICY_FILE, PUBLIC_FILES, RELEASE_POLICY_FILE};
 use super::destroy::{destroy_folder, sync_folder};
 use super::record::Record;
 use super::recovery::{RecoveryKey, RecoveryPublicFile};
@@ -50,8 +50,6 @@ pub struct RestorePlan<'a> {
     pub key: &'a RecoveryKey,
     /// Replace and destroy what is there.
     pub force: bool,
-    /// Now.
-    pub now: Timestamp,
 }
 
 /// The steps of a restore, in order. Whoever is told of one may stop there, as a power cut would.
@@ -105,7 +103,15 @@ pub fn restore(plan: &RestorePlan<'_>, at: &mut dyn FnMut(Step) -> io::Result<()
     let staging = staging(&dir)?;
     destroy_folder(&staging).with_context(|| format!("clearing {}", staging.display()))?;
     at(Step::Cleared)?;
-    let restored = build(plan, &staging, &dir)?;
+    let restored = match build(plan, &staging, &dir) {
+        Ok(restored) => restored,
+        Err(error) => {
+            // Half a box is no use, and may hold keys.
+            destroy_folder(&staging)
+                .with_context(|| format!("{error:#}; and clearing {} failed", staging.display()))?;
+            return Err(error);
+        }
+    };
     at(Step::Built)?;
     sync_tree(&staging).with_context(|| format!("syncing {}", staging.display()))?;
     at(Step::Synced)?;
@@ -147,7 +153,7 @@ fn check_target(dir: &Path, force: bool) -> anyhow::Result<bool> {
     );
     if let Ok(loaded) = Loaded::load_with(&Source::File(settings), &[], &[]) {
         let gateway = &loaded.settings.gateway;
-        for outside in [&gateway.data_dir, &gateway.key_dir].into_iter().filter(|path| !path.starts_with(dir)) {
+        if let Some(outside) = [&gateway.data_dir, &gateway.key_dir].into_iter().find(|path| !path.starts_with(dir)) {
             bail!(
                 "the box in {} keeps {} elsewhere: run pitchside factory-reset there first",
                 dir.display(),
@@ -180,7 +186,7 @@ pub fn is_running(data: &Path) -> io::Result<bool> {
 /// A path of a backup, below the folder and nowhere else; only what a backup holds.
 fn place(staging: &Path, path: &str) -> anyhow::Result<PathBuf> {
     let known = KEY_FILES.iter().chain(&PUBLIC_FILES).any(|name| path.strip_prefix("keys/") == Some(name))
-        || [SETTINGS_FILE, POLICY_FILE].contains(&path)
+        || [SETTINGS_FILE, POLICY_FILE, RELEASE_POLICY_FILE].contains(&path)
         || ["rules/", "plugins/"].iter().any(|folder| path.starts_with(folder));
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(known && plain && !path.ends_with('/'), "the backup holds a file no backup has: {path:?}");

@@ -4,7 +4,7 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use pitchside_config::{Gateway, Library, Settings};
+use pitchside_config::{Firmware, Gateway, Library, Settings};
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use pitchside_store::{Anchor, ChainStart, SnapshotRow};
 use proptest::prelude::*;
@@ -32,6 +32,7 @@ impl Clinic {
         let home = dir.path().join("box");
         std::fs::create_dir_all(home.join("rules/calm")).unwrap();
         std::fs::write(home.join("rules/calm/rule.rhai"), "true").unwrap();
+        std::fs::write(dir.path().join("first.policy"), "policy").unwrap();
         let settings = Settings {
             gateway: Gateway {
                 name: DeviceId::parse("pitch-1").unwrap(),
@@ -40,6 +41,7 @@ impl Clinic {
                 ..Gateway::default()
             },
             rules: Library { dir: Some("rules".into()) },
+            firmware: Firmware { release_policy: Some(dir.path().join("first.policy")), ..Firmware::default() },
             ..Settings::default()
         };
         let made = make_box(&InitPlan { dir: home, settings }).unwrap();
@@ -81,7 +83,7 @@ impl Clinic {
         at: &mut dyn FnMut(Step) -> io::Result<()>,
     ) -> anyhow::Result<Restored> {
         let (file, dir) = (self.home("backup"), self.home(name));
-        restore(&RestorePlan { file: &file, dir: &dir, key: &self.key, force, now: NOW }, at)
+        restore(&RestorePlan { file: &file, dir: &dir, key: &self.key, force }, at)
     }
 }
 
@@ -276,6 +278,8 @@ fn assert_restored(clinic: &Clinic, name: &str) {
     assert_eq!(new.tables.users().unwrap(), old.tables.users().unwrap());
     assert!(matches!(new.tables.chain_start().unwrap(), Some(ChainStart::Waiting { known: None, receipted: None })));
     assert_eq!(std::fs::read_to_string(clinic.home(name).join("rules/calm/rule.rhai")).unwrap(), "true");
+    assert_eq!(new.settings.firmware.release_policy, Some(clinic.home(name).join("release-policy")));
+    assert_eq!(std::fs::read_to_string(clinic.home(name).join("release-policy")).unwrap(), "policy");
     assert_eq!(new.tables.key_copy_counts().unwrap().waiting, 1, "ada's fresh key has a copy");
 }
 
@@ -367,10 +371,11 @@ fn files_that_no_backup_has_are_refused() {
         records.iter().for_each(|record| record.write(&mut sealer).unwrap());
         std::fs::write(&file, sealer.finish().unwrap()).unwrap();
         let new = dir.path().join("new");
-        let plan = RestorePlan { file: &file, dir: &new, key: &key, force: false, now: NOW };
+        let plan = RestorePlan { file: &file, dir: &new, key: &key, force: false };
         let error = restore(&plan, &mut |_| Ok(())).unwrap_err();
         assert!(format!("{error:#}").contains("no backup has"), "{path}: {error:#}");
         assert!(!new.exists());
+        assert!(!staging(&new).unwrap().exists(), "keys of half a box would lie there");
     }
 }
 

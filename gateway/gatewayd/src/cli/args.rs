@@ -31,7 +31,7 @@ pub struct Cli {
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArg {
     /// Settings file; without it, every *.toml under /etc/pitchside.
-    #[arg(long = "config", global = true, value_name = "FILE")]
+    #[arg(id = "config", long = "config", global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }
 

@@ -52,7 +52,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
         }
         BackupCommand::Restore { file, dir, recovery_key, force } => {
             let key = RecoveryKey::read(recovery_key)?;
-            let plan = RestorePlan { file, dir, key: &key, force: *force, now: Clock::System.now() };
+            let plan = RestorePlan { file, dir, key: &key, force: *force };
             let restored = crate::backup::restore(&plan, &mut |_| Ok(())).map_err(tampered)?;
             output.print(&restored, |r| {
                 let chain = if r.waits_for_ledger {

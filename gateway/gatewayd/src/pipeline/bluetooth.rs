@@ -89,7 +89,16 @@ pub fn start(
         stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
         ..CoreConfig::default()
     };
-    let ble = radio::start(&settings.ble, &settings.bluetooth.bonds, front.clock.clone(), intake, targets, config, seed, stop.clone())?;
+    let ble = radio::start(
+        &settings.ble,
+        &settings.bluetooth.bonds,
+        front.clock.clone(),
+        intake,
+        targets,
+        config,
+        seed,
+        stop.clone(),
+    )?;
     tasks.spawn(follow(Arc::clone(front), sender, stop.clone()));
     let path = settings.gateway.data_dir.join(STATUS_FILE);
     tasks.spawn(write(Arc::clone(front), ble.status(), path, stop));
@@ -131,7 +140,8 @@ async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: 
 /// Writes how devices are doing, when it changes, for doctor.
 async fn write(front: Arc<Front>, mut status: watch::Receiver<Vec<Status>>, path: PathBuf, stop: CancellationToken) {
     loop {
-        let mut devices: Vec<DeviceReport> = status.borrow_and_update().iter().cloned().map(DeviceReport::from).collect();
+        let mut devices: Vec<DeviceReport> =
+            status.borrow_and_update().iter().cloned().map(DeviceReport::from).collect();
         for device in &mut devices {
             let facts = front.decoders.facts(&device.device).into_iter();
             device.facts = facts.map(|fact| format!("{}: {}", fact.kind, fact.text)).collect();

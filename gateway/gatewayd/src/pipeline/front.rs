@@ -21,6 +21,7 @@ use pitchside_store::Store;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use super::firmware::Door;
 use super::roster::Roster;
 use super::rules::RulesFeed;
 use super::sealing::Sealing;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub sealing: Arc<Sealing>,
     /// Counters.
     pub metrics: Arc<Metrics>,
+    /// The way to the firmware desk; none while firmware is off.
+    pub firmware: Option<Door>,
     /// The gateway's clock.
     pub clock: Clock,
     /// Everything that answers senders.
@@ -124,6 +127,9 @@ impl Front {
         for entry in entries {
             streams.recall(entry, uptime, now);
             self.board.observe(entry);
+            if let Some(firmware) = &self.firmware {
+                firmware.observe(entry);
+            }
         }
     }
 

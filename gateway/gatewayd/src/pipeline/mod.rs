@@ -17,6 +17,7 @@
 //! | [`alerts`] | out first, recorded after |
 //! | [`sealing`] | the open batch becomes a block |
 //! | [`bluetooth`] | whom to look for by Bluetooth, and what doctor reads of it |
+//! | [`firmware`] | releases and their contents: what stands ready, for whom |
 //! | [`health`] | is it making progress: what `doctor --health` asks |
 //! | [`watch`] | what changes while running: devices, assignments, silence, old rows |
 //! | [`undecoded`] | payloads that wait for their plugin, and how plugins are |
@@ -25,6 +26,7 @@
 pub mod alerts;
 pub mod batch;
 pub mod bluetooth;
+pub mod firmware;
 pub mod front;
 pub mod health;
 mod live;
@@ -65,6 +67,8 @@ pub struct Gateway {
     store: Store,
     sealing: Arc<sealing::Sealing>,
     metrics: Arc<Metrics>,
+    /// Releases and their contents; none while firmware is off.
+    shelf: Option<Arc<firmware::Shelf>>,
     /// Everything that answers senders.
     front_tasks: TaskTracker,
     /// Rules, sealing, sync, watching.
@@ -93,6 +97,11 @@ impl Gateway {
     /// The counters.
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Firmware that stands ready; none while it is off.
+    pub const fn shelf(&self) -> Option<&Arc<firmware::Shelf>> {
+        self.shelf.as_ref()
     }
 
     /// Seals what is open, without waiting for the interval.

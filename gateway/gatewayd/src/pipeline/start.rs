@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
+use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
@@ -107,6 +108,9 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
         }));
+        let releases = ledger::releases(settings, &store, clock);
+        let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
+        let (door, words) = Door::new();
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);
         let board = Arc::new(Board::new(BoardLimits::default()));
@@ -123,6 +127,7 @@ impl Gateway {
             rules: feed.clone(),
             sealing: Arc::clone(&sealing),
             metrics: Arc::clone(&metrics),
+            firmware: shelf.as_ref().map(|_| door.clone()),
             clock: clock.clone(),
             tasks: front_tasks.clone(),
         })?);
@@ -137,9 +142,14 @@ impl Gateway {
             &events,
             &metrics,
             clock,
+            releases,
             &stop_sync,
             &back_tasks,
         )?;
+
+        if let Some(shelf) = &shelf {
+            firmware::start(shelf, settings, &store, clock, &back_tasks, &stop_back);
+        }
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
@@ -175,7 +185,7 @@ impl Gateway {
         }
         let health = Health::new(HealthParts {
             store: store.clone(),
-            rules: settings.rules.dir.is_some().then(|| health_feed),
+            rules: settings.rules.dir.is_some().then_some(health_feed),
             ledger: synced,
             clock: clock.clone(),
             interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
@@ -193,6 +203,18 @@ impl Gateway {
             heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
+        if let (Some(shelf), Some(halter)) = (&shelf, ledger::halter(settings, &identity, &sealing)?) {
+            let parts = DeskParts {
+                shelf: Arc::clone(shelf),
+                auth: Arc::clone(&front.auth),
+                store: store.clone(),
+                roster: Arc::clone(&front.roster),
+                metrics: Arc::clone(&metrics),
+                clock: clock.clone(),
+                halter,
+            };
+            back_tasks.spawn(Desk::new(parts, &door)?.run(words, stop_back.clone()));
+        }
         back_tasks.spawn(Keeper::new(Arc::clone(&front)).run(stop_back.clone()));
         let ports = settings
             .serial
@@ -239,6 +261,7 @@ impl Gateway {
             store,
             sealing,
             metrics,
+            shelf,
             front_tasks,
             back_tasks,
             stop_ports,

@@ -20,6 +20,8 @@ use super::{Content, Store, StoreError};
 
 /// Verified groups are made durable at least every so many: 8 MiB.
 const FLUSH_GROUPS: u32 = 512;
+/// And as often as this, however slowly they come.
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
 /// Checks of a whole content that found rotten groups, until the disk is blamed.
 const ROTS_MAX: u32 = 3;
 
@@ -50,6 +52,9 @@ impl Default for FetchSettings {
     }
 }
 
+/// Dropped peers named in the progress of a fetch; the log names all.
+pub const DROPPED_MAX: usize = 64;
+
 /// How far a fetch is.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Progress {
@@ -59,7 +64,7 @@ pub struct Progress {
     pub groups_all: u32,
     /// Sources known.
     pub sources: usize,
-    /// Peers dropped, and why.
+    /// The first [`DROPPED_MAX`] peers dropped, and why.
     pub dropped: Vec<(Peer, Fault)>,
 }
 
@@ -128,6 +133,7 @@ struct Fetch<'a> {
     seed: u64,
     progress: &'a watch::Sender<Progress>,
     unflushed: u32,
+    flushed_at: Instant,
 }
 
 /// Fetches a content that the store has admitted; gives the file of the whole. `seed` is fresh randomness, for the spread of
@@ -148,13 +154,15 @@ pub async fn fetch(
     let ledger_from = Moment(random(&mut seed) % jitter_ms.saturating_add(1));
     let plan = Plan::new(held, shared.settings.plan, ledger_from);
     let (tasks, since) = (JoinSet::new(), Instant::now());
-    let mut fetch = Fetch { shared, content: content.clone(), plan, tasks, since, seed, progress, unflushed: 0 };
+    let (content, unflushed, flushed_at) = (content.clone(), 0, since);
+    let id = content.id;
+    let mut fetch = Fetch { shared, content, plan, tasks, since, seed, progress, unflushed, flushed_at };
     let ended = tokio::select! {
         ended = fetch.run() => ended,
         () = stop.cancelled() => Err(FetchError::Stopped),
     };
     // What came so far is not fetched again.
-    let (store, id) = (Arc::clone(&shared.store), content.id);
+    let store = Arc::clone(&shared.store);
     if ended.is_err() && shared.store.standing(id).is_some() {
         tokio::task::spawn_blocking(move || store.flush(id)).await??;
     }
@@ -208,7 +216,8 @@ impl Fetch<'_> {
     /// Brings the plan's sources in line with the boxes that are there.
     fn meet(&mut self, boxes: &BTreeSet<SocketAddr>) {
         let ledger = self.shared.settings.ledger.as_ref().map(|_| Peer::Ledger);
-        for peer in boxes.iter().copied().map(Peer::Lan).chain(ledger) {
+        // The ledger first: no crowd of boxes takes its place.
+        for peer in ledger.into_iter().chain(boxes.iter().copied().map(Peer::Lan)) {
             if !self.plan.knows(peer) && !self.shared.bans.holds(peer) {
                 self.plan.found(peer);
             }
@@ -256,15 +265,20 @@ impl Fetch<'_> {
         if let Some((peer, fault)) = peer.zip(fault) {
             tracing::warn!(content = %self.content.id, %peer, "a source of firmware was dropped: {fault}");
             self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
-            self.progress.send_modify(|progress| progress.dropped.push((peer, fault)));
+            self.progress.send_modify(|progress| {
+                if progress.dropped.len() < DROPPED_MAX {
+                    progress.dropped.push((peer, fault));
+                }
+            });
         }
         let (groups, groups_all, sources) =
             (self.plan.held().count(), self.content.shape.groups(), self.plan.source_count());
         self.progress.send_modify(|progress| {
             (progress.groups, progress.groups_all, progress.sources) = (groups, groups_all, sources);
         });
-        if self.unflushed >= FLUSH_GROUPS {
-            self.unflushed = 0;
+        let due = self.unflushed > 0 && self.flushed_at.elapsed() >= FLUSH_EVERY;
+        if due || self.unflushed >= FLUSH_GROUPS {
+            (self.unflushed, self.flushed_at) = (0, Instant::now());
             let (store, id) = (Arc::clone(&self.shared.store), self.content.id);
             tokio::task::spawn_blocking(move || store.flush(id)).await??;
         }

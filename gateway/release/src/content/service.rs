@@ -14,24 +14,20 @@ use tokio_util::task::TaskTracker;
 use super::fetch::{Bans, FetchError, FetchSettings, Progress, Shared, fetch};
 use super::pace::Pace;
 use super::serve::{self, ServeLimits, Served};
-use super::{Allowed, Content, ContentId, Store, StoreError, StoreLimits, discover};
+use super::{Allowed, Content, ContentId, Store, discover};
 
 /// Settings of the service.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where contents lie.
-    pub folder: PathBuf,
-    /// How much may lie there.
-    pub store: StoreLimits,
-    /// Where other boxes connect. Port 0 takes any.
-    pub listen: SocketAddr,
+    /// Where other boxes connect: port 0 takes any; none to serve nobody.
+    pub listen: Option<SocketAddr>,
     /// Bounds of serving.
     pub serve: ServeLimits,
     /// How to fetch.
     pub fetch: FetchSettings,
     /// Bytes a second fetched, over all sources.
     pub fetch_bytes_per_s: u64,
-    /// Whether to announce and look for boxes by mDNS.
+    /// Whether to announce and look for boxes by mDNS; only together with `listen`: who takes also gives.
     pub discover: bool,
     /// Boxes known without mDNS.
     pub boxes: BTreeSet<SocketAddr>,
@@ -40,9 +36,6 @@ pub struct Settings {
 /// Why the service did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The store does not open.
-    #[error(transparent)]
-    Store(#[from] StoreError),
     /// The address is taken or not ours.
     #[error("cannot listen for other boxes on {address}: {source}")]
     Listen {
@@ -59,7 +52,7 @@ pub enum StartError {
 /// The running service. Stops when dropped.
 pub struct Service {
     shared: Arc<Shared>,
-    address: SocketAddr,
+    address: Option<SocketAddr>,
     served: Arc<Served>,
     /// Contents that must not give way: what is fetched, and what the caller said.
     kept: Mutex<Vec<ContentId>>,
@@ -73,25 +66,28 @@ fn random() -> Result<u64, getrandom::Error> {
 }
 
 impl Service {
-    /// Starts it.
+    /// Starts it over a store.
     ///
     /// # Errors
-    /// The store does not open or the address cannot be listened on. Without mDNS it goes on, and says so in the log.
-    pub async fn start(settings: Settings, allowed: Arc<dyn Allowed>) -> Result<Self, StartError> {
-        let store = Arc::new(Store::open(&settings.folder, settings.store)?);
-        let failed = |source| StartError::Listen { address: settings.listen, source };
-        let listener = TcpListener::bind(settings.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+    /// The address cannot be listened on. Without mDNS it goes on, and says so in the log.
+    pub async fn start(settings: Settings, store: Arc<Store>, allowed: Arc<dyn Allowed>) -> Result<Self, StartError> {
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let served = Arc::new(Served::default());
-        let shop = (Arc::clone(&store), allowed, settings.serve, Arc::clone(&served), stop.clone());
-        tasks.spawn(serve::run(listener, shop.0, shop.1, shop.2, shop.3, shop.4));
         let (boxes, found) = watch::channel(settings.boxes);
-        if settings.discover {
-            let instance = format!("box-{:016x}", random().map_err(StartError::Random)?);
-            match discover::start(&instance, address.port(), boxes.clone(), stop.clone()) {
-                Ok(searching) => drop(tasks.spawn(searching)),
-                Err(error) => tracing::error!(%error, "other boxes"),
+        let mut address = None;
+        if let Some(wanted) = settings.listen {
+            let failed = |source| StartError::Listen { address: wanted, source };
+            let listener = TcpListener::bind(wanted).await.map_err(failed)?;
+            let local = listener.local_addr().map_err(failed)?;
+            address = Some(local);
+            let shop = (Arc::clone(&store), allowed, settings.serve, Arc::clone(&served), stop.clone());
+            tasks.spawn(serve::run(listener, shop.0, shop.1, shop.2, shop.3, shop.4));
+            if settings.discover {
+                let instance = format!("box-{:016x}", random().map_err(StartError::Random)?);
+                match discover::start(instance, local.port(), boxes.clone(), stop.clone()) {
+                    Ok(searching) => drop(tasks.spawn(searching)),
+                    Err(error) => tracing::error!(%error, "other boxes"),
+                }
             }
         }
         let (pace, bans) = (Pace::new(settings.fetch_bytes_per_s), Bans::default());
@@ -99,8 +95,8 @@ impl Service {
         Ok(Self { shared, address, served, kept: Mutex::default(), boxes, stop, tasks })
     }
 
-    /// Where other boxes connect.
-    pub const fn address(&self) -> SocketAddr {
+    /// Where other boxes connect; none if nobody is served.
+    pub const fn address(&self) -> Option<SocketAddr> {
         self.address
     }
 
@@ -152,7 +148,7 @@ impl Service {
         let (store, wanted, kept) = (Arc::clone(&self.shared.store), content.clone(), self.kept_with(content.id));
         tokio::task::spawn_blocking(move || store.admit(&wanted, &kept)).await??;
         // Poor randomness costs only a poorer spread of load.
-        let seed = random().unwrap_or(u64::from(self.address.port()));
+        let seed = random().unwrap_or(u64::from(std::process::id()));
         fetch(&self.shared, content, seed, progress, &self.stop).await
     }
 

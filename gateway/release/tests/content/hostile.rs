@@ -3,11 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use pitchside_release::content::fetch::FetchError;
+use pitchside_release::content::fetch::{FetchError, Progress};
 use pitchside_release::content::plan::{Fault, Peer};
 use pitchside_release::content::{Content, Groups, StoreError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 use crate::house::{House, PATIENCE, bytes, content};
 
@@ -144,16 +145,46 @@ async fn swapped_endless_and_garbled_content_drops_the_peer() {
     assert_eq!(beside(Manner::Noise).await, Some(Fault::Broken));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stalled_and_slow_content_drops_the_peer() {
-    assert_eq!(beside(Manner::Stalled).await, Some(Fault::Slow));
-    assert_eq!(beside(Manner::Slow).await, Some(Fault::Slow));
+/// Fetches from a hostile peer alone until that is dropped; then an honest box comes, and the download goes on.
+async fn before(manner: Manner) -> Fault {
+    let bytes = bytes(1_200 * 1_024 + 5);
+    let whole = content(&bytes);
+    let honest = House::with(&bytes).await;
+    let peer = hostile(honest.address(), &bytes, manner).await;
+    let house = House::new(&[&whole], &[peer], None).await;
+    let (say, mut heard) = watch::channel(Progress::default());
+    let fetch = house.service.fetch(&whole, &say);
+    let rescue = async {
+        let fault = heard.wait_for(|progress| !progress.dropped.is_empty()).await.unwrap().dropped[0];
+        house.service.boxes().send_replace([peer, honest.address()].into());
+        fault
+    };
+    let both = async { tokio::join!(fetch, rescue) };
+    let (path, (dropped, fault)) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    assert!(std::fs::read(path.unwrap()).unwrap() == bytes, "{manner:?}");
+    assert_eq!(dropped, Peer::Lan(peer), "{manner:?}");
+    assert_eq!(heard.borrow().dropped.len(), 1, "dropped once, and not asked again: {manner:?}");
+    fault
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn truncated_content_and_broken_promises_drop_the_peer_in_the_end() {
-    assert_eq!(beside(Manner::Absent).await, Some(Fault::Promise));
-    assert!(matches!(beside(Manner::Truncated).await, None | Some(Fault::Gone)));
+async fn a_peer_that_stalls_is_dropped() {
+    assert_eq!(before(Manner::Stalled).await, Fault::Slow);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_dribbles_is_dropped() {
+    assert_eq!(before(Manner::Slow).await, Fault::Slow);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_does_not_give_what_it_promised_is_dropped() {
+    assert_eq!(before(Manner::Absent).await, Fault::Promise);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_cuts_every_answer_short_is_dropped() {
+    assert_eq!(before(Manner::Truncated).await, Fault::Gone);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -189,4 +220,15 @@ async fn only_contents_in_the_ledger_are_served_and_only_by_get() {
         tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_of_boxes_does_not_keep_the_ledger_away() {
+    let bytes = bytes(200_000);
+    let whole = content(&bytes);
+    let ledger = House::with(&bytes).await;
+    // As many as are remembered, none of which answers.
+    let crowd: Vec<SocketAddr> = (1..=200).map(|port| SocketAddr::from(([127, 0, 0, 1], port))).collect();
+    let house = House::new(&[&whole], &crowd, Some(ledger.address())).await;
+    assert!(house.fetched(&whole).await.0.unwrap() == bytes);
 }

@@ -9,7 +9,7 @@ use pitchside_release::content::client::Patience;
 use pitchside_release::content::fetch::{FetchError, FetchSettings, Progress};
 use pitchside_release::content::plan::PlanLimits;
 use pitchside_release::content::serve::ServeLimits;
-use pitchside_release::content::{Allowed, Content, ContentId, Service, Settings, Shape, StoreLimits};
+use pitchside_release::content::{Allowed, Content, ContentId, Service, Settings, Shape, Store, StoreLimits};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -42,11 +42,14 @@ pub struct House {
     pub service: Service,
 }
 
-pub fn settings(dir: &TempDir, boxes: impl IntoIterator<Item = SocketAddr>, ledger: Option<SocketAddr>) -> Settings {
+pub fn store(dir: &TempDir) -> Arc<Store> {
+    let limits = StoreLimits { disk_reserve_bytes: 0, ..StoreLimits::default() };
+    Arc::new(Store::open(&dir.path().join("content"), limits).unwrap())
+}
+
+pub fn settings(boxes: impl IntoIterator<Item = SocketAddr>, ledger: Option<SocketAddr>) -> Settings {
     Settings {
-        folder: dir.path().join("content"),
-        store: StoreLimits { disk_reserve_bytes: 0, ..StoreLimits::default() },
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         serve: ServeLimits { connections_per_address_max: 64, bytes_per_s: 1 << 30, ..ServeLimits::default() },
         fetch: FetchSettings {
             plan: PlanLimits { ask_ms: 100, back_off_ms: (50, 500), ..PlanLimits::default() },
@@ -65,7 +68,8 @@ impl House {
     pub async fn new(known: &[&Content], boxes: &[SocketAddr], ledger: Option<SocketAddr>) -> Self {
         let dir = TempDir::new().unwrap();
         let ledger_of = Ledger(known.iter().map(|content| content.id).collect());
-        let service = Service::start(settings(&dir, boxes.iter().copied(), ledger), Arc::new(ledger_of)).await.unwrap();
+        let service =
+            Service::start(settings(boxes.iter().copied(), ledger), store(&dir), Arc::new(ledger_of)).await.unwrap();
         Self { dir, service }
     }
 
@@ -86,7 +90,7 @@ impl House {
         (path.map(|path| std::fs::read(path).unwrap()), progress)
     }
 
-    pub const fn address(&self) -> SocketAddr {
-        self.service.address()
+    pub fn address(&self) -> SocketAddr {
+        self.service.address().unwrap()
     }
 }

@@ -4,4 +4,5 @@
 
 mod hostile;
 mod house;
+mod killed;
 mod swarm;

@@ -7,7 +7,7 @@ use pitchside_release::content::Service;
 use pitchside_release::content::fetch::Progress;
 use tokio::sync::watch;
 
-use crate::house::{House, Ledger, PATIENCE, bytes, content, settings};
+use crate::house::{House, Ledger, PATIENCE, bytes, content, settings, store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn boxes_serve_each_other_while_they_fetch_and_after_the_publisher_is_gone() {
@@ -41,23 +41,40 @@ async fn a_fetch_that_was_cut_off_goes_on_where_it_was_after_a_restart() {
     let publisher = House::with(&bytes).await;
     let dir = tempfile::tempdir().unwrap();
     let ledger = Arc::new(Ledger(vec![whole.id]));
-    let mut slow = settings(&dir, [publisher.address()], None);
+    let mut slow = settings([publisher.address()], None);
     slow.fetch_bytes_per_s = 4 << 20;
-    let service = Service::start(slow, Arc::<Ledger>::clone(&ledger)).await.unwrap();
+    let service = Service::start(slow, store(&dir), Arc::<Ledger>::clone(&ledger)).await.unwrap();
     let (say, mut heard) = watch::channel(Progress::default());
     tokio::select! {
         _ = service.fetch(&whole, &say) => panic!("too fast to be cut off"),
         _ = heard.wait_for(|progress| progress.groups >= 100) => {}
     }
-    let store = Arc::clone(service.store());
-    tokio::task::spawn_blocking(move || store.flush(whole.id)).await.unwrap().unwrap();
+    let kept = Arc::clone(service.store());
+    tokio::task::spawn_blocking(move || kept.flush(whole.id)).await.unwrap().unwrap();
     let before = service.store().standing(whole.id).unwrap().groups;
     service.shutdown().await;
     let sent = publisher.service.served().bytes.load(Ordering::Relaxed);
-    let service = Service::start(settings(&dir, [publisher.address()], None), ledger).await.unwrap();
+    let service = Service::start(settings([publisher.address()], None), store(&dir), ledger).await.unwrap();
     assert!(service.store().standing(whole.id).unwrap().groups >= before);
     let path = tokio::time::timeout(PATIENCE, service.fetch(&whole, &say)).await.unwrap().unwrap();
     assert!(std::fs::read(path).unwrap() == bytes);
     let again = publisher.service.served().bytes.load(Ordering::Relaxed) - sent;
     assert!(again < (bytes.len() - before as usize * 16_384 + (1 << 20)) as u64, "{again} bytes came again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_bytes_a_second_are_fetched_than_the_settings_allow() {
+    let bytes = bytes(2 << 20);
+    let whole = content(&bytes);
+    let publisher = House::with(&bytes).await;
+    let dir = tempfile::tempdir().unwrap();
+    let mut slow = settings([publisher.address()], None);
+    slow.fetch_bytes_per_s = 1 << 20;
+    let service = Service::start(slow, store(&dir), Arc::new(Ledger(vec![whole.id]))).await.unwrap();
+    let began = tokio::time::Instant::now();
+    let progress = watch::Sender::new(Progress::default());
+    let fetched = service.fetch(&whole, &progress);
+    assert!(std::fs::read(tokio::time::timeout(PATIENCE, fetched).await.unwrap().unwrap()).unwrap() == bytes);
+    // Two seconds' worth, less the quarter of a second that may come at once.
+    assert!(began.elapsed() >= std::time::Duration::from_millis(1_600), "{:?}", began.elapsed());
 }

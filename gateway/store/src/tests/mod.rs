@@ -1,5 +1,7 @@
 //! What the store promises, one sentence a test.
 
+mod firmware;
+mod going_back;
 mod history;
 mod journal;
 mod recovery;

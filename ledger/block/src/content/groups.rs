@@ -88,21 +88,22 @@ impl Groups {
 
     /// Adds one; a group that does not exist changes nothing.
     pub fn insert(&mut self, group: GroupIndex) {
-        if group.0 < self.shape.groups() && !self.contains(group) {
-            if let Some(byte) = self.bits.get_mut(group.0 as usize / 8) {
-                *byte |= 1 << (group.0 % 8);
-                self.count += 1;
-            }
+        if group.0 < self.shape.groups()
+            && !self.contains(group)
+            && let Some(byte) = self.bits.get_mut(group.0 as usize / 8)
+        {
+            *byte |= 1 << (group.0 % 8);
+            self.count += 1;
         }
     }
 
     /// Takes one away.
     pub fn remove(&mut self, group: GroupIndex) {
-        if self.contains(group) {
-            if let Some(byte) = self.bits.get_mut(group.0 as usize / 8) {
-                *byte &= !(1 << (group.0 % 8));
-                self.count -= 1;
-            }
+        if self.contains(group)
+            && let Some(byte) = self.bits.get_mut(group.0 as usize / 8)
+        {
+            *byte &= !(1 << (group.0 % 8));
+            self.count -= 1;
         }
     }
 

@@ -31,6 +31,12 @@ fn request() -> impl Strategy<Value = Request> {
         hash().prop_map(|name| Request::Drop { name }),
         prop::option::of(hash()).prop_map(|after| Request::Copies { after }),
         (any::<u64>(), any::<u64>()).prop_map(|(since, seen)| Request::Releases { since, seen }),
+        hash().prop_map(|content| Request::Content { content }),
+        (hash(), 0..=crate::content::SIZE_MAX, bytes(4_000)).prop_map(|(content, offset, bytes)| Request::Piece {
+            content,
+            offset,
+            bytes
+        }),
     ]
 }
 
@@ -68,6 +74,11 @@ fn reply() -> impl Strategy<Value = Reply> {
         any::<u64>().prop_map(|number| Reply::Pong { number }),
         (bytes(900), bytes(900)).prop_map(|(header, receipt)| Reply::Recalled { header, receipt }),
         (hash(), any::<bool>()).prop_map(|(name, held)| Reply::Kept { name, held }),
+        (hash(), 0..=crate::content::SIZE_MAX, any::<bool>()).prop_map(|(content, held, whole)| Reply::Stored {
+            content,
+            held,
+            whole
+        }),
         (
             proven(),
             prop::collection::btree_map(

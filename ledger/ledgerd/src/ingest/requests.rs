@@ -1,5 +1,7 @@
 //! What each request does. Runs one request at a time; the disk is touched off the async threads.
 
+mod contents;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -43,6 +45,10 @@ pub(super) struct Requests {
     pub shown: Arc<Published>,
     /// What the caller is; looked up once.
     role: Option<Role>,
+    /// The content of a release that is being handed in.
+    arriving: Option<contents::Arriving>,
+    /// Bytes of all contents the ledger keeps at most.
+    content_bytes_max: u64,
 }
 
 fn refused(about: [u8; 32], expected: Option<u64>, refusal: Refusal) -> Doing {
@@ -50,9 +56,10 @@ fn refused(about: [u8; 32], expected: Option<u64>, refusal: Refusal) -> Doing {
 }
 
 impl Requests {
-    pub fn new(log: Arc<Log>, gateway: DeviceId) -> Self {
+    pub fn new(log: Arc<Log>, gateway: DeviceId, content_bytes_max: u64) -> Self {
         let shown = Arc::new(Published { size: 0, note: Vec::new() });
-        Self { log, gateway, uploads: HashMap::new(), busy: 0, shown, role: None }
+        let (uploads, arriving) = (HashMap::new(), None);
+        Self { log, gateway, uploads, busy: 0, shown, role: None, arriving, content_bytes_max }
     }
 
     async fn off<T: Send + 'static>(
@@ -80,7 +87,9 @@ impl Requests {
 
     /// Whether this is for gateways alone, and the caller is none: a publisher hands in transactions and asks for releases.
     async fn is_beyond(&mut self, request: &Request) -> Result<bool, SessionError> {
-        if matches!(request, Request::Ping { .. } | Request::Transact { .. } | Request::Releases { .. }) {
+        let for_all = matches!(request, Request::Ping { .. } | Request::Transact { .. } | Request::Releases { .. });
+        // Whose release it is, is looked at there.
+        if for_all || matches!(request, Request::Content { .. } | Request::Piece { .. }) {
             return Ok(false);
         }
         if self.role.is_none() {
@@ -113,6 +122,8 @@ impl Requests {
                 self.off(move |log, gateway| log.drop_copy(gateway, &name)).await??;
                 Ok(Doing::Reply(Reply::Kept { name, held: false }))
             }
+            Request::Content { content } => self.content(content).await,
+            Request::Piece { content, offset, bytes } => self.piece(content, offset, bytes).await,
             Request::Releases { since, seen } => {
                 let releases = self.off(move |log, _| log.releases(since, seen, &log.published())).await??;
                 Ok(Doing::Reply(Reply::Releases(releases)))

@@ -110,7 +110,7 @@ pub async fn run(
         return Err(SessionError::Crowded);
     };
     tracing::info!(%gateway, "a gateway is connected");
-    let requests = Requests::new(Arc::clone(&ingest.log), gateway);
+    let requests = Requests::new(Arc::clone(&ingest.log), gateway, ingest.config.content_bytes_max);
     let mut session = Session {
         published: ingest.sequencer.published(),
         ingest: Arc::clone(ingest),

@@ -21,7 +21,7 @@ fn first_policy() -> ReleasePolicy {
     ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys, single: false }
 }
 
-fn manifest(version: u32) -> Manifest {
+pub fn manifest(version: u32) -> Manifest {
     Manifest {
         target: Target::Sensor,
         component: "strap".parse().unwrap(),
@@ -36,14 +36,14 @@ fn manifest(version: u32) -> Manifest {
     }
 }
 
-fn signed(manifest: &Manifest, seeds: &[u8]) -> Act {
+pub fn signed(manifest: &Manifest, seeds: &[u8]) -> Act {
     let mut signed = SignedManifest::draft(manifest.clone()).unwrap();
     seeds.iter().for_each(|seed| signed.sign(&key(*seed)).unwrap());
     Act::Release { signed: signed.to_bytes() }
 }
 
 /// A ledger with a box, a publisher and a release policy, entered as its operator does.
-fn ledger(gateway: &Gateway, maker: &Gateway) -> Ledger {
+pub fn ledger(gateway: &Gateway, maker: &Gateway) -> Ledger {
     let ledger = Ledger::new();
     ledger.enrol(gateway);
     ledger.enrol_publisher(maker);
@@ -56,11 +56,11 @@ fn ledger(gateway: &Gateway, maker: &Gateway) -> Ledger {
     ledger
 }
 
-async fn hear(connection: &mut Connection) -> Reply {
+pub async fn hear(connection: &mut Connection) -> Reply {
     tokio::time::timeout(PATIENCE, connection.replies.next()).await.unwrap().unwrap()
 }
 
-async fn call(ledger: &Ledger, member: &Gateway) -> Connection {
+pub async fn call(ledger: &Ledger, member: &Gateway) -> Connection {
     let mut connection = connect(&member.config(ledger), &World).await.unwrap();
     connection.requests.send(Request::Hello { seen: 0 }).await.unwrap();
     assert!(matches!(hear(&mut connection).await, Reply::Welcome { .. }));
@@ -68,7 +68,7 @@ async fn call(ledger: &Ledger, member: &Gateway) -> Connection {
 }
 
 /// Hands a transaction in and waits until it is published, or refused.
-async fn enter(connection: &mut Connection, member: &Gateway, act: Act) -> Result<(), Code> {
+pub async fn enter(connection: &mut Connection, member: &Gateway, act: Act) -> Result<(), Code> {
     let transaction = Transaction { signer: member.name.clone(), time: ledgerd::clock::now(), act };
     let leaf = transaction.sign(ORIGIN, &member.key).unwrap();
     connection.requests.send(Request::Transact { transaction: leaf.clone() }).await.unwrap();

@@ -8,10 +8,10 @@ use ledger_block::note::{SignedNote, VerifierKey};
 
 use super::{FaultKind, Report};
 use crate::index::{Reads, Signed};
-use crate::log::{CHECKPOINT, Storage};
+use crate::log::{CHECKPOINT, KnownContent, Storage};
 use crate::machine::{self, Leaf, Verdict};
 use crate::objects::{StorageError, TEMPORARY};
-use crate::state::{Change, Contents};
+use crate::state::{Change, Contents, FactKind, State as _};
 use crate::tile::{Kind, TILE_WIDTH, Tile};
 
 /// Checkpoints read from the index at a time.
@@ -62,6 +62,7 @@ impl<'a> Walk<'a> {
         self.published(size)?;
         self.contents()?;
         self.evidence()?;
+        self.firmware()?;
         self.leftovers(size)
     }
 
@@ -143,6 +144,22 @@ impl<'a> Walk<'a> {
             }
         }
         self.state.apply(change);
+        Ok(())
+    }
+
+    /// The contents of releases that are here. One that is not is no fault: its publisher has not uploaded it.
+    fn firmware(&mut self) -> Result<(), StorageError> {
+        for content in self.storage.contents.list()? {
+            self.report.contents += 1;
+            let at = format!("content {content}");
+            match self.state.fact(FactKind::Content, &content.0)?.and_then(|fact| KnownContent::parse(&fact.value)) {
+                None => self.report.fault(FaultKind::Content, at, "no release names it"),
+                Some(known) if !self.storage.contents.is_sound(content, &known)? => {
+                    self.report.fault(FaultKind::Content, at, "changed: it has other hashes");
+                }
+                Some(_) => {}
+            }
+        }
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! What gateways ask to learn of firmware, and what may be kept and served of its content.
 
 use ledger_block::Hash;
-use ledger_block::ingest::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
+use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
 
 use super::{Log, Published};
 use crate::bundle;
+use crate::contents::FileContents;
 use crate::objects::StorageError;
 use crate::state::FactKind;
 use crate::tile::{Kind, TILE_WIDTH, Tile};
@@ -17,6 +18,25 @@ pub struct KnownContent {
     pub size: u64,
     /// Its SHA-256.
     pub sha256: Hash,
+}
+
+/// Why a content is not taken from somebody.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotWanted {
+    /// No release names it.
+    #[error("no release in the log names this content; publish the release first")]
+    Unnamed,
+    /// Somebody else published the release.
+    #[error("{0} published this release, and uploads its content")]
+    Another(DeviceId),
+}
+
+impl KnownContent {
+    /// From the value of a fact.
+    pub(crate) fn parse(value: &[u8]) -> Option<Self> {
+        let (size, sha256) = value.split_first_chunk::<8>()?;
+        Some(Self { size: u64::from_be_bytes(*size), sha256: sha256.try_into().ok()? })
+    }
 }
 
 impl Log {
@@ -48,11 +68,27 @@ impl Log {
     /// # Errors
     /// The index cannot be read.
     pub fn content(&self, blake3: &Hash) -> Result<Option<KnownContent>, StorageError> {
-        let Some(fact) = self.read(|reads| reads.fact(FactKind::Content, blake3))? else { return Ok(None) };
-        let known = fact.value.split_first_chunk::<8>().and_then(|(size, sha256)| {
-            Some(KnownContent { size: u64::from_be_bytes(*size), sha256: sha256.try_into().ok()? })
-        });
-        known.map(Some).ok_or(StorageError::Impossible("content"))
+        let fact = self.read(|reads| reads.fact(FactKind::Content, blake3))?;
+        fact.map(|fact| KnownContent::parse(&fact.value).ok_or(StorageError::Impossible("content"))).transpose()
+    }
+
+    /// The same, for a member that wants to upload it: only who published a release of it may.
+    ///
+    /// # Errors
+    /// The index cannot be read. The inner one: it is not wanted.
+    pub fn wanted(&self, from: &DeviceId, blake3: &Hash) -> Result<Result<KnownContent, NotWanted>, StorageError> {
+        let Some(fact) = self.read(|reads| reads.fact(FactKind::Content, blake3))? else {
+            return Ok(Err(NotWanted::Unnamed));
+        };
+        if fact.signer != *from {
+            return Ok(Err(NotWanted::Another(fact.signer)));
+        }
+        KnownContent::parse(&fact.value).map(Ok).ok_or(StorageError::Impossible("content"))
+    }
+
+    /// Contents of releases.
+    pub fn contents(&self) -> &FileContents {
+        &self.storage.contents
     }
 
     /// The leaf at a place of the tree of this size.

@@ -172,7 +172,8 @@ pub(super) fn rollout(
         Ok(standing) => standing,
         Err(refused) => return Ok(refused),
     };
-    if !matches!(signer, Signer::Operator) && !(signer.is_publisher() && transaction.signer == publisher) {
+    let may = matches!(signer, Signer::Operator) || (signer.is_publisher() && transaction.signer == publisher);
+    if !may {
         return not(format_args!("only {publisher}, who published it, or the operator rolls this release out"));
     }
     if !manifest.fits(hardware) {

@@ -52,7 +52,10 @@ fn no_other_class_is_let_in_by_a_bond_and_a_bonded_device_by_nothing_else() {
     assert_eq!(refused("strap-07"), Cause::WrongClass);
     assert_eq!(refused("nobody"), Cause::UnknownDevice);
     assert_eq!(gateway.auth.admit_wired(&name("strap")).unwrap_err().cause(), &Cause::WrongClass);
-    assert_eq!(gateway.auth.admit_password("strap", b"", gateway.now).unwrap_err().cause(), &Cause::Password);
+    assert_eq!(
+        gateway.auth.admit_password("strap", b"", "127.0.0.1", gateway.now).unwrap_err().cause(),
+        &Cause::Password
+    );
 }
 
 #[test]

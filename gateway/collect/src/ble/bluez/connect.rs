@@ -17,8 +17,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::super::core::AdapterName;
 use super::super::keys::{self, KeysError};
 use super::super::radio::{RadioError, Target};
-use super::{DateTime, address};
 use super::peer::BluezPeer;
+use super::{DateTime, address};
 
 /// How long a device may take to answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);

@@ -36,7 +36,7 @@ impl Core {
             let Some(device) = self.devices.get_mut(&id) else { continue };
             let within = device.within_reach(&loads);
             let free = |adapter: &&AdapterName| loads.get(*adapter).is_some_and(|load| load.used < load.slots);
-            let (open, taken): (Vec<_>, Vec<_>) = within.iter().partition(|adapter| free(&adapter));
+            let (open, taken): (Vec<_>, Vec<_>) = within.iter().partition(|adapter| free(adapter));
             if let Some(adapter) = open.iter().find(|adapter| loads.get(**adapter).is_some_and(|load| !load.connecting))
             {
                 let load = loads.entry(Arc::clone(adapter)).or_default();

@@ -106,7 +106,7 @@ impl World {
             self.happen(event);
         }
         for at in 0..self.natures.len() {
-            if self.up[at] && self.natures[at] == Nature::Good && now % 1_000 == 0 {
+            if self.up[at] && self.natures[at] == Nature::Good && now.is_multiple_of(1_000) {
                 self.core.handle(Event::Heard { device: name(at) }, now);
             }
         }
@@ -151,7 +151,7 @@ impl World {
 
     fn run(&mut self, for_ms: Ms) {
         for _ in 0..for_ms / STEP {
-            if self.now % 1_000 == 0 {
+            if self.now.is_multiple_of(1_000) {
                 self.see_all();
             }
             self.step();

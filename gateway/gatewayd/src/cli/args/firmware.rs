@@ -37,7 +37,7 @@ pub enum FirmwareCommand {
         /// The release: one file, or one from each signer.
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// The bytes it names, to be checked first.
+        /// The bytes it names: checked first, and uploaded to the ledger's store afterwards.
         #[arg(long, value_name = "FILE")]
         content: Option<PathBuf>,
     },

@@ -119,7 +119,7 @@ pub fn silent(context: &Context, now: Timestamp) -> Vec<Finding> {
             .collect();
         let evidence = match quiet.as_slice() {
             [] => "none of those assigned".to_owned(),
-            [few @ ..] if few.len() <= 5 => few.join(", "),
+            few if few.len() <= 5 => few.join(", "),
             many => format!("{} and {} more", many.get(..5).unwrap_or_default().join(", "), many.len() - 5),
         };
         Ok(Finding::new(

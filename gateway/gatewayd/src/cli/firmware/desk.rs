@@ -1,13 +1,16 @@
 //! The ledger's desk: one connection, on which what it says about firmware is read and proven, and transactions are handed
 //! in until their R2 has come. Under the name and keys of the settings: a publisher's, or a box's.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use ledger_block::GatewayKey;
-use ledger_block::ingest::{Act, Reply, Request, Transaction};
+use ledger_block::ingest::{Act, Proven, Reply, Request, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::receipt::Receipt;
 use ledger_block::release::ReleaseId;
 use pitchside_config::Settings;
+use pitchside_release::content::{Standing, Store as Contents};
 use pitchside_release::known::{Anchors, Known, LearnError, Release};
 use pitchside_sync::connection::{Connection, connect};
 use pitchside_sync::trust::Trust;
@@ -19,6 +22,8 @@ use crate::cli::args::ConfigArg;
 use crate::cli::{Failure, context};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::firmware::own::{self, Image};
+use crate::pipeline::firmware::shelf::FOLDER as CONTENT_FOLDER;
 use crate::pipeline::sync_config;
 
 /// The shortest beginning of a release's name that is taken for it.
@@ -51,7 +56,7 @@ fn untrue(error: &LearnError) -> Failure {
 }
 
 /// A ledger that is not to be believed is tampering; one that cannot be reached is not.
-fn fault(fault: Fault) -> Failure {
+pub(super) fn fault(fault: Fault) -> Failure {
     if fault.is_suspicious() {
         Failure::Tampered(fault.to_string())
     } else {
@@ -113,16 +118,25 @@ impl Desk {
         Ok(desk)
     }
 
-    async fn say(&self, request: Request) -> anyhow::Result<()> {
+    pub(super) async fn say(&self, request: Request) -> anyhow::Result<()> {
         self.connection.requests.send(request).await.map_err(|_| anyhow::anyhow!("the ledger closed the connection"))
     }
 
     async fn hear(&mut self) -> anyhow::Result<Reply> {
+        self.hear_within(self.config.silence).await
+    }
+
+    pub(super) async fn hear_within(&mut self, patience: Duration) -> anyhow::Result<Reply> {
         let next = self.connection.replies.next();
-        tokio::time::timeout(self.config.silence, next)
+        tokio::time::timeout(patience, next)
             .await
-            .map_err(|_| anyhow::anyhow!("the ledger did not answer within {:?}", self.config.silence))?
+            .map_err(|_| anyhow::anyhow!("the ledger did not answer within {patience:?}"))?
             .map_err(|fault| anyhow::anyhow!("{fault}"))
+    }
+
+    /// Takes a newer checkpoint.
+    pub(super) fn advance(&mut self, proven: &Proven) -> Result<(), Fault> {
+        self.trust.advance(proven).map(drop)
     }
 
     /// Asks until all is known that the ledger has to say about firmware.
@@ -145,6 +159,16 @@ impl Desk {
     /// What the ledger has said, proven.
     pub(super) const fn known(&self) -> &Known {
         &self.known
+    }
+
+    /// What lies of contents on this machine.
+    pub(super) fn contents(&self) -> Vec<Standing> {
+        Contents::look(&self.settings.gateway.data_dir.join(CONTENT_FOLDER))
+    }
+
+    /// What this machine's image says it is; none on a machine that is no box.
+    pub(super) fn image(&self) -> anyhow::Result<Option<Image>> {
+        own::image(&self.settings.firmware.box_image)
     }
 
     /// The clock.

@@ -7,12 +7,15 @@
 //! | [`desk`] | talking to the ledger: what it says, proven; what is handed in |
 //! | [`release`] | publish, rollout, pause, abort |
 //! | [`status`] | what the ledger says about releases |
+//! | [`sensors`] | and how far they are on this box's sensors |
 
 mod desk;
 mod files;
 mod publisher;
 mod release;
+mod sensors;
 mod status;
+mod upload;
 
 use super::Outcome;
 use super::args::{ConfigArg, FirmwareCommand};

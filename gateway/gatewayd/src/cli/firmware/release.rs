@@ -19,6 +19,7 @@ struct Published {
     #[serde(flatten)]
     release: ReleaseSaid,
     leaf: u64,
+    uploaded: bool,
 }
 
 /// Puts the signers' files together: all must be of one draft.
@@ -50,14 +51,35 @@ pub(super) fn publish(paths: &[PathBuf], content: Option<&Path>, config: &Config
     let leaf = desk::at(config, async |desk: &mut Desk| {
         let policy = desk.known().policy().context("no release policy stands in the ledger; its operator enters it")?;
         signed.verify(policy).context("the release")?;
-        if let Some(standing) = desk.known().release(&signed.id()) {
-            return Err(anyhow::anyhow!("this release stands already, at leaf {}", standing.place).into());
+        let standing = desk.known().release(&signed.id()).map(|standing| standing.place);
+        let leaf = match (standing, content) {
+            (Some(place), None) => {
+                return Err(anyhow::anyhow!("this release stands already, at leaf {place}").into());
+            }
+            // Its content may still be missing, or half there.
+            (Some(place), Some(_)) => {
+                output::note(&format!("this release stands already, at leaf {place}"));
+                place
+            }
+            (None, _) => {
+                output::note("handing the release in");
+                desk.enter(Act::Release { signed: signed.to_bytes() }).await?.place
+            }
+        };
+        if let Some(path) = content {
+            output::note("uploading its content");
+            desk.upload(path, signed.manifest()).await?;
         }
-        output::note("handing the release in");
-        Ok(desk.enter(Act::Release { signed: signed.to_bytes() }).await?.place)
+        Ok(leaf)
     })?;
-    output.print(&Published { release: ReleaseSaid::of(&signed), leaf }, |said| {
-        format!("{}\nleaf       {leaf}\nNobody gets it before: pitchside firmware rollout", said.release.text())
+    let uploaded = content.is_some();
+    output.print(&Published { release: ReleaseSaid::of(&signed), leaf, uploaded }, |said| {
+        let content =
+            if uploaded { "in the ledger's store" } else { "not uploaded: run this again with --content FILE" };
+        format!(
+            "{}\nleaf       {leaf}\ncontent    {content}\nNobody gets it before: pitchside firmware rollout",
+            said.release.text()
+        )
     })?;
     Ok(())
 }

@@ -1,14 +1,24 @@
-//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way.
+//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way; and on a box, how far
+//! they have come on its sensors.
 
 use ledger_block::ingest::{Cohort, HaltReason};
 use ledger_block::release::ReleaseId;
+use pitchside_release::content::Standing;
 use pitchside_release::known::Release;
 use serde::Serialize;
 
 use super::desk::{self, Desk};
+use super::sensors::{self, Counts, SensorRow};
 use crate::cli::Outcome;
 use crate::cli::args::ConfigArg;
-use crate::cli::output::Output;
+use crate::cli::output::{self, Output};
+use crate::pipeline::firmware::own::Image;
+
+#[derive(Serialize)]
+struct Shown {
+    releases: Vec<Row>,
+    sensors: Vec<SensorRow>,
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -20,6 +30,9 @@ struct Row {
     state: String,
     rollouts: Vec<Progress>,
     expires: String,
+    /// How much of the content is on this machine, in per cent; 100 only if it was checked as a whole.
+    content_percent: u8,
+    sensors: Counts,
     publisher: String,
     published_at: String,
     leaf: u64,
@@ -32,7 +45,7 @@ struct Progress {
     widest_percent: u8,
 }
 
-fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
+fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow], contents: &[Standing]) -> Row {
     let manifest = release.signed.manifest();
     let reached = |cohort: fn(&pitchside_release::known::Rollout) -> Cohort| {
         move |hardware| release.rollouts.get(hardware).map_or(0, |rollout| cohort(rollout).percent())
@@ -63,28 +76,58 @@ fn row(id: ReleaseId, release: &Release, expired: bool) -> Row {
         state: state.to_owned(),
         rollouts,
         expires: manifest.expires.to_string(),
+        content_percent: contents.iter().find(|at| at.content.id.0 == manifest.blake3).map_or(0, percent),
+        sensors: Counts::of(&id.to_string(), sensors),
         publisher: release.publisher.to_string(),
         published_at: release.published_at.to_string(),
         leaf: release.place,
     }
 }
 
+fn percent(standing: &Standing) -> u8 {
+    let part = u64::from(standing.groups) * 100 / u64::from(standing.content.shape.groups());
+    if standing.whole { 100 } else { u8::try_from(part).unwrap_or(99).min(99) }
+}
+
 /// `firmware status`.
 pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output) -> Outcome {
-    let rows = desk::at(config, async |desk: &mut Desk| {
-        let now = desk.clock().now();
-        let of = |(id, release): (ReleaseId, &Release)| row(id, release, release.signed.manifest().expires <= now);
-        Ok(match release {
+    let (releases, sensors) = desk::at(config, async |desk: &mut Desk| {
+        let sensors = sensors::rows(config)?;
+        let (now, contents) = (desk.clock().now(), desk.contents());
+        if let Some(image) = desk.image()? {
+            let Image { hardware, version, counter } = image;
+            output::note(&format!("this box: {hardware} {version}, counter {counter}"));
+        }
+        let of = |(id, release): (ReleaseId, &Release)| {
+            row(id, release, release.signed.manifest().expires <= now, &sensors, &contents)
+        };
+        let releases: Vec<Row> = match release {
             Some(text) => vec![of(desk.find(text)?)],
             None => desk.known().releases().into_iter().map(of).collect(),
-        })
+        };
+        Ok((releases, sensors))
     })?;
-    output.table(&rows, &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "EXPIRES"], |row| {
-        let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
-        let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
-        let rollouts = rollouts.collect::<Vec<_>>().join(", ");
-        let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
-        vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, day]
-    })?;
+    let sensors = match (release, releases.first()) {
+        (Some(_), Some(one)) => sensors.into_iter().filter(|row| row.release.as_ref() == Some(&one.release)).collect(),
+        _ => sensors,
+    };
+    if output.is_json() {
+        output.print(&Shown { releases, sensors }, |_| String::new())?;
+        return Ok(());
+    }
+    output.table(
+        &releases,
+        &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "HERE", "SENSORS", "EXPIRES"],
+        |row| {
+            let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
+            let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
+            let rollouts = rollouts.collect::<Vec<_>>().join(", ");
+            let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
+            let here = if row.content_percent == 0 { "-".to_owned() } else { format!("{}%", row.content_percent) };
+            let counts = row.sensors.text();
+            vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, here, counts, day]
+        },
+    )?;
+    sensors::show(&sensors, output)?;
     Ok(())
 }

@@ -63,6 +63,9 @@ impl Front {
         let (mut readings, mut samples) = (0, 0);
         for entry in &batch.entries {
             self.board.observe(entry);
+            if let Some(firmware) = &self.firmware {
+                firmware.observe(entry);
+            }
             readings += entry.readings.len() as u64;
             for reading in &entry.readings {
                 if let Value::Wave(wave) = &reading.value {

@@ -11,6 +11,7 @@ use pitchside_wire::Reason;
 
 use super::Front;
 use crate::pipeline::batch::{Answer, Batch, Due};
+use crate::pipeline::firmware::Heard;
 use crate::pipeline::streams::add_dropped;
 use crate::random::OsRandom;
 
@@ -33,6 +34,14 @@ impl Front {
                 self.established(link, device, supersedes);
                 if let Some(frame) = reply {
                     let _ = link.send(Outbound::Frame(Bytes::from(frame)));
+                }
+                batch.known(item.ticket, Settled::Stored);
+            }
+            Ok(Accepted::Firmware { session, device, word }) => {
+                // Never waits for the desk, nor the desk for it: readings go before.
+                let heard = Heard { link: link.clone(), session, device, word };
+                if self.firmware.as_ref().is_some_and(|firmware| !firmware.hear(heard)) {
+                    self.metrics.refused("firmware_busy");
                 }
                 batch.known(item.ticket, Settled::Stored);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use ledger_block::GatewayKey;
 use ledger_block::channel::{Keypair, Psk, PublicKey};
 use ledger_block::policy::Policy;
 use parking_lot::RwLock;
@@ -20,7 +21,32 @@ use crate::adapters::page::LedgerState;
 use crate::adapters::releases::KnownReleases;
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::firmware::Halter;
 use crate::pipeline::sealing::Sealing;
+
+/// What the ledger has proven about firmware; none without a ledger or a release policy. A box whose releases cannot be
+/// read still collects: it says so and updates nothing.
+pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Option<Arc<KnownReleases>> {
+    let ledger = settings.ledger.as_ref()?;
+    let opened = policy_of(ledger).and_then(|policy| KnownReleases::open(&settings.firmware, policy, store, clock));
+    opened.unwrap_or_else(|error| {
+        tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
+        None
+    })
+}
+
+/// How this box asks for a halt; none without a ledger.
+pub(super) fn halter(
+    settings: &Settings,
+    identity: &Identity,
+    sealing: &Arc<Sealing>,
+) -> anyhow::Result<Option<Halter>> {
+    let Some(ledger) = &settings.ledger else { return Ok(None) };
+    let policy = policy_of(ledger)?;
+    let origin = policy.logs().first().context("the policy names no log")?.key.name().to_owned();
+    let (name, key) = (settings.gateway.name.clone(), GatewayKey::new(&identity.sign));
+    Ok(Some(Halter { name, origin, key, wake: Arc::clone(&sealing.sealed) }))
+}
 
 /// Starts sync, if a ledger is configured: its state for the page, and its status.
 #[allow(clippy::too_many_arguments, reason = "wiring")]
@@ -32,6 +58,7 @@ pub(super) fn start_sync(
     events: &Events,
     metrics: &Arc<Metrics>,
     clock: &Clock,
+    releases: Option<Arc<KnownReleases>>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
 ) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Option<tokio_watch::Receiver<SyncStatus>>)> {
@@ -41,12 +68,8 @@ pub(super) fn start_sync(
         crate::backup::chain::settle_alone(store)?;
         return Ok((state, None));
     };
-    let config = sync_config(ledger, identity)?;
-    let releases =
-        KnownReleases::open(&settings.firmware, config.policy.clone(), store, clock).unwrap_or_else(|error| {
-            tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
-            None
-        });
+    let mut config = sync_config(ledger, identity)?;
+    config.releases_every = Duration::from_secs(u64::from(settings.firmware.ask_s));
     let on_receipt = Arc::clone(&state);
     let outbox = Arc::new(StoreOutbox {
         store: store.clone(),
@@ -79,9 +102,7 @@ pub(super) fn start_sync(
 
 /// How sync finds and knows the ledger.
 pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
-    let bytes =
-        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
-    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
+    let policy = policy_of(ledger)?;
     let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
     let keypair = Keypair::from_secret(identity.noise.clone())?;
     let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
@@ -90,4 +111,11 @@ pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncC
     config.policy = policy;
     config.silence = Duration::from_secs(30);
     Ok(config)
+}
+
+/// Which logs and witnesses are believed.
+fn policy_of(ledger: &Ledger) -> anyhow::Result<Policy> {
+    let bytes =
+        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))
 }

@@ -3,12 +3,24 @@
 use ledger_block::content::{GroupIndex, Groups, Span};
 
 use super::source::Source;
-use super::{Moment, Next, OrderId, Peer, Plan};
+use super::{Moment, Next, OrderId, Peer, Plan, jittered};
 
 /// Nothing is waited for longer than this without looking again, in milliseconds.
 const WAIT_MS_MAX: u64 = 1_000;
 /// The least time between two questions to one box, in milliseconds.
 const ASK_MS_MIN: u64 = 20;
+
+/// How often in a row a piece is left to others.
+const LEFT_MAX: u32 = 8;
+/// Pieces that nobody has yet for each box that fetches one of them: the fewer, the more often two boxes choose the same.
+const SPREAD: u64 = 3;
+
+/// What could be ordered: of somebody who has all, of somebody who has part, and how many pieces no box with a part has.
+struct Choices {
+    seed: Option<Choice>,
+    part: Option<Choice>,
+    scarce: usize,
+}
 
 /// A piece that could be ordered.
 struct Choice {
@@ -29,15 +41,16 @@ impl Plan {
         }
         if self.orders.len() < self.limits.orders_max {
             let shares = self.shares();
-            let (seed, part) = self.choose(shares, now, random);
+            let Choices { seed, part, scarce } = self.choose(shares, now, random);
             match seed {
                 Some(choice) if !shares => return self.order(choice, now),
+                Some(_) if now < self.turn.from => {}
                 Some(choice) => {
                     // Somebody may have fetched it since we last heard.
-                    if let Some(other) = self.to_hear(now) {
+                    if let Some(other) = self.next_to_hear(now) {
                         return self.ask(other);
                     }
-                    if self.has_heard(now) {
+                    if self.has_heard(now) && self.takes_turn(scarce, now, random) {
                         return self.order(choice, now);
                     }
                 }
@@ -62,6 +75,7 @@ impl Plan {
         let id = OrderId(self.order_next);
         self.order_next += 1;
         if self.is_seed(peer) {
+            self.turn.order = Some((id, now));
             self.seeded_at = Some(now);
             self.hearing_since = None;
         }
@@ -96,7 +110,7 @@ impl Plan {
     }
 
     /// A box with part of it that has not spoken since the last order from somebody who has all.
-    fn to_hear(&mut self, now: Moment) -> Option<Peer> {
+    fn next_to_hear(&mut self, now: Moment) -> Option<Peer> {
         self.hearing_since.get_or_insert(now);
         let silent = self.sources.iter().find(|(peer, source)| {
             self.is_unheard(**peer)
@@ -115,6 +129,24 @@ impl Plan {
     fn has_heard(&self, now: Moment) -> bool {
         let waited = self.hearing_since.is_some_and(|since| now.ms_since(since) >= self.limits.hear_ms_max);
         waited || self.seeded_at.is_none() || !self.sources.keys().any(|peer| self.is_unheard(*peer))
+    }
+
+    /// Whether to fetch one of so many pieces that nobody else has, or to leave it to the others for a moment: what they have
+    /// ordered cannot be seen before it has come.
+    fn takes_turn(&mut self, scarce: usize, now: Moment, random: &mut dyn FnMut() -> u64) -> bool {
+        let sharing =
+            |(peer, source): &(&Peer, &Source)| **peer != Peer::Ledger && source.held.is_some() && !source.has_all();
+        let wanting = self.sources.iter().filter(sharing).count() as u64 * SPREAD + SPREAD;
+        if scarce as u64 >= wanting || self.turn.left >= LEFT_MAX || random() % wanting < scarce as u64 {
+            self.turn.left = 0;
+            return true;
+        }
+        self.turn.left += 1;
+        let took_ms = self.turn.took_ms.clamp(ASK_MS_MIN, self.limits.hear_ms_max.max(ASK_MS_MIN));
+        self.turn.from = now.plus_ms(jittered(took_ms, random).max(1));
+        // By then the others may have it: they are heard again.
+        (self.seeded_at, self.hearing_since) = (Some(now), None);
+        false
     }
 
     /// The first missing groups of each piece that are not ordered, as one span.
@@ -146,7 +178,7 @@ impl Plan {
     }
 
     /// The rarest piece, ties by chance: from those that have all (a piece nobody else has), and from those that have part.
-    fn choose(&self, shares: bool, now: Moment, random: &mut dyn FnMut() -> u64) -> (Option<Choice>, Option<Choice>) {
+    fn choose(&self, shares: bool, now: Moment, random: &mut dyn FnMut() -> u64) -> Choices {
         let ready = |peer: Peer| peer != Peer::Ledger || now >= self.ledger_from;
         let open = self.sources.iter().filter(|(peer, source)| ready(**peer) && source.is_open(now));
         let open: Vec<Open<'_>> = open
@@ -156,7 +188,7 @@ impl Plan {
                 Some(Open { peer: *peer, held, orders: source.orders, seed, free })
             })
             .collect();
-        let (mut seed, mut part) = (None, None);
+        let (mut seed, mut part, mut scarce) = (None, None, 0);
         if open.iter().any(|source| source.free) {
             for span in self.wanted() {
                 let holders = open.iter().filter(|source| source.held.covers(span));
@@ -164,6 +196,7 @@ impl Plan {
                     count[if source.peer == Peer::Ledger { 2 } else { usize::from(!source.seed) }] += 1;
                     count
                 });
+                scarce += usize::from(some == 0);
                 // The ledger comes last, and nobody who has all is asked for what somebody else has.
                 if some > 0 {
                     better(&mut part, span, some + whole, |source| !source.seed, &open, random);
@@ -174,14 +207,15 @@ impl Plan {
                 }
             }
         }
-        (seed, part)
+        Choices { seed, part, scarce }
     }
 
     /// The next moment at which something changes by itself.
     fn wake(&self, now: Moment) -> Moment {
         let sources = self.sources.values().flat_map(|source| [source.quiet_until, source.ask_from]);
         let hearing = self.hearing_since.map(|since| since.plus_ms(self.limits.hear_ms_max));
-        let soonest = sources.chain([self.ledger_from]).chain(hearing).filter(|moment| *moment > now).min();
+        let soonest =
+            sources.chain([self.ledger_from, self.turn.from]).chain(hearing).filter(|moment| *moment > now).min();
         let latest = now.plus_ms(WAIT_MS_MAX);
         let soonest = soonest.map_or(latest, |soonest| soonest.min(latest));
         if self.hearing_since.is_some() { soonest.min(now.plus_ms(ASK_MS_MIN)) } else { soonest }

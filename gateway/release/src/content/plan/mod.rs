@@ -6,6 +6,9 @@
 //! - A box that has only part is asked before one that has all, and the ledger only for what nobody on the LAN has. Of those
 //!   that have all, one piece at a time, and only after hearing what everybody else holds by now: that is what keeps the
 //!   publisher's upload near the size of the file however many boxes want it.
+//! - When few pieces are left that nobody on the LAN has, and many boxes want them, each box draws lots whether it fetches one
+//!   or leaves it to the others; a few times in a row at most, whoever they are. Without the lots twenty boxes cost the
+//!   publisher twice the size of a small file, with them 1.2 to 1.4 times (`tests`).
 //! - Wrong bytes or broken answers drop a source at once; slow ones after [`PlanLimits::strikes_max`]; one that is gone is
 //!   tried again later and later. The ledger is never dropped for being slow or gone: there may be nobody else.
 
@@ -170,6 +173,20 @@ pub struct Plan {
     seeded_at: Option<Moment>,
     /// Since when such an order waits for the others' answers.
     hearing_since: Option<Moment>,
+    turn: Turn,
+}
+
+/// Whose turn it is, among boxes that want the same last pieces of somebody who has all.
+#[derive(Debug, Default)]
+struct Turn {
+    /// The last order from somebody who has all, and when it began.
+    order: Option<(OrderId, Moment)>,
+    /// How long such an order took lately, in milliseconds.
+    took_ms: u64,
+    /// None is given before.
+    from: Moment,
+    /// How often in a row it was left to others.
+    left: u32,
 }
 
 impl Plan {
@@ -177,8 +194,8 @@ impl Plan {
     /// release at the same time must not all go there at once.
     pub fn new(held: Groups, limits: PlanLimits, ledger_from: Moment) -> Self {
         let (ordered, orders, sources) = (Groups::none(held.shape()), BTreeMap::new(), BTreeMap::new());
-        let (seeded_at, hearing_since) = (None, None);
-        Self { limits, held, ordered, orders, order_next: 0, sources, ledger_from, seeded_at, hearing_since }
+        let (seeded_at, hearing_since, turn) = (None, None, Turn::default());
+        Self { limits, held, ordered, orders, order_next: 0, sources, ledger_from, seeded_at, hearing_since, turn }
     }
 
     /// The groups that are here.
@@ -272,6 +289,9 @@ impl Plan {
     ) -> Option<Fault> {
         let (peer, span) = self.orders.remove(&order)?;
         span.groups().for_each(|group| self.ordered.remove(group));
+        if let Some((_, began)) = self.turn.order.take_if(|(last, _)| *last == order) {
+            self.turn.took_ms = now.ms_since(began);
+        }
         let source = self.sources.get_mut(&peer)?;
         source.orders = source.orders.saturating_sub(1);
         self.blame(peer, outcome, now, random)

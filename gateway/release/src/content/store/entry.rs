@@ -4,11 +4,12 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::Path;
 
-use ledger_block::content::{ContentId, Groups, Item, Span};
+use ledger_block::content::{ContentId, Decoder, GROUP_BYTES, Groups, Item, Span};
 
 use super::Standing;
 use super::error::StoreError;
 use super::folder::{About, check_sha256, io_at, measure, sync_directory};
+use crate::content::Content;
 use crate::content::medium::Disk;
 use crate::content::partial::{Partial, slice_of};
 
@@ -54,6 +55,16 @@ impl Entry {
             State::Arriving(partial)
         };
         Ok(Self { about, path: folder.to_owned(), state })
+    }
+
+    /// What is durably held of a content, by somebody who only looks: another process may be fetching it.
+    pub fn look(folder: &Path, content: ContentId) -> Result<Standing, StoreError> {
+        let content = About::read(folder, content)?.content;
+        if length(&folder.join("data"))? == Some(content.shape.size()) {
+            return Ok(Standing { groups: content.shape.groups(), content, whole: true });
+        }
+        let held = fs::read(folder.join("held")).ok().and_then(|bytes| Groups::decode(content.shape, &bytes).ok());
+        Ok(Standing { groups: held.map_or(0, |held| held.count()), content, whole: false })
     }
 
     pub const fn about(&self) -> &About {
@@ -102,6 +113,30 @@ impl Entry {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Rotten(content.id),
             _ => io_at(&self.path)(error),
         })
+    }
+
+    /// Bytes from `offset` on, fewer at the end; none if they are not all here or there are none.
+    pub fn read(&self, offset: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        let Content { id, shape, .. } = self.about.content;
+        let end = offset.saturating_add(length as u64).min(shape.size());
+        if offset >= end {
+            return Ok(None);
+        }
+        let group = |at: u64| u32::try_from(at / GROUP_BYTES).ok();
+        let ends = group(offset).zip(group(end - 1));
+        let Some(span) = ends.and_then(|(first, last)| Span::new(first, last)) else { return Ok(None) };
+        let Some(slice) = self.slice(span)? else { return Ok(None) };
+        let mut decoder = Decoder::new(id, shape, span).ok_or(StoreError::Unknown(id))?;
+        let (mut rest, mut bytes) = (slice.as_slice(), Vec::with_capacity(length));
+        while let Some(item) = decoder.push(&mut rest).map_err(|_| StoreError::Rotten(id))? {
+            if let Item::Group { index, bytes: group } = item {
+                let begin = shape.offset(index);
+                let within = |at: u64| usize::try_from(at.saturating_sub(begin)).unwrap_or(usize::MAX).min(group.len());
+                bytes.extend_from_slice(group.get(within(offset)..within(end)).unwrap_or_default());
+            }
+        }
+        decoder.finish().map_err(|_| StoreError::Rotten(id))?;
+        Ok(Some(bytes))
     }
 
     /// The whole entry, if it was not whole before.

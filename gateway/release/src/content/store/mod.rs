@@ -24,13 +24,16 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ledger_block::content::{ContentId, Groups, Item, Span};
+use ledger_block::content::{ContentId, GROUP_BYTES, Groups, Item, SPAN_GROUPS_MAX, Span};
 use parking_lot::{Mutex, RwLock};
 
 use super::Content;
 use entry::Entry;
 pub use error::StoreError;
 use folder::{About, io_at};
+
+/// Bytes one reading gives at most: a slice, wherever it begins within a group.
+pub const READ_BYTES_MAX: usize = (SPAN_GROUPS_MAX as usize - 1) * GROUP_BYTES as usize;
 
 /// How much may lie here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,6 +95,13 @@ impl Store {
             }
         }
         Ok(Self { root: root.to_owned(), limits, entries: RwLock::new(entries), changing: Mutex::new(()) })
+    }
+
+    /// What lies durably in a folder, without touching it: for `status`, beside a running gateway. Empty if there is no store.
+    pub fn look(root: &Path) -> Vec<Standing> {
+        let folders = std::fs::read_dir(root).into_iter().flatten().flatten();
+        let named = folders.filter_map(|found| Some((found.path(), found.file_name().to_str()?.parse().ok()?)));
+        named.filter_map(|(path, content)| Entry::look(&path, content).ok()).collect()
     }
 
     fn entry(&self, content: ContentId) -> Option<Arc<Entry>> {
@@ -228,6 +238,18 @@ impl Store {
         match self.entry(content) {
             Some(entry) => entry.slice(span),
             None => Ok(None),
+        }
+    }
+
+    /// Bytes of a content, fewer at its end, each verified against its name on the way; none if not all of them are here, or
+    /// it has no such bytes. At most [`READ_BYTES_MAX`] at a time.
+    ///
+    /// # Errors
+    /// As [`Store::slice`].
+    pub fn read(&self, content: ContentId, offset: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
+        match self.entry(content) {
+            Some(entry) if length <= READ_BYTES_MAX => entry.read(offset, length),
+            _ => Ok(None),
         }
     }
 

@@ -46,6 +46,7 @@ fn a_content_arrives_across_restarts_and_is_whole_only_after_both_hashes() {
     drop(store);
     let store = Store::open(dir.path(), LIMITS).unwrap();
     assert_eq!(store.standing(content.id).unwrap().groups, 5);
+    assert_eq!(Store::look(dir.path()), store.list(), "whoever only looks sees the same");
     assert!(matches!(store.complete(content.id), Err(StoreError::Incomplete { missing: 6, .. })));
     assert!(
         store.slice(content.id, Span::new(1, 4).unwrap()).unwrap().is_some(),
@@ -172,5 +173,23 @@ proptest! {
         prop_assert_eq!(About::read(dir.path(), id).unwrap(), about);
         fs::write(dir.path().join("about"), noise).unwrap();
         prop_assert!(About::read(dir.path(), id).is_err());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+    #[test]
+    fn a_reading_gives_the_bytes_asked_for_or_none(offset in 0u64..200_000, length in 0usize..80_000, held in 0u32..11) {
+        let (_dir, store) = store();
+        let bytes = bytes(10 * GROUP_BYTES + 77, 9);
+        let content = content(&bytes);
+        store.admit(&content, &[]).unwrap();
+        store.keep(content.id, &items(&bytes, 0, held)).unwrap();
+        let end = (offset + length as u64).min(bytes.len() as u64);
+        let here = ((u64::from(held) + 1) * GROUP_BYTES).min(bytes.len() as u64);
+        let wanted = (offset < end && end <= here.next_multiple_of(GROUP_BYTES)).then(|| &bytes[offset as usize..end as usize]);
+        let read = store.read(content.id, offset, length).unwrap();
+        prop_assert_eq!(read.as_deref(), wanted);
+        prop_assert_eq!(store.read(content.id, 0, READ_BYTES_MAX + 1).unwrap(), None, "bounded");
     }
 }

@@ -1,0 +1,60 @@
+//! Firmware on its way through this box: releases the ledger has proven, their contents, and who may have them now.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`shelf`] | what stands ready for a device or the box: start here |
+//! | [`lines`] | what this clinic has that firmware is made for |
+//! | [`carrier`] | contents fetched and handed on |
+//! | [`own`] | the box's own update |
+//! | [`devices`] | the desk that sensors speak to, and who sits at it |
+//! | `offers` | who is offered what, and when not |
+//! | `pulls` | bytes, paced, of what was offered |
+//! | [`reports`] | what became of it; failures stop a release |
+//! | [`vitals`] | who trains, how full batteries are |
+//! | `proofs`, `pace` | hashes of groups; how much and how often |
+//!
+//! A device says what it is: [`Shelf::seen`], so that its releases are fetched. It is offered what [`Shelf::choose`] gives, reads it with [`Shelf::read`], and is asked about again with
+//! [`Shelf::accept`] while it reads: a halt that comes in between ends it.
+
+pub mod carrier;
+pub mod devices;
+pub mod lines;
+mod offers;
+pub mod own;
+mod pace;
+mod proofs;
+mod pulls;
+pub mod reports;
+pub mod shelf;
+pub mod vitals;
+
+use std::sync::Arc;
+
+use pitchside_config::Settings;
+use pitchside_store::Store;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::adapters::content::service_settings;
+use crate::clock::Clock;
+
+pub use devices::{Desk, DeskParts, Door, Halter, Heard};
+pub use shelf::{Offer, ReadError, Shelf};
+
+/// Starts what carries contents and what looks after the box itself, until told to stop.
+pub(super) fn start(
+    shelf: &Arc<Shelf>,
+    settings: &Settings,
+    store: &Store,
+    clock: &Clock,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    tasks.spawn(carrier::run(Arc::clone(shelf), service_settings(settings), stop.clone()));
+    let (gateway, image) = (&settings.gateway, &settings.firmware.box_image);
+    match own::Own::open(Arc::clone(shelf), store, clock.clone(), &gateway.name, image, &gateway.data_dir) {
+        Ok(Some(own)) => drop(tasks.spawn(own.run(stop.clone()))),
+        Ok(None) => {}
+        Err(error) => tracing::error!(error = format!("{error:#}"), "the box itself is not updated"),
+    }
+}

@@ -1,0 +1,232 @@
+//! The box itself. A manifest for boxes names a RAUC bundle; once its release is accepted and the bundle is here, the bundle
+//! is laid out for a unit that runs as root (`pitchside-update.path`), with a request to install it. The gateway never installs
+//! anything: the root helper takes a copy of its own, and RAUC believes the bundle's own signature alone.
+//!
+//! ```text
+//! <image>/usr/lib/pitchside/firmware   what this image is: hardware, version, security counter (TOML)
+//! <data>/update/bundle.raucb           the verified bundle, a link to the content's file
+//! <data>/update/request                the request, written last; the root helper takes it away
+//! ```
+//!
+//! A release is tried once. That it was installed is known when this image says its version; if the request is gone and the
+//! version is another, the new image was refused or gave way to the old one, and the release is left alone.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use ledger_block::release::{SecurityCounter, Target, Version};
+use pitchside_model::DeviceId;
+use pitchside_release::policy::Thing;
+use pitchside_store::Store;
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+
+use super::lines::Line;
+use super::{Offer, Shelf};
+use crate::clock::Clock;
+use crate::files::write_public;
+
+/// What boxes call themselves in manifests.
+const COMPONENT: &str = "box";
+/// Folder of bundle and request below the data folder.
+const FOLDER: &str = "update";
+/// What is remembered of the last release tried.
+const TRIED: &str = "firmware-box";
+/// How often the box looks after itself.
+const LOOK: Duration = Duration::from_secs(5);
+/// No update begins while readings come in: so long nothing must have come.
+const QUIET_US: i64 = 10 * 60 * 1_000_000;
+
+/// What an image says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// Its hardware id.
+    pub hardware: String,
+    /// Its version.
+    pub version: String,
+    /// Its security counter.
+    pub counter: u32,
+}
+
+/// The last release this box tried, and the highest security counter it has accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Tried {
+    release: String,
+    version: String,
+    counter: u32,
+    /// Whether its end was seen.
+    settled: bool,
+}
+
+/// The box as something that is updated.
+pub struct Own {
+    shelf: Arc<Shelf>,
+    store: Store,
+    clock: Clock,
+    folder: PathBuf,
+    thing: Thing,
+}
+
+/// What this machine's image says; none where there is none.
+///
+/// # Errors
+/// The file cannot be read or understood.
+pub fn image(path: &Path) -> anyhow::Result<Option<Image>> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    toml::from_str(&text).map(Some).with_context(|| path.display().to_string())
+}
+
+impl Own {
+    /// The box, if its image says what it is: none on a machine that is no appliance.
+    ///
+    /// # Errors
+    /// The image's file cannot be read or understood.
+    pub fn open(
+        shelf: Arc<Shelf>,
+        store: &Store,
+        clock: Clock,
+        name: &DeviceId,
+        installed: &Path,
+        data_dir: &Path,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(image) = image(installed)? else { return Ok(None) };
+        let version: Version = image.version.parse().context("the image's version")?;
+        let thing = Thing {
+            name: name.to_string(),
+            target: Target::Box,
+            component: COMPONENT.parse().context("the box's component")?,
+            hardware: image.hardware.parse().context("the image's hardware")?,
+            installed: Some(version),
+            counter: SecurityCounter(image.counter),
+        };
+        Ok(Some(Self { shelf, store: store.clone(), clock, folder: data_dir.join(FOLDER), thing }))
+    }
+
+    /// Looks after the box until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        let own = Arc::new(self);
+        let line = own.line();
+        tracing::info!(hardware = %line.hardware, version = %own.version(), counter = own.thing.counter.0, "this image");
+        loop {
+            let (looking, line) = (Arc::clone(&own), line.clone());
+            let looked = tokio::task::spawn_blocking(move || {
+                looking.shelf.lines().has(line)?;
+                looking.look()
+            });
+            match looked.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "the box's own update"),
+                Err(error) => tracing::error!(%error, "the box's own update was interrupted"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn line(&self) -> Line {
+        let Thing { target, component, hardware, .. } = self.thing.clone();
+        Line { target, component, hardware }
+    }
+
+    fn version(&self) -> String {
+        self.thing.installed.map_or_else(String::new, |version| version.to_string())
+    }
+
+    fn tried(&self) -> anyhow::Result<Option<Tried>> {
+        let Some(bytes) = self.store.meta(TRIED)? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&bytes).context("what is remembered of the last update")?))
+    }
+
+    fn remember(&self, tried: &Tried) -> anyhow::Result<()> {
+        Ok(self.store.set_meta(TRIED, &serde_json::to_vec(tried)?)?)
+    }
+
+    /// Sees how the last update ended, and begins the next if there is one. Blocks.
+    fn look(&self) -> anyhow::Result<()> {
+        let mut thing = self.thing.clone();
+        let tried = self.tried()?;
+        if let Some(tried) = &tried {
+            thing.counter = thing.counter.max(SecurityCounter(tried.counter));
+            if !tried.settled && !self.settle(tried)? {
+                return Ok(());
+            }
+        }
+        let chosen = match self.shelf.choose(&thing) {
+            Ok(chosen) => chosen,
+            Err(refused) => {
+                tracing::debug!("no update of the box: {refused}");
+                return Ok(());
+            }
+        };
+        let Some(offer) = chosen.filter(|offer| offer.whole) else { return Ok(()) };
+        if tried.is_some_and(|tried| tried.release == offer.id.to_string()) {
+            return Ok(());
+        }
+        let (_, newest) = self.store.journal_end()?;
+        if self.clock.now().micros_since(newest) < QUIET_US {
+            tracing::debug!(release = %offer.id, "the update of the box waits until nothing is measured");
+            return Ok(());
+        }
+        self.request(&offer)
+    }
+
+    /// Whether the last update has ended, well or not.
+    fn settle(&self, tried: &Tried) -> anyhow::Result<bool> {
+        let installed = tried.version == self.version();
+        if !installed && self.folder.join("request").exists() {
+            return Ok(false);
+        }
+        if installed {
+            tracing::info!(version = tried.version, release = tried.release, "the box runs the update");
+        } else {
+            tracing::error!(
+                version = tried.version,
+                release = tried.release,
+                "the update of the box was refused or did not prove healthy; the old image runs, the release is left alone"
+            );
+        }
+        for name in ["request", "bundle.raucb"] {
+            remove(&self.folder.join(name))?;
+        }
+        self.remember(&Tried { settled: true, ..tried.clone() })?;
+        Ok(true)
+    }
+
+    fn request(&self, offer: &Offer) -> anyhow::Result<()> {
+        let manifest = offer.manifest();
+        let content = self.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
+        std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
+        let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
+        remove(&request)?;
+        let new = self.folder.join("bundle.new");
+        remove(&new)?;
+        std::fs::hard_link(&content, &new).with_context(|| new.display().to_string())?;
+        std::fs::rename(&new, &bundle).with_context(|| bundle.display().to_string())?;
+        let (release, version) = (offer.id.to_string(), manifest.version.to_string());
+        let sha256 = data_encoding::HEXLOWER.encode(&manifest.sha256);
+        let text =
+            format!("release {release}\nversion {}\nsize {}\nsha256 {sha256}\n", manifest.version, manifest.size);
+        write_public(&request, text.as_bytes())?;
+        // After the request: cut off in between, the box tries once more. The other way round it would never have tried.
+        self.remember(&Tried { release: release.clone(), version, counter: manifest.counter.0, settled: false })?;
+        tracing::info!(release, version = %manifest.version, "an update of the box is handed to its installer");
+        Ok(())
+    }
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| path.display().to_string())
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,134 @@
+//! Reports: kept before they are noted, counted, and enough failures stop a release.
+//!
+//! A report is a device's word. It is taken only of the release that device was offered, counts once a device however often
+//! it is said, and can do no worse than stop a release too early.
+
+use ledger_block::ingest::{Act, HaltReason, Transaction};
+use ledger_block::merkle::leaf_hash;
+use ledger_block::release::ReleaseId;
+use pitchside_model::DeviceId;
+use pitchside_release::rollout::{FailureLimits, Tally};
+use pitchside_store::{FirmwareOutcome, SensorFirmware};
+use pitchside_wire::firmware::{Down, Noted, Reason, Report, Stage};
+
+use super::devices::Desk;
+use super::offers::{NOT_NOW_S, NOTHING_S, Verdict};
+
+impl Desk {
+    pub(super) fn report(&mut self, device: &DeviceId, report: Report) {
+        let release = ReleaseId(report.release);
+        let noted = |go, after_s| Down::Noted(Noted { number: report.number, go, after_s });
+        let offered = self.rows.get(device).filter(|row| row.release == Some(report.release)).cloned();
+        let Some(row) = offered else {
+            self.parts.metrics.refused("firmware_report");
+            tracing::info!(%device, %release, stage = report.stage.word(), "a report about what was not offered here");
+            return self.say(device, &noted(false, NOTHING_S));
+        };
+        let again = self.seats.get(device).is_some_and(|seat| seat.noted == Some(report.number));
+        if !again && !self.note(device, &row, &report) {
+            // Not kept, so not noted: it says it again.
+            return;
+        }
+        if let Some(seat) = self.seats.get_mut(device) {
+            seat.noted = Some(report.number);
+        }
+        if report.stage != Stage::Verified {
+            self.say(device, &noted(false, NOTHING_S));
+            return;
+        }
+        // Nothing starts during training, on a low battery, or after a pause or halt, however far it has come.
+        let (go, after_s, held) = match self.still(device, &release) {
+            Verdict::Offer(_) => (true, 0, None),
+            Verdict::Held(why) => (false, NOT_NOW_S, Some(why)),
+            Verdict::Nothing => (false, NOTHING_S, Some("its release was paused or halted")),
+        };
+        self.hold(device, held);
+        if !go {
+            self.send_away(device, after_s == NOT_NOW_S);
+        }
+        self.say(device, &noted(go, after_s));
+    }
+
+    /// Keeps a report and what it means; false if it could not be kept.
+    fn note(&mut self, device: &DeviceId, before: &SensorFirmware, report: &Report) -> bool {
+        let now = self.parts.clock.now();
+        let failed = report.stage == Stage::Failed;
+        // That it failed before says nothing new: what it failed of stays, and stays counted.
+        let before_failed = before.stage == Some(Stage::Failed as u8) && report.reason == Reason::FAILED_BEFORE;
+        let (reason, text) = if before_failed {
+            (before.reason, before.text.clone())
+        } else {
+            (report.reason.0, report.text.chars().filter(|char| !char.is_control()).collect())
+        };
+        let row = SensorFirmware {
+            stage: Some(report.stage as u8),
+            reason,
+            text,
+            reported_at: Some(now),
+            have: if failed { before.have } else { before.size },
+            attempts: before.attempts.saturating_add(u32::from(failed)),
+            held: None,
+            ..before.clone()
+        };
+        let confirmed = report.stage == Stage::Confirmed;
+        // Who says that it runs the new image must say so in its status, too.
+        let runs = self.seats.get(device).map(|seat| seat.status.version.to_string());
+        let believed = failed || runs == row.target;
+        let outcome = ((failed && !before_failed) || confirmed).then(|| FirmwareOutcome {
+            release: report.release,
+            device: device.clone(),
+            confirmed,
+            reason: report.reason.0,
+            counts: believed && (confirmed || report.reason.counts()),
+            at: now,
+        });
+        if !self.keep(row, outcome) {
+            return false;
+        }
+        let release = ReleaseId(report.release);
+        if failed {
+            tracing::warn!(%device, %release, reason = report.reason.word(), "an update came to nothing");
+            self.count(&release);
+        } else {
+            tracing::info!(%device, %release, stage = report.stage.word(), "an update goes on");
+        }
+        true
+    }
+
+    /// Halts a release of which too many updates failed.
+    fn count(&mut self, release: &ReleaseId) {
+        let (confirmed, failed) = match self.parts.store.firmware_tally(&release.0) {
+            Ok(tally) => tally,
+            Err(error) => return tracing::error!(%release, %error, "failures could not be counted"),
+        };
+        if self.halted.contains(release) || !(Tally { confirmed, failed }).is_too_bad(&FailureLimits::default()) {
+            return;
+        }
+        tracing::error!(%release, confirmed, failed, "too many updates failed: the release is halted");
+        // First here, at once; then for everybody, when the ledger is reached.
+        self.halted.insert(*release);
+        if let Err(error) = self.ask_for_halt(release) {
+            tracing::error!(%release, error = format!("{error:#}"), "the ledger could not be asked to halt a release");
+        }
+    }
+
+    fn ask_for_halt(&self, release: &ReleaseId) -> anyhow::Result<()> {
+        let (halter, now) = (&self.parts.halter, self.parts.clock.now());
+        let act = Act::Halt { release: *release, why: HaltReason::Failures };
+        let transaction = Transaction { signer: halter.name.clone(), time: now, act };
+        let leaf = transaction.sign(&halter.origin, &halter.key)?;
+        self.parts.store.add_act(leaf_hash(&leaf), release.0, leaf, now)?;
+        halter.wake.notify_one();
+        Ok(())
+    }
+}
+
+/// The word for a reason, for people.
+pub fn reason_word(reason: u8) -> &'static str {
+    Reason(reason).word()
+}
+
+/// The word for a stage, for people.
+pub fn stage_word(stage: u8) -> &'static str {
+    Stage::from_code(stage).map_or("unknown", Stage::word)
+}

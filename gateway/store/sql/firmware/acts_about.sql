@@ -1,0 +1,1 @@
+SELECT DISTINCT about FROM acts

@@ -1,0 +1,50 @@
+use super::*;
+
+fn sensor(device: &str) -> SensorFirmware {
+    SensorFirmware {
+        device: DeviceId::parse(device).unwrap(),
+        hardware: "strap-r2".into(),
+        component: "strap-firmware".into(),
+        version: "1.0.0".into(),
+        counter: 3,
+        seen_at: Timestamp(1),
+        release: Some([7; 32]),
+        target: Some("1.1.0".into()),
+        size: 40_000,
+        have: 16_384,
+        attempts: 0,
+        stage: Some(2),
+        reason: 0,
+        text: String::new(),
+        reported_at: Some(Timestamp(2)),
+        held: None,
+    }
+}
+
+fn outcome(device: &str, confirmed: bool, counts: bool) -> Option<FirmwareOutcome> {
+    let device = DeviceId::parse(device).unwrap();
+    Some(FirmwareOutcome { release: [7; 32], device, confirmed, reason: 0, counts, at: Timestamp(3) })
+}
+
+#[test]
+fn what_sensors_say_of_their_firmware_is_kept_and_each_counts_once() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.put_sensor_firmware(sensor("s7"), None).unwrap();
+    store.put_sensor_firmware(SensorFirmware { have: 40_000, ..sensor("s7") }, outcome("s7", false, true)).unwrap();
+    store.put_sensor_firmware(sensor("s8"), outcome("s8", true, true)).unwrap();
+    store.put_sensor_firmware(sensor("s9"), outcome("s9", false, false)).unwrap();
+    assert_eq!(store.firmware_tally(&[7; 32]).unwrap(), (1, 1), "what is nobody's fault counts for nothing");
+    store.put_sensor_firmware(sensor("s7"), outcome("s7", true, true)).unwrap();
+    assert_eq!(store.firmware_tally(&[7; 32]).unwrap(), (2, 0), "the last word of a sensor counts");
+    store.add_act([1; 32], [7; 32], vec![1, 2], Timestamp(4)).unwrap();
+    store.add_act([1; 32], [7; 32], vec![1, 2], Timestamp(5)).unwrap();
+    drop(store);
+    let store = open(dir.path());
+    assert_eq!(store.sensor_firmware().unwrap().len(), 3);
+    assert_eq!(store.sensor_firmware().unwrap()[0], sensor("s7"));
+    assert_eq!(store.waiting_acts(8).unwrap(), [vec![1, 2]]);
+    store.settle_act(&[1; 32], true).unwrap();
+    assert!(store.waiting_acts(8).unwrap().is_empty());
+    assert_eq!(store.acts_about().unwrap(), [[7; 32]], "what was halted stays halted here");
+}
