@@ -1,6 +1,6 @@
 """The guest: a real kernel and a real BlueZ in QEMU, and a shell in it.
 
-Direct kernel boot of what guest.sh made. The emulated serial ports ttyS1 and ttyS4 are the two adapters' cables; hvc0 is the shell;
+Direct kernel boot of what guest.sh made. The emulated serial ports ttyS1 and ttyS2 are the two adapters' cables; hvc0 is the shell;
 what runs in the background writes to hvc1, which is a file here. /data is a disk of its own, so that "durable" means an fsync of ext4.
 """
 
@@ -20,7 +20,7 @@ MADE = REPO / "target/ble"
 PITCHSIDE = pathlib.Path(os.environ.get("PITCHSIDE", REPO / "target/debug/pitchside"))
 # Times as on a stock machine of two cores; more when others compile beside us.
 PATIENCE = float(os.environ.get("BLE_TEST_PATIENCE", "1"))
-CABLES = {"hci0": "ttyS1", "hci1": "ttyS4"}
+CABLES = {"hci0": "ttyS1", "hci1": "ttyS2"}
 
 
 class Stuck(Exception):

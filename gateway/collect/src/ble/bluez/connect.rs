@@ -12,6 +12,7 @@ use futures_util::StreamExt as _;
 use pitchside_model::Bond;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_util::task::AbortOnDropHandle;
 
 use super::super::core::AdapterName;
 use super::super::keys::{self, KeysError};
@@ -23,6 +24,8 @@ use super::{DateTime, address};
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long pairing may take, somebody reading a code off included.
 const PAIR_WITHIN: Duration = Duration::from_secs(40);
+/// How long after saying that a device is paired BlueZ may take to answer that it was.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 /// How long BlueZ may take to write a new bond down.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
 const STORED_EVERY: Duration = Duration::from_millis(100);
@@ -109,21 +112,30 @@ async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
     let told = async {
         loop {
             match events.next().await {
-                Some(DeviceEvent::PropertyChanged(DeviceProperty::Paired(true))) => return Ok(()),
+                Some(DeviceEvent::PropertyChanged(DeviceProperty::Paired(true))) => return,
                 Some(_) => {}
                 None => std::future::pending().await,
             }
         }
     };
-    // BlueZ forgets to answer Pair if it is discovering the device's services when the bond is made; that the device is
-    // paired it says all the same.
+    let asked = device.clone();
+    // Dropped, it takes the pairing down.
+    let mut answer = AbortOnDropHandle::new(tokio::spawn(async move { asked.pair().await }));
     let paired = async {
         tokio::select! {
-            paired = device.pair() => paired,
-            paired = told => paired,
+            answer = &mut answer => return answer.unwrap_or_else(|_| Ok(())),
+            () = told => {}
         }
+        // BlueZ forgets to answer if it is discovering the device's services when the bond is made. That the device is paired
+        // it says all the same, and a moment before it answers: taking the question back then would cut the link.
+        timeout(ANSWERED_WITHIN, &mut answer).await.map_or(Ok(()), |answer| answer.unwrap_or_else(|_| Ok(())))
     };
-    match timeout(PAIR_WITHIN, paired).await {
+    let paired = timeout(PAIR_WITHIN, paired).await;
+    if matches!(paired, Ok(Ok(()))) {
+        // Ends by itself when D-Bus gives up waiting.
+        answer.detach();
+    }
+    match paired {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => match error.kind {
             ErrorKind::AlreadyExists => Ok(()),

@@ -30,14 +30,26 @@ const READ_WITHIN: Duration = Duration::from_secs(10);
 /// How often what only can be read is read.
 const READ_EVERY: Duration = Duration::from_secs(60);
 
+/// Empty values in a row after which a descriptor counts as closed.
+const EMPTY_MAX: u32 = 64;
+
+/// The first reason stays.
+fn end(over: &watch::Sender<Option<String>>, why: &str) {
+    over.send_if_modified(|said| {
+        let first = said.is_none();
+        said.get_or_insert_with(|| why.to_owned());
+        first
+    });
+}
+
 /// A connected device.
 pub(super) struct BluezPeer {
     device: Device,
     target: Target,
     bond: Option<Bond>,
     date: DateTime,
-    /// Why the link is down.
-    over: watch::Receiver<Option<String>>,
+    /// Why the link is down, or of no use.
+    over: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
     /// PS/1: `dn`.
     down: Mutex<Option<Arc<Down>>>,
@@ -56,7 +68,7 @@ impl BluezPeer {
         bond: Option<Bond>,
         date: DateTime,
     ) -> Result<Self, RadioError> {
-        let (sender, over) = watch::channel(None);
+        let over = watch::Sender::new(None);
         // Watched from here on; what happened before is asked for after.
         let events = device.events().await.map_err(failed)?;
         if !device.is_connected().await.map_err(failed)? {
@@ -64,6 +76,7 @@ impl BluezPeer {
         }
         let bonded = bond.is_some();
         let mut tasks = JoinSet::new();
+        let sender = over.clone();
         tasks.spawn(async move {
             let mut events = pin!(events);
             let why = loop {
@@ -76,7 +89,7 @@ impl BluezPeer {
                     None => break "BlueZ no longer knows the device",
                 }
             };
-            sender.send_replace(Some(why.to_owned()));
+            end(&sender, why);
         });
         Ok(Self { device, target, bond, date, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
     }
@@ -168,24 +181,30 @@ impl BluezPeer {
     ) -> Result<(), RadioError> {
         let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
         if notifies && let Ok(Ok(reader)) = timeout(SUBSCRIBE_WITHIN, characteristic.notify_io()).await {
-            let into = Arc::clone(into);
+            let (into, over) = (Arc::clone(into), self.over.clone());
             self.tasks.lock().spawn(async move {
-                // No bytes: the descriptor is closed, the link is down.
-                while let Ok(value) = reader.recv().await
-                    && !value.is_empty()
+                // No bytes: the device notified nothing, or the descriptor is closed, and then it says so without end.
+                let mut empty = 0;
+                while empty < EMPTY_MAX
+                    && let Ok(value) = reader.recv().await
                 {
-                    into.push(source, &value);
+                    empty = if value.is_empty() { empty + 1 } else { 0 };
+                    if empty == 0 {
+                        into.push(source, &value);
+                    }
                 }
+                end(&over, "a subscription ended");
             });
             return Ok(());
         }
         let values = timeout(SUBSCRIBE_WITHIN, characteristic.notify()).await.map_err(|_| late())?.map_err(failed)?;
-        let into = Arc::clone(into);
+        let (into, over) = (Arc::clone(into), self.over.clone());
         self.tasks.lock().spawn(async move {
             let mut values = pin!(values);
             while let Some(value) = values.next().await {
                 into.push(source, &value);
             }
+            end(&over, "a subscription ended");
         });
         Ok(())
     }
@@ -264,7 +283,7 @@ impl Peer for BluezPeer {
     }
 
     async fn ended(&self) -> String {
-        let mut over = self.over.clone();
+        let mut over = self.over.subscribe();
         match over.wait_for(Option::is_some).await {
             Ok(why) => why.clone().unwrap_or_default(),
             Err(_) => "BlueZ is gone".to_owned(),

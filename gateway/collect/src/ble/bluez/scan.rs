@@ -162,7 +162,8 @@ impl AdapterTask {
                 tokio::select! {
                     changed = targets.changed() => match changed {
                         Ok(()) => break,
-                        Err(_) => return Ok(()),
+                        // The gateway stops, and we with it.
+                        Err(_) => std::future::pending().await,
                     },
                     Some(event) = monitor.next(), if !monitor.is_empty() => match event {
                         Some(MonitorEvent::DeviceFound(found)) if known.contains(&found.device) => {
