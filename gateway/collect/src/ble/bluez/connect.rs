@@ -119,16 +119,16 @@ async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
         }
     };
     let asked = device.clone();
-    // Dropped, it takes the pairing down.
+    // Dropped, it takes the pairing down. Should the task itself fail: whether the device is paired is asked afterwards.
     let mut answer = AbortOnDropHandle::new(tokio::spawn(async move { asked.pair().await }));
     let paired = async {
         tokio::select! {
-            answer = &mut answer => return answer.unwrap_or_else(|_| Ok(())),
+            answer = &mut answer => return answer.unwrap_or(Ok(())),
             () = told => {}
         }
         // BlueZ forgets to answer if it is discovering the device's services when the bond is made. That the device is paired
         // it says all the same, and a moment before it answers: taking the question back then would cut the link.
-        timeout(ANSWERED_WITHIN, &mut answer).await.map_or(Ok(()), |answer| answer.unwrap_or_else(|_| Ok(())))
+        timeout(ANSWERED_WITHIN, &mut answer).await.map_or(Ok(()), |answer| answer.unwrap_or(Ok(())))
     };
     let paired = timeout(PAIR_WITHIN, paired).await;
     if matches!(paired, Ok(Ok(()))) {
