@@ -115,7 +115,7 @@ async def malformed_and_too_many_values(lab):
         stored = [row["value"] for row in rows if row["value"]]
         gaps = [row for row in rows if row["gap"] == "dropped"]
         must("all of the flood, or a gap that says that some is missing", is_part(sent, stored) or gaps, (len(stored), lost_at(sent, stored)))
-        told = f"the rest told by {len(gaps)} gaps `dropped` (BlueZ loses some itself)" if gaps else "none lost"
+        told = f"loss told by {len(gaps)} gap(s) `dropped`; what BlueZ itself loses it does not count" if gaps else "none lost"
         return f"7 malformed values refused, the link held; 2000 values at once: {len(stored)} stored, {told}"
 
 

@@ -119,7 +119,7 @@ async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
         }
     };
     let asked = device.clone();
-    // Dropped, it takes the pairing down.
+    // Dropped, it takes the pairing down. Should the task itself fail: whether the device is paired is asked afterwards.
     let mut answer = AbortOnDropHandle::new(tokio::spawn(async move { asked.pair().await }));
     let paired = async {
         tokio::select! {
