@@ -116,7 +116,7 @@ pub fn measure(bytes: usize) -> anyhow::Result<Outcome> {
     let names = ContentNames::of(content.as_slice())?;
     drop(content);
     let lan = Lan::up(GATEWAYS + 1)?;
-    let (said, heard) = mpsc::channel();
+    let (said, heard) = mpsc::sync_channel(GATEWAYS + 1);
     let mut nodes = vec![start(0, dir.path(), &names, Some(&file), said.clone())?];
     until_whole(&heard, 1)?;
     let (before, began) = (Lan::sent_bytes(0)?, Instant::now());
@@ -139,7 +139,7 @@ fn start(
     dir: &Path,
     names: &ContentNames,
     file: Option<&Path>,
-    said: mpsc::Sender<usize>,
+    said: mpsc::SyncSender<usize>,
 ) -> anyhow::Result<Node> {
     let program = std::env::current_exe()?.with_file_name("pitchside-content-box");
     let mut command = Command::new("ip");

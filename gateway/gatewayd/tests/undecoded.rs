@@ -96,6 +96,7 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
             sealing: Arc::new(sealing),
             metrics: Arc::clone(&metrics),
             clock,
+            firmware: None,
             tasks: TaskTracker::new(),
         })
         .unwrap(),
