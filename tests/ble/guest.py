@@ -56,7 +56,8 @@ class Guest:
         shutil.rmtree(tree, ignore_errors=True)
         (tree / "bin").mkdir(parents=True)
         subprocess.run(["strip", "-o", tree / "bin/pitchside", PITCHSIDE], check=True)
-        subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, self.folder / "disk.img", "768M"], check=True)
+        subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, self.folder / "disk.img", "768M"],
+                       check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(tree)
 
     async def boot(self):
