@@ -12,6 +12,7 @@ run() {
 }
 
 run "200 kills under load" cargo run --quiet -p pitchside-tests --bin pitchside-crash -- --kills 200
+run "Bluetooth with real BlueZ and virtual sensors" make --no-print-directory test-ble
 run "the appliance in virtual machines, power cuts and bad disks included" make --no-print-directory image-test ARGS=all
 run "fuzz targets, 120 s each" tests/tools/fuzz.sh 120
 if command -v cargo-deny >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny; then
