@@ -118,33 +118,6 @@ async fn hostile(honest: SocketAddr, bytes: &[u8], manner: Manner) -> SocketAddr
     address
 }
 
-/// Fetches beside one hostile peer; the honest box is the ledger's store, so the peer is asked first.
-async fn beside(manner: Manner) -> Option<Fault> {
-    let bytes = bytes(1_200 * 1_024 + 5);
-    let whole = content(&bytes);
-    let honest = House::with(&bytes).await;
-    let peer = hostile(honest.address(), &bytes, manner).await;
-    let house = House::new(&[&whole], &[peer], Some(honest.address())).await;
-    let (fetched, progress) = house.fetched(&whole).await;
-    assert!(fetched.unwrap() == bytes, "{manner:?}");
-    assert!(progress.dropped.iter().all(|(of, _)| *of == Peer::Lan(peer)), "{manner:?}: {:?}", progress.dropped);
-    progress.dropped.first().map(|(_, fault)| *fault)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_peer_that_serves_wrong_bytes_at_chunk_900_is_dropped_and_named_and_the_download_goes_on() {
-    let fault = beside(Manner::WrongChunk(900)).await;
-    assert!(matches!(fault, Some(Fault::WrongBytes(_))), "{fault:?}");
-    assert!(fault.unwrap().to_string().contains("wrong bytes in group 56"), "{fault:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn swapped_endless_and_garbled_content_drops_the_peer() {
-    assert!(matches!(beside(Manner::Swapped).await, Some(Fault::WrongBytes(_))));
-    assert_eq!(beside(Manner::Endless).await, Some(Fault::Broken));
-    assert_eq!(beside(Manner::Noise).await, Some(Fault::Broken));
-}
-
 /// Fetches from a hostile peer alone until that is dropped; then an honest box comes, and the download goes on.
 async fn before(manner: Manner) -> Fault {
     let bytes = bytes(1_200 * 1_024 + 5);
@@ -165,6 +138,20 @@ async fn before(manner: Manner) -> Fault {
     assert_eq!(dropped, Peer::Lan(peer), "{manner:?}");
     assert_eq!(heard.borrow().dropped.len(), 1, "dropped once, and not asked again: {manner:?}");
     fault
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_serves_wrong_bytes_at_chunk_900_is_dropped_and_named_and_the_download_goes_on() {
+    let fault = before(Manner::WrongChunk(900)).await;
+    assert!(matches!(fault, Fault::WrongBytes(_)), "{fault:?}");
+    assert!(fault.to_string().contains("wrong bytes in group 56"), "{fault:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swapped_endless_and_garbled_content_drops_the_peer() {
+    assert!(matches!(before(Manner::Swapped).await, Fault::WrongBytes(_)));
+    assert_eq!(before(Manner::Endless).await, Fault::Broken);
+    assert_eq!(before(Manner::Noise).await, Fault::Broken);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
