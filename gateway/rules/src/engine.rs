@@ -56,8 +56,10 @@ pub struct RuleStatus {
     pub evaluations: u64,
     /// How many faults it had.
     pub faults: u64,
-    /// The last of them.
+    /// The last of them: of a rule that is off, what switched it off.
     pub last_fault: Option<Fault>,
+    /// The line of the script it names, if it names one.
+    pub offending: Option<String>,
     /// Readings that found a window full, so that its span was shortened.
     pub shortened: u64,
 }
@@ -251,6 +253,11 @@ impl Engine {
             }
         }
         None
+    }
+
+    /// Puts a rule back that was switched off; it keeps its state. False if there is none of that name that is off.
+    pub fn again(&mut self, rule: &RuleName) -> bool {
+        self.rules.iter_mut().find(|running| running.rule.source.name() == rule).is_some_and(Running::again)
     }
 
     /// Switches a rule off for a fault found from outside, such as the death of the process it ran in.

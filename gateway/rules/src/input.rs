@@ -1,37 +1,56 @@
 //! What a script sees: one variable an input, and the functions on it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pitchside_script::span;
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 
-use crate::series::Series;
+use crate::asked::BY_HOUR;
+use crate::baseline::{Form, Usual};
+use crate::series::{Run, Sample};
+use crate::state::Track;
+use crate::window::Window;
 
 type Answer<T> = Result<T, Box<EvalAltResult>>;
 
 /// What scripts may read of an input.
-pub const PROPERTIES: &[(&str, &str)] =
-    &[("value", "the newest value, or () after a gap"), ("age", "seconds since the newest reading, or ()")];
+pub const PROPERTIES: &[(&str, &str)] = &[
+    ("value", "the newest value, or () after a gap"),
+    ("age", "seconds since the newest reading, or ()"),
+    (
+        "since_gap",
+        "seconds since the last gap ended, or since the first reading; 0.0 in a gap, () if nothing was heard yet",
+    ),
+];
 
 /// The functions scripts may call on an input, for the reference and for what windows must keep.
 pub const METHODS: &[(&str, &str)] = &[
     ("count(span)", "readings in the window"),
-    ("mean(span)", "their mean"),
-    ("min(span)", "the smallest"),
-    ("max(span)", "the largest"),
-    ("percentile(percent, span)", "nearest-rank percentile"),
-    ("slope(span)", "least-squares slope, units a minute"),
-    ("rate(span)", "change from first to last, units a minute"),
-    ("time_above(limit, span)", "seconds at or above the limit"),
-    ("ago(span)", "the value a span ago"),
+    ("mean(span)", "their mean, or ()"),
+    ("min(span)", "the smallest, or ()"),
+    ("max(span)", "the largest, or ()"),
+    ("stddev(span)", "their standard deviation (n - 1), or () with fewer than two"),
+    ("percentile(percent, span)", "nearest-rank percentile, or ()"),
+    ("slope(span)", "least-squares slope, units a minute, or () with fewer than two"),
+    ("rate(span)", "change from first to last, units a minute, or ()"),
+    ("time_above(limit, span)", "seconds at or above the limit; each reading counts until the next"),
+    ("time_below(limit, span)", "seconds at or below the limit; each reading counts until the next"),
+    ("ago(span)", "the value a span ago, or ()"),
     ("covers(span)", "whether there was no gap for that long"),
+    ("gaps(span)", "how many gaps became known within the span, at most 64"),
+    ("typical(half_life)", "what is usual for the subject: the fading median, or () until enough is known"),
+    ("spread(half_life)", "how far from it is usual: 1.4826 times the fading median absolute deviation, or ()"),
+    ("deviations(half_life)", "how many spreads the newest value is above what is usual (below: negative), or ()"),
+    ("typical(half_life, \"hour\")", "the same for this hour of the day (UTC)"),
+    ("spread(half_life, \"hour\")", "the same for this hour of the day (UTC)"),
+    ("deviations(half_life, \"hour\")", "the same for this hour of the day (UTC)"),
 ];
 
-/// The series of one input while its rule runs. The engine swaps the subject's series in and out, so that one scope serves
-/// all subjects.
+/// One input while its rule runs. The engine swaps the subject's track in and out, so that one scope serves all
+/// subjects.
 #[derive(Debug, Default)]
 pub(crate) struct Cell {
-    pub series: Series,
+    pub track: Track,
     /// Event time of the state.
     pub now: i64,
     /// Older than this at `now`: as if there were none.
@@ -43,15 +62,30 @@ pub(crate) struct Cell {
 impl Cell {
     /// A stream not heard for longer than a gap says nothing.
     fn fresh(&self) -> bool {
-        self.series.last().is_some_and(|last| self.now.saturating_sub(last.time) <= self.gap_after)
+        self.track.series.last().is_some_and(|last| self.now.saturating_sub(last.time) <= self.gap_after)
     }
 
     fn span(&self, text: &str) -> Answer<usize> {
         self.spans.iter().position(|known| known.as_str() == text).ok_or_else(|| {
-            let why = format!("\"{text}\" is not a span written in the script; write it as a text such as \"5min\"");
-            EvalAltResult::ErrorRuntime(why.into(), Position::NONE).into()
+            refused(format!("\"{text}\" is not a span written in the script; write it as a text such as \"5min\""))
         })
     }
+
+    fn usual(&self, half_life: &str, by: &str) -> Answer<Option<Usual>> {
+        let form = span::parse(half_life).map(|half_life| Form { half_life, by_hour: by == BY_HOUR });
+        let known = |form| self.track.baselines.iter().find(|baseline| baseline.form() == form);
+        match form.filter(|_| by.is_empty() || by == BY_HOUR).and_then(known) {
+            Some(baseline) => Ok(baseline.usual(self.now)),
+            None => Err(refused(format!(
+                "there is no baseline of \"{half_life}\"; write the half-life in the call, such as typical(\"7d\") or \
+                 typical(\"7d\", \"hour\")"
+            ))),
+        }
+    }
+}
+
+fn refused(why: String) -> Box<EvalAltResult> {
+    EvalAltResult::ErrorRuntime(why.into(), Position::NONE).into()
 }
 
 /// The variable.
@@ -64,18 +98,14 @@ impl Input {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn window<T>(
-        &mut self,
-        span: &str,
-        read: impl FnOnce(&mut crate::window::Window, &crate::series::Run, i64) -> T,
-    ) -> Answer<Option<T>> {
+    fn window<T>(&mut self, span: &str, read: impl FnOnce(&mut Window, &Run, i64) -> T) -> Answer<Option<T>> {
         let mut cell = self.lock();
         let at = cell.span(span)?;
         if !cell.fresh() {
             return Ok(None);
         }
         let now = cell.now;
-        Ok(cell.series.window(at, now).map(|(window, run)| read(window, run, now)))
+        Ok(cell.track.series.window(at, now).map(|(window, run)| read(window, run, now)))
     }
 }
 
@@ -83,17 +113,28 @@ fn number(value: Option<f64>) -> Dynamic {
     value.map_or(Dynamic::UNIT, Dynamic::from_float)
 }
 
-/// Adds the input type and the helpers of rules to an engine. `raised` is set before each call.
-pub(crate) fn register(engine: &mut Engine, raised: &Arc<AtomicBool>) {
+/// Adds the input type to an engine.
+pub(crate) fn register(engine: &mut Engine) {
+    register_windows(engine);
+    register_baselines(engine);
     engine.register_type_with_name::<Input>("Input");
     engine.register_get("value", |input: &mut Input| {
         let cell = input.lock();
-        number(cell.series.last().filter(|_| cell.fresh()).map(|last| last.value()))
+        number(cell.track.series.last().filter(|_| cell.fresh()).map(|last| last.value()))
     });
     engine.register_get("age", |input: &mut Input| {
         let cell = input.lock();
-        number(cell.series.last().map(|last| cell.now.saturating_sub(last.time) as f64 / 1e6))
+        number(cell.track.series.last().map(|last| cell.now.saturating_sub(last.time) as f64 / 1e6))
     });
+    engine.register_get("since_gap", |input: &mut Input| {
+        let cell = input.lock();
+        let heard = cell.track.series.last().is_some() || cell.track.gaps.any();
+        let since = cell.now.saturating_sub(cell.track.series.began()) as f64 / 1e6;
+        number(heard.then_some(if cell.fresh() { since } else { 0.0 }))
+    });
+}
+
+fn register_windows(engine: &mut Engine) {
     engine.register_fn("count", |input: &mut Input, span: &str| -> Answer<i64> {
         let count = input.window(span, |window, _, _| window.count())?.unwrap_or(0);
         Ok(i64::try_from(count).unwrap_or(i64::MAX))
@@ -107,6 +148,9 @@ pub(crate) fn register(engine: &mut Engine, raised: &Arc<AtomicBool>) {
     engine.register_fn("max", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, run, _| window.max(run))?.flatten()))
     });
+    engine.register_fn("stddev", |input: &mut Input, span: &str| -> Answer<Dynamic> {
+        Ok(number(input.window(span, |window, _, _| window.stddev())?.flatten()))
+    });
     engine.register_fn("percentile", |input: &mut Input, percent: f64, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, _, _| window.percentile(percent))?.flatten()))
     });
@@ -119,43 +163,48 @@ pub(crate) fn register(engine: &mut Engine, raised: &Arc<AtomicBool>) {
     engine.register_fn("rate", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, run, _| window.rate(run))?.flatten()))
     });
-    engine.register_fn("time_above", |input: &mut Input, limit: f64, span: &str| -> Answer<f64> {
-        Ok(input.window(span, |window, run, _| window.time_above(run, limit))?.unwrap_or(0.0))
-    });
-    engine.register_fn("time_above", |input: &mut Input, limit: i64, span: &str| -> Answer<f64> {
-        Ok(input.window(span, |window, run, _| window.time_above(run, limit as f64))?.unwrap_or(0.0))
-    });
+    for (name, above) in [("time_above", true), ("time_below", false)] {
+        engine.register_fn(name, move |input: &mut Input, limit: f64, span: &str| -> Answer<f64> {
+            Ok(input.window(span, |window, run, _| window.time_beyond(run, limit, above))?.unwrap_or(0.0))
+        });
+        engine.register_fn(name, move |input: &mut Input, limit: i64, span: &str| -> Answer<f64> {
+            Ok(input.window(span, |window, run, _| window.time_beyond(run, limit as f64, above))?.unwrap_or(0.0))
+        });
+    }
     engine.register_fn("ago", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, run, now| window.ago(run, now))?.flatten()))
     });
     engine.register_fn("covers", |input: &mut Input, span: &str| -> Answer<bool> {
         let mut cell = input.lock();
         let at = cell.span(span)?;
-        let (fresh, now, began) = (cell.fresh(), cell.now, cell.series.began());
-        let reach = cell.series.window(at, now).map(|(window, _)| window.span());
+        let (fresh, now, began) = (cell.fresh(), cell.now, cell.track.series.began());
+        let reach = cell.track.series.window(at, now).map(|(window, _)| window.span());
         Ok(fresh && reach.is_some_and(|span| now.saturating_sub(began) >= span))
     });
-    let was = Arc::clone(raised);
-    engine.register_fn(
-        "above",
-        move |value: f64, limit: f64, back: f64| {
-            if was.load(Ordering::Relaxed) { value > limit - back } else { value >= limit }
-        },
-    );
-    let was = Arc::clone(raised);
-    engine.register_fn(
-        "below",
-        move |value: f64, limit: f64, back: f64| {
-            if was.load(Ordering::Relaxed) { value < limit + back } else { value <= limit }
-        },
-    );
-    // What is not known is neither above nor below.
-    engine.register_fn("above", |_: (), _: f64, _: f64| false);
-    engine.register_fn("below", |_: (), _: f64, _: f64| false);
-    for operator in ["<", "<=", ">", ">="] {
-        engine.register_fn(operator, |_: (), _: f64| false);
-        engine.register_fn(operator, |_: f64, _: ()| false);
-        engine.register_fn(operator, |_: (), _: i64| false);
-        engine.register_fn(operator, |_: i64, _: ()| false);
+    engine.register_fn("gaps", |input: &mut Input, span: &str| -> Answer<i64> {
+        let mut cell = input.lock();
+        let at = cell.span(span)?;
+        let now = cell.now;
+        let span = cell.track.series.window(at, now).map_or(0, |(window, _)| window.span());
+        Ok(i64::try_from(cell.track.gaps.within(span, now)).unwrap_or(i64::MAX))
+    });
+}
+
+fn register_baselines(engine: &mut Engine) {
+    /// What a baseline function tells of what is usual, given the newest value.
+    type Tell = fn(Usual, Option<f64>) -> Option<f64>;
+    let told: [(&str, Tell); 3] = [
+        ("typical", |usual, _| Some(usual.typical)),
+        ("spread", |usual, _| Some(usual.spread)),
+        ("deviations", |usual, value| value.map(|value| (value - usual.typical) / usual.spread)),
+    ];
+    for (name, tell) in told {
+        let ask = move |input: &mut Input, half_life: &str, by: &str| -> Answer<Dynamic> {
+            let cell = input.lock();
+            let value = cell.track.series.last().filter(|_| cell.fresh()).map(Sample::value);
+            Ok(number(cell.usual(half_life, by)?.and_then(|usual| tell(usual, value))))
+        };
+        engine.register_fn(name, move |input: &mut Input, half_life: &str| ask(input, half_life, ""));
+        engine.register_fn(name, move |input: &mut Input, half_life: &str, by: &str| ask(input, half_life, by));
     }
 }

@@ -11,9 +11,11 @@
 //! | [`engine`] | entries in, alert events out |
 //! | [`item`] | what of an entry reaches the rules |
 //! | [`arrivals`] | every message once, every stream forwards |
-//! | [`series`], [`window`] | incremental windows |
+//! | [`series`], [`window`], [`ranked`] | incremental windows |
+//! | [`baseline`] | what is usual for one athlete |
+//! | [`gaps`], [`moments`] | interruptions; what helpers remember by name |
 //! | [`machine`] | hold, clear, cool-down, latch |
-//! | [`input`] | what a script sees |
+//! | [`input`], [`functions`] | what a script sees |
 //! | [`snapshot`] | all an engine remembers, as bytes |
 //! | [`id`] | alert ids and hashes |
 //! | [`check`] | cases run |
@@ -23,14 +25,20 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arrivals;
+mod asked;
+pub mod baseline;
 pub mod check;
 pub mod engine;
+pub mod functions;
+pub mod gaps;
 pub mod id;
 pub mod input;
 pub mod item;
 pub mod library;
 pub mod machine;
+pub mod moments;
 pub mod protocol;
+pub mod ranked;
 mod rule;
 mod running;
 pub mod series;

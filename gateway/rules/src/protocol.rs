@@ -33,6 +33,8 @@ pub enum Request<'a> {
     Reset(AlertId, Timestamp),
     /// Switch this rule off.
     SwitchOff(RuleName, Fault),
+    /// Put this rule back that was switched off.
+    Again(RuleName),
 }
 
 /// What the worker answers.
@@ -52,6 +54,8 @@ pub enum Answer {
     Reset(Option<AlertEvent>),
     /// To `SwitchOff`.
     SwitchedOff(Option<RuleFault>),
+    /// To `Again`: whether it was off.
+    Again(bool),
     /// The request is not understood, or nothing is loaded yet.
     Refused,
 }
@@ -103,5 +107,6 @@ fn answer(engine: &mut Option<Engine>, request: Request<'_>, probe: &mut dyn FnM
         Request::Status => Answer::Status(engine.status()),
         Request::Reset(id, at) => Answer::Reset(engine.reset(id, at)),
         Request::SwitchOff(rule, fault) => Answer::SwitchedOff(engine.switch_off(&rule, fault)),
+        Request::Again(rule) => Answer::Again(engine.again(&rule)),
     }
 }

@@ -1,20 +1,22 @@
 //! One rule made ready to run: compiled once, with one scope for all its subjects.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pitchside_model::GapReason;
 use pitchside_script::manifest::{Plain, RuleManifest};
 use pitchside_script::scan::{Word, WordKind};
-use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox, span};
+use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox};
 use rhai::{AST, Dynamic, ImmutableString, Scope};
 
+use crate::asked::{Asked, asked};
+use crate::baseline::Baseline;
+use crate::functions::Desk;
 use crate::input::{Cell, Input, PROPERTIES, register};
 use crate::library::RuleSource;
 use crate::machine::Timing;
+use crate::running::SHARE_OPERATIONS;
 use crate::series::Series;
-use crate::state::State;
-use crate::window::Wanted;
+use crate::state::{State, Track};
 
 /// Variables every rule has beside its inputs, params and state.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -29,17 +31,22 @@ pub const VARIABLES: &[(&str, &str)] = &[
 const STATE_TEXT_MAX: usize = 256;
 /// The longest message of an alert, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
+/// The longest line of a script that a status shows, in characters.
+const LINE_CHARS_MAX: usize = 120;
 
-/// The engine of all rules, and whether the alert of the rule now running is raised.
+/// The engine of all rules, and what of the rule now running its helpers see.
 pub(crate) struct Bench {
     pub sandbox: Sandbox,
-    raised: Arc<AtomicBool>,
+    desk: Arc<Desk>,
 }
 
 pub(crate) fn sandbox() -> Bench {
-    let raised = Arc::new(AtomicBool::new(false));
-    let sandbox = Sandbox::new(Limits::RULE, |engine| register(engine, &raised));
-    Bench { sandbox, raised }
+    let desk = Arc::new(Desk::default());
+    let sandbox = Sandbox::new(Limits::RULE, |engine| {
+        register(engine);
+        crate::functions::register(engine, &desk);
+    });
+    Bench { sandbox, desk }
 }
 
 /// What is evaluated: a value, a gap, or that a waveform came.
@@ -61,8 +68,7 @@ pub(crate) struct Verdict {
 pub(crate) struct Rule {
     pub source: RuleSource,
     pub timing: Timing,
-    pub spans: Vec<i64>,
-    pub wanted: Wanted,
+    asked: Asked,
     ast: AST,
     scope: Scope<'static>,
     inputs: Vec<Input>,
@@ -102,15 +108,15 @@ impl Rule {
             }
         };
         let words = &compiled.words;
-        let problems = unknown_properties(source, words);
+        let mut problems = unknown_properties(source, words);
+        let asked = asked(source, words).map_err(|found| problems.extend(found)).unwrap_or_default();
         if !problems.is_empty() {
             return Err(problems);
         }
         let says = |name: &str| words.iter().any(|w| w.kind != WordKind::Text && w.text == name);
-        let (spans, texts) = spans(words);
         for input in &inputs {
             let mut cell = input.lock();
-            (cell.spans, cell.gap_after) = (texts.clone(), manifest.gap_after);
+            (cell.spans, cell.gap_after) = (asked.texts.clone(), manifest.gap_after);
         }
         Ok(Self {
             timing: Timing {
@@ -119,8 +125,7 @@ impl Rule {
                 cool_down: manifest.cool_down,
                 latch: manifest.latch,
             },
-            spans,
-            wanted: Wanted { extremes: says("min") || says("max"), order: says("percentile") },
+            asked,
             mentioned: manifest.inputs.iter().map(|q| says(q.name())).collect(),
             uses: std::array::from_fn(|i| says(VARIABLES[i].0)),
             names: manifest.inputs.iter().map(|q| q.name().into()).collect(),
@@ -138,10 +143,13 @@ impl Rule {
     /// Asks the script about the newest event of a state.
     pub fn evaluate(&mut self, bench: &Bench, state: &mut State, at: usize, event: Event) -> Result<Verdict, Fault> {
         let raised = state.phase.raised().is_some();
-        bench.raised.store(raised, Ordering::Relaxed);
+        bench.desk.begin(raised, state.now);
+        if self.asked.moments {
+            bench.desk.swap(&mut state.moments);
+        }
         for (i, input) in self.inputs.iter().enumerate().filter(|(i, _)| self.mentioned[*i]) {
             let mut cell = input.lock();
-            std::mem::swap(&mut cell.series, &mut state.tracks[i].series);
+            std::mem::swap(&mut cell.track, &mut state.tracks[i]);
             cell.now = state.now;
         }
         let (value, gap, extent) = match event {
@@ -177,7 +185,10 @@ impl Rule {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         self.scope.rewind(depth);
         for (i, input) in self.inputs.iter().enumerate().filter(|(i, _)| self.mentioned[*i]) {
-            std::mem::swap(&mut input.lock().series, &mut state.tracks[i].series);
+            std::mem::swap(&mut input.lock().track, &mut state.tracks[i]);
+        }
+        if self.asked.moments {
+            bench.desk.swap(&mut state.moments);
         }
         let answer = match outcome {
             Ok(Ok(answer)) => answer,
@@ -198,8 +209,26 @@ impl Rule {
     }
 
     /// An empty series with this rule's windows.
-    pub fn series(&self) -> Series {
-        Series::new(&self.spans, self.wanted)
+    fn series(&self) -> Series {
+        Series::new(&self.asked.spans, self.asked.wanted)
+    }
+
+    /// An input nothing was heard of, with the baselines the script asks of it.
+    pub fn track(&self, input: usize) -> Track {
+        Track::new(self.series(), self.asked.forms(input).map(Baseline::new).collect())
+    }
+
+    /// Line `line` of the script, from 1, as a status shows it.
+    pub fn line(&self, line: usize) -> Option<String> {
+        let text = self.source.script.lines().nth(line.checked_sub(1)?)?.trim();
+        Some(text.chars().take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect())
+    }
+
+    /// The fault of a rule that costs more than its share, on average. It names the first loop, if there is one.
+    pub fn greedy(&self) -> Fault {
+        let told = format!("more than {SHARE_OPERATIONS} operations an evaluation, on average");
+        let (line, column) = self.asked.first_loop;
+        Fault { line, column, ..Fault::new(FaultKind::Operations, told) }
     }
 }
 
@@ -256,19 +285,6 @@ fn reason_name(reason: GapReason) -> &'static str {
         GapReason::Ended => "ended",
         GapReason::Invalid => "invalid",
     }
-}
-
-/// The spans a script writes as texts, shortest first, with their texts.
-fn spans(words: &[Word]) -> (Vec<i64>, Vec<ImmutableString>) {
-    let mut found: Vec<(i64, &str)> = words
-        .iter()
-        .filter(|word| word.kind == WordKind::Text)
-        .filter_map(|word| span::parse(&word.text).map(|micros| (micros, word.text.as_str())))
-        .filter(|(micros, _)| (1..=86_400_000_000).contains(micros))
-        .collect();
-    found.sort_unstable();
-    found.dedup();
-    found.into_iter().map(|(micros, text)| (micros, ImmutableString::from(text))).unzip()
 }
 
 /// Properties of inputs that do not exist: Rhai would tell only when they are read.

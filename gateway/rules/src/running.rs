@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use pitchside_model::{Alert, AlertEvent, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
 use pitchside_script::Fault;
-use pitchside_script::manifest::RuleScope;
+use pitchside_script::manifest::{RuleManifest, RuleScope};
 
 use crate::arrivals::Order;
 use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
@@ -13,10 +13,14 @@ use crate::item::{Item, Point, PointContent};
 use crate::machine::{Phase, Step};
 use crate::rule::{Bench, Event, Rule, Verdict};
 use crate::series::{Sample, steps};
-use crate::state::State;
+use crate::state::{State, Track};
 
 /// Clean evaluations that make up for one fault.
 const FORGIVEN_AFTER: u32 = 10_000;
+/// Operations an evaluation may cost on average: a twenty-fifth of what a single one may.
+pub const SHARE_OPERATIONS: u64 = 2_000;
+/// Operations beyond its share that a rule may run up before that is a fault: twenty evaluations at their limit.
+pub const OVERDRAFT_OPERATIONS: u64 = 1_000_000;
 
 /// A rule at work.
 pub(crate) struct Running {
@@ -26,6 +30,8 @@ pub(crate) struct Running {
     /// Faults not yet forgiven, and clean evaluations since the last was.
     pub demerits: u32,
     pub clean: u32,
+    /// Operations run up beyond its share.
+    pub overdraft: u64,
 }
 
 /// A reading on its way to a rule.
@@ -48,16 +54,37 @@ impl Running {
             faults: 0,
             last_fault: None,
             shortened: 0,
+            offending: None,
         };
-        let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0 };
-        for (subject, old) in before.map(|before| before.states).unwrap_or_default() {
-            if old.phase.raised().is_some() {
-                let mut state = fresh_state(&running.rule);
-                (state.phase, state.now, state.touched) = (old.phase, old.now, old.touched);
+        let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0, overdraft: 0 };
+        let Some(before) = before else { return running };
+        let alike = hears_like(running.rule.manifest(), before.rule.manifest());
+        for (subject, old) in before.states {
+            let mut state = fresh_state(&running.rule);
+            (state.now, state.touched) = (old.now, old.touched);
+            // What is usual for somebody took days to learn.
+            let known = alike && running.inherit(&before.rule, old.tracks, &mut state);
+            let raised = old.phase.raised().is_some();
+            if raised {
+                state.phase = old.phase;
+            }
+            if raised || known {
                 running.states.insert(subject, state);
             }
         }
         running
+    }
+
+    /// Hands the baselines of another version of the rule on; whether there were any.
+    fn inherit(&self, before: &Rule, tracks: Vec<Track>, state: &mut State) -> bool {
+        let mut any = false;
+        for (quantity, old) in before.manifest().inputs.iter().zip(tracks) {
+            let input = self.rule.manifest().inputs.iter().position(|input| input == quantity);
+            if let Some(own) = input.and_then(|input| state.tracks.get_mut(input)) {
+                any |= own.inherit(old.baselines);
+            }
+        }
+        any
     }
 
     pub fn clear_all(self) -> impl Iterator<Item = AlertEvent> {
@@ -108,53 +135,22 @@ impl Running {
         let state = self.states.entry(subject.clone()).or_insert_with(|| fresh_state(rule));
         state.touched = number;
         let time = Timestamp(heard.point.time);
-        let Some(track) = state.tracks.get_mut(input) else { return };
-        let event = match heard.point.content {
-            PointContent::Number(value) => {
-                let Some(steps) = steps(value) else { return };
-                let last = track.series.last().map(|last| last.time);
-                let since = last.map_or(i64::MAX, |last| time.0.saturating_sub(last));
-                if track.source.as_ref() != Some(heard.device) {
-                    // Another stream of the same quantity takes over only where the first has a gap.
-                    if track.source.is_some() && since <= gap_after {
-                        return;
-                    }
-                    track.source = Some(heard.device.clone());
-                    track.series.clear();
-                } else if heard.order == Order::SetBack || since > gap_after {
-                    track.series.clear();
-                }
-                if track.series.last().is_none() && last.is_some() {
-                    state.phase.gap();
-                }
-                if heard.order == Order::SetBack {
-                    state.now = i64::MIN;
-                }
-                if !track.series.push(Sample { time: time.0, steps }) {
-                    self.status.shortened += 1;
-                }
-                Event::Value(value.to_f64())
-            }
-            PointContent::Wave => Event::Wave,
-            PointContent::Gap(gap) => {
-                if track.source.as_ref().is_some_and(|source| source != heard.device) {
-                    return;
-                }
-                (track.source, _) = (None, track.series.clear());
-                state.phase.gap();
-                if heard.order == Order::SetBack {
-                    state.now = i64::MIN;
-                }
-                let extent = if gap.reason == GapReason::Dropped { gap.extent as f64 } else { gap.extent as f64 / 1e6 };
-                Event::Gap(gap.reason, extent)
-            }
-        };
+        let Some((event, whole)) = enter(state, input, heard, gap_after) else { return };
+        self.status.shortened += u64::from(!whole);
         state.advance(time);
         if matches!(event, Event::Gap(..)) && !asks_gaps {
             return;
         }
         watch(self.rule.source.name());
-        match self.rule.evaluate(bench, state, input, event) {
+        let answer = self.rule.evaluate(bench, state, input, event);
+        self.overdraft = (self.overdraft + bench.sandbox.operations()).saturating_sub(SHARE_OPERATIONS);
+        let answer = if self.overdraft > OVERDRAFT_OPERATIONS {
+            self.overdraft = 0;
+            answer.and(Err(self.rule.greedy()))
+        } else {
+            answer
+        };
+        match answer {
             Ok(verdict) => {
                 self.status.evaluations += 1;
                 self.clean += 1;
@@ -183,9 +179,66 @@ impl Running {
         self.demerits += 1;
         self.clean = 0;
         self.status.faults += 1;
+        self.status.offending = self.rule.line(fault.line);
         self.status.last_fault = Some(fault.clone());
         self.status.off = self.demerits >= FAULTS_MAX;
         RuleFault { rule: self.rule.source.name().clone(), fault, off: self.status.off }
+    }
+}
+
+/// Enters a point into its track: what the script is asked about, and whether the windows held it all. None if another
+/// stream counts there.
+fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> Option<(Event, bool)> {
+    let time = heard.point.time;
+    let back = heard.order == Order::SetBack;
+    let track = state.tracks.get(input)?;
+    let other = track.source.as_ref() != Some(heard.device);
+    match heard.point.content {
+        PointContent::Number(value) => {
+            let sample = Sample { time, steps: steps(value)? };
+            let last = track.series.last().map(|last| last.time);
+            let since = last.map_or(i64::MAX, |last| time.saturating_sub(last));
+            // Another stream of the same quantity takes over only where the first has a gap.
+            if other && track.source.is_some() && since <= gap_after {
+                return None;
+            }
+            if back {
+                state.set_back();
+            }
+            let track = state.tracks.get_mut(input)?;
+            if other {
+                track.source = Some(heard.device.clone());
+            }
+            if (other || back || since > gap_after) && track.interrupt(time) {
+                state.gap();
+            }
+            let track = state.tracks.get_mut(input)?;
+            track.baselines.iter_mut().for_each(|baseline| baseline.learn(sample));
+            let whole = track.series.push(sample);
+            Some((Event::Value(value.to_f64()), whole))
+        }
+        PointContent::Wave => Some((Event::Wave, true)),
+        PointContent::Gap(_) if other && track.source.is_some() => None,
+        PointContent::Gap(gap) => {
+            if back {
+                state.set_back();
+            }
+            let track = state.tracks.get_mut(input)?;
+            track.source = None;
+            track.interrupt(time);
+            state.gap();
+            let extent = if gap.reason == GapReason::Dropped { gap.extent as f64 } else { gap.extent as f64 / 1e6 };
+            Some((Event::Gap(gap.reason, extent), true))
+        }
+    }
+}
+
+impl Running {
+    /// Puts a rule back that was switched off, as if it had had no fault; false if it was not off.
+    pub fn again(&mut self) -> bool {
+        let was = std::mem::take(&mut self.status.off);
+        (self.demerits, self.clean, self.overdraft) = (0, 0, 0);
+        was
     }
 }
 
@@ -193,7 +246,12 @@ impl Running {
 pub(crate) fn fresh_state(rule: &Rule) -> State {
     let manifest = rule.manifest();
     let fields = manifest.state.iter().map(|(_, first)| first.clone()).collect();
-    State::new(fields, manifest.inputs.iter().map(|_| rule.series()))
+    State::new(fields, (0..manifest.inputs.len()).map(|input| rule.track(input)).collect())
+}
+
+/// Whether two manifests let the same readings through to the same subjects.
+fn hears_like(a: &RuleManifest, b: &RuleManifest) -> bool {
+    (a.scope, a.accept, a.assurance) == (b.scope, b.accept, b.assurance)
 }
 
 fn is_gap(point: &Point) -> bool {

@@ -34,6 +34,7 @@ struct Remembered {
     status: RuleStatus,
     demerits: u32,
     clean: u32,
+    overdraft: u64,
     states: Vec<(Subject, Kept)>,
 }
 
@@ -46,7 +47,7 @@ impl Engine {
             let mut states: Vec<(Subject, Kept)> = running.states.iter().map(|(k, v)| (k.clone(), v.keep())).collect();
             states.sort_by(|a, b| a.0.cmp(&b.0));
             let (status, demerits, clean) = (running.status.clone(), running.demerits, running.clean);
-            Remembered { status, demerits, clean, states }
+            Remembered { status, demerits, clean, overdraft: running.overdraft, states }
         });
         let memory =
             Memory { rules_hash: self.rule_set().hash(), messages: self.messages, devices, rules: rules.collect() };
@@ -74,7 +75,7 @@ impl Engine {
         }
         for ((running, kept), states) in self.rules.iter_mut().zip(memory.rules).zip(filled) {
             (running.states, running.status) = (states, kept.status);
-            (running.demerits, running.clean) = (kept.demerits, kept.clean);
+            (running.demerits, running.clean, running.overdraft) = (kept.demerits, kept.clean, kept.overdraft);
         }
         self.messages = memory.messages;
         self.devices = memory.devices.into_iter().collect();

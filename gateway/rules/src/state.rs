@@ -4,7 +4,10 @@ use pitchside_model::{DeviceId, Timestamp};
 use pitchside_script::manifest::Plain;
 use serde::{Deserialize, Serialize};
 
+use crate::baseline::Baseline;
+use crate::gaps::Gaps;
 use crate::machine::Phase;
+use crate::moments::Moments;
 use crate::series::{Sample, Series};
 
 /// One rule, one subject.
@@ -18,17 +21,61 @@ pub(crate) struct State {
     pub phase: Phase,
     /// The declared fields.
     pub fields: Vec<Plain>,
+    /// What the helpers remember by name.
+    pub moments: Moments,
     /// One an input, in the manifest's order.
     pub tracks: Vec<Track>,
 }
 
 /// One input.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Track {
     /// The stream that counts: of several devices, the one heard first until it falls silent.
     pub source: Option<DeviceId>,
     /// Its readings since the last gap.
     pub series: Series,
+    /// When it was interrupted.
+    pub gaps: Gaps,
+    /// What is usual for it; gaps change nothing there.
+    pub baselines: Vec<Baseline>,
+}
+
+impl Track {
+    /// An input nothing was heard of.
+    pub fn new(series: Series, baselines: Vec<Baseline>) -> Self {
+        Self { source: None, series, gaps: Gaps::default(), baselines }
+    }
+
+    /// The stream is interrupted; at `time` it is known. Whether it had readings.
+    pub fn interrupt(&mut self, time: i64) -> bool {
+        let had = self.series.last().is_some();
+        if had {
+            self.gaps.note(time);
+        }
+        self.series.clear();
+        had
+    }
+
+    /// Takes the baselines another version of the rule made of the same input; whether there were any.
+    pub fn inherit(&mut self, old: Vec<Baseline>) -> bool {
+        let mut any = false;
+        for baseline in old {
+            if let Some(own) = self.baselines.iter_mut().find(|own| own.form() == baseline.form()) {
+                (*own, any) = (baseline, true);
+            }
+        }
+        any
+    }
+}
+
+/// An input as it is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct KeptTrack {
+    source: Option<DeviceId>,
+    began: i64,
+    samples: Vec<Sample>,
+    gaps: Gaps,
+    baselines: Vec<Baseline>,
 }
 
 /// A state as it is kept.
@@ -38,13 +85,26 @@ pub(crate) struct Kept {
     touched: u64,
     phase: Phase,
     fields: Vec<Plain>,
-    tracks: Vec<(Option<DeviceId>, i64, Vec<Sample>)>,
+    moments: Moments,
+    tracks: Vec<KeptTrack>,
 }
 
 impl State {
-    pub fn new(fields: Vec<Plain>, tracks: impl IntoIterator<Item = Series>) -> Self {
-        let tracks = tracks.into_iter().map(|series| Track { source: None, series }).collect();
-        Self { now: i64::MIN, touched: 0, phase: Phase::Idle, fields, tracks }
+    pub fn new(fields: Vec<Plain>, tracks: Vec<Track>) -> Self {
+        Self { now: i64::MIN, touched: 0, phase: Phase::Idle, fields, moments: Moments::default(), tracks }
+    }
+
+    /// Nothing is known of an input for a while: what held need not have held on.
+    pub fn gap(&mut self) {
+        self.phase.gap();
+        self.moments.gap();
+    }
+
+    /// The clock of an input was set back, and time with it.
+    pub fn set_back(&mut self) {
+        self.now = i64::MIN;
+        self.moments.clear();
+        self.tracks.iter_mut().for_each(|track| track.gaps.clear());
     }
 
     /// The event time, never backwards: devices of one athlete may disagree by a little.
@@ -53,13 +113,20 @@ impl State {
     }
 
     pub fn keep(&self) -> Kept {
-        let tracks = self.tracks.iter();
+        let kept = |track: &Track| KeptTrack {
+            source: track.source.clone(),
+            began: track.series.began(),
+            samples: track.series.kept().collect(),
+            gaps: track.gaps.clone(),
+            baselines: track.baselines.clone(),
+        };
         Kept {
             now: self.now,
             touched: self.touched,
             phase: self.phase,
             fields: self.fields.clone(),
-            tracks: tracks.map(|t| (t.source.clone(), t.series.began(), t.series.kept().collect())).collect(),
+            moments: self.moments.clone(),
+            tracks: self.tracks.iter().map(kept).collect(),
         }
     }
 
@@ -69,9 +136,13 @@ impl State {
             return false;
         }
         (self.now, self.touched, self.phase, self.fields) = (kept.now, kept.touched, kept.phase, kept.fields);
-        for (track, (source, began, samples)) in self.tracks.iter_mut().zip(kept.tracks) {
-            track.source = source;
-            track.series.refill(began, samples);
+        self.moments = kept.moments;
+        for (track, kept) in self.tracks.iter_mut().zip(kept.tracks) {
+            if !track.baselines.iter().map(Baseline::form).eq(kept.baselines.iter().map(Baseline::form)) {
+                return false;
+            }
+            (track.source, track.gaps, track.baselines) = (kept.source, kept.gaps, kept.baselines);
+            track.series.refill(kept.began, kept.samples);
         }
         true
     }

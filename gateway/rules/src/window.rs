@@ -2,12 +2,13 @@
 
 use std::collections::VecDeque;
 
+use crate::ranked::Ranked;
 use crate::series::{Run, SCALE, Sample};
 
 const MICROS_PER_MINUTE: f64 = 60e6;
 const MICROS_PER_SECOND: f64 = 1e6;
-/// The most limits a window keeps time above for; the one least lately asked for makes room.
-const ABOVE_MAX: usize = 4;
+/// The most limits a window keeps times for; the first asked for makes room.
+const LIMITS_MAX: usize = 4;
 
 /// Which numbers a rule's windows must keep, as its source mentions them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,6 +17,16 @@ pub struct Wanted {
     pub extremes: bool,
     /// `percentile`.
     pub order: bool,
+    /// `stddev`.
+    pub squares: bool,
+}
+
+/// The time the samples of a window stood beyond a limit, the limit included.
+#[derive(Debug, Clone, Copy)]
+struct Stood {
+    limit: i64,
+    above: bool,
+    micros: i64,
 }
 
 /// The samples not older than a span, both ends included.
@@ -30,18 +41,19 @@ pub struct Window {
     sum_t: i128,
     sum_tt: i128,
     sum_tv: i128,
+    sum_vv: i128,
     /// Numbers of samples that no later one undercuts, and that no later one exceeds.
     low: VecDeque<u64>,
     high: VecDeque<u64>,
-    ordered: Vec<i64>,
-    /// Limit in steps, and the microseconds the samples inside stood at or above it.
-    above: Vec<(i64, i64)>,
+    ordered: Ranked,
+    stood: Vec<Stood>,
 }
 
 impl Window {
     pub(crate) fn new(span: i64, wanted: Wanted) -> Self {
-        let (low, high, ordered, above) = Default::default();
-        Self { span, wanted, first: 0, next: 0, sum: 0, sum_t: 0, sum_tt: 0, sum_tv: 0, low, high, ordered, above }
+        let (low, high, ordered, stood) = Default::default();
+        let (sum, sum_t, sum_tt, sum_tv, sum_vv) = (0, 0, 0, 0, 0);
+        Self { span, wanted, first: 0, next: 0, sum, sum_t, sum_tt, sum_tv, sum_vv, low, high, ordered, stood }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -72,13 +84,12 @@ impl Window {
             self.high.push_back(number);
         }
         if self.wanted.order {
-            let at = self.ordered.partition_point(|v| *v < sample.steps);
-            self.ordered.insert(at, sample.steps);
+            self.ordered.insert(sample.steps);
         }
         if number > self.first
             && let Some(before) = run.get(number - 1)
         {
-            stand(&mut self.above, before, sample, 1);
+            stand(&mut self.stood, before, sample, 1);
         }
     }
 
@@ -108,13 +119,12 @@ impl Window {
             }
         }
         if self.wanted.order {
-            let at = self.ordered.partition_point(|v| *v < oldest.steps);
-            self.ordered.remove(at);
+            self.ordered.remove(oldest.steps);
         }
         if self.first < self.next
             && let Some(next) = run.get(self.first)
         {
-            stand(&mut self.above, oldest, next, -1);
+            stand(&mut self.stood, oldest, next, -1);
         }
     }
 
@@ -124,6 +134,9 @@ impl Window {
         self.sum_t += sign * t;
         self.sum_tt += sign * t * t;
         self.sum_tv += sign * t * v;
+        if self.wanted.squares {
+            self.sum_vv += sign * v * v;
+        }
     }
 
     /// How many samples are inside.
@@ -159,31 +172,44 @@ impl Window {
         (time > 0).then(|| (last.value() - first.value()) / time as f64 * MICROS_PER_MINUTE)
     }
 
+    /// Standard deviation of the sample (n - 1). At least two samples.
+    pub(crate) fn stddev(&self) -> Option<f64> {
+        let n = i128::from(self.count());
+        if n < 2 {
+            return None;
+        }
+        // With sum = q n + r, the squares about the mean are vv - n q^2 - 2 q r - r^2 / n: whole but for the last term, and
+        // n vv would not fit.
+        let (q, r) = (self.sum.div_euclid(n), self.sum.rem_euclid(n));
+        let about = (self.sum_vv - n * q * q - 2 * q * r) as f64 - (r * r) as f64 / n as f64;
+        Some((about.max(0.0) / (n - 1) as f64).sqrt() / SCALE)
+    }
+
     /// The smallest value that at least `percent` of the samples do not exceed (nearest rank).
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
         let n = self.ordered.len();
         let rank = (percent.clamp(0.0, 100.0) / 100.0 * n as f64).ceil() as usize;
-        let steps = self.ordered.get(rank.saturating_sub(1).min(n.checked_sub(1)?))?;
-        Some(*steps as f64 / SCALE)
+        let steps = self.ordered.nth(rank.saturating_sub(1).min(n.checked_sub(1)?))?;
+        Some(steps as f64 / SCALE)
     }
 
-    /// Seconds at or above `limit`: each sample counts until the next.
-    pub(crate) fn time_above(&mut self, run: &Run, limit: f64) -> f64 {
-        let steps = (limit * SCALE).round() as i64;
-        if let Some((_, micros)) = self.above.iter().find(|(known, _)| *known == steps) {
-            return *micros as f64 / MICROS_PER_SECOND;
+    /// Seconds at or above `limit`, or at or below it: each sample counts until the next.
+    pub(crate) fn time_beyond(&mut self, run: &Run, limit: f64, above: bool) -> f64 {
+        let limit = (limit * SCALE).round() as i64;
+        if let Some(stood) = self.stood.iter().find(|stood| stood.limit == limit && stood.above == above) {
+            return stood.micros as f64 / MICROS_PER_SECOND;
         }
-        let mut kept = vec![(steps, 0)];
+        let mut stood = [Stood { limit, above, micros: 0 }];
         for number in self.first + 1..self.next {
             if let (Some(before), Some(sample)) = (run.get(number - 1), run.get(number)) {
-                stand(&mut kept, before, sample, 1);
+                stand(&mut stood, before, sample, 1);
             }
         }
-        if self.above.len() >= ABOVE_MAX {
-            self.above.remove(0);
+        if self.stood.len() >= LIMITS_MAX {
+            self.stood.remove(0);
         }
-        self.above.extend(kept);
-        self.above.last().map_or(0.0, |(_, micros)| *micros as f64 / MICROS_PER_SECOND)
+        self.stood.extend(stood);
+        stood[0].micros as f64 / MICROS_PER_SECOND
     }
 
     /// The value a span ago: of the newest sample that is at least that old.
@@ -194,9 +220,9 @@ impl Window {
     }
 }
 
-fn stand(above: &mut [(i64, i64)], from: Sample, to: Sample, sign: i64) {
-    for (limit, micros) in above {
-        if from.steps >= *limit {
+fn stand(stood: &mut [Stood], from: Sample, to: Sample, sign: i64) {
+    for Stood { limit, above, micros } in stood {
+        if if *above { from.steps >= *limit } else { from.steps <= *limit } {
             *micros += sign * to.time.saturating_sub(from.time);
         }
     }

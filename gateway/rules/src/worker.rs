@@ -183,6 +183,18 @@ impl RulesWorker {
         }
     }
 
+    /// Puts a rule back that was switched off, though it did not change: the admin asks for it. It keeps its state. False if
+    /// there is none of that name that is off.
+    pub async fn again(&mut self, rule: &RuleName) -> Result<bool, RulesError> {
+        self.culprits.retain(|(culprit, _)| culprit != rule);
+        let answer = self.ask(&Request::Again(rule.clone())).await?;
+        self.remember().await?;
+        match answer {
+            Answer::Again(was) => Ok(was),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
     /// All the rules remember, to be kept across a restart of the gateway.
     pub async fn snapshot(&mut self) -> Result<Vec<u8>, RulesError> {
         match self.ask(&Request::Snapshot).await? {

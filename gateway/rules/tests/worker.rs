@@ -133,6 +133,43 @@ async fn a_rule_that_ends_the_process_is_found_and_switched_off() {
 }
 
 #[tokio::test]
+async fn a_rule_switched_off_is_put_back_when_the_admin_asks() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good", "value > 180.0");
+    write(folder.path(), "worse", "// Fine at first sight.\nif value > 185.0 { throw \"out\" } else { false }");
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let fed = rules.feed(&wave(0, 40)).await.unwrap();
+    assert_eq!((fed.events.len(), fed.faults.len()), (3, 8), "the other rule's answers are not lost");
+    rules.reload().await.unwrap();
+    let worse = rules.status().await.unwrap().into_iter().find(|status| status.rule.as_str() == "worse").unwrap();
+    assert!(worse.off, "a reload of what did not change puts nothing back");
+    assert_eq!(worse.last_fault.map(|fault| (fault.message, fault.line)), Some(("out".to_owned(), 2)));
+    assert_eq!(worse.offending.as_deref(), Some("if value > 185.0 { throw \"out\" } else { false }"));
+    let name = RuleName::parse("worse").unwrap();
+    assert!(rules.again(&name).await.unwrap());
+    assert!(!rules.again(&name).await.unwrap());
+    // Whatever happens to the process, it stays back.
+    kill(&rules);
+    let fed = rules.feed(&wave(40, 60)).await.unwrap();
+    assert_eq!(fed.faults.len(), 8);
+    assert!(!rules.again(&RuleName::parse("nobody").unwrap()).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_rule_that_ended_the_process_is_put_back_and_taken_out_again() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "good", "value > 180.0");
+    write(folder.path(), "worse", "value > 185.0");
+    let program = Program { args: vec!["abort".into(), "worse".into()], ..program() };
+    let mut rules = RulesWorker::spawn(&program, folder.path()).await.unwrap();
+    for from in [0, 40] {
+        let fed = rules.feed(&wave(from, from + 40)).await.unwrap();
+        assert_eq!((fed.events.len(), fed.faults.len()), (if from == 0 { 3 } else { 4 }, 1), "{fed:?}");
+        assert!(rules.again(&RuleName::parse("worse").unwrap()).await.unwrap());
+    }
+}
+
+#[tokio::test]
 async fn sources_that_reach_out_do_not_load_and_what_ran_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     write(folder.path(), "good", "value > 180.0");

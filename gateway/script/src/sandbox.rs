@@ -41,6 +41,8 @@ struct Meter {
     deadline: AtomicU64,
     /// Size of the process when the call was first looked at.
     baseline: AtomicU64,
+    /// Operations of the call that now runs, or of the last.
+    operations: AtomicU64,
 }
 
 /// An engine with its limits and its clock. One call at a time.
@@ -64,6 +66,7 @@ impl Sandbox {
         let mut engine = engine(&limits);
         let watch = Arc::clone(&meter);
         engine.on_progress(move |operations| {
+            watch.operations.store(operations, Ordering::Relaxed);
             if operations % STRIDE != 0 {
                 return None;
             }
@@ -88,9 +91,15 @@ impl Sandbox {
         &self.limits
     }
 
+    /// What the last call cost, in operations as Rhai counts them. It depends on the script and its input only.
+    pub fn operations(&self) -> u64 {
+        self.meter.operations.load(Ordering::Relaxed)
+    }
+
     /// Starts the clock of one call and makes it.
     #[inline]
     pub fn run<T>(&self, call: impl FnOnce(&Engine) -> T) -> T {
+        self.meter.operations.store(0, Ordering::Relaxed);
         self.meter.deadline.store(0, Ordering::Relaxed);
         call(&self.engine)
     }

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 const SPANS: [i64; 2] = [5_000_000, 60_000_000];
-const ALL: Wanted = Wanted { extremes: true, order: true };
+const ALL: Wanted = Wanted { extremes: true, order: true, squares: true };
 
 /// The samples of a window, picked one by one.
 fn inside(samples: &[Sample], span: i64, now: i64) -> Vec<Sample> {
@@ -61,7 +61,18 @@ proptest! {
                 sorted.sort_by(f64::total_cmp);
                 prop_assert_eq!(window.percentile(50.0), sorted.get(sorted.len().div_ceil(2).wrapping_sub(1)).copied());
                 let above: i64 = kept.windows(2).filter(|p| p[0].value() >= limit).map(|p| p[1].time - p[0].time).sum();
-                prop_assert_eq!(window.time_above(run, limit), above as f64 / 1e6);
+                prop_assert_eq!(window.time_beyond(run, limit, true), above as f64 / 1e6);
+                let below: i64 = kept.windows(2).filter(|p| p[0].value() <= limit).map(|p| p[1].time - p[0].time).sum();
+                prop_assert_eq!(window.time_beyond(run, limit, false), below as f64 / 1e6);
+                let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
+                let stddev = (values.len() >= 2).then(|| (squares / (values.len() - 1) as f64).sqrt());
+                prop_assert!(near(window.stddev(), stddev), "{:?} {stddev:?}", window.stddev());
+                for percent in [0.0, 2.5, 37.0, 95.0, 100.0] {
+                    let rank = ((percent / 100.0 * values.len() as f64).ceil() as usize).max(1);
+                    let mut sorted = values.clone();
+                    sorted.sort_by(f64::total_cmp);
+                    prop_assert_eq!(window.percentile(percent), sorted.get(rank - 1).copied());
+                }
                 let ago = samples[..=i].iter().rev().find(|s| now - s.time >= span).map(|s| s.value());
                 prop_assert_eq!(window.ago(run, now), ago);
             }
@@ -86,7 +97,7 @@ proptest! {
 
 #[test]
 fn a_stream_too_fast_shortens_its_span_and_says_so() {
-    let mut series = Series::new(&[3_600_000_000], Wanted { extremes: true, order: true });
+    let mut series = Series::new(&[3_600_000_000], ALL);
     let whole = (0..20_000).filter(|i| series.push(Sample { time: *i * 1_000, steps: *i })).count();
     assert_eq!(whole, SAMPLES_MAX);
     let (window, run) = series.window(0, 20_000_000).unwrap();
@@ -113,6 +124,8 @@ fn extreme_values_and_times_overflow_nothing() {
         series.push(Sample { time: i64::MIN / 2 + i * 1_000_000_000, steps });
     }
     series.push(Sample { time: i64::MAX, steps: 0 });
+    let (window, _) = series.window(0, i64::MIN / 2 + 9_999_000_000_000).unwrap();
+    assert!(window.stddev().is_none_or(|stddev| stddev >= 0.0));
     let (window, _) = series.window(0, i64::MAX).unwrap();
     assert_eq!((window.count(), window.mean(), window.slope()), (1, Some(0.0), None));
 }

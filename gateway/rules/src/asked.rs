@@ -1,0 +1,107 @@
+//! What a script asks of the native side, read from its source before the first reading: windows, baselines, helpers.
+
+use pitchside_script::scan::{Word, WordKind};
+use pitchside_script::{Problem, span};
+use rhai::ImmutableString;
+
+use crate::baseline::{BASELINES_MAX, Form};
+use crate::functions::{HELPERS_BY_NAME, SPAN_MAX};
+use crate::library::RuleSource;
+use crate::window::Wanted;
+
+/// The functions of an input that ask for a baseline.
+const OF_BASELINES: [&str; 3] = ["typical", "spread", "deviations"];
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Spans of windows, shortest first, in microseconds; and as they are written.
+    pub spans: Vec<i64>,
+    pub texts: Vec<ImmutableString>,
+    pub wanted: Wanted,
+    /// Baselines, of one input or, if the source does not tell which, of all.
+    baselines: Vec<(Option<usize>, Form)>,
+    /// Whether a helper that remembers by name is called.
+    pub moments: bool,
+    /// Line and column of the first loop; 0 if there is none.
+    pub first_loop: (usize, usize),
+}
+
+impl Asked {
+    /// The baselines of an input.
+    pub fn forms(&self, input: usize) -> impl Iterator<Item = Form> + '_ {
+        let mut forms: Vec<Form> = Vec::new();
+        for (of, form) in &self.baselines {
+            if of.is_none_or(|of| of == input) && !forms.contains(form) {
+                forms.push(*form);
+            }
+        }
+        forms.into_iter()
+    }
+}
+
+/// Reads the words of a script.
+pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Problem>> {
+    let says = |name: &str| words.iter().any(|w| w.kind != WordKind::Text && w.text == name);
+    let is_loop = |w: &&Word| w.kind != WordKind::Text && ["for", "while", "loop", "do"].contains(&w.text.as_str());
+    let mut asked = Asked {
+        wanted: Wanted { extremes: says("min") || says("max"), order: says("percentile"), squares: says("stddev") },
+        moments: words.iter().any(|w| w.kind == WordKind::Call && HELPERS_BY_NAME.contains(&w.text.as_str())),
+        first_loop: words.iter().find(is_loop).map_or((0, 0), |w| (w.line, w.column)),
+        ..Asked::default()
+    };
+    let mut problems = Vec::new();
+    let mut spans: Vec<(i64, &str)> = Vec::new();
+    for (i, word) in words.iter().enumerate() {
+        let before = |back: usize| i.checked_sub(back).and_then(|i| words.get(i));
+        match word.kind {
+            WordKind::Method if OF_BASELINES.contains(&word.text.as_str()) => match form(words, i) {
+                Ok(form) => {
+                    let of = before(1).filter(|w| w.kind == WordKind::Name);
+                    let of = of.and_then(|w| source.manifest.inputs.iter().position(|q| q.name() == w.text));
+                    if !asked.baselines.contains(&(of, form)) {
+                        asked.baselines.push((of, form));
+                    }
+                }
+                Err(why) => problems.push(Problem::at(&source.file(), (word.line, word.column), why)),
+            },
+            WordKind::Text => {
+                let of_baseline =
+                    before(1).is_some_and(|w| w.kind == WordKind::Method && OF_BASELINES.contains(&w.text.as_str()));
+                let of_helper =
+                    before(2).is_some_and(|w| w.kind == WordKind::Call && HELPERS_BY_NAME.contains(&w.text.as_str()));
+                let micros = span::parse(&word.text).filter(|micros| (1..=SPAN_MAX).contains(micros));
+                if let Some(micros) = micros.filter(|_| !of_baseline && !of_helper) {
+                    spans.push((micros, word.text.as_str()));
+                }
+            }
+            _ => {}
+        }
+    }
+    let most = (0..source.manifest.inputs.len()).map(|input| asked.forms(input).count()).max().unwrap_or(0);
+    if most > BASELINES_MAX {
+        let why = format!("{most} baselines of one input; at most {BASELINES_MAX} are kept");
+        problems.push(Problem::of(&source.file(), why));
+    }
+    spans.sort_unstable();
+    spans.dedup();
+    (asked.spans, asked.texts) = spans.into_iter().map(|(micros, text)| (micros, ImmutableString::from(text))).unzip();
+    if problems.is_empty() { Ok(asked) } else { Err(problems) }
+}
+
+/// The baseline that the call at `at` asks for.
+fn form(words: &[Word], at: usize) -> Result<Form, String> {
+    let text = |i: usize| words.get(i).filter(|w| w.kind == WordKind::Text).map(|w| w.text.as_str());
+    let name = words.get(at).map_or("", |w| w.text.as_str());
+    let Some(half_life) = text(at + 1) else {
+        return Err(format!("`{name}` takes its half-life as a text in the call, such as {name}(\"7d\")"));
+    };
+    let Some(micros) = span::parse(half_life) else {
+        return Err(format!("\"{half_life}\" is no half-life; write it such as \"7d\""));
+    };
+    let form = Form { half_life: micros, by_hour: text(at + 2) == Some(BY_HOUR) };
+    form.problem().map_or(Ok(form), |why| Err(format!("\"{half_life}\": {why}")))
+}
+
+/// The second argument that asks for a baseline by hour of day.
+pub(crate) const BY_HOUR: &str = "hour";
