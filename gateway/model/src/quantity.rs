@@ -46,6 +46,7 @@ const fn unit(code: u8) -> Unit {
         23 => Unit::METRE_PER_SECOND_SQUARED,
         34 => Unit::NEWTON_METRE,
         35 => Unit::WATT_PER_SQUARE_METRE,
+        36 => Unit::HERTZ,
         _ => Unit::ONE,
     }
 }
@@ -113,6 +114,17 @@ quantities! {
     HEAT_INDEX "heat_index" 4 -60 100;
     DEW_POINT "dew_point" 4 -90 60;
     WIND_CHILL "wind_chill" 4 -100 60;
+    GLOBE_TEMPERATURE "globe_temperature" 4 -60 120;
+    RMSSD "rmssd" 2 0 1000;
+    SDNN "sdnn" 2 0 1000;
+    HEART_RATE_RECOVERY "heart_rate_recovery" 1 -100 200;
+    WBGT "wbgt" 4 -30 80;
+    WBGT_SIMPLIFIED "wbgt_simplified" 4 -30 80;
+    TRAINING_LOAD "training_load" 0 0 10000;
+    WORKLOAD_RATIO "workload_ratio" 0 0 100;
+    WORKLOAD_RATIO_EWMA "workload_ratio_ewma" 0 0 100;
+    EMG_MEDIAN_FREQUENCY "emg_median_frequency" 36 0 2000;
+    IMPACT_PEAK "impact_peak" 23 0 7000;
 }
 
 impl Quantity {
@@ -221,6 +233,7 @@ mod tests {
             (Quantity::PULSE_AMPLITUDE_INDEX, 36),
             (Quantity::WORK, 50),
             (Quantity::WIND_CHILL, 60),
+            (Quantity::IMPACT_PEAK, 71),
         ] {
             assert_eq!(quantity.code(), code, "{quantity}");
         }

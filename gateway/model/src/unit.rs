@@ -10,7 +10,7 @@ pub struct Unit(u8);
 const CODES: &[&str] = &[
     "1", "/min", "ms", "s", "Cel", "W", "m/s", "m", "uV", "mV", "%", "g", "deg/s", "kcal", "J", "kJ", "mm[Hg]", "Pa",
     "kPa", "N", "km/h", "deg", "rad/s", "m/s2", "lx", "kg", "mmol/L", "uL", "V", "K", "[degF]", "us", "hPa", "m2",
-    "N.m", "W/m2",
+    "N.m", "W/m2", "Hz",
 ];
 
 macro_rules! units {
@@ -61,6 +61,8 @@ units! {
     NEWTON_METRE = 34;
     /// Watts per square metre.
     WATT_PER_SQUARE_METRE = 35;
+    /// Hertz: frequencies of a signal; rates of a body are per minute.
+    HERTZ = 36;
 }
 
 impl Unit {
@@ -132,6 +134,7 @@ mod tests {
             (Unit::FAHRENHEIT, "[degF]"),
             (Unit::NEWTON_METRE, "N.m"),
             (Unit::WATT_PER_SQUARE_METRE, "W/m2"),
+            (Unit::HERTZ, "Hz"),
         ] {
             assert_eq!(unit.ucum(), code);
             assert_eq!(Unit::parse(code), Some(unit));

@@ -46,7 +46,7 @@ pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Pr
     let is_loop = |w: &&Word| w.kind != WordKind::Text && ["for", "while", "loop", "do"].contains(&w.text.as_str());
     let mut asked = Asked {
         wanted: Wanted { extremes: says("min") || says("max"), order: says("percentile"), squares: says("stddev") },
-        moments: words.iter().any(|w| w.kind == WordKind::Call && HELPERS_BY_NAME.contains(&w.text.as_str())),
+        moments: words.iter().any(|w| HELPERS_BY_NAME.contains(&w.text.as_str())),
         first_loop: words.iter().find(is_loop).map_or((0, 0), |w| (w.line, w.column)),
         ..Asked::default()
     };

@@ -11,6 +11,8 @@ use pitchside_script::{Fault, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::arrivals::{Messages, Order, Progress};
+use crate::derive::streams::{Arrived, Streams};
+use crate::id::Subject;
 use crate::item::{Filter, Item, Point, PointContent};
 use crate::library::RuleSet;
 use crate::rule::{Bench, Rule, sandbox};
@@ -80,6 +82,8 @@ pub struct Engine {
     /// Which rules, and which of their inputs, a quantity is.
     routes: HashMap<Quantity, Vec<(usize, usize)>>,
     pub(crate) devices: HashMap<DeviceId, Device>,
+    /// What is derived from readings for those rules that want it.
+    pub(crate) streams: Streams,
     /// Messages taken so far.
     pub(crate) messages: u64,
 }
@@ -101,6 +105,7 @@ impl Engine {
             rules: Vec::new(),
             routes: HashMap::new(),
             devices: HashMap::new(),
+            streams: Streams::default(),
             messages: 0,
         };
         engine.reload(set)?;
@@ -145,6 +150,7 @@ impl Engine {
             AlertEvent::Raised(alert) => alert.id,
         });
         self.filter = Filter::new(&set);
+        self.streams.want(|quantity| set.rules().iter().any(|rule| rule.manifest.inputs.contains(&quantity)));
         self.routes.clear();
         for (at, running) in self.rules.iter().enumerate() {
             for (input, quantity) in running.rule.manifest().inputs.iter().enumerate() {
@@ -185,14 +191,27 @@ impl Engine {
     pub(crate) fn take_watched(&mut self, item: &Item<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
         let Some(device) = self.device(item) else { return };
         let athlete = item.athlete.and_then(|name| AthleteId::parse(name).ok());
+        let subject = athlete.clone().map_or_else(|| Subject::Device(device.clone()), Subject::Athlete);
         for point in &item.readings {
             let Some(order) = self.order(&device, point) else { continue };
-            let Some(routes) = self.routes.get(&point.quantity) else { continue };
-            for (rule, input) in routes {
-                let Some(running) = self.rules.get_mut(*rule).filter(|r| !r.status.off) else { continue };
-                let heard = Heard { device: &device, athlete: athlete.as_ref(), item, point, order };
-                running.hear(&self.bench, &heard, *input, self.messages, fed, watch);
+            let heard = Heard { device: &device, athlete: athlete.as_ref(), assurance: item.assurance, point, order };
+            self.ask(&heard, fed, watch);
+            let (assurance, number) = (item.assurance, self.messages);
+            let arrived = Arrived { subject: &subject, device: &device, assurance, point, order, number };
+            for (point, assurance) in self.streams.derive(&arrived) {
+                let Some(order) = self.order(&device, &point) else { continue };
+                let derived = Heard { point: &point, assurance, order, ..heard };
+                self.ask(&derived, fed, watch);
             }
+        }
+    }
+
+    /// Asks every rule that wants it about a reading.
+    fn ask(&mut self, heard: &Heard<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
+        let Some(routes) = self.routes.get(&heard.point.quantity) else { return };
+        for (rule, input) in routes {
+            let Some(running) = self.rules.get_mut(*rule).filter(|r| !r.status.off) else { continue };
+            running.hear(&self.bench, heard, *input, self.messages, fed, watch);
         }
     }
 
@@ -237,7 +256,7 @@ impl Engine {
             PointContent::Gap(_) => Some(Order::Onward),
             // A reading the gateway knows to be in the future must not hold up those of the present.
             _ if point.quality.contains(Quality::FUTURE) => None,
-            PointContent::Number(_) | PointContent::Wave => {
+            PointContent::Number(_) | PointContent::Wave | PointContent::Samples(_) => {
                 Some(progress.arrive(self.messages, point.time)).filter(|order| *order != Order::Behind)
             }
         }

@@ -27,6 +27,8 @@ pub(crate) const SPAN_MAX: i64 = 86_400_000_000;
 pub(crate) struct Desk {
     raised: AtomicBool,
     now: AtomicI64,
+    /// Whether the moments below are those of the subject: if not, nobody may write there.
+    laid: AtomicBool,
     moments: Mutex<Moments>,
 }
 
@@ -39,6 +41,7 @@ impl Desk {
 
     /// Lays a subject's moments on the desk, and takes them off again.
     pub fn swap(&self, moments: &mut Moments) {
+        self.laid.fetch_xor(true, Ordering::Relaxed);
         std::mem::swap(moments, &mut self.moments.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
@@ -52,6 +55,9 @@ impl Desk {
         ask: impl FnOnce(&mut Moments, i64, i64) -> Result<T, String>,
     ) -> Result<T, Box<EvalAltResult>> {
         let refused = |why: String| Box::new(EvalAltResult::ErrorRuntime(why.into(), Position::NONE));
+        if !self.laid.load(Ordering::Relaxed) {
+            return Err(refused("a helper that remembers must be called by its name as written".to_owned()));
+        }
         let span = span::parse(text).filter(|span| *span <= SPAN_MAX);
         let span = span.ok_or_else(|| refused(format!("\"{text}\" is no span of at most a day, such as \"5min\"")))?;
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,9 +1,13 @@
 //! What of an entry reaches the rules: the readings some rule wants, without what no rule looks at.
 
-use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, Quality, Quantity, Reading, Seq, Value};
+use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, Quality, Quantity, Reading, Seq, Value, Wave};
 use serde::{Deserialize, Serialize};
 
+use crate::derive::makers;
 use crate::library::RuleSet;
+
+/// Samples of a waveform that take as much room as one reading.
+const SAMPLES_A_READING: usize = 64;
 
 /// An entry as rules see it. Borrowed, so that a batch crosses to the worker without a copy of its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,8 +26,19 @@ pub struct Item<'a> {
     pub readings: Vec<Point>,
 }
 
+impl Item<'_> {
+    /// How many readings it counts for: a waveform that crosses with its samples is as large as many.
+    pub fn weight(&self) -> usize {
+        let samples = self.readings.iter().map(|point| match &point.content {
+            PointContent::Samples(wave) => wave.samples.len() / SAMPLES_A_READING,
+            PointContent::Number(_) | PointContent::Gap(_) | PointContent::Wave => 0,
+        });
+        self.readings.len() + samples.sum::<usize>()
+    }
+}
+
 /// A reading as rules see it, in its quantity's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// What was measured.
     pub quantity: Quantity,
@@ -36,7 +51,7 @@ pub struct Point {
 }
 
 /// See [`Point`].
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum PointContent {
     /// A number.
     Number(Decimal),
@@ -44,29 +59,45 @@ pub enum PointContent {
     Gap(Gap),
     /// A waveform: a sign of life, no more. Its samples do not cross the pipe.
     Wave,
+    /// A waveform something is derived from, with its samples. To rules it is a sign of life like any other.
+    Samples(Box<Wave>),
 }
 
-/// Which quantities the rules of a set want, for a quick look at every reading.
+/// Which quantities the rules of a set want, or what they want is derived from, for a quick look at every reading.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     wanted: Vec<bool>,
+    /// Those whose waveforms are wanted with their samples.
+    samples: Vec<bool>,
 }
 
 impl Filter {
     /// The quantities of a set.
     pub fn new(set: &RuleSet) -> Self {
-        let mut wanted = Vec::new();
+        let mut filter = Self::default();
+        let named = |quantity| set.rules().iter().any(|rule| rule.manifest.inputs.contains(&quantity));
         for quantity in set.rules().iter().flat_map(|rule| &rule.manifest.inputs) {
-            let at = usize::from(quantity.code());
-            wanted.resize(wanted.len().max(at + 1), false);
-            wanted[at] = true;
+            mark(&mut filter.wanted, *quantity);
         }
-        Self { wanted }
+        for (_, made) in makers(named) {
+            for quantity in made.inputs {
+                mark(&mut filter.wanted, *quantity);
+                if made.waves {
+                    mark(&mut filter.samples, *quantity);
+                }
+            }
+        }
+        filter
     }
 
-    /// Whether some rule wants a quantity.
+    /// Whether some rule wants a quantity, or what it is made of.
     pub fn wants(&self, quantity: Quantity) -> bool {
-        self.wanted.get(usize::from(quantity.code())).copied().unwrap_or(false)
+        marked(&self.wanted, quantity)
+    }
+
+    /// Whether the samples of its waveforms are wanted, too.
+    pub fn wants_samples(&self, quantity: Quantity) -> bool {
+        marked(&self.samples, quantity)
     }
 
     /// What the rules see of an entry; none if it holds nothing they want. A reading in a unit that is not its quantity's
@@ -87,6 +118,7 @@ impl Filter {
         let content = match &reading.value {
             Value::Number(number) if reading.unit == reading.quantity.unit() => PointContent::Number(*number),
             Value::Gap(gap) => PointContent::Gap(*gap),
+            Value::Wave(wave) if self.wants_samples(reading.quantity) => PointContent::Samples(wave.clone()),
             Value::Wave(_) => PointContent::Wave,
             Value::Number(_) => return None,
         };
@@ -97,4 +129,14 @@ impl Filter {
             content,
         })
     }
+}
+
+fn mark(marks: &mut Vec<bool>, quantity: Quantity) {
+    let at = usize::from(quantity.code());
+    marks.resize(marks.len().max(at + 1), false);
+    marks[at] = true;
+}
+
+fn marked(marks: &[bool], quantity: Quantity) -> bool {
+    marks.get(usize::from(quantity.code())).copied().unwrap_or(false)
 }

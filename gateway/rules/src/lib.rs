@@ -12,6 +12,7 @@
 //! | [`item`] | what of an entry reaches the rules |
 //! | [`arrivals`] | every message once, every stream forwards |
 //! | [`series`], [`window`], [`ranked`] | incremental windows |
+//! | [`derive`] | quantities no sensor sends |
 //! | [`baseline`] | what is usual for one athlete |
 //! | [`gaps`], [`moments`] | interruptions; what helpers remember by name |
 //! | [`machine`] | hold, clear, cool-down, latch |
@@ -28,6 +29,7 @@ pub mod arrivals;
 mod asked;
 pub mod baseline;
 pub mod check;
+pub mod derive;
 pub mod engine;
 pub mod functions;
 pub mod gaps;

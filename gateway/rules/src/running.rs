@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use pitchside_model::{Alert, AlertEvent, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, Assurance, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
 use pitchside_script::Fault;
 use pitchside_script::manifest::{RuleManifest, RuleScope};
 
 use crate::arrivals::Order;
 use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
 use crate::id::{Subject, alert_id};
-use crate::item::{Item, Point, PointContent};
+use crate::item::{Point, PointContent};
 use crate::machine::{Phase, Step};
 use crate::rule::{Bench, Event, Rule, Verdict};
 use crate::series::{Sample, steps};
@@ -35,10 +35,11 @@ pub(crate) struct Running {
 }
 
 /// A reading on its way to a rule.
+#[derive(Clone, Copy)]
 pub(crate) struct Heard<'a> {
     pub device: &'a DeviceId,
     pub athlete: Option<&'a AthleteId>,
-    pub item: &'a Item<'a>,
+    pub assurance: Assurance,
     pub point: &'a Point,
     pub order: Order,
 }
@@ -120,11 +121,11 @@ impl Running {
     ) {
         let manifest = self.rule.manifest();
         let unfit = heard.point.quality - manifest.accept;
-        if heard.item.assurance < manifest.assurance || (!unfit.is_empty() && !is_gap(heard.point)) {
+        if heard.assurance < manifest.assurance || (!unfit.is_empty() && !is_gap(heard.point)) {
             return;
         }
         let (gap_after, asks_gaps) = (manifest.gap_after, manifest.gaps);
-        if heard.point.content == PointContent::Wave && !asks_gaps {
+        if is_wave(heard.point) && !asks_gaps {
             return;
         }
         let subject = self.subject(heard);
@@ -217,7 +218,7 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
             let whole = track.series.push(sample);
             Some((Event::Value(value.to_f64()), whole))
         }
-        PointContent::Wave => Some((Event::Wave, true)),
+        PointContent::Wave | PointContent::Samples(_) => Some((Event::Wave, true)),
         PointContent::Gap(_) if other && track.source.is_some() => None,
         PointContent::Gap(gap) => {
             if back {
@@ -254,6 +255,10 @@ fn hears_like(a: &RuleManifest, b: &RuleManifest) -> bool {
     (a.scope, a.accept, a.assurance) == (b.scope, b.accept, b.assurance)
 }
 
+fn is_wave(point: &Point) -> bool {
+    matches!(point.content, PointContent::Wave | PointContent::Samples(_))
+}
+
 fn is_gap(point: &Point) -> bool {
     matches!(point.content, PointContent::Gap(_))
 }
@@ -271,7 +276,7 @@ fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict) ->
         quantity: point.quantity,
         value: match point.content {
             PointContent::Number(value) => Some(value),
-            PointContent::Gap(_) | PointContent::Wave => None,
+            PointContent::Gap(_) | PointContent::Wave | PointContent::Samples(_) => None,
         },
         unit: point.quantity.unit(),
         event_time,

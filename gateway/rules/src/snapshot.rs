@@ -5,6 +5,7 @@
 use pitchside_model::DeviceId;
 use serde::{Deserialize, Serialize};
 
+use crate::derive::streams::Kept as KeptStreams;
 use crate::engine::{Device, Engine, RuleStatus};
 use crate::id::Subject;
 use crate::running::fresh_state;
@@ -26,6 +27,7 @@ struct Memory {
     rules_hash: [u8; 32],
     messages: u64,
     devices: Vec<(DeviceId, Device)>,
+    streams: KeptStreams,
     rules: Vec<Remembered>,
 }
 
@@ -49,8 +51,13 @@ impl Engine {
             let (status, demerits, clean) = (running.status.clone(), running.demerits, running.clean);
             Remembered { status, demerits, clean, overdraft: running.overdraft, states }
         });
-        let memory =
-            Memory { rules_hash: self.rule_set().hash(), messages: self.messages, devices, rules: rules.collect() };
+        let memory = Memory {
+            rules_hash: self.rule_set().hash(),
+            messages: self.messages,
+            devices,
+            streams: self.streams.keep(),
+            rules: rules.collect(),
+        };
         // Serialising plain data into memory cannot fail; an empty snapshot would be refused by `resume`.
         postcard::to_allocvec(&memory).unwrap_or_default()
     }
@@ -72,6 +79,9 @@ impl Engine {
                 states.insert(subject.clone(), state);
             }
             filled.push(states);
+        }
+        if !self.streams.resume(memory.streams) {
+            return Err(SnapshotError::Unreadable);
         }
         for ((running, kept), states) in self.rules.iter_mut().zip(memory.rules).zip(filled) {
             (running.states, running.status) = (states, kept.status);

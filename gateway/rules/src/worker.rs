@@ -306,7 +306,7 @@ impl RulesWorker {
 fn portion(items: &[Item<'_>]) -> usize {
     let mut readings = 0;
     let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
-        readings += item.readings.len();
+        readings += item.weight();
         readings <= READINGS_MAX
     });
     fits.count().max(1)

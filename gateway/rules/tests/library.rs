@@ -39,6 +39,15 @@ fn the_reference_names_everything_a_script_can_use() {
     for (name, _) in pitchside_rules::input::PROPERTIES {
         assert!(readme.contains(&format!("`.{name}`")), "{name}");
     }
+    for (name, _) in pitchside_rules::functions::HELPERS {
+        assert!(readme.contains(&format!("| `{name}` |")), "{name}");
+    }
+    for made in pitchside_rules::derive::DERIVATIONS {
+        let names = made.outputs.iter().chain(made.inputs).map(|quantity| quantity.name());
+        for name in names.chain(made.formula.iter().copied()).filter(|name| !name.starts_with("acceleration_")) {
+            assert!(readme.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }
 
 #[test]

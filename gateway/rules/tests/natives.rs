@@ -153,6 +153,15 @@ fn helpers_by_name_count_event_time() {
 }
 
 #[test]
+fn a_helper_called_behind_its_name_never_writes_into_another_subject() {
+    let hidden = "let helper = Fn(\"he\" + \"ld\"); helper.call(\"fast\", \"5s\", value > 180.0)";
+    let fed = engine(HEART, "", hidden).feed(&[rate(0, 190)]);
+    assert!(fed.faults[0].fault.to_string().contains("by its name"), "{:?}", fed.faults);
+    let open = "let helper = Fn(\"held\"); helper.call(\"fast\", \"0s\", value > 180.0)";
+    assert_eq!(said(&engine(HEART, "", open).feed(&[rate(0, 190)])).len(), 1);
+}
+
+#[test]
 fn what_cannot_be_a_baseline_is_told_before_the_first_reading() {
     for (script, told) in [
         ("heart_rate.typical(\"7 days\") > 1.0", "is no half-life"),

@@ -70,7 +70,7 @@ impl RulesFeed {
         if wanted.is_empty() {
             return Heard::Now;
         }
-        let readings: usize = wanted.iter().map(|entry| entry.readings.len()).sum();
+        let readings: usize = wanted.iter().map(room).sum();
         let permits = u32::try_from(readings.min(READINGS_MAX)).unwrap_or(u32::MAX);
         let mut lag = self.lag.lock();
         if !lag.behind
@@ -135,16 +135,29 @@ impl RulesFeed {
     }
 }
 
-/// The entry with only the readings a rule wants; none if there are none. Rules learn that a waveform came, not its samples.
+/// Samples of a waveform that take as much room as one reading.
+const SAMPLES_A_READING: usize = 64;
+
+/// How many readings an entry takes the room of.
+fn room(entry: &Entry) -> usize {
+    let samples = entry.readings.iter().map(|reading| match &reading.value {
+        Value::Wave(wave) => wave.samples.len() / SAMPLES_A_READING,
+        Value::Number(_) | Value::Gap(_) => 0,
+    });
+    entry.readings.len() + samples.sum::<usize>()
+}
+
+/// The entry with only the readings a rule wants; none if there are none. Rules learn that a waveform came, not its samples;
+/// those that something is derived from keep theirs.
 fn narrowed(filter: &Filter, entry: &Entry) -> Option<Entry> {
     let wanted = entry.readings.iter().filter(|reading| filter.wants(reading.quantity));
     let readings: Vec<Reading> = wanted
         .map(|reading| match &reading.value {
-            Value::Wave(wave) => {
+            Value::Wave(wave) if !filter.wants_samples(reading.quantity) => {
                 let bare = Wave { samples: Vec::new(), ..**wave };
                 Reading { value: Value::Wave(Box::new(bare)), ..*reading }
             }
-            Value::Number(_) | Value::Gap(_) => reading.clone(),
+            Value::Wave(_) | Value::Number(_) | Value::Gap(_) => reading.clone(),
         })
         .collect();
     (!readings.is_empty()).then(|| Entry {

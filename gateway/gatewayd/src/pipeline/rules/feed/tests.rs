@@ -149,3 +149,28 @@ fn without_room_an_entry_goes_by_the_journal_and_so_does_everything_after_it() {
     let ways: Vec<Heard> = world.on_their_way.iter().map(|(heard, _)| *heard).collect();
     assert_eq!(ways, [Heard::Now, Heard::Later, Heard::Later]);
 }
+
+#[test]
+fn samples_go_on_to_the_rules_only_where_something_is_derived_from_them() {
+    let manifest = "name = \"tires\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\n\
+                    inputs = [\"emg_median_frequency\", \"ecg\"]\n";
+    let rule = pitchside_rules::RuleSource::parse("tires", manifest, "false").unwrap();
+    let mut world = World::new();
+    world.feed.filter.store(Arc::new(Some(Filter::new(&RuleSet::new([rule]).unwrap()))));
+    let wave = Wave { period_ns: 1_000_000, exponent: 0, offset: 0, samples: vec![1; 4_000] };
+    let of = |quantity: Quantity| Reading {
+        quantity,
+        unit: quantity.unit(),
+        value: Value::Wave(Box::new(wave.clone())),
+        ..entry(1, 1).readings[0].clone()
+    };
+    let waves = Entry { readings: vec![of(Quantity::EMG), of(Quantity::ECG)], ..entry(1, 1) };
+    assert_eq!(room(&waves), 2 + 2 * (4_000 / SAMPLES_A_READING));
+    assert_eq!(world.feed.offer(&[waves]), Heard::Now);
+    let offer = world.queue.0.try_recv().unwrap();
+    let samples = offer.entries[0].readings.iter().map(|reading| match &reading.value {
+        Value::Wave(wave) => wave.samples.len(),
+        Value::Number(_) | Value::Gap(_) => 0,
+    });
+    assert_eq!(samples.collect::<Vec<_>>(), [4_000, 0]);
+}
