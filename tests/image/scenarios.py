@@ -238,8 +238,8 @@ def bad_updates_are_refused(state):
 
 def an_update_of_an_unchanged_image_fetches_a_few_blocks(state):
     """RAUC's adaptive update over HTTP: what the box has in its running slot it does not fetch."""
+    image = versions.bundle(running(state).version())
     trial = stopped_copy(state, "adaptive")
-    image = versions.bundle(trial.version())
     server, log = OUT / "test/serve.py", trial.box.folder / "served.log"
     shutil.copy(REPO / "tests/image/serve.py", server)
     log.write_text("")
