@@ -62,7 +62,7 @@ image-test: web ## boots the image in QEMU: readings, update, rollback; ARGS=all
 
 test-ble: ## Bluetooth in a virtual machine: real BlueZ, virtual sensors; ARGS="a_wrong_passkey" tries that alone
 	@$(SETUP) build ble
-	@$(CARGO) build --quiet -p pitchside-gatewayd
+	@$(CARGO) build --quiet -p pitchside-gatewayd -p ledgerd -p pitchside-tests --bin pitchside --bin ledgerd --bin pitchside-board
 	@tests/ble/guest.sh
 	@target/python/bin/python tests/ble/main.py $(ARGS)
 

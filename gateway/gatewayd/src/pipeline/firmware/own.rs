@@ -187,6 +187,17 @@ impl Own {
             if !tried.settled && !self.settle(tried)? {
                 return Ok(());
             }
+            // It came up, on trial, and the machine went back to the image before it.
+            if tried.settled && tried.failed.is_none() && tried.version != self.version() {
+                let why = format!("it started, did not prove healthy, and gave way to {}", self.version());
+                tracing::error!(
+                    version = tried.version,
+                    release = tried.release,
+                    why,
+                    "the update of the box is undone"
+                );
+                self.remember(&Tried { failed: Some(why), ..tried.clone() })?;
+            }
         }
         let chosen = match self.shelf.choose(&thing) {
             Ok(chosen) => chosen,
