@@ -60,7 +60,8 @@ class Clinic:
         text = await self.guest.run(f"cat {BOX}/pitchside.toml")
         # A block every few seconds, so that what was stored is sealed while the test looks.
         text = re.sub(r"^ble = \[\]\n", "", text, flags=re.M).replace("interval_ms = 60000", "interval_ms = 5000")
-        text = re.sub(r"\[bluetooth\]\n(\w+ = .*\n)*", "", text)
+        for section in re.findall(r"^\[\w+\]$", self.settings, re.M):
+            text = re.sub(rf"^{re.escape(section)}\n(\w+ = .*\n)*", "", text, flags=re.M)
         await self.guest.write(f"{BOX}/pitchside.toml", text + "\n" + self.settings)
         try:
             for name in self.names:

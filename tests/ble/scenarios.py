@@ -262,7 +262,7 @@ async def firmware_over_gatt(lab):
 
             async def noted():
                 sensors = json.loads(await clinic.cli("--json firmware status"))["sensors"]
-                return any(row["device"] == "board-1" and row["version"] == "1.1.0" for row in sensors)
+                return any(row["device"] == "board-1" and (row["running"], row["state"]) == ("1.1.0", "confirmed") for row in sensors)
             await until("the gateway knows its version", 60, noted)
             return f"20 kB from ledger to flash in {pulled:.0f} s, two of three signatures checked on the board; started, confirmed, reported as 1.1.0"
         finally:
