@@ -58,6 +58,7 @@ image: web ## the bootable appliance image, signed update and SBOM in images/out
 image-test: web ## boots the image in QEMU: readings, update, rollback; ARGS=all also power cuts and bad disks; needs root
 	@$(SETUP) build image
 	@$(CARGO) build --release --quiet -p pitchside-gatewayd
+	@$(CARGO) build --quiet -p pitchside-gatewayd -p ledgerd --bins
 	@tests/image/main.py $(ARGS)
 
 test-ble: ## Bluetooth in a virtual machine: real BlueZ, virtual sensors; ARGS="a_wrong_passkey" tries that alone
