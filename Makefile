@@ -58,11 +58,12 @@ image: web ## the bootable appliance image, signed update and SBOM in images/out
 image-test: web ## boots the image in QEMU: readings, update, rollback; ARGS=all also power cuts and bad disks; needs root
 	@$(SETUP) build image
 	@$(CARGO) build --release --quiet -p pitchside-gatewayd
+	@$(CARGO) build --quiet -p pitchside-gatewayd -p ledgerd --bins
 	@tests/image/main.py $(ARGS)
 
 test-ble: ## Bluetooth in a virtual machine: real BlueZ, virtual sensors; ARGS="a_wrong_passkey" tries that alone
 	@$(SETUP) build ble
-	@$(CARGO) build --quiet -p pitchside-gatewayd
+	@$(CARGO) build --quiet -p pitchside-gatewayd -p ledgerd -p pitchside-tests --bin pitchside --bin ledgerd --bin pitchside-board
 	@tests/ble/guest.sh
 	@target/python/bin/python tests/ble/main.py $(ARGS)
 

@@ -12,10 +12,7 @@ use gatewayd::adapters::keys::row;
 use gatewayd::cli::args::ClassArg;
 use gatewayd::cli::device::{Handed, Plan, enrol};
 use gatewayd::cli::{InitPlan, add_athlete, make_box};
-use gatewayd::files::write_public;
 use gatewayd::identity::Identity;
-use ledger_block::GatewayKey;
-use ledger_block::channel::Keypair;
 use pitchside_config::{Gateway, Http, Ledger, Library, Mqtt, Settings};
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use pitchside_store::{RootKey, Tables};
@@ -156,7 +153,7 @@ impl Clinic {
             .map_err(|failure| anyhow::anyhow!("making the box: {failure:?}"))?;
         let keys = dir.join(&settings.gateway.key_dir);
         let identity = Identity::load(&keys)?;
-        enrol_box(&ledgerd, &ledger_dir, &keys, &identity)?;
+        enrol_box(&ledgerd, &ledger_dir, &identity)?;
         let root = RootKey::new(*identity.derive("pitchside/1/store")?);
         let tables = Tables::attach(&dir.join(&settings.gateway.data_dir), root)?;
         let (devices, app_password) = enrol_all(&tables, &identity, count)?;
@@ -221,14 +218,8 @@ fn settings(mqtt: SocketAddr, page: SocketAddr, ingest: SocketAddr, channel: Str
     })
 }
 
-fn enrol_box(ledgerd: &Path, ledger_dir: &Path, keys: &Path, identity: &Identity) -> anyhow::Result<()> {
-    let signing = data_encoding::HEXLOWER.encode(&GatewayKey::new(&identity.sign).id().0);
-    let channel = Keypair::from_secret(identity.noise.clone())?.public();
-    let file = keys.join("ledger-enrolment.toml");
-    let text = format!(
-        "gateway = \"bench-box\"\nsigning = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"ledger.psk\"\n"
-    );
-    write_public(&file, text.as_bytes())?;
+fn enrol_box(ledgerd: &Path, ledger_dir: &Path, identity: &Identity) -> anyhow::Result<()> {
+    let file = identity.write_ledger_enrolment("bench-box")?;
     output(ledgerd, &[OsStr::new("--dir"), ledger_dir.as_os_str(), OsStr::new("enrol-gateway"), file.as_os_str()])?;
     Ok(())
 }

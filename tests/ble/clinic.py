@@ -14,7 +14,7 @@ from guest import Guest, Stuck, until
 
 ADDRESSES = {"hci0": "C0:FF:EE:00:00:01", "hci1": "C0:FF:EE:00:00:02"}
 BOX, EMPTY, BONDS = "/data/box", "/data/empty", "/run/pitchside/bonds"
-PITCHSIDE = "/data/bin/pitchside"
+PITCHSIDE, LEDGERD = "/data/bin/pitchside", "/data/bin/ledgerd"
 
 
 class Lab:
@@ -46,13 +46,13 @@ class Lab:
 
 
 class Clinic:
-    """`slots`, `scan`, `adapters`, `turn`, `stall`: the settings. `log`: more of it."""
+    """`slots`, `scan`, `adapters`, `turn`, `stall`, `more`: the settings. `log`: more of it."""
 
-    def __init__(self, lab, slots=6, scan="passive", adapters=("hci0",), turn=60, stall=20, log="pitchside=info,gatewayd=info", running=True):
+    def __init__(self, lab, slots=6, scan="passive", adapters=("hci0",), turn=60, stall=20, more="", log="pitchside=info,gatewayd=info", running=True):
         self.lab, self.guest, self.air, self.names = lab, lab.guest, lab.air, adapters
         self.sensors, self.tasks, self.log, self.running = [], {}, log, running
         radios = "\n".join(f'[[ble]]\nadapter = "{name}"\nslots = {slots}\nscan = "{scan}"' for name in adapters)
-        self.settings = f'{radios}\n[bluetooth]\nturn_s = {turn}\nstall_s = {stall}\nbonds = "{BONDS}"\n'
+        self.settings = f'{radios}\n[bluetooth]\nturn_s = {turn}\nstall_s = {stall}\nbonds = "{BONDS}"\n{more}'
 
     async def __aenter__(self):
         self.since = self.guest.here()
@@ -60,7 +60,8 @@ class Clinic:
         text = await self.guest.run(f"cat {BOX}/pitchside.toml")
         # A block every few seconds, so that what was stored is sealed while the test looks.
         text = re.sub(r"^ble = \[\]\n", "", text, flags=re.M).replace("interval_ms = 60000", "interval_ms = 5000")
-        text = re.sub(r"\[bluetooth\]\n(\w+ = .*\n)*", "", text)
+        for section in re.findall(r"^\[\w+\]$", self.settings, re.M):
+            text = re.sub(rf"^{re.escape(section)}\n(\w+ = .*\n)*", "", text, flags=re.M)
         await self.guest.write(f"{BOX}/pitchside.toml", text + "\n" + self.settings)
         try:
             for name in self.names:

@@ -5,6 +5,7 @@ what runs in the background writes to hvc1, which is a file here. /data is a dis
 """
 
 import asyncio
+import base64
 import os
 import pathlib
 import re
@@ -18,6 +19,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 REPO = HERE.parent.parent
 MADE = REPO / "target/ble"
 PITCHSIDE = pathlib.Path(os.environ.get("PITCHSIDE", REPO / "target/debug/pitchside"))
+LEDGERD = pathlib.Path(os.environ.get("LEDGERD", REPO / "target/debug/ledgerd"))
 # Times as on a stock machine of two cores; more when others compile beside us.
 PATIENCE = float(os.environ.get("BLE_TEST_PATIENCE", "1"))
 CABLES = {"hci0": "ttyS1", "hci1": "ttyS2"}
@@ -51,11 +53,12 @@ class Guest:
         self.turn = asyncio.Lock()
 
     def _disk(self):
-        """The guest's own disk, with the program on it."""
+        """The guest's own disk, with the programs on it."""
         tree = self.folder / "disk"
         shutil.rmtree(tree, ignore_errors=True)
         (tree / "bin").mkdir(parents=True)
-        subprocess.run(["strip", "-o", tree / "bin/pitchside", PITCHSIDE], check=True)
+        for program in (PITCHSIDE, LEDGERD):
+            subprocess.run(["strip", "-o", tree / "bin" / program.name, program], check=True)
         subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-d", tree, self.folder / "disk.img", "768M"],
                        check=True, stdout=subprocess.DEVNULL)
         shutil.rmtree(tree)
@@ -111,6 +114,10 @@ class Guest:
 
     async def write(self, path, text):
         await self.run(f"printf %s {shlex.quote(text)} > {path}")
+
+    async def copy(self, file, path):
+        """A small file of ours into the guest."""
+        await self.run(f"echo {base64.b64encode(file.read_bytes()).decode()} | base64 -d > {path}")
 
     # --- What the guest's programs say ----------------------------------------------------------------------------------------
 

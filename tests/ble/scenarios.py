@@ -1,9 +1,14 @@
 """What is tried with sensors that mean well. Each function is a sentence; it returns what came out, or raises."""
 
 import asyncio
+import json
 import re
 import statistics
+import time
 
+from board import Board
+from board import make as make_release
+from clinic import BOX, LEDGERD, PITCHSIDE
 from guest import Stuck, until
 from imu import Imu
 from sensors import CODE, Strap, Thermometer
@@ -20,6 +25,11 @@ def must(what, truth, told=None):
 def is_part(part, whole):
     """Whether `part` stands in `whole`, in order and without holes."""
     return any(whole[at:at + len(part)] == part for at in range(len(whole) - len(part) + 1))
+
+
+def card(text):
+    """What a device is given."""
+    return dict(re.findall(r'^(\w+) = "(.*)"$', text, re.M))
 
 
 async def a_strap_and_a_thermometer(lab):
@@ -191,7 +201,7 @@ async def ps1_over_gatt(lab):
     async with lab.clinic() as clinic:
         imu = Imu(lab.air, "imu-1", THREE)
         await clinic.switch_on(imu)
-        secret = dict(re.findall(r'^(\w+) = "(.*)"$', await clinic.card("imu-1", THREE), re.M))
+        secret = card(await clinic.card("imu-1", THREE))
         await until("a subscription", 60, lambda: imu.notify(imu.up, b"\xff"))
         try:
             await imu.handshake(secret, psk=bytes(32))
@@ -211,5 +221,58 @@ async def ps1_over_gatt(lab):
                 f"median {statistics.median(rounds):.0f} ms, worst {rounds[-1]:.0f} ms")
 
 
+async def firmware_over_gatt(lab):
+    """A release from its publisher through a ledger and the gateway into a sensor's flash."""
+    ingest, store, ledger, maker, given = "127.0.0.1:7001", "127.0.0.1:7002", "/data/ledger", "/data/maker", "/data/given"
+    files = lab.folder / "given"
+    await make_release(files)
+    guest = lab.guest
+    await guest.run(f"rm -rf {ledger} {maker} {given}; mkdir {given}; {LEDGERD} --dir {ledger} init --origin pitchside.example/test", 120)
+    key = (await guest.run(f"cat {ledger}/channel.pub")).strip()
+    for name in ("first.policy", "strap.release", "strap.bin"):
+        await guest.copy(files / name, f"{given}/{name}")
+    await guest.run(f"chmod 755 {ledger} {given}; chmod 644 {ledger}/policy {given}/*")
+    more = (f'[ledger]\naddress = "{ingest}"\npublic_key = "{key}"\npolicy = "{ledger}/policy"\n'
+            f'[firmware]\nrelease_policy = "{given}/first.policy"\nledger_store = "{store}"\nledger_store_wait_s_max = 0\nask_s = 1\nlisten = "off"\n')
+    async with lab.clinic(more=more, running=False) as clinic:
+        ledgerd = await guest.background(f"{LEDGERD} --dir {ledger} serve --ingest {ingest} --http {store}")
+        try:
+            await guest.run(f"{PITCHSIDE} firmware init --dir {maker} --name maker --ledger {ingest} --ledger-key {key} --ledger-policy {ledger}/policy "
+                            f"--release-policy {given}/first.policy", 120)
+            for enrol in (f"enrol-gateway {BOX}/keys/ledger-enrolment.toml", f"enrol-publisher {maker}/keys/ledger-enrolment.toml", f"release-policy {given}/first.policy"):
+                await guest.run(f"{LEDGERD} --dir {ledger} {enrol}", 120)
+            await clinic.start()
+            board = Board(lab.air, "board-1", THREE)
+            await clinic.switch_on(board)
+            secret = card(await clinic.card("board-1", THREE))
+            await until("a subscription", 60, lambda: board.notify(board.up, b"\xff"))
+            firmware = f"{PITCHSIDE} --config {maker}/pitchside.toml --json firmware"
+            published = f"{firmware} publish {given}/strap.release --content {given}/strap.bin"
+            # The ledger shows within a second or two what its operator entered.
+            await until("the release is published", 60, lambda: _exits(guest, published))
+            release = json.loads(await guest.run(f"{firmware} status", 60))["releases"][0]["release"]
+            for to in (1, 10, 100):
+                await guest.run(f"{firmware} rollout {release} --hardware strap-r2 --to {to}", 60)
+            begun = time.monotonic()
+            await board.begin(secret["psk"])
+            must("a session", await board.says(60) == "connected")
+            must("a whole image, verified", await board.says(300) == "verified")
+            pulled = time.monotonic() - begun
+            must("the new image runs", await board.says(120) == "confirmed 1.1.0")
+
+            async def noted():
+                sensors = json.loads(await clinic.cli("--json firmware status"))["sensors"]
+                return any(row["device"] == "board-1" and (row["running"], row["state"]) == ("1.1.0", "confirmed") for row in sensors)
+            await until("the gateway knows its version", 60, noted)
+            return f"20 kB from ledger to flash in {pulled:.0f} s, two of three signatures checked on the board; started, confirmed, reported as 1.1.0"
+        finally:
+            await clinic.stop()
+            await guest.kill(ledgerd)
+
+
+async def _exits(guest, command):
+    return (await guest.run(f"{command} > /data/published 2>&1; echo exit $?", 60)).split()[-1] == "0"
+
+
 GOOD = [a_strap_and_a_thermometer, latency, out_of_range_and_back, a_wrong_passkey, a_code_read_off_the_sensor, contact_lost,
-        more_straps_than_slots, ps1_over_gatt]
+        more_straps_than_slots, ps1_over_gatt, firmware_over_gatt]

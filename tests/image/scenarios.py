@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import versions
 from cuts import Camera
-from lab import Clinic, copied, running, stopped_copy
+from lab import Clinic, copied, running, started_copy, stopped_copy
 from vm import OUT, REPO, Stuck
 
 
@@ -238,8 +238,8 @@ def bad_updates_are_refused(state):
 
 def an_update_of_an_unchanged_image_fetches_a_few_blocks(state):
     """RAUC's adaptive update over HTTP: what the box has in its running slot it does not fetch."""
+    image = versions.bundle(running(state).version())
     trial = stopped_copy(state, "adaptive")
-    image = versions.bundle(trial.version())
     server, log = OUT / "test/serve.py", trial.box.folder / "served.log"
     shutil.copy(REPO / "tests/image/serve.py", server)
     log.write_text("")
@@ -260,6 +260,42 @@ def an_update_of_an_unchanged_image_fetches_a_few_blocks(state):
     return f"{fetched / 1e3:.0f} kB of {whole / 1e6:.1f} MB fetched, in {len(pieces)} requests"
 
 
+def an_update_the_gateway_asks_for_goes_in(state):
+    """What the gateway lays out for a release of the ledger, laid out by hand: a bundle, then a request."""
+    trial = started_copy(state, "asked")
+    image = versions.bundle(trial.version())
+    slot = trial.box.run("/usr/lib/pitchside/slots get-current").strip()
+    digest = hashlib.sha256(image.read_bytes()).hexdigest()
+    trial.box.plug_stick({"code.txt": b"aaaaa-bbbbb-ccccc-ddddd", "bundle": image})
+    trial.box.wait(r"stick: code.txt does not", 120)
+    as_pitchside = "setpriv --reuid=pitchside --regid=pitchside --init-groups"
+    folder = "/data/box/data/update"
+
+    def ask(sha256):
+        lines = ("release r1", f"version {trial.version()}", f"size {image.stat().st_size}", f"sha256 {sha256}")
+        words = "".join(f" '{line}'" for line in lines)
+        trial.box.run(f"cd {folder} && printf '%s\\n'{words} >/run/request && install -o pitchside -g pitchside /run/request request.new && mv request.new request")
+
+    trial.box.run(f"mkdir -p /run/bundle; mount -o ro /dev/disk/by-label/PITCHSIDE /run/bundle; {as_pitchside} mkdir -p {folder}; "
+                  f"install -o pitchside -g pitchside /run/bundle/bundle {folder}/bundle.raucb; umount /run/bundle", 300)
+    trial.box.pull_stick()
+    try:
+        ask("0" * 64)
+        trial.box.wait(r"update: refused: the bundle has another SHA-256", 200)
+        left = trial.box.run(f"cat {folder}/result; ls {folder}; ls /data")
+        if "refused: the bundle has another SHA-256" not in left or "taken" in left or "update.raucb" in left:
+            raise Stuck(left)
+        ask(digest)
+        trial.box.wait(r"update: installed, restarting into it", 400)
+        began = trial.healthy(400)
+        left = trial.box.run(f"cat {folder}/result; ls {folder}; ls /data", check=False)
+    finally:
+        trial.box.cut_power()
+    if began == slot or "taken" in left or "update.raucb" in left:
+        raise Stuck(f"slot {slot}, then {began}; {left}")
+    return f"another SHA-256: refused and told; the right one: installed by root, slot {slot} to {began}"
+
+
 def a_stick_without_the_code_does_nothing(state):
     clinic = running(state)
     clinic.box.plug_stick({"code.txt": b"aaaaa-bbbbb-ccccc-ddddd", "factory-reset.txt": b"", "orders.txt": b"enrol evil p0\n"})
@@ -274,5 +310,5 @@ def a_stick_without_the_code_does_nothing(state):
 # What every run tries, in this order; the cuts last, as they need the processors for themselves.
 ALWAYS = [first_start_and_claim, the_shut_doors, readings_over_cable_and_mqtt, power_on_to_first_sealed_reading, a_signed_update_boots,
           an_unhealthy_update_goes_back, an_update_whose_root_does_not_match_goes_back, bad_updates_are_refused,
-          a_stick_without_the_code_does_nothing, an_update_of_an_unchanged_image_fetches_a_few_blocks,
+          a_stick_without_the_code_does_nothing, an_update_the_gateway_asks_for_goes_in, an_update_of_an_unchanged_image_fetches_a_few_blocks,
           power_cuts_at_twenty_points_of_that_update]

@@ -10,7 +10,7 @@ import subprocess
 from vm import OUT, REPO, tool
 
 BOARD = "amd64"
-BASE, NEXT, UNHEALTHY, ROTTEN = "1.0.0", "1.1.0", "1.2.0", "1.3.0"
+BASE, NEXT, UNHEALTHY, ROTTEN, LATER = "1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0"
 
 
 def folder(version):
@@ -84,6 +84,12 @@ for part in 1 2 3 4; do
 done
 echo "migration: done" >/dev/console
 """}))
+
+
+def later():
+    """Later than all of them, and sound."""
+    if not made(LATER):
+        build(LATER)
 
 
 def unhealthy():

@@ -202,11 +202,14 @@ async fn the_box_asks_for_its_own_update_once_and_leaves_one_alone_that_did_not_
     assert!(asked.starts_with(&format!("release {release}\nversion 1.1.0\nsize 200000\nsha256 ")), "{asked}");
     assert_eq!(std::fs::read(&laid_out).unwrap(), bundle);
 
-    // The installer took the request away; the new image did not come up, and the old one runs again.
-    clinic.stop().await;
-    std::fs::remove_file(&request).unwrap();
-    clinic.start().await;
+    let taken = clinic.dir().join("data/update/taken");
+    std::fs::rename(&request, &taken).unwrap();
+    // It refused: the box says why, and keeps its image.
+    std::fs::write(clinic.dir().join("data/update/result"), "refused: signature verification failed\n").unwrap();
+    std::fs::remove_file(&taken).unwrap();
     until("the box sees that", || (!laid_out.exists()).then_some(())).await;
+    let said = clinic.pitchside(&["doctor"]).out;
+    assert!(said.contains("was not installed: signature verification failed"), "{said}");
 
     // The next release is asked for, not this one again; and it comes up.
     let mended = bytes(210_000, 4);

@@ -15,6 +15,11 @@ run "200 kills under load" cargo run --quiet -p pitchside-tests --bin pitchside-
 run "Bluetooth with real BlueZ and virtual sensors" make --no-print-directory test-ble
 run "the appliance in virtual machines, power cuts and bad disks included" make --no-print-directory image-test ARGS=all
 run "fuzz targets, 120 s each" tests/tools/fuzz.sh 120
+# A board without an operating system: the device's side must not need `std`. Only rustup can fetch that target.
+if command -v rustup >/dev/null 2>&1; then
+  rustup --quiet target add thumbv7em-none-eabihf
+  run "the device's side builds for a bare Cortex-M4" cargo build --quiet -p pitchside-wire -p pitchside-device-sdk --target thumbv7em-none-eabihf
+fi
 if command -v cargo-deny >/dev/null 2>&1 || cargo install --locked --quiet cargo-deny; then
   run "licences, bans, sources" cargo deny --log-level error check licenses bans sources
 fi

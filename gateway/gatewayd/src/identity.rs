@@ -6,6 +6,7 @@
 //!     keys/noise.key     32 bytes: X25519 secret for PS/1 class P2 and the ledger
 //!     keys/ledger.psk    32 bytes: shared with the ledger at enrolment
 //!     keys/ca.pem, .key  the box's certificate authority
+//!     keys/ledger-enrolment.toml    public: what the ledger's operator enrols, with ledger.psk beside it
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -13,10 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
+use ledger_block::GatewayKey;
+use ledger_block::channel::Keypair;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::files::{read_secret, write_secret};
+use crate::files::{read_secret, write_public, write_secret};
 use crate::random::OsRandom;
 
 /// A secret of 32 bytes that vanishes when dropped.
@@ -35,6 +38,8 @@ pub struct Identity {
     folder: PathBuf,
 }
 
+/// What the ledger's operator is handed, with the pre-shared key beside it.
+pub const LEDGER_ENROLMENT: &str = "ledger-enrolment.toml";
 const FILES: [&str; 4] = ["root.key", "sign.key", "noise.key", "ledger.psk"];
 
 impl Identity {
@@ -48,6 +53,17 @@ impl Identity {
             }
         }
         Ok(())
+    }
+
+    /// Writes what the ledger's operator is handed, with the pre-shared key beside it, under this name: the file.
+    pub fn write_ledger_enrolment(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let (signing, channel) = (GatewayKey::new(&self.sign).id(), Keypair::from_secret(self.noise.clone())?.public());
+        let psk = FILES[3];
+        let form =
+            format!("gateway = \"{name}\"\nsigning = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"{psk}\"\n");
+        let file = self.folder.join(LEDGER_ENROLMENT);
+        write_public(&file, form.as_bytes())?;
+        Ok(file)
     }
 
     /// Reads the keys.

@@ -170,6 +170,10 @@ impl FileContents {
     fn forget_oldest(&self) -> Result<(), StorageError> {
         let directory = self.arriving();
         fs::create_dir_all(&directory).map_err(StorageError::io(&directory))?;
+        // Left by a crash between the two renames of `finish`: nobody else makes one while we write.
+        for left in entries(&directory)?.into_iter().filter(|left| left.extension().is_some_and(|end| end == "whole")) {
+            fs::remove_dir_all(&left).map_err(StorageError::io(&left))?;
+        }
         let mut parts = Vec::new();
         for part in entries(&directory)?.into_iter().filter(|part| size_of(part).is_some()) {
             let changed = fs::metadata(&part).and_then(|about| about.modified()).map_err(StorageError::io(&part))?;

@@ -5,7 +5,7 @@ use pitchside_wire::Kind;
 
 use super::table::Stage;
 use super::{Auth, ReceiptError, SessionKey};
-use crate::door::{Accepted, Cause, Refusal};
+use crate::door::{Accepted, Refusal};
 
 impl Auth {
     /// A word of a device.
@@ -17,15 +17,10 @@ impl Auth {
         now: Timestamp,
     ) -> Result<Accepted, Refusal> {
         let live = self.find(link, claimed, frame, now)?;
-        let mut state = live.state.lock();
-        let word = match self.open_frame(&live, &mut state, frame, now) {
-            Ok(word) => word,
-            Err(cause) => return self.not_opened(link, &live, state, frame, cause, now),
+        let (state, word) = match self.open_here(link, &live, frame, now) {
+            Ok(opened) => opened,
+            Err(answer) => return answer,
         };
-        if state.link != Some(link) {
-            drop(state);
-            return Err(self.refuse(link, frame, Cause::AnotherLink, now));
-        }
         drop(state);
         Ok(Accepted::Firmware { session: SessionKey(live.id), device: live.device.clone(), word })
     }

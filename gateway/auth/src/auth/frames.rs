@@ -29,15 +29,10 @@ impl Auth {
         now: Timestamp,
     ) -> Result<Accepted, Refusal> {
         let live = self.find(link, claimed, frame, now)?;
-        let mut state = live.state.lock();
-        let plain = match self.open_frame(&live, &mut state, frame, now) {
-            Ok(plain) => plain,
-            Err(cause) => return self.not_opened(link, &live, state, frame, cause, now),
+        let (mut state, plain) = match self.open_here(link, &live, frame, now) {
+            Ok(opened) => opened,
+            Err(answer) => return answer,
         };
-        if state.link != Some(link) {
-            drop(state);
-            return Err(self.refuse(link, frame, Cause::AnotherLink, now));
-        }
         match MessageHeader::parse(&plain) {
             Ok(header) => {
                 drop(state);
@@ -101,6 +96,26 @@ impl Auth {
             return Err(self.refuse(link, frame, Cause::AnotherDevice, now));
         }
         Ok(live)
+    }
+
+    /// Opens a frame of a live session that is on this link; otherwise what is answered instead.
+    pub(super) fn open_here<'l>(
+        &self,
+        link: LinkId,
+        live: &'l Live,
+        frame: &[u8],
+        now: Timestamp,
+    ) -> Result<(MutexGuard<'l, State>, Vec<u8>), Result<Accepted, Refusal>> {
+        let mut state = live.state.lock();
+        let plain = match self.open_frame(live, &mut state, frame, now) {
+            Ok(plain) => plain,
+            Err(cause) => return Err(self.not_opened(link, live, state, frame, cause, now)),
+        };
+        if state.link == Some(link) {
+            return Ok((state, plain));
+        }
+        drop(state);
+        Err(Err(self.refuse(link, frame, Cause::AnotherLink, now)))
     }
 
     /// Opens a frame of a live session, storing a higher ceiling first if it needs one.

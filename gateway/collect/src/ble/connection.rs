@@ -23,6 +23,8 @@ use crate::link::{CloseReason, Link, Outbound, Outlet};
 const HEARD_EVERY: Duration = Duration::from_secs(1);
 /// How long the device may take none of our bytes.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
+/// How long a device may take until all of its values are subscribed to: so long nobody else connects over its adapter.
+const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(60);
 /// How long a PS/1 device may take to prove who it is.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
 /// Values whose fate is awaited; of what is beyond nobody tells the latency.
@@ -70,7 +72,10 @@ impl Connection {
             biased;
             () = self.stop.cancelled() => Err(None),
             why = peer.ended() => Err(Some(RadioError::Failed(why))),
-            subscribed = peer.subscribe(Arc::clone(&queue)) => subscribed.map_err(Some),
+            subscribed = timeout(SUBSCRIBE_WITHIN, peer.subscribe(Arc::clone(&queue))) => match subscribed {
+                Ok(subscribed) => subscribed.map_err(Some),
+                Err(_late) => Err(Some(RadioError::Failed("it did not let itself be subscribed to in time".to_owned()))),
+            },
         };
         let end = match subscribed {
             Ok(subscribed) => {

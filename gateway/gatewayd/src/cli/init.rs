@@ -129,6 +129,7 @@ pub fn make_box(plan: &InitPlan) -> Result<NewBox, Failure> {
     Identity::ensure(&keys)?;
     tls::ensure_authority(&keys, settings.gateway.name.as_str())?;
     let identity = Identity::load(&keys)?;
+    identity.write_ledger_enrolment(settings.gateway.name.as_str())?;
     let recovery = RecoveryKey::make(GatewayKey::new(&identity.sign).id())?;
     RecoveryPublicFile::write(&keys, &recovery)?;
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);

@@ -5,8 +5,6 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use ledger_block::GatewayKey;
-use ledger_block::channel::Keypair;
 use pitchside_config::{Blocks, Gateway, Http, Ledger, Library, Mqtt, SerialPort, Settings};
 use pitchside_model::{AthleteId, DeviceId, PluginName};
 use pitchside_store::{RootKey, Tables};
@@ -116,7 +114,7 @@ pub async fn make(dir: &Path, page: Option<SocketAddr>) -> Result<Home, Failure>
     write_secret(&dir.join("recovery.key"), recovery.as_bytes())?;
     let keys = dir.join(&settings.gateway.key_dir);
     let identity = Identity::load(&keys)?;
-    enrol_box(&ledgerd, &ledger_dir, &keys, &identity).await?;
+    enrol_box(&ledgerd, &ledger_dir, &identity).await?;
     enrol_squad(&dir, &settings, &identity)?;
 
     let ledger_http = free_port()?;
@@ -166,15 +164,8 @@ fn settings(dir: &Path, page: SocketAddr, ingest: SocketAddr, channel: String) -
     })
 }
 
-async fn enrol_box(ledgerd: &Path, ledger_dir: &Path, keys: &Path, identity: &Identity) -> anyhow::Result<()> {
-    let signing = GatewayKey::new(&identity.sign).id();
-    let channel = Keypair::from_secret(identity.noise.clone())?.public();
-    let file = keys.join("ledger-enrolment.toml");
-    let text = format!(
-        "gateway = \"demo-box\"\nsigning = \"{}\"\nchannel = \"{channel}\"\npsk_file = \"ledger.psk\"\n",
-        data_encoding::HEXLOWER.encode(&signing.0)
-    );
-    write_public(&file, text.as_bytes())?;
+async fn enrol_box(ledgerd: &Path, ledger_dir: &Path, identity: &Identity) -> anyhow::Result<()> {
+    let file = identity.write_ledger_enrolment("demo-box")?;
     let args = [OsStr::new("--dir"), ledger_dir.as_os_str(), OsStr::new("enrol-gateway"), file.as_os_str()];
     children::output(ledgerd, &args).await?;
     Ok(())

@@ -52,8 +52,9 @@ async fn get(address: &str, ask: Ask, length: u64, patience: Patience) -> Result
     match response.status() {
         StatusCode::OK if response.body().size_hint().exact() == Some(length) => Ok(response.into_body()),
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => Err(Outcome::NotHeld),
-        StatusCode::SERVICE_UNAVAILABLE => Err(Outcome::Busy),
-        StatusCode::INTERNAL_SERVER_ERROR => Err(Outcome::Gone),
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Err(Outcome::Busy),
+        // A proxy's own troubles among them.
+        status if status.is_server_error() => Err(Outcome::Gone),
         _ => Err(Outcome::Broken),
     }
 }

@@ -264,7 +264,10 @@ impl Fetch<'_> {
         self.seed = seed;
         if let Some((peer, fault)) = peer.zip(fault) {
             tracing::warn!(content = %self.content.id, %peer, "a source of firmware was dropped: {fault}");
-            self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
+            // The ledger is the last resort, and what answers in its name may be a hotel's page: the next fetch asks it again.
+            if peer != Peer::Ledger {
+                self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
+            }
             self.progress.send_modify(|progress| {
                 if progress.dropped.len() < DROPPED_MAX {
                     progress.dropped.push((peer, fault));

@@ -32,6 +32,11 @@ impl Bucket {
         let owed = (-self.credit).max(0);
         u64::try_from(owed * 1_000_000 / i128::from(self.bytes_per_s.max(1))).unwrap_or(u64::MAX)
     }
+
+    /// Gives back what was taken and never passed.
+    pub fn give_back(&mut self, bytes: u64) {
+        self.credit += i128::from(bytes);
+    }
 }
 
 /// A bucket that many tasks wait at.
@@ -52,13 +57,28 @@ impl Pace {
         let now_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let wait_us = self.bucket.lock().take(bytes, now_us);
         if wait_us > 0 {
+            // Who asks and hangs up leaves no debt for the others to wait off.
+            let taken = Taken { bucket: &self.bucket, bytes };
             tokio::time::sleep(Duration::from_micros(wait_us)).await;
+            std::mem::forget(taken);
         }
+    }
+}
+
+struct Taken<'a> {
+    bucket: &'a Mutex<Bucket>,
+    bytes: u64,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.bucket.lock().give_back(self.bytes);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
 
     use super::*;
@@ -75,5 +95,15 @@ mod tests {
             let most = u128::from(rate) / 2 + u128::from(rate) * u128::from(last + 60) / 1_000_000 + 60;
             prop_assert!(u128::from(passed) <= most, "{passed} of {most}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_hangs_up_while_it_waits_leaves_no_debt() {
+        let pace = Pace::new(1_000);
+        for _ in 0..100 {
+            assert!(pace.pass(1_000_000).now_or_never().is_none(), "it has to wait");
+        }
+        let owed_us = pace.bucket.lock().take(1_000, 0);
+        assert!(owed_us <= 1_000_000, "{owed_us}");
     }
 }

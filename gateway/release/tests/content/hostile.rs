@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use pitchside_release::content::client::Patience;
 use pitchside_release::content::fetch::{FetchError, Progress};
 use pitchside_release::content::plan::{Fault, Peer};
 use pitchside_release::content::{Content, Groups, StoreError};
@@ -10,7 +11,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::house::{House, PATIENCE, bytes, content};
+use crate::house::{House, PATIENCE, SHORT, bytes, content, settings};
 
 /// How a hostile peer answers a request for a slice. It says it holds everything.
 #[derive(Debug, Clone, Copy)]
@@ -120,11 +121,17 @@ async fn hostile(honest: SocketAddr, bytes: &[u8], manner: Manner) -> SocketAddr
 
 /// Fetches from a hostile peer alone until that is dropped; then an honest box comes, and the download goes on.
 async fn before(manner: Manner) -> Fault {
+    before_with(Patience::default(), manner).await
+}
+
+async fn before_with(patience: Patience, manner: Manner) -> Fault {
     let bytes = bytes(1_200 * 1_024 + 5);
     let whole = content(&bytes);
     let honest = House::with(&bytes).await;
     let peer = hostile(honest.address(), &bytes, manner).await;
-    let house = House::new(&[&whole], &[peer], None).await;
+    let mut settings = settings([peer], None);
+    settings.fetch.patience = patience;
+    let house = House::of(&[&whole], settings).await;
     let (say, mut heard) = watch::channel(Progress::default());
     let fetch = house.service.fetch(&whole, &say);
     let rescue = async {
@@ -156,12 +163,12 @@ async fn swapped_endless_and_garbled_content_drops_the_peer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_stalls_is_dropped() {
-    assert_eq!(before(Manner::Stalled).await, Fault::Slow);
+    assert_eq!(before_with(SHORT, Manner::Stalled).await, Fault::Slow);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_dribbles_is_dropped() {
-    assert_eq!(before(Manner::Slow).await, Fault::Slow);
+    assert_eq!(before_with(SHORT, Manner::Slow).await, Fault::Slow);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

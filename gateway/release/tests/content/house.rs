@@ -47,13 +47,15 @@ pub fn store(dir: &TempDir) -> Arc<Store> {
     Arc::new(Store::open(&dir.path().join("content"), limits).unwrap())
 }
 
+/// How soon a peer is too slow: only for those who try that; a busy machine may make anybody so slow.
+pub const SHORT: Patience = Patience { stall: Duration::from_millis(700), bytes_per_s_min: 1 << 20 };
+
 pub fn settings(boxes: impl IntoIterator<Item = SocketAddr>, ledger: Option<SocketAddr>) -> Settings {
     Settings {
         listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
         serve: ServeLimits { connections_per_address_max: 64, bytes_per_s: 1 << 30, ..ServeLimits::default() },
         fetch: FetchSettings {
             plan: PlanLimits { ask_ms: 100, back_off_ms: (50, 500), ..PlanLimits::default() },
-            patience: Patience { stall: Duration::from_millis(700), bytes_per_s_min: 1 << 20 },
             ledger: ledger.map(|address| address.to_string()),
             ledger_jitter_max: Duration::ZERO,
             ..FetchSettings::default()
@@ -66,10 +68,13 @@ pub fn settings(boxes: impl IntoIterator<Item = SocketAddr>, ledger: Option<Sock
 
 impl House {
     pub async fn new(known: &[&Content], boxes: &[SocketAddr], ledger: Option<SocketAddr>) -> Self {
+        Self::of(known, settings(boxes.iter().copied(), ledger)).await
+    }
+
+    pub async fn of(known: &[&Content], settings: Settings) -> Self {
         let dir = TempDir::new().unwrap();
         let ledger_of = Ledger(known.iter().map(|content| content.id).collect());
-        let service =
-            Service::start(settings(boxes.iter().copied(), ledger), store(&dir), Arc::new(ledger_of)).await.unwrap();
+        let service = Service::start(settings, store(&dir), Arc::new(ledger_of)).await.unwrap();
         Self { dir, service }
     }
 

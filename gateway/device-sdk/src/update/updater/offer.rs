@@ -10,8 +10,9 @@ use crate::update::record::{Record, Target};
 
 impl<F: Flash> Updater<F> {
     pub(super) fn offer(&mut self, signed: &[u8], clock_us: Option<i64>, now: Millis) {
-        // On trial there is no spare slot: the other one holds the way back.
-        if self.is_on_trial() {
+        // On trial there is no spare slot: the other one holds the way back. Nor is there one after the trial was given up, until
+        // the reset.
+        if self.is_on_trial() || self.flash.running() != self.record.home {
             return;
         }
         let manifest = match self.judge(signed, clock_us) {

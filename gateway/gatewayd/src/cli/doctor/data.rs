@@ -12,6 +12,7 @@ use super::Finding;
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::cli::context::Context;
+use crate::pipeline::firmware::own::{self, Tried};
 use crate::pipeline::undecoded::troubles;
 
 /// How long the look at every page may take.
@@ -43,6 +44,7 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     findings.push(rules(context.settings.rules.dir.as_deref()));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
+    findings.extend(own_update(context));
     findings.extend(leftover(context));
     findings
 }
@@ -181,6 +183,21 @@ fn plugins_at_work(context: &Context) -> Finding {
     let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
     let mend = "pitchside plugin test, then restart the gateway";
     Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
+}
+
+/// How the box's own last update went, if it ever tried one.
+fn own_update(context: &Context) -> Option<Finding> {
+    const WHAT: &str = "box update";
+    let mend = "pitchside firmware status (a later release is tried by itself)";
+    Some(match own::tried(&context.tables).transpose()? {
+        Ok(Tried { version, release, failed: Some(why), .. }) => {
+            Finding::new(WHAT, false, format!("{version} (release {release}) was not installed: {why}"), mend)
+        }
+        Ok(Tried { version, release, failed: None, .. }) => {
+            Finding::well(WHAT, format!("the last one asked for was {version} (release {release})"))
+        }
+        Err(error) => Finding::new(WHAT, false, format!("{error:#}"), mend),
+    })
 }
 
 /// What a broken-off `restore --force` left of the box it replaced.

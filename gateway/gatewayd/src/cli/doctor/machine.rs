@@ -1,4 +1,4 @@
-//! The machine below: clock, disk, key files, serial ports, radios, boot slots.
+//! The machine below: clock, disk, key files, serial ports, boot slots.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -14,8 +14,6 @@ use crate::tls;
 
 /// Fewer free inodes than this, and files can't be made much longer.
 const INODES_MIN: u64 = 1_000;
-/// Where the kernel lists radios.
-const RADIOS: &str = "/sys/class/bluetooth";
 
 /// Everything about the machine.
 pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
@@ -24,7 +22,6 @@ pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     findings.extend(keys(settings));
     findings.push(listeners(settings));
     findings.extend(settings.serial.iter().map(|port| serial(&port.path)));
-    findings.extend(radios(settings));
     findings.extend(slots());
     findings
 }
@@ -118,29 +115,6 @@ fn serial(path: &Path) -> Finding {
     let there = path.exists();
     let evidence = format!("{} is {}", path.display(), if there { "there" } else { "not there" });
     Finding::new("serial port", there, evidence, "ls -l /dev/serial/by-id (plug it in, or correct serial.path)")
-}
-
-/// Radios, if the settings speak of any: `[ble]` names its adapters.
-fn radios(settings: &Settings) -> Vec<Finding> {
-    let Ok(toml::Value::Table(all)) = toml::Value::try_from(settings) else { return Vec::new() };
-    let Some(ble) = all.get("ble") else { return Vec::new() };
-    let there = |name: &str| Path::new(RADIOS).join(name).exists();
-    let named = ble.get("adapters").and_then(toml::Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let named: Vec<&str> = named.iter().filter_map(toml::Value::as_str).collect();
-    let mend = "rfkill unblock bluetooth; systemctl restart bluetooth";
-    let mut findings: Vec<Finding> = named
-        .iter()
-        .map(|name| {
-            let evidence = format!("{name} is {}", if there(name) { "there" } else { "not there" });
-            Finding::new("radio", there(name), evidence, mend)
-        })
-        .collect();
-    let enabled = ble.get("enabled").and_then(toml::Value::as_bool).unwrap_or(false);
-    if named.is_empty() && enabled {
-        let count = std::fs::read_dir(RADIOS).map_or(0, Iterator::count);
-        findings.push(Finding::new("radio", count > 0, format!("{count} adapters"), mend));
-    }
-    findings
 }
 
 /// Boot slots, on the appliance: which is booted, and which would not boot.

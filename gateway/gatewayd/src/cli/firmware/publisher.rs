@@ -1,8 +1,6 @@
 //! `pitchside firmware init`: a publisher's place. A box needs none: its own settings and keys serve to halt a release.
 
 use anyhow::Context as _;
-use ledger_block::GatewayKey;
-use ledger_block::channel::Keypair;
 use serde::Serialize;
 
 use super::files;
@@ -34,14 +32,7 @@ pub(super) fn init(args: &PublisherArgs, output: &Output) -> Outcome {
     let keys = args.dir.join("keys");
     Identity::ensure(&keys)?;
     let identity = Identity::load(&keys)?;
-    let (signing, channel) = (GatewayKey::new(&identity.sign).id(), Keypair::from_secret(identity.noise.clone())?);
-    let enrolment = keys.join("ledger-enrolment.toml");
-    let form = format!(
-        "gateway = \"{}\"\nsigning = \"{signing}\"\nchannel = \"{}\"\npsk_file = \"ledger.psk\"\n",
-        args.name,
-        channel.public()
-    );
-    write_public(&enrolment, form.as_bytes())?;
+    let enrolment = identity.write_ledger_enrolment(args.name.as_str())?;
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let settings = format!(
         "# A publisher of firmware: `pitchside firmware ... --config {SETTINGS_FILE}`.\n\n\

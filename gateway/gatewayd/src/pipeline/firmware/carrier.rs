@@ -4,13 +4,14 @@
 //! What is fetched: for each kind of hardware this clinic has, the newest releases that somebody may begin to install now. A
 //! halt, an expiry or a ledger unheard for too long ends a fetch; what came stays, and is gone on with if that changes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_release::content::fetch::{FetchError, Progress};
 use pitchside_release::content::{Content, ContentId, Service, Settings as ServiceSettings, Shape, StoreError};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shelf;
@@ -21,6 +22,10 @@ const RELEASES_OF_A_LINE_MAX: usize = 3;
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a fetch that the disk refused is left alone.
 const REST: Duration = Duration::from_secs(600);
+/// A fetch to which nothing came for so long lets the others have their turn: nobody may have that content.
+const STUCK: Duration = Duration::from_secs(300);
+/// And is left alone for so long.
+const TURN: Duration = Duration::from_secs(60);
 
 /// Carries contents until told to stop.
 pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, stop: CancellationToken) {
@@ -35,7 +40,7 @@ pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, stop: Cancell
             Err(error) => return tracing::error!(%error, "no firmware is fetched"),
         }
     };
-    let mut carrier = Carrier { shelf, service, refused: BTreeSet::new(), said: None };
+    let mut carrier = Carrier { shelf, service, refused: BTreeSet::new(), resting: BTreeMap::new(), said: None };
     stop.run_until_cancelled(carrier.carry()).await;
     carrier.service.shutdown().await;
 }
@@ -45,6 +50,8 @@ struct Carrier {
     service: Service,
     /// Contents whose manifest contradicts itself: never fetched again.
     refused: BTreeSet<ContentId>,
+    /// Contents left alone until then.
+    resting: BTreeMap<ContentId, Instant>,
     /// Why nothing could be decided, as last said.
     said: Option<String>,
 }
@@ -56,7 +63,9 @@ impl Carrier {
             let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
             let wanted = wanted(&self.shelf, &self.refused, &mut self.said);
             self.service.keep(wanted.iter().map(|content| content.id).collect());
-            let missing = wanted.iter().find(|content| !self.shelf.is_whole(content.id)).cloned();
+            self.resting.retain(|_, until| *until > Instant::now());
+            let mut missing = wanted.iter().filter(|content| !self.shelf.is_whole(content.id));
+            let missing = missing.find(|content| !self.resting.contains_key(&content.id)).cloned();
             let ended = {
                 let mut fetched = std::pin::pin!(async {
                     match &missing {
@@ -71,7 +80,12 @@ impl Carrier {
                         ended = &mut fetched => break ended,
                         _more = news.changed() => {}
                         _more = lines.changed() => {}
-                        () = tokio::time::sleep(LOOK) => {}
+                        () = tokio::time::sleep(LOOK) => {
+                            // Somebody's rest may be over.
+                            if missing.is_none() {
+                                break None;
+                            }
+                        }
                     }
                     let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
                     if self::wanted(&self.shelf, &self.refused, &mut self.said) != wanted {
@@ -79,20 +93,27 @@ impl Carrier {
                     }
                 }
             };
-            if let (Some(content), Some(Err(error))) = (missing, ended) {
-                self.failed(content.id, error).await;
+            match (missing, ended) {
+                (Some(content), Some(Err(error))) => self.failed(content.id, &error),
+                (Some(content), Some(Ok(Fetched::Stuck))) => {
+                    tracing::warn!(content = %content.id, "nobody gives the content of a release: the others have their turn");
+                    self.resting.insert(content.id, Instant::now() + TURN);
+                }
+                _ => {}
             }
         }
     }
 
-    async fn failed(&mut self, content: ContentId, error: FetchError) {
+    fn failed(&mut self, content: ContentId, error: &FetchError) {
         tracing::error!(%content, %error, "the content of a release was not fetched");
         match error {
             FetchError::Store(StoreError::Sha256 { .. } | StoreError::OtherSha(_)) => {
                 self.refused.insert(content);
             }
             FetchError::Stopped => {}
-            FetchError::Store(_) | FetchError::Interrupted(_) => tokio::time::sleep(REST).await,
+            FetchError::Store(_) | FetchError::Interrupted(_) => {
+                self.resting.insert(content, Instant::now() + REST);
+            }
         }
     }
 }
@@ -127,28 +148,38 @@ fn wanted(shelf: &Shelf, refused: &BTreeSet<ContentId>, said: &mut Option<String
     wanted
 }
 
+enum Fetched {
+    Whole,
+    Stuck,
+}
+
 /// Fetches one content, saying how far it is every tenth.
-async fn fetch(service: &Service, content: &Content) -> Result<(), FetchError> {
+async fn fetch(service: &Service, content: &Content) -> Result<Fetched, FetchError> {
     tracing::info!(content = %content.id, bytes = content.shape.size(), "fetching the content of a release");
     let (say, mut heard) = watch::channel(Progress::default());
     let telling = async {
-        let mut tenths = 0;
-        while heard.changed().await.is_ok() {
+        let (mut tenths, mut groups, mut came) = (0, 0, Instant::now());
+        while let Ok(changed) = tokio::time::timeout_at(came + STUCK, heard.changed()).await {
+            if changed.is_err() {
+                return std::future::pending().await;
+            }
             let now = heard.borrow_and_update().clone();
+            if now.groups > groups {
+                (groups, came) = (now.groups, Instant::now());
+            }
             let reached = u64::from(now.groups) * 10 / u64::from(now.groups_all.max(1));
             if reached > tenths {
                 tenths = reached;
                 tracing::info!(content = %content.id, percent = reached * 10, sources = now.sources, "fetching");
             }
         }
-        std::future::pending().await
     };
     tokio::select! {
         fetched = service.fetch(content, &say) => {
             let path = fetched?;
             tracing::info!(content = %content.id, path = %path.display(), "the content of a release is here");
-            Ok(())
+            Ok(Fetched::Whole)
         }
-        () = telling => Ok(()),
+        () = telling => Ok(Fetched::Stuck),
     }
 }

@@ -124,6 +124,8 @@ pub struct Desk {
     pub(super) rows: HashMap<DeviceId, SensorFirmware>,
     /// Releases this box has asked to halt: offered no more, whatever the ledger says when.
     pub(super) halted: HashSet<ReleaseId>,
+    /// Those of them whose request is kept until the ledger has it.
+    pub(super) asked: HashSet<ReleaseId>,
     pub(super) proofs: Proofs,
     pub(super) all: Pace,
 }
@@ -135,9 +137,10 @@ impl Desk {
     /// The store refused.
     pub fn new(parts: DeskParts, door: &Door) -> anyhow::Result<Self> {
         let rows = parts.store.sensor_firmware()?.into_iter().map(|row| (row.device.clone(), row)).collect();
-        let halted = parts.store.acts_about()?.into_iter().map(ReleaseId).collect();
+        let asked: HashSet<ReleaseId> = parts.store.acts_about()?.into_iter().map(ReleaseId).collect();
+        let halted = asked.clone();
         let (vitals, proofs) = (Arc::clone(&door.vitals), Proofs::default());
-        Ok(Self { parts, vitals, seats: HashMap::new(), rows, halted, proofs, all: Pace::new(ALL_BYTES_PER_S) })
+        Ok(Self { parts, vitals, seats: HashMap::new(), rows, halted, asked, proofs, all: Pace::new(ALL_BYTES_PER_S) })
     }
 
     /// Runs until stopped.

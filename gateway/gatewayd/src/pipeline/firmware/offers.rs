@@ -162,6 +162,8 @@ impl Desk {
 
     /// Looks at everybody, or at those who wait.
     pub(super) fn look(&mut self, waiting: bool) {
+        let releases: Vec<_> = self.parts.shelf.known().releases().into_iter().map(|(id, _)| id).collect();
+        releases.iter().for_each(|release| self.count(release));
         let devices: Vec<DeviceId> =
             self.seats.iter().filter(|(_, seat)| !waiting || seat.waits).map(|(device, _)| device.clone()).collect();
         for device in devices {

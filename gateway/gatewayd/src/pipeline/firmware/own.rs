@@ -5,12 +5,15 @@
 //! ```text
 //! <image>/usr/lib/pitchside/firmware   what this image is: hardware, version, security counter (TOML)
 //! <data>/update/bundle.raucb           the verified bundle, a link to the content's file
-//! <data>/update/request                the request, written last; the root helper takes it away
+//! <data>/update/request                the request, written last
+//! <data>/update/taken                  what the root helper makes of it while it works, until the next start
+//! <data>/update/result                 how that ended, in one line
 //! ```
 //!
-//! A release is tried once. That it was installed is known when this image says its version; if the request is gone and the
-//! version is another, the new image was refused or gave way to the old one, and the release is left alone.
+//! A release is tried once. That it was installed is known when this image says its version; if neither request nor `taken` is
+//! there and the version is another, the new image was refused or gave way to the old one, and the release is left alone.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +22,7 @@ use anyhow::Context as _;
 use ledger_block::release::{SecurityCounter, Target, Version};
 use pitchside_model::DeviceId;
 use pitchside_release::policy::Thing;
-use pitchside_store::Store;
+use pitchside_store::{Store, Tables};
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
@@ -34,10 +37,16 @@ const COMPONENT: &str = "box";
 const FOLDER: &str = "update";
 /// What is remembered of the last release tried.
 const TRIED: &str = "firmware-box";
+/// What is remembered of the release that waits.
+const WAITS: &str = "firmware-box-waits";
 /// How often the box looks after itself.
 const LOOK: Duration = Duration::from_secs(5);
 /// No update begins while readings come in: so long nothing must have come.
 const QUIET_US: i64 = 10 * 60 * 1_000_000;
+/// A box where something is always measured waits no longer than this: sensors keep what they measure while it starts.
+const WAIT_MAX_US: i64 = 7 * 24 * 3_600 * 1_000_000;
+/// Bytes read of the installer's result.
+const RESULT_BYTES_MAX: u64 = 4_096;
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -53,12 +62,37 @@ pub struct Image {
 
 /// The last release this box tried, and the highest security counter it has accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Tried {
-    release: String,
-    version: String,
+pub struct Tried {
+    /// Its id.
+    pub release: String,
+    /// The version it would bring.
+    pub version: String,
     counter: u32,
     /// Whether its end was seen.
     settled: bool,
+    /// Why it was not installed, if it was not.
+    #[serde(default)]
+    pub failed: Option<String>,
+}
+
+/// Since when a release waits for a time when nothing is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Waiting {
+    release: String,
+    since_us: i64,
+}
+
+/// The last release this box tried, as the database remembers it.
+///
+/// # Errors
+/// The database does not answer, or holds something else.
+pub fn tried(tables: &Tables) -> anyhow::Result<Option<Tried>> {
+    kept(tables, TRIED)
+}
+
+fn kept<T: serde::de::DeserializeOwned>(tables: &Tables, name: &str) -> anyhow::Result<Option<T>> {
+    let Some(bytes) = tables.meta(name)? else { return Ok(None) };
+    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("what is remembered under {name}"))?))
 }
 
 /// The box as something that is updated.
@@ -140,11 +174,6 @@ impl Own {
         self.thing.installed.map_or_else(String::new, |version| version.to_string())
     }
 
-    fn tried(&self) -> anyhow::Result<Option<Tried>> {
-        let Some(bytes) = self.store.meta(TRIED)? else { return Ok(None) };
-        Ok(Some(serde_json::from_slice(&bytes).context("what is remembered of the last update")?))
-    }
-
     fn remember(&self, tried: &Tried) -> anyhow::Result<()> {
         Ok(self.store.set_meta(TRIED, &serde_json::to_vec(tried)?)?)
     }
@@ -152,11 +181,22 @@ impl Own {
     /// Sees how the last update ended, and begins the next if there is one. Blocks.
     fn look(&self) -> anyhow::Result<()> {
         let mut thing = self.thing.clone();
-        let tried = self.tried()?;
+        let tried = tried(&self.store)?;
         if let Some(tried) = &tried {
             thing.counter = thing.counter.max(SecurityCounter(tried.counter));
             if !tried.settled && !self.settle(tried)? {
                 return Ok(());
+            }
+            // It came up, on trial, and the machine went back to the image before it.
+            if tried.settled && tried.failed.is_none() && tried.version != self.version() {
+                let why = format!("it started, did not prove healthy, and gave way to {}", self.version());
+                tracing::error!(
+                    version = tried.version,
+                    release = tried.release,
+                    why,
+                    "the update of the box is undone"
+                );
+                self.remember(&Tried { failed: Some(why), ..tried.clone() })?;
             }
         }
         let chosen = match self.shelf.choose(&thing) {
@@ -170,33 +210,45 @@ impl Own {
         if tried.is_some_and(|tried| tried.release == offer.id.to_string()) {
             return Ok(());
         }
-        let (_, newest) = self.store.journal_end()?;
-        if self.clock.now().micros_since(newest) < QUIET_US {
+        if self.waits(&offer)? {
             tracing::debug!(release = %offer.id, "the update of the box waits until nothing is measured");
             return Ok(());
         }
         self.request(&offer)
     }
 
-    /// Whether the last update has ended, well or not.
-    fn settle(&self, tried: &Tried) -> anyhow::Result<bool> {
-        let installed = tried.version == self.version();
-        if !installed && self.folder.join("request").exists() {
+    /// Whether something is measured, and this release has not waited too long for the end of that.
+    fn waits(&self, offer: &Offer) -> anyhow::Result<bool> {
+        let (_, newest) = self.store.journal_end()?;
+        let now = self.clock.now();
+        if now.micros_since(newest) >= QUIET_US {
             return Ok(false);
         }
-        if installed {
-            tracing::info!(version = tried.version, release = tried.release, "the box runs the update");
-        } else {
-            tracing::error!(
-                version = tried.version,
-                release = tried.release,
-                "the update of the box was refused or did not prove healthy; the old image runs, the release is left alone"
-            );
+        let release = offer.id.to_string();
+        match kept::<Waiting>(&self.store, WAITS)?.filter(|waiting| waiting.release == release) {
+            // A clock that jumped back begins the wait anew.
+            Some(waiting) if waiting.since_us <= now.0 => Ok(now.0 - waiting.since_us < WAIT_MAX_US),
+            _ => {
+                self.store.set_meta(WAITS, &serde_json::to_vec(&Waiting { release, since_us: now.0 })?)?;
+                Ok(true)
+            }
         }
-        for name in ["request", "bundle.raucb"] {
+    }
+
+    /// Whether the last update has ended, well or not.
+    fn settle(&self, tried: &Tried) -> anyhow::Result<bool> {
+        let Some(settled) = outcome(&self.folder, &self.version(), tried) else { return Ok(false) };
+        let (version, release) = (&tried.version, &tried.release);
+        match &settled.failed {
+            None => tracing::info!(version, release, "the box runs the update"),
+            Some(why) => {
+                tracing::error!(version, release, why, "the update of the box was not installed; the old image runs")
+            }
+        }
+        for name in ["request", "bundle.raucb", "result"] {
             remove(&self.folder.join(name))?;
         }
-        self.remember(&Tried { settled: true, ..tried.clone() })?;
+        self.remember(&settled)?;
         Ok(true)
     }
 
@@ -205,7 +257,9 @@ impl Own {
         let content = self.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
-        remove(&request)?;
+        for name in ["request", "taken", "result"] {
+            remove(&self.folder.join(name))?;
+        }
         let new = self.folder.join("bundle.new");
         remove(&new)?;
         std::fs::hard_link(&content, &new).with_context(|| new.display().to_string())?;
@@ -216,10 +270,31 @@ impl Own {
             format!("release {release}\nversion {}\nsize {}\nsha256 {sha256}\n", manifest.version, manifest.size);
         write_public(&request, text.as_bytes())?;
         // After the request: cut off in between, the box tries once more. The other way round it would never have tried.
-        self.remember(&Tried { release: release.clone(), version, counter: manifest.counter.0, settled: false })?;
+        let counter = manifest.counter.0;
+        self.remember(&Tried { release: release.clone(), version, counter, settled: false, failed: None })?;
         tracing::info!(release, version = %manifest.version, "an update of the box is handed to its installer");
         Ok(())
     }
+}
+
+/// How an update that was handed over ended, as this folder and the version that now runs tell; none while it is under way.
+fn outcome(folder: &Path, running: &str, tried: &Tried) -> Option<Tried> {
+    let settled = Tried { settled: true, ..tried.clone() };
+    if tried.version == running {
+        return Some(settled);
+    }
+    if ["request", "taken"].iter().any(|name| folder.join(name).exists()) {
+        return None;
+    }
+    let why = refusal(folder).unwrap_or_else(|| "it was cut off, or did not prove healthy".to_owned());
+    Some(Tried { failed: Some(why), ..settled })
+}
+
+/// What the installer said, if it refused: of one it installed, the machine's own way back says no more.
+fn refusal(folder: &Path) -> Option<String> {
+    let mut said = String::new();
+    std::fs::File::open(folder.join("result")).ok()?.take(RESULT_BYTES_MAX).read_to_string(&mut said).ok()?;
+    said.strip_prefix("refused: ").map(|why| why.lines().next().unwrap_or_default().to_owned())
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -228,5 +303,28 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| path.display().to_string())
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_update_ends_when_its_version_runs_or_the_installer_is_done_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (request, taken) = (dir.path().join("request"), dir.path().join("taken"));
+        let tried =
+            Tried { release: "r".to_owned(), version: "1.1.0".to_owned(), counter: 2, settled: false, failed: None };
+        let now = |running: &str| outcome(dir.path(), running, &tried).map(|settled| settled.failed);
+        std::fs::write(&request, "release r").unwrap();
+        assert_eq!(now("1.0.0"), None, "asked for");
+        std::fs::rename(&request, &taken).unwrap();
+        assert_eq!(now("1.0.0"), None, "the installer is at work");
+        assert_eq!(now("1.1.0"), Some(None), "it runs");
+        std::fs::remove_file(&taken).unwrap();
+        assert!(now("1.0.0").unwrap().unwrap().contains("did not prove healthy"));
+        std::fs::write(dir.path().join("result"), "refused: no room\nmore\n").unwrap();
+        assert_eq!(now("1.0.0"), Some(Some("no room".to_owned())));
     }
 }

@@ -96,19 +96,28 @@ impl Desk {
     }
 
     /// Halts a release of which too many updates failed.
-    fn count(&mut self, release: &ReleaseId) {
+    pub(super) fn count(&mut self, release: &ReleaseId) {
+        if self.asked.contains(release) {
+            return;
+        }
         let (confirmed, failed) = match self.parts.store.firmware_tally(&release.0) {
             Ok(tally) => tally,
             Err(error) => return tracing::error!(%release, %error, "failures could not be counted"),
         };
-        if self.halted.contains(release) || !(Tally { confirmed, failed }).is_too_bad(&FailureLimits::default()) {
+        if !(Tally { confirmed, failed }).is_too_bad(&FailureLimits::default()) {
             return;
         }
-        tracing::error!(%release, confirmed, failed, "too many updates failed: the release is halted");
-        // First here, at once; then for everybody, when the ledger is reached.
-        self.halted.insert(*release);
-        if let Err(error) = self.ask_for_halt(release) {
-            tracing::error!(%release, error = format!("{error:#}"), "the ledger could not be asked to halt a release");
+        // First here, at once; then for everybody, when the ledger is reached. What can't be kept is tried again at the next look.
+        if self.halted.insert(*release) {
+            tracing::error!(%release, confirmed, failed, "too many updates failed: the release is halted");
+        }
+        match self.ask_for_halt(release) {
+            Ok(()) => {
+                self.asked.insert(*release);
+            }
+            Err(error) => {
+                tracing::error!(%release, error = format!("{error:#}"), "the ledger could not be asked to halt a release");
+            }
         }
     }
 

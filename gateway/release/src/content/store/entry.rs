@@ -162,7 +162,7 @@ impl Entry {
         fs::rename(&part, &data).map_err(io_at(&data))?;
         sync_directory(folder)?;
         // Of no use any more; if a crash keeps it, `open` does not look at it.
-        fs::remove_file(folder.join("held")).map_err(io_at(folder))?;
+        let _left = fs::remove_file(folder.join("held"));
         Self::open(folder, content.id).map(Some)
     }
 
