@@ -17,20 +17,26 @@
 //! | [`snapshot`] | all an engine remembers, as bytes |
 //! | [`id`] | alert ids and hashes |
 //! | [`check`] | cases run |
+//! | [`backtest`] | a draft over history, beside the rules in force |
+//! | [`replay`] | one alert again, and the state before it |
+//! | [`history`] | versions of a rule: their difference, and putting two together |
 //! | [`protocol`] | what parent and worker say to each other |
 //! | [`worker`] | the worker process, restarted and refilled |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod arrivals;
+pub mod backtest;
 pub mod check;
 pub mod engine;
+pub mod history;
 pub mod id;
 pub mod input;
 pub mod item;
 pub mod library;
 pub mod machine;
 pub mod protocol;
+pub mod replay;
 mod rule;
 mod running;
 pub mod series;
