@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`squad`] | the script: who wears what, and what happens |
 //! | [`home`] | the folder: ledger, box, athletes, devices |
+//! | [`history`] | weeks before the run, generated and sealed |
 //! | [`sensors`] | the sensor programs and what they say |
 //! | [`audit`] | what was acknowledged against what is sealed |
 //! | [`report`] | the summary |
@@ -12,6 +13,7 @@
 
 mod audit;
 mod children;
+mod history;
 mod home;
 pub mod report;
 mod sensors;
@@ -54,6 +56,12 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
     };
     output::note(&format!("Making a clinic in {}", dir.display()));
     let home = home::make(&dir, args.http).await?;
+    if let Some(history) = args.history {
+        let settings = home.settings.clone();
+        let made =
+            tokio::task::spawn_blocking(move || history::make(&settings, history)).await.context("history")??;
+        output::note(&format!("{made} of history are sealed; try: pitchside rules backtest heat-illness --since 30d"));
+    }
     let gateway = Gateway::start(Startup::new(home.settings.clone())?).await?;
     output::note(&format!("The ledger and the gateway are running. Live page: https://{}", gateway.http_address()));
     output::note(&format!("Sign in as {} with the password {}", crate::cli::FIRST_USER, home.password.as_str()));
