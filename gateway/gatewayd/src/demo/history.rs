@@ -149,8 +149,8 @@ fn athletes(day: i64) -> anyhow::Result<Vec<Trains>> {
                 strap: DeviceId::parse(&format!("belt-{name}"))?,
                 capsule: DeviceId::parse(&format!("capsule-{name}"))?,
                 epoch: Epoch(day.unsigned_abs()),
-                top: 168 + 2 * at + form / 2,
-                heat: 3_855 + 4 * form + if hot { 90 } else { 0 },
+                top: 160 + 2 * at + form / 2,
+                heat: 3_855 + 4 * form + if hot { 110 } else { 0 },
                 noise,
             })
         })

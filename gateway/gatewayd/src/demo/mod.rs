@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pitchside_model::Timestamp;
 use pitchside_store::Level;
 
 use crate::cli::args::DemoArgs;
@@ -70,6 +71,7 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
         home.dir.join("keys/ca.pem").display()
     ));
 
+    let began = crate::clock::Clock::System.now();
     let start_unix_ms = crate::clock::Clock::System.now().millis() + START_IN_MS;
     let pace = squad::Pace { speed: args.speed, length_s: args.length.map(|d| d.as_secs_f64()), start_unix_ms };
     let mut sensors = Sensors::start(&home, pace)?;
@@ -84,7 +86,7 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
     gateway.seal_now().await;
     published(&gateway).await?;
     let trained_s = args.length.map_or(0, |length| length.as_secs() * u64::from(args.speed));
-    let summary = summarise(&gateway, &home, &tally, args.speed, trained_s)?;
+    let summary = summarise(&gateway, &home, &tally, args.speed, (began, trained_s))?;
     gateway.stop().await;
     home.ledger.stop().await;
     Ok(summary)
@@ -108,10 +110,13 @@ fn summarise(
     home: &home::Home,
     tally: &sensors::Tally,
     speed: u32,
-    trained_s: u64,
+    (began, trained_s): (Timestamp, u64),
 ) -> anyhow::Result<Summary> {
     let store = gateway.store();
-    let alerts: Vec<AlertLine> = store.alerts(1_000)?.iter().rev().map(|row| AlertLine::from(&row.alert)).collect();
+    // What the generated history raised is not the run's.
+    let rows = store.alerts(1_000)?;
+    let of_run = rows.iter().rev().filter(|row| row.recorded_at >= began);
+    let alerts: Vec<AlertLine> = of_run.map(|row| AlertLine::from(&row.alert)).collect();
     let sealed = audit::sealed(store, &home.settings)?;
     let mut missing = missing_alerts(&squad::expected(speed), &alerts, trained_s);
     let mut lost = 0;

@@ -31,6 +31,8 @@ pub struct Draft {
     pub note: String,
     /// Only to be watched.
     pub shadow: bool,
+    /// It was in force before: going back must not fail for a case.
+    pub back: bool,
 }
 
 /// A version that is published.
@@ -148,7 +150,7 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
     if !marked.is_empty() {
         return Err(PublishError::Problems(marked));
     }
-    let rule = checked(&draft.name, &draft.texts).map_err(PublishError::Problems)?;
+    let rule = checked(&draft.name, &draft.texts, !draft.back).map_err(PublishError::Problems)?;
     let _lock = Lock::take(rules)?;
     record_as_found(context, rules, &draft.name, now)?;
     let newest = context.tables.newest_rule_version(&draft.name)?;

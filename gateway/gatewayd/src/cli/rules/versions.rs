@@ -90,6 +90,7 @@ pub fn publish(args: &PublishArgs, context: &Context, output: &Output) -> Outcom
         author: args.author.clone().unwrap_or_else(user),
         note: args.note.clone(),
         shadow: args.shadow,
+        back: false,
     };
     publish_draft(&draft, context, output)?;
     // The draft goes on from what it has become.
@@ -288,7 +289,14 @@ pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outc
     let note = back
         .note
         .map_or_else(|| format!("back to version {number}"), |note| format!("back to version {number}: {note}"));
-    let draft =
-        Draft { name, texts, base: newest, author: back.author.map_or_else(user, str::to_owned), note, shadow: false };
+    let draft = Draft {
+        name,
+        texts,
+        base: newest,
+        author: back.author.map_or_else(user, str::to_owned),
+        note,
+        shadow: false,
+        back: true,
+    };
     publish_draft(&draft, context, output)
 }
