@@ -71,17 +71,52 @@ async fn evidence_of_a_reading_is_accepted_offline_and_refused_with_any_byte_cha
 }
 
 #[tokio::test]
-async fn evidence_of_an_alert_is_accepted_offline_and_refused_with_any_byte_changed() {
+async fn the_record_of_an_alert_is_accepted_offline_and_refused_with_any_byte_changed() {
+    let mut clinic = clinic().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (file, policy) = (elsewhere.path().join("alert"), elsewhere.path().join("policy"));
+    std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
+    let id = clinic.alerts().remove(0).alert.id.to_string();
+    clinic.pitchside(&["evidence", "export", &id, "--record-only", "--out", file.to_str().unwrap()]).ok();
+    let said = verify(&file, &policy).ok().json();
+    assert_eq!((&said["accepted"], &said["value"]), (&true.into(), &"heart_rate 190 /min".into()));
+    assert!(said["what"].as_str().unwrap().contains("(high) by rule good 1.0.0"), "{said}");
+    changed_bytes_are_refused(elsewhere.path(), &file, &policy);
+}
+
+#[tokio::test]
+async fn evidence_of_an_alert_has_its_readings_and_its_rule_and_is_refused_with_any_byte_changed() {
     let mut clinic = clinic().await;
     let elsewhere = tempfile::tempdir().unwrap();
     let (file, policy) = (elsewhere.path().join("alert"), elsewhere.path().join("policy"));
     std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
     let alert = clinic.alerts().remove(0).alert;
+    clinic.tables().acknowledge_alert(alert.id, "ann", clinic.now()).unwrap();
     clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
     let said = verify(&file, &policy).ok().json();
     assert_eq!((&said["accepted"], &said["value"]), (&true.into(), &"heart_rate 190 /min".into()));
-    assert!(said["what"].as_str().unwrap().contains("(high) by rule good 1.0.0"), "{said}");
-    changed_bytes_are_refused(elsewhere.path(), &file, &policy);
+    assert_eq!(
+        (&said["readings"], &said["follows"], &said["rules_in_block"]),
+        (&3.into(), &"from_readings".into(), &true.into())
+    );
+    let log: Vec<&str> = said["log"].as_array().unwrap().iter().map(|line| line["what"].as_str().unwrap()).collect();
+    assert_eq!(log, ["recorded", "delivered", "acknowledged"], "{said}");
+    assert_eq!(said["log"][2]["by"], "ann");
+    let whole = std::fs::read(&file).unwrap();
+    let parsed = Policy::parse(&std::fs::read(&policy).unwrap()).unwrap();
+    evidence::alert::verify(&whole, &parsed).unwrap();
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= if at % 2 == 0 { 0x01 } else { 0x80 };
+        assert!(evidence::alert::verify(&changed, &parsed).is_err(), "byte {at} of {}", whole.len());
+    }
+    let path = elsewhere.path().join("changed");
+    for at in (8..whole.len()).step_by(whole.len() / 8) {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x10;
+        std::fs::write(&path, &changed).unwrap();
+        assert_eq!(verify(&path, &policy).code, 3, "byte {at}");
+    }
 }
 
 #[tokio::test]

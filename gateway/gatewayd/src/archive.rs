@@ -1,15 +1,18 @@
 //! Looking things up in sealed blocks: which block holds a reading or an alert, and the evidence of it.
 
+pub mod alert;
+
 use anyhow::{Context as _, bail};
 use ledger_block::SignedHeader;
 use ledger_block::receipt::{Included, Receipt};
-use ledger_block::record::Record;
+use ledger_block::record::{AlertRecord, Record};
 use ledger_block::segment::Subject;
-use pitchside_model::{AlertEvent, AlertId};
+use pitchside_model::{Alert, AlertEvent, AlertId};
 use pitchside_seal::{Filter, KeyRing, open};
 use pitchside_store::{BlockKey, BlockRow, Level, Tables};
 
 use crate::adapters::athletes::load_ring;
+use crate::cli::Failure;
 use crate::cli::context::Context;
 use crate::reading_id::ReadingId;
 
@@ -44,7 +47,7 @@ impl Wanted {
     fn filter(&self) -> Filter {
         match self {
             Self::Reading(_) => Filter::default(),
-            Self::Alert(_) => Filter { subject: Some(Subject::Alerts), ..Filter::default() },
+            Self::Alert(_) => Filter { subjects: vec![Subject::Alerts], ..Filter::default() },
         }
     }
 }
@@ -66,6 +69,27 @@ pub fn evidence(context: &Context, id: &str) -> anyhow::Result<Vec<u8>> {
         for block in &blocks {
             if let Some(bytes) = in_block(tables, &ring, block, &wanted)? {
                 return Ok(bytes);
+            }
+        }
+    }
+}
+
+/// A raised alert as it was sealed, and the header of its block; none if no block here holds it.
+pub fn sealed_alert(context: &Context, ring: &KeyRing, id: AlertId) -> Result<Option<(Alert, SignedHeader)>, Failure> {
+    let wanted = Wanted::Alert(id);
+    let mut before: Option<BlockKey> = None;
+    loop {
+        let blocks = context.tables.blocks_before(before, PAGE)?;
+        let Some(oldest) = blocks.last() else { return Ok(None) };
+        before = Some(oldest.key);
+        for block in &blocks {
+            let Some(payload) = context.tables.payload(block.key)? else { continue };
+            let bad = |error: String| Failure::Tampered(format!("block {}: {error}", block.key));
+            let header = SignedHeader::verify(&block.header).map_err(|error| bad(error.to_string()))?;
+            let opened = open(&header, &payload, ring, &wanted.filter()).map_err(|error| bad(error.to_string()))?;
+            let found = opened.find(|record| wanted.is(record)).and_then(|place| opened.record(place).cloned());
+            if let Some(Record::Alert(AlertRecord(AlertEvent::Raised(alert)))) = found {
+                return Ok(Some((alert, header)));
             }
         }
     }

@@ -8,6 +8,8 @@
 //! | [`demo`] | one clinic on one machine |
 //! | [`backup`] | backups, restoring them, destroying what was |
 //! | [`archive`] | looking things up in sealed blocks |
+//! | [`past`] | sealed history, verified and opened block by block |
+//! | [`rulebook`] | rules on disk: read, checked, published |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
@@ -25,8 +27,10 @@ pub mod clock;
 pub mod demo;
 pub mod files;
 pub mod identity;
+pub mod past;
 pub mod pipeline;
 pub mod random;
 pub mod reading_id;
+pub mod rulebook;
 pub mod tls;
 pub mod watchdog;

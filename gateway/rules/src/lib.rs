@@ -20,6 +20,9 @@
 //! | [`snapshot`] | all an engine remembers, as bytes |
 //! | [`id`] | alert ids and hashes |
 //! | [`check`] | cases run |
+//! | [`backtest`] | a draft over history, beside the rules in force |
+//! | [`replay`] | one alert again, and the state before it |
+//! | [`history`] | versions of a rule: their difference, and putting two together |
 //! | [`protocol`] | what parent and worker say to each other |
 //! | [`worker`] | the worker process, restarted and refilled |
 
@@ -28,11 +31,13 @@
 pub mod arrivals;
 mod asked;
 pub mod baseline;
+pub mod backtest;
 pub mod check;
 pub mod derive;
 pub mod engine;
 pub mod functions;
 pub mod gaps;
+pub mod history;
 pub mod id;
 pub mod input;
 pub mod item;
@@ -41,6 +46,7 @@ pub mod machine;
 pub mod moments;
 pub mod protocol;
 pub mod ranked;
+pub mod replay;
 mod rule;
 mod running;
 pub mod series;

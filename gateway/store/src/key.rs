@@ -54,6 +54,7 @@ pub(crate) struct Vault {
     pub(crate) quarantine: RowKey,
     pub(crate) undecoded: RowKey,
     pub(crate) meta: RowKey,
+    pub(crate) shadow: RowKey,
 }
 
 impl Vault {
@@ -65,6 +66,7 @@ impl Vault {
             quarantine: key("quarantine")?,
             undecoded: key("undecoded")?,
             meta: key("meta")?,
+            shadow: key("shadow")?,
         })
     }
 }

@@ -15,6 +15,7 @@
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
 //! | [`firmware`] | what sensors run, how updates ended, halts on their way to the ledger |
+//! | [`rules`] | versions of rules, which were in force, what rules in the shadow said |
 //! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
 //! | [`chain`] | where a restored box's chain goes on |
 //! | [`snapshot`] | what a backup takes, and putting it back |
@@ -48,6 +49,7 @@ pub mod meta;
 mod migrate;
 pub mod quarantine;
 mod queue;
+pub mod rules;
 pub mod snapshot;
 mod sql;
 mod store;
@@ -73,6 +75,7 @@ pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
 pub use quarantine::Refused;
+pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;
 pub use store::Store;
 pub use tables::Tables;

@@ -2,6 +2,8 @@
 
 mod firmware;
 mod keeping;
+mod proof;
+mod rules;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use pitchside_model::{AthleteId, DeviceId};
 
 pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
 pub use keeping::{BackupCommand, FactoryResetArgs};
+pub use proof::{BlocksCommand, EvidenceCommand};
+pub use rules::{PublishArgs, RulesCommand, Switch};
 
 /// The gateway box for sports clinics.
 #[derive(Debug, Parser)]
@@ -67,9 +71,9 @@ pub enum Command {
     /// People who may sign in to the page.
     #[command(subcommand)]
     User(UserCommand),
-    /// Rules: check and test.
+    /// Rules: check, test, try on history, publish, roll back, replay.
     #[command(subcommand)]
-    Rules(FolderCommand),
+    Rules(RulesCommand),
     /// Plugins: list, check and test.
     #[command(subcommand)]
     Plugin(FolderCommand),
@@ -128,6 +132,9 @@ pub struct DemoArgs {
     /// How many times faster than life the athletes train.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub speed: u32,
+    /// Begin with so much generated history, sealed before the run, e.g. 30d: for `rules backtest`.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub history: Option<Duration>,
     /// Keep everything in this folder; without it, a temporary one that vanishes.
     #[arg(long, value_name = "DIR")]
     pub dir: Option<PathBuf>,
@@ -322,7 +329,7 @@ pub enum RoleArg {
     Admin,
 }
 
-/// `rules ...` and `plugin ...`
+/// `plugin ...`
 #[derive(Debug, Subcommand)]
 pub enum FolderCommand {
     /// What is there.
@@ -345,45 +352,7 @@ pub enum FolderCommand {
     },
 }
 
-/// `blocks ...`
-#[derive(Debug, Subcommand)]
-pub enum BlocksCommand {
-    /// The last blocks and their receipts.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        last: usize,
-    },
-    /// Verify the whole chain: signatures, links, payloads, trees, receipts. Exit 3 if anything was tampered with.
-    Verify {
-        /// C2SP policy naming the ledger; without it, the key in the settings.
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-    },
-}
-
-/// `evidence ...`
-#[derive(Debug, Subcommand)]
-pub enum EvidenceCommand {
-    /// Write a file that proves one reading or one alert.
-    Export {
-        /// A reading's id (from `pitchside readings`) or an alert's (from `pitchside alerts`).
-        id: String,
-        /// Where to write it; `-` is standard output.
-        #[arg(long, value_name = "FILE", default_value = "-")]
-        out: PathBuf,
-    },
-    /// Verify such a file; nothing but the file and a policy is needed. Exit 3 if it was tampered with.
-    Verify {
-        /// The evidence.
-        file: PathBuf,
-        /// C2SP policy naming the ledger's key.
-        #[arg(long, value_name = "FILE")]
-        policy: PathBuf,
-    },
-}
-
-/// Reads `90s`, `5min`, `2h`, `250ms`.
+/// Reads `90s`, `5min`, `2h`, `30d`, `250ms`.
 fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
@@ -393,7 +362,8 @@ fn duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" | "min" => 60_000,
         "h" => 3_600_000,
-        _ => return Err(format!("'{text}' needs a unit: ms, s, min or h")),
+        "d" => 86_400_000,
+        _ => return Err(format!("'{text}' needs a unit: ms, s, min, h or d")),
     };
     number.checked_mul(millis).map(Duration::from_millis).ok_or_else(|| format!("'{text}' is too long"))
 }

@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context as _;
 use ledger_block::policy::Policy;
-use ledger_block::receipt::Receipt;
-use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
+use ledger_block::{BlockIndex, GatewayKey, Hash};
 use pitchside_seal::chain::{ChainVerifier, Expected, Verified};
-use pitchside_store::{BlockRow, Level, Tables};
+use pitchside_store::{Level, Tables};
 use serde::Serialize;
 
 use super::args::{BlocksCommand, ConfigArg};
@@ -16,6 +14,7 @@ use super::evidence::read_policy;
 use super::output::{Output, counted};
 use super::{Failure, Outcome};
 use crate::adapters::page::block_view;
+use crate::past::receipt_holds;
 
 const PAGE: u32 = 256;
 
@@ -107,16 +106,4 @@ fn known_blocks(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIn
             }
         }
     }
-}
-
-fn receipt_holds(tables: &Tables, row: &BlockRow, policy: &Policy) -> Result<(BlockIndex, Hash), Failure> {
-    let tampered = |what: String| Failure::Tampered(format!("block {}: {what}", row.key));
-    let bytes = tables
-        .receipt(row.key, Level::R2)?
-        .context("a block at R2 has no receipt")
-        .map_err(|e| tampered(e.to_string()))?;
-    let receipt = Receipt::parse(&bytes).map_err(|e| tampered(format!("its receipt was changed ({e})")))?;
-    let header = SignedHeader::verify(&row.header).map_err(|e| tampered(format!("its header was changed ({e})")))?;
-    receipt.verify(&header, policy).map_err(|e| tampered(format!("its receipt does not hold ({e})")))?;
-    Ok((header.header().index, header.hash()))
 }

@@ -1,5 +1,7 @@
 //! `pitchside evidence`.
 
+mod alert;
+
 use std::io::Write as _;
 use std::path::Path;
 
@@ -7,7 +9,7 @@ use anyhow::Context as _;
 use ledger_block::evidence::{self, Verdict};
 use ledger_block::policy::Policy;
 use ledger_block::record::Record;
-use pitchside_model::{AlertEvent, Value};
+use pitchside_model::{AlertEvent, AlertId, Value};
 use serde::Serialize;
 
 use super::args::{ConfigArg, EvidenceCommand};
@@ -19,9 +21,12 @@ use crate::files::write_secret;
 /// `pitchside evidence`.
 pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) -> Outcome {
     match command {
-        EvidenceCommand::Export { id, out } => {
+        EvidenceCommand::Export { id, out, record_only } => {
             let context = context::open(config)?;
-            let bytes = archive::evidence(&context, id)?;
+            let bytes = match AlertId::parse(id) {
+                Some(alert) if !record_only => archive::alert::evidence(&context, alert)?,
+                _ => archive::evidence(&context, id)?,
+            };
             if out.as_os_str() == "-" {
                 std::io::stdout().lock().write_all(&bytes).context("writing to standard output")?;
             } else {
@@ -36,25 +41,28 @@ pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) 
 
 /// What a verdict says, for people and machines.
 #[derive(Serialize)]
-struct Said {
-    accepted: bool,
-    what: String,
-    device: Option<String>,
-    athlete: Option<String>,
-    value: Option<String>,
-    time: String,
-    assurance: Option<String>,
-    gateway: String,
-    block: u64,
-    sealed_at: String,
-    ledger: String,
-    tree_size: u64,
-    leaf_index: u64,
+pub(super) struct Said {
+    pub(super) accepted: bool,
+    pub(super) what: String,
+    pub(super) device: Option<String>,
+    pub(super) athlete: Option<String>,
+    pub(super) value: Option<String>,
+    pub(super) time: String,
+    pub(super) assurance: Option<String>,
+    pub(super) gateway: String,
+    pub(super) block: u64,
+    pub(super) sealed_at: String,
+    pub(super) ledger: String,
+    pub(super) tree_size: u64,
+    pub(super) leaf_index: u64,
 }
 
 fn verify(file: &Path, policy: &Path, output: &Output) -> Outcome {
     let policy = read_policy(policy)?;
     let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    if evidence::alert::is_one(&bytes) {
+        return alert::verify(&bytes, file, &policy, output);
+    }
     match evidence::verify(&bytes, &policy) {
         Ok(verdict) => {
             output.print(&said(&verdict), |said| {
@@ -83,7 +91,7 @@ pub fn read_policy(path: &Path) -> Result<Policy, Failure> {
     Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 
-fn said(verdict: &Verdict) -> Said {
+pub(super) fn said(verdict: &Verdict) -> Said {
     let said = Said {
         accepted: true,
         what: String::new(),

@@ -1,10 +1,9 @@
-//! `pitchside rules` and `pitchside plugin`: what is there, what is wrong with it, and its cases.
+//! `pitchside plugin`, and what it shares with `pitchside rules`: what is there, what is wrong with it, and its cases.
 
 use std::path::{Path, PathBuf};
 
 use pitchside_decode::plugin::Folder;
 use pitchside_decode::plugin::cases::run as run_plugin_cases;
-use pitchside_rules::RuleSet;
 use pitchside_script::cases::Report;
 use serde::Serialize;
 
@@ -14,21 +13,21 @@ use super::{Failure, Outcome, context};
 
 /// One rule or plugin.
 #[derive(Serialize)]
-struct Item {
-    name: String,
-    version: String,
-    summary: String,
+pub(super) struct Item {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) summary: String,
 }
 
 /// What its cases came to.
 #[derive(Serialize)]
-struct Tested {
+pub(super) struct Tested {
     name: String,
     cases: usize,
     failures: Vec<String>,
 }
 
-fn folder(
+pub(super) fn folder(
     given: Option<&PathBuf>,
     config: &ConfigArg,
     of: impl Fn(&pitchside_config::Settings) -> Option<PathBuf>,
@@ -40,54 +39,18 @@ fn folder(
         .ok_or_else(|| Failure::Usage("no folder is configured; name one".to_owned()))
 }
 
-fn refuse(problems: &[String]) -> Outcome {
+pub(super) fn refuse(problems: &[String]) -> Outcome {
     for problem in problems {
         output::note(problem);
     }
     Err(Failure::Failed(anyhow::anyhow!("{} problem(s)", problems.len())))
 }
 
-fn subfolders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+pub(super) fn subfolders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut folders: Vec<PathBuf> =
         std::fs::read_dir(dir)?.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     Ok(folders)
-}
-
-/// `pitchside rules`.
-pub fn rules(command: &FolderCommand, config: &ConfigArg, output: &Output) -> Outcome {
-    let of = |settings: &pitchside_config::Settings| settings.rules.dir.clone();
-    match command {
-        FolderCommand::List { dir } | FolderCommand::Check { dir } => {
-            let dir = folder(dir.as_ref(), config, of)?;
-            let set = match RuleSet::load(&dir) {
-                Ok(set) => set,
-                Err(problems) => return refuse(&problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
-            };
-            let items: Vec<Item> = set
-                .rules()
-                .iter()
-                .map(|rule| Item {
-                    name: rule.name().to_string(),
-                    version: rule.manifest.version.clone(),
-                    summary: rule.manifest.summary.clone(),
-                })
-                .collect();
-            print_items(&items, "RULE", output)
-        }
-        FolderCommand::Test { dir } => {
-            let dir = folder(dir.as_ref(), config, of)?;
-            let tested: Vec<Tested> = subfolders(&dir)?
-                .iter()
-                .map(|folder| {
-                    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                    let report = pitchside_rules::run_rule_folder(folder, &name);
-                    tested(name, &report)
-                })
-                .collect();
-            print_tested(&tested, output)
-        }
-    }
 }
 
 /// `pitchside plugin`.
@@ -128,7 +91,7 @@ pub fn plugins(command: &FolderCommand, config: &ConfigArg, output: &Output) -> 
     }
 }
 
-fn tested(name: String, report: &Report) -> Tested {
+pub(super) fn tested(name: String, report: &Report) -> Tested {
     let of_cases = report
         .cases
         .iter()
@@ -137,14 +100,14 @@ fn tested(name: String, report: &Report) -> Tested {
     Tested { name, cases: report.cases.len(), failures }
 }
 
-fn print_items(items: &[Item], title: &str, output: &Output) -> Outcome {
+pub(super) fn print_items(items: &[Item], title: &str, output: &Output) -> Outcome {
     output.table(items, &[title, "VERSION", "SUMMARY"], |item| {
         vec![item.name.clone(), item.version.clone(), item.summary.clone()]
     })?;
     Ok(())
 }
 
-fn print_tested(tested: &[Tested], output: &Output) -> Outcome {
+pub(super) fn print_tested(tested: &[Tested], output: &Output) -> Outcome {
     output.table(tested, &["NAME", "CASES", "FAILED"], |t| {
         vec![t.name.clone(), t.cases.to_string(), t.failures.len().to_string()]
     })?;

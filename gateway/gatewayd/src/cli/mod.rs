@@ -8,7 +8,7 @@
 //! | [`context`] | settings, keys and store for a command |
 //! | `run`, `init`, `doctor`, `config`, `backup`, `factory_reset` | the box itself |
 //! | `device`, `athlete`, `user` | who and what it knows |
-//! | `rules`, `plugin` | what runs in the sandbox |
+//! | `rules`, `library` | what runs in the sandbox: rules, plugins |
 //! | `history`, `blocks`, `evidence` | what it has recorded and can prove |
 //! | `firmware` | releases: signed, published, rolled out |
 
@@ -29,6 +29,7 @@ mod history;
 mod init;
 mod library;
 pub mod output;
+mod rules;
 mod run;
 mod user;
 
@@ -40,7 +41,9 @@ use args::{Cli, Command, WorkerKind};
 use output::Output;
 
 pub use athlete::add_athlete;
+pub use evidence::read_policy;
 pub use init::{FIRST_USER, InitPlan, NewBox, SETTINGS_FILE, make_box};
+pub use rules::replay as rules_replay;
 pub use run::stop_signal;
 pub use user::add_user;
 
@@ -113,7 +116,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Device(command) => device::device(&command, &config, &output),
         Command::Athlete(command) => athlete::athlete(&command, &config, &output),
         Command::User(command) => user::user(&command, &config, &output),
-        Command::Rules(command) => library::rules(&command, &config, &output),
+        Command::Rules(command) => rules::rules(&command, &config, &output),
         Command::Plugin(command) => library::plugins(&command, &config, &output),
         Command::Alerts { last } => history::alerts(last, &config, &output),
         Command::Readings { device, last } => history::readings(device.as_ref(), last, &config, &output),

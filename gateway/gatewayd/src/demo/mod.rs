@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`squad`] | the script: who wears what, and what happens |
 //! | [`home`] | the folder: ledger, box, athletes, devices |
+//! | [`history`] | weeks before the run, generated and sealed |
 //! | [`sensors`] | the sensor programs and what they say |
 //! | [`audit`] | what was acknowledged against what is sealed |
 //! | [`report`] | the summary |
@@ -12,6 +13,7 @@
 
 mod audit;
 mod children;
+mod history;
 mod home;
 pub mod report;
 mod sensors;
@@ -22,6 +24,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use pitchside_model::Timestamp;
 use pitchside_store::Level;
 
 use crate::cli::args::DemoArgs;
@@ -54,6 +57,12 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
     };
     output::note(&format!("Making a clinic in {}", dir.display()));
     let home = home::make(&dir, args.http).await?;
+    if let Some(history) = args.history {
+        let settings = home.settings.clone();
+        let made =
+            tokio::task::spawn_blocking(move || history::make(&settings, history)).await.context("history")??;
+        output::note(&format!("{made} of history are sealed; try: pitchside rules backtest heat-illness --since 30d"));
+    }
     let gateway = Gateway::start(Startup::new(home.settings.clone())?).await?;
     output::note(&format!("The ledger and the gateway are running. Live page: https://{}", gateway.http_address()));
     output::note(&format!("Sign in as {} with the password {}", crate::cli::FIRST_USER, home.password.as_str()));
@@ -62,6 +71,7 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
         home.dir.join("keys/ca.pem").display()
     ));
 
+    let began = crate::clock::Clock::System.now();
     let start_unix_ms = crate::clock::Clock::System.now().millis() + START_IN_MS;
     let pace = squad::Pace { speed: args.speed, length_s: args.length.map(|d| d.as_secs_f64()), start_unix_ms };
     let mut sensors = Sensors::start(&home, pace)?;
@@ -76,7 +86,7 @@ async fn play(args: &DemoArgs) -> Result<Summary, Failure> {
     gateway.seal_now().await;
     published(&gateway).await?;
     let trained_s = args.length.map_or(0, |length| length.as_secs() * u64::from(args.speed));
-    let summary = summarise(&gateway, &home, &tally, args.speed, trained_s)?;
+    let summary = summarise(&gateway, &home, &tally, args.speed, (began, trained_s))?;
     gateway.stop().await;
     home.ledger.stop().await;
     Ok(summary)
@@ -100,10 +110,13 @@ fn summarise(
     home: &home::Home,
     tally: &sensors::Tally,
     speed: u32,
-    trained_s: u64,
+    (began, trained_s): (Timestamp, u64),
 ) -> anyhow::Result<Summary> {
     let store = gateway.store();
-    let alerts: Vec<AlertLine> = store.alerts(1_000)?.iter().rev().map(|row| AlertLine::from(&row.alert)).collect();
+    // What the generated history raised is not the run's.
+    let rows = store.alerts(1_000)?;
+    let of_run = rows.iter().rev().filter(|row| row.recorded_at >= began);
+    let alerts: Vec<AlertLine> = of_run.map(|row| AlertLine::from(&row.alert)).collect();
     let sealed = audit::sealed(store, &home.settings)?;
     let mut missing = missing_alerts(&squad::expected(speed), &alerts, trained_s);
     let mut lost = 0;

@@ -13,6 +13,7 @@
 //! | [`roster`] | who wears what |
 //! | [`streams`] | silence, disconnects, clock offsets |
 //! | [`rules`] | the way to the rules worker, and replay |
+//! | [`shadow`] | rules that are only watched |
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
 //! | [`sealing`] | the open batch becomes a block |
@@ -33,6 +34,7 @@ mod live;
 pub mod roster;
 pub mod rules;
 pub mod sealing;
+pub mod shadow;
 mod start;
 pub mod streams;
 pub mod undecoded;

@@ -2,6 +2,7 @@
 //! later, and as the rules pass over what they have seen, nothing counts twice.
 
 mod feed;
+mod record;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub struct RulesTask {
     kept_at: Duration,
     /// What the folder looked like when the rules were last loaded.
     seen: Option<SystemTime>,
+    /// The latest gateway time the rules have heard: what comes into force now counts from there on.
+    fed_up_to: Timestamp,
     parts: RulesParts,
 }
 
@@ -89,6 +92,7 @@ impl RulesTask {
             heard: RowId(0),
             kept_at: Duration::ZERO,
             seen: None,
+            fed_up_to: Timestamp(i64::MIN),
             parts,
         };
         task.ensure_worker().await;
@@ -194,6 +198,8 @@ impl RulesTask {
     async fn feed(&mut self, entries: &[Entry], live: bool) {
         let Some(worker) = &mut self.worker else { return };
         let now = self.parts.clock.now();
+        let newest = entries.iter().flat_map(|entry| &entry.readings).map(|reading| reading.gateway_time).max();
+        self.fed_up_to = self.fed_up_to.max(newest.unwrap_or(self.fed_up_to));
         match worker.feed(entries).await {
             Ok(Fed { events, faults }) => {
                 for fault in faults {
@@ -328,6 +334,9 @@ impl RulesTask {
         if let Some(worker) = &self.worker {
             self.feed.filter.store(Arc::new(Some(Filter::new(worker.rule_set()))));
             (self.parts.on_loaded)(worker.hash());
+            let heard_any = self.fed_up_to.0 != i64::MIN;
+            let from = if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() };
+            record::remember(&self.parts.store, &self.folder, worker.rule_set(), from);
             tracing::info!(rules = worker.rule_set().rules().len(), "rules loaded");
         }
     }
@@ -344,7 +353,7 @@ enum Bite {
 }
 
 /// The latest change of anything below the folder; none if it can't be read.
-fn newest_change(folder: &Path) -> Option<SystemTime> {
+pub(super) fn newest_change(folder: &Path) -> Option<SystemTime> {
     let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
     for entry in std::fs::read_dir(folder).ok()?.flatten() {
         let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();

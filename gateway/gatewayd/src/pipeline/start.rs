@@ -32,6 +32,7 @@ use super::live;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
+use super::shadow::Shadows;
 use super::undecoded::Keeper;
 use super::watch::{self, Watch};
 use super::{AUTH_KEK, Gateway};
@@ -180,6 +181,8 @@ impl Gateway {
             };
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
             back_tasks.spawn(task.run(stop_back.clone()));
+            let shadows = Shadows::new(settings, startup.worker("rules"), &store, clock);
+            back_tasks.spawn(shadows.run(stop_back.clone()));
         } else {
             sealing.set_rules([0; 32]);
         }

@@ -18,8 +18,8 @@ use crate::ring::{AthleteKeys, Whose};
 pub struct Filter {
     /// Only somebody's.
     pub whose: Option<Whose>,
-    /// Only a quantity, or alerts.
-    pub subject: Option<Subject>,
+    /// Only these quantities, or alerts; everything if empty.
+    pub subjects: Vec<Subject>,
 }
 
 /// Why a block does not open.
@@ -88,10 +88,8 @@ pub fn open(
     let total = hours.len();
     hours.sort_unstable();
     hours.dedup();
-    let subjects: Vec<Subject> = match filter.subject {
-        Some(subject) => vec![subject],
-        None => Quantity::all().map(Subject::Readings).chain([Subject::Alerts]).collect(),
-    };
+    let everything = || Quantity::all().map(Subject::Readings).chain([Subject::Alerts]).collect();
+    let subjects = if filter.subjects.is_empty() { everything() } else { filter.subjects.clone() };
     let mut found = Vec::new();
     for (whose, generation, key) in keys.opening() {
         if filter.whose.as_ref().is_some_and(|wanted| *wanted != whose) {
@@ -193,6 +191,11 @@ impl OpenBlock {
     /// Where the first record stands that is wanted.
     pub fn find(&self, mut wanted: impl FnMut(&Record) -> bool) -> Option<Place> {
         self.records().find(|(_, record)| wanted(record)).map(|(place, _)| place)
+    }
+
+    /// Where all records stand that are wanted.
+    pub fn find_all(&self, mut wanted: impl FnMut(&Record) -> bool) -> Vec<Place> {
+        self.records().filter(|(_, record)| wanted(record)).map(|(place, _)| place).collect()
     }
 
     /// The record at a place.

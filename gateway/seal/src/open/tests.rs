@@ -49,7 +49,7 @@ fn a_filter_opens_only_what_is_asked_for() {
     let block = seal(&input(&key, &keys, &entries)).unwrap();
     let filter = Filter {
         whose: Some(Whose::Athlete(athlete("a3"))),
-        subject: Some(Subject::Readings(Quantity::CORE_TEMPERATURE)),
+        subjects: vec![Subject::Readings(Quantity::CORE_TEMPERATURE)],
     };
     let opened = open(&block.header, &block.payload, &keys, &filter).unwrap();
     assert_eq!((opened.found().len(), opened.unopened()), (1, 23));

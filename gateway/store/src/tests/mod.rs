@@ -5,6 +5,7 @@ mod going_back;
 mod history;
 mod journal;
 mod recovery;
+mod rules;
 mod secrecy;
 mod tables;
 mod undecoded;

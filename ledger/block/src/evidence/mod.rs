@@ -1,6 +1,7 @@
 //! Evidence: one reading or one alert with everything that leads from it to a checkpoint signed by the ledger. Checked
 //! offline, with no key but the policy's public ones, and disclosing no neighbour.
 
+pub mod alert;
 mod codec;
 
 use pitchside_model::Timestamp;
@@ -185,4 +186,4 @@ pub fn verify(bytes: &[u8], policy: &Policy) -> Result<Verdict, Fault> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

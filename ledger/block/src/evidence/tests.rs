@@ -24,7 +24,7 @@ fn witness() -> SignerKey {
     SignerKey::new("witness.example/1", KeyKind::Cosignature, &[2; 32]).unwrap()
 }
 
-fn policy() -> Policy {
+pub(crate) fn policy() -> Policy {
     Policy::parse(format!("log {}\nquorum none\n", log().verifier()).as_bytes()).unwrap()
 }
 

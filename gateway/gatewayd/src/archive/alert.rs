@@ -1,0 +1,139 @@
+//! The evidence of an alert: found in sealed blocks, replayed, and stated under the gateway's signature.
+
+use std::ops::ControlFlow;
+
+use anyhow::Context as _;
+use ledger_block::GatewayKey;
+use ledger_block::evidence::Evidence;
+use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine, READINGS_MAX};
+use ledger_block::record::{ReadingRecord, Record};
+use ledger_block::segment::Subject as Segments;
+use pitchside_model::{Alert, AlertId, Timestamp};
+use pitchside_rules::replay::{ENGINE_VERSION, reach};
+use pitchside_rules::{RuleSource, history};
+use pitchside_script::manifest::RuleScope;
+use pitchside_seal::{Filter, Whose};
+use pitchside_store::Tables;
+
+use super::included;
+use crate::adapters::athletes::load_ring;
+use crate::cli::context::Context;
+use crate::cli::rules_replay;
+use crate::cli::{Failure, output};
+use crate::clock::Clock;
+use crate::past::{self, Wanted};
+use crate::rulebook::in_words;
+
+/// Alerts looked through for those that did not go out.
+const UNDELIVERED_MAX: u32 = 1_000;
+/// How much earlier than the readings a block may have been sealed, as clocks go, in microseconds.
+const SLACK_US: i64 = 3_600_000_000;
+
+/// A reading on its way into the file.
+struct Proof {
+    record: ReadingRecord,
+    evidence: Evidence,
+}
+
+/// The file.
+pub fn evidence(context: &Context, id: AlertId) -> Result<Vec<u8>, Failure> {
+    let replayed = rules_replay::run(id, context, &mut |_, _| {})?;
+    let text = replayed.stretch.text.as_ref().context("a rule without its texts")?;
+    let rule = RuleSource::parse(&text.name, &text.manifest, &text.script)
+        .map_err(|problems| in_words("the rule of that time cannot be read", &problems))?;
+    let alert = Evidence::parse(&super::evidence(context, &id.to_string())?).context("the alert's own evidence")?;
+    let proofs = readings(context, &replayed.sealed, &rule)?;
+    let rules = rules_replay::set_of(&context.tables, &replayed.stretch)?;
+    if history::set_hash(rules.iter().map(|(name, hash)| (name.as_str(), hash))) != replayed.sealed_under {
+        output::note(
+            "other rules were in force when the alert was sealed: that these were is the gateway's word alone",
+        );
+    }
+    let said = AlertEvidence {
+        alert,
+        readings: proofs.into_iter().map(|proof| proof.evidence).collect(),
+        rules,
+        manifest: text.manifest.clone(),
+        script: text.script.clone(),
+        engine: ENGINE_VERSION.to_owned(),
+        before: replayed.before,
+        log: log(&context.tables, id)?,
+        made_at: Clock::System.now(),
+    };
+    Ok(said.to_bytes(&GatewayKey::new(&context.identity.sign))?)
+}
+
+/// The readings the rule could look back on, and the message that fired, each with its proof, in the order of arrival.
+fn readings(context: &Context, alert: &Alert, rule: &RuleSource) -> Result<Vec<Proof>, Failure> {
+    let reach = reach(rule).map_err(|problems| in_words("the rule of that time", &problems))?;
+    let from = Timestamp(alert.event_time.0.saturating_sub(reach));
+    let by_athlete = rule.manifest.scope == RuleScope::Athlete && alert.athlete.is_some();
+    let filter = Filter {
+        whose: by_athlete.then(|| Whose::of(alert.athlete.as_ref())),
+        subjects: rule.manifest.inputs.iter().copied().map(Segments::Readings).collect(),
+    };
+    let ring = load_ring(&context.tables, &context.identity)?;
+    let mut found: Vec<Proof> = Vec::new();
+    let fired = |record: &ReadingRecord| {
+        record.device == alert.device
+            && record.reading.quantity == alert.quantity
+            && record.reading.device_time == alert.event_time
+    };
+    let since = Timestamp(from.0.saturating_sub(SLACK_US));
+    let wanted = Wanted { since, filter: &filter, ring: &ring };
+    past::walk(context, &wanted, &mut |_, _| {}, &mut |opened| {
+        let window = from..=alert.event_time;
+        let places = opened.block.find_all(|record| {
+            matches!(record, Record::Reading(record)
+                if window.contains(&record.reading.device_time) && (by_athlete || record.device == alert.device))
+        });
+        if places.is_empty() {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let included = included(&context.tables, opened.row.key)?;
+        for place in places {
+            let Some(Record::Reading(record)) = opened.block.record(place).cloned() else { continue };
+            let evidence = opened.block.evidence(place, opened.header, opened.payload, &included)?;
+            found.push(Proof { record, evidence });
+        }
+        let enough = found.iter().any(|proof| fired(&proof.record));
+        Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    })?;
+    let order = |record: &ReadingRecord| {
+        (record.reading.gateway_time, record.device.clone(), record.epoch.0, record.seq.0, record.item)
+    };
+    found.sort_by_key(|proof| order(&proof.record));
+    let Some(at) = found.iter().rposition(|proof| fired(&proof.record)) else {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "the reading that fired the alert is in no block here; --record-only gives evidence of the alert alone"
+        )));
+    };
+    let message = found.get(at).map(|proof| (proof.record.device.clone(), proof.record.epoch, proof.record.seq));
+    let last = found.iter().rposition(|proof| {
+        message
+            .as_ref()
+            .is_some_and(|m| (&proof.record.device, proof.record.epoch, proof.record.seq) == (&m.0, m.1, m.2))
+    });
+    found.truncate(last.unwrap_or(at) + 1);
+    let spare = found.len().saturating_sub(READINGS_MAX);
+    Ok(found.split_off(spare))
+}
+
+/// What happened to the alert.
+fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
+    let Some(row) = tables.alert(id)? else { return Ok(Vec::new()) };
+    let line = |what, at, by| LogLine { what, at, by };
+    let mut lines = vec![line(Happened::Recorded, Some(row.recorded_at), None)];
+    let waits = tables.undelivered_alerts(UNDELIVERED_MAX)?;
+    let raised = |event: &pitchside_model::AlertEvent| matches!(event, pitchside_model::AlertEvent::Raised(alert) if alert.id == id);
+    if !waits.iter().any(|step| raised(&step.event)) {
+        lines.push(line(Happened::Delivered, None, None));
+    }
+    if let Some((by, at)) = row.acknowledged {
+        lines.push(line(Happened::Acknowledged, Some(at), Some(by)));
+    }
+    if let Some(at) = row.cleared {
+        lines.push(line(Happened::Cleared, Some(at), None));
+    }
+    Ok(lines)
+}

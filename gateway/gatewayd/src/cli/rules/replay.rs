@@ -1,0 +1,280 @@
+//! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use ledger_block::SignedHeader;
+use ledger_block::segment::Subject as Segments;
+use pitchside_model::{Alert, AlertId, Quantity, Timestamp};
+use pitchside_rules::backtest::in_order_of_arrival;
+use pitchside_rules::replay::{ENGINE_VERSION, Outcome as Came, Replay};
+use pitchside_rules::{RuleSet, RuleSource, history};
+use pitchside_script::manifest::RuleScope;
+use pitchside_seal::{Filter, KeyRing, Whose};
+use pitchside_store::{RuleChange, RuleText, Tables};
+use serde::Serialize;
+
+use crate::adapters::athletes::load_ring;
+use crate::archive::sealed_alert;
+use crate::cli::context::Context;
+use crate::cli::output::Output;
+use crate::cli::{Failure, Outcome};
+use crate::past::{self, Walked};
+use crate::rulebook::{self, in_words};
+
+/// A rule as it was in force from a time on.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// By the gateway's clock.
+    pub from: Timestamp,
+    /// The set that was in force.
+    pub set_hash: [u8; 32],
+    /// The set's rules with their hashes.
+    pub rules: Vec<(String, [u8; 32])>,
+    /// The rule's texts; none if it was in no set then.
+    pub text: Option<RuleText>,
+}
+
+/// What the replay came to, with all it was made from.
+pub struct Replayed {
+    /// The alert as it was sealed.
+    pub sealed: Alert,
+    /// The rule that raised it.
+    pub stretch: Stretch,
+    /// What came of it.
+    pub outcome: Came,
+    /// The rule's state before the message that fired.
+    pub before: Option<Vec<u8>>,
+    /// Readings heard.
+    pub readings: u64,
+    /// Blocks looked at.
+    pub walked: Walked,
+    /// The set in force as it was sealed is another than the one in force when it was raised.
+    pub sealed_under: [u8; 32],
+}
+
+/// The stretches of a rule up to a time: only changes of that rule begin a new one.
+fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Vec<Stretch>> {
+    let mut found: Vec<Stretch> = Vec::new();
+    for RuleChange { at, set_hash, rules, .. } in tables.rule_changes()? {
+        if at > up_to {
+            break;
+        }
+        let hash = rules.iter().find(|(name, _)| name == rule).map(|(_, hash)| *hash);
+        let text = match hash {
+            Some(hash) => Some(tables.rule_text(&hash)?.context("the texts of a rule that was in force are missing")?),
+            None => None,
+        };
+        let same = |last: &Stretch| last.text.as_ref().map(|t| t.rule_hash) == text.as_ref().map(|t| t.rule_hash);
+        match found.last_mut() {
+            Some(last) if same(last) => (last.set_hash, last.rules) = (set_hash, rules),
+            _ => found.push(Stretch { from: at, set_hash, rules, text }),
+        }
+    }
+    Ok(found)
+}
+
+fn alone(text: &RuleText) -> Result<Arc<RuleSet>, Failure> {
+    if !rulebook::is_whole(text) {
+        return Err(Failure::Tampered(format!(
+            "the texts of {} that are kept are not those that were in force",
+            text.name
+        )));
+    }
+    let rule = RuleSource::parse(&text.name, &text.manifest, &text.script)
+        .and_then(|rule| RuleSet::new([rule]))
+        .map_err(|problems| in_words("the rule of that time cannot be read", &problems))?;
+    Ok(Arc::new(rule))
+}
+
+/// How many versions that bear the alert's label are tried, the latest first.
+const TRIED_MAX: usize = 8;
+
+/// The rules of a stretch, each with its hash, checked against the hash of the whole set.
+pub fn set_of(tables: &Tables, stretch: &Stretch) -> Result<Vec<(String, [u8; 32])>, Failure> {
+    let mut rules = Vec::new();
+    for (name, text_hash) in &stretch.rules {
+        let text = tables.rule_text(text_hash)?.context("the texts of a rule that was in force are missing")?;
+        if !rulebook::is_whole(&text) {
+            return Err(Failure::Tampered(format!(
+                "the texts of {name} that are kept are not those that were in force"
+            )));
+        }
+        rules.push((name.clone(), text.rule_hash));
+    }
+    if history::set_hash(rules.iter().map(|(name, hash)| (name.as_str(), hash))) != stretch.set_hash {
+        return Err(Failure::Tampered("the list of the rules that were in force was changed".to_owned()));
+    }
+    Ok(rules)
+}
+
+/// Runs the replay.
+pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Result<Replayed, Failure> {
+    let ring = load_ring(&context.tables, &context.identity)?;
+    let Some((alert, header)) = sealed_alert(context, &ring, id)? else {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "{id} is in no sealed block here: it is not known, not sealed yet, or about an athlete whose key was erased"
+        )));
+    };
+    let stretches = stretches(&context.tables, alert.rule.as_str(), header.header().sealed_at)?;
+    let names_it = |stretch: &Stretch| {
+        let rule = stretch.text.as_ref().and_then(|t| RuleSource::parse(&t.name, &t.manifest, &t.script).ok());
+        rule.is_some_and(|rule| rule.manifest.version == alert.rule_version)
+    };
+    // A later version may have come into force before the block was sealed, under the same label.
+    let tried = (0..stretches.len()).rev().filter(|at| names_it(&stretches[*at])).take(TRIED_MAX);
+    let mut first = None;
+    for at in tried {
+        set_of(&context.tables, &stretches[at])?;
+        let replayed = try_stretch(&alert, &header, &stretches, at, &ring, context, step)?;
+        if replayed.outcome == Came::Identical {
+            return Ok(replayed);
+        }
+        first.get_or_insert(replayed);
+    }
+    first.ok_or_else(|| {
+        Failure::Failed(anyhow::anyhow!(
+            "it is not known here which {} {} was in force: the box remembers {} version(s) of it",
+            alert.rule,
+            alert.rule_version,
+            stretches.len()
+        ))
+    })
+}
+
+/// Replays under the rule of one stretch.
+fn try_stretch(
+    alert: &Alert,
+    header: &SignedHeader,
+    stretches: &[Stretch],
+    at: usize,
+    ring: &KeyRing,
+    context: &Context,
+    step: &mut dyn FnMut(u64, u64),
+) -> Result<Replayed, Failure> {
+    // A raised alert outlives a change of its rule: what was before counts, too.
+    let heard = &stretches[at.saturating_sub(1)..];
+    let text = stretches[at].text.clone().context("a rule without its texts")?;
+    let scope = alone(&text)?.rules().first().context("a set of one rule")?.manifest.scope;
+    let mut sets = Vec::new();
+    for stretch in heard {
+        sets.push((stretch.from, stretch.text.as_ref().map_or_else(|| Ok(Arc::default()), alone)?));
+    }
+    let mut inputs: Vec<Quantity> =
+        sets.iter().flat_map(|(_, set)| set.rules()).flat_map(|rule| rule.manifest.inputs.clone()).collect();
+    inputs.sort_unstable_by_key(|quantity| quantity.code());
+    inputs.dedup();
+    let by_athlete = scope == RuleScope::Athlete && alert.athlete.is_some();
+    let filter = Filter {
+        whose: (scope == RuleScope::Athlete).then(|| Whose::of(alert.athlete.as_ref())),
+        subjects: inputs.into_iter().map(Segments::Readings).collect(),
+    };
+    let mut sets = sets.into_iter();
+    let (since, begin) = sets.next().context("a stretch")?;
+    let mut replay = Replay::new(begin, alert.clone()).map_err(|p| in_words("the rule of that time", &p))?;
+    let mut next = sets.next();
+    let mut readings = 0;
+    let wanted = past::Wanted { since, filter: &filter, ring };
+    let walked = past::walk(context, &wanted, step, &mut |opened| {
+        let mut entries = opened.block.entries();
+        if !by_athlete {
+            entries.retain(|entry| entry.device == alert.device);
+        }
+        in_order_of_arrival(&mut entries);
+        for entry in &entries {
+            let arrived = entry.readings.iter().map(|reading| reading.gateway_time).min();
+            while let Some((_, set)) = next.take_if(|(from, _)| arrived.is_some_and(|arrived| arrived >= *from)) {
+                replay.reload(set).map_err(|problems| in_words("the rule of that time", &problems))?;
+                next = sets.next();
+            }
+            readings += entry.readings.len() as u64;
+            if replay.feed(std::slice::from_ref(entry)) {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    })?;
+    Ok(Replayed {
+        sealed: alert.clone(),
+        stretch: stretches[at].clone(),
+        outcome: replay.outcome(),
+        before: replay.state_before().map(<[u8]>::to_vec),
+        readings,
+        walked,
+        sealed_under: header.header().rules,
+    })
+}
+
+#[derive(Serialize)]
+struct Said {
+    alert: String,
+    result: &'static str,
+    rule: String,
+    rule_version: String,
+    rule_hash: String,
+    set_hash: String,
+    engine: &'static str,
+    readings: u64,
+    blocks: u64,
+    differences: Vec<pitchside_rules::replay::Difference>,
+    /// If it was not raised: what the rule raised nearest to it.
+    nearest: Option<String>,
+}
+
+/// `rules replay`.
+pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
+    let bar = super::backtest::bar();
+    let replayed = run(id, context, &mut |done, total| super::backtest::advance(&bar, done, total));
+    bar.finish_and_clear();
+    let replayed = replayed?;
+    let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
+    let (result, differences, nearest) = match &replayed.outcome {
+        Came::Identical => ("identical", Vec::new(), None),
+        Came::Different(differences) => ("different", differences.clone(), None),
+        Came::NotRaised(near) => ("not raised", Vec::new(), near.as_ref().map(|near| near.event_time.to_string())),
+    };
+    let text = replayed.stretch.text.as_ref().context("a rule without its texts")?;
+    let said = Said {
+        alert: id.to_string(),
+        result,
+        rule: replayed.sealed.rule.to_string(),
+        rule_version: replayed.sealed.rule_version.clone(),
+        rule_hash: hex(&text.rule_hash),
+        set_hash: hex(&replayed.stretch.set_hash),
+        engine: ENGINE_VERSION,
+        readings: replayed.readings,
+        blocks: replayed.walked.opened,
+        differences,
+        nearest,
+    };
+    output.print(&said, words)?;
+    if replayed.walked.elsewhere > 0 {
+        crate::cli::output::note(&format!(
+            "{} block(s) of that time are only in the ledger any more: the rule did not hear them",
+            replayed.walked.elsewhere
+        ));
+    }
+    match replayed.outcome {
+        Came::Identical => Ok(()),
+        _ => Err(Failure::Failed(anyhow::anyhow!("the replay of {id} does not give the alert that was sealed"))),
+    }
+}
+
+fn words(said: &Said) -> String {
+    let mut text = format!(
+        "{}\nalert    {}\nrule     {} {} ({})\nengine   {}\nheard    {} readings in {} verified blocks",
+        said.result, said.alert, said.rule, said.rule_version, said.rule_hash, said.engine, said.readings, said.blocks
+    );
+    for difference in &said.differences {
+        text.push_str(&format!(
+            "\n{}: sealed {:?}, replayed {:?}",
+            difference.field, difference.sealed, difference.replayed
+        ));
+    }
+    if said.result == "not raised" {
+        let near = said.nearest.as_deref().unwrap_or("none at all");
+        text.push_str(&format!("\nnearest alert the rule raises about the same subject: {near}"));
+    }
+    text
+}

@@ -1,0 +1,135 @@
+//! `rules shadow`: which rules are only watched, and what they have said. What lies in the shadows' folder runs; the gateway looks
+//! there by itself.
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use pitchside_model::AlertEvent;
+use pitchside_rules::RuleSet;
+use pitchside_rules::history::RuleTexts;
+use serde::Serialize;
+
+use crate::cli::args::Switch;
+use crate::cli::context::Context;
+use crate::cli::output::Output;
+use crate::cli::{Failure, Outcome};
+use crate::pipeline::shadow::SHADOW_FOLDER;
+use crate::rulebook::{self, Lock, remove_rule, write_rule};
+
+fn folder(context: &Context) -> anyhow::Result<PathBuf> {
+    let folder = context.settings.gateway.data_dir.join(SHADOW_FOLDER);
+    std::fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// Puts a rule into the shadow.
+pub fn begin(context: &Context, name: &str, texts: &RuleTexts) -> anyhow::Result<()> {
+    let folder = folder(context)?;
+    let _lock = Lock::take(&folder)?;
+    write_rule(&folder, name, texts)
+}
+
+/// `rules shadow`.
+pub fn shadow(name: Option<&str>, switch: Option<Switch>, last: u32, context: &Context, output: &Output) -> Outcome {
+    match (name, switch) {
+        (None, _) => list(context, output),
+        (Some(name), None) => log(name, last, context, output),
+        (Some(which), Some(Switch::On)) => {
+            let (name, number, texts) = rulebook::version(&context.tables, which)?;
+            begin(context, &name, &texts)?;
+            let said = serde_json::json!({ "rule": name, "number": number, "shadow": true });
+            output.print(&said, |_| {
+                format!("{name}@{number} runs in the shadow: `pitchside rules shadow {name}` shows what it says")
+            })?;
+            Ok(())
+        }
+        (Some(name), Some(Switch::Off)) => {
+            let folder = folder(context)?;
+            let _lock = Lock::take(&folder)?;
+            if !folder.join(name).is_dir() {
+                return Err(Failure::Failed(anyhow::anyhow!("{name} does not run in the shadow")));
+            }
+            remove_rule(&folder, name)?;
+            let said = serde_json::json!({ "rule": name, "shadow": false });
+            output.print(&said, |_| format!("{name} no longer runs in the shadow; what it said stays in the log"))?;
+            Ok(())
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Running {
+    rule: String,
+    version: String,
+    rule_hash: String,
+}
+
+fn list(context: &Context, output: &Output) -> Outcome {
+    let set = RuleSet::read(&folder(context)?)
+        .map_err(|problems| rulebook::in_words("the rules in the shadow cannot be read", &problems))?;
+    let rows: Vec<Running> = set
+        .rules()
+        .iter()
+        .map(|rule| Running {
+            rule: rule.name().to_string(),
+            version: rule.manifest.version.clone(),
+            rule_hash: data_encoding::HEXLOWER.encode(&rule.hash),
+        })
+        .collect();
+    output.table(&rows, &["RULE", "VERSION", "HASH"], |row| {
+        vec![row.rule.clone(), row.version.clone(), row.rule_hash.chars().take(8).collect()]
+    })?;
+    Ok(())
+}
+
+#[derive(Serialize)]
+struct Line {
+    logged_at: String,
+    event: &'static str,
+    alert: String,
+    event_time: String,
+    athlete: Option<String>,
+    device: Option<String>,
+    value: Option<String>,
+    message: Option<String>,
+}
+
+fn log(name: &str, last: u32, context: &Context, output: &Output) -> Outcome {
+    let rows = context.tables.shadow_log(Some(name), last)?;
+    let lines: Vec<Line> = rows
+        .iter()
+        .map(|row| match &row.event {
+            AlertEvent::Raised(alert) => Line {
+                logged_at: row.at.to_string(),
+                event: "would raise",
+                alert: alert.id.to_string(),
+                event_time: alert.event_time.to_string(),
+                athlete: alert.athlete.as_ref().map(ToString::to_string),
+                device: Some(alert.device.to_string()),
+                value: alert.value.map(|value| format!("{value} {}", alert.unit)),
+                message: Some(alert.message.clone()),
+            },
+            AlertEvent::Cleared { id, event_time } => Line {
+                logged_at: row.at.to_string(),
+                event: "would clear",
+                alert: id.to_string(),
+                event_time: event_time.to_string(),
+                athlete: None,
+                device: None,
+                value: None,
+                message: None,
+            },
+        })
+        .collect();
+    output.table(&lines, &["WHEN", "WHAT", "ATHLETE", "VALUE", "ALERT"], |line| {
+        let dash = || "-".to_owned();
+        vec![
+            line.event_time.clone(),
+            line.event.to_owned(),
+            line.athlete.clone().or_else(|| line.device.clone()).unwrap_or_else(dash),
+            line.value.clone().unwrap_or_else(dash),
+            line.alert.clone(),
+        ]
+    })?;
+    Ok(())
+}

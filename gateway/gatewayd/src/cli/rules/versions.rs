@@ -1,0 +1,302 @@
+//! `rules publish`, `checkout`, `merge`, `history`, `diff`, `rollback`.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use pitchside_rules::RuleSet;
+use pitchside_rules::history::{self, RuleTexts};
+use serde::Serialize;
+
+use super::rules_folder;
+use crate::cli::args::{ConfigArg, PublishArgs};
+use crate::cli::context::{self, Context};
+use crate::cli::library::refuse;
+use crate::cli::output::{self, Output, line};
+use crate::cli::{Failure, Outcome};
+use crate::clock::Clock;
+use crate::rulebook::{self, Draft, Lock, PublishError, Published};
+
+fn hex(hash: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(hash)
+}
+
+/// Who is at the keyboard, as the system says.
+fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}
+
+/// The rule's name a draft's folder states.
+fn name_of(dir: &Path) -> Result<String, Failure> {
+    let dir = std::path::absolute(dir).with_context(|| dir.display().to_string())?;
+    let name = dir.file_name().map(|name| name.to_string_lossy().into_owned());
+    name.ok_or_else(|| Failure::Usage(format!("{} is no rule's folder", dir.display())))
+}
+
+/// What was published.
+#[derive(Serialize)]
+struct Said {
+    rule: String,
+    number: u32,
+    version: String,
+    rule_hash: String,
+    set_hash: String,
+    shadow: bool,
+    /// The ledger is told with the next contact.
+    ledger: bool,
+}
+
+fn publish_draft(draft: &Draft, context: &Context, output: &Output) -> Outcome {
+    let rules = rules_folder(context)?;
+    let Published { number, label, rule_hash, set_hash, told } =
+        match rulebook::publish(context, &rules, draft, Clock::System.now()) {
+            Ok(published) => published,
+            Err(PublishError::Problems(problems)) => return refuse(&problems),
+            Err(error @ PublishError::NoBase { .. }) => return Err(Failure::Usage(error.to_string())),
+            Err(error) => return Err(error.into()),
+        };
+    if draft.shadow {
+        super::shadow::begin(context, &draft.name, &draft.texts)?;
+    }
+    let said = Said {
+        rule: draft.name.clone(),
+        number,
+        version: label,
+        rule_hash: hex(&rule_hash),
+        set_hash: hex(&set_hash),
+        shadow: draft.shadow,
+        ledger: told,
+    };
+    output.print(&said, |said| {
+        let where_ = if said.shadow { "runs in the shadow" } else { "is in force" };
+        let told = if said.ledger { "; the ledger is told" } else { "" };
+        let (rule, number, version) = (&said.rule, said.number, &said.version);
+        format!("published {rule}@{number} ({version}): it {where_}{told}\nrule hash {}", said.rule_hash)
+    })?;
+    Ok(())
+}
+
+/// `rules publish`.
+pub fn publish(args: &PublishArgs, context: &Context, output: &Output) -> Outcome {
+    let texts = rulebook::read_texts(&args.dir)?;
+    let base = match args.base {
+        Some(base) => Some(base),
+        None => rulebook::base_of(&args.dir)?,
+    };
+    let draft = Draft {
+        name: name_of(&args.dir)?,
+        texts,
+        base,
+        author: args.author.clone().unwrap_or_else(user),
+        note: args.note.clone(),
+        shadow: args.shadow,
+        back: false,
+    };
+    publish_draft(&draft, context, output)?;
+    // The draft goes on from what it has become.
+    if rulebook::base_of(&args.dir)?.is_some()
+        && let Some(newest) = context.tables.newest_rule_version(&draft.name)?
+    {
+        rulebook::write_base(&args.dir, newest.number)?;
+    }
+    Ok(())
+}
+
+/// A rule that was never published is recorded as it is found, so that it has a version.
+fn ensure_version(context: &Context, name: &str) -> Outcome {
+    let rules = rules_folder(context)?;
+    let name = name.split_once('@').map_or(name, |(name, _)| name);
+    let _lock = Lock::take(&rules)?;
+    Ok(rulebook::record_as_found(context, &rules, name, Clock::System.now())?)
+}
+
+/// `rules checkout`.
+pub fn checkout(rule: &str, dir: &Path, context: &Context, output: &Output) -> Outcome {
+    ensure_version(context, rule)?;
+    let (name, number, texts) = rulebook::version(&context.tables, rule)?;
+    if name_of(dir)? != name {
+        let shown = dir.display();
+        return Err(Failure::Usage(format!("a rule's folder is called as the rule: give {shown}/{name}")));
+    }
+    if dir.exists() {
+        return Err(Failure::Usage(format!("{} is there already; name a folder that is not", dir.display())));
+    }
+    rulebook::write_draft(dir, &texts)?;
+    rulebook::write_base(dir, number)?;
+    let said = serde_json::json!({ "rule": name, "number": number, "dir": dir });
+    output.print(&said, |_| format!("{name}@{number} is in {}", dir.display()))?;
+    Ok(())
+}
+
+/// `rules merge`.
+pub fn merge(dir: &Path, base: Option<u32>, context: &Context, output: &Output) -> Outcome {
+    let name = name_of(dir)?;
+    ensure_version(context, &name)?;
+    let ours = rulebook::read_texts(dir)?;
+    let base = match base {
+        Some(base) => base,
+        None => rulebook::base_of(dir)?
+            .ok_or_else(|| Failure::Usage("say which version the draft began from: --base VERSION".to_owned()))?,
+    };
+    let (_, _, base_texts) = rulebook::version(&context.tables, &format!("{name}@{base}"))?;
+    let (_, newest, theirs) = rulebook::version(&context.tables, &name)?;
+    let merged = history::merge(&base_texts, &ours, &theirs);
+    rulebook::write_draft(dir, &merged.texts)?;
+    rulebook::write_base(dir, newest)?;
+    let conflicts = merged.conflicts.clone();
+    let said = serde_json::json!({ "rule": name, "base": base, "merged": newest, "conflicts": conflicts });
+    output.print(&said, |_| {
+        if conflicts.is_empty() {
+            format!("{} now holds {name}@{newest} and your changes since @{base}; check and publish it", dir.display())
+        } else {
+            format!(
+                "{name}@{newest} is put into {}; both changed the same lines of: {}",
+                dir.display(),
+                conflicts.join(", ")
+            )
+        }
+    })?;
+    if conflicts.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Failed(anyhow::anyhow!(
+        "{} file(s) hold marks (<<<<<<<): keep what is right, remove the marks, then publish",
+        conflicts.len()
+    )))
+}
+
+/// One version, for people and machines.
+#[derive(Serialize)]
+struct Row {
+    rule: String,
+    number: u32,
+    version: String,
+    published_at: String,
+    author: String,
+    note: String,
+    state: &'static str,
+    rule_hash: String,
+    ledger: &'static str,
+}
+
+/// `rules history`.
+pub fn history(name: Option<&str>, context: &Context, output: &Output) -> Outcome {
+    let live = context.settings.rules.dir.as_deref().and_then(|dir| RuleSet::read(dir).ok());
+    let in_force = |rule: &str| {
+        let rules = live.as_ref().map(RuleSet::rules).unwrap_or_default();
+        rules.iter().find(|other| other.name().as_str() == rule).map(|rule| rule.hash)
+    };
+    let versions = context.tables.rule_versions(name)?;
+    let mut rows = Vec::new();
+    for version in &versions {
+        let text = context.tables.rule_text(&version.text_hash)?.context("the texts of a version are missing")?;
+        // Of several versions alike the newest is the one in force.
+        let later = versions.iter().any(|other| {
+            other.name == version.name
+                && other.number > version.number
+                && other.text_hash == version.text_hash
+                && !other.shadow
+        });
+        let is_live = !version.shadow && !later && in_force(&version.name) == Some(text.rule_hash);
+        rows.push(Row {
+            rule: version.name.clone(),
+            number: version.number,
+            version: version.label.clone(),
+            published_at: version.published_at.to_string(),
+            author: version.author.clone(),
+            note: version.note.clone(),
+            state: match (version.shadow, is_live) {
+                (true, _) => "shadow",
+                (false, true) => "in force",
+                (false, false) => "-",
+            },
+            rule_hash: hex(&text.rule_hash),
+            ledger: if version.leaf_hash.is_some() { "told" } else { "-" },
+        });
+    }
+    output.table(&rows, &["VERSION", "HASH", "PUBLISHED", "BY", "STATE", "LEDGER", "NOTE"], |row| {
+        vec![
+            format!("{}@{} ({})", row.rule, row.number, row.version),
+            row.rule_hash.chars().take(8).collect(),
+            row.published_at.clone(),
+            row.author.clone(),
+            row.state.to_owned(),
+            row.ledger.to_owned(),
+            row.note.clone(),
+        ]
+    })?;
+    let unrecorded =
+        live.iter().flat_map(|set| set.rules()).filter(|rule| name.is_none_or(|name| rule.name().as_str() == name));
+    for rule in unrecorded {
+        let name = rule.name().as_str();
+        let newest = rows.iter().rev().find(|row| row.rule == name && row.state != "shadow");
+        if newest.is_none_or(|row| row.state != "in force") {
+            output::note(&format!(
+                "{name}: what is in force was not published; the next publication records it as a version"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The texts of a folder, or of a version.
+fn side(which: &str, config: &ConfigArg) -> Result<(String, RuleTexts), Failure> {
+    let path = Path::new(which);
+    if path.join("rule.toml").is_file() {
+        return Ok((which.trim_end_matches('/').to_owned(), rulebook::read_texts(path)?));
+    }
+    let context = context::open(config)?;
+    ensure_version(&context, which)?;
+    let (name, number, texts) = rulebook::version(&context.tables, which)?;
+    Ok((format!("{name}@{number}"), texts))
+}
+
+/// `rules diff`.
+pub fn diff(old: &str, new: &str, config: &ConfigArg, output: &Output) -> Outcome {
+    let ((old_name, old), (new_name, new)) = (side(old, config)?, side(new, config)?);
+    let text = history::diff(&old, &new, &old_name, &new_name);
+    if output.is_json() {
+        let files: Vec<&str> =
+            old.files().iter().zip(new.files()).filter(|(a, b)| a.1 != b.1).map(|(a, _)| a.0).collect();
+        output.print(&serde_json::json!({ "old": old_name, "new": new_name, "files": files, "diff": text }), |_| {
+            String::new()
+        })?;
+    } else if text.is_empty() {
+        line(&format!("{old_name} and {new_name} are the same"))?;
+    } else {
+        line(text.trim_end())?;
+    }
+    Ok(())
+}
+
+/// What is put in force again, and by whom.
+pub struct Rollback<'a> {
+    /// The rule.
+    pub name: &'a str,
+    /// Its old version.
+    pub version: u32,
+    /// Why.
+    pub note: Option<&'a str>,
+    /// Who.
+    pub author: Option<&'a str>,
+}
+
+/// `rules rollback`.
+pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outcome {
+    ensure_version(context, back.name)?;
+    let (name, number, texts) = rulebook::version(&context.tables, &format!("{}@{}", back.name, back.version))?;
+    let newest = context.tables.newest_rule_version(&name)?.map(|version| version.number);
+    let note = back
+        .note
+        .map_or_else(|| format!("back to version {number}"), |note| format!("back to version {number}: {note}"));
+    let draft = Draft {
+        name,
+        texts,
+        base: newest,
+        author: back.author.map_or_else(user, str::to_owned),
+        note,
+        shadow: false,
+        back: true,
+    };
+    publish_draft(&draft, context, output)
+}

@@ -1,0 +1,38 @@
+//! Which rules came into force, kept with their texts: a replay and evidence need them for as long as the blocks stand.
+
+use std::path::Path;
+
+use pitchside_model::Timestamp;
+use pitchside_rules::RuleSet;
+use pitchside_rules::replay::ENGINE_VERSION;
+use pitchside_store::{RuleChange, RuleText, Store};
+
+use crate::blocking;
+use crate::rulebook::{read_texts, to_text};
+
+/// Remembers a set. Without that the rules run all the same, and their alerts cannot be replayed: it is said aloud.
+pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, from: Timestamp) {
+    let kept = blocking::here(|| {
+        let texts: Vec<RuleText> = set
+            .rules()
+            .iter()
+            .map(|rule| {
+                let texts = read_texts(&folder.join(rule.name().as_str()))?;
+                // The folder may have changed since the worker read it; the next look finds that, and comes here again.
+                anyhow::ensure!(texts.rule_hash() == rule.hash, "{} has changed again", rule.name());
+                Ok(to_text(rule.name().as_str(), &texts))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        let rules = texts.iter().map(|text| (text.name.clone(), text.text_hash)).collect();
+        let change = RuleChange { at: from, set_hash: set.hash(), rules, engine: ENGINE_VERSION.to_owned() };
+        Ok::<_, anyhow::Error>(store.note_rules(change, texts)?)
+    });
+    match kept {
+        Ok(true) => tracing::info!("other rules are in force; their texts are kept"),
+        Ok(false) => {}
+        Err(error) => {
+            let error = format!("{error:#}");
+            tracing::error!(error, "the rules in force could not be kept: alerts of theirs cannot be replayed");
+        }
+    }
+}

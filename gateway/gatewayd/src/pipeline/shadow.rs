@@ -1,0 +1,226 @@
+//! Rules in the shadow: they run on live readings in a worker of their own, and what they say goes into a bounded log. Nothing of
+//! it is delivered or sealed.
+//!
+//! They hear the journal, a moment after the rules in force heard the readings themselves: however slow or broken a shadow is, it
+//! delays nothing. What the journal has given up before a shadow heard it, the shadow misses.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use pitchside_config::Settings;
+use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_rules::{Fed, RuleSet, RulesWorker};
+use pitchside_script::Program;
+use pitchside_store::{RowId, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::rules::newest_change;
+use crate::clock::Clock;
+
+/// Below the data folder: a folder of rules, as those in force have one.
+pub const SHADOW_FOLDER: &str = "shadow-rules";
+/// How often journal and folder are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// Bytes of journal heard at a time.
+const BITE: usize = 1 << 20;
+/// How often what the shadows know is kept.
+const REMEMBER_EVERY: Duration = Duration::from_secs(60);
+/// Under which name.
+const SNAPSHOT: &str = "shadow-snapshot";
+/// Raised alerts whose rule is remembered, for when they are cleared.
+const OPEN_MAX: usize = 10_000;
+
+/// The shadows' end of the journal.
+pub struct Shadows {
+    folder: PathBuf,
+    program: Program,
+    store: Store,
+    clock: Clock,
+    worker: Option<RulesWorker>,
+    /// Everything in the journal up to this row has been heard.
+    heard: RowId,
+    seen: Option<SystemTime>,
+    kept_at: Duration,
+    /// Which rule raised what is not cleared.
+    open: HashMap<AlertId, RuleName>,
+}
+
+impl Shadows {
+    /// Nothing runs before [`Shadows::run`].
+    pub fn new(settings: &Settings, program: Program, store: &Store, clock: &Clock) -> Self {
+        Self {
+            folder: settings.gateway.data_dir.join(SHADOW_FOLDER),
+            program,
+            store: store.clone(),
+            clock: clock.clone(),
+            worker: None,
+            heard: RowId(0),
+            seen: None,
+            kept_at: clock.uptime(),
+            open: HashMap::new(),
+        }
+    }
+
+    /// Runs until stopped, then ends the worker.
+    pub async fn run(mut self, stop: CancellationToken) {
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = look.tick() => {}
+                () = stop.cancelled() => break,
+            }
+            self.look().await;
+            while self.worker.is_some() && !stop.is_cancelled() && self.hear().await {}
+            if self.clock.uptime().saturating_sub(self.kept_at) >= REMEMBER_EVERY {
+                self.keep().await;
+            }
+        }
+        self.keep().await;
+        if let Some(worker) = &mut self.worker {
+            worker.stop().await;
+        }
+    }
+
+    /// Takes up a changed folder.
+    async fn look(&mut self) {
+        let newest = newest_change(&self.folder);
+        if newest == self.seen {
+            return;
+        }
+        self.seen = newest;
+        let set = match RuleSet::read(&self.folder) {
+            Ok(set) => set,
+            Err(problems) => {
+                let first = problems.first().map(ToString::to_string).unwrap_or_default();
+                return tracing::error!(first, "the rules in the shadow cannot be read; those before go on");
+            }
+        };
+        if set.rules().is_empty() {
+            if let Some(mut worker) = self.worker.take() {
+                worker.stop().await;
+                tracing::info!("nothing runs in the shadow any more");
+            }
+            return;
+        }
+        let outcome = match &mut self.worker {
+            Some(worker) => worker.reload().await,
+            None => match RulesWorker::spawn(&self.program, &self.folder).await {
+                Ok(worker) => {
+                    self.worker = Some(worker);
+                    self.recall().await;
+                    Ok(Vec::new())
+                }
+                Err(error) => Err(error),
+            },
+        };
+        match outcome {
+            Ok(events) => {
+                tracing::info!(rules = set.rules().len(), "rules in the shadow loaded");
+                self.log(events).await;
+            }
+            Err(error) => tracing::error!(%error, "the rules in the shadow were not loaded"),
+        }
+    }
+
+    /// Goes on where the last run ended, or begins with what comes from now on.
+    async fn recall(&mut self) {
+        let store = self.store.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let known = store.shadow_log(None, OPEN_MAX as u32)?;
+            Ok::<_, StoreError>((store.secret(SNAPSHOT)?, store.journal_end()?.0, known))
+        });
+        let (kept, end, known) = match read.await {
+            Ok(Ok(read)) => read,
+            Ok(Err(error)) => return tracing::error!(%error, "what the shadows knew cannot be read"),
+            Err(error) => return tracing::error!(%error, "what the shadows knew cannot be read"),
+        };
+        for row in known {
+            if let AlertEvent::Raised(alert) = row.event {
+                self.open.insert(alert.id, alert.rule);
+            }
+        }
+        self.heard = end;
+        let Some(worker) = &mut self.worker else { return };
+        if let Some(kept) = kept
+            && let Some((heard, snapshot)) = kept.split_first_chunk()
+            && worker.resume(snapshot).await.is_ok()
+        {
+            self.heard = RowId(i64::from_be_bytes(*heard));
+        }
+    }
+
+    /// Hears a bite of the journal; true if there may be more.
+    async fn hear(&mut self) -> bool {
+        let (store, after) = (self.store.clone(), self.heard);
+        let read = tokio::task::spawn_blocking(move || store.replay(Timestamp(i64::MIN), after, BITE)).await;
+        let replayed = match read {
+            Ok(Ok(replayed)) => replayed,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "the shadows can't read the journal; they try again");
+                return false;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the shadows can't read the journal; they try again");
+                return false;
+            }
+        };
+        let Some(last) = replayed.last else { return false };
+        let entries: Vec<Entry> = replayed.rows.into_iter().flat_map(|row| row.entries).collect();
+        let Some(worker) = &mut self.worker else { return false };
+        match worker.feed(&entries).await {
+            Ok(Fed { events, faults }) => {
+                for fault in faults {
+                    tracing::warn!(rule = %fault.rule, fault = %fault.fault, switched_off = fault.off, "a rule in the shadow failed");
+                }
+                self.log(events).await;
+                self.heard = last;
+                true
+            }
+            Err(error) => {
+                tracing::error!(%error, "the rules in the shadow did not answer; they start anew from here");
+                (self.worker, self.seen, self.heard) = (None, None, last);
+                false
+            }
+        }
+    }
+
+    async fn log(&mut self, events: Vec<AlertEvent>) {
+        let mut said = Vec::new();
+        for event in events {
+            let rule = match &event {
+                AlertEvent::Raised(alert) => {
+                    if self.open.len() < OPEN_MAX {
+                        self.open.insert(alert.id, alert.rule.clone());
+                    }
+                    Some(alert.rule.clone())
+                }
+                AlertEvent::Cleared { id, .. } => self.open.remove(id),
+            };
+            // The end of what is no longer in the log belongs to nothing.
+            said.extend(rule.map(|rule| (rule, event)));
+        }
+        if said.is_empty() {
+            return;
+        }
+        let (store, now) = (self.store.clone(), self.clock.now());
+        match tokio::task::spawn_blocking(move || store.log_shadow(&said, now)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "what the shadows said could not be written down"),
+            Err(error) => tracing::error!(%error, "what the shadows said could not be written down"),
+        }
+    }
+
+    async fn keep(&mut self) {
+        self.kept_at = self.clock.uptime();
+        let Some(worker) = &mut self.worker else { return };
+        let Ok(snapshot) = worker.snapshot().await else { return };
+        let store = self.store.clone();
+        let mut kept = self.heard.0.to_be_bytes().to_vec();
+        kept.extend_from_slice(&snapshot);
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &kept)).await {
+            tracing::warn!(%error, "what the shadows know could not be kept");
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! Rules on disk and their versions: reading and checking a draft, putting it in force, telling store and ledger.
+//!
+//! What is in force is what lies in the rules' folder; the gateway looks there by itself. Publishing takes a lock on that folder,
+//! writes the version and the ledger's transaction in one commit, then swaps the rule's folder in one step. A crash between the
+//! two leaves a version that is not in force, which `rules history` says; publishing or rolling back mends it.
+
+mod disk;
+mod publish;
+
+use std::path::Path;
+
+use pitchside_rules::history::RuleTexts;
+use pitchside_rules::{RuleSet, RuleSource};
+use pitchside_store::{RuleText, Tables};
+
+pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
+pub use publish::{Draft, PublishError, Published, publish, record_as_found};
+
+/// A rule's texts for the store.
+pub fn to_text(name: &str, texts: &RuleTexts) -> RuleText {
+    RuleText {
+        name: name.to_owned(),
+        manifest: texts.manifest.clone(),
+        script: texts.script.clone(),
+        cases: texts.cases.clone(),
+        readme: texts.readme.clone(),
+        rule_hash: texts.rule_hash(),
+        text_hash: texts.text_hash(),
+    }
+}
+
+/// A rule's texts from the store.
+pub fn to_texts(text: &RuleText) -> RuleTexts {
+    RuleTexts {
+        manifest: text.manifest.clone(),
+        script: text.script.clone(),
+        cases: text.cases.clone(),
+        readme: text.readme.clone(),
+    }
+}
+
+/// Whether stored texts are still what their hashes say.
+pub fn is_whole(text: &RuleText) -> bool {
+    let texts = to_texts(text);
+    texts.text_hash() == text.text_hash && texts.rule_hash() == text.rule_hash
+}
+
+/// Reads and compiles a rule, and runs its cases if asked to: it, or every problem.
+pub fn checked(name: &str, texts: &RuleTexts, cases: bool) -> Result<RuleSource, Vec<String>> {
+    let words = |problems: Vec<pitchside_script::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let rule = RuleSource::parse(name, &texts.manifest, &texts.script).map_err(words)?;
+    if rule.name().as_str() != name {
+        return Err(vec![format!("{name}/rule.toml: the rule is called `{}`, its folder `{name}`", rule.name())]);
+    }
+    let set = RuleSet::new([rule.clone()]).map_err(words)?;
+    pitchside_rules::Engine::new(std::sync::Arc::new(set)).map_err(words)?;
+    if !cases {
+        return Ok(rule);
+    }
+    let report = pitchside_rules::run_rule_texts(name, &texts.manifest, &texts.script, &texts.cases);
+    let of_cases = report
+        .cases
+        .iter()
+        .flat_map(|case| case.failures.iter().map(move |failure| format!("{}: {failure}", case.name)));
+    let failures: Vec<String> = report.problems.iter().map(ToString::to_string).chain(of_cases).collect();
+    if failures.is_empty() { Ok(rule) } else { Err(failures) }
+}
+
+/// The rules in force, with one put in place of its predecessor, or left out.
+pub fn set_with(rules: &Path, name: &str, rule: Option<RuleSource>) -> anyhow::Result<RuleSet> {
+    let live = RuleSet::read(rules).map_err(|problems| in_words("the rules in force cannot be read", &problems))?;
+    let others = live.rules().iter().filter(|other| other.name().as_str() != name).cloned();
+    RuleSet::new(others.chain(rule)).map_err(|problems| in_words("the rules do not go together", &problems))
+}
+
+/// Problems as one error.
+pub fn in_words(what: &str, problems: &[pitchside_script::Problem]) -> anyhow::Error {
+    let shown: Vec<String> = problems.iter().take(5).map(ToString::to_string).collect();
+    anyhow::anyhow!("{what}: {}", shown.join("; "))
+}
+
+/// The texts of `NAME@NUMBER`, or of the newest version if no number is given, with that number.
+pub fn version(tables: &Tables, which: &str) -> anyhow::Result<(String, u32, RuleTexts)> {
+    let (name, number) = match which.split_once('@') {
+        Some((name, number)) => {
+            let number: u32 =
+                number.parse().map_err(|_| anyhow::anyhow!("'{which}' is not a version: write e.g. heat-illness@2"))?;
+            (name, tables.rule_version(name, number)?)
+        }
+        None => (which, tables.newest_rule_version(which)?),
+    };
+    let version = number.ok_or_else(|| {
+        anyhow::anyhow!("there is no version {which}; `pitchside rules history {name}` lists what there is")
+    })?;
+    let text = tables
+        .rule_text(&version.text_hash)?
+        .ok_or_else(|| anyhow::anyhow!("the texts of {name}@{} are missing from the store", version.number))?;
+    Ok((name.to_owned(), version.number, to_texts(&text)))
+}

@@ -1,0 +1,214 @@
+//! Putting a draft in force: once, by whoever comes first.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use ledger_block::GatewayKey;
+use ledger_block::ingest::{Act, Transaction};
+use ledger_block::merkle::leaf_hash;
+use ledger_block::policy::Policy;
+use pitchside_model::Timestamp;
+use pitchside_rules::RuleSource;
+use pitchside_rules::history::{FILES, RuleTexts, has_conflict_marks};
+use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
+
+use super::disk::{Lock, read_texts, write_rule};
+use super::{checked, set_with, to_text};
+use crate::cli::context::Context;
+
+/// What is to be published.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    /// The rule's name.
+    pub name: String,
+    /// Its files.
+    pub texts: RuleTexts,
+    /// The version it began from; none is right only for a rule that is new.
+    pub base: Option<u32>,
+    /// Who publishes it.
+    pub author: String,
+    /// Why.
+    pub note: String,
+    /// Only to be watched.
+    pub shadow: bool,
+    /// It was in force before: going back must not fail for a case.
+    pub back: bool,
+}
+
+/// A version that is published.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its number.
+    pub number: u32,
+    /// The version its manifest states.
+    pub label: String,
+    /// Hash of the rule.
+    pub rule_hash: [u8; 32],
+    /// Hash of the rules in force with it.
+    pub set_hash: [u8; 32],
+    /// Whether the ledger is told.
+    pub told: bool,
+}
+
+/// Why nothing was published.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The draft is not in order.
+    #[error("the draft has {} problem(s); nothing was published", .0.len())]
+    Problems(Vec<String>),
+    /// It does not say which version it began from.
+    #[error(
+        "{name} is at version {newest}, published by {author}: say which version the draft began from with --base (`pitchside rules \
+         diff {name}@{newest} DIR` shows what it changes)"
+    )]
+    NoBase {
+        /// The rule.
+        name: String,
+        /// Its newest version.
+        newest: u32,
+        /// Who published that.
+        author: String,
+    },
+    /// Somebody else published meanwhile.
+    #[error(
+        "not published: version {} of {} came between, published by {} at {} (\"{}\"). `pitchside rules merge DIR` puts both together; \
+         then publish again",
+        .0.number, .0.name, .0.author, .0.published_at, .0.note
+    )]
+    Overtaken(Box<RuleVersion>),
+    /// The base is a version that does not exist.
+    #[error("{name} has no version {base}; the newest is {newest}")]
+    UnknownBase {
+        /// The rule.
+        name: String,
+        /// What the draft says.
+        base: u32,
+        /// Its newest version.
+        newest: u32,
+    },
+    /// It changes nothing.
+    #[error("the draft is version {0} to the letter; there is nothing to publish")]
+    Unchanged(u32),
+    /// Something else.
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+impl From<pitchside_store::StoreError> for PublishError {
+    fn from(error: pitchside_store::StoreError) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// Who is named as author of what lay in the folder without having been published.
+const FOUND: &str = "(found in the folder)";
+
+/// Records what lies in the rules' folder as a version of its own if it is none: put there by hand, or before there were
+/// versions. The lock is held by the caller.
+pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timestamp) -> Result<(), PublishError> {
+    let folder = rules.join(name);
+    if !folder.is_dir() {
+        return Ok(());
+    }
+    let texts = read_texts(&folder)?;
+    let tables = &context.tables;
+    let in_force = in_force(tables, name)?;
+    if in_force.as_ref().is_some_and(|version| version.text_hash == texts.text_hash()) {
+        return Ok(());
+    }
+    let Ok(rule) = RuleSource::parse(name, &texts.manifest, &texts.script) else { return Ok(()) };
+    let newest = tables.newest_rule_version(name)?.map_or(0, |version| version.number);
+    let note = if newest == 0 { "in force before the first version" } else { "changed by hand" };
+    let set = set_with(rules, name, Some(rule.clone()))?;
+    let new = NewRuleVersion {
+        text: to_text(name, &texts),
+        label: rule.manifest.version,
+        author: FOUND.to_owned(),
+        note: note.to_owned(),
+        at: now,
+        shadow: false,
+        base: newest,
+        set_hash: set.hash(),
+        act: act(context, set.hash(), now)?,
+    };
+    match tables.publish_rule(new)? {
+        Stored::As(_) => Ok(()),
+        Stored::Overtaken(between) => Err(PublishError::Overtaken(Box::new(between))),
+    }
+}
+
+/// The version that was put in force last; shadows are not in force.
+fn in_force(tables: &Tables, name: &str) -> Result<Option<RuleVersion>, PublishError> {
+    Ok(tables.rule_versions(Some(name))?.into_iter().rev().find(|version| !version.shadow))
+}
+
+/// Publishes a draft: checked, compiled, its cases run; recorded with the transaction that tells the ledger; put in force.
+pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -> Result<Published, PublishError> {
+    let marked = FILES.iter().zip(draft.texts.files()).filter(|(_, (_, text))| has_conflict_marks(text));
+    let marked: Vec<String> =
+        marked.map(|(file, _)| format!("{}/{file}: holds the marks of a merge", draft.name)).collect();
+    if !marked.is_empty() {
+        return Err(PublishError::Problems(marked));
+    }
+    let rule = checked(&draft.name, &draft.texts, !draft.back).map_err(PublishError::Problems)?;
+    let _lock = Lock::take(rules)?;
+    record_as_found(context, rules, &draft.name, now)?;
+    let newest = context.tables.newest_rule_version(&draft.name)?;
+    let base = match (&newest, draft.base) {
+        (None, None | Some(0)) => 0,
+        (None, Some(base)) => return Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: 0 }),
+        (Some(newest), None) => {
+            let (name, author) = (draft.name.clone(), newest.author.clone());
+            return Err(PublishError::NoBase { name, newest: newest.number, author });
+        }
+        (Some(newest), Some(base)) if base > newest.number => {
+            return Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: newest.number });
+        }
+        (Some(newest), Some(base)) if base < newest.number => {
+            return Err(PublishError::Overtaken(Box::new(newest.clone())));
+        }
+        (Some(_), Some(base)) => base,
+    };
+    let unchanged =
+        newest.filter(|newest| newest.text_hash == draft.texts.text_hash() && newest.shadow == draft.shadow);
+    let on_disk = read_texts(&rules.join(&draft.name)).is_ok_and(|texts| texts == draft.texts);
+    if let Some(same) = unchanged.filter(|_| draft.shadow || on_disk) {
+        return Err(PublishError::Unchanged(same.number));
+    }
+    let (label, rule_hash) = (rule.manifest.version.clone(), rule.hash);
+    let set = set_with(rules, &draft.name, Some(rule))?;
+    let act = if draft.shadow { None } else { act(context, set.hash(), now)? };
+    let told = act.is_some();
+    let new = NewRuleVersion {
+        text: to_text(&draft.name, &draft.texts),
+        label: label.clone(),
+        author: draft.author.clone(),
+        note: draft.note.clone(),
+        at: now,
+        shadow: draft.shadow,
+        base,
+        set_hash: set.hash(),
+        act,
+    };
+    let number = match context.tables.publish_rule(new)? {
+        Stored::As(number) => number,
+        Stored::Overtaken(between) => return Err(PublishError::Overtaken(Box::new(between))),
+    };
+    if !draft.shadow {
+        write_rule(rules, &draft.name, &draft.texts)?;
+    }
+    Ok(Published { number, label, rule_hash, set_hash: set.hash(), told })
+}
+
+/// The transaction `rule`: this set of rules is in force on this box. None without a ledger.
+fn act(context: &Context, set_hash: [u8; 32], now: Timestamp) -> anyhow::Result<Option<([u8; 32], Vec<u8>)>> {
+    let Some(ledger) = &context.settings.ledger else { return Ok(None) };
+    let bytes =
+        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
+    let policy = Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))?;
+    let origin = policy.logs().first().context("the policy names no log")?.key.name().to_owned();
+    let signer = context.settings.gateway.name.clone();
+    let transaction = Transaction { signer, time: now, act: Act::Rule { rules: set_hash } };
+    let leaf = transaction.sign(&origin, &GatewayKey::new(&context.identity.sign))?;
+    Ok(Some((leaf_hash(&leaf), leaf)))
+}

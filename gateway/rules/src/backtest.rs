@@ -1,0 +1,252 @@
+//! A draft over history, beside the rules in force: how often each would have raised, when, for whom, and where they differ.
+//!
+//! Both hear the same entries in the same portions. An alert's id is made of rule, subject, quantity and event time, so what
+//! both raise they raise in the same portion under the same id: the comparison needs no memory of what was raised before, and
+//! a draft that fires a million times costs no more room than one that never does.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, Timestamp};
+use pitchside_script::Problem;
+use serde::Serialize;
+
+use crate::engine::{Engine, RuleFault};
+use crate::item::Filter;
+use crate::library::RuleSet;
+
+/// The most alerts that are listed one by one; all are counted.
+pub const LISTED_MAX: usize = 1_000;
+/// The most subjects that are counted one by one; the rest are counted together.
+pub const SUBJECTS_MAX: usize = 4_096;
+/// The most days that are counted one by one.
+pub const DAYS_MAX: usize = 4_000;
+/// The most faults that are listed.
+pub const FAULTS_MAX: usize = 20;
+const MICROS_PER_DAY: i64 = 86_400_000_000;
+
+/// Whether an alert is the draft's, the live version's or both's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mark {
+    /// Both raise it.
+    Same,
+    /// Only the draft raises it.
+    New,
+    /// Only the live version raises it.
+    Gone,
+}
+
+/// How many alerts of each mark.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Counts {
+    /// Both raise them.
+    pub same: u64,
+    /// Only the draft.
+    pub new: u64,
+    /// Only the live version.
+    pub gone: u64,
+}
+
+impl Counts {
+    fn add(&mut self, mark: Mark) {
+        let slot = match mark {
+            Mark::Same => &mut self.same,
+            Mark::New => &mut self.new,
+            Mark::Gone => &mut self.gone,
+        };
+        *slot += 1;
+    }
+
+    /// What the draft raises.
+    pub const fn draft(&self) -> u64 {
+        self.same + self.new
+    }
+
+    /// What the live version raises.
+    pub const fn live(&self) -> u64 {
+        self.same + self.gone
+    }
+}
+
+/// One alert of a backtest.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// As it was raised; the live version's words if only that raised it.
+    pub alert: Alert,
+    /// Whose it is.
+    pub mark: Mark,
+    /// Event time of the reading that cleared it, if one did.
+    pub cleared: Option<Timestamp>,
+}
+
+/// What a backtest came to.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// Messages heard.
+    pub messages: u64,
+    /// Readings of the rules' inputs in them.
+    pub readings: u64,
+    /// Device times of the first and the last reading heard.
+    pub span: Option<(Timestamp, Timestamp)>,
+    /// All alerts.
+    pub counts: Counts,
+    /// By rule.
+    pub rules: BTreeMap<String, Counts>,
+    /// By athlete, or device if nobody wears it; at most [`SUBJECTS_MAX`].
+    pub subjects: BTreeMap<String, Counts>,
+    /// By days since 1970 (UTC) of the event time; at most [`DAYS_MAX`].
+    pub days: BTreeMap<i64, Counts>,
+    /// The first [`LISTED_MAX`] alerts, in the order of the readings.
+    pub listed: Vec<Listed>,
+    /// How often the draft's scripts were stopped.
+    pub faults: u64,
+    /// The first of those.
+    pub listed_faults: Vec<RuleFault>,
+}
+
+/// A draft and the rules in force, hearing history together.
+#[derive(Debug)]
+pub struct Backtest {
+    draft: Engine,
+    /// None if the draft is what is in force.
+    live: Option<Engine>,
+    filter: Filter,
+    quantities: Vec<Quantity>,
+    report: Report,
+    /// Where listed alerts stand that are not cleared yet, by whose they are: draft, live.
+    open: [HashMap<AlertId, usize>; 2],
+}
+
+/// Draft and live version, as indices of [`Backtest::open`].
+const DRAFT: usize = 0;
+const LIVE: usize = 1;
+
+impl Backtest {
+    /// Compiles both sets. Compare like with like: `live` holds the versions in force of the draft's rules, and no others.
+    pub fn new(draft: Arc<RuleSet>, live: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
+        let wants = [Filter::new(&draft), Filter::new(&live)];
+        let both = draft.rules().iter().chain(live.rules()).flat_map(|rule| &rule.manifest.inputs);
+        let mut quantities: Vec<Quantity> = both.copied().collect();
+        quantities.sort_unstable_by_key(|quantity| quantity.code());
+        quantities.dedup();
+        let [filter, _] = wants;
+        let live = if live.hash() == draft.hash() { None } else { Some(Engine::new(live)?) };
+        let (report, open) = (Report::default(), Default::default());
+        Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, open })
+    }
+
+    /// What of history it wants to hear.
+    pub fn quantities(&self) -> &[Quantity] {
+        &self.quantities
+    }
+
+    /// Hears a portion of history, in the order of arrival ([`in_order_of_arrival`]).
+    pub fn feed(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            self.count(entry);
+        }
+        let fed = self.draft.feed(entries);
+        let live = self.live.as_mut().map(|engine| engine.feed(entries));
+        self.report.faults += fed.faults.len() as u64;
+        let room = FAULTS_MAX.saturating_sub(self.report.listed_faults.len());
+        self.report.listed_faults.extend(fed.faults.into_iter().take(room));
+        let Some(live) = live else {
+            for event in fed.events {
+                match event {
+                    AlertEvent::Raised(alert) => self.note(alert, Mark::Same),
+                    AlertEvent::Cleared { id, event_time } => self.clear(DRAFT, id, event_time),
+                }
+            }
+            return;
+        };
+        let ids = |events: &[AlertEvent]| -> std::collections::HashSet<AlertId> {
+            let raised = events.iter().filter_map(|event| match event {
+                AlertEvent::Raised(alert) => Some(alert.id),
+                AlertEvent::Cleared { .. } => None,
+            });
+            raised.collect()
+        };
+        let (of_draft, of_live) = (ids(&fed.events), ids(&live.events));
+        let mut merged: Vec<(i64, usize, AlertEvent)> = Vec::with_capacity(fed.events.len() + live.events.len());
+        let at = |event: &AlertEvent| match event {
+            AlertEvent::Raised(alert) => alert.event_time.0,
+            AlertEvent::Cleared { event_time, .. } => event_time.0,
+        };
+        merged.extend(fed.events.into_iter().map(|event| (at(&event), DRAFT, event)));
+        merged.extend(live.events.into_iter().map(|event| (at(&event), LIVE, event)));
+        merged.sort_by_key(|(time, whose, _)| (*time, *whose));
+        for (_, whose, event) in merged {
+            match event {
+                AlertEvent::Cleared { id, event_time } => self.clear(whose, id, event_time),
+                AlertEvent::Raised(alert) if whose == DRAFT => {
+                    let mark = if of_live.contains(&alert.id) { Mark::Same } else { Mark::New };
+                    self.note(alert, mark);
+                }
+                AlertEvent::Raised(alert) if !of_draft.contains(&alert.id) => self.note(alert, Mark::Gone),
+                AlertEvent::Raised(_) => {}
+            }
+        }
+    }
+
+    fn count(&mut self, entry: &Entry) {
+        let wanted = entry.readings.iter().filter(|reading| self.filter.wants(reading.quantity));
+        let mut any = false;
+        for reading in wanted {
+            any = true;
+            self.report.readings += 1;
+            let time = reading.device_time;
+            self.report.span = Some(match self.report.span {
+                Some((first, last)) => (first.min(time), last.max(time)),
+                None => (time, time),
+            });
+        }
+        self.report.messages += u64::from(any);
+    }
+
+    fn note(&mut self, alert: Alert, mark: Mark) {
+        let report = &mut self.report;
+        report.counts.add(mark);
+        report.rules.entry(alert.rule.to_string()).or_default().add(mark);
+        let subject = alert.athlete.as_ref().map_or_else(|| alert.device.to_string(), ToString::to_string);
+        add_bounded(&mut report.subjects, subject, SUBJECTS_MAX, mark);
+        add_bounded(&mut report.days, alert.event_time.0.div_euclid(MICROS_PER_DAY), DAYS_MAX, mark);
+        if report.listed.len() < LISTED_MAX {
+            let whose = if mark == Mark::Gone { LIVE } else { DRAFT };
+            self.open[whose].insert(alert.id, report.listed.len());
+            report.listed.push(Listed { alert, mark, cleared: None });
+        }
+    }
+
+    fn clear(&mut self, whose: usize, id: AlertId, event_time: Timestamp) {
+        let at = self.open[whose].remove(&id);
+        if let Some(listed) = at.and_then(|at| self.report.listed.get_mut(at)) {
+            listed.cleared = Some(event_time);
+        }
+    }
+
+    /// What it came to.
+    pub fn finish(self) -> Report {
+        self.report
+    }
+}
+
+/// Counts under a key if there is room for it; the totals count it in any case.
+fn add_bounded<K: Ord>(counts: &mut BTreeMap<K, Counts>, key: K, most: usize, mark: Mark) {
+    if counts.len() < most || counts.contains_key(&key) {
+        counts.entry(key).or_default().add(mark);
+    }
+}
+
+/// Puts the messages of a block into the order in which the gateway took them, by gateway time: a block sorts its records by
+/// athlete and quantity. Messages of one moment (gateway time counts milliseconds) go by device and number.
+pub fn in_order_of_arrival(entries: &mut [Entry]) {
+    let key = |entry: &Entry| entry.readings.iter().map(|reading| reading.gateway_time.0).min().unwrap_or(i64::MIN);
+    entries.sort_by(|a, b| {
+        let late = |entry: &Entry| (entry.epoch.0, entry.seq.0);
+        key(a).cmp(&key(b)).then_with(|| a.device.cmp(&b.device)).then_with(|| late(a).cmp(&late(b)))
+    });
+}
+
+#[cfg(test)]
+mod tests;

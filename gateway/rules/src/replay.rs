@@ -1,0 +1,216 @@
+//! One alert again, from the readings that were sealed: the same rule, fed the same readings, must say the same to the last bit.
+//! And the state a rule was in just before it fired, for evidence.
+
+use std::sync::Arc;
+
+use pitchside_model::{Alert, AlertEvent, Entry, RuleName, Timestamp};
+use pitchside_script::Problem;
+use pitchside_script::manifest::RuleScope;
+
+use crate::engine::Engine;
+use crate::id::Subject;
+use crate::library::RuleSet;
+use crate::running::fresh_state;
+use crate::state::Kept;
+
+/// The evaluation, as evidence names it: another version may answer otherwise.
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"));
+/// The most bytes of one subject's state.
+pub const STATE_BYTES_MAX: usize = 4 << 20;
+
+/// What differs between an alert and its replay.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// Which field.
+    pub field: &'static str,
+    /// As it was sealed.
+    pub sealed: String,
+    /// As the replay has it.
+    pub replayed: String,
+}
+
+/// What became of the replay.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// The same alert, to the last bit.
+    Identical,
+    /// It was raised, but not alike.
+    Different(Vec<Difference>),
+    /// The rule did not raise it. The alert of the same rule and subject nearest in time, if it raised any.
+    NotRaised(Option<Alert>),
+}
+
+/// A replay under way.
+#[derive(Debug)]
+pub struct Replay {
+    engine: Engine,
+    wanted: Alert,
+    again: Option<Alert>,
+    nearest: Option<Alert>,
+    before: Option<Vec<u8>>,
+}
+
+/// Whose readings an alert of a rule is about.
+pub fn subject_of(alert: &Alert, scope: RuleScope) -> Subject {
+    match (scope, &alert.athlete) {
+        (RuleScope::Athlete, Some(athlete)) => Subject::Athlete(athlete.clone()),
+        _ => Subject::Device(alert.device.clone()),
+    }
+}
+
+impl Replay {
+    /// Begins with nothing heard, under the rules in force at that time.
+    pub fn new(set: Arc<RuleSet>, wanted: Alert) -> Result<Self, Vec<Problem>> {
+        Ok(Self { engine: Engine::new(set)?, wanted, again: None, nearest: None, before: None })
+    }
+
+    /// Other rules came into force here.
+    pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<(), Vec<Problem>> {
+        self.engine.reload(set).map(drop)
+    }
+
+    fn subject(&self) -> Option<Subject> {
+        let rule = self.engine.rule_set().rules().iter().find(|rule| *rule.name() == self.wanted.rule)?;
+        Some(subject_of(&self.wanted, rule.manifest.scope))
+    }
+
+    /// Hears entries in the order of arrival; true once the alert was raised again, and nothing more is needed.
+    pub fn feed(&mut self, entries: &[Entry]) -> bool {
+        for entry in entries {
+            if self.again.is_some() {
+                return true;
+            }
+            let may_fire = entry.readings.iter().any(|reading| {
+                reading.device_time == self.wanted.event_time && reading.quantity == self.wanted.quantity
+            });
+            if may_fire && let Some(subject) = self.subject() {
+                self.before = self.engine.state_of(&self.wanted.rule, &subject);
+            }
+            for event in self.engine.feed(std::slice::from_ref(entry)).events {
+                if let AlertEvent::Raised(alert) = event {
+                    self.raised(alert);
+                }
+            }
+        }
+        self.again.is_some()
+    }
+
+    fn raised(&mut self, alert: Alert) {
+        let ours = alert.rule == self.wanted.rule
+            && alert.athlete == self.wanted.athlete
+            && (alert.athlete.is_some() || alert.device == self.wanted.device);
+        if alert.id == self.wanted.id {
+            self.again = Some(alert);
+            return;
+        }
+        let distance = |at: Timestamp| at.0.abs_diff(self.wanted.event_time.0);
+        let nearer = self.nearest.as_ref().is_none_or(|near| distance(alert.event_time) <= distance(near.event_time));
+        if ours && nearer {
+            self.nearest = Some(alert);
+        }
+    }
+
+    /// The state of the rule for the alert's subject just before the message that fired it, if it had any: [`Engine::state_of`].
+    pub fn state_before(&self) -> Option<&[u8]> {
+        self.before.as_deref()
+    }
+
+    /// What it came to.
+    pub fn outcome(&self) -> Outcome {
+        match &self.again {
+            Some(again) if *again == self.wanted => Outcome::Identical,
+            Some(again) => Outcome::Different(differences(&self.wanted, again)),
+            None => Outcome::NotRaised(self.nearest.clone()),
+        }
+    }
+}
+
+/// Field by field, what differs.
+pub fn differences(sealed: &Alert, replayed: &Alert) -> Vec<Difference> {
+    let fields = |alert: &Alert| {
+        let optional = |text: Option<String>| text.unwrap_or_else(|| "none".to_owned());
+        [
+            ("id", alert.id.to_string()),
+            ("rule", alert.rule.to_string()),
+            ("rule version", alert.rule_version.clone()),
+            ("priority", alert.priority.to_string()),
+            ("athlete", optional(alert.athlete.as_ref().map(ToString::to_string))),
+            ("device", alert.device.to_string()),
+            ("quantity", alert.quantity.to_string()),
+            ("value", optional(alert.value.map(|value| format!("{}e{}", value.mantissa, value.exponent)))),
+            ("unit", alert.unit.to_string()),
+            ("event time", alert.event_time.to_string()),
+            ("message", alert.message.clone()),
+        ]
+    };
+    let pairs = fields(sealed).into_iter().zip(fields(replayed));
+    let differing = pairs.filter(|((_, a), (_, b))| a != b);
+    differing.map(|((field, sealed), (_, replayed))| Difference { field, sealed, replayed }).collect()
+}
+
+/// How far back a rule looks, in microseconds: its longest window, and how long its condition must hold.
+pub fn reach(rule: &crate::library::RuleSource) -> Result<i64, Vec<Problem>> {
+    let compiled = crate::rule::Rule::new(&crate::rule::sandbox(), rule)?;
+    let longest = compiled.spans.iter().copied().max().unwrap_or(0);
+    Ok(longest.saturating_add(rule.manifest.hold).saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
+}
+
+/// Whether a rule, given these messages and nothing else, raises this alert: alone, or in the state it is said to have been in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Follows {
+    /// From the readings alone.
+    FromReadings,
+    /// From the last message, in the state the box says the rule was in.
+    FromState,
+    /// From neither.
+    No,
+}
+
+/// Evaluates a rule over what evidence holds. `entries` are in the order of arrival, the last is the message that fired.
+pub fn follows(
+    set: &Arc<RuleSet>,
+    alert: &Alert,
+    entries: &[Entry],
+    before: Option<&[u8]>,
+) -> Result<Follows, Vec<Problem>> {
+    let says = |engine: &mut Engine, entries: &[Entry]| {
+        engine.feed(entries).events.iter().any(|event| matches!(event, AlertEvent::Raised(again) if again == alert))
+    };
+    if says(&mut Engine::new(Arc::clone(set))?, entries) {
+        return Ok(Follows::FromReadings);
+    }
+    let (Some(before), Some((last, _))) = (before, entries.split_last()) else { return Ok(Follows::No) };
+    let Some(rule) = set.rules().iter().find(|rule| *rule.name() == alert.rule) else { return Ok(Follows::No) };
+    let mut engine = Engine::new(Arc::clone(set))?;
+    let taken = engine.resume_state(&alert.rule, subject_of(alert, rule.manifest.scope), before);
+    Ok(if taken && says(&mut engine, std::slice::from_ref(last)) { Follows::FromState } else { Follows::No })
+}
+
+impl Engine {
+    /// What a rule remembers of one subject, as bytes only the same build reads; none if it has heard nothing of it.
+    pub fn state_of(&self, rule: &RuleName, subject: &Subject) -> Option<Vec<u8>> {
+        let running = self.rules.iter().find(|running| running.rule.source.name() == rule)?;
+        postcard::to_allocvec(&running.states.get(subject)?.keep()).ok()
+    }
+
+    /// Puts a rule into such a state; false if it does not fit the rule.
+    pub fn resume_state(&mut self, rule: &RuleName, subject: Subject, state: &[u8]) -> bool {
+        if state.len() > STATE_BYTES_MAX {
+            return false;
+        }
+        let Some(running) = self.rules.iter_mut().find(|running| running.rule.source.name() == rule) else {
+            return false;
+        };
+        let Ok(kept) = postcard::from_bytes::<Kept>(state) else { return false };
+        let mut fresh = fresh_state(&running.rule);
+        let fits = fresh.resume(kept);
+        if fits {
+            running.states.insert(subject, fresh);
+        }
+        fits
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+SELECT at, set_hash, rules, engine FROM rule_changes ORDER BY id

@@ -1,0 +1,1 @@
+DELETE FROM shadow_log WHERE id <= (SELECT max(id) FROM shadow_log) - ?1

@@ -1,0 +1,222 @@
+//! Evidence of an alert: the alert and the readings that fired it, each with everything that leads to the ledger; and, signed by
+//! the gateway, what only it can know: the rule's text, the state it was in, who was told and who has seen it.
+//!
+//! What is proven and what is said are told apart: records are in signed, logged blocks; the set of rules is in the block's
+//! header by its hash; state and log rest on the gateway's word, which it cannot take back.
+
+mod codec;
+
+use std::collections::HashMap;
+
+use pitchside_model::{Alert, AlertEvent, Timestamp};
+
+use super::{Evidence, Fault, Verdict};
+use crate::cbor::CborError;
+use crate::cose::CoseError;
+use crate::header::{Header, SignedHeader};
+use crate::merkle::{Hash, verify_inclusion};
+use crate::policy::Policy;
+use crate::record::{ReadingRecord, Record};
+
+pub use codec::{ALERT_EVIDENCE_BYTES_MAX, READINGS_MAX};
+
+/// The external data of the gateway's signature.
+const CONTEXT: &[u8] = b"pitchside/alert-evidence/2";
+
+/// What happened to an alert on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Happened {
+    /// The gateway wrote it down.
+    Recorded = 0,
+    /// It went out to everybody who listens.
+    Delivered = 1,
+    /// Somebody has seen it.
+    Acknowledged = 2,
+    /// The rule cleared it: the event time of the reading that did.
+    Cleared = 3,
+}
+
+impl Happened {
+    const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => Some(Self::Recorded),
+            1 => Some(Self::Delivered),
+            2 => Some(Self::Acknowledged),
+            3 => Some(Self::Cleared),
+            _ => None,
+        }
+    }
+
+    /// The word for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::Delivered => "delivered",
+            Self::Acknowledged => "acknowledged",
+            Self::Cleared => "cleared",
+        }
+    }
+}
+
+/// One line of an alert's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// What happened.
+    pub what: Happened,
+    /// When, if that is known.
+    pub at: Option<Timestamp>,
+    /// Who did it, if somebody did.
+    pub by: Option<String>,
+}
+
+/// Everything an alert's evidence file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertEvidence {
+    /// The alert as it was raised.
+    pub alert: Evidence,
+    /// The readings, in the order in which they arrived; the last are of the message that fired.
+    pub readings: Vec<Evidence>,
+    /// Names and hashes of the rules in force.
+    pub rules: Vec<(String, Hash)>,
+    /// `rule.toml`, with the parameters in force.
+    pub manifest: String,
+    /// `rule.rhai`.
+    pub script: String,
+    /// The evaluation's version.
+    pub engine: String,
+    /// What the rule remembered before the message that fired: bytes of that evaluation.
+    pub before: Option<Vec<u8>>,
+    /// What happened to the alert until the file was made.
+    pub log: Vec<LogLine>,
+    /// When the file was made.
+    pub made_at: Timestamp,
+}
+
+/// Why a file is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AlertFault {
+    /// Larger than [`ALERT_EVIDENCE_BYTES_MAX`].
+    #[error("the file has {0} bytes, evidence of an alert has at most {ALERT_EVIDENCE_BYTES_MAX}")]
+    TooLong(usize),
+    /// The file's structure is not the one spelling it has.
+    #[error("the file was changed or cut: {0}")]
+    Structure(#[from] CborError),
+    /// What the gateway says is not signed by the gateway whose block holds the alert.
+    #[error("the gateway's statement is not believed: {0}")]
+    Statement(#[from] CoseError),
+    /// The alert is not proven.
+    #[error("the alert: {0}")]
+    Alert(#[source] Fault),
+    /// The record is not an alert that was raised.
+    #[error("the record it is about is not an alert that was raised")]
+    NotAnAlert,
+    /// A reading is not proven.
+    #[error("reading {at}: {fault}")]
+    Reading {
+        /// Which, from 0.
+        at: usize,
+        /// Why not.
+        #[source]
+        fault: Fault,
+    },
+    /// A record among the readings is none.
+    #[error("record {0} is not a reading")]
+    NotAReading(usize),
+    /// A reading comes from another gateway's block.
+    #[error("reading {0} is in a block of another gateway")]
+    OtherGateway(usize),
+}
+
+impl AlertFault {
+    /// Whether the file must be taken for tampered with.
+    pub const fn is_tampered(&self) -> bool {
+        !matches!(self, Self::TooLong(_))
+    }
+}
+
+/// What accepted evidence says.
+#[derive(Debug, Clone)]
+pub struct AlertVerdict {
+    /// The alert and its block.
+    pub verdict: Verdict,
+    /// The alert.
+    pub alert: Alert,
+    /// The readings, each proven.
+    pub readings: Vec<ReadingRecord>,
+    /// How many blocks they are in.
+    pub blocks: usize,
+    /// All that the gateway says besides.
+    pub said: AlertEvidence,
+}
+
+/// Whether a file is of this kind, and not of one record.
+pub fn is_one(bytes: &[u8]) -> bool {
+    codec::is_one(bytes)
+}
+
+impl AlertEvidence {
+    /// The file, signed by the gateway.
+    pub fn to_bytes(&self, key: &crate::header::GatewayKey) -> Result<Vec<u8>, CoseError> {
+        Ok(codec::wrap(&key.sign(&codec::statement(self), CONTEXT)?))
+    }
+}
+
+/// Checks a file against a policy. Any changed byte is refused.
+pub fn verify(bytes: &[u8], policy: &Policy) -> Result<AlertVerdict, AlertFault> {
+    if bytes.len() > ALERT_EVIDENCE_BYTES_MAX {
+        return Err(AlertFault::TooLong(bytes.len()));
+    }
+    let (envelope, said, alert) = codec::parse(bytes)?;
+    // First the one signature over all of it, by whoever sealed the alert; then whether that block is one to believe.
+    let block = SignedHeader::verify(&said.alert.header).map_err(|error| AlertFault::Alert(error.into()))?;
+    envelope.verify(CONTEXT, &block.header().gateway.0)?;
+    let verdict = super::verify(&alert, policy).map_err(AlertFault::Alert)?;
+    let Record::Alert(record) = &verdict.record else { return Err(AlertFault::NotAnAlert) };
+    let AlertEvent::Raised(raised) = record.0.clone() else { return Err(AlertFault::NotAnAlert) };
+    let mut proven = Proven { policy, blocks: HashMap::new() };
+    let mut readings = Vec::with_capacity(said.readings.len());
+    for (at, evidence) in said.readings.iter().enumerate() {
+        let block = proven.record(evidence).map_err(|fault| AlertFault::Reading { at, fault })?;
+        if block.gateway != verdict.block.gateway {
+            return Err(AlertFault::OtherGateway(at));
+        }
+        match Record::parse(&evidence.disclosed.record) {
+            Ok(Record::Reading(reading)) => readings.push(reading),
+            Ok(Record::Alert(_)) => return Err(AlertFault::NotAReading(at)),
+            Err(error) => return Err(AlertFault::Reading { at, fault: Fault::Record(error) }),
+        }
+    }
+    let blocks = proven.blocks.len();
+    Ok(AlertVerdict { verdict, alert: raised, readings, blocks, said })
+}
+
+/// Blocks that were proven to be in the ledger: many readings lie in one.
+struct Proven<'a> {
+    policy: &'a Policy,
+    blocks: HashMap<Vec<u8>, (u64, Vec<Hash>, Vec<u8>, Header)>,
+}
+
+impl Proven<'_> {
+    /// Checks all but the file's own digest, which this kind has not; gives the block.
+    fn record(&mut self, evidence: &Evidence) -> Result<&Header, Fault> {
+        let (index, path, checkpoint) = (evidence.leaf_index, &evidence.log_path, &evidence.checkpoint);
+        let known = self.blocks.get(&evidence.header);
+        if known.is_none_or(|known| (known.0, &known.1, &known.2) != (index, path, checkpoint)) {
+            let block = SignedHeader::verify(&evidence.header)?;
+            let ledger = self.policy.verify_checkpoint(checkpoint)?;
+            let (size, root) = (ledger.checkpoint.size, ledger.checkpoint.root);
+            verify_inclusion(&block.hash(), index, size, path, &root).map_err(Fault::NotInLedger)?;
+            let proven = (index, path.clone(), checkpoint.clone(), block.header().clone());
+            self.blocks.insert(evidence.header.clone(), proven);
+        }
+        let Some((.., header)) = self.blocks.get(&evidence.header) else { return Err(Fault::NotInBlock) };
+        if evidence.segment_root().map_err(Fault::Place)? != header.segment_root {
+            return Err(Fault::NotInBlock);
+        }
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests;

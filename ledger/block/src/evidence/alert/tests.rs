@@ -1,0 +1,82 @@
+use pitchside_model::Timestamp;
+
+use super::*;
+use crate::evidence::tests::{evidence, policy};
+use crate::header::GatewayKey;
+use crate::header::tests::key as gateway_key;
+
+fn whole() -> AlertEvidence {
+    AlertEvidence {
+        alert: evidence(true),
+        readings: vec![evidence(false), evidence(false)],
+        rules: vec![("heat-illness".to_owned(), [7; 32])],
+        manifest: "name = \"heat-illness\"\n".to_owned(),
+        script: "value > 39.0\n".to_owned(),
+        engine: "pitchside-rules/0.1.0".to_owned(),
+        before: Some(vec![1, 2, 3]),
+        log: vec![
+            LogLine { what: Happened::Recorded, at: Some(Timestamp(5)), by: None },
+            LogLine { what: Happened::Delivered, at: None, by: None },
+            LogLine { what: Happened::Acknowledged, at: Some(Timestamp(9)), by: Some("ann".to_owned()) },
+        ],
+        made_at: Timestamp(10),
+    }
+}
+
+fn file() -> Vec<u8> {
+    whole().to_bytes(&gateway_key()).unwrap()
+}
+
+#[test]
+fn an_alert_with_its_readings_is_believed_offline_and_says_what_was_put_in() {
+    let bytes = file();
+    assert!(is_one(&bytes) && !is_one(&evidence(true).to_bytes()));
+    let verdict = verify(&bytes, &policy()).unwrap();
+    assert_eq!(verdict.said, whole());
+    assert_eq!((verdict.readings.len(), verdict.blocks), (2, 1), "a block that several readings share is proven once");
+    assert_eq!(verdict.alert.rule.as_str(), "heat-illness");
+}
+
+#[test]
+fn any_changed_bit_and_any_cut_is_refused() {
+    let bytes = file();
+    for at in 0..bytes.len() {
+        for bit in [0, 3, 7] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            assert!(verify(&changed, &policy()).is_err(), "bit {bit} of byte {at}");
+        }
+        assert!(verify(&bytes[..at], &policy()).is_err(), "cut at {at}");
+    }
+    assert!(verify(&[bytes.as_slice(), &[0]].concat(), &policy()).is_err());
+}
+
+#[test]
+fn only_the_gateway_whose_block_holds_the_alert_may_state_it() {
+    let thief = GatewayKey::new(&[66; 32]);
+    let bytes = whole().to_bytes(&thief).unwrap();
+    assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::Statement(CoseError::Signature));
+}
+
+#[test]
+fn a_gateway_cannot_put_a_reading_in_that_is_in_no_block_nor_a_record_of_another_kind() {
+    let mut forged = whole();
+    forged.readings[1].disclosed.blind[0] ^= 1;
+    let bytes = forged.to_bytes(&gateway_key()).unwrap();
+    assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::Reading { at: 1, fault: Fault::NotInBlock });
+    let mut forged = whole();
+    forged.readings[0] = evidence(true);
+    let bytes = forged.to_bytes(&gateway_key()).unwrap();
+    assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::NotAReading(0));
+    let about_a_reading = AlertEvidence { alert: evidence(false), ..whole() };
+    let bytes = about_a_reading.to_bytes(&gateway_key()).unwrap();
+    assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::NotAnAlert);
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+        let wrapped = codec::wrap(&bytes);
+        proptest::prop_assert!(verify(&bytes, &policy()).is_err() && verify(&wrapped, &policy()).is_err());
+    }
+}
