@@ -148,11 +148,11 @@ pub fn differences(sealed: &Alert, replayed: &Alert) -> Vec<Difference> {
     differing.map(|((field, sealed), (_, replayed))| Difference { field, sealed, replayed }).collect()
 }
 
-/// How far back a rule looks, in microseconds: its longest window, and how long its condition must hold.
+/// How far back a rule looks, in microseconds: its longest window, and how long its condition must hold. What it knows from longer
+/// ago (baselines, moments) is in the state before.
 pub fn reach(rule: &crate::library::RuleSource) -> Result<i64, Vec<Problem>> {
     let compiled = crate::rule::Rule::new(&crate::rule::sandbox(), rule)?;
-    let longest = compiled.spans.iter().copied().max().unwrap_or(0);
-    Ok(longest.saturating_add(rule.manifest.hold).saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
+    Ok(compiled.longest_window().saturating_add(rule.manifest.hold).saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
 }
 
 /// Whether a rule, given these messages and nothing else, raises this alert: alone, or in the state it is said to have been in.

@@ -136,6 +136,11 @@ impl Rule {
         })
     }
 
+    /// In microseconds; 0 without windows.
+    pub fn longest_window(&self) -> i64 {
+        self.asked.spans.iter().copied().max().unwrap_or(0)
+    }
+
     pub fn manifest(&self) -> &RuleManifest {
         &self.source.manifest
     }
