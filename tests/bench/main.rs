@@ -10,6 +10,7 @@
 //! | [`ingest`] | messages, readings and samples made durable |
 //! | [`alerts`] | from publish to alert |
 //! | [`fanout`] | a release to twenty gateways: what its publisher sends |
+//! | [`backtest`] | a draft over weeks of a squad's sealed history |
 //! | [`rest`] | bytes a reading in blocks, verifying them |
 //! | [`clinic`], [`client`] | ledger, gateway and devices to load; a device |
 //! | [`table`] | the table |
@@ -17,6 +18,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table, and what is not in it")]
 
 mod alerts;
+mod backtest;
 mod client;
 mod clinic;
 mod disk;
@@ -71,6 +73,7 @@ enum What {
     Wave,
     Alerts,
     Rest,
+    Backtest,
     Fanout,
 }
 
@@ -144,6 +147,9 @@ impl Bench {
         if self.wants(What::Rest) {
             self.rest()?;
         }
+        if self.wants(What::Backtest) {
+            self.backtest().await?;
+        }
         if self.wants(What::Fanout) {
             self.fanout()?;
         }
@@ -173,6 +179,24 @@ impl Bench {
         say(Row::new("  alerts that came", "alerts", vec![outcome.alerts as f64]));
         say(Row::new("  alerts that never came", "alerts", vec![outcome.missing as f64]).at_most(0.0));
         say(Row::new("  gateway, resident", "MiB", vec![outcome.memory.resident]).at_most(64.0));
+        Ok(())
+    }
+
+    async fn backtest(&self) -> anyhow::Result<()> {
+        let hours = if self.quick { 6 } else { 72 };
+        let history = backtest::History::make(hours).await?;
+        let aim_s = 15.0;
+        for (what, draft) in [("the rule in force", backtest::IN_FORCE), ("a draft beside it", history.draft())] {
+            let (readings, seconds) = history.backtest(draft)?;
+            let of_30_days = seconds * 30.0 * 24.0 / f64::from(hours);
+            let squad = backtest::SQUAD;
+            say(Row::new(
+                format!("backtest, {squad} at 1 Hz, {hours} h: {what}"),
+                "readings/s",
+                vec![readings / seconds],
+            ));
+            say(Row::new("  30 days at that speed", "s", vec![of_30_days]).at_most(aim_s));
+        }
         Ok(())
     }
 

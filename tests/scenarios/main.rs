@@ -11,6 +11,7 @@
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
 //! | `plugins` | decoders that misbehave |
 //! | `rules` | rules that misbehave; alerts and where they go |
+//! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
 //! | `restart` | what a gateway knows after it was ended |
 //! | `commit` | no answer before the commit |
 //! | `full` | a disk without room |
@@ -36,6 +37,7 @@ mod plugins;
 mod proof;
 mod releases;
 mod restart;
+mod rulebook;
 mod rules;
 mod trouble;
 

@@ -1,0 +1,196 @@
+//! Rules an admin changes: tried on history, published, overtaken, merged, rolled back, replayed, watched in the shadow.
+
+use std::path::{Path, PathBuf};
+
+use pitchside_tests::{Clinic, Running, Sensor, until};
+use serde_json::Value;
+
+/// So many seconds of a heart rate, one reading a second.
+async fn for_seconds(clinic: &Running, sensor: &mut Sensor, seconds: u32, per_minute: i64) {
+    for _ in 0..seconds {
+        clinic.advance(1);
+        sensor.heart_rate(per_minute).await;
+    }
+}
+
+async fn clinic() -> (Running, Sensor) {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
+    let s7 = clinic.sensor("s7").await;
+    (clinic, s7)
+}
+
+/// A copy of the newest version, with another limit.
+fn draft(clinic: &Running, folder: &str, limit: &str) -> PathBuf {
+    let dir = clinic.dir().join(folder).join("good");
+    clinic.pitchside(&["rules", "checkout", "good", dir.to_str().unwrap()]).ok();
+    std::fs::write(dir.join("rule.rhai"), format!("value > {limit}")).unwrap();
+    dir
+}
+
+fn publish(clinic: &Running, dir: &Path, note: &str) -> pitchside_tests::program::Answer {
+    clinic.pitchside(&["--json", "rules", "publish", dir.to_str().unwrap(), "--note", note, "--author", note])
+}
+
+fn replay(clinic: &Running, id: &str) -> Value {
+    clinic.pitchside(&["--json", "rules", "replay", id]).ok().json()
+}
+
+#[tokio::test]
+async fn a_draft_on_sealed_history_says_what_it_would_add_and_what_would_be_gone() {
+    let (clinic, mut s7) = clinic().await;
+    for rate in [100, 190, 100, 150, 100, 185, 100] {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+    }
+    clinic.alerted(2).await;
+    clinic.seal().await;
+    let backtest = |draft: &str| clinic.pitchside(&["--json", "rules", "backtest", draft, "--since", "1d"]).ok().json();
+    let live = backtest("good");
+    assert_eq!(
+        (&live["fires"], &live["difference"]["same"], &live["difference"]["new"]),
+        (&2.into(), &2.into(), &0.into())
+    );
+    assert_eq!((&live["readings"], &live["subjects"][0]["name"]), (&7.into(), &"ada".into()));
+    let lower = backtest(draft(&clinic, "lower", "140.0").to_str().unwrap());
+    assert_eq!((&lower["fires"], &lower["difference"]["new"]), (&3.into(), &1.into()), "{lower}");
+    let higher = backtest(draft(&clinic, "higher", "188.0").to_str().unwrap());
+    assert_eq!((&higher["difference"]["same"], &higher["difference"]["gone"]), (&1.into(), &1.into()), "{higher}");
+    let ids: Vec<String> = clinic.alerts().iter().map(|row| row.alert.id.to_string()).collect();
+    let found = live["alerts"].as_array().unwrap().iter().map(|alert| alert["alert"].as_str().unwrap().to_owned());
+    assert_eq!(found.collect::<Vec<_>>(), ids, "the ids the alerts were delivered under");
+    let nobody = clinic.pitchside(&["rules", "backtest", "good", "--athlete", "bea"]);
+    assert_eq!(nobody.code, 2, "{nobody:?}");
+    let words = clinic.pitchside(&["rules", "backtest", "good"]).ok().out;
+    assert!(words.contains("fires 2 times") && words.contains("TIMELINE"), "{words}");
+}
+
+#[tokio::test]
+async fn a_bad_block_ends_a_backtest_and_is_named() {
+    let (mut clinic, mut s7) = clinic().await;
+    for rate in [190, 100] {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+        clinic.seal().await;
+    }
+    let id = clinic.alerted(1).await[0].alert.id.to_string();
+    clinic.seal().await;
+    clinic.stop().await;
+    assert_eq!(replay(&clinic, &id)["result"], "identical");
+    let database = rusqlite::Connection::open(clinic.settings().gateway.data_dir.join("pitchside.db")).unwrap();
+    let change = "UPDATE block_payloads SET payload = CAST(payload || x'00' AS BLOB) WHERE block_index = 0";
+    assert_eq!(database.execute(change, []).unwrap(), 1);
+    for command in [["backtest", "good"], ["replay", &id]] {
+        let answer = clinic.pitchside(&[&["rules"][..], &command].concat());
+        assert_eq!(answer.code, 3, "{answer:?}");
+        assert!(answer.err.contains("tampered: block 0/0"), "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_published_comes_into_force_by_itself_and_goes_to_the_ledger() {
+    let (clinic, mut s7) = clinic().await;
+    for_seconds(&clinic, &mut s7, 1, 190).await;
+    clinic.alerted(1).await;
+    for_seconds(&clinic, &mut s7, 1, 100).await;
+    let dir = draft(&clinic, "ann", "140.0");
+    let said = publish(&clinic, &dir, "ann").ok().json();
+    assert_eq!((&said["number"], &said["ledger"]), (&2.into(), &true.into()), "the first is what was found");
+    let mut rate = 150;
+    while clinic.alerts().len() < 2 {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+        rate = if rate == 150 { 100 } else { 150 };
+    }
+    until("the ledger to have both", || {
+        let waiting = clinic.tables().waiting_acts(10).unwrap();
+        waiting.is_empty().then_some(())
+    })
+    .await;
+    let back = clinic.pitchside(&["--json", "rules", "rollback", "good", "1"]).ok().json();
+    assert_eq!(back["number"], 3);
+    assert_eq!(std::fs::read_to_string(clinic.dir().join("rules/good/rule.rhai")).unwrap(), "value > 180.0");
+    let history = clinic.pitchside(&["--json", "rules", "history", "good"]).ok().json();
+    let states: Vec<&str> = history.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["-", "-", "in force"], "{history}");
+    let diff = clinic.pitchside(&["rules", "diff", "good@1", "good@2"]).ok().out;
+    assert!(diff.contains("-value > 180.0") && diff.contains("+value > 140.0"), "{diff}");
+    clinic.seal().await;
+    for row in clinic.alerts() {
+        let said = replay(&clinic, &row.alert.id.to_string());
+        assert_eq!(said["result"], "identical", "{said}");
+    }
+}
+
+#[tokio::test]
+async fn of_two_admins_the_second_is_told_who_came_between_and_can_merge() {
+    let (clinic, _s7) = clinic().await;
+    let (ann, bea) = (draft(&clinic, "ann", "170.0"), draft(&clinic, "bea", "180.0"));
+    std::fs::write(bea.join("README.md"), "# A test\n\nBea's word.\n").unwrap();
+    publish(&clinic, &ann, "ann").ok();
+    let told = publish(&clinic, &bea, "bea");
+    assert_eq!(told.code, 1, "{told:?}");
+    assert!(told.err.contains("version 2 of good came between, published by ann"), "{told:?}");
+    clinic.pitchside(&["rules", "merge", bea.to_str().unwrap()]).ok();
+    assert_eq!(publish(&clinic, &bea, "bea").ok().json()["number"], 3);
+    let live = |file: &str| std::fs::read_to_string(clinic.dir().join("rules/good").join(file)).unwrap();
+    assert_eq!((live("rule.rhai").as_str(), live("README.md").contains("Bea's word.")), ("value > 170.0", true));
+    // Both change the same line: marks, which are not published.
+    let (ann, bea) = (draft(&clinic, "ann2", "160.0"), draft(&clinic, "bea2", "150.0"));
+    publish(&clinic, &ann, "ann").ok();
+    let clash = clinic.pitchside(&["rules", "merge", bea.to_str().unwrap()]);
+    assert!(clash.code == 1 && clash.out.contains("rule.rhai"), "{clash:?}");
+    let marked = publish(&clinic, &bea, "bea");
+    assert!(marked.code == 1 && marked.err.contains("marks of a merge"), "{marked:?}");
+    let unsaid = clinic.dir().join("copy/good");
+    std::fs::create_dir_all(&unsaid).unwrap();
+    for file in ["rule.toml", "rule.rhai", "cases.txt", "README.md"] {
+        std::fs::copy(ann.join(file), unsaid.join(file)).unwrap();
+    }
+    assert_eq!(publish(&clinic, &unsaid, "x").code, 2, "a draft must say where it began");
+}
+
+#[tokio::test]
+async fn a_draft_that_fails_its_cases_is_not_published() {
+    let (clinic, _s7) = clinic().await;
+    let dir = draft(&clinic, "ann", "0.5");
+    let told = publish(&clinic, &dir, "ann");
+    assert!(told.code == 1 && told.err.contains("expected nothing"), "{told:?}");
+    std::fs::write(dir.join("rule.rhai"), "valeu > 1.0").unwrap();
+    assert!(publish(&clinic, &dir, "ann").err.contains("did you mean"), "compiled before");
+    assert_eq!(std::fs::read_to_string(clinic.dir().join("rules/good/rule.rhai")).unwrap(), "value > 180.0");
+}
+
+#[tokio::test]
+async fn a_shadow_hears_everything_and_only_writes_it_down() {
+    let (clinic, mut s7) = clinic().await;
+    let dir = draft(&clinic, "ann", "140.0");
+    let said =
+        clinic.pitchside(&["--json", "rules", "publish", dir.to_str().unwrap(), "--note", "x", "--shadow"]).ok().json();
+    assert_eq!((&said["shadow"], &said["ledger"]), (&true.into(), &false.into()));
+    let log = || clinic.tables().shadow_log(Some("good"), 100).unwrap();
+    let mut rate = 150;
+    while log().is_empty() {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+        rate = if rate == 150 { 100 } else { 150 };
+    }
+    for_seconds(&clinic, &mut s7, 1, 190).await;
+    clinic.alerted(1).await;
+    clinic.seal().await;
+    assert!(clinic.alerts().iter().all(|row| row.alert.value.unwrap().to_string() == "190"), "only the rule in force");
+    assert!(clinic.sealed_alerts().iter().all(|alert| alert.value.unwrap().to_string() == "190"));
+    let lines = clinic.pitchside(&["--json", "rules", "shadow", "good"]).ok().json();
+    assert_eq!(lines.as_array().unwrap().last().unwrap()["value"], "150 /min", "{lines}");
+    clinic.pitchside(&["rules", "shadow", "good", "off"]).ok();
+    assert_eq!(clinic.pitchside(&["--json", "rules", "shadow"]).ok().json(), serde_json::json!([]));
+}
+
+#[tokio::test]
+async fn an_alert_of_a_rule_changed_behind_its_back_shows_the_difference() {
+    let (clinic, mut s7) = clinic().await;
+    for_seconds(&clinic, &mut s7, 1, 190).await;
+    let id = clinic.alerted(1).await[0].alert.id.to_string();
+    clinic.seal().await;
+    assert_eq!(replay(&clinic, &id)["result"], "identical");
+    // Somebody with the disk rewrites the texts that are kept.
+    let database = rusqlite::Connection::open(clinic.dir().join("data/pitchside.db")).unwrap();
+    database.execute("UPDATE rule_texts SET script = 'value > 195.0'", []).unwrap();
+    let answer = clinic.pitchside(&["rules", "replay", &id]);
+    assert!(answer.code != 0 && !answer.out.contains("identical"), "{answer:?}");
+}
