@@ -5,7 +5,7 @@ import re
 import time
 
 import versions
-from lab import Clinic, running, started_copy, stopped, stopped_copy
+from lab import SETTINGS, Clinic, running, started_copy, stopped, stopped_copy
 from publisher import Ledger, Publisher
 from vm import OUT, REPO, Stuck, tool
 
@@ -256,7 +256,7 @@ def a_release_of_the_ledger_updates_the_box(state):
                                   for end, door, port in ((101, 7001, ledger.ingest), (102, 7002, ledger.http)))
         trial.box.power_on()
         slot = trial.healthy(400)
-        settings = (f'[ledger]\naddress = "10.0.2.101:7001"\npublic_key = "{ledger.channel}"\npolicy = "/data/box/ledger.policy"\n'
+        settings = (f'{SETTINGS.decode()}[ledger]\naddress = "10.0.2.101:7001"\npublic_key = "{ledger.channel}"\npolicy = "/data/box/ledger.policy"\n'
                     '[firmware]\nrelease_policy = "/data/box/release.policy"\nledger_store = "10.0.2.102:7002"\nledger_store_wait_s_max = 0\n')
         read = trial.stick({"settings.toml": settings.encode(), "ledger.policy": ledger.home / "policy", "release.policy": publisher.policy,
                             "ledger.txt": b""})
