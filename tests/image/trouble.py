@@ -115,10 +115,10 @@ def data_damaged_a_little(state):
 
 def data_read_only(state):
     trial = started_copy(state, "read-only")
-    # A new session could not be kept either: this one is from before. What is open for writing no mount command takes away; the
-    # kernel's own emergency does, as it would when the disk fails.
+    # A new session could not be kept either: this one is from before. What is open for writing no mount command takes away; an
+    # error of the file system does (`errors=remount-ro`).
     trial.connect_cable()
-    trial.box.run("echo u >/proc/sysrq-trigger; until grep -q '^[^ ]* /data [^ ]* ro' /proc/mounts; do sleep 0.2; done")
+    trial.box.run("disk=$(awk '$2 == \"/data\" { print $1; exit }' /proc/mounts); echo 1 >/sys/fs/ext4/${disk#/dev/}/trigger_fs_error")
     trial.cable.say("heart_rate", "beat/min", [98] * 3)
     try:
         trial.cable.receipts(20)
