@@ -5,7 +5,7 @@ import re
 import time
 
 import versions
-from lab import Clinic, running, started_copy, stopped, stopped_copy
+from lab import SETTINGS, Clinic, running, started_copy, stopped, stopped_copy
 from publisher import Ledger, Publisher
 from vm import OUT, REPO, Stuck, tool
 
@@ -115,10 +115,10 @@ def data_damaged_a_little(state):
 
 def data_read_only(state):
     trial = started_copy(state, "read-only")
-    # A new session could not be kept either: this one is from before. What is open for writing no mount command takes away; the
-    # kernel's own emergency does, as it would when the disk fails.
+    # A new session could not be kept either: this one is from before. What is open for writing no mount command takes away; an
+    # error of the file system does (`errors=remount-ro`).
     trial.connect_cable()
-    trial.box.run("echo u >/proc/sysrq-trigger; until grep -q '^[^ ]* /data [^ ]* ro' /proc/mounts; do sleep 0.2; done")
+    trial.box.run("disk=$(awk '$2 == \"/data\" { print $1; exit }' /proc/mounts); echo 1 >/sys/fs/ext4/${disk#/dev/}/trigger_fs_error")
     trial.cable.say("heart_rate", "beat/min", [98] * 3)
     try:
         trial.cable.receipts(20)
@@ -256,7 +256,7 @@ def a_release_of_the_ledger_updates_the_box(state):
                                   for end, door, port in ((101, 7001, ledger.ingest), (102, 7002, ledger.http)))
         trial.box.power_on()
         slot = trial.healthy(400)
-        settings = (f'[ledger]\naddress = "10.0.2.101:7001"\npublic_key = "{ledger.channel}"\npolicy = "/data/box/ledger.policy"\n'
+        settings = (f'{SETTINGS.decode()}[ledger]\naddress = "10.0.2.101:7001"\npublic_key = "{ledger.channel}"\npolicy = "/data/box/ledger.policy"\n'
                     '[firmware]\nrelease_policy = "/data/box/release.policy"\nledger_store = "10.0.2.102:7002"\nledger_store_wait_s_max = 0\n')
         read = trial.stick({"settings.toml": settings.encode(), "ledger.policy": ledger.home / "policy", "release.policy": publisher.policy,
                             "ledger.txt": b""})

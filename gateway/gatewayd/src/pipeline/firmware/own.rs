@@ -188,7 +188,7 @@ impl Own {
                 return Ok(());
             }
             // It came up, on trial, and the machine went back to the image before it.
-            if tried.settled && tried.failed.is_none() && tried.version != self.version() {
+            if tried.settled && tried.failed.is_none() && is_older(&self.version(), &tried.version) {
                 let why = format!("it started, did not prove healthy, and gave way to {}", self.version());
                 tracing::error!(
                     version = tried.version,
@@ -297,6 +297,11 @@ fn refusal(folder: &Path) -> Option<String> {
     said.strip_prefix("refused: ").map(|why| why.lines().next().unwrap_or_default().to_owned())
 }
 
+/// Whether the version that runs is older than the one that was tried: a newer one came some other way.
+fn is_older(running: &str, tried: &str) -> bool {
+    running.parse::<Version>().ok().zip(tried.parse().ok()).is_some_and(|(running, tried)| running < tried)
+}
+
 fn remove(path: &Path) -> anyhow::Result<()> {
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -309,6 +314,12 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_box_that_went_on_by_a_stick_did_not_go_back() {
+        assert!(is_older("1.9.0", "1.10.0"));
+        assert!(!is_older("1.10.0", "1.10.0") && !is_older("1.11.0", "1.10.0"));
+    }
 
     #[test]
     fn an_update_ends_when_its_version_runs_or_the_installer_is_done_with_it() {
