@@ -17,6 +17,8 @@
 //! | [`snapshot`] | all an engine remembers, as bytes |
 //! | [`id`] | alert ids and hashes |
 //! | [`check`] | cases run |
+//! | [`reference`](mod@reference) | page, JSON and definitions for those who write rules |
+//! | [`lint`] | everything that is wrong with a rule |
 //! | [`protocol`] | what parent and worker say to each other |
 //! | [`worker`] | the worker process, restarted and refilled |
 
@@ -29,8 +31,10 @@ pub mod id;
 pub mod input;
 pub mod item;
 pub mod library;
+pub mod lint;
 pub mod machine;
 pub mod protocol;
+pub mod reference;
 mod rule;
 mod running;
 pub mod series;
@@ -44,6 +48,7 @@ pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;
 pub use library::{RuleSet, RuleSource};
+pub use lint::{lint_folder, lint_rule};
 pub use protocol::worker_main;
 pub use rule::VARIABLES;
 pub use snapshot::SnapshotError;

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pitchside_model::GapReason;
+use pitchside_script::fault::deceives;
 use pitchside_script::manifest::{Plain, RuleManifest};
+use pitchside_script::problem::Code;
 use pitchside_script::scan::{Word, WordKind};
 use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox, span};
 use rhai::{AST, Dynamic, ImmutableString, Scope};
@@ -181,7 +183,7 @@ impl Rule {
         }
         let answer = match outcome {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Fault::from_rhai(&error)),
+            Ok(Err(error)) => return Err(Fault::in_source(&error, &self.source.script)),
             Err(_) => {
                 // Whatever the panic left half done is started afresh.
                 state.tracks.iter_mut().for_each(|track| track.series = self.series());
@@ -211,7 +213,7 @@ fn verdict(answer: Dynamic) -> Result<Verdict, Fault> {
     match answer.into_immutable_string() {
         Ok(text) => {
             let message: String =
-                text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                text.chars().take(MESSAGE_CHARS_MAX).map(|c| if deceives(c) { ' ' } else { c }).collect();
             Ok(Verdict { holds: true, message: Some(message) })
         }
         Err(_) => Err(Fault::new(
@@ -272,7 +274,7 @@ fn spans(words: &[Word]) -> (Vec<i64>, Vec<ImmutableString>) {
 }
 
 /// Properties of inputs that do not exist: Rhai would tell only when they are read.
-fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
+pub(crate) fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
     let is_input = |word: &Word| source.manifest.inputs.iter().any(|q| q.name() == word.text);
     words
         .windows(2)
@@ -281,6 +283,7 @@ fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
         .map(|pair| {
             let (input, word) = (&pair[0].text, &pair[1]);
             Problem::at(&source.file(), (word.line, word.column), format!("`{input}` has no `{}`", word.text))
+                .code(Code::UnknownProperty)
                 .suggest(&word.text, PROPERTIES.iter().map(|(name, _)| *name))
         })
         .collect()
@@ -297,6 +300,8 @@ fn clashes(source: &RuleSource) -> Vec<Problem> {
         .filter(|name| {
             VARIABLES.iter().any(|(known, _)| known == name) || manifest.inputs.iter().any(|q| q.name() == *name)
         })
-        .map(|name| Problem::of(&file, format!("`{name}` is a variable already")).help("choose another name"))
+        .map(|name| {
+            Problem::of(&file, format!("`{name}` is a variable already")).code(Code::Name).help("choose another name")
+        })
         .collect()
 }
