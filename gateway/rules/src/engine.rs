@@ -60,8 +60,6 @@ pub struct RuleStatus {
     pub faults: u64,
     /// The last of them: of a rule that is off, what switched it off.
     pub last_fault: Option<Fault>,
-    /// The line of the script it names, if it names one.
-    pub offending: Option<String>,
     /// Readings that found a window full, so that its span was shortened.
     pub shortened: u64,
 }

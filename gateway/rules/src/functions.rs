@@ -10,8 +10,8 @@ use crate::moments::Moments;
 
 /// The helpers scripts may call, for the reference.
 pub const HELPERS: &[(&str, &str)] = &[
-    ("above(x, limit, back)", "x >= limit; once raised, x > limit - back"),
-    ("below(x, limit, back)", "x <= limit; once raised, x < limit + back"),
+    ("above(x, limit, back)", "`x >= limit`; once raised, `x > limit - back`; false if x is ()"),
+    ("below(x, limit, back)", "`x <= limit`; once raised, `x < limit + back`; false if x is ()"),
     ("held(name, span, condition)", "whether the condition held whenever it was asked, for that long without a gap"),
     ("times(name, span, condition)", "how often the condition became true within the span, at most 64"),
     ("sequence(name, span, first, then)", "whether `then` holds and `first` held before it, within the span"),

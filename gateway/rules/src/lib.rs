@@ -23,6 +23,8 @@
 //! | [`backtest`] | a draft over history, beside the rules in force |
 //! | [`replay`] | one alert again, and the state before it |
 //! | [`history`] | versions of a rule: their difference, and putting two together |
+//! | [`reference`](mod@reference) | page, JSON and definitions for those who write rules |
+//! | [`lint`] | everything that is wrong with a rule |
 //! | [`protocol`] | what parent and worker say to each other |
 //! | [`worker`] | the worker process, restarted and refilled |
 
@@ -42,11 +44,13 @@ pub mod id;
 pub mod input;
 pub mod item;
 pub mod library;
+pub mod lint;
 pub mod machine;
 pub mod moments;
 pub mod protocol;
 pub mod ranked;
 pub mod replay;
+pub mod reference;
 mod rule;
 mod running;
 pub mod series;
@@ -60,6 +64,7 @@ pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;
 pub use library::{RuleSet, RuleSource};
+pub use lint::{lint_folder, lint_rule};
 pub use protocol::worker_main;
 pub use rule::VARIABLES;
 pub use snapshot::SnapshotError;

@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use pitchside_model::GapReason;
+use pitchside_script::fault::deceives;
 use pitchside_script::manifest::{Plain, RuleManifest};
+use pitchside_script::problem::Code;
 use pitchside_script::scan::{Word, WordKind};
 use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox};
 use rhai::{AST, Dynamic, ImmutableString, Scope};
@@ -31,8 +33,6 @@ pub const VARIABLES: &[(&str, &str)] = &[
 const STATE_TEXT_MAX: usize = 256;
 /// The longest message of an alert, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
-/// The longest line of a script that a status shows, in characters.
-const LINE_CHARS_MAX: usize = 120;
 
 /// The engine of all rules, and what of the rule now running its helpers see.
 pub(crate) struct Bench {
@@ -197,7 +197,7 @@ impl Rule {
         }
         let answer = match outcome {
             Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Fault::from_rhai(&error)),
+            Ok(Err(error)) => return Err(Fault::in_source(&error, &self.source.script)),
             Err(_) => {
                 // Whatever the panic left half done is started afresh.
                 state.tracks.iter_mut().for_each(|track| track.series = self.series());
@@ -223,17 +223,11 @@ impl Rule {
         Track::new(self.series(), self.asked.forms(input).map(Baseline::new).collect())
     }
 
-    /// Line `line` of the script, from 1, as a status shows it.
-    pub fn line(&self, line: usize) -> Option<String> {
-        let text = self.source.script.lines().nth(line.checked_sub(1)?)?.trim();
-        Some(text.chars().take(LINE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect())
-    }
-
     /// The fault of a rule that costs more than its share, on average. It names the first loop, if there is one.
     pub fn greedy(&self) -> Fault {
         let told = format!("more than {SHARE_OPERATIONS} operations an evaluation, on average");
         let (line, column) = self.asked.first_loop;
-        Fault { line, column, ..Fault::new(FaultKind::Operations, told) }
+        Fault::new(FaultKind::Operations, told).placed(line, column, &self.source.script)
     }
 }
 
@@ -245,7 +239,7 @@ fn verdict(answer: Dynamic) -> Result<Verdict, Fault> {
     match answer.into_immutable_string() {
         Ok(text) => {
             let message: String =
-                text.chars().take(MESSAGE_CHARS_MAX).map(|c| if c.is_control() { ' ' } else { c }).collect();
+                text.chars().take(MESSAGE_CHARS_MAX).map(|c| if deceives(c) { ' ' } else { c }).collect();
             Ok(Verdict { holds: true, message: Some(message) })
         }
         Err(_) => Err(Fault::new(
@@ -293,7 +287,7 @@ fn reason_name(reason: GapReason) -> &'static str {
 }
 
 /// Properties of inputs that do not exist: Rhai would tell only when they are read.
-fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
+pub(crate) fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
     let is_input = |word: &Word| source.manifest.inputs.iter().any(|q| q.name() == word.text);
     words
         .windows(2)
@@ -302,6 +296,7 @@ fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
         .map(|pair| {
             let (input, word) = (&pair[0].text, &pair[1]);
             Problem::at(&source.file(), (word.line, word.column), format!("`{input}` has no `{}`", word.text))
+                .code(Code::UnknownProperty)
                 .suggest(&word.text, PROPERTIES.iter().map(|(name, _)| *name))
         })
         .collect()
@@ -318,6 +313,8 @@ fn clashes(source: &RuleSource) -> Vec<Problem> {
         .filter(|name| {
             VARIABLES.iter().any(|(known, _)| known == name) || manifest.inputs.iter().any(|q| q.name() == *name)
         })
-        .map(|name| Problem::of(&file, format!("`{name}` is a variable already")).help("choose another name"))
+        .map(|name| {
+            Problem::of(&file, format!("`{name}` is a variable already")).code(Code::Name).help("choose another name")
+        })
         .collect()
 }

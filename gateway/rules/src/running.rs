@@ -55,7 +55,6 @@ impl Running {
             faults: 0,
             last_fault: None,
             shortened: 0,
-            offending: None,
         };
         let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0, overdraft: 0 };
         let Some(before) = before else { return running };
@@ -180,7 +179,6 @@ impl Running {
         self.demerits += 1;
         self.clean = 0;
         self.status.faults += 1;
-        self.status.offending = self.rule.line(fault.line);
         self.status.last_fault = Some(fault.clone());
         self.status.off = self.demerits >= FAULTS_MAX;
         RuleFault { rule: self.rule.source.name().clone(), fault, off: self.status.off }

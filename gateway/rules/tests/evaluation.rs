@@ -191,7 +191,7 @@ fn a_failing_rule_is_named_with_its_line_switched_off_and_harms_no_other() {
     let mut engine = Engine::new(set([bad, rule("good", "", "value > 105.0")])).unwrap();
     let fed = engine.feed(&(0..20).map(|i| rate(i, 100 + i)).collect::<Vec<_>>());
     assert_eq!(fed.faults.len(), 8);
-    assert_eq!(fed.faults[0].fault.to_string(), "thrown by the script: no at line 3, column 3");
+    assert_eq!(fed.faults[0].fault.to_string(), "thrown by the script: no at line 3, column 3: throw \"no\";");
     assert!(fed.faults.iter().all(|f| f.rule.as_str() == "bad" && f.off == (f == &fed.faults[7])));
     assert_eq!(raised(&fed).len(), 1);
     let status = engine.status();

@@ -143,8 +143,9 @@ async fn a_rule_switched_off_is_put_back_when_the_admin_asks() {
     rules.reload().await.unwrap();
     let worse = rules.status().await.unwrap().into_iter().find(|status| status.rule.as_str() == "worse").unwrap();
     assert!(worse.off, "a reload of what did not change puts nothing back");
-    assert_eq!(worse.last_fault.map(|fault| (fault.message, fault.line)), Some(("out".to_owned(), 2)));
-    assert_eq!(worse.offending.as_deref(), Some("if value > 185.0 { throw \"out\" } else { false }"));
+    let fault = worse.last_fault.unwrap();
+    assert_eq!((fault.message.as_str(), fault.line), ("out", 2));
+    assert_eq!(fault.text, "if value > 185.0 { throw \"out\" } else { false }");
     let name = RuleName::parse("worse").unwrap();
     assert!(rules.again(&name).await.unwrap());
     assert!(!rules.again(&name).await.unwrap());

@@ -6,14 +6,15 @@ use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
 
 use crate::fault::{line_column, one_line};
 use crate::limits::Limits;
-use crate::problem::{PROBLEMS_MAX, Problem, closest};
+use crate::lint::{Known, unknown_names};
+use crate::problem::{Code, PROBLEMS_MAX, Problem, closest};
 use crate::sandbox::{FORBIDDEN, Sandbox};
 use crate::scan::{Word, WordKind, words};
 
 /// Names Rhai itself answers to a call.
-const BUILT_IN_CALLS: &[&str] = &["type_of", "Fn", "call", "curry", "is_shared", "is_def_var", "is_def_fn"];
+pub(crate) const BUILT_IN_CALLS: &[&str] = &["type_of", "Fn", "call", "is_def_var", "is_def_fn"];
 /// Words before `(` that are no calls.
-const KEYWORDS: &[&str] = &[
+pub(crate) const KEYWORDS: &[&str] = &[
     "if", "else", "while", "until", "loop", "do", "for", "in", "return", "throw", "switch", "fn", "let", "const",
     "try", "catch", "private", "this", "global", "true", "false", "as", "break", "continue",
 ];
@@ -72,10 +73,11 @@ fn compile_knowing(
             ParseErrorType::VariableUndefined(name) => {
                 more = Some(name.clone());
                 Problem::at(file, place, format!("`{name}` is not a variable here"))
+                    .code(Code::UnknownVariable)
                     .suggest(name, known.iter().map(String::as_str))
             }
             ParseErrorType::Reserved(name) => forbidden(file, place, name),
-            other => Problem::at(file, place, one_line(&other.to_string())),
+            other => Problem::at(file, place, one_line(&other.to_string())).code(Code::Syntax),
         };
         // The call check already named it.
         if !problems.iter().any(|p| (p.line, p.column) == (problem.line, problem.column)) {
@@ -89,8 +91,15 @@ fn compile_knowing(
             _ => break None,
         }
     };
-    problems.truncate(PROBLEMS_MAX);
+    if ast.is_none() {
+        // What stands behind a syntax error, or in a function, Rhai did not come to.
+        let known: Vec<Known> = known.iter().map(|name| Known::named(name)).collect();
+        let told = |found: &Problem| problems.iter().any(|p| (p.line, p.column) == (found.line, found.column));
+        let more: Vec<Problem> = unknown_names(file, source, &known).into_iter().filter(|p| !told(p)).collect();
+        problems.extend(more);
+    }
     problems.sort_by_key(|p| (p.line, p.column));
+    problems.truncate(PROBLEMS_MAX);
     match ast {
         Some(ast) if problems.is_empty() => Ok(Compiled { ast, words }),
         _ => Err(problems),
@@ -98,7 +107,7 @@ fn compile_knowing(
 }
 
 fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
-    let problem = Problem::at(file, place, format!("`{name}` is not available"));
+    let problem = Problem::at(file, place, format!("`{name}` is not available")).code(Code::Unavailable);
     match FORBIDDEN.iter().find(|(word, _)| *word == name) {
         Some((_, why)) => problem.help(*why),
         None => problem,
@@ -125,7 +134,8 @@ fn unknown_calls(functions: &BTreeSet<String>, file: &str, words: &[Word]) -> Ve
             if FORBIDDEN.iter().any(|(name, _)| *name == word.text) {
                 return forbidden(file, (word.line, word.column), &word.text);
             }
-            let problem = Problem::at(file, (word.line, word.column), format!("there is no function `{}`", word.text));
+            let problem = Problem::at(file, (word.line, word.column), format!("there is no function `{}`", word.text))
+                .code(Code::UnknownFunction);
             match closest(&word.text, functions.iter().map(String::as_str).chain(own.iter().copied())) {
                 Some(right) => problem.help(format!("did you mean `{right}`?")),
                 None => problem,
@@ -200,6 +210,16 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("r.rhai:1:9: "), "{found:?}");
         assert!(problems(&"x".repeat(70_000))[0].contains("at most 65536"));
+    }
+
+    #[test]
+    fn constants_are_seen_within_functions_and_closures() {
+        let engine = engine(&Limits::RULE);
+        let mut scope = Scope::new();
+        scope.push("value", 1.0_f64).push_constant("limit_cel", 39.5_f64);
+        let source = "fn f(x) { x > limit_cel } [1.0, 40.0].filter(|x| x > limit_cel).len() == 1 && f(41.0)";
+        let compiled = compile(&engine, &Limits::RULE, "r.rhai", source, &scope).unwrap();
+        assert!(engine.eval_ast_with_scope::<bool>(&mut scope, &compiled.ast).unwrap());
     }
 
     #[test]

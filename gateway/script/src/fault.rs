@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rhai::{EvalAltResult, Position};
+use rhai::{Dynamic, EvalAltResult, Position};
 use serde::{Deserialize, Serialize};
 
 /// What stopped it.
@@ -50,7 +50,7 @@ impl fmt::Display for FaultKind {
 
 /// A script that was stopped: what stopped it and where. Line and column count from 1; 0 if unknown.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[error("{kind}: {message}{}", at(*line, *column))]
+#[error("{kind}: {message}{}", at(*line, *column, text))]
 pub struct Fault {
     /// What stopped it.
     pub kind: FaultKind,
@@ -60,21 +60,29 @@ pub struct Fault {
     pub line: usize,
     /// Offending column.
     pub column: usize,
+    /// The offending line as written, made one line as `message` is; empty if unknown.
+    pub text: String,
 }
 
-fn at(line: usize, column: usize) -> String {
-    if line == 0 { String::new() } else { format!(" at line {line}, column {column}") }
+fn at(line: usize, column: usize, text: &str) -> String {
+    match (line, text) {
+        (0, _) => String::new(),
+        (_, "") => format!(" at line {line}, column {column}"),
+        _ => format!(" at line {line}, column {column}: {text}"),
+    }
 }
 
 /// The words by which the progress callback says why it ended a script.
 pub(crate) const OUT_OF_TIME: &str = "pitchside:time";
 /// See [`OUT_OF_TIME`].
 pub(crate) const OUT_OF_MEMORY: &str = "pitchside:memory";
+/// See [`OUT_OF_TIME`].
+pub(crate) const OUT_OF_OPERATIONS: &str = "pitchside:operations";
 
 impl Fault {
     /// A fault without a place.
     pub fn new(kind: FaultKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: one_line(message.as_ref()), line: 0, column: 0 }
+        Self { kind, message: one_line(message.as_ref()), line: 0, column: 0, text: String::new() }
     }
 
     /// What Rhai's error means.
@@ -84,13 +92,36 @@ impl Fault {
         let kind = kind_of(inner);
         let place = if inner.position().is_none() { error.position() } else { inner.position() };
         let message = match (kind, inner) {
-            (FaultKind::Time, _) => "the call took longer than its wall-clock limit".to_owned(),
+            (FaultKind::Time, _) => "the call took longer than its limit".to_owned(),
+            (FaultKind::Operations, _) => "the call took more operations than its limit".to_owned(),
             (FaultKind::Memory, _) => "the call grew the process beyond its memory limit".to_owned(),
-            (_, EvalAltResult::ErrorRuntime(value, _)) => value.to_string(),
+            (_, EvalAltResult::ErrorRuntime(value, _)) => thrown(value),
             _ => inner.clone_message(),
         };
         let (line, column) = line_column(place);
-        Self { kind, message: one_line(&message), line, column }
+        Self { kind, message: one_line(&message), line, column, text: String::new() }
+    }
+
+    /// What Rhai's error means, with the offending line of `source`.
+    pub fn in_source(error: &EvalAltResult, source: &str) -> Self {
+        let fault = Self::from_rhai(error);
+        let (line, column) = (fault.line, fault.column);
+        fault.placed(line, column, source)
+    }
+
+    /// The fault at that place of `source`.
+    pub fn placed(self, line: usize, column: usize, source: &str) -> Self {
+        let written = line.checked_sub(1).and_then(|before| source.lines().nth(before));
+        Self { line, column, text: one_line(written.unwrap_or_default().trim()), ..self }
+    }
+}
+
+/// What was thrown, if it is plain. A list or map may be deep or endless as text; its kind must do.
+fn thrown(value: &Dynamic) -> String {
+    match value.clone().into_immutable_string() {
+        Ok(text) => text.to_string(),
+        Err(_) if value.is_int() || value.is_float() || value.is_bool() || value.is_char() => value.to_string(),
+        Err(_) => format!("a value of type {}", value.type_name()),
     }
 }
 
@@ -121,6 +152,7 @@ fn kind_of(error: &EvalAltResult) -> FaultKind {
         E::ErrorTooManyOperations(_) => FaultKind::Operations,
         E::ErrorTerminated(why, _) => match why.clone().into_immutable_string().as_deref() {
             Ok(word) if word == OUT_OF_MEMORY => FaultKind::Memory,
+            Ok(word) if word == OUT_OF_OPERATIONS => FaultKind::Operations,
             _ => FaultKind::Time,
         },
         E::ErrorStackOverflow(_) => FaultKind::Depth,
@@ -144,11 +176,20 @@ pub(crate) fn line_column(place: Position) -> (usize, usize) {
     (place.line().unwrap_or(0), place.position().unwrap_or(0))
 }
 
-/// Text from a script, safe in a log: one line, no control characters, at most 200 characters.
+/// Text from a script, safe in a log: one line, no control characters, none that are not seen but change how the rest
+/// reads (directions, line separators, zero widths), at most 200 characters.
 pub fn one_line(text: &str) -> String {
-    let mut out: String = text.chars().take(200).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut out: String = text.chars().take(200).map(|c| if deceives(c) { ' ' } else { c }).collect();
     if text.chars().nth(200).is_some() {
         out.push('…');
     }
     out
+}
+
+/// Unicode TR 36 §3.1 and TR 9 §2: controls, bidirectional formatting, separators, zero widths, tags, interlinear marks.
+pub fn deceives(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }

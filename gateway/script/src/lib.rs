@@ -7,8 +7,13 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`limits`] | what one call and one worker may use |
-//! | [`sandbox`] | the engine with every limit set, and the clock of a call |
+//! | [`sandbox`] | the engine with every limit set |
+//! | `meter` | the clock and the scales of a call |
+//! | `natives` | functions that do much in one call, made to look first |
 //! | [`compile`](mod@compile) | source to AST, all problems reported |
+//! | [`lint`] | what is wrong with a script that compiles |
+//! | [`reference`] | page, JSON and definitions of what scripts can use |
+//! | [`builtin`] | what of Rhai every script can use |
 //! | [`scan`] | names, calls and texts in a source |
 //! | [`span`] | spans of time as people write them |
 //! | [`problem`] | what is wrong and where, "did you mean" |
@@ -21,14 +26,19 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod builtin;
 pub mod cases;
 pub mod compile;
 pub mod fault;
 mod frame;
 pub mod jail;
 pub mod limits;
+pub mod lint;
 pub mod manifest;
+mod meter;
+mod natives;
 pub mod problem;
+pub mod reference;
 pub mod sandbox;
 pub mod scan;
 pub mod serve;

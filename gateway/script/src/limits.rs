@@ -25,7 +25,7 @@ pub struct Limits {
     pub variables: usize,
     /// Functions in one script.
     pub functions: usize,
-    /// Wall-clock time of one call.
+    /// Wall-clock time of one call. One that hardly ran in it is spared: a busy machine is no fault of a script.
     pub wall: Duration,
     /// Bytes by which the process may grow during one call. Only a worker can measure it.
     pub memory_bytes: u64,

@@ -7,6 +7,82 @@ use serde::{Deserialize, Serialize};
 /// The most problems reported for one file; more would not be read.
 pub const PROBLEMS_MAX: usize = 64;
 
+/// What kind of problem it is, for editors and tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Code {
+    /// None of the others.
+    #[default]
+    Other,
+    /// Not the language.
+    Syntax,
+    /// A function that does not exist.
+    UnknownFunction,
+    /// A variable that does not exist.
+    UnknownVariable,
+    /// A property that does not exist.
+    UnknownProperty,
+    /// Something of Rhai that does not exist here.
+    Unavailable,
+    /// Too many or too few arguments.
+    Arguments,
+    /// A value of the wrong kind.
+    Type,
+    /// A text that should be a span of time and is none.
+    Span,
+    /// Code that never runs, or a condition that never changes.
+    Unreachable,
+    /// A rule that always answers the same.
+    ConstantAnswer,
+    /// Declared and not used.
+    Unused,
+    /// A manifest's value.
+    Manifest,
+    /// A manifest's key.
+    UnknownKey,
+    /// A name that is taken.
+    Name,
+    /// Cases that are missing or cannot be read.
+    Cases,
+    /// A file that is missing or cannot be read.
+    File,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Other => "other",
+            Self::Syntax => "syntax",
+            Self::UnknownFunction => "unknown-function",
+            Self::UnknownVariable => "unknown-variable",
+            Self::UnknownProperty => "unknown-property",
+            Self::Unavailable => "unavailable",
+            Self::Arguments => "arguments",
+            Self::Type => "type",
+            Self::Span => "span",
+            Self::Unreachable => "unreachable",
+            Self::ConstantAnswer => "constant-answer",
+            Self::Unused => "unused",
+            Self::Manifest => "manifest",
+            Self::UnknownKey => "unknown-key",
+            Self::Name => "name",
+            Self::Cases => "cases",
+            Self::File => "file",
+        })
+    }
+}
+
+/// Whether it keeps the script from being used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// It must be mended.
+    #[default]
+    Error,
+    /// It should be looked at.
+    Warning,
+}
+
 /// One thing to mend. Line and column count from 1; 0 means the whole file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
@@ -20,12 +96,24 @@ pub struct Problem {
     pub message: String,
     /// What to do.
     pub help: Option<String>,
+    /// What kind it is.
+    pub code: Code,
+    /// How bad it is.
+    pub level: Level,
 }
 
 impl Problem {
     /// A problem at a place.
     pub fn at(file: &str, (line, column): (usize, usize), message: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), line, column, message: message.into(), help: None }
+        Self {
+            file: file.to_owned(),
+            line,
+            column,
+            message: message.into(),
+            help: None,
+            code: Code::Other,
+            level: Level::Error,
+        }
     }
 
     /// A problem of a whole file.
@@ -33,11 +121,34 @@ impl Problem {
         Self::at(file, (0, 0), message)
     }
 
+    /// The same problem, of this kind.
+    #[must_use]
+    pub fn code(self, code: Code) -> Self {
+        Self { code, ..self }
+    }
+
+    /// The same problem as a warning.
+    #[must_use]
+    pub fn warning(self) -> Self {
+        Self { level: Level::Warning, ..self }
+    }
+
+    /// Whether it must be mended.
+    pub fn is_error(&self) -> bool {
+        self.level == Level::Error
+    }
+
     /// The same problem with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
+    }
+
+    /// The same problem with this advice, if there is any.
+    #[must_use]
+    pub fn help_some(self, help: Option<String>) -> Self {
+        Self { help, ..self }
     }
 
     /// The same problem with advice, unless it has some.
@@ -62,7 +173,8 @@ impl fmt::Display for Problem {
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
-        write!(f, ": {}", self.message)?;
+        let warning = if self.level == Level::Warning { "warning: " } else { "" };
+        write!(f, ": {warning}{}", self.message)?;
         self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
     }
 }

@@ -2,22 +2,22 @@
 //!
 //! `Engine::new` would bring `sleep`, `eval`, `print` and a file resolver; this begins from `new_raw` and adds packages
 //! one by one. Rhai's own limits leak (`m[k] = v` passes the map limit), so the progress callback also watches the clock
-//! and, in a worker, the size of the process; what slips past that meets the worker's rlimits.
+//! and, in a worker, the size of the process (`meter.rs`); functions that do much in one call are replaced by ones that
+//! look first (`natives.rs`); what slips past all that meets the worker's rlimits.
 
-use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
 
 use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, BitFieldPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Dynamic, Engine, module_resolvers::DummyModuleResolver};
+use rhai::{Engine, module_resolvers::DummyModuleResolver};
 
-use crate::fault::{OUT_OF_MEMORY, OUT_OF_TIME};
-use crate::jail;
 use crate::limits::Limits;
+use crate::lint::Signature;
+use crate::meter::Meter;
+use crate::natives;
 
 /// Words that do not exist here, with the reason given to authors.
 pub const FORBIDDEN: &[(&str, &str)] = &[
@@ -29,21 +29,8 @@ pub const FORBIDDEN: &[(&str, &str)] = &[
     ("sleep", "a script never waits"),
     ("timestamp", "time comes with the reading"),
     ("exit", "use `return`"),
+    ("curry", "pass the value as an argument of its own"),
 ];
-
-/// How often, in operations, the clock and the process size are looked at.
-const STRIDE: u64 = 256;
-
-/// When the call that now runs must end, shared between [`Sandbox`] and its engine's progress callback.
-#[derive(Debug, Default)]
-struct Meter {
-    /// Nanoseconds since the sandbox was made; 0 = the call was not looked at yet. Most calls end before they are.
-    deadline: AtomicU64,
-    /// Size of the process when the call was first looked at.
-    baseline: AtomicU64,
-    /// Operations of the call that now runs, or of the last.
-    operations: AtomicU64,
-}
 
 /// An engine with its limits and its clock. One call at a time.
 pub struct Sandbox {
@@ -51,6 +38,7 @@ pub struct Sandbox {
     limits: Limits,
     meter: Arc<Meter>,
     functions: OnceLock<BTreeSet<String>>,
+    signatures: OnceLock<BTreeMap<String, Vec<Signature>>>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -62,18 +50,12 @@ impl std::fmt::Debug for Sandbox {
 impl Sandbox {
     /// An engine with `limits`; `register` adds the functions and types the scripts of this kind may use.
     pub fn new(limits: Limits, register: impl FnOnce(&mut Engine)) -> Self {
-        let (meter, born) = (Arc::new(Meter::default()), Instant::now());
+        let meter = Arc::new(Meter::new(&limits));
         let mut engine = engine(&limits);
         let watch = Arc::clone(&meter);
-        engine.on_progress(move |operations| {
-            watch.operations.store(operations, Ordering::Relaxed);
-            if operations % STRIDE != 0 {
-                return None;
-            }
-            look(&watch, born, &limits)
-        });
+        engine.on_progress(move |_| watch.tick());
         register(&mut engine);
-        Self { engine, limits, meter, functions: OnceLock::new() }
+        Self { engine, limits, meter, functions: OnceLock::new(), signatures: OnceLock::new() }
     }
 
     /// The engine, to compile with. To run something use [`Sandbox::run`], which starts the clock.
@@ -86,41 +68,26 @@ impl Sandbox {
         self.functions.get_or_init(|| crate::compile::function_names(&self.engine))
     }
 
+    /// What these functions take, by name.
+    pub fn signatures(&self) -> &BTreeMap<String, Vec<Signature>> {
+        self.signatures.get_or_init(|| crate::lint::signatures(&self.engine))
+    }
+
     /// The limits it was made with.
     pub fn limits(&self) -> &Limits {
         &self.limits
     }
 
-    /// What the last call cost, in operations as Rhai counts them. It depends on the script and its input only.
+    /// What the last call cost, in operations, those of its callbacks included. It depends on the script and its input only.
     pub fn operations(&self) -> u64 {
-        self.meter.operations.load(Ordering::Relaxed)
+        self.meter.operations()
     }
 
     /// Starts the clock of one call and makes it.
     #[inline]
     pub fn run<T>(&self, call: impl FnOnce(&Engine) -> T) -> T {
-        self.meter.operations.store(0, Ordering::Relaxed);
-        self.meter.deadline.store(0, Ordering::Relaxed);
+        self.meter.start();
         call(&self.engine)
-    }
-}
-
-#[cold]
-fn look(meter: &Meter, born: Instant, limits: &Limits) -> Option<Dynamic> {
-    let nanos = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let (now, size) = (born.elapsed(), jail::process_bytes());
-    match meter.deadline.load(Ordering::Relaxed) {
-        0 => {
-            meter.deadline.store(nanos(now.saturating_add(limits.wall)), Ordering::Relaxed);
-            // Outside a worker the size is unknown; what a call may hold then rests with Rhai's own limits.
-            meter.baseline.store(size.unwrap_or(u64::MAX), Ordering::Relaxed);
-            None
-        }
-        deadline if nanos(now) > deadline => Some(Dynamic::from(OUT_OF_TIME)),
-        _ => {
-            let grown = size?.saturating_sub(meter.baseline.load(Ordering::Relaxed));
-            (grown > limits.memory_bytes).then(|| Dynamic::from(OUT_OF_MEMORY))
-        }
     }
 }
 
@@ -139,6 +106,7 @@ pub fn engine(limits: &Limits) -> Engine {
     BasicMapPackage::new().register_into_engine(&mut engine);
     MoreStringPackage::new().register_into_engine(&mut engine);
     BitFieldPackage::new().register_into_engine(&mut engine);
+    natives::replace(&mut engine);
 
     engine.set_module_resolver(DummyModuleResolver::new());
     for (word, _) in FORBIDDEN {

@@ -1,5 +1,7 @@
 //! The child: what a decoder script can call, and one payload to its outcome. Runs inside `script`'s sandbox.
 
+use std::collections::BTreeSet;
+
 use pitchside_model::Decimal;
 use pitchside_script::{Compiled, Limits, Sandbox, ServeError, compile, fault};
 use rhai::{AST, Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Scope};
@@ -18,6 +20,7 @@ type Res<T> = Result<T, Box<EvalAltResult>>;
 pub struct Decoder {
     sandbox: Sandbox,
     ast: AST,
+    source: String,
     params: Vec<(String, f64)>,
 }
 
@@ -35,19 +38,31 @@ impl Decoder {
         scope.push("payload", Blob::new());
         let Compiled { ast, .. } = compile(sandbox.engine(), sandbox.limits(), file, source, &scope)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        Ok(Self { sandbox, ast, params: params.to_vec() })
+        Ok(Self { sandbox, ast, source: source.to_owned(), params: params.to_vec() })
     }
 
     /// What the script makes of one payload.
     pub fn decode(&self, payload: &[u8]) -> Outcome {
         let mut scope = constants(&self.params);
         scope.push("payload", payload.to_vec());
-        let result: Res<Dynamic> = self.sandbox.run(|engine| engine.eval_ast_with_scope(&mut scope, &self.ast));
-        match result {
-            Ok(value) => outcome(value),
-            Err(error) => refusal(&error)
-                .map_or_else(|| Outcome::Fault(fault::Fault::from_rhai(&error).to_string()), Outcome::Refused),
+        let run = || self.sandbox.run(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast));
+        // Rhai is not ours and the script may be hostile: a panic is this payload's fault, not the end of the plugin.
+        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+            Ok(Ok(value)) => outcome(value),
+            Ok(Err(error)) => refusal(&error).map_or_else(|| self.fault(&error), Outcome::Refused),
+            Err(_) => Outcome::Fault("the script engine panicked".to_owned()),
         }
+    }
+}
+
+impl Decoder {
+    /// Every function its script can call.
+    pub fn function_names(&self) -> &BTreeSet<String> {
+        self.sandbox.function_names()
+    }
+
+    fn fault(&self, error: &EvalAltResult) -> Outcome {
+        Outcome::Fault(fault::Fault::in_source(error, &self.source).to_string())
     }
 }
 
@@ -113,7 +128,7 @@ fn throw<T>(name: &str) -> Res<T> {
 }
 
 /// Everything a decoder has beyond the sandbox's own packages.
-fn register(engine: &mut Engine) {
+pub(super) fn register(engine: &mut Engine) {
     engine.register_type_with_name::<Decimal>("decimal").register_type_with_name::<RawReading>("reading");
     numbers(engine);
     bytes(engine);

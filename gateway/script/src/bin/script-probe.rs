@@ -1,10 +1,12 @@
-//! A worker for the tests: runs the script it is sent, or steps over a line of the jail on purpose.
+//! A worker for the tests: runs the script it is sent, or steps over a line of the jail on purpose. With the argument
+//! `decoder` it runs them within a decoder's limits, otherwise within a rule's.
 
 use pitchside_script::{Fault, Limits, Sandbox, compile, serve};
 use rhai::{Dynamic, Scope};
 
 fn main() -> std::process::ExitCode {
-    let sandbox = Sandbox::new(Limits::RULE, |_| {});
+    let decoder = std::env::args().nth(1).is_some_and(|kind| kind == "decoder");
+    let sandbox = Sandbox::new(if decoder { Limits::DECODER } else { Limits::RULE }, |_| {});
     match serve(&mut |request| answer(&sandbox, &String::from_utf8_lossy(request)).into_bytes()) {
         Ok(()) => std::process::ExitCode::SUCCESS,
         Err(_) => std::process::ExitCode::FAILURE,
@@ -25,8 +27,9 @@ fn run(sandbox: &Sandbox, source: &str) -> String {
         Err(problems) => return format!("refused {}", problems.first().map(ToString::to_string).unwrap_or_default()),
     };
     match sandbox.run(|engine| engine.eval_ast::<Dynamic>(&compiled.ast)) {
+        Ok(value) if value.is_map() || value.is_array() => format!("ok {}", value.type_name()),
         Ok(value) => format!("ok {value}"),
-        Err(error) => format!("fault {}", Fault::from_rhai(&error)),
+        Err(error) => format!("fault {}", Fault::in_source(&error, source)),
     }
 }
 
@@ -36,6 +39,19 @@ fn trespass(deed: &str) -> String {
     let done = match deed {
         "open" => std::fs::read("/etc/hostname").map(|_| ()),
         "write" => std::fs::write("/tmp/pitchside-probe", b"x"),
+        "stat" => std::fs::metadata("/etc/hostname").map(|_| ()),
+        "list" => std::fs::read_dir("/").map(|_| ()),
+        "unlink" => std::fs::remove_file("/tmp/pitchside-probe"),
+        "rename" => std::fs::rename("/tmp/pitchside-probe", "/tmp/pitchside-probe-2"),
+        "chdir" => std::env::set_current_dir("/tmp"),
+        "duplicate" => rustix::io::dup(std::io::stderr()).map(|_| ()).map_err(Into::into),
+        "memory-file" => rustix::fs::memfd_create("x", rustix::fs::MemfdFlags::empty()).map(|_| ()).map_err(Into::into),
+        "udp" => std::net::UdpSocket::bind("127.0.0.1:0").map(|_| ()),
+        "pipe" => std::io::pipe().map(|_| ()),
+        "signal" => rustix::process::getppid().map_or(Ok(()), |parent| {
+            rustix::process::kill_process(parent, rustix::process::Signal::CONT).map_err(Into::into)
+        }),
+        "exec" => Err(std::os::unix::process::CommandExt::exec(&mut std::process::Command::new("/bin/true"))),
         "socket" => std::net::TcpStream::connect("127.0.0.1:1").map(|_| ()),
         "unix" => std::os::unix::net::UnixDatagram::unbound().map(|_| ()),
         "process" => std::process::Command::new("/bin/true").status().map(|_| ()),

@@ -15,7 +15,9 @@ use toml::de::DeValue;
 pub use plugin::{PluginKind, PluginManifest};
 pub use rule::{RuleManifest, RuleScope};
 
+use crate::compile::KEYWORDS;
 use crate::problem::{closest, one_line_list};
+use crate::sandbox::FORBIDDEN;
 use reader::{Reader, Table};
 
 /// The most params, state fields, inputs or outputs of one script.
@@ -119,6 +121,9 @@ fn params<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>) -> Vec<(String, Pa
 fn variable(reader: &mut Reader<'_>, at: &Range<usize>, name: &str, so_far: usize) {
     if !is_variable(name) {
         reader.problem(at.clone(), format!("`{name}` cannot be a variable: use ASCII letters, digits and `_`"));
+    }
+    if KEYWORDS.contains(&name) || FORBIDDEN.iter().any(|(word, _)| *word == name) {
+        reader.problem(at.clone(), format!("`{name}` is a word of the language: choose another name"));
     }
     if so_far >= FIELDS_MAX {
         reader.problem(at.clone(), format!("at most {FIELDS_MAX} of these"));

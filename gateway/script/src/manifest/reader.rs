@@ -5,7 +5,7 @@ use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::{PROBLEMS_MAX, Problem, place};
+use crate::problem::{Code, PROBLEMS_MAX, Problem, place};
 
 pub(super) struct Reader<'a> {
     pub file: &'a str,
@@ -34,7 +34,7 @@ impl<'a> Reader<'a> {
     }
 
     pub fn problem(&mut self, span: Range<usize>, message: impl Into<String>) {
-        self.problems.push(Problem::at(self.file, place(self.text, span.start), message));
+        self.problems.push(Problem::at(self.file, place(self.text, span.start), message).code(Code::Manifest));
     }
 
     /// The problems in the order of the file.
@@ -48,7 +48,7 @@ impl<'a> Reader<'a> {
     pub fn finish(&mut self, table: Table<'a>) {
         for (key, span, _) in table.entries {
             let (file, at) = (self.file, place(self.text, span.start));
-            let problem = Problem::at(file, at, format!("unknown key `{}{key}`", table.prefix));
+            let problem = Problem::at(file, at, format!("unknown key `{}{key}`", table.prefix)).code(Code::UnknownKey);
             self.problems.push(problem.suggest(&key, table.asked.iter().copied()));
         }
     }
