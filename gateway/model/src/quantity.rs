@@ -43,9 +43,11 @@ const fn unit(code: u8) -> Unit {
         17 => Unit::PASCAL,
         19 => Unit::NEWTON,
         21 => Unit::DEGREE,
+        22 => Unit::RADIAN_PER_SECOND,
         23 => Unit::METRE_PER_SECOND_SQUARED,
         34 => Unit::NEWTON_METRE,
         35 => Unit::WATT_PER_SQUARE_METRE,
+        36 => Unit::RADIAN_PER_SECOND_SQUARED,
         _ => Unit::ONE,
     }
 }
@@ -113,6 +115,16 @@ quantities! {
     HEAT_INDEX "heat_index" 4 -60 100;
     DEW_POINT "dew_point" 4 -90 60;
     WIND_CHILL "wind_chill" 4 -100 60;
+    GROUND_REACTION_FORCE "ground_reaction_force" 19 -20000 20000;
+    CENTRE_OF_PRESSURE_X "centre_of_pressure_x" 7 -2 2;
+    CENTRE_OF_PRESSURE_Y "centre_of_pressure_y" 7 -2 2;
+    LATITUDE "latitude" 21 -90 90;
+    LONGITUDE "longitude" 21 -180 180;
+    HEADING "heading" 21 0 360;
+    SATELLITES "satellites" 0 0 64;
+    HEAD_LINEAR_ACCELERATION "head_linear_acceleration" 23 0 5000;
+    HEAD_ANGULAR_VELOCITY "head_angular_velocity" 22 0 200;
+    HEAD_ANGULAR_ACCELERATION "head_angular_acceleration" 36 0 50000;
 }
 
 impl Quantity {
@@ -210,6 +222,8 @@ mod tests {
         assert_eq!(Quantity::SYSTOLIC_PRESSURE.unit().ucum(), "mm[Hg]");
         assert_eq!(Quantity::CRANK_TORQUE.unit().ucum(), "N.m");
         assert_eq!(Quantity::IRRADIANCE.unit().ucum(), "W/m2");
+        assert_eq!(Quantity::HEAD_ANGULAR_VELOCITY.unit().ucum(), "rad/s");
+        assert_eq!(Quantity::HEAD_ANGULAR_ACCELERATION.unit().ucum(), "rad/s2");
     }
 
     #[test]
@@ -221,6 +235,7 @@ mod tests {
             (Quantity::PULSE_AMPLITUDE_INDEX, 36),
             (Quantity::WORK, 50),
             (Quantity::WIND_CHILL, 60),
+            (Quantity::HEAD_ANGULAR_ACCELERATION, 70),
         ] {
             assert_eq!(quantity.code(), code, "{quantity}");
         }
