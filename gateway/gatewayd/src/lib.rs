@@ -7,6 +7,7 @@
 //! | [`cli`] | commands |
 //! | [`demo`] | one clinic on one machine |
 //! | [`backup`] | backups, restoring them, destroying what was |
+//! | [`plugins`] | packages: signed, weighed, wanted |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
@@ -26,6 +27,7 @@ pub mod demo;
 pub mod files;
 pub mod identity;
 pub mod pipeline;
+pub mod plugins;
 pub mod random;
 pub mod reading_id;
 pub mod tls;

@@ -14,6 +14,8 @@
 //! | [`problem`] | what is wrong and where, "did you mean" |
 //! | [`fault`] | why a running script was stopped |
 //! | [`manifest`] | rule.toml and plugin.toml |
+//! | [`package`] | a plugin as one file |
+//! | [`output`] | scripts that make requests of alerts |
 //! | [`cases`] | cases.txt of rules and plugins, and the runner |
 //! | [`worker`] | the parent's side of a worker process |
 //! | [`serve`](mod@serve) | the child's side |
@@ -28,6 +30,8 @@ mod frame;
 pub mod jail;
 pub mod limits;
 pub mod manifest;
+pub mod output;
+pub mod package;
 pub mod problem;
 pub mod sandbox;
 pub mod scan;

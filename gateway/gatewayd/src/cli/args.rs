@@ -2,6 +2,8 @@
 
 mod firmware;
 mod keeping;
+mod plugin;
+mod sealed;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use pitchside_model::{AthleteId, DeviceId};
 
 pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
 pub use keeping::{BackupCommand, FactoryResetArgs};
+pub use plugin::{PackageArgs, PluginCommand, PluginKeyCommand, PluginKindArg, TrialArgs};
+pub use sealed::{BlocksCommand, EvidenceCommand};
 
 /// The gateway box for sports clinics.
 #[derive(Debug, Parser)]
@@ -70,9 +74,9 @@ pub enum Command {
     /// Rules: check and test.
     #[command(subcommand)]
     Rules(FolderCommand),
-    /// Plugins: list, check and test.
+    /// Plugins: begin one, check and test it, pack, sign, install, update, look after.
     #[command(subcommand)]
-    Plugin(FolderCommand),
+    Plugin(PluginCommand),
     /// Alerts, newest first.
     Alerts {
         /// How many at most.
@@ -117,6 +121,8 @@ pub enum WorkerKind {
     Rules,
     /// One plugin's decoder.
     Plugin,
+    /// One output.
+    Output,
 }
 
 /// Arguments of `demo`.
@@ -322,7 +328,7 @@ pub enum RoleArg {
     Admin,
 }
 
-/// `rules ...` and `plugin ...`
+/// `rules ...`
 #[derive(Debug, Subcommand)]
 pub enum FolderCommand {
     /// What is there.
@@ -342,44 +348,6 @@ pub enum FolderCommand {
         /// Folder; without it, the one in the settings.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
-    },
-}
-
-/// `blocks ...`
-#[derive(Debug, Subcommand)]
-pub enum BlocksCommand {
-    /// The last blocks and their receipts.
-    List {
-        /// How many at most.
-        #[arg(long, default_value_t = 20)]
-        last: usize,
-    },
-    /// Verify the whole chain: signatures, links, payloads, trees, receipts. Exit 3 if anything was tampered with.
-    Verify {
-        /// C2SP policy naming the ledger; without it, the key in the settings.
-        #[arg(long, value_name = "FILE")]
-        policy: Option<PathBuf>,
-    },
-}
-
-/// `evidence ...`
-#[derive(Debug, Subcommand)]
-pub enum EvidenceCommand {
-    /// Write a file that proves one reading or one alert.
-    Export {
-        /// A reading's id (from `pitchside readings`) or an alert's (from `pitchside alerts`).
-        id: String,
-        /// Where to write it; `-` is standard output.
-        #[arg(long, value_name = "FILE", default_value = "-")]
-        out: PathBuf,
-    },
-    /// Verify such a file; nothing but the file and a policy is needed. Exit 3 if it was tampered with.
-    Verify {
-        /// The evidence.
-        file: PathBuf,
-        /// C2SP policy naming the ledger's key.
-        #[arg(long, value_name = "FILE")]
-        policy: PathBuf,
     },
 }
 

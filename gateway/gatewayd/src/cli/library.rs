@@ -1,9 +1,7 @@
-//! `pitchside rules` and `pitchside plugin`: what is there, what is wrong with it, and its cases.
+//! `pitchside rules`: what is there, what is wrong with it, and its cases.
 
 use std::path::{Path, PathBuf};
 
-use pitchside_decode::plugin::Folder;
-use pitchside_decode::plugin::cases::run as run_plugin_cases;
 use pitchside_rules::RuleSet;
 use pitchside_script::cases::Report;
 use serde::Serialize;
@@ -12,7 +10,7 @@ use super::args::{ConfigArg, FolderCommand};
 use super::output::{self, Output};
 use super::{Failure, Outcome, context};
 
-/// One rule or plugin.
+/// One rule.
 #[derive(Serialize)]
 struct Item {
     name: String,
@@ -85,44 +83,6 @@ pub fn rules(command: &FolderCommand, config: &ConfigArg, output: &Output) -> Ou
                     tested(name, &report)
                 })
                 .collect();
-            print_tested(&tested, output)
-        }
-    }
-}
-
-/// `pitchside plugin`.
-pub fn plugins(command: &FolderCommand, config: &ConfigArg, output: &Output) -> Outcome {
-    let of = |settings: &pitchside_config::Settings| settings.plugins.dir.clone();
-    match command {
-        FolderCommand::List { dir } | FolderCommand::Check { dir } => {
-            let dir = folder(dir.as_ref(), config, of)?;
-            let (mut items, mut problems) = (Vec::new(), Vec::new());
-            for read in Folder::read_all(&dir)? {
-                match read {
-                    Ok(folder) => items.push(Item {
-                        name: folder.manifest.name.to_string(),
-                        version: folder.manifest.version.clone(),
-                        summary: folder.manifest.summary.clone(),
-                    }),
-                    Err(error) => problems.push(error.to_string()),
-                }
-            }
-            if !problems.is_empty() {
-                return refuse(&problems);
-            }
-            print_items(&items, "PLUGIN", output)
-        }
-        FolderCommand::Test { dir } => {
-            let dir = folder(dir.as_ref(), config, of)?;
-            let mut tested = Vec::new();
-            for path in subfolders(&dir)? {
-                let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-                let folder = Folder::read(&path)?;
-                tested.push(match run_plugin_cases(&folder) {
-                    Ok(report) => self::tested(name, &report),
-                    Err(problems) => Tested { name, cases: 0, failures: problems },
-                });
-            }
             print_tested(&tested, output)
         }
     }

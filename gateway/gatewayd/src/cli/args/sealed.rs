@@ -1,0 +1,43 @@
+//! Arguments of `blocks` and `evidence`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// `blocks ...`
+#[derive(Debug, Subcommand)]
+pub enum BlocksCommand {
+    /// The last blocks and their receipts.
+    List {
+        /// How many at most.
+        #[arg(long, default_value_t = 20)]
+        last: usize,
+    },
+    /// Verify the whole chain: signatures, links, payloads, trees, receipts. Exit 3 if anything was tampered with.
+    Verify {
+        /// C2SP policy naming the ledger; without it, the key in the settings.
+        #[arg(long, value_name = "FILE")]
+        policy: Option<PathBuf>,
+    },
+}
+
+/// `evidence ...`
+#[derive(Debug, Subcommand)]
+pub enum EvidenceCommand {
+    /// Write a file that proves one reading or one alert.
+    Export {
+        /// A reading's id (from `pitchside readings`) or an alert's (from `pitchside alerts`).
+        id: String,
+        /// Where to write it; `-` is standard output.
+        #[arg(long, value_name = "FILE", default_value = "-")]
+        out: PathBuf,
+    },
+    /// Verify such a file; nothing but the file and a policy is needed. Exit 3 if it was tampered with.
+    Verify {
+        /// The evidence.
+        file: PathBuf,
+        /// C2SP policy naming the ledger's key.
+        #[arg(long, value_name = "FILE")]
+        policy: PathBuf,
+    },
+}
