@@ -54,6 +54,8 @@ const DEVICES_MAX: usize = 4_096;
 const TROUBLES_MAX: usize = 32;
 /// What a call may take beyond what its payloads may.
 const SLACK: Duration = Duration::from_secs(1);
+/// What compiling a script may take: on a box that is busy with its start, longer than any call.
+const LOAD: Duration = Duration::from_secs(10);
 
 /// Why a plugin did not start.
 #[derive(Debug, thiserror::Error)]
@@ -145,7 +147,7 @@ impl Plugin {
         let load = Request::Load { name: name.to_string(), source: folder.source.clone(), params: folder.params() };
         let worker_error = |error| StartError::Worker { plugin: name.clone(), error };
         let mut worker = Worker::spawn(program, limits.worker).await.map_err(worker_error)?;
-        match call(&mut worker, &load, SLACK).await.map_err(worker_error)? {
+        match call(&mut worker, &load, LOAD).await.map_err(worker_error)? {
             Answer::Loaded(Ok(())) => {}
             Answer::Loaded(Err(problems)) => return Err(StartError::Script { plugin: name, problems }),
             _ => return Err(worker_error(WorkerError::Down)),
@@ -330,7 +332,7 @@ impl Runner {
         self.started = Instant::now();
         self.health.lock().restarts += 1;
         let outcome = match self.worker.restart().await {
-            Ok(()) => call(&mut self.worker, &self.load, SLACK).await,
+            Ok(()) => call(&mut self.worker, &self.load, LOAD).await,
             Err(error) => Err(error),
         };
         match outcome {

@@ -19,7 +19,7 @@ use std::time::Duration;
 use pitchside_model::{AlertEvent, PluginName, Timestamp};
 use pitchside_script::Program;
 use pitchside_script::manifest::{Capability, PluginKind};
-use pitchside_script::output::worker::OutputProcess;
+use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::output::{Event, Outcome, Request, Step};
 use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ use carry::{Carrier, CarryError};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Steps read at a time.
 const PAGE: u32 = 32;
+/// How long before an output is started again whose process did not come up.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// The first pause before a request is tried again; it doubles.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
@@ -149,11 +151,18 @@ struct OutputTask {
 
 impl OutputTask {
     async fn run(mut self, source: String, params: Vec<(String, f64)>, stop: CancellationToken) {
-        match OutputProcess::start(&source, params, &self.parts.program).await {
-            Ok(process) => self.process = Some(process),
-            Err(error) => {
-                tracing::error!(plugin = %self.name, %error, "an output does not start and is left out");
-                return self.trouble(format!("it does not start: {error}"));
+        while self.process.is_none() {
+            match OutputProcess::start(&source, params.clone(), &self.parts.program).await {
+                Ok(process) => self.process = Some(process),
+                Err(error) => {
+                    tracing::error!(plugin = %self.name, %error, "an output does not start");
+                    self.trouble(format!("it does not start: {error}"));
+                    let later = tokio::time::sleep(AGAIN_AFTER);
+                    // A script that does not compile will not by waiting; the box may be less busy then.
+                    if matches!(error, StartError::Script(_)) || stop.run_until_cancelled(later).await.is_none() {
+                        return;
+                    }
+                }
             }
         }
         tracing::info!(plugin = %self.name, "output runs");

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use pitchside_decode::plugin::worker::StartError;
 use pitchside_decode::plugin::{Findings, PluginLimits, Trial};
 use pitchside_decode::{Decoders, Plugin};
 use pitchside_model::PluginName;
@@ -14,6 +15,7 @@ use pitchside_script::Program;
 use pitchside_script::manifest::PluginKind;
 use pitchside_store::plugins::PackageDigest;
 use pitchside_store::{Candidate, PluginChange, Store, StoreError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
@@ -22,6 +24,9 @@ use crate::plugins::wanted::{self, Inventory, Wanted};
 
 /// How often library and database are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long before a plugin is started again whose process did not come up.
+const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 /// What the plugins need of the rest.
 pub struct PluginsParts {
@@ -41,8 +46,10 @@ pub struct PluginsParts {
 pub struct PluginsTask {
     parts: PluginsParts,
     running: BTreeMap<PluginName, Running>,
-    /// What did not start, by its fingerprint: not tried again before it is another one.
+    /// What does not compile, by its fingerprint: not tried again before it is another one.
     refused: BTreeMap<PluginName, [u8; 32]>,
+    /// When what did not come up is tried again.
+    again_at: Option<Instant>,
     trials: BTreeMap<PluginName, OnTrial>,
     seen: Option<Seen>,
     /// What could not be read when it was last looked at.
@@ -95,7 +102,7 @@ impl PluginsTask {
     /// Starts what is to run.
     pub async fn start(parts: PluginsParts) -> Self {
         let (running, refused, trials) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut task = Self { parts, running, refused, trials, seen: None, told: Vec::new() };
+        let mut task = Self { parts, running, refused, again_at: None, trials, seen: None, told: Vec::new() };
         task.look().await;
         task
     }
@@ -143,9 +150,11 @@ impl PluginsTask {
     async fn reconcile(&mut self) -> anyhow::Result<()> {
         let PluginsParts { library, store, .. } = &self.parts;
         let now = blocking::here(|| Seen::now(library.as_deref(), store))?;
-        if self.seen.as_ref() == Some(&now) {
+        let again = self.again_at.is_some_and(|at| Instant::now() >= at);
+        if self.seen.as_ref() == Some(&now) && !again {
             return Ok(());
         }
+        self.again_at = None;
         let inventory = blocking::here(|| Inventory::read(library.as_deref(), store))?;
         if inventory.problems != self.told {
             inventory.problems.iter().for_each(|problem| tracing::error!("{problem}"));
@@ -203,7 +212,11 @@ impl PluginsTask {
             Err(error) => {
                 tracing::error!(%error, "a plugin does not start and is left out");
                 self.note(name, &[format!("it does not start: {error}")]);
-                self.refused.insert(name.clone(), fingerprint);
+                match error {
+                    StartError::Script { .. } => drop(self.refused.insert(name.clone(), fingerprint)),
+                    // The box is busy or out of something: it may come up later.
+                    StartError::Worker { .. } => self.again_at = Some(Instant::now() + AGAIN_AFTER),
+                }
             }
         }
     }
@@ -227,6 +240,10 @@ impl PluginsTask {
                 tracing::info!(plugin = %name, %version, "a new version is tried beside the one that runs");
                 self.parts.decoders.set_trial(name, Some(Arc::clone(&trial)));
                 self.trials.insert(name.clone(), OnTrial { sha256: candidate.sha256, version, trial });
+            }
+            Err(error) if matches!(error.downcast_ref(), Some(StartError::Worker { .. })) => {
+                tracing::warn!(plugin = %name, error = %format!("{error:#}"), "the new version does not come up yet");
+                self.again_at = Some(Instant::now() + AGAIN_AFTER);
             }
             Err(error) => {
                 let change = PluginChange::Settle { candidate: candidate.sha256, takes_over: false };

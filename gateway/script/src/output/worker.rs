@@ -12,6 +12,8 @@ use crate::{Limits, Program, ServeError, Worker, WorkerError, WorkerLimits};
 
 /// Beyond what a call may take.
 const SLACK: Duration = Duration::from_secs(1);
+/// What compiling a script may take: on a box that is busy with its start, longer than any call.
+const LOAD: Duration = Duration::from_secs(10);
 /// The least time between two starts of the process.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
@@ -80,7 +82,7 @@ impl OutputProcess {
     }
 
     async fn load(&mut self) -> Result<Result<(), Vec<String>>, WorkerError> {
-        let answer = self.worker.call(&self.load, SLACK).await?;
+        let answer = self.worker.call(&self.load, LOAD).await?;
         match postcard::from_bytes(&answer) {
             Ok(Answer::Loaded(loaded)) => Ok(loaded),
             _ => Err(WorkerError::Down),
