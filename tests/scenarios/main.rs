@@ -9,6 +9,8 @@
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
+//! | `outputs` | alerts that leave the box as was granted |
+//! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `plugins` | decoders that misbehave |
 //! | `rules` | rules that misbehave; alerts and where they go |
 //! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
@@ -32,6 +34,8 @@ mod firmware;
 mod frames;
 mod full;
 mod gate;
+mod outputs;
+mod packages;
 mod payloads;
 mod plugins;
 mod proof;

@@ -314,6 +314,20 @@ pub fn write_plugin(plugins: &Path, name: &str, script: &str) {
     write(&folder.join("README.md"), "# A test\n");
 }
 
+/// Writes an output into a folder of plugins.
+pub fn write_output(plugins: &Path, name: &str, capabilities: &[&str], script: &str) {
+    let folder = plugins.join(name);
+    std::fs::create_dir_all(&folder).expect("a new folder");
+    write(&folder.join("output.rhai"), script);
+    write(&folder.join("cases.txt"), "case none\n  raised low x ->\n");
+    write(&folder.join("README.md"), "# A test\n");
+    // Last: with it the folder is a plugin.
+    let manifest = format!(
+        "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"output\"\ncapabilities = {capabilities:?}\n"
+    );
+    write(&folder.join("plugin.toml"), &manifest);
+}
+
 fn write(path: &Path, text: &str) {
     std::fs::write(path, text).expect("a file is written");
 }

@@ -157,7 +157,7 @@ impl Running {
         write_rule(&self.dir().join("rules"), name, script);
     }
 
-    /// Puts a plugin into the clinic's folder; it counts from the next start.
+    /// Puts a plugin into the clinic's folder, while it runs or not.
     pub fn write_plugin(&self, name: &str, script: &str) {
         write_plugin(&self.dir().join("plugins"), name, script);
     }

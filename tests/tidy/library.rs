@@ -38,13 +38,14 @@ fn every_rule_has_a_firing_a_silent_and_a_malformed_case() {
 #[test]
 fn every_plugin_has_a_firing_a_silent_and_a_malformed_case() {
     for folder in folders("plugins") {
-        for file in ["plugin.toml", "decode.rhai", "README.md"] {
+        for file in ["plugin.toml", "README.md"] {
             assert!(folder.join(file).is_file(), "{}: {file} is missing", folder.display());
         }
-        let cases = cases(&folder);
-        let name = folder.display();
+        let scripts = ["decode.rhai", "output.rhai"].iter().filter(|file| folder.join(file).is_file()).count();
+        let (cases, name) = (cases(&folder), folder.display());
+        assert_eq!(scripts, 1, "{name}: one script, called by its kind");
         assert!(cases.iter().any(|c| c.contains("-> error")), "{name}: no case refuses");
-        assert!(cases.iter().any(|c| !c.contains("-> error")), "{name}: no case decodes");
+        assert!(cases.iter().any(|c| !c.contains("-> error")), "{name}: no case answers");
         assert!(cases.iter().any(|c| c.lines().any(|l| l.trim_end().ends_with("->"))), "{name}: no case is silent");
     }
 }

@@ -270,7 +270,7 @@ section! {
     all default
     /// The integrators' plugins.
     struct Plugins in "plugins" {
-        /// Folder of plugins, one folder each.
+        /// Folder of plugins, one folder each. It is watched: a change takes hold within a second.
         dir: Option<PathBuf> = None, Maybe(At);
     }
 }

@@ -1,14 +1,16 @@
 //! The way in: a payload somebody has vouched for, to readings.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use pitchside_model::{Authentic, DeviceId, Payload, PayloadKind, PluginName, Reading, Timestamp};
 
 use crate::error::{DecodeError, Fault, Text};
 use crate::plugin::message::Outcome;
 use crate::plugin::worker::Turn;
-use crate::plugin::{Plugin, Status, check};
+use crate::plugin::{Plugin, Status, Trial, check};
 use crate::tolerance::Tolerances;
 use crate::{gatt, senml, wave};
 
@@ -16,18 +18,56 @@ use crate::{gatt, senml, wave};
 #[derive(Debug, Default)]
 pub struct Decoders {
     tolerances: Tolerances,
-    plugins: BTreeMap<PluginName, Plugin>,
+    /// Held for as long as a look takes, never across a call.
+    plugins: RwLock<BTreeMap<PluginName, Slot>>,
+    /// How often another plugin was taken in.
+    generation: AtomicU64,
     /// Circumference of the wheels that are counted; no profile tells.
     wheel_mm: Option<u16>,
     /// What is remembered of devices that speak GATT profiles. Held for the microseconds of one value.
     gatt: Mutex<gatt::Devices>,
 }
 
+/// A plugin, and the version of it on trial.
+#[derive(Debug, Clone)]
+struct Slot {
+    plugin: Arc<Plugin>,
+    trial: Option<Arc<Trial>>,
+}
+
+impl Slot {
+    fn new(plugin: Plugin) -> Self {
+        Self { plugin: Arc::new(plugin), trial: None }
+    }
+}
+
 impl Decoders {
     /// With these plugins; a name that comes twice stands for the last.
     pub fn new(tolerances: Tolerances, plugins: impl IntoIterator<Item = Plugin>) -> Self {
-        let plugins = plugins.into_iter().map(|p| (p.name().clone(), p)).collect();
-        Self { tolerances, plugins, wheel_mm: None, gatt: Mutex::default() }
+        let plugins = plugins.into_iter().map(|p| (p.name().clone(), Slot::new(p))).collect();
+        Self { tolerances, plugins: RwLock::new(plugins), generation: 0.into(), wheel_mm: None, gatt: Mutex::default() }
+    }
+
+    /// Takes a plugin in, or another version in its place: whoever asks from now on asks this one. What was asked of the
+    /// one before is answered by it; a trial beside it ends.
+    pub fn set_plugin(&self, plugin: Plugin) {
+        self.plugins.write().insert(plugin.name().clone(), Slot::new(plugin));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Rises whenever another plugin was taken in: what could not be read may be readable now.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Takes a plugin out; whether it was there.
+    pub fn remove_plugin(&self, name: &PluginName) -> bool {
+        self.plugins.write().remove(name).is_some()
+    }
+
+    /// Tries a new version beside the one that runs, or ends that; whether there is one that runs.
+    pub fn set_trial(&self, name: &PluginName, trial: Option<Arc<Trial>>) -> bool {
+        self.plugins.write().get_mut(name).map(|slot| slot.trial = trial).is_some()
     }
 
     /// Wheels have this circumference in millimetres, so that what counts them has a speed; without it, or with 0, it has
@@ -119,7 +159,8 @@ impl Decoders {
             PayloadKind::Waveform => return Err(DecodeError::NotVendor("a waveform")),
             PayloadKind::Gatt { .. } => return Err(DecodeError::NotVendor("a GATT characteristic")),
         }
-        let plugin = self.plugins.get(plugin).ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
+        let slot = self.plugins.read().get(plugin).cloned();
+        let Slot { plugin, trial } = slot.ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
         let name = || plugin.name().to_string();
         let nonsense = |(reading, fault): (usize, Fault)| {
             let error = DecodeError::Nonsense { plugin: name(), reading, fault };
@@ -139,16 +180,19 @@ impl Decoders {
             Outcome::Fault(reason) => return Err(plugin.fault(device, reason, turn)),
         };
         plugin.success(device);
+        if let Some(trial) = trial.filter(|_| turn == Turn::First) {
+            trial.compare(device, &payload.bytes, (now, self.tolerances), &result);
+        }
         result
     }
 
     /// A plugin, to look at or to switch on again.
-    pub fn plugin(&self, name: &PluginName) -> Option<&Plugin> {
-        self.plugins.get(name)
+    pub fn plugin(&self, name: &PluginName) -> Option<Arc<Plugin>> {
+        self.plugins.read().get(name).map(|slot| Arc::clone(&slot.plugin))
     }
 
     /// How every plugin is.
     pub fn statuses(&self) -> Vec<Status> {
-        self.plugins.values().map(Plugin::status).collect()
+        self.plugins.read().values().map(|slot| slot.plugin.status()).collect()
     }
 }

@@ -52,12 +52,16 @@ enum Dimension {
     Irradiance,
     /// Base deg.
     Angle,
+    /// Base rad/s.
+    Rotation,
+    /// Base rad/s2.
+    AngularAcceleration,
     /// Known, but no quantity of ours is measured in it.
     Other,
 }
 use Dimension::{
-    Acceleration, Angle, Energy, Force, Frequency, Irradiance, Length, One, Other, Power, Pressure, Speed, Temperature,
-    Time, Torque, Voltage,
+    Acceleration, Angle, AngularAcceleration, Energy, Force, Frequency, Irradiance, Length, One, Other, Power,
+    Pressure, Rotation, Speed, Temperature, Time, Torque, Voltage,
 };
 
 /// `base = value * factor * 10^power + offset`.
@@ -223,6 +227,9 @@ pub fn ucum(unit: Unit) -> Scale {
         "N.m" => by(Torque, 1, 0),
         "W/m2" => by(Irradiance, 1, 0),
         "deg" => by(Angle, 1, 0),
+        "rad/s" => by(Rotation, 1, 0),
+        "deg/s" => inexact(Rotation),
+        "rad/s2" => by(AngularAcceleration, 1, 0),
         _ => inexact(Other),
     }
 }

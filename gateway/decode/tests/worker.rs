@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use pitchside_decode::plugin::worker::StartError;
-use pitchside_decode::plugin::{Folder, PluginLimits, cases};
+use pitchside_decode::plugin::{Findings, Folder, PluginLimits, Trial, cases};
 use pitchside_decode::{DecodeError, Decoders, Plugin, Tolerances};
 use pitchside_model::{
     Assurance, Authentic, DeviceId, LinkId, Payload, PayloadKind, PluginName, Quality, Timestamp, Value,
@@ -240,4 +240,70 @@ fn every_plugin_of_the_repository_passes_its_cases() {
         seen += 1;
     }
     assert!(seen >= 2);
+}
+
+/// Waits for a trial to have found something: what is awaited decides when to go on.
+async fn found(trial: &std::sync::Arc<Trial>, wanted: impl Fn(&Findings) -> bool) -> Findings {
+    for _ in 0..3_000 {
+        let findings = trial.findings();
+        if wanted(&findings) {
+            return findings;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("waited in vain: {:?}", trial.findings());
+}
+
+#[tokio::test]
+async fn a_new_version_is_asked_beside_the_old_one_and_compared() {
+    let good = "[reading(\"heart_rate\", payload.u8(1), \"/min\")]";
+    let decoders = decoders(good, PluginLimits::default()).await;
+    let beside = async |source: &str| {
+        let plugin = Plugin::start(&folder(source), &program(), PluginLimits::default()).await.unwrap();
+        let trial = std::sync::Arc::new(Trial::new(plugin));
+        assert!(decoders.set_trial(&name(), Some(std::sync::Arc::clone(&trial))));
+        trial
+    };
+    let says = async |bytes: &[u8]| decoders.vendor(&name(), &message("strap", bytes), NOW).await;
+
+    let alike = beside("let rate = payload.u8(1); [reading(\"heart_rate\", rate, \"/min\")]").await;
+    for rate in 0..20 {
+        says(&[0, rate]).await.unwrap();
+    }
+    says(&[0]).await.unwrap_err();
+    let findings = found(&alike, |f| f.compared == 21).await;
+    assert_eq!((findings.difference, findings.failure), (None, None), "refusals of one name are alike too");
+
+    let other = beside("[reading(\"heart_rate\", payload.u8(1) + 1, \"/min\")]").await;
+    assert_eq!(says(&[0, 72]).await.unwrap()[0].value, Value::Number(pitchside_model::Decimal::integer(72)));
+    let text = found(&other, |f| f.differences == 1).await.difference.unwrap();
+    assert!(text.contains("heart_rate 72 /min") && text.contains("heart_rate 73 /min"), "{text}");
+
+    let failing = beside("[1][7]").await;
+    says(&[0, 72]).await.unwrap();
+    let text = found(&failing, |f| f.failure.is_some()).await.failure.unwrap();
+    assert!(text.starts_with("on a payload of 2 bytes: "), "{text}");
+    assert_eq!(decoders.statuses()[0].faults, 0, "its faults are its own");
+}
+
+#[tokio::test]
+async fn another_version_takes_over_between_two_payloads_and_what_went_wrong_is_told_once() {
+    let limits = PluginLimits { faults_of_all: 2, ..PluginLimits::default() };
+    let decoders = decoders("[1][7]", limits).await;
+    for _ in 0..3 {
+        decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.unwrap_err();
+    }
+    let plugin = decoders.plugin(&name()).unwrap();
+    let (troubles, lost) = plugin.take_troubles();
+    assert_eq!((troubles.len(), lost), (2, 0), "switched off, it fails no more");
+    assert!(troubles[0].contains("line 1"), "{troubles:?}");
+    assert!(plugin.take_troubles().0.is_empty());
+    let generation = decoders.generation();
+    let good = folder("[reading(\"heart_rate\", payload.u8(1), \"/min\")]");
+    decoders.set_plugin(Plugin::start(&good, &program(), limits).await.unwrap());
+    assert!(decoders.generation() > generation && !decoders.statuses()[0].off);
+    decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.unwrap();
+    assert!(decoders.remove_plugin(&name()));
+    let gone = decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.unwrap_err();
+    assert!(matches!(gone, DecodeError::UnknownPlugin(_)));
 }

@@ -7,6 +7,7 @@
 //! | [`cli`] | commands |
 //! | [`demo`] | one clinic on one machine |
 //! | [`backup`] | backups, restoring them, destroying what was |
+//! | [`plugins`] | packages: signed, weighed, wanted |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`past`] | sealed history, verified and opened block by block |
 //! | [`rulebook`] | rules on disk: read, checked, published |
@@ -29,6 +30,7 @@ pub mod files;
 pub mod identity;
 pub mod past;
 pub mod pipeline;
+pub mod plugins;
 pub mod random;
 pub mod reading_id;
 pub mod rulebook;

@@ -43,10 +43,12 @@ const fn unit(code: u8) -> Unit {
         17 => Unit::PASCAL,
         19 => Unit::NEWTON,
         21 => Unit::DEGREE,
+        22 => Unit::RADIAN_PER_SECOND,
         23 => Unit::METRE_PER_SECOND_SQUARED,
         34 => Unit::NEWTON_METRE,
         35 => Unit::WATT_PER_SQUARE_METRE,
         36 => Unit::HERTZ,
+        37 => Unit::RADIAN_PER_SECOND_SQUARED,
         _ => Unit::ONE,
     }
 }
@@ -125,6 +127,16 @@ quantities! {
     WORKLOAD_RATIO_EWMA "workload_ratio_ewma" 0 0 100;
     EMG_MEDIAN_FREQUENCY "emg_median_frequency" 36 0 2000;
     IMPACT_PEAK "impact_peak" 23 0 7000;
+    GROUND_REACTION_FORCE "ground_reaction_force" 19 -20000 20000;
+    CENTRE_OF_PRESSURE_X "centre_of_pressure_x" 7 -2 2;
+    CENTRE_OF_PRESSURE_Y "centre_of_pressure_y" 7 -2 2;
+    LATITUDE "latitude" 21 -90 90;
+    LONGITUDE "longitude" 21 -180 180;
+    HEADING "heading" 21 0 360;
+    SATELLITES "satellites" 0 0 64;
+    HEAD_LINEAR_ACCELERATION "head_linear_acceleration" 23 0 5000;
+    HEAD_ANGULAR_VELOCITY "head_angular_velocity" 22 0 200;
+    HEAD_ANGULAR_ACCELERATION "head_angular_acceleration" 37 0 50000;
 }
 
 impl Quantity {
@@ -222,6 +234,8 @@ mod tests {
         assert_eq!(Quantity::SYSTOLIC_PRESSURE.unit().ucum(), "mm[Hg]");
         assert_eq!(Quantity::CRANK_TORQUE.unit().ucum(), "N.m");
         assert_eq!(Quantity::IRRADIANCE.unit().ucum(), "W/m2");
+        assert_eq!(Quantity::HEAD_ANGULAR_VELOCITY.unit().ucum(), "rad/s");
+        assert_eq!(Quantity::HEAD_ANGULAR_ACCELERATION.unit().ucum(), "rad/s2");
     }
 
     #[test]
@@ -234,6 +248,7 @@ mod tests {
             (Quantity::WORK, 50),
             (Quantity::WIND_CHILL, 60),
             (Quantity::IMPACT_PEAK, 71),
+            (Quantity::HEAD_ANGULAR_ACCELERATION, 81),
         ] {
             assert_eq!(quantity.code(), code, "{quantity}");
         }

@@ -10,7 +10,7 @@ pub struct Unit(u8);
 const CODES: &[&str] = &[
     "1", "/min", "ms", "s", "Cel", "W", "m/s", "m", "uV", "mV", "%", "g", "deg/s", "kcal", "J", "kJ", "mm[Hg]", "Pa",
     "kPa", "N", "km/h", "deg", "rad/s", "m/s2", "lx", "kg", "mmol/L", "uL", "V", "K", "[degF]", "us", "hPa", "m2",
-    "N.m", "W/m2", "Hz",
+    "N.m", "W/m2", "Hz", "rad/s2",
 ];
 
 macro_rules! units {
@@ -53,6 +53,8 @@ units! {
     NEWTON = 19;
     /// Degrees of a plane angle.
     DEGREE = 21;
+    /// Radians per second.
+    RADIAN_PER_SECOND = 22;
     /// Metres per second squared.
     METRE_PER_SECOND_SQUARED = 23;
     /// Degrees Fahrenheit.
@@ -63,6 +65,8 @@ units! {
     WATT_PER_SQUARE_METRE = 35;
     /// Hertz: frequencies of a signal; rates of a body are per minute.
     HERTZ = 36;
+    /// Radians per second squared.
+    RADIAN_PER_SECOND_SQUARED = 37;
 }
 
 impl Unit {

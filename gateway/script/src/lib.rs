@@ -19,6 +19,8 @@
 //! | [`problem`] | what is wrong and where, "did you mean" |
 //! | [`fault`] | why a running script was stopped |
 //! | [`manifest`] | rule.toml and plugin.toml |
+//! | [`package`] | a plugin as one file |
+//! | [`output`] | scripts that make requests of alerts |
 //! | [`cases`] | cases.txt of rules and plugins, and the runner |
 //! | [`worker`] | the parent's side of a worker process |
 //! | [`serve`](mod@serve) | the child's side |
@@ -37,6 +39,8 @@ pub mod lint;
 pub mod manifest;
 mod meter;
 mod natives;
+pub mod output;
+pub mod package;
 pub mod problem;
 pub mod reference;
 pub mod sandbox;

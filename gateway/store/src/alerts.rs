@@ -176,18 +176,31 @@ impl Tables {
 
     /// Steps not yet marked as delivered, oldest first, at most [`ROWS_MAX`]. For the start after a crash.
     pub fn undelivered_alerts(&self, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
-        self.steps(sql!("alerts/undelivered"), rows)
+        self.steps(sql!("alerts/undelivered"), [rows.min(ROWS_MAX)])
     }
 
     /// Steps that are in no block yet, oldest first, at most [`ROWS_MAX`]. Acknowledgements are not sealed.
     pub fn unsealed_alerts(&self, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
-        self.steps(sql!("alerts/unsealed"), rows)
+        self.steps(sql!("alerts/unsealed"), [rows.min(ROWS_MAX)])
     }
 
-    fn steps(&self, statement: &'static str, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
+    /// Steps recorded after this one, oldest first, at most [`ROWS_MAX`]. Acknowledgements are not among them.
+    pub fn alert_steps_after(&self, after: AlertStepId, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
+        self.steps(sql!("alerts/after"), [i64::from(rows.min(ROWS_MAX)), after.0])
+    }
+
+    /// The step recorded last; 0 if none was.
+    pub fn last_alert_step(&self) -> Result<AlertStepId, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("alerts/last"))?;
+            Ok(AlertStepId(statement.query_row([], |row| row.get(0))?))
+        })
+    }
+
+    fn steps(&self, statement: &'static str, bounds: impl rusqlite::Params) -> Result<Vec<AlertStep>, StoreError> {
         let sealed = self.read(|connection| {
             let mut statement = connection.prepare_cached(statement)?;
-            let rows = statement.query_map([rows.min(ROWS_MAX)], |row| {
+            let rows = statement.query_map(bounds, |row| {
                 Ok((AlertStepId(row.get(0)?), Timestamp(row.get(1)?), Sealed::read(row, 2)?))
             })?;
             Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)

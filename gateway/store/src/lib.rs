@@ -15,6 +15,7 @@
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
 //! | [`firmware`] | what sensors run, how updates ended, halts on their way to the ledger |
+//! | [`plugins`] | installed plugins, grants, signers, their log |
 //! | [`rules`] | versions of rules, which were in force, what rules in the shadow said |
 //! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
 //! | [`chain`] | where a restored box's chain goes on |
@@ -47,6 +48,7 @@ mod key;
 pub mod marks;
 pub mod meta;
 mod migrate;
+pub mod plugins;
 pub mod quarantine;
 mod queue;
 pub mod rules;
@@ -74,6 +76,7 @@ pub use journal::{Entered, JournalRow, Options, Replayed, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
+pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow};
 pub use quarantine::Refused;
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;

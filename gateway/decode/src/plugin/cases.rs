@@ -3,7 +3,11 @@
 //! The script runs in this process: cases are for authors and tests. Limits hold here too, but for the kernel's.
 
 use pitchside_model::{Quality, Reading, Timestamp};
-use pitchside_script::cases::{PluginCase, Report, parse_plugin_cases, run_plugin_cases};
+use pitchside_script::cases::{
+    PluginCase, Report, parse_output_cases, parse_plugin_cases, run_output_cases, run_plugin_cases,
+};
+use pitchside_script::manifest::PluginKind;
+use pitchside_script::output::Output;
 use pitchside_script::problem::Problem;
 
 use super::engine::Decoder;
@@ -18,10 +22,16 @@ pub const PAYLOAD_TIME: Timestamp = Timestamp::from_seconds(1_767_225_600);
 /// Runs the cases of a plugin. `Err` if its script does not compile or its cases do not read, with every problem.
 pub fn run(folder: &Folder) -> Result<Report, Vec<String>> {
     let as_lines = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let decoder = Decoder::load("decode.rhai", &folder.source, &folder.params())?;
+    let (name, script) = (folder.manifest.name.as_str(), folder.manifest.kind.script_file());
+    if folder.manifest.kind == PluginKind::Output {
+        let output = Output::load(script, &folder.source, &folder.params())?;
+        let cases = parse_output_cases("cases.txt", &folder.cases).map_err(as_lines)?;
+        return Ok(run_output_cases(name, "cases.txt", &cases, &output));
+    }
+    let decoder = Decoder::load(script, &folder.source, &folder.params())?;
     let cases = parse_plugin_cases("cases.txt", &folder.cases).map_err(as_lines)?;
     let run = |case: &PluginCase| Ok(case.steps.iter().map(|s| one(folder, &decoder, &s.payload)).collect());
-    Ok(run_plugin_cases(folder.manifest.name.as_str(), "cases.txt", &cases, PAYLOAD_TIME, run))
+    Ok(run_plugin_cases(name, "cases.txt", &cases, PAYLOAD_TIME, run))
 }
 
 /// The readings of one payload, or the name it is refused by. The payload's time stands for the device's clock, so no

@@ -1,9 +1,13 @@
-//! A plugin as files: `plugin.toml`, `decode.rhai`, `cases.txt`. Read by the parent; workers have no files.
+//! A plugin as files: `plugin.toml`, its script, `cases.txt`. Read by the parent; workers have no files.
 
 use std::path::{Path, PathBuf};
 
-use pitchside_script::manifest::PluginManifest;
+use pitchside_script::cases::{parse_output_cases, parse_plugin_cases};
+use pitchside_script::manifest::{PluginKind, PluginManifest};
+use pitchside_script::output::Output;
 use pitchside_script::problem::Problem;
+
+use super::engine::Decoder;
 
 /// The most bytes of any file of a plugin.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
@@ -13,7 +17,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 pub struct Folder {
     /// Its manifest.
     pub manifest: PluginManifest,
-    /// `decode.rhai`.
+    /// Its script.
     pub source: String,
     /// `cases.txt`.
     pub cases: String,
@@ -61,20 +65,27 @@ fn lines(problems: &[Problem]) -> String {
 impl Folder {
     /// Reads one plugin.
     pub fn read(dir: &Path) -> Result<Self, FolderError> {
-        let manifest =
-            PluginManifest::parse("plugin.toml", &text(&dir.join("plugin.toml"))?).map_err(FolderError::Manifest)?;
+        let file = |name: &str| text(&dir.join(name));
+        let manifest = checked_manifest(&dir.join("plugin.toml"), &file("plugin.toml")?)?;
         let folder = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if folder != manifest.name.as_str() {
             return Err(FolderError::Name { folder, manifest: manifest.name.to_string() });
         }
-        if let Some(own) = manifest.outputs.iter().find(|quantity| quantity.is_gateways_own()) {
-            return Err(FolderError::GatewaysOwn { path: dir.join("plugin.toml"), quantity: own.name() });
-        }
-        Ok(Self { manifest, source: text(&dir.join("decode.rhai"))?, cases: text(&dir.join("cases.txt"))? })
+        Ok(Self { source: file(manifest.kind.script_file())?, cases: file("cases.txt")?, manifest })
     }
 
-    /// Reads every plugin below `dir`, by name. One faulty plugin does not keep the others out.
+    /// A plugin whose files are at hand, wherever they came from.
+    pub fn of_texts(manifest: &str, source: String, cases: String) -> Result<Self, FolderError> {
+        Ok(Self { manifest: checked_manifest(Path::new("plugin.toml"), manifest)?, source, cases })
+    }
+
+    /// Reads every plugin below `dir`, in order of their names. One faulty plugin does not keep the others out.
     pub fn read_all(dir: &Path) -> Result<Vec<Result<Self, FolderError>>, FolderError> {
+        Ok(Self::read_each(dir)?.into_iter().map(|(_, folder)| folder).collect())
+    }
+
+    /// As [`Folder::read_all`], each with the name of its folder.
+    pub fn read_each(dir: &Path) -> Result<Vec<(String, Result<Self, FolderError>)>, FolderError> {
         let failed = |source| FolderError::Read { path: dir.to_owned(), source };
         let mut folders = Vec::new();
         for entry in std::fs::read_dir(dir).map_err(failed)? {
@@ -84,12 +95,36 @@ impl Folder {
             }
         }
         folders.sort();
-        Ok(folders.iter().map(|path| Self::read(path)).collect())
+        let name = |path: &Path| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(folders.iter().map(|path| (name(path), Self::read(path))).collect())
+    }
+
+    /// What is wrong with script and cases, a line each; nothing is run.
+    pub fn problems(&self) -> Vec<String> {
+        let (file, source, params) = (self.manifest.kind.script_file(), &self.source, self.params());
+        let (script, cases) = match self.manifest.kind {
+            PluginKind::Decoder => {
+                (Decoder::load(file, source, &params).err(), parse_plugin_cases("cases.txt", &self.cases).err())
+            }
+            PluginKind::Output => {
+                (Output::load(file, source, &params).err(), parse_output_cases("cases.txt", &self.cases).err())
+            }
+        };
+        let (script, cases) = (script.unwrap_or_default(), cases.unwrap_or_default());
+        script.into_iter().chain(cases.iter().map(ToString::to_string)).collect()
     }
 
     /// The params as the manifest sets them.
     pub fn params(&self) -> Vec<(String, f64)> {
         self.manifest.params.iter().map(|(name, param)| (name.clone(), param.default)).collect()
+    }
+}
+
+fn checked_manifest(path: &Path, text: &str) -> Result<PluginManifest, FolderError> {
+    let manifest = PluginManifest::parse("plugin.toml", text).map_err(FolderError::Manifest)?;
+    match manifest.outputs.iter().find(|quantity| quantity.is_gateways_own()) {
+        Some(own) => Err(FolderError::GatewaysOwn { path: path.to_owned(), quantity: own.name() }),
+        None => Ok(manifest),
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`engine`] | the child: the functions a script has, one payload to answers |
 //! | [`check`] | what a script returned, made readings or refused by name |
 //! | [`worker`] | the parent: batches, restarts, switching off |
+//! | [`trial`] | a new version beside the one that runs |
 //! | [`cases`] | `cases.txt`, run by the runner of `script` |
 
 pub mod cases;
@@ -15,8 +16,10 @@ pub mod check;
 pub mod engine;
 pub mod folder;
 pub mod message;
+pub mod trial;
 pub mod worker;
 
 pub use engine::worker_main;
 pub use folder::{Folder, FolderError};
+pub use trial::{Findings, Trial};
 pub use worker::{Plugin, PluginLimits, Status};

@@ -4,7 +4,7 @@
 //! refused. Faults count for the device that caused them, so that one device with odd payloads does not take the
 //! plugin from the others; a script that fails for everybody is switched off altogether. A success clears the count.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -50,8 +50,12 @@ impl Default for PluginLimits {
 
 /// The most devices whose faults are counted apart.
 const DEVICES_MAX: usize = 4_096;
+/// Troubles kept until somebody looks.
+const TROUBLES_MAX: usize = 32;
 /// What a call may take beyond what its payloads may.
 const SLACK: Duration = Duration::from_secs(1);
+/// What compiling a script may take: on a box that is busy with its start, longer than any call.
+const LOAD: Duration = Duration::from_secs(10);
 
 /// Why a plugin did not start.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +118,10 @@ struct Health {
     in_a_row: u32,
     of_device: BTreeMap<DeviceId, u32>,
     last_fault: Option<String>,
+    /// What went wrong since somebody last looked.
+    troubles: VecDeque<String>,
+    /// And what there was no room for.
+    troubles_lost: u64,
 }
 
 /// Whether a payload is new, or was kept because it could not be decoded before.
@@ -139,7 +147,7 @@ impl Plugin {
         let load = Request::Load { name: name.to_string(), source: folder.source.clone(), params: folder.params() };
         let worker_error = |error| StartError::Worker { plugin: name.clone(), error };
         let mut worker = Worker::spawn(program, limits.worker).await.map_err(worker_error)?;
-        match call(&mut worker, &load, SLACK).await.map_err(worker_error)? {
+        match call(&mut worker, &load, LOAD).await.map_err(worker_error)? {
             Answer::Loaded(Ok(())) => {}
             Answer::Loaded(Err(problems)) => return Err(StartError::Script { plugin: name, problems }),
             _ => return Err(worker_error(WorkerError::Down)),
@@ -177,6 +185,12 @@ impl Plugin {
             off_for: health.of_device.iter().filter_map(off_for).collect(),
             last_fault: health.last_fault.clone(),
         }
+    }
+
+    /// What went wrong since the last call, the oldest first, and how much more did that there was no room for.
+    pub fn take_troubles(&self) -> (Vec<String>, u64) {
+        let mut health = self.health.lock();
+        (health.troubles.drain(..).collect(), std::mem::take(&mut health.troubles_lost))
     }
 
     /// Forgets the faults: switched on again, for everybody.
@@ -231,6 +245,11 @@ impl Plugin {
         let mut health = self.health.lock();
         health.faults += 1;
         health.last_fault = Some(reason.to_owned());
+        if health.troubles.len() < TROUBLES_MAX {
+            health.troubles.push_back(reason.to_owned());
+        } else {
+            health.troubles_lost = health.troubles_lost.saturating_add(1);
+        }
         if turn == Turn::Again {
             return;
         }
@@ -313,7 +332,7 @@ impl Runner {
         self.started = Instant::now();
         self.health.lock().restarts += 1;
         let outcome = match self.worker.restart().await {
-            Ok(()) => call(&mut self.worker, &self.load, SLACK).await,
+            Ok(()) => call(&mut self.worker, &self.load, LOAD).await,
             Err(error) => Err(error),
         };
         match outcome {

@@ -2,6 +2,7 @@
 
 mod firmware;
 mod keeping;
+mod plugin;
 mod proof;
 mod rules;
 
@@ -13,6 +14,7 @@ use pitchside_model::{AthleteId, DeviceId};
 
 pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
 pub use keeping::{BackupCommand, FactoryResetArgs};
+pub use plugin::{PackageArgs, PluginCommand, PluginKeyCommand, PluginKindArg, TrialArgs};
 pub use proof::{BlocksCommand, EvidenceCommand};
 pub use rules::{PublishArgs, RulesCommand, Switch};
 
@@ -74,9 +76,9 @@ pub enum Command {
     /// Rules: check, test, try on history, publish, roll back, replay.
     #[command(subcommand)]
     Rules(RulesCommand),
-    /// Plugins: list, check and test.
+    /// Plugins: begin one, check and test it, pack, sign, install, update, look after.
     #[command(subcommand)]
-    Plugin(FolderCommand),
+    Plugin(PluginCommand),
     /// Alerts, newest first.
     Alerts {
         /// How many at most.
@@ -121,6 +123,8 @@ pub enum WorkerKind {
     Rules,
     /// One plugin's decoder.
     Plugin,
+    /// One output.
+    Output,
 }
 
 /// Arguments of `demo`.
@@ -327,29 +331,6 @@ pub enum RoleArg {
     Clinician,
     /// Everything.
     Admin,
-}
-
-/// `plugin ...`
-#[derive(Debug, Subcommand)]
-pub enum FolderCommand {
-    /// What is there.
-    List {
-        /// Folder; without it, the one in the settings.
-        #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-    /// Report every problem with file, line and column.
-    Check {
-        /// Folder; without it, the one in the settings.
-        #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
-    /// Run every case.
-    Test {
-        /// Folder; without it, the one in the settings.
-        #[arg(value_name = "DIR")]
-        dir: Option<PathBuf>,
-    },
 }
 
 /// Reads `90s`, `5min`, `2h`, `30d`, `250ms`.

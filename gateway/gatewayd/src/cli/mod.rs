@@ -29,6 +29,7 @@ mod history;
 mod init;
 mod library;
 pub mod output;
+mod plugin;
 mod rules;
 mod run;
 mod user;
@@ -117,7 +118,7 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Athlete(command) => athlete::athlete(&command, &config, &output),
         Command::User(command) => user::user(&command, &config, &output),
         Command::Rules(command) => rules::rules(&command, &config, &output),
-        Command::Plugin(command) => library::plugins(&command, &config, &output),
+        Command::Plugin(command) => plugin::plugin(&command, &config, &output),
         Command::Alerts { last } => history::alerts(last, &config, &output),
         Command::Readings { device, last } => history::readings(device.as_ref(), last, &config, &output),
         Command::Blocks(command) => blocks::blocks(&command, &config, &output),
@@ -131,5 +132,6 @@ fn worker(kind: WorkerKind) -> Outcome {
     match kind {
         WorkerKind::Rules => Ok(pitchside_rules::worker_main()?),
         WorkerKind::Plugin => Ok(pitchside_decode::worker_main()?),
+        WorkerKind::Output => Ok(pitchside_script::output::worker::worker_main()?),
     }
 }

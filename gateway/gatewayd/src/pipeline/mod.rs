@@ -21,6 +21,8 @@
 //! | [`firmware`] | releases and their contents: what stands ready, for whom |
 //! | [`health`] | is it making progress: what `doctor --health` asks |
 //! | [`watch`] | what changes while running: devices, assignments, silence, old rows |
+//! | [`plugins`] | the plugins that run, changed while running |
+//! | [`outputs`] | plugins that make requests of alerts, and who carries them out |
 //! | [`undecoded`] | payloads that wait for their plugin, and how plugins are |
 //! | [`start`] | putting it all together |
 
@@ -31,6 +33,8 @@ pub mod firmware;
 pub mod front;
 pub mod health;
 mod live;
+pub mod outputs;
+pub mod plugins;
 pub mod roster;
 pub mod rules;
 pub mod sealing;

@@ -13,8 +13,7 @@ use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits as AuthLimits};
 use pitchside_collect::mqtt::{Gate, GateConfig, Limits as GateLimits};
 use pitchside_collect::serial::{self, PortConfig, Speaks};
 use pitchside_config::{SerialMode, Settings};
-use pitchside_decode::plugin::{Folder, PluginLimits};
-use pitchside_decode::{Decoders, Plugin, Tolerances};
+use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
@@ -29,6 +28,8 @@ use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
+use super::outputs::{self, OutputsParts, carry::Carrier};
+use super::plugins::{PluginsParts, PluginsTask};
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
@@ -95,12 +96,24 @@ impl Gateway {
             AuthLimits::default(),
         )
         .context("opening the door")?;
-        let (plugins, plugins_hash) = plugins(settings, &startup).await?;
+        let decoders = Arc::new(Decoders::new(tolerances(settings), []).wheel(wheel_mm(settings)));
+        let plugins = PluginsTask::start(PluginsParts {
+            library: settings.plugins.dir.clone(),
+            store: store.clone(),
+            program: startup.worker("plugin"),
+            decoders: Arc::clone(&decoders),
+            clock: clock.clone(),
+        })
+        .await;
         let sealing = Arc::new(Sealing::new(SealingParts {
             store: store.clone(),
             key: GatewayKey::new(&identity.sign),
             ring: load_ring(&store, &identity)?,
-            inventory: Inventory { rules: [0; 32], plugins: plugins_hash, firmware: firmware_hash(&startup.program)? },
+            inventory: Inventory {
+                rules: [0; 32],
+                plugins: plugins.hash(),
+                firmware: firmware_hash(&startup.program)?,
+            },
             policy: ClosingPolicy {
                 interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
                 weight_max: usize::try_from(settings.blocks.bytes_max).unwrap_or(usize::MAX),
@@ -121,7 +134,7 @@ impl Gateway {
         let (front_tasks, back_tasks) = (TaskTracker::new(), TaskTracker::new());
         let front = Arc::new(Front::new(Parts {
             auth: Arc::new(auth),
-            decoders: Arc::new(Decoders::new(tolerances(settings), plugins).wheel(wheel_mm(settings))),
+            decoders,
             store: store.clone(),
             roster,
             board: Arc::clone(&board),
@@ -218,6 +231,19 @@ impl Gateway {
             };
             back_tasks.spawn(Desk::new(parts, &door)?.run(words, stop_back.clone()));
         }
+        let outputs = OutputsParts {
+            library: settings.plugins.dir.clone(),
+            store: store.clone(),
+            program: startup.worker("output"),
+            carrier: Arc::new(Carrier::new(
+                Arc::clone(&gate),
+                settings.serial.iter().map(|port| port.path.clone()).collect(),
+            )),
+            clock: clock.clone(),
+        };
+        back_tasks.spawn(outputs::run(outputs, stop_back.clone()));
+        let plugins_sealing = Arc::clone(&sealing);
+        back_tasks.spawn(plugins.run(move |hash| plugins_sealing.set_plugins(hash), stop_back.clone()));
         back_tasks.spawn(Keeper::new(Arc::clone(&front)).run(stop_back.clone()));
         let ports = settings
             .serial
@@ -318,29 +344,6 @@ fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store>
         tracing::error!(row = row.0, "a journal row does not open; it is set aside in journal_damaged");
     }
     Ok(store)
-}
-
-/// The plugins that start, and the hash of all of them. One that does not is reported and left out.
-async fn plugins(settings: &Settings, startup: &Startup) -> anyhow::Result<(Vec<Plugin>, [u8; 32])> {
-    let (mut plugins, mut hasher) = (Vec::new(), blake3::Hasher::new());
-    let Some(dir) = &settings.plugins.dir else { return Ok((plugins, [0; 32])) };
-    for read in Folder::read_all(dir).context("reading the plugins")? {
-        let folder = match read {
-            Ok(folder) => folder,
-            Err(error) => {
-                tracing::error!(%error, "a plugin is left out");
-                continue;
-            }
-        };
-        match Plugin::start(&folder, &startup.worker("plugin"), PluginLimits::default()).await {
-            Ok(plugin) => {
-                hasher.update(folder.manifest.name.as_str().as_bytes()).update(&[0]).update(folder.source.as_bytes());
-                plugins.push(plugin);
-            }
-            Err(error) => tracing::error!(%error, "a plugin does not start and is left out"),
-        }
-    }
-    Ok((plugins, *hasher.finalize().as_bytes()))
 }
 
 /// BLAKE3 of this program's file: what the block header calls firmware.

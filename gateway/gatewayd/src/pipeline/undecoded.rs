@@ -1,8 +1,8 @@
 //! Payloads that were kept because their plugin could not read them: read again when it can, in the order they came. And
 //! how plugins are, for whoever looks after the box.
 //!
-//! A plugin that is not there or switched off is not asked. A payload the script fails on is asked for a few times in one
-//! run of the gateway, one a device and round, so that neither a bad payload nor a bad script keeps the others waiting; it
+//! A plugin that is not there or switched off is not asked. A payload the script fails on is asked for a few times of one
+//! version of the plugin, one a device and round, so that neither a bad payload nor a bad script keeps the others waiting; it
 //! stays until the plugin is corrected. What a healthy script refuses goes to quarantine.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -22,7 +22,7 @@ use crate::blocking;
 const ROUND_EVERY: Duration = Duration::from_secs(5);
 /// Payloads read at a time.
 const PAGE: u32 = 32;
-/// How often a script may fail on one payload in one run.
+/// How often a script may fail on one payload before it, or the gateway, is another one.
 const TRIES_MAX: u8 = 3;
 /// Where the store keeps what is wrong with plugins.
 const TROUBLES: &str = "plugins/troubles";
@@ -41,6 +41,8 @@ pub struct Keeper {
     front: Arc<Front>,
     /// Payloads a script failed on, and how often.
     tried: HashMap<UndecodedId, u8>,
+    /// Which plugins that was with: another one, and all may be tried again.
+    with: u64,
     /// What was last said of the plugins; none before the first look.
     said: Option<Vec<String>>,
 }
@@ -57,7 +59,7 @@ struct Round {
 impl Keeper {
     /// Looks after what this front kept.
     pub fn new(front: Arc<Front>) -> Self {
-        Self { front, tried: HashMap::new(), said: None }
+        Self { front, tried: HashMap::new(), with: 0, said: None }
     }
 
     /// Runs until stopped.
@@ -83,6 +85,11 @@ impl Keeper {
     /// Reads all that can be read now.
     pub async fn round(&mut self) -> Result<(), StoreError> {
         self.say()?;
+        let with = self.front.decoders.generation();
+        if self.with != with {
+            self.with = with;
+            self.tried.clear();
+        }
         let (mut round, mut after) = (Round::default(), UndecodedId::default());
         loop {
             let page = blocking::here(|| self.front.store.undecoded(after, PAGE))?;
@@ -190,7 +197,7 @@ impl Keeper {
             .iter()
             .map(|(plugin, devices)| {
                 format!(
-                    "plugin {plugin} is not loaded, and {devices} device(s) need it: install it and restart the gateway"
+                    "plugin {plugin} is not loaded, and {devices} device(s) need it: install it: pitchside plugin install PACKAGE"
                 )
             })
             .collect();
@@ -200,11 +207,11 @@ impl Keeper {
             if status.off {
                 off += 1;
                 troubles.push(format!(
-                    "plugin {name} is switched off, its script failed too often: see the log, correct it and restart the gateway"
+                    "plugin {name} is switched off, its script failed too often: see `pitchside plugin logs {name}`, then update it, or try it again: pitchside plugin enable {name}"
                 ));
             } else if devices > 0 {
                 troubles.push(format!(
-                    "plugin {name} is switched off for {devices} device(s) whose payloads made its script fail: see the log"
+                    "plugin {name} is switched off for {devices} device(s) whose payloads made its script fail: see `pitchside plugin logs {name}`; to try again: pitchside plugin enable {name}"
                 ));
             }
         }

@@ -5,8 +5,9 @@
 //! comment = "#" …                                  from `#` at a line's start, or after white space
 //! case    = "case" name LF 1*step
 //! ```
-//! The steps differ: [`rule`] and [`plugin`].
+//! The steps differ: [`rule`], [`plugin`] and [`output`].
 
+pub mod output;
 pub mod plugin;
 mod report;
 pub mod rule;
@@ -17,6 +18,7 @@ use pitchside_model::{Decimal, Quality, Quantity, Unit};
 
 use crate::problem::{PROBLEMS_MAX, Problem};
 
+pub use output::{OutputCase, parse_output_cases, run_output_cases};
 pub use plugin::{Expected, PluginCase, PluginStep, parse_plugin_cases, run_plugin_cases};
 pub use report::{CaseResult, Report};
 pub use rule::{Content, Outcome, RuleCase, RuleStep, parse_rule_cases, run_rule_cases};

@@ -1,5 +1,6 @@
 //! `rule.toml` and `plugin.toml`. A key nobody knows is refused; every problem is reported, not only the first.
 
+pub mod capability;
 mod plugin;
 mod reader;
 mod rule;
@@ -12,6 +13,7 @@ use pitchside_model::Quantity;
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+pub use capability::Capability;
 pub use plugin::{PluginKind, PluginManifest};
 pub use rule::{RuleManifest, RuleScope};
 

@@ -1,10 +1,13 @@
 //! `plugin.toml`.
 
+use std::fmt;
+
 use pitchside_model::{PluginName, Quantity};
 use serde::{Deserialize, Serialize};
+use toml::de::DeValue;
 
-use super::reader::{self, Reader};
-use super::{Param, params, quantities, summary, version};
+use super::reader::{self, Reader, Table};
+use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
 use crate::problem::Problem;
 
 /// What a plugin is for.
@@ -13,6 +16,27 @@ use crate::problem::Problem;
 pub enum PluginKind {
     /// Payload to readings.
     Decoder,
+    /// Alerts to requests.
+    Output,
+}
+
+impl PluginKind {
+    /// How the file of its script is called.
+    pub const fn script_file(self) -> &'static str {
+        match self {
+            Self::Decoder => "decode.rhai",
+            Self::Output => "output.rhai",
+        }
+    }
+}
+
+impl fmt::Display for PluginKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Decoder => "decoder",
+            Self::Output => "output",
+        })
+    }
 }
 
 /// What a plugin declares about itself.
@@ -28,11 +52,37 @@ pub struct PluginManifest {
     pub kind: PluginKind,
     /// The quantities it may answer with.
     pub outputs: Vec<Quantity>,
+    /// What it asks to have done for it; a decoder asks for nothing.
+    pub capabilities: Vec<Capability>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
 }
 
+fn capabilities(value: &DeValue<'_>) -> Result<Vec<Capability>, String> {
+    let texts = reader::list(value)?;
+    if texts.is_empty() || texts.len() > FIELDS_MAX {
+        return Err(format!("must name 1 to {FIELDS_MAX}"));
+    }
+    let mut found = Vec::new();
+    for text in &texts {
+        let capability = Capability::parse(text).map_err(|why| format!("`{text}` {why}"))?;
+        if found.contains(&capability) {
+            return Err(format!("names `{text}` twice"));
+        }
+        found.push(capability);
+    }
+    Ok(found)
+}
+
 impl PluginManifest {
+    /// The three numbers of the version, to compare by.
+    pub fn order(&self) -> [u32; 3] {
+        let mut order = [0; 3];
+        // Checked when it was read.
+        order.iter_mut().zip(self.version.split('.')).for_each(|(number, text)| *number = text.parse().unwrap_or(0));
+        order
+    }
+
     /// Reads a manifest. `file` names it in problems.
     pub fn parse(file: &str, source: &str) -> Result<Self, Vec<Problem>> {
         let (mut reader, mut table) = Reader::open(file, source);
@@ -45,16 +95,44 @@ impl PluginManifest {
         let summary = r.required(&mut table, "summary", summary);
         let kind = r.required(&mut table, "kind", |v| match reader::text(v)?.as_str() {
             "decoder" => Ok(PluginKind::Decoder),
-            _ => Err("must be \"decoder\"".to_owned()),
+            "output" => Ok(PluginKind::Output),
+            _ => Err("must be \"decoder\" or \"output\"".to_owned()),
         });
-        let outputs = r.required(&mut table, "outputs", quantities);
+        let (outputs, capabilities) = Self::reach(r, &mut table, kind);
         let params = params(r, &mut table);
         r.finish(table);
-        match (name, version, summary, kind, outputs) {
-            (Some(name), Some(version), Some(summary), Some(kind), Some(outputs)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, params })
+        match (name, version, summary, kind) {
+            (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
+                Ok(Self { name, version, summary, kind, outputs, capabilities, params })
             }
             _ => Err(reader.into_problems()),
         }
+    }
+
+    /// What it may answer with, and what it asks for: each kind has one of them.
+    fn reach<'a>(
+        r: &mut Reader<'a>,
+        table: &mut Table<'a>,
+        kind: Option<PluginKind>,
+    ) -> (Vec<Quantity>, Vec<Capability>) {
+        let no = |r: &mut Reader<'a>, table: &mut Table<'a>, key: &'static str, why: &str| {
+            if let Some(at) = table.span_of(key) {
+                r.problem(at, format!("{why}: take `{key}` out"));
+                let _passed_over = r.optional(table, key, |_| Ok(()));
+            }
+        };
+        let (outputs, capabilities) = match kind {
+            Some(PluginKind::Decoder) => {
+                no(r, table, "capabilities", "a decoder reaches out to nothing");
+                (r.required(table, "outputs", quantities), None)
+            }
+            Some(PluginKind::Output) => {
+                no(r, table, "outputs", "an output makes no readings");
+                (None, r.required(table, "capabilities", capabilities))
+            }
+            // Of an unknown kind neither is known to be wrong.
+            None => (r.optional(table, "outputs", quantities), r.optional(table, "capabilities", capabilities)),
+        };
+        (outputs.unwrap_or_default(), capabilities.unwrap_or_default())
     }
 }

@@ -127,6 +127,11 @@ impl<'a> Table<'a> {
         Self { prefix, span, entries, asked: Vec::new() }
     }
 
+    /// Where a key stands, if it does.
+    pub fn span_of(&self, key: &str) -> Option<Range<usize>> {
+        self.entries.iter().find(|(name, ..)| name == key).map(|(_, span, _)| span.clone())
+    }
+
     fn has(&self, key: &str) -> bool {
         self.entries.iter().any(|(name, ..)| name == key)
     }

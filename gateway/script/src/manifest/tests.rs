@@ -73,9 +73,43 @@ fn a_plugin_says_what_it_may_answer_with() {
                   outputs = [\"heart_rate\", \"rr_interval\"]\n";
     let manifest = PluginManifest::parse("plugin.toml", source).unwrap();
     assert_eq!(manifest.outputs, [Quantity::HEART_RATE, Quantity::RR_INTERVAL]);
-    let asking = format!("{source}capabilities = [\"http:example.org\"]\n");
-    let refused = PluginManifest::parse("plugin.toml", &asking).unwrap_err();
-    assert_eq!(refused[0].to_string(), "plugin.toml:6:1: unknown key `capabilities`");
+    let refused =
+        |more: &str| PluginManifest::parse("plugin.toml", &format!("{source}{more}\n")).unwrap_err()[0].to_string();
+    assert_eq!(
+        refused("capabilities = [\"http:example.org\"]"),
+        "plugin.toml:6:1: a decoder reaches out to nothing: take `capabilities` out"
+    );
+    assert_eq!(refused("capabilites = [\"http:example.org\"]"), "plugin.toml:6:1: unknown key `capabilites`");
+    let manifest = |version: &str| PluginManifest::parse("plugin.toml", &source.replace("1.0.0", version)).unwrap();
+    assert!(manifest("1.10.0").order() > manifest("1.9.9").order(), "versions are numbers, not texts");
+}
+
+#[test]
+fn an_output_says_what_it_asks_for_and_makes_no_readings() {
+    let source = "name = \"hall-lamp\"\nversion = \"1.0.0\"\nsummary = \"A lamp.\"\nkind = \"output\"\n";
+    let refused = |more: &str| {
+        let problems = PluginManifest::parse("plugin.toml", &format!("{source}{more}\n")).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let manifest =
+        PluginManifest::parse("plugin.toml", &format!("{source}capabilities = [\"mqtt:hall/lamp\"]\n")).unwrap();
+    assert_eq!((manifest.kind, manifest.capabilities.len()), (PluginKind::Output, 1));
+    assert_eq!(refused(""), ["plugin.toml:1:1: `capabilities` is missing"]);
+    assert_eq!(
+        refused("capabilities = [\"mqtt:a\", \"mqtt:a\"]\noutputs = [\"emg\"]"),
+        [
+            "plugin.toml:5:16: `capabilities` names `mqtt:a` twice",
+            "plugin.toml:6:1: an output makes no readings: take `outputs` out"
+        ]
+    );
+    assert!(refused("capabilities = [\"http:*\"]")[0].contains("has no host `*`"));
+    assert_eq!(
+        refused("capabilites = [\"mqtt:a\"]"),
+        [
+            "plugin.toml:1:1: `capabilities` is missing",
+            "plugin.toml:5:1: unknown key `capabilites` (did you mean `capabilities`?)"
+        ]
+    );
 }
 
 proptest::proptest! {

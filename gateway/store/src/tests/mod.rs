@@ -4,6 +4,7 @@ mod firmware;
 mod going_back;
 mod history;
 mod journal;
+mod plugins;
 mod recovery;
 mod rules;
 mod secrecy;

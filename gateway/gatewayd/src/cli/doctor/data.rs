@@ -97,7 +97,7 @@ fn undecoded(context: &Context) -> Looked {
         "undecoded payloads",
         waiting.payloads == 0,
         format!("{} wait for their plugin{since}", waiting.payloads),
-        "install or correct the plugin and restart the gateway: they are decoded then",
+        "pitchside plugin install or update PACKAGE: they are decoded then",
     ))
 }
 
@@ -181,7 +181,7 @@ fn plugins(dir: Option<&Path>) -> Finding {
 fn plugins_at_work(context: &Context) -> Finding {
     let troubles = troubles(&context.tables);
     let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
-    let mend = "pitchside plugin test, then restart the gateway";
+    let mend = "pitchside plugin logs; pitchside plugin update PACKAGE, or pitchside plugin enable NAME";
     Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
 }
 

@@ -1,0 +1,205 @@
+//! `plugin install`, `update`, `rollback`, `remove`, `trust`, `distrust`, `signers`: what this box lets in. The running gateway
+//! notices by itself.
+
+use ledger_block::note::VerifierKey;
+use pitchside_model::time::MICROS_PER_SECOND;
+use pitchside_model::{PluginName, Timestamp};
+use pitchside_script::manifest::PluginKind;
+use pitchside_script::package::PACKAGE_BYTES_MAX;
+use pitchside_store::{Candidate, PluginChange, PluginPackage, Tables};
+use serde::Serialize;
+
+use super::package::{note_file, read_bounded, read_note, read_public};
+use crate::cli::args::{ConfigArg, PackageArgs, TrialArgs};
+use crate::cli::context::{self, Context};
+use crate::cli::output::Output;
+use crate::cli::{Failure, Outcome};
+use crate::clock::Clock;
+use crate::plugins::wanted::{Inventory, Wanted};
+use crate::plugins::weigh::{Present, Refusal, Scales, Vouched, vouch, weigh};
+
+/// What was done, for people.
+#[derive(Serialize)]
+pub(super) struct Done {
+    plugin: String,
+    done: String,
+}
+
+/// Changes a plugin, and says so.
+pub(super) fn change(
+    tables: &Tables,
+    name: &PluginName,
+    to: PluginChange,
+    (deed, nothing): (&str, &str),
+    output: &Output,
+) -> Outcome {
+    let changed = tables.change_plugin(name, to, deed, Clock::System.now())?;
+    let done = Done { plugin: name.to_string(), done: if changed { deed } else { nothing }.to_owned() };
+    output.print(&done, |done| format!("{}: {}", done.plugin, done.done))?;
+    Ok(())
+}
+
+/// How a command ends that lets nothing in.
+fn refused(refusal: Refusal) -> Failure {
+    if refusal.is_tampered() { Failure::Tampered(refusal.to_string()) } else { Failure::Failed(refusal.into()) }
+}
+
+/// Keys whose plugins are let in.
+fn trusted(tables: &Tables) -> anyhow::Result<Vec<VerifierKey>> {
+    let keys = tables.plugin_signers()?;
+    keys.iter().map(|(key, _)| VerifierKey::parse(key).map_err(|error| anyhow::anyhow!("{key}: {error}"))).collect()
+}
+
+/// What is there, of a name.
+pub(super) fn present(context: &Context, name: &PluginName) -> anyhow::Result<Option<Wanted>> {
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    Ok(inventory.plugins.into_iter().find(|(known, _)| known == name).map(|(_, wanted)| wanted))
+}
+
+/// A package that may come in, and what is there.
+struct Admitted {
+    package: PluginPackage,
+    present: Option<Wanted>,
+    grants: Vec<String>,
+    may: String,
+}
+
+fn admit(context: &Context, args: &PackageArgs, now: Timestamp) -> Result<Admitted, Failure> {
+    let archive = read_bounded(&args.package, PACKAGE_BYTES_MAX)?;
+    let note_path = args.note.clone().unwrap_or_else(|| note_file(&args.package));
+    if !note_path.exists() {
+        return Err(refused(Refusal::Unsigned(note_path.display().to_string())));
+    }
+    let note = read_note(&note_path)?;
+    let trusted = trusted(&context.tables)?;
+    let vouched = vouch(&archive, &note, &trusted).map_err(refused)?;
+    let Vouched { package, signer } = &vouched;
+    let name = package.manifest.name.clone();
+    let there = present(context, &name)?;
+    let granted = context.tables.plugin_grants(&name)?;
+    let scales = Scales { trusted: &trusted, granted: &granted, grants: &args.grant };
+    weigh(&vouched, there.as_ref().map(Wanted::present).as_ref(), &scales).map_err(refused)?;
+    let asked: Vec<String> = package.manifest.capabilities.iter().map(ToString::to_string).collect();
+    let may = if asked.is_empty() { "reaches out to nothing".to_owned() } else { format!("may {}", asked.join(", ")) };
+    let package = PluginPackage {
+        sha256: package.digest.0,
+        name,
+        version: package.manifest.version.clone(),
+        signer: signer.clone(),
+        archive,
+        note,
+        installed_at: now,
+    };
+    Ok(Admitted { package, present: there, grants: args.grant.clone(), may })
+}
+
+fn instead_of(present: Option<&Present>) -> String {
+    present.map_or_else(String::new, |present| format!(" instead of {}", present.version))
+}
+
+/// `plugin install`.
+pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let Admitted { package, present, grants, may } = admit(&context, args, Clock::System.now())?;
+    let before = present.as_ref().map(Wanted::present);
+    let deed = format!(
+        "{} was installed{}, signed by {}; it {may}",
+        package.version,
+        instead_of(before.as_ref()),
+        package.signer
+    );
+    let after = context.tables.plugin(&package.name)?.and_then(|row| row.current);
+    let name = package.name.clone();
+    change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)
+}
+
+/// `plugin update`.
+pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let now = Clock::System.now();
+    let Admitted { package, present, grants, may } = admit(&context, args, now)?;
+    let name = package.name.clone();
+    let Some(present) = present else {
+        return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
+    };
+    if present.folder.manifest.kind == PluginKind::Output {
+        return Err(Failure::Usage(format!(
+            "{name} is an output: two beside one another would send everything twice; pitchside plugin install"
+        )));
+    }
+    let seconds = i64::try_from(trial.within.as_secs()).unwrap_or(i64::MAX);
+    let candidate = Candidate {
+        sha256: package.sha256,
+        payloads: trial.payloads,
+        until: now.plus_micros(seconds.saturating_mul(MICROS_PER_SECOND)),
+        differ: trial.allow_differences,
+    };
+    let deed = format!(
+        "{} is tried beside {} for {} payloads or {} s, signed by {}; it {may}",
+        package.version,
+        present.present().version,
+        trial.payloads,
+        trial.within.as_secs(),
+        package.signer
+    );
+    change(&context.tables, &name, PluginChange::Try { package, grants, candidate }, (&deed, ""), output)
+}
+
+/// `plugin rollback`.
+pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let row = context.tables.plugin(name)?;
+    let deed = match row {
+        Some(row) if row.candidate.is_some() => "the new version is tried no more".to_owned(),
+        Some(row) if row.previous.is_some() => "went back to the version before".to_owned(),
+        _ => return Err(Failure::Usage(format!("{name} has no version to go back to"))),
+    };
+    change(&context.tables, name, PluginChange::RollBack, (&deed, ""), output)
+}
+
+/// `plugin remove`.
+pub(super) fn remove(name: &PluginName, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    if context.tables.plugin(name)?.is_none_or(|row| row.current.is_none()) {
+        return Err(Failure::Usage(format!(
+            "{name} was not installed; one of the library is switched off by `pitchside plugin disable {name}`"
+        )));
+    }
+    change(&context.tables, name, PluginChange::Remove, ("was removed, with all it was granted", ""), output)
+}
+
+/// `plugin trust`.
+pub(super) fn trust(key: &str, config: &ConfigArg, output: &Output) -> Outcome {
+    let key = read_public(key)?;
+    context::open(config)?.tables.trust_plugin_signer(&key.to_string(), Clock::System.now())?;
+    say_signer(&key, "is trusted: plugins it signs may be installed", output)
+}
+
+/// `plugin distrust`.
+pub(super) fn distrust(key: &str, config: &ConfigArg, output: &Output) -> Outcome {
+    let key = read_public(key)?;
+    if context::open(config)?.tables.distrust_plugin_signer(&key.to_string())? {
+        return say_signer(&key, "is trusted no more; what it signed stays until it is removed", output);
+    }
+    Err(Failure::Usage(format!("{key} was not trusted")))
+}
+
+#[derive(Serialize)]
+struct Signer {
+    key: String,
+    since: Option<String>,
+}
+
+fn say_signer(key: &VerifierKey, what: &str, output: &Output) -> Outcome {
+    output.print(&Signer { key: key.to_string(), since: None }, |_| format!("{} {what}", key.name()))?;
+    Ok(())
+}
+
+/// `plugin signers`.
+pub(super) fn signers(config: &ConfigArg, output: &Output) -> Outcome {
+    let keys = context::open(config)?.tables.plugin_signers()?;
+    let rows: Vec<Signer> = keys.into_iter().map(|(key, at)| Signer { key, since: Some(at.to_string()) }).collect();
+    output
+        .table(&rows, &["KEY", "TRUSTED SINCE"], |row| vec![row.key.clone(), row.since.clone().unwrap_or_default()])?;
+    Ok(())
+}

@@ -1,0 +1,45 @@
+//! `pitchside plugin`: from an empty folder to a plugin at work.
+//!
+//! | module | commands |
+//! | --- | --- |
+//! | [`new`] | a template |
+//! | [`check`] | check, test: folders, nothing else |
+//! | [`package`] | pack, key, sign, show: packages as files |
+//! | [`install`] | what this box lets in, and whom it trusts |
+//! | [`state`] | how plugins stand on this box |
+
+mod check;
+mod install;
+mod new;
+mod package;
+mod state;
+
+use super::Outcome;
+use super::args::{ConfigArg, PluginCommand};
+use super::output::Output;
+
+/// `pitchside plugin`.
+pub fn plugin(command: &PluginCommand, config: &ConfigArg, output: &Output) -> Outcome {
+    match command {
+        PluginCommand::New { name, kind, dir } => new::new(name, *kind, dir, output),
+        PluginCommand::Check { which } => check::check(which.as_deref(), config, output),
+        PluginCommand::Test { which } => check::test(which.as_deref(), config, output),
+        PluginCommand::Pack { dir, out } => package::pack(dir, out, output),
+        PluginCommand::Key(command) => package::key(command, output),
+        PluginCommand::Sign { package, key } => package::sign(package, key, output),
+        PluginCommand::Show { package } => package::show(package, output),
+        PluginCommand::Trust { key } => install::trust(key, config, output),
+        PluginCommand::Distrust { key } => install::distrust(key, config, output),
+        PluginCommand::Signers => install::signers(config, output),
+        PluginCommand::Install(args) => install::install(args, config, output),
+        PluginCommand::Update { package, trial } => install::update(package, trial, config, output),
+        PluginCommand::Rollback { name } => install::rollback(name, config, output),
+        PluginCommand::Remove { name } => install::remove(name, config, output),
+        PluginCommand::List => state::list(config, output),
+        PluginCommand::Logs { name, last } => state::logs(name.as_ref(), *last, config, output),
+        PluginCommand::Enable { name } => state::enable(name, true, config, output),
+        PluginCommand::Disable { name } => state::enable(name, false, config, output),
+        PluginCommand::Grant { name, capability } => state::grant(name, capability, config, output),
+        PluginCommand::Revoke { name, capability } => state::revoke(name, capability, config, output),
+    }
+}

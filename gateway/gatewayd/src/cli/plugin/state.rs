@@ -1,0 +1,147 @@
+//! `plugin list`, `logs`, `enable`, `disable`, `grant`, `revoke`: how plugins stand on this box.
+
+use pitchside_model::PluginName;
+use pitchside_script::manifest::Capability;
+use pitchside_store::{PluginChange, Tables};
+use serde::Serialize;
+
+use super::install::{change, present};
+use crate::cli::args::ConfigArg;
+use crate::cli::context;
+use crate::cli::output::{self, Output};
+use crate::cli::{Failure, Outcome};
+use crate::plugins::wanted::{Inventory, Source, Wanted, package};
+
+/// How one stands.
+#[derive(Serialize)]
+struct Item {
+    name: String,
+    version: String,
+    kind: String,
+    /// `library`, or who signed it.
+    from: String,
+    state: String,
+    /// The version on trial.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trying: Option<String>,
+    /// What it asks for, and whether that was granted.
+    capabilities: Vec<Asked>,
+}
+
+#[derive(Serialize)]
+struct Asked {
+    capability: String,
+    granted: bool,
+}
+
+fn item(name: &PluginName, wanted: &Wanted, tables: &Tables) -> Item {
+    let manifest = &wanted.folder.manifest;
+    let trying = wanted.candidate().map(|candidate| match package(tables, candidate.sha256) {
+        Ok((package, _)) => package.manifest.version.clone(),
+        Err(error) => format!("{error:#}"),
+    });
+    let asked = |capability: &Capability| {
+        let capability = capability.to_string();
+        Asked { granted: wanted.granted.contains(&capability), capability }
+    };
+    Item {
+        name: name.to_string(),
+        version: manifest.version.clone(),
+        kind: manifest.kind.to_string(),
+        from: match &wanted.source {
+            Source::Library => "library".to_owned(),
+            Source::Package(_, signer) => signer.clone(),
+        },
+        state: if wanted.enabled { "on" } else { "off" }.to_owned(),
+        trying,
+        capabilities: manifest.capabilities.iter().map(asked).collect(),
+    }
+}
+
+/// `plugin list`.
+pub(super) fn list(config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let items: Vec<Item> = inventory.plugins.iter().map(|(name, wanted)| item(name, wanted, &context.tables)).collect();
+    output.table(&items, &["PLUGIN", "VERSION", "KIND", "FROM", "STATE", "MAY"], |item| {
+        let may = item.capabilities.iter().map(|asked| match asked.granted {
+            true => asked.capability.clone(),
+            false => format!("{} (not granted)", asked.capability),
+        });
+        let may = may.collect::<Vec<_>>().join(", ");
+        vec![
+            item.name.clone(),
+            item.version.clone(),
+            item.kind.clone(),
+            item.from.clone(),
+            item.trying.as_ref().map_or_else(|| item.state.clone(), |new| format!("{}, trying {new}", item.state)),
+            if may.is_empty() { "-".to_owned() } else { may },
+        ]
+    })?;
+    if inventory.problems.is_empty() {
+        return Ok(());
+    }
+    inventory.problems.iter().for_each(|problem| output::note(problem));
+    Err(Failure::Failed(anyhow::anyhow!("{} problem(s)", inventory.problems.len())))
+}
+
+#[derive(Serialize)]
+struct Line {
+    at: String,
+    plugin: String,
+    /// `done` or `trouble`.
+    what: &'static str,
+    text: String,
+}
+
+/// `plugin logs`.
+pub(super) fn logs(name: Option<&PluginName>, last: u32, config: &ConfigArg, output: &Output) -> Outcome {
+    let lines: Vec<Line> = context::open(config)?
+        .tables
+        .plugin_log(name, last)?
+        .into_iter()
+        .map(|line| Line {
+            at: line.at.to_string(),
+            plugin: line.name.to_string(),
+            what: if line.deed { "done" } else { "trouble" },
+            text: line.text,
+        })
+        .collect();
+    output.table(&lines, &["WHEN", "PLUGIN", "WHAT", "TEXT"], |line| {
+        vec![line.at.clone(), line.plugin.clone(), line.what.to_owned(), line.text.replace('\n', "; ")]
+    })?;
+    Ok(())
+}
+
+/// `plugin enable` and `disable`.
+pub(super) fn enable(name: &PluginName, on: bool, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    if present(&context, name)?.is_none() {
+        return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
+    }
+    let deed = if on { "was switched on, its faults forgotten" } else { "was switched off" };
+    change(&context.tables, name, PluginChange::Enable(on), (deed, ""), output)
+}
+
+/// `plugin grant`.
+pub(super) fn grant(name: &PluginName, capability: &str, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let Some(wanted) = present(&context, name)? else {
+        return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
+    };
+    let asked = &wanted.folder.manifest.capabilities;
+    if !asked.iter().any(|asked| asked.to_string() == capability) {
+        let all: Vec<String> = asked.iter().map(ToString::to_string).collect();
+        let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
+        return Err(Failure::Usage(format!("{name} does not ask for {capability}; it asks for {all}")));
+    }
+    let deed = format!("was granted {capability}");
+    change(&context.tables, name, PluginChange::Grant(capability.to_owned()), (&deed, ""), output)
+}
+
+/// `plugin revoke`.
+pub(super) fn revoke(name: &PluginName, capability: &str, config: &ConfigArg, output: &Output) -> Outcome {
+    let context = context::open(config)?;
+    let (deed, nothing) = (format!("may no longer {capability}"), format!("was not granted {capability}"));
+    change(&context.tables, name, PluginChange::Withdraw(capability.to_owned()), (&deed, &nothing), output)
+}

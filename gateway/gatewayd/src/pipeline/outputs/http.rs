@@ -1,0 +1,99 @@
+//! POST, over TLS or in clear: one connection a request, no redirects, no cookies, and of the answer nothing but its status.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Request;
+use hyper_util::rt::TokioIo;
+use pitchside_script::output::Url;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+/// How long a request may take altogether.
+const WITHIN: Duration = Duration::from_secs(10);
+/// The most bytes of an answer's head.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// Where systems keep the authorities they trust.
+const AUTHORITIES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Sends requests.
+#[derive(Debug, Default)]
+pub struct Client;
+
+fn tls() -> anyhow::Result<TlsConnector> {
+    let file = AUTHORITIES.iter().find(|file| std::path::Path::new(file).is_file());
+    let file =
+        file.context("this system has no certificate authorities (ca-certificates): whom to trust is not known")?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))? {
+        // One that is too old to be read must not keep the others out.
+        if let Ok(certificate) = certificate {
+            let _old = roots.add(certificate);
+        }
+    }
+    anyhow::ensure!(!roots.is_empty(), "{file} holds no certificate authority");
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
+}
+
+impl Client {
+    /// Posts a body; well if the answer is one of 2xx. What went wrong otherwise, in a sentence.
+    pub async fn post(&self, url: &Url, content_type: &str, key: &str, body: Bytes) -> Result<(), String> {
+        let posted = timeout(WITHIN, connect_and_post(url, content_type, key, body)).await;
+        match posted {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(format!("{error:#}")),
+            Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+        }
+    }
+}
+
+async fn connect_and_post(url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()> {
+    let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
+    if !url.tls {
+        return post(stream, url, content_type, key, body).await;
+    }
+    let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
+    let stream = tls()?.connect(name, stream).await.context("TLS")?;
+    post(stream, url, content_type, key, body).await
+}
+
+async fn post<S>(stream: S, url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
+        .max_buf_size(HEADER_BYTES_MAX)
+        .handshake(TokioIo::new(stream))
+        .await?;
+    // Ends when the answer is dropped.
+    let connection = tokio::spawn(connection);
+    let usual = if url.tls { 443 } else { 80 };
+    let host = if url.port == usual { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
+    let request = Request::post(&url.path)
+        .header("host", host)
+        .header("user-agent", concat!("pitchside/", env!("CARGO_PKG_VERSION")))
+        .header("content-type", content_type)
+        // draft-ietf-httpapi-idempotency-key-header: whoever gets it twice can tell.
+        .header("idempotency-key", format!("\"{key}\""))
+        .header("connection", "close")
+        .body(Full::new(body))?;
+    let answer = sender.send_request(request).await;
+    connection.abort();
+    let status = answer?.status();
+    anyhow::ensure!(status.is_success(), "the answer is {status}");
+    Ok(())
+}

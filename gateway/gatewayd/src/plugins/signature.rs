@@ -1,0 +1,160 @@
+//! Who vouches for a package: a C2SP signed note beside it, whose text names it.
+//!
+//! ```text
+//! pitchside plugin/1
+//! name acme-strap
+//! version 1.2.0
+//! sha256 3f0c…                              64 hexadecimal digits, of the archive
+//!
+//! — acme.example/plugins BASE64             Ed25519, one line a signer
+//! ```
+
+use ledger_block::note::{KeyKind, NoteError, SignedNote, SignerKey, VerifierKey};
+use pitchside_script::package::Package;
+
+/// First line of the text.
+const TITLE: &str = "pitchside plugin/1";
+
+/// Why nobody vouches for a package.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    /// The note is none.
+    #[error("the signature is no signed note: {0}")]
+    Note(NoteError),
+    /// The note vouches for something else: it was signed for another package, or this one was changed.
+    #[error("the signature is for another package: it speaks of {said}, this one is {is}")]
+    Other {
+        /// What the note says.
+        said: String,
+        /// What the package is.
+        is: String,
+    },
+    /// A trusted key's signature is wrong.
+    #[error("the signature of {0} does not match: the note was changed")]
+    Wrong(String),
+    /// Nobody who is trusted signed it.
+    #[error("signed by {0}, whom this box does not trust: pitchside plugin trust KEY")]
+    Unknown(String),
+    /// A key that is none for plugins.
+    #[error("{0} is a key for cosignatures; plugins are signed with plain Ed25519 keys")]
+    Kind(String),
+}
+
+impl SignatureError {
+    /// Whether something was changed after it was signed.
+    pub const fn is_tampered(&self) -> bool {
+        matches!(self, Self::Other { .. } | Self::Wrong(_))
+    }
+}
+
+/// What is signed.
+fn statement(package: &Package) -> String {
+    let manifest = &package.manifest;
+    format!("{TITLE}\nname {}\nversion {}\nsha256 {}\n", manifest.name, manifest.version, package.digest)
+}
+
+/// Signs a package, or adds a signature to the ones it has. A note about another package is not added to.
+pub fn sign(package: &Package, note: Option<&[u8]>, key: &SignerKey) -> Result<SignedNote, SignatureError> {
+    if key.verifier().kind() != KeyKind::Ed25519 {
+        return Err(SignatureError::Kind(key.name().to_owned()));
+    }
+    let mut note = match note {
+        Some(bytes) => parse(package, bytes)?,
+        None => SignedNote::new(statement(package)).map_err(SignatureError::Note)?,
+    };
+    note.sign(key, 0).map_err(SignatureError::Note)?;
+    Ok(note)
+}
+
+fn parse(package: &Package, note: &[u8]) -> Result<SignedNote, SignatureError> {
+    let note = SignedNote::parse(note).map_err(SignatureError::Note)?;
+    let wanted = statement(package);
+    if note.text() == wanted {
+        return Ok(note);
+    }
+    // The text is not vouched for by anybody here: shown with escapes, and not all of it.
+    let said: String = note.text().escape_debug().take(300).collect();
+    Err(SignatureError::Other { said, is: wanted.escape_debug().to_string() })
+}
+
+/// The name of the trusted key that vouches for a package.
+pub fn verify(package: &Package, note: &[u8], trusted: &[VerifierKey]) -> Result<String, SignatureError> {
+    let note = parse(package, note)?;
+    let keys: Vec<&VerifierKey> = trusted.iter().filter(|key| key.kind() == KeyKind::Ed25519).collect();
+    let unknown = || {
+        let names: Vec<String> = note.signatures().iter().map(|s| s.name.escape_debug().to_string()).collect();
+        SignatureError::Unknown(names.join(", "))
+    };
+    if keys.is_empty() {
+        return Err(unknown());
+    }
+    match note.verify(&keys) {
+        Ok(signed) => signed.first().and_then(|at| keys.get(*at)).map(|key| key.name().to_owned()).ok_or_else(unknown),
+        Err(NoteError::WrongSignature(name)) => Err(SignatureError::Wrong(name)),
+        Err(NoteError::NotSigned(_)) => Err(unknown()),
+        Err(error) => Err(SignatureError::Note(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_script::package::{PackageFiles, pack};
+
+    use super::*;
+
+    fn package(script: &str) -> Package {
+        let manifest = "name = \"acme\"\nversion = \"1.2.3\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"battery\"]\n";
+        let files = PackageFiles {
+            manifest: manifest.to_owned(),
+            script: script.to_owned(),
+            cases: String::new(),
+            readme: String::new(),
+        };
+        Package::open(&pack(&files).unwrap()).unwrap()
+    }
+
+    fn key(name: &str, secret: u8) -> SignerKey {
+        SignerKey::new(name, KeyKind::Ed25519, &[secret; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_trusted_signer_vouches_for_one_package_and_no_other() {
+        let (acme, other) = (key("acme.example/plugins", 1), key("else.example", 2));
+        let signed = package("[]");
+        let note = sign(&signed, None, &acme).unwrap().to_string().into_bytes();
+        let trusted = |key: &SignerKey| [key.verifier().clone()];
+        assert_eq!(verify(&signed, &note, &trusted(&acme)), Ok("acme.example/plugins".to_owned()));
+        assert_eq!(
+            verify(&signed, &note, &trusted(&other)),
+            Err(SignatureError::Unknown("acme.example/plugins".to_owned()))
+        );
+        assert_eq!(verify(&signed, &note, &[]), Err(SignatureError::Unknown("acme.example/plugins".to_owned())));
+        let changed = verify(&package("[1]"), &note, &trusted(&acme)).unwrap_err();
+        assert!(changed.is_tampered() && changed.to_string().contains("another package"), "{changed}");
+        // A second signer adds to it; either is enough.
+        let both = sign(&signed, Some(&note), &other).unwrap().to_string().into_bytes();
+        assert_eq!(verify(&signed, &both, &trusted(&other)), Ok("else.example".to_owned()));
+        assert!(sign(&package("[1]"), Some(&note), &other).is_err(), "not to a note about another");
+    }
+
+    #[test]
+    fn a_changed_note_is_tampered_with_and_one_with_the_same_name_is_unknown() {
+        let acme = key("acme.example/plugins", 1);
+        let signed = package("[]");
+        let note = sign(&signed, None, &acme).unwrap().to_string();
+        let trusted = [acme.verifier().clone()];
+        let changed = note.replace("version 1.2.3", "version 1.2.4");
+        assert!(verify(&signed, changed.as_bytes(), &trusted).unwrap_err().is_tampered());
+        // A signature of the trusted key over something else.
+        let elsewhere = sign(&package("[1]"), None, &acme).unwrap().to_string();
+        let line = elsewhere.lines().last().unwrap();
+        let forged = format!("{}\n{line}\n", note.rsplit_once("\n\u{2014}").unwrap().0);
+        assert_eq!(
+            verify(&signed, forged.as_bytes(), &trusted),
+            Err(SignatureError::Wrong("acme.example/plugins".to_owned()))
+        );
+        let namesake = key("acme.example/plugins", 9);
+        let note = sign(&signed, None, &namesake).unwrap().to_string();
+        assert!(matches!(verify(&signed, note.as_bytes(), &trusted), Err(SignatureError::Unknown(_))));
+    }
+}

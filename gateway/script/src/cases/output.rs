@@ -1,0 +1,285 @@
+//! The cases of outputs.
+//!
+//! ```text
+//! step    = event "->" [ request *( "," request ) ] / event "->" "error" name
+//! event   = ( "raised" / "cleared" ) priority rule [ quantity number unit ] *( "athlete" id / "device" id / "message" quoted )
+//! request = ( "http" url / "mqtt" topic / "serial" path ) *( "has" text )      what is sent has this in it
+//! ```
+//! A text stands in single quotes, if one likes: `has '"priority":"high"'`. It has neither white space nor commas outside double
+//! quotes. Events are of 2026-01-01T00:00:00Z, of device s7, of an alert whose id is 32 ones.
+
+use std::fmt;
+
+use pitchside_model::{Alert, AlertId, AthleteId, DeviceId, Priority, Quantity, RuleName, Timestamp};
+
+use super::{CaseResult, Line, Report, Token, halves, parse, quantity, unit, value};
+use crate::output::{Event, Outcome, Output, Request, Step};
+use crate::problem::Problem;
+
+/// When the events of cases are: 2026-01-01T00:00:00Z.
+const EVENT_TIME: Timestamp = Timestamp::from_seconds(1_767_225_600);
+
+/// One case.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputCase {
+    /// Its name.
+    pub name: String,
+    /// Its lines.
+    pub steps: Vec<OutputStep>,
+}
+
+/// One event.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutputStep {
+    /// The line in the file.
+    pub line: usize,
+    /// What the output is told.
+    pub event: Event,
+    /// What it asks for, or the name it throws.
+    pub expected: Result<Vec<ExpectedRequest>, String>,
+}
+
+/// A request as a case describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedRequest {
+    /// Kind and target, as [`Request::target`] writes them.
+    pub target: String,
+    /// What is sent has all of these in it.
+    pub has: Vec<String>,
+}
+
+impl ExpectedRequest {
+    fn meets(&self, request: &Request) -> bool {
+        self.target == request.target() && self.has.iter().all(|text| request.body().contains(text.as_str()))
+    }
+}
+
+impl fmt::Display for ExpectedRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.target)?;
+        self.has.iter().try_for_each(|text| write!(f, " has '{text}'"))
+    }
+}
+
+/// Reads the cases of an output.
+pub fn parse_output_cases(file: &str, source: &str) -> Result<Vec<OutputCase>, Vec<Problem>> {
+    let cases = parse(file, source, step)?;
+    Ok(cases.into_iter().map(|(name, _, steps)| OutputCase { name, steps }).collect())
+}
+
+/// Runs cases.
+pub fn run_output_cases(of: &str, file: &str, cases: &[OutputCase], output: &Output) -> Report {
+    let run = |case: &OutputCase| CaseResult {
+        of: of.to_owned(),
+        name: case.name.clone(),
+        failures: case.steps.iter().filter_map(|step| compare(file, step, &output.tell(&step.event))).collect(),
+    };
+    Report { cases: cases.iter().map(run).collect(), problems: Vec::new() }
+}
+
+fn compare(file: &str, step: &OutputStep, got: &Outcome) -> Option<Problem> {
+    let same = match (&step.expected, got) {
+        (Ok(want), Outcome::Requests(got)) => {
+            want.len() == got.len() && want.iter().zip(got).all(|(want, got)| want.meets(got))
+        }
+        (Err(want), Outcome::Refused(got)) => want == got,
+        _ => false,
+    };
+    let list = |items: Vec<String>| if items.is_empty() { "nothing".to_owned() } else { items.join(", ") };
+    let want = match &step.expected {
+        Ok(want) => list(want.iter().map(ToString::to_string).collect()),
+        Err(name) => format!("error {name}"),
+    };
+    let got = match got {
+        Outcome::Requests(got) => list(got.iter().map(|r| format!("{} with {}", r.target(), r.body())).collect()),
+        Outcome::Refused(name) => format!("error {name}"),
+        Outcome::Fault(why) => format!("(the script failed: {why})"),
+    };
+    (!same).then(|| Problem::at(file, (step.line, 1), format!("expected {want}, got {got}")))
+}
+
+fn step(line: &Line<'_>, text: &str) -> Result<OutputStep, Problem> {
+    let (left, right) = halves(line, text)?;
+    let end = Token { text: "", column: text.chars().count() + 1 };
+    let event = event(line, &left, end)?;
+    let expected = match right.first().map(Vec::as_slice) {
+        Some([error, rest @ ..]) if error.text == "error" => match (rest, right.len()) {
+            ([name], 1) => Err(name.text.to_owned()),
+            _ => return Err(line.problem(*error, "write `error name`, and nothing else")),
+        },
+        _ => Ok(right.iter().map(|group| request(line, group, end)).collect::<Result<_, _>>()?),
+    };
+    Ok(OutputStep { line: line.number, event, expected })
+}
+
+fn next<'a>(
+    line: &Line<'_>,
+    end: Token<'a>,
+    what: &str,
+    words: &mut impl Iterator<Item = Token<'a>>,
+) -> Result<Token<'a>, Problem> {
+    words.next().ok_or_else(|| line.problem(end, format!("{what} is missing")))
+}
+
+fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Event, Problem> {
+    let mut words = words.iter().copied();
+    let bad = |token: Token<'_>, what: &str| line.problem(token, format!("`{}` is no {what}", token.text));
+    let word = next(line, end, "`raised` or `cleared`", &mut words)?;
+    let step = match word.text {
+        "raised" => Step::Raised,
+        "cleared" => Step::Cleared,
+        _ => return Err(bad(word, "step: write `raised` or `cleared`")),
+    };
+    let word = next(line, end, "a priority", &mut words)?;
+    let priority = match word.text {
+        "low" => Priority::Low,
+        "medium" => Priority::Medium,
+        "high" => Priority::High,
+        _ => return Err(bad(word, "priority: low, medium or high")),
+    };
+    let word = next(line, end, "a rule", &mut words)?;
+    let rule = RuleName::parse(word.text).map_err(|_| bad(word, "rule's name"))?;
+    let mut alert = Alert {
+        id: AlertId([0x11; 16]),
+        rule,
+        rule_version: "1.0.0".to_owned(),
+        priority,
+        athlete: None,
+        device: DeviceId::parse("s7").map_err(|error| line.problem(end, error.to_string()))?,
+        quantity: Quantity::HEART_RATE,
+        value: None,
+        unit: Quantity::HEART_RATE.unit(),
+        event_time: EVENT_TIME,
+        message: String::new(),
+    };
+    while let Some(token) = words.next() {
+        match token.text {
+            "athlete" => {
+                let id = next(line, end, "an athlete", &mut words)?;
+                alert.athlete = Some(AthleteId::parse(id.text).map_err(|_| bad(id, "athlete's id"))?);
+            }
+            "device" => {
+                let id = next(line, end, "a device", &mut words)?;
+                alert.device = DeviceId::parse(id.text).map_err(|_| bad(id, "device's id"))?;
+            }
+            "message" => alert.message = bare(next(line, end, "a text", &mut words)?.text).to_owned(),
+            _ => {
+                alert.quantity = quantity(line, token)?;
+                alert.value = Some(value(line, next(line, end, "a number", &mut words)?)?);
+                alert.unit = unit(line, next(line, end, "a unit", &mut words)?, alert.quantity)?;
+            }
+        }
+    }
+    Ok(Event { step, at: EVENT_TIME, alert })
+}
+
+/// A text without the quotes around it.
+fn bare(text: &str) -> &str {
+    let inner = |quote: char| text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote));
+    inner('\'').or_else(|| inner('"')).unwrap_or(text)
+}
+
+fn request(line: &Line<'_>, group: &[Token<'_>], end: Token<'_>) -> Result<ExpectedRequest, Problem> {
+    let (kind, target, rest) = match group {
+        [kind, target, rest @ ..] if matches!(kind.text, "http" | "mqtt" | "serial") => (kind, target, rest),
+        [kind, ..] => return Err(line.problem(*kind, "write `http URL`, `mqtt TOPIC` or `serial PATH`")),
+        [] => return Err(line.problem(end, "a request is missing")),
+    };
+    let mut has = Vec::new();
+    for pair in rest.chunks(2) {
+        match pair {
+            [word, text] if word.text == "has" => has.push(bare(text.text).to_owned()),
+            [word, ..] => return Err(line.problem(*word, "write `has TEXT`")),
+            [] => {}
+        }
+    }
+    Ok(ExpectedRequest { target: format!("{} {}", kind.text, target.text), has })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: &str = r#"
+if event.priority != "high" { return []; }
+if event.step == "cleared" { return [mqtt_publish("hall/lamp", "off")]; }
+if event.value == () { throw "no_value" }
+let body = json_text(#{ rule: event.rule, value: event.value, who: event.athlete, note: event.message });
+[http_post("https://hooks.example.org/a", "application/json", body), mqtt_publish("hall/lamp", "on")]
+"#;
+
+    const CASES: &str = r#"
+case a high alert goes out
+  raised high heat-illness core_temperature 39.70 Cel athlete zebra message "hot, \ and red" -> http https://hooks.example.org/a has '"value":39.70' has '"who":"zebra"', mqtt hall/lamp has on
+case it ends
+  cleared high heat-illness -> mqtt hall/lamp has off
+case others are silent
+  raised low sensor-silent ->
+case malformed without a value
+  raised high heat-illness -> error no_value
+"#;
+
+    fn report(cases: &str) -> Report {
+        let output = Output::load("output.rhai", SCRIPT, &[]).unwrap();
+        run_output_cases("test", "cases.txt", &parse_output_cases("cases.txt", cases).unwrap(), &output)
+    }
+
+    #[test]
+    fn an_output_does_what_its_cases_say() {
+        let report = report(CASES);
+        assert!(report.passed(), "{report}");
+        assert_eq!(report.cases.len(), 4);
+    }
+
+    #[test]
+    fn what_differs_is_shown_with_its_line() {
+        for (case, wanted) in [
+            ("raised low sensor-silent -> mqtt hall/lamp", "expected mqtt hall/lamp, got nothing"),
+            (
+                "cleared high x -> mqtt hall/lamp has on",
+                "expected mqtt hall/lamp has 'on', got mqtt hall/lamp with off",
+            ),
+            ("raised high x -> error other", "expected error other, got error no_value"),
+        ] {
+            let failures = report(&format!("case one\n  {case}\n")).cases[0].failures.clone();
+            assert_eq!(failures[0].to_string(), format!("cases.txt:2:1: {wanted}"));
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_none_is_named_with_its_place() {
+        for (case, wanted) in [
+            ("rased high x ->", "cases.txt:2:3: `rased` is no step: write `raised` or `cleared`"),
+            ("raised urgent x ->", "cases.txt:2:10: `urgent` is no priority: low, medium or high"),
+            ("raised high x ->  tcp y", "cases.txt:2:21: write `http URL`, `mqtt TOPIC` or `serial PATH`"),
+            ("raised high x -> mqtt a with b", "cases.txt:2:27: write `has TEXT`"),
+            (
+                "raised high x heart_rte 1 /min ->",
+                "cases.txt:2:17: `heart_rte` is not a quantity (did you mean `heart_rate`?)",
+            ),
+        ] {
+            let problems = parse_output_cases("cases.txt", &format!("case one\n  {case}\n")).unwrap_err();
+            assert_eq!(problems[0].to_string(), wanted);
+        }
+    }
+
+    #[test]
+    fn scripts_that_ask_for_nonsense_fail_and_nothing_is_asked() {
+        let event = parse_output_cases("c", "case a\n  raised high x ->\n").unwrap().remove(0).steps.remove(0).event;
+        for (script, wanted) in [
+            ("7", "not a list of requests"),
+            ("[7]", "not one of requests"),
+            ("[http_post(\"ftp://a.org/\", \"text/plain\", \"\")]", "is no URL"),
+            ("[mqtt_publish(\"alerts/x\", \"\")]", "is no topic"),
+            ("let l = []; for i in 0..9 { l.push(mqtt_publish(\"a\", \"\")); } l", "at most 8"),
+            ("[mqtt_publish(\"a\", json_text(#{ x: 1.5 }))]", "has no JSON"),
+            ("loop {}", "too many operations"),
+        ] {
+            match Output::load("output.rhai", script, &[]).unwrap().tell(&event) {
+                Outcome::Fault(why) => assert!(why.contains(wanted), "{script}: {why}"),
+                other => panic!("{script}: {other:?}"),
+            }
+        }
+        assert!(Output::load("output.rhai", "evnt", &[]).unwrap_err()[0].contains("`evnt`"));
+    }
+}

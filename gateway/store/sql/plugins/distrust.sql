@@ -1,0 +1,1 @@
+DELETE FROM plugin_signers WHERE key = ?1

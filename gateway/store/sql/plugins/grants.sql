@@ -1,0 +1,1 @@
+SELECT capability FROM plugin_grants WHERE name = ?1 ORDER BY capability

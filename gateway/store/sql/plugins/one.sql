@@ -1,0 +1,1 @@
+SELECT name, current, previous, candidate, payloads, until, differ, enabled, generation FROM plugins WHERE name = ?1

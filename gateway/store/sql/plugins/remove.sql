@@ -1,0 +1,1 @@
+DELETE FROM plugins WHERE name = ?1

@@ -1,0 +1,1 @@
+UPDATE plugin_revision SET revision = revision + 1

@@ -1,0 +1,1 @@
+SELECT key, trusted_at FROM plugin_signers ORDER BY key

@@ -1,0 +1,1 @@
+SELECT told_up_to FROM plugin_outputs WHERE name = ?1

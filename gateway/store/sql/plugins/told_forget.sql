@@ -1,0 +1,1 @@
+DELETE FROM plugin_outputs WHERE name = ?1

@@ -1,0 +1,1 @@
+DELETE FROM plugin_grants WHERE name = ?1

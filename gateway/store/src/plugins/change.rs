@@ -1,0 +1,109 @@
+//! What each change of a plugin does to its row and packages; runs within a transaction.
+
+use pitchside_model::PluginName;
+use rusqlite::{Connection, params};
+
+use super::{PluginChange, PluginPackage, PluginRow, one};
+use crate::error::StoreError;
+use crate::sql;
+
+fn put(connection: &Connection, row: &PluginRow) -> Result<(), StoreError> {
+    let tried = row.candidate;
+    connection.prepare_cached(sql!("plugins/put"))?.execute(params![
+        row.name.as_str(),
+        row.current,
+        row.previous,
+        tried.map(|tried| tried.sha256),
+        tried.map_or(0, |tried| tried.payloads),
+        tried.map_or(0, |tried| tried.until.0),
+        tried.is_some_and(|tried| tried.differ),
+        row.enabled,
+        row.generation.cast_signed(),
+    ])?;
+    Ok(())
+}
+
+fn take_in(connection: &Connection, package: &PluginPackage, grants: &[String]) -> Result<(), StoreError> {
+    connection.prepare_cached(sql!("plugins/package_put"))?.execute(params![
+        package.sha256,
+        package.name.as_str(),
+        package.version,
+        package.signer,
+        package.archive,
+        package.note,
+        package.installed_at.0,
+    ])?;
+    grants.iter().try_for_each(|grant| permit(connection, &package.name, grant))
+}
+
+fn permit(connection: &Connection, name: &PluginName, capability: &str) -> Result<(), StoreError> {
+    connection.prepare_cached(sql!("plugins/grant"))?.execute([name.as_str(), capability])?;
+    Ok(())
+}
+
+fn conflict(name: &PluginName, why: &str) -> StoreError {
+    StoreError::Conflict(format!("plugin {name} {why}"))
+}
+
+/// Whether there was anything to change.
+pub(super) fn change(connection: &Connection, name: &PluginName, change: &PluginChange) -> Result<bool, StoreError> {
+    let mut row = one(connection, name)?.unwrap_or_else(|| PluginRow::new(name.clone()));
+    match change {
+        PluginChange::Install { package, grants, after } => {
+            if row.current != *after {
+                return Err(conflict(name, "was changed by somebody else meanwhile: look again"));
+            }
+            take_in(connection, package, grants)?;
+            (row.previous, row.current, row.candidate) = (row.current, Some(package.sha256), None);
+            (row.enabled, row.generation) = (true, row.generation + 1);
+        }
+        PluginChange::Try { package, grants, candidate } => {
+            if row.candidate.is_some() {
+                return Err(conflict(name, "has a version on trial already: wait for it, or roll it back"));
+            }
+            take_in(connection, package, grants)?;
+            row.candidate = Some(*candidate);
+        }
+        PluginChange::Settle { candidate, takes_over } => {
+            if row.candidate.is_none_or(|tried| tried.sha256 != *candidate) {
+                return Ok(false);
+            }
+            row.candidate = None;
+            if *takes_over {
+                (row.previous, row.current) = (row.current, Some(*candidate));
+                row.generation += 1;
+            }
+        }
+        PluginChange::RollBack if row.candidate.is_some() => row.candidate = None,
+        PluginChange::RollBack => {
+            let Some(previous) = row.previous else {
+                return Err(conflict(name, "has no version before this one"));
+            };
+            (row.previous, row.current) = (row.current, Some(previous));
+            row.generation += 1;
+        }
+        PluginChange::Enable(enabled) => {
+            (row.enabled, row.generation) = (*enabled, row.generation + 1);
+        }
+        PluginChange::Remove => {
+            connection.prepare_cached(sql!("plugins/remove"))?.execute([name.as_str()])?;
+            connection.prepare_cached(sql!("plugins/withdraw_all"))?.execute([name.as_str()])?;
+            connection.prepare_cached(sql!("plugins/told_forget"))?.execute([name.as_str()])?;
+            connection.prepare_cached(sql!("plugins/package_trim"))?.execute([name.as_str()])?;
+            return Ok(true);
+        }
+        PluginChange::Grant(capability) => {
+            permit(connection, name, capability)?;
+            return Ok(true);
+        }
+        PluginChange::Withdraw(capability) => {
+            return Ok(connection
+                .prepare_cached(sql!("plugins/withdraw"))?
+                .execute([name.as_str(), capability.as_str()])?
+                > 0);
+        }
+    }
+    put(connection, &row)?;
+    connection.prepare_cached(sql!("plugins/package_trim"))?.execute([name.as_str()])?;
+    Ok(true)
+}

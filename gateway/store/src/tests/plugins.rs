@@ -1,0 +1,121 @@
+use super::*;
+
+fn name() -> PluginName {
+    PluginName::parse("acme").unwrap()
+}
+
+fn package(number: u8) -> PluginPackage {
+    PluginPackage {
+        sha256: [number; 32],
+        name: name(),
+        version: format!("1.{number}.0"),
+        signer: "acme.example/plugins".into(),
+        archive: vec![number; 100],
+        note: b"note".to_vec(),
+        installed_at: Timestamp(i64::from(number)),
+    }
+}
+
+fn install(number: u8, after: Option<u8>) -> PluginChange {
+    let grants = vec!["http:hooks.example.org".to_owned()];
+    PluginChange::Install { package: package(number), grants, after: after.map(|n| [n; 32]) }
+}
+
+fn row(store: &Store) -> PluginRow {
+    store.plugin(&name()).unwrap().unwrap()
+}
+
+#[test]
+fn the_version_before_is_kept_and_comes_back() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let change = |to| store.change_plugin(&name(), to, "a deed", Timestamp(9));
+    assert_eq!(change(install(1, None)), Ok(true));
+    assert!(matches!(change(PluginChange::RollBack), Err(StoreError::Conflict(_))), "there is none before it");
+    assert_eq!(change(install(2, Some(1))), Ok(true));
+    assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([1; 32])));
+    assert_eq!(change(install(3, Some(2))), Ok(true));
+    assert_eq!(store.plugin_package([1; 32]), Ok(None), "two are kept, no more");
+    assert_eq!(store.plugin_package([2; 32]), Ok(Some(package(2))));
+    let generation = row(&store).generation;
+    assert_eq!(change(PluginChange::RollBack), Ok(true));
+    assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([3; 32])));
+    assert!(row(&store).generation > generation, "it is to be started anew");
+    assert_eq!(store.plugin_grants(&name()), Ok(vec!["http:hooks.example.org".to_owned()]));
+    assert_eq!(change(PluginChange::Remove), Ok(true));
+    assert_eq!((store.plugin(&name()), store.plugin_package([2; 32])), (Ok(None), Ok(None)));
+    assert_eq!(store.plugin_grants(&name()), Ok(vec![]));
+}
+
+#[test]
+fn of_two_who_install_at_once_the_second_is_told() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let beside = Tables::attach(dir.path(), root()).unwrap();
+    store.change_plugin(&name(), install(1, None), "first", Timestamp(1)).unwrap();
+    let second = beside.change_plugin(&name(), install(2, None), "second", Timestamp(2));
+    assert!(matches!(second, Err(StoreError::Conflict(_))));
+    assert_eq!(row(&store).current, Some([1; 32]));
+    assert_eq!(store.plugin_log(None, 9).unwrap().len(), 1, "what did not happen is not in the log");
+}
+
+#[test]
+fn a_candidate_takes_over_or_goes_and_only_the_one_that_is_tried() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let change = |to| store.change_plugin(&name(), to, "a deed", Timestamp(9));
+    let tried = |n| {
+        let candidate = Candidate { sha256: [n; 32], payloads: 10, until: Timestamp(99), differ: true };
+        PluginChange::Try { package: package(n), grants: vec![], candidate }
+    };
+    let settle = |n, takes_over| PluginChange::Settle { candidate: [n; 32], takes_over };
+    change(install(1, None)).unwrap();
+    change(tried(2)).unwrap();
+    assert_eq!(row(&store).candidate.map(|c| (c.payloads, c.until, c.differ)), Some((10, Timestamp(99), true)));
+    assert!(matches!(change(tried(3)), Err(StoreError::Conflict(_))), "one at a time");
+    assert_eq!(change(settle(3, true)), Ok(false), "another one is not tried");
+    assert_eq!(change(settle(2, false)), Ok(true));
+    assert_eq!((row(&store).current, row(&store).candidate), (Some([1; 32]), None));
+    assert_eq!(store.plugin_package([2; 32]), Ok(None), "refused, it is not kept");
+    change(tried(2)).unwrap();
+    assert_eq!(change(settle(2, true)), Ok(true));
+    assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([1; 32])));
+}
+
+#[test]
+fn every_change_is_noticed_and_the_log_is_bounded_and_sealed() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let before = store.plugins_revision().unwrap();
+    store.change_plugin(&name(), PluginChange::Enable(false), "switched off", Timestamp(1)).unwrap();
+    let after = store.plugins_revision().unwrap();
+    assert!(after > before && !row(&store).enabled);
+    store.change_plugin(&name(), PluginChange::Grant("mqtt:hall".into()), "granted", Timestamp(2)).unwrap();
+    assert!(store.plugins_revision().unwrap() > after);
+    for n in 0..300 {
+        store.note_plugin_trouble(&name(), &[format!("pulse {n} of zebra")], Timestamp(n)).unwrap();
+    }
+    let log = store.plugin_log(Some(&name()), 1_000).unwrap();
+    assert_eq!(log.iter().filter(|line| line.deed).count(), 2, "troubles push no deeds out");
+    let troubles: Vec<_> = log.iter().filter(|line| !line.deed).collect();
+    assert_eq!((troubles.len(), troubles[0].text.as_str()), (200, "pulse 299 of zebra"));
+    store.close();
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        assert!(!bytes.windows(8).any(|window| window == b"of zebra"), "a script's last words lie in clear");
+    }
+}
+
+#[test]
+fn signers_are_trusted_until_they_are_not() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.trust_plugin_signer("acme+1", Timestamp(1)).unwrap();
+    store.trust_plugin_signer("acme+1", Timestamp(2)).unwrap();
+    assert_eq!(store.plugin_signers(), Ok(vec![("acme+1".to_owned(), Timestamp(1))]));
+    assert_eq!((store.distrust_plugin_signer("acme+1"), store.distrust_plugin_signer("acme+1")), (Ok(true), Ok(false)));
+    for n in 0..crate::plugins::SIGNERS_MAX {
+        store.trust_plugin_signer(&format!("k{n}"), Timestamp(1)).unwrap();
+    }
+    assert!(matches!(store.trust_plugin_signer("one more", Timestamp(1)), Err(StoreError::Conflict(_))));
+}
