@@ -11,6 +11,7 @@
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
+//! | `derived` | streams that plugins derive, for rules |
 //! | `plugins` | decoders that misbehave |
 //! | `rules` | rules that misbehave; alerts and where they go |
 //! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
@@ -29,6 +30,7 @@ mod backup;
 mod cable;
 mod commit;
 mod crash;
+mod derived;
 mod door;
 mod firmware;
 mod frames;

@@ -13,6 +13,7 @@
 //! | [`arrivals`] | every message once, every stream forwards |
 //! | [`series`], [`window`], [`ranked`] | incremental windows |
 //! | [`derive`] | quantities no sensor sends |
+//! | [`scripted`] | quantities that plugins derive |
 //! | [`baseline`] | what is usual for one athlete |
 //! | [`gaps`], [`moments`] | interruptions; what helpers remember by name |
 //! | [`machine`] | hold, clear, cool-down, latch |
@@ -32,8 +33,8 @@
 
 pub mod arrivals;
 mod asked;
-pub mod baseline;
 pub mod backtest;
+pub mod baseline;
 pub mod check;
 pub mod derive;
 pub mod engine;
@@ -49,22 +50,23 @@ pub mod machine;
 pub mod moments;
 pub mod protocol;
 pub mod ranked;
-pub mod replay;
 pub mod reference;
+pub mod replay;
 mod rule;
 mod running;
+pub mod scripted;
 pub mod series;
 pub mod snapshot;
 mod state;
 pub mod window;
 pub mod worker;
 
-pub use check::{run_cases, run_rule_folder, run_rule_texts};
+pub use check::{run_cases, run_rule_folder, run_rule_texts, run_stream_texts};
 pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;
 pub use library::{RuleSet, RuleSource};
-pub use lint::{lint_folder, lint_rule};
+pub use lint::{lint_folder, lint_rule, lint_stream};
 pub use protocol::worker_main;
 pub use rule::VARIABLES;
 pub use snapshot::SnapshotError;

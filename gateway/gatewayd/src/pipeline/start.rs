@@ -186,6 +186,7 @@ impl Gateway {
             let parts = RulesParts {
                 alerts,
                 store: store.clone(),
+                plugins: settings.plugins.dir.clone(),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
                 horizon_us: horizon_us(settings),

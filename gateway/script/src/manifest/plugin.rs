@@ -6,6 +6,7 @@ use pitchside_model::{PluginName, Quantity};
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+use super::derived::{Derived, derived};
 use super::reader::{self, Reader, Table};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
 use crate::problem::Problem;
@@ -18,6 +19,8 @@ pub enum PluginKind {
     Decoder,
     /// Alerts to requests.
     Output,
+    /// Readings to readings of another quantity.
+    Derived,
 }
 
 impl PluginKind {
@@ -26,6 +29,7 @@ impl PluginKind {
         match self {
             Self::Decoder => "decode.rhai",
             Self::Output => "output.rhai",
+            Self::Derived => "derive.rhai",
         }
     }
 }
@@ -35,6 +39,7 @@ impl fmt::Display for PluginKind {
         f.write_str(match self {
             Self::Decoder => "decoder",
             Self::Output => "output",
+            Self::Derived => "derived",
         })
     }
 }
@@ -52,10 +57,17 @@ pub struct PluginManifest {
     pub kind: PluginKind,
     /// The quantities it may answer with.
     pub outputs: Vec<Quantity>,
-    /// What it asks to have done for it; a decoder asks for nothing.
+    /// What it asks to have done for it; only outputs ask for something.
     pub capabilities: Vec<Capability>,
+    /// What it is derived from; only of derived streams.
+    pub derived: Option<Derived>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
+}
+
+fn one_quantity(value: &DeValue<'_>) -> Result<Vec<Quantity>, String> {
+    let found = quantities(value)?;
+    if found.len() == 1 { Ok(found) } else { Err("must name one quantity: a derived stream makes one".to_owned()) }
 }
 
 fn capabilities(value: &DeValue<'_>) -> Result<Vec<Capability>, String> {
@@ -96,14 +108,19 @@ impl PluginManifest {
         let kind = r.required(&mut table, "kind", |v| match reader::text(v)?.as_str() {
             "decoder" => Ok(PluginKind::Decoder),
             "output" => Ok(PluginKind::Output),
-            _ => Err("must be \"decoder\" or \"output\"".to_owned()),
+            "derived" => Ok(PluginKind::Derived),
+            _ => Err("must be \"decoder\", \"output\" or \"derived\"".to_owned()),
         });
         let (outputs, capabilities) = Self::reach(r, &mut table, kind);
         let params = params(r, &mut table);
+        let derived = match kind {
+            Some(PluginKind::Derived) => derived(r, &mut table, &outputs, &params),
+            _ => None,
+        };
         r.finish(table);
         match (name, version, summary, kind) {
             (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, capabilities, params })
+                Ok(Self { name, version, summary, kind, outputs, capabilities, derived, params })
             }
             _ => Err(reader.into_problems()),
         }
@@ -129,6 +146,10 @@ impl PluginManifest {
             Some(PluginKind::Output) => {
                 no(r, table, "outputs", "an output makes no readings");
                 (None, r.required(table, "capabilities", capabilities))
+            }
+            Some(PluginKind::Derived) => {
+                no(r, table, "capabilities", "a derived stream reaches out to nothing");
+                (r.required(table, "outputs", one_quantity), None)
             }
             // Of an unknown kind neither is known to be wrong.
             None => (r.optional(table, "outputs", quantities), r.optional(table, "capabilities", capabilities)),

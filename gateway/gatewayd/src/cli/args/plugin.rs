@@ -179,4 +179,6 @@ pub enum PluginKindArg {
     Decoder,
     /// Alerts to requests: HTTP, MQTT, serial.
     Output,
+    /// Readings to readings of another quantity, for rules to use.
+    Derived,
 }
