@@ -228,7 +228,7 @@ impl Bench {
         }
         type Plain = fn(usize) -> f64;
         let kinds: [(bool, &str, &str, f64, Plain); 2] = [
-            (false, "threshold", "threshold", 500_000.0, rules::plain_threshold),
+            (false, "threshold", "without windows", 500_000.0, rules::plain_threshold),
             (true, "window", "with windows", 200_000.0, rules::plain_window),
         ];
         for (windows, body, words, aim, plain) in kinds {

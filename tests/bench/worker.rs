@@ -16,6 +16,10 @@ use crate::share;
 
 /// Messages before anything is counted.
 const WARM_UP: usize = 2_000;
+/// Messages fed at a time while rules are reloaded: with a hundred rules far from the worker's deadline.
+const BATCH: usize = 200;
+/// Messages between two reloads: an even number for each athlete.
+const BETWEEN: usize = 4_000;
 /// The rule that hears every reading, whatever is reloaded.
 const WITNESS: &str = "witness";
 
@@ -90,9 +94,9 @@ pub async fn reload(count: usize, times: usize) -> anyhow::Result<Reload> {
     write(folder.path(), WITNESS, "!raised")?;
     write_all(0)?;
     let mut rules = RulesWorker::spawn(&worker()?, folder.path()).await?;
-    let entries = entries(4_000 * (times + 1), &[Quantity::HEART_RATE])?;
+    let entries = entries(BETWEEN * (times + 1), &[Quantity::HEART_RATE])?;
     let (mut took_ms, mut raised) = (Vec::new(), 0usize);
-    for (round, entries) in entries.chunks(4_000).enumerate() {
+    for (round, entries) in entries.chunks(BETWEEN).enumerate() {
         raised += raised_by_witness(&mut rules, entries).await?;
         if round < times {
             write_all(round + 1)?;
