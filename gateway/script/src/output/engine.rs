@@ -42,7 +42,7 @@ impl std::fmt::Debug for Output {
 impl Output {
     /// Compiles a script; all problems at once, a line each.
     pub fn load(file: &str, source: &str, params: &[(String, f64)]) -> Result<Self, Vec<String>> {
-        let sandbox = Sandbox::new(Limits::DECODER, register);
+        let sandbox = sandbox();
         let mut scope = constants(params);
         // No constant here: that would be folded in, and every event be this one.
         scope.push("event", Map::new());
@@ -105,6 +105,11 @@ fn refusal(error: &EvalAltResult) -> Option<String> {
     let name = value.clone().into_immutable_string().ok()?;
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     (!name.is_empty() && name.len() <= REFUSAL_BYTES_MAX && name.bytes().all(plain)).then(|| name.to_string())
+}
+
+/// What runs outputs' scripts.
+pub fn sandbox() -> Sandbox {
+    Sandbox::new(Limits::DECODER, register)
 }
 
 /// Everything an output has beyond the sandbox's own packages.

@@ -7,6 +7,7 @@
 //! | [`request`] | what it may ask for, and whether that was granted |
 //! | [`engine`] | the functions its script has; one event to its requests |
 //! | [`json`] | JSON of what a script put together |
+//! | [`reference`](mod@reference) | what its script can use, for the page and editors |
 //! | [`worker`] | its process, from both sides |
 //!
 //! Its cases are read and run by [`crate::cases::output`].
@@ -14,6 +15,7 @@
 pub mod engine;
 pub mod event;
 pub mod json;
+pub mod reference;
 pub mod request;
 pub mod worker;
 
