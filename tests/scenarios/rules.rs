@@ -40,6 +40,27 @@ async fn rules_that_loop_sleep_grow_or_throw_stop_neither_the_others_nor_ingest(
 }
 
 #[tokio::test]
+async fn a_rule_that_was_switched_off_is_named_and_an_admin_puts_it_back() {
+    let odd = "if value > 180.0 { throw \"out\" }\nvalue > 170.0";
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("odd", odd).start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for_seconds(&clinic, &mut s7, 9, 190).await;
+    let standing = || clinic.pitchside(&["--json", "rules", "status"]).ok().json()[0].clone();
+    let off = until("the rule is switched off", || Some(standing()).filter(|rule| rule["off"] == true)).await;
+    assert!(off["last_fault"].as_str().unwrap().contains("throw \"out\""), "{off}");
+    let doctor = clinic.pitchside(&["doctor"]).out;
+    assert!(doctor.contains("switched off: odd") && doctor.contains("pitchside rules again odd"), "{doctor}");
+    for_seconds(&clinic, &mut s7, 1, 175).await;
+    assert_eq!(clinic.alerts().len(), 0);
+    assert!(clinic.pitchside(&["rules", "again", "odd"]).ok().out.contains("odd runs again"));
+    for_seconds(&clinic, &mut s7, 1, 176).await;
+    clinic.alerted(1).await;
+    let running = clinic.pitchside(&["rules", "again", "odd"]);
+    assert_eq!(running.code, 1, "{running:?}");
+    assert_eq!(clinic.pitchside(&["rules", "again", "other"]).code, 2);
+}
+
+#[tokio::test]
 async fn a_rule_that_reaches_out_is_not_loaded_and_those_in_force_stay() {
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).start().await;
     let mut s7 = clinic.sensor("s7").await;

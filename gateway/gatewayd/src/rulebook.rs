@@ -6,6 +6,7 @@
 
 mod disk;
 mod publish;
+pub mod standing;
 
 use std::path::Path;
 

@@ -32,8 +32,8 @@
 
 pub mod arrivals;
 mod asked;
-pub mod baseline;
 pub mod backtest;
+pub mod baseline;
 pub mod check;
 pub mod derive;
 pub mod engine;
@@ -49,8 +49,8 @@ pub mod machine;
 pub mod moments;
 pub mod protocol;
 pub mod ranked;
-pub mod replay;
 pub mod reference;
+pub mod replay;
 mod rule;
 mod running;
 pub mod series;

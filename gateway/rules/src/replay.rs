@@ -152,7 +152,10 @@ pub fn differences(sealed: &Alert, replayed: &Alert) -> Vec<Difference> {
 /// ago (baselines, moments) is in the state before.
 pub fn reach(rule: &crate::library::RuleSource) -> Result<i64, Vec<Problem>> {
     let compiled = crate::rule::Rule::new(&crate::rule::sandbox(), rule)?;
-    Ok(compiled.longest_window().saturating_add(rule.manifest.hold).saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
+    Ok(compiled
+        .longest_window()
+        .saturating_add(rule.manifest.hold)
+        .saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
 }
 
 /// Whether a rule, given these messages and nothing else, raises this alert: alone, or in the state it is said to have been in.

@@ -17,6 +17,8 @@ pub const VERSIONS_MAX: u32 = 10_000;
 pub const CHANGES_MAX: i64 = 10_000;
 /// The most rows of the shadow log.
 pub const SHADOW_ROWS_MAX: i64 = 10_000;
+/// The most rules that wait to be put back.
+pub const AGAIN_MAX: u32 = 1_000;
 /// Characters of an author's name and of a note that are kept.
 pub const AUTHOR_CHARS_MAX: usize = 64;
 /// See [`AUTHOR_CHARS_MAX`].
@@ -279,6 +281,36 @@ impl Tables {
                 found.push(RuleChange { at, set_hash: row.get(1)?, rules, engine: row.get(3)? });
             }
             Ok(found)
+        })
+    }
+
+    /// Asks for a rule that was switched off.
+    pub fn ask_again(&self, rule: &RuleName) -> Result<(), StoreError> {
+        let rule = rule.to_string();
+        self.write(move |connection| {
+            let waiting: u32 = connection.prepare_cached(sql!("rules/again_count"))?.query_row([], |row| row.get(0))?;
+            if waiting >= AGAIN_MAX {
+                let why = format!("{waiting} rules wait to be put back: is the gateway running?");
+                return Err(StoreError::Conflict(why));
+            }
+            connection.prepare_cached(sql!("rules/again_put"))?.execute([&rule])?;
+            Ok(())
+        })
+    }
+
+    /// Which rules were asked for since the last call.
+    pub fn take_again(&self) -> Result<Vec<String>, StoreError> {
+        let waiting = |connection: &Connection| -> Result<u32, StoreError> {
+            Ok(connection.prepare_cached(sql!("rules/again_count"))?.query_row([], |row| row.get(0))?)
+        };
+        // Looked at often: only what is there costs a write.
+        if self.read(waiting)? == 0 {
+            return Ok(Vec::new());
+        }
+        self.write(|connection| {
+            let mut statement = connection.prepare_cached(sql!("rules/again_take"))?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
         })
     }
 

@@ -3,6 +3,7 @@
 
 mod feed;
 mod record;
+mod standing;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
 use crate::clock::Clock;
+use crate::rulebook::standing::Standing;
 
 use feed::Offer;
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
@@ -56,6 +58,9 @@ pub struct RulesTask {
     seen: Option<SystemTime>,
     /// The latest gateway time the rules have heard: what comes into force now counts from there on.
     fed_up_to: Timestamp,
+    /// How the rules did when it was last written down, and whether that may have changed.
+    standing: Option<Vec<Standing>>,
+    stale: bool,
     parts: RulesParts,
 }
 
@@ -93,6 +98,8 @@ impl RulesTask {
             kept_at: Duration::ZERO,
             seen: None,
             fed_up_to: Timestamp(i64::MIN),
+            standing: None,
+            stale: true,
             parts,
         };
         task.ensure_worker().await;
@@ -202,6 +209,7 @@ impl RulesTask {
         self.fed_up_to = self.fed_up_to.max(newest.unwrap_or(self.fed_up_to));
         match worker.feed(entries).await {
             Ok(Fed { events, faults }) => {
+                self.stale |= !faults.is_empty();
                 for fault in faults {
                     self.parts.metrics.refused("rule_fault");
                     tracing::warn!(rule = %fault.rule, fault = %fault.fault, switched_off = fault.off, "a rule failed");
@@ -301,6 +309,7 @@ impl RulesTask {
             tokio::time::sleep(RETRY_AFTER).await;
             return self.ensure_worker().await;
         }
+        self.look_at_standing().await;
         let newest = newest_change(&self.folder);
         if newest == self.seen {
             return;
@@ -330,7 +339,8 @@ impl RulesTask {
         }
     }
 
-    fn loaded(&self) {
+    fn loaded(&mut self) {
+        self.stale = true;
         if let Some(worker) = &self.worker {
             self.feed.filter.store(Arc::new(Some(Filter::new(worker.rule_set()))));
             (self.parts.on_loaded)(worker.hash());

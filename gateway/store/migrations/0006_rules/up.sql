@@ -31,6 +31,10 @@ CREATE TABLE rule_changes (
     rules    BLOB NOT NULL,        -- the text hashes, by name
     engine   TEXT NOT NULL
 ) STRICT;
+-- Rules that were switched off for their faults and that an admin wants back; the gateway takes the rows out.
+CREATE TABLE rules_again (
+    name TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
 -- What rules in the shadow said: delivered to nobody, sealed nowhere. Bounded: the oldest row makes room.
 CREATE TABLE shadow_log (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use pitchside_model::{AlertId, AthleteId};
+use pitchside_model::{AlertId, AthleteId, RuleName};
 
 use super::duration;
 
@@ -28,6 +28,14 @@ pub enum RulesCommand {
         /// Folder; without it, the one in the settings.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
+    },
+    /// How the rules that run are doing: which were switched off, and for which fault.
+    Status,
+    /// Put a rule back that was switched off for its faults, though it did not change. It keeps what it knew.
+    Again {
+        /// The rule.
+        #[arg(value_parser = rule)]
+        name: RuleName,
     },
     /// How often a draft would have fired on sealed, verified history, when and for whom, against the version in force.
     /// Exit 3 if a block is bad.
@@ -128,6 +136,10 @@ pub struct PublishArgs {
     /// Only watch it: it runs on live readings, and its alerts go into a log and nowhere else.
     #[arg(long)]
     pub shadow: bool,
+}
+
+fn rule(text: &str) -> Result<RuleName, String> {
+    RuleName::parse(text).map_err(|error| error.to_string())
 }
 
 fn alert(text: &str) -> Result<AlertId, String> {

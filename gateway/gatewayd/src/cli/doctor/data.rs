@@ -14,6 +14,7 @@ use crate::backup::restore::staging;
 use crate::cli::context::Context;
 use crate::pipeline::firmware::own::{self, Tried};
 use crate::pipeline::undecoded::troubles;
+use crate::rulebook::standing::{self, Standing};
 
 /// How long the look at every page may take.
 const INTEGRITY_BUDGET: Duration = Duration::from_secs(10);
@@ -42,6 +43,7 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
         })
         .collect();
     findings.push(rules(context.settings.rules.dir.as_deref()));
+    findings.extend(rules_at_work(context));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
     findings.extend(own_update(context));
@@ -159,6 +161,19 @@ fn rules(dir: Option<&Path>) -> Finding {
             Finding::new("rules", false, evidence, "pitchside rules check")
         }
     }
+}
+
+/// Rules that were switched off for their faults, each with the last.
+fn rules_at_work(context: &Context) -> Option<Finding> {
+    let off = match standing::read(&context.tables) {
+        Ok(rows) => rows.into_iter().filter(|row| row.off).collect::<Vec<_>>(),
+        Err(error) => return Some(Finding::new("rules at work", false, error.to_string(), "pitchside rules status")),
+    };
+    let first = off.first()?;
+    let told = |row: &Standing| format!("{} ({})", row.rule, row.last_fault.as_deref().unwrap_or("no fault kept"));
+    let evidence = format!("switched off: {}", off.iter().map(told).collect::<Vec<_>>().join("; "));
+    let mend = format!("mend its script and publish it, or: pitchside rules again {}", first.rule);
+    Some(Finding::new("rules at work", false, evidence, mend))
 }
 
 fn plugins(dir: Option<&Path>) -> Finding {

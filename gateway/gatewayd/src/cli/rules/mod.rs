@@ -3,6 +3,7 @@
 //! | module | commands |
 //! | --- | --- |
 //! | [`check`] | list, check, test |
+//! | [`status`] | what was switched off; putting it back |
 //! | [`backtest`] | a draft over sealed history |
 //! | [`replay`] | one alert again |
 //! | [`versions`] | publish, checkout, merge, history, diff, rollback |
@@ -12,6 +13,7 @@ mod backtest;
 mod check;
 pub mod replay;
 mod shadow;
+mod status;
 mod versions;
 
 use std::path::PathBuf;
@@ -26,6 +28,8 @@ pub fn rules(command: &RulesCommand, config: &ConfigArg, output: &Output) -> Out
         RulesCommand::List { dir } => check::list(dir.as_deref(), config, output),
         RulesCommand::Check { dir } => check::check(dir.as_deref(), config, output),
         RulesCommand::Test { dir } => check::test(dir.as_deref(), config, output),
+        RulesCommand::Status => status::status(&context::open(config)?, output),
+        RulesCommand::Again { name } => status::again(name, &context::open(config)?, output),
         RulesCommand::Backtest { draft, since, athlete } => {
             backtest::backtest(draft, *since, athlete.as_ref(), &context::open(config)?, output)
         }

@@ -1,0 +1,1 @@
+INSERT OR IGNORE INTO rules_again (name) VALUES (?1)

@@ -1,0 +1,1 @@
+DELETE FROM rules_again RETURNING name
