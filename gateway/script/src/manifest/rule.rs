@@ -1,5 +1,7 @@
 //! `rule.toml`.
 
+use std::fmt;
+
 use pitchside_model::{Assurance, Priority, Quality, Quantity, RuleName};
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
@@ -19,6 +21,25 @@ pub enum RuleScope {
     Device,
 }
 
+/// What an alert of a rule is about, so that a silent strap is never read as a sick athlete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleCategory {
+    /// Athletes, or the conditions they train in: somebody should assess.
+    Physiological,
+    /// Sensors and their links: somebody should look at the equipment.
+    Technical,
+}
+
+impl fmt::Display for RuleCategory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Physiological => "physiological",
+            Self::Technical => "technical",
+        })
+    }
+}
+
 /// What a rule declares about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleManifest {
@@ -30,6 +51,8 @@ pub struct RuleManifest {
     pub summary: String,
     /// How soon somebody should look.
     pub priority: Priority,
+    /// What its alerts are about.
+    pub category: RuleCategory,
     /// What it wants to see.
     pub inputs: Vec<Quantity>,
     /// Numbers the admin may choose.
@@ -77,6 +100,11 @@ impl RuleManifest {
             "high" => Ok(Priority::High),
             _ => Err("must be \"low\", \"medium\" or \"high\"".to_owned()),
         });
+        let category = r.optional(&mut table, "category", |v| match reader::text(v)?.as_str() {
+            "physiological" => Ok(RuleCategory::Physiological),
+            "technical" => Ok(RuleCategory::Technical),
+            _ => Err("must be \"physiological\" or \"technical\"".to_owned()),
+        });
         let inputs = r.required(&mut table, "inputs", quantities);
         let scope = r.optional(&mut table, "scope", |v| match reader::text(v)?.as_str() {
             "athlete" => Ok(RuleScope::Athlete),
@@ -107,6 +135,7 @@ impl RuleManifest {
                     version,
                     summary,
                     priority,
+                    category: category.unwrap_or(RuleCategory::Physiological),
                     inputs,
                     params,
                     state,

@@ -29,6 +29,16 @@ fn the_manifest_of_the_design_reads() {
 }
 
 #[test]
+fn a_rule_is_about_athletes_unless_it_says_that_it_is_technical() {
+    let with = |line: &str| RuleManifest::parse("rule.toml", &HEAT.replacen("priority", &format!("{line}priority"), 1));
+    assert_eq!(with("").unwrap().category, RuleCategory::Physiological);
+    assert_eq!(with("category = \"physiological\"\n").unwrap().category, RuleCategory::Physiological);
+    assert_eq!(with("category = \"technical\"\n").unwrap().category, RuleCategory::Technical);
+    let told = with("category = \"medical\"\n").unwrap_err();
+    assert_eq!(told[0].to_string(), "rule.toml:5:12: `category` must be \"physiological\" or \"technical\"");
+}
+
+#[test]
 fn every_problem_is_named_with_its_place() {
     let source = "name = \"a/b\"\nversion = \"1\"\nsumary = \"x\"\npriority = \"urgent\"\ninputs = [\"heart_rte\"]\nhold = 5\n\
                   [params.limit]\ndefault = 5\nmin = 6\nmax = 9.0\nstep = 1\n[state]\npeak = []\nlimit = 1\n";
