@@ -9,6 +9,7 @@
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
+//! | `channels` | the library's outputs as an admin sets them up: webhook, push, mail |
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `plugins` | decoders that misbehave |
@@ -27,6 +28,7 @@
 
 mod backup;
 mod cable;
+mod channels;
 mod commit;
 mod crash;
 mod door;

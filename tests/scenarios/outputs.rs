@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// What a webhook got: the head and the body of each request.
-type Got = Arc<Mutex<Vec<(String, String)>>>;
+pub(super) type Got = Arc<Mutex<Vec<(String, String)>>>;
 
 /// Somebody's webhook, which fails so many times before it answers well.
-async fn webhook(mut failures: usize) -> (u16, Got) {
+pub(super) async fn webhook(mut failures: usize) -> (u16, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, got) = (listener.local_addr().unwrap().port(), Got::default());
     let heard = Arc::clone(&got);
@@ -45,11 +45,11 @@ fn post(port: u16) -> String {
     )
 }
 
-fn log(clinic: &Running, name: &str) -> String {
+pub(super) fn log(clinic: &Running, name: &str) -> String {
     clinic.pitchside(&["plugin", "logs", name]).ok().out
 }
 
-async fn rises_and_falls(clinic: &Running, s7: &mut Sensor) {
+pub(super) async fn rises_and_falls(clinic: &Running, s7: &mut Sensor) {
     for rate in [190, 100] {
         clinic.advance(1);
         s7.heart_rate(rate).await;

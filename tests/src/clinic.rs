@@ -20,7 +20,7 @@ use pitchside_wire::Credential;
 use tempfile::TempDir;
 
 use crate::ledger::Ledger;
-use crate::program::{Answer, program, repository, run};
+use crate::program::{Answer, program, repository, run, run_fed};
 use crate::running::Running;
 use crate::stored::Stored;
 
@@ -230,6 +230,13 @@ impl Made {
     pub fn pitchside(&self, args: &[&str]) -> Answer {
         let config = self.config();
         run(&program("pitchside"), args.iter().map(OsStr::new).chain([OsStr::new("--config"), config.as_os_str()]))
+    }
+
+    /// As [`Made::pitchside`], with this on its standard input.
+    pub fn pitchside_fed(&self, args: &[&str], input: &str) -> Answer {
+        let config = self.config();
+        let args = args.iter().map(OsStr::new).chain([OsStr::new("--config"), config.as_os_str()]);
+        run_fed(&program("pitchside"), args, input)
     }
 
     /// The settings file, in the box's folder.

@@ -76,7 +76,7 @@ pub use journal::{Entered, JournalRow, Options, Replayed, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
-pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow};
+pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow, SealedSetting};
 pub use quarantine::Refused;
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;

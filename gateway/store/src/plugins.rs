@@ -2,6 +2,7 @@
 //! with them and what went wrong in them. Every change is one transaction with its line in the log: both or neither.
 
 mod change;
+mod settings;
 
 use pitchside_model::{PluginName, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -10,6 +11,7 @@ use crate::alerts::AlertStepId;
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
+pub use settings::SealedSetting;
 
 /// The most deeds, and the most troubles, that the log keeps of one plugin.
 pub const LOG_ROWS_MAX: u32 = 200;
@@ -114,6 +116,15 @@ pub enum PluginChange {
     Grant(String),
     /// It may no longer.
     Withdraw(String),
+    /// This was chosen, or given as a secret.
+    Set(SealedSetting),
+    /// It is as if it never was.
+    Unset {
+        /// Which.
+        key: String,
+        /// A secret, not a param or text.
+        secret: bool,
+    },
 }
 
 /// One line of the log.

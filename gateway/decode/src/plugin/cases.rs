@@ -24,9 +24,17 @@ pub fn run(folder: &Folder) -> Result<Report, Vec<String>> {
     let as_lines = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (name, script) = (folder.manifest.name.as_str(), folder.manifest.kind.script_file());
     if folder.manifest.kind == PluginKind::Output {
-        let output = Output::load(script, &folder.source, &folder.params())?;
+        let load = |chosen: &[(String, String)]| {
+            let mut folder = folder.clone();
+            for (key, value) in chosen {
+                folder.manifest.may_choose(key, value).map_err(|why| vec![format!("{key}: {why}")])?;
+            }
+            folder.chosen.extend(chosen.iter().cloned());
+            Output::load(script, &folder.source, &folder.constants())
+        };
+        load(&[])?;
         let cases = parse_output_cases("cases.txt", &folder.cases).map_err(as_lines)?;
-        return Ok(run_output_cases(name, "cases.txt", &cases, &output));
+        return Ok(run_output_cases(name, "cases.txt", &cases, &load));
     }
     let decoder = Decoder::load(script, &folder.source, &folder.params())?;
     let cases = parse_plugin_cases("cases.txt", &folder.cases).map_err(as_lines)?;

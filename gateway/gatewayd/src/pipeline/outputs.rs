@@ -6,19 +6,31 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`carry`] | one request carried out, if it was granted |
+//! | [`given`] | what an admin gave an output: grants and secrets |
 //! | [`http`] | POST over TLS or in clear |
+//! | [`signed`] | signatures of webhooks |
+//! | [`mail`] | one mail over SMTP |
+//! | [`gpio`] | pulses on a line |
+//! | [`hd44780`], [`lcd`] | what a character display is told, and through which bus |
 
 pub mod carry;
+pub mod given;
+pub mod gpio;
+pub mod hd44780;
 pub mod http;
+pub mod lcd;
+pub mod mail;
+pub mod signed;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertEvent, PluginName, Timestamp};
 use pitchside_script::Program;
-use pitchside_script::manifest::{Capability, PluginKind};
+use pitchside_script::manifest::{Constant, PluginKind, SecretParam};
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::output::{Event, Outcome, Request, Step};
 use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
@@ -30,6 +42,7 @@ use crate::blocking;
 use crate::clock::Clock;
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::{Carrier, CarryError};
+use given::Given;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -42,7 +55,7 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// How long after its step was recorded a request is tried, in microseconds.
-const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * 1_000_000;
+const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 
 /// What outputs need of the rest.
 #[derive(Clone)]
@@ -112,9 +125,9 @@ fn reconcile(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    // One of the library that nobody granted anything does not run, and says nothing.
+    // One of the library that nobody granted anything does not run, and says nothing; nor does one that is not set up.
     let is_output = |wanted: &Wanted| {
-        wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.not_granted().is_empty()
+        wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.missing().is_empty()
     };
     running.retain(|name, running| {
         let stays = match inventory.plugins.get(name) {
@@ -123,9 +136,9 @@ fn reconcile(
         };
         if !stays {
             running.stop.cancel();
-            let missing = inventory.plugins.get(name).map(Wanted::not_granted).unwrap_or_default();
+            let missing = inventory.plugins.get(name).map(Wanted::missing).unwrap_or_default();
             if !missing.is_empty() {
-                parts.trouble(name, format!("it runs no more: {} is not granted", missing.join(", ")));
+                parts.trouble(name, format!("it runs no more: {}", missing.join(", ")));
             }
         }
         stays
@@ -135,9 +148,10 @@ fn reconcile(
             continue;
         }
         let stop = stop.child_token();
-        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None };
-        let (source, params) = (wanted.folder.source.clone(), wanted.folder.params());
-        tasks.spawn(task.run(source, params, stop.clone()));
+        let secrets = wanted.folder.manifest.secrets.clone();
+        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None, secrets };
+        let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
+        tasks.spawn(task.run(source, constants, stop.clone()));
         running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
     }
 }
@@ -147,12 +161,14 @@ struct OutputTask {
     name: PluginName,
     parts: OutputsParts,
     process: Option<OutputProcess>,
+    /// Those it may name.
+    secrets: Vec<(String, SecretParam)>,
 }
 
 impl OutputTask {
-    async fn run(mut self, source: String, params: Vec<(String, f64)>, stop: CancellationToken) {
+    async fn run(mut self, source: String, constants: Vec<(String, Constant)>, stop: CancellationToken) {
         while self.process.is_none() {
-            match OutputProcess::start(&source, params.clone(), &self.parts.program).await {
+            match OutputProcess::start(&source, constants.clone(), &self.parts.program).await {
                 Ok(process) => self.process = Some(process),
                 Err(error) => {
                     tracing::error!(plugin = %self.name, %error, "an output does not start");
@@ -242,9 +258,14 @@ impl OutputTask {
     async fn carry(&self, request: &Request, key: &str, recorded_at: Timestamp) {
         let mut pause = RETRY_MIN;
         let mut said = false;
+        let moot_after_us = request.moot_after_s().map(|seconds| i64::from(seconds) * MICROS_PER_SECOND);
+        let age_us = || self.parts.clock.now().micros_since(recorded_at);
+        if moot_after_us.is_some_and(|moot| age_us() > moot) {
+            return self.trouble(format!("{} {key} comes too late to be worth it, and is left out", request.target()));
+        }
         loop {
-            let done = match self.granted() {
-                Ok(granted) => self.parts.carrier.carry(request, key, &granted).await,
+            let done = match self.given() {
+                Ok(given) => self.parts.carrier.carry(request, key, &given).await,
                 Err(error) => Err(CarryError::Later(error.to_string())),
             };
             let why = match done {
@@ -256,25 +277,23 @@ impl OutputTask {
                 }
                 Err(CarryError::Later(why)) => why,
             };
-            if self.parts.clock.now().micros_since(recorded_at) > GIVE_UP_AFTER_US {
-                tracing::error!(plugin = %self.name, key, "what an output asks for could not be done for a day and is given up");
-                return self.trouble(format!("{} {key} is given up after a day: {why}", request.target()));
+            if age_us() > moot_after_us.unwrap_or(GIVE_UP_AFTER_US) {
+                tracing::error!(plugin = %self.name, key, "what an output asks for could not be done in time and is given up");
+                return self.trouble(format!("{} {key} is given up, it is too late: {why}", request.target()));
             }
             if !said {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
-                self.trouble(format!("{} {key} does not go out yet, and is tried for a day: {why}", request.target()));
+                self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
     }
 
-    /// What it may do now: a grant that is taken back counts at once.
-    fn granted(&self) -> Result<Vec<Capability>, StoreError> {
-        let granted = blocking::here(|| self.parts.store.plugin_grants(&self.name))?;
-        // What is no capability grants nothing.
-        Ok(granted.iter().filter_map(|text| Capability::parse(text).ok()).collect())
+    /// What it may do and which secrets it has now: what is taken back counts at once.
+    fn given(&self) -> Result<Given, StoreError> {
+        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
     }
 
     fn trouble(&self, text: String) {

@@ -238,6 +238,7 @@ impl Gateway {
             carrier: Arc::new(Carrier::new(
                 Arc::clone(&gate),
                 settings.serial.iter().map(|port| port.path.clone()).collect(),
+                clock.clone(),
             )),
             clock: clock.clone(),
         };

@@ -4,6 +4,7 @@ pub mod capability;
 mod plugin;
 mod reader;
 mod rule;
+pub mod setting;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use toml::de::DeValue;
 pub use capability::Capability;
 pub use plugin::{PluginKind, PluginManifest};
 pub use rule::{RuleCategory, RuleManifest, RuleScope};
+pub use setting::{Chosen, Constant, SecretKind, SecretParam, TextParam};
 
 use crate::compile::KEYWORDS;
 use crate::problem::{closest, one_line_list};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::reader::{self, Reader, Table};
+use super::setting::{self, Constant, SecretParam, TextParam};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
 use crate::problem::Problem;
 
@@ -52,26 +53,39 @@ pub struct PluginManifest {
     pub kind: PluginKind,
     /// The quantities it may answer with.
     pub outputs: Vec<Quantity>,
-    /// What it asks to have done for it; a decoder asks for nothing.
-    pub capabilities: Vec<Capability>,
+    /// What it asks to have done for it, as written: `{name}` stands for what is chosen. A decoder asks for nothing.
+    pub wanted: Vec<String>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
+    /// Texts the admin may choose; of outputs only.
+    pub texts: Vec<(String, TextParam)>,
+    /// Secrets it names; of outputs only.
+    pub secrets: Vec<(String, SecretParam)>,
 }
 
-fn capabilities(value: &DeValue<'_>) -> Result<Vec<Capability>, String> {
+/// What is asked for, as written; each must be a capability with what stands there unless something else is chosen.
+fn capabilities(value: &DeValue<'_>, constants: &[(String, Constant)]) -> Result<Vec<String>, String> {
     let texts = reader::list(value)?;
     if texts.is_empty() || texts.len() > FIELDS_MAX {
         return Err(format!("must name 1 to {FIELDS_MAX}"));
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Capability> = Vec::new();
     for text in &texts {
-        let capability = Capability::parse(text).map_err(|why| format!("`{text}` {why}"))?;
+        let filled = setting::fill(text, constants).map_err(|why| format!("`{text}` {why}"))?;
+        let capability = Capability::parse(&filled).map_err(|why| format!("`{text}` {why}"))?;
         if found.contains(&capability) {
             return Err(format!("names `{text}` twice"));
         }
         found.push(capability);
     }
-    Ok(found)
+    Ok(texts)
+}
+
+fn not_of<'a>(r: &mut Reader<'a>, table: &mut Table<'a>, key: &'static str, why: &str) {
+    if let Some(at) = table.span_of(key) {
+        r.problem(at, format!("{why}: take `{key}` out"));
+        let _passed_over = r.optional(table, key, |_| Ok(()));
+    }
 }
 
 impl PluginManifest {
@@ -98,12 +112,18 @@ impl PluginManifest {
             "output" => Ok(PluginKind::Output),
             _ => Err("must be \"decoder\" or \"output\"".to_owned()),
         });
-        let (outputs, capabilities) = Self::reach(r, &mut table, kind);
         let params = params(r, &mut table);
+        if kind == Some(PluginKind::Decoder) {
+            not_of(r, &mut table, "texts", "a decoder has numbers to choose, no texts");
+            not_of(r, &mut table, "secrets", "a decoder reaches out to nothing");
+        }
+        let texts = setting::texts(r, &mut table, &params);
+        let secrets = setting::secrets(r, &mut table);
+        let (outputs, wanted) = Self::reach(r, &mut table, kind, (&params, &texts));
         r.finish(table);
         match (name, version, summary, kind) {
             (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, capabilities, params })
+                Ok(Self { name, version, summary, kind, outputs, wanted, params, texts, secrets })
             }
             _ => Err(reader.into_problems()),
         }
@@ -114,20 +134,19 @@ impl PluginManifest {
         r: &mut Reader<'a>,
         table: &mut Table<'a>,
         kind: Option<PluginKind>,
-    ) -> (Vec<Quantity>, Vec<Capability>) {
-        let no = |r: &mut Reader<'a>, table: &mut Table<'a>, key: &'static str, why: &str| {
-            if let Some(at) = table.span_of(key) {
-                r.problem(at, format!("{why}: take `{key}` out"));
-                let _passed_over = r.optional(table, key, |_| Ok(()));
-            }
-        };
+        (params, texts): (&[(String, Param)], &[(String, TextParam)]),
+    ) -> (Vec<Quantity>, Vec<String>) {
+        let numbers = params.iter().map(|(name, param)| (name.clone(), Constant::Number(param.default)));
+        let lines = texts.iter().map(|(name, text)| (name.clone(), Constant::Text(text.example.clone())));
+        let constants: Vec<_> = numbers.chain(lines).collect();
+        let capabilities = |value: &DeValue<'_>| capabilities(value, &constants);
         let (outputs, capabilities) = match kind {
             Some(PluginKind::Decoder) => {
-                no(r, table, "capabilities", "a decoder reaches out to nothing");
+                not_of(r, table, "capabilities", "a decoder reaches out to nothing");
                 (r.required(table, "outputs", quantities), None)
             }
             Some(PluginKind::Output) => {
-                no(r, table, "outputs", "an output makes no readings");
+                not_of(r, table, "outputs", "an output makes no readings");
                 (None, r.required(table, "capabilities", capabilities))
             }
             // Of an unknown kind neither is known to be wrong.

@@ -103,7 +103,7 @@ fn an_output_says_what_it_asks_for_and_makes_no_readings() {
     };
     let manifest =
         PluginManifest::parse("plugin.toml", &format!("{source}capabilities = [\"mqtt:hall/lamp\"]\n")).unwrap();
-    assert_eq!((manifest.kind, manifest.capabilities.len()), (PluginKind::Output, 1));
+    assert_eq!((manifest.kind, manifest.wanted.len()), (PluginKind::Output, 1));
     assert_eq!(refused(""), ["plugin.toml:1:1: `capabilities` is missing"]);
     assert_eq!(
         refused("capabilities = [\"mqtt:a\", \"mqtt:a\"]\noutputs = [\"emg\"]"),
@@ -120,6 +120,113 @@ fn an_output_says_what_it_asks_for_and_makes_no_readings() {
             "plugin.toml:5:1: unknown key `capabilites` (did you mean `capabilities`?)"
         ]
     );
+}
+
+const PUSH: &str = r#"
+name = "push"
+version = "1.0.0"
+summary = "A push."
+kind = "output"
+capabilities = ["http:{host}:{port}", "mqtt:hall"]
+[params.port]
+default = 443
+min = 1
+max = 65535
+[texts.host]
+example = "ntfy.example.org"
+max = 40
+[texts.least]
+default = "medium"
+max = 6
+one_of = ["medium", "high"]
+[texts.click]
+default = ""
+max = 9
+[secrets.token]
+summary = "A token."
+optional = true
+"#;
+
+fn chosen(pairs: &[(&str, &str)]) -> Chosen {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn what_is_set_stands_in_the_script_and_in_what_it_asks_for() {
+    let push = PluginManifest::parse("plugin.toml", PUSH).unwrap();
+    let asks = |chosen: &Chosen| {
+        let (asks, open) = push.asks(chosen);
+        (asks.iter().map(ToString::to_string).collect::<Vec<_>>(), open)
+    };
+    assert_eq!(
+        asks(&Chosen::new()),
+        (vec!["mqtt:hall".to_owned()], vec!["it asks for http:{host}:{port}: host is not set".to_owned()])
+    );
+    assert_eq!(push.unset(&Chosen::new()), ["host is not set"]);
+    let set = chosen(&[("host", "10.0.0.2"), ("port", "8080"), ("left_over_from_before", "1")]);
+    assert_eq!(asks(&set).0, ["http:10.0.0.2:8080", "mqtt:hall"]);
+    assert!(push.unset(&set).is_empty(), "what another version asked for is nobody's fault");
+    let text = |text: &str| Constant::Text(text.to_owned());
+    let of =
+        |chosen: &Chosen, name: &str| push.constants(chosen).into_iter().find(|(known, _)| known == name).unwrap().1;
+    assert_eq!((of(&set, "port"), of(&set, "host")), (Constant::Number(8080.0), text("10.0.0.2")));
+    assert_eq!((of(&set, "least"), of(&set, "click")), (text("medium"), text("")));
+    assert_eq!(of(&Chosen::new(), "host"), text("ntfy.example.org"), "cases run with the example");
+    // A host that is none is no capability, whatever stands around it.
+    for host in ["evil.org:1/x", "*", "a b", "x}{port"] {
+        assert_eq!(asks(&chosen(&[("host", host)])).0, ["mqtt:hall"], "{host}");
+    }
+    assert_eq!(asks(&chosen(&[("host", "a.org"), ("port", "8080.5")])).0, ["mqtt:hall"], "half a port is none");
+    let unfit = chosen(&[("host", "a.org"), ("port", "0")]);
+    assert_eq!(push.unset(&unfit), ["port must be set again: 0 is not within 1 and 65535"]);
+}
+
+#[test]
+fn an_admin_chooses_within_bounds() {
+    let push = PluginManifest::parse("plugin.toml", PUSH).unwrap();
+    for (key, value) in [("port", "8080"), ("host", "a.org"), ("least", "high"), ("click", "x")] {
+        assert_eq!(push.may_choose(key, value), Ok(()), "{key}");
+    }
+    for (key, value, why) in [
+        ("port", "NaN", "is no number"),
+        ("port", "1e9", "is not within"),
+        ("host", "", "not empty"),
+        ("host", "a\nb", "one line"),
+        ("host", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "at most 40"),
+        ("least", "low", "none of medium, high"),
+        ("token", "x", "there is no `token` to set; there is port, host, least, click"),
+    ] {
+        let refused = push.may_choose(key, value).unwrap_err();
+        assert!(refused.contains(why), "{key}: {refused}");
+    }
+}
+
+#[test]
+fn texts_and_secrets_that_are_none_are_named_with_their_place() {
+    let refused = |from: &str, to: &str| {
+        let problems = PluginManifest::parse("plugin.toml", &PUSH.replacen(from, to, 1)).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    for (from, to, why) in [
+        ("{host}", "{hots}", "`http:{hots}:{port}` has `{hots}`, which is neither a param nor a text"),
+        ("http:{host}:{port}", "{host}", "must begin with its kind"),
+        ("{port}\"", "{port\"", "without its `}`"),
+        ("example = \"ntfy.example.org\"", "", "must have a `default`, or an `example`"),
+        ("[texts.host]", "[texts.host]\ndefault = \"x\"", "not both"),
+        ("max = 40", "max = 9", "it has 16 bytes; at most 9"),
+        ("max = 40", "max = 4000", "from 1 to 256"),
+        ("[texts.host]", "[texts.port]", "`port` is a param and a text"),
+        ("[texts.click]", "[texts.event]", "`event` is what an output is told"),
+        ("optional = true", "kind = \"key\"", "must be \"text\" or \"signing\""),
+        ("[secrets.token]", "[secrets.\"a b\"]", "cannot be a name"),
+    ] {
+        let problems = refused(from, to);
+        assert!(problems.contains(why), "{to}: {problems}");
+    }
+    let decoder = "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"A.\"\nkind = \"decoder\"\noutputs = [\"emg\"]\n\
+                   [secrets.token]\nsummary = \"x\"\n";
+    let problem = PluginManifest::parse("plugin.toml", decoder).unwrap_err()[0].to_string();
+    assert_eq!(problem, "plugin.toml:6:10: a decoder reaches out to nothing: take `secrets` out");
 }
 
 proptest::proptest! {

@@ -4,6 +4,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`event`] | what an output is told |
+//! | [`address`] | URLs, mail servers, mail addresses |
 //! | [`request`] | what it may ask for, and whether that was granted |
 //! | [`engine`] | the functions its script has; one event to its requests |
 //! | [`json`] | JSON of what a script put together |
@@ -12,6 +13,7 @@
 //!
 //! Its cases are read and run by [`crate::cases::output`].
 
+pub mod address;
 pub mod engine;
 pub mod event;
 pub mod json;
@@ -19,6 +21,7 @@ pub mod reference;
 pub mod request;
 pub mod worker;
 
+pub use address::{MailServer, MailTls, Url};
 pub use engine::{Outcome, Output};
 pub use event::{Event, Step};
-pub use request::{Request, RequestError, Url};
+pub use request::{Auth, Request, RequestError};

@@ -30,7 +30,7 @@ const TO_ASK: Rows = &[
     (
         Function,
         "http_post(url, content_type, body)",
-        "a POST with the header `idempotency-key`; well if the answer is 2xx; needs `http:HOST`",
+        "a POST with the header `idempotency-key`; well if the answer is 2xx; no redirects; needs `http:HOST`",
         "type_of(http_post(\"https://hooks.example.org/a\", \"application/json\", \"{}\")) == \"request\"",
     ),
     (
@@ -44,6 +44,54 @@ const TO_ASK: Rows = &[
         "serial_write(path, baud, text)",
         "bytes to a port the box does not read itself; needs `serial:PATH`",
         "type_of(serial_write(\"/dev/ttyUSB1\", 9600, \"on\")) == \"request\"",
+    ),
+    (
+        Function,
+        "signed(request, secret)",
+        "of http_post: the headers of the Standard Webhooks specification, over the body as it goes out",
+        "type_of(http_post(\"https://hooks.example.org/a\", \"application/json\", \"{}\").signed(\"token\")) == \"request\"",
+    ),
+    (
+        Function,
+        "bearer(request, secret)",
+        "of http_post: the header `authorization` with a token; refused in clear, but to this machine itself",
+        "type_of(http_post(\"https://hooks.example.org/a\", \"application/json\", \"{}\").bearer(\"token\")) == \"request\"",
+    ),
+    (
+        Function,
+        "basic(request, user, secret)",
+        "of http_post: the header `authorization` with user and password; refused in clear, as above",
+        "type_of(http_post(\"https://hooks.example.org/a\", \"application/json\", \"{}\").basic(\"ann\", \"password\")) == \"request\"",
+    ),
+    (
+        Function,
+        "mail(server, from, to, subject, text)",
+        "a mail to one address; the server is `smtp://HOST:PORT` (STARTTLS, and nothing without it), `smtps://…` (TLS from the first byte) or `smtp-clear://…`; needs `smtp:HOST:PORT`",
+        "type_of(mail(\"smtp://mail.example.org:587\", \"box@example.org\", \"ann@example.org\", \"An alert\", \"Look at the page.\")) == \"request\"",
+    ),
+    (
+        Function,
+        "login(request, user, secret)",
+        "of mail: user and password; refused in clear, but to this machine itself",
+        "type_of(mail(\"smtp://mail.example.org:587\", \"box@example.org\", \"ann@example.org\", \"An alert\", \"Look at the page.\").login(\"box\", \"password\")) == \"request\"",
+    ),
+    (
+        Function,
+        "gpio_pulse(chip, line, spans)",
+        "pulses: on, off, on … in milliseconds, at most 64 spans of 10 to 5000 and 15 s altogether; left out when the step is two minutes old; needs `gpio:CHIP/LINE`",
+        "type_of(gpio_pulse(\"gpiochip0\", 17, [200, 100, 200])) == \"request\"",
+    ),
+    (
+        Function,
+        "active_low(request)",
+        "of gpio_pulse: on is low",
+        "type_of(gpio_pulse(\"gpiochip0\", 17, [200, 100, 200]).active_low()) == \"request\"",
+    ),
+    (
+        Function,
+        "lcd(bus, address, lines)",
+        "up to 4 lines of 20 characters on an HD44780 behind a PCF8574; the address is a number or `\"0x27\"`; needs `lcd:BUS/ADDRESS`",
+        "type_of(lcd(\"i2c-1\", \"0x27\", [\"high\", \"zebra\"])) == \"request\"",
     ),
     (
         Function,

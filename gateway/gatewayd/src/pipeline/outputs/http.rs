@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Request;
+use hyper::header::{HeaderName, HeaderValue};
 use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
 use rustls_pki_types::pem::PemObject as _;
@@ -25,6 +26,18 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 /// Where systems keep the authorities they trust.
 const AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// What is posted.
+pub struct Post<'a> {
+    /// Media type of the body.
+    pub content_type: &'a str,
+    /// Names the request for good.
+    pub key: &'a str,
+    /// Whom it is from, and what signs it.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
+}
 
 /// Sends requests.
 #[derive(Debug)]
@@ -49,8 +62,8 @@ fn tls() -> anyhow::Result<TlsConnector> {
 
 impl Client {
     /// Posts a body; well if the answer is one of 2xx. What went wrong otherwise, in a sentence.
-    pub async fn post(&self, url: &Url, content_type: &str, key: &str, body: Bytes) -> Result<(), String> {
-        let posted = timeout(WITHIN, connect_and_post(url, content_type, key, body)).await;
+    pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), String> {
+        let posted = timeout(WITHIN, connect_and_post(url, what)).await;
         match posted {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(format!("{error:#}")),
@@ -59,17 +72,17 @@ impl Client {
     }
 }
 
-async fn connect_and_post(url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()> {
+async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<()> {
     let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
     if !url.tls {
-        return post(stream, url, content_type, key, body).await;
+        return post(stream, url, what).await;
     }
     let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
     let stream = tls()?.connect(name, stream).await.context("TLS")?;
-    post(stream, url, content_type, key, body).await
+    post(stream, url, what).await
 }
 
-async fn post<S>(stream: S, url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()>
+async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -81,15 +94,17 @@ where
     let connection = tokio::spawn(connection);
     let usual = if url.tls { 443 } else { 80 };
     let host = if url.port == usual { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
-    let request = Request::post(&url.path)
+    let mut request = Request::post(&url.path)
         .header("host", host)
         .header("user-agent", concat!("pitchside/", env!("CARGO_PKG_VERSION")))
-        .header("content-type", content_type)
+        .header("content-type", what.content_type)
         // draft-ietf-httpapi-idempotency-key-header: whoever gets it twice can tell.
-        .header("idempotency-key", format!("\"{key}\""))
-        .header("connection", "close")
-        .body(Full::new(body))?;
-    let answer = sender.send_request(request).await;
+        .header("idempotency-key", format!("\"{}\"", what.key))
+        .header("connection", "close");
+    for (name, value) in what.headers {
+        request = request.header(name, value);
+    }
+    let answer = sender.send_request(request.body(Full::new(what.body))?).await;
     connection.abort();
     let status = answer?.status();
     anyhow::ensure!(status.is_success(), "the answer is {status}");
