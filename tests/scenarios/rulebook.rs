@@ -176,7 +176,7 @@ async fn a_shadow_hears_everything_and_only_writes_it_down() {
     assert!(clinic.alerts().iter().all(|row| row.alert.value.unwrap().to_string() == "190"), "only the rule in force");
     assert!(clinic.sealed_alerts().iter().all(|alert| alert.value.unwrap().to_string() == "190"));
     let lines = clinic.pitchside(&["--json", "rules", "shadow", "good"]).ok().json();
-    assert_eq!(lines.as_array().unwrap().last().unwrap()["value"], "150 /min", "{lines}");
+    assert!(lines.as_array().unwrap().iter().any(|line| line["value"] == "150 /min"), "{lines}");
     clinic.pitchside(&["rules", "shadow", "good", "off"]).ok();
     assert_eq!(clinic.pitchside(&["--json", "rules", "shadow"]).ok().json(), serde_json::json!([]));
 }

@@ -37,7 +37,7 @@ pub struct Carrier {
 impl Carrier {
     /// Publishes through this gate; never writes to these ports, which are the box's own.
     pub fn new(gate: Arc<Gate>, own_ports: Vec<PathBuf>) -> Self {
-        Self { gate, http: Client::default(), own_ports }
+        Self { gate, http: Client, own_ports }
     }
 
     /// Carries a request out under a key that names it for good.

@@ -27,7 +27,7 @@ const AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Sends requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Client;
 
 fn tls() -> anyhow::Result<TlsConnector> {
@@ -35,11 +35,9 @@ fn tls() -> anyhow::Result<TlsConnector> {
     let file =
         file.context("this system has no certificate authorities (ca-certificates): whom to trust is not known")?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))? {
-        // One that is too old to be read must not keep the others out.
-        if let Ok(certificate) = certificate {
-            let _old = roots.add(certificate);
-        }
+    // One that is too old to be read must not keep the others out.
+    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))?.flatten() {
+        let _old = roots.add(certificate);
     }
     anyhow::ensure!(!roots.is_empty(), "{file} holds no certificate authority");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
