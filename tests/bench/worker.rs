@@ -17,7 +17,6 @@ use crate::share;
 /// Messages before anything is counted.
 const WARM_UP: usize = 2_000;
 /// Messages fed at a time while rules are reloaded: with a hundred rules far from the worker's deadline.
-const BATCH: usize = 200;
 /// Messages between two reloads: an even number for each athlete.
 const BETWEEN: usize = 4_000;
 /// The rule that hears every reading, whatever is reloaded.
