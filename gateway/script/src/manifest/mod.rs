@@ -15,7 +15,7 @@ use toml::de::DeValue;
 
 pub use capability::Capability;
 pub use plugin::{PluginKind, PluginManifest};
-pub use rule::{RuleManifest, RuleScope};
+pub use rule::{RuleCategory, RuleManifest, RuleScope};
 
 use crate::compile::KEYWORDS;
 use crate::problem::{closest, one_line_list};

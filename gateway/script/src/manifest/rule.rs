@@ -54,11 +54,28 @@ pub struct RuleManifest {
     pub cool_down: i64,
     /// Whether a raised alert stays until somebody resets the rule.
     pub latch: bool,
+    /// The longest an alert of this rule may wait for somebody to acknowledge it before it escalates (microseconds); none: as the
+    /// settings say.
+    pub escalate: Option<i64>,
+    /// What its alerts are about.
+    pub category: RuleCategory,
+}
+
+/// What the alerts of a rule are about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleCategory {
+    /// An athlete.
+    Physiological,
+    /// A sensor, or the box.
+    Technical,
 }
 
 /// Flags that are always worth a look unless the manifest says otherwise: late readings are true, only old.
 const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
 const GAP_AFTER_DEFAULT: &str = "2min";
+/// Nobody acknowledges sooner (microseconds).
+const ESCALATE_MIN: i64 = 10_000_000;
 
 impl RuleManifest {
     /// Reads a manifest. `file` names it in problems.
@@ -97,6 +114,16 @@ impl RuleManifest {
         let clear_after = r.optional(&mut table, "clear_after", duration);
         let cool_down = r.optional(&mut table, "cool_down", duration);
         let latch = r.optional(&mut table, "latch", flag);
+        let escalate = r.optional(&mut table, "escalate", |v| {
+            duration(v).and_then(|span| {
+                if span < ESCALATE_MIN { Err("must be at least \"10s\"".to_owned()) } else { Ok(span) }
+            })
+        });
+        let category = r.optional(&mut table, "category", |v| match reader::text(v)?.as_str() {
+            "physiological" => Ok(RuleCategory::Physiological),
+            "technical" => Ok(RuleCategory::Technical),
+            _ => Err("must be \"physiological\" or \"technical\"".to_owned()),
+        });
         let params = params(r, &mut table);
         let state = state(r, &mut table, &params);
         r.finish(table);
@@ -119,6 +146,8 @@ impl RuleManifest {
                     clear_after: clear_after.unwrap_or(0),
                     cool_down: cool_down.unwrap_or(0),
                     latch: latch.unwrap_or(false),
+                    escalate,
+                    category: category.unwrap_or(RuleCategory::Physiological),
                 })
             }
             _ => Err(reader.into_problems()),
