@@ -3,6 +3,7 @@
 //!
 //! | module | is about |
 //! | --- | --- |
+//! | `delivery` | who is told of alerts, and when; the dead-man's switch |
 //! | `door` | who gets in, and who is put out |
 //! | `firmware` | firmware to sensors, and what keeps it from them |
 //! | `releases` | a release from its signers to a clinic's shelf |
@@ -31,6 +32,7 @@ mod cable;
 mod channels;
 mod commit;
 mod crash;
+mod delivery;
 mod door;
 mod firmware;
 mod frames;

@@ -123,7 +123,7 @@ async fn what_was_not_told_before_the_end_is_told_after_it_and_the_topic_is_the_
         let (topic, payload) = lamp.message().await;
         assert_eq!((topic.as_str(), payload.as_slice()), ("hall/lamp", step.as_bytes()));
     }
-    let done = |clinic: &Running| told(clinic).filter(|told| *told == clinic.tables().last_alert_step().unwrap());
+    let done = |clinic: &Running| told(clinic).filter(|told| *told == clinic.tables().last_delivery_step().unwrap());
     let before = until("both count as told", || done(&clinic)).await;
     clinic.pitchside(&["plugin", "revoke", "lamp", "mqtt:hall/lamp"]).ok();
     until("it runs no more", || log(&clinic, "lamp").contains("it runs no more").then_some(())).await;

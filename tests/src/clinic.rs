@@ -12,7 +12,8 @@ use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
 use pitchside_config::{
-    Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings, Source,
+    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings,
+    Source,
 };
 use pitchside_model::{AthleteId, DeviceId, PluginName};
 use pitchside_store::{RootKey, Tables};
@@ -183,6 +184,8 @@ impl Clinic {
             }),
             rules: Library { dir: Some("rules".into()) },
             plugins: Library { dir: Some("plugins".into()) },
+            // A scenario turns the clock by hours; a drill then would be one more thing that happens.
+            delivery: Delivery { drill_every: Every(None), ..Delivery::default() },
             ..Settings::default()
         };
         tweaks.into_iter().for_each(|tweak| tweak(&mut plan));

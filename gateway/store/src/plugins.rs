@@ -5,9 +5,8 @@ mod change;
 mod settings;
 
 use pitchside_model::{PluginName, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::alerts::AlertStepId;
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
@@ -272,23 +271,6 @@ impl Tables {
             let mut statement = connection.prepare_cached(sql!("plugins/grants"))?;
             let grants = statement.query_map([name.as_str()], |row| row.get(0))?;
             Ok(grants.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// The last step in an alert's life that an output is done with; none if it has not been told of any.
-    pub fn plugin_told(&self, name: &PluginName) -> Result<Option<AlertStepId>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("plugins/told"))?;
-            Ok(statement.query_row([name.as_str()], |row| row.get(0).map(AlertStepId)).optional()?)
-        })
-    }
-
-    /// An output is done with all steps up to this one.
-    pub fn set_plugin_told(&self, name: &PluginName, up_to: AlertStepId) -> Result<(), StoreError> {
-        let name = name.clone();
-        self.write(move |connection| {
-            connection.prepare_cached(sql!("plugins/told_put"))?.execute(params![name.as_str(), up_to.0])?;
-            Ok(())
         })
     }
 

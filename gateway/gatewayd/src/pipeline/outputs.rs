@@ -12,11 +12,13 @@
 //! | [`mail`] | one mail over SMTP |
 //! | [`gpio`] | pulses on a line |
 //! | [`hd44780`], [`lcd`] | what a character display is told, and through which bus |
+//! | [`hearing`] | what an output hears of a step: now, after its quiet hours, or never |
 
 pub mod carry;
 pub mod given;
 pub mod gpio;
 pub mod hd44780;
+pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
@@ -28,21 +30,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_model::time::MICROS_PER_SECOND;
-use pitchside_model::{AlertEvent, PluginName, Timestamp};
+use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::Program;
 use pitchside_script::manifest::{Constant, PluginKind, SecretParam};
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_script::output::{Event, Outcome, Request, Step};
-use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
+use pitchside_script::output::{Event, Outcome, Request};
+use pitchside_store::delivery::HELD_MAX;
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugins::Seen;
 use crate::blocking;
 use crate::clock::Clock;
+use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::{Carrier, CarryError};
 use given::Given;
+use hearing::{Hearing, OutputEar};
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -54,6 +60,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(5);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// How long one that the other end takes for wrong is tried: what comes after it waits.
+const UNWANTED_AFTER_US: i64 = 10 * 60 * 1_000_000;
 /// How long after its step was recorded a request is tried, in microseconds.
 const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 
@@ -70,6 +78,8 @@ pub struct OutputsParts {
     pub carrier: Arc<Carrier>,
     /// The gateway's clock.
     pub clock: Clock,
+    /// Who hears of what, and when.
+    pub hearing: Hearing,
 }
 
 impl OutputsParts {
@@ -143,17 +153,35 @@ fn reconcile(
         }
         stays
     });
-    for (name, wanted) in inventory.plugins.iter().filter(|(_, wanted)| is_output(wanted)) {
+    let outputs = || inventory.plugins.iter().filter(move |(_, wanted)| is_output(wanted));
+    parts.hearing.note_outputs(outputs().map(|(name, wanted)| (name, wanted.folder.manifest.hears.as_slice())));
+    for (name, wanted) in outputs() {
         if running.contains_key(name) {
             continue;
         }
         let stop = stop.child_token();
+        let ear = match parts.hearing.ear(name, &wanted.folder.manifest.hears) {
+            Ok(ear) => ear,
+            Err(error) => {
+                parts.trouble(name, format!("its route cannot be followed: {error:#}"));
+                continue;
+            }
+        };
         let secrets = wanted.folder.manifest.secrets.clone();
-        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None, secrets };
+        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None, secrets, ear };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
         running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
     }
+}
+
+/// For how long something is tried.
+#[derive(Debug, Clone, Copy)]
+enum Trial {
+    /// A day.
+    Alert,
+    /// Until then.
+    Drill(Instant),
 }
 
 /// One output.
@@ -163,6 +191,7 @@ struct OutputTask {
     process: Option<OutputProcess>,
     /// Those it may name.
     secrets: Vec<(String, SecretParam)>,
+    ear: OutputEar,
 }
 
 impl OutputTask {
@@ -202,86 +231,170 @@ impl OutputTask {
     }
 
     /// Tells it of everything that is new. One that is new itself hears of nothing that was before it.
-    async fn round(&mut self, told: &mut Option<AlertStepId>) -> Result<(), StoreError> {
+    async fn round(&mut self, told: &mut Option<DeliveryStepId>) -> Result<(), StoreError> {
         let store = self.parts.store.clone();
         let mut up_to = match *told {
             Some(up_to) => up_to,
             None => blocking::here(|| match store.plugin_told(&self.name)? {
                 Some(up_to) => Ok(up_to),
                 None => {
-                    let last = store.last_alert_step()?;
+                    let last = store.last_delivery_step()?;
                     store.set_plugin_told(&self.name, last)?;
                     Ok::<_, StoreError>(last)
                 }
             })?,
         };
         *told = Some(up_to);
+        self.tell_held().await?;
         loop {
-            let steps = blocking::here(|| store.alert_steps_after(up_to, PAGE))?;
+            let steps = blocking::here(|| store.delivery_steps_after(up_to, PAGE))?;
             let Some(last) = steps.last().map(|step| step.id) else { return Ok(()) };
             for step in &steps {
-                self.tell(step).await?;
-                blocking::here(|| store.set_plugin_told(&self.name, step.id))?;
+                let mut held = false;
+                if self.hear(step, true).await? {
+                    held = blocking::here(|| store.hold_for_plugin(&self.name, step.id))?;
+                    if !held {
+                        self.trouble(format!(
+                            "too much is held for its quiet hours: alert {} goes out now",
+                            step.alert
+                        ));
+                        self.hear(step, false).await?;
+                    }
+                }
+                if !held {
+                    blocking::here(|| store.set_plugin_told(&self.name, step.id))?;
+                }
                 *told = Some(step.id);
             }
             up_to = last;
         }
     }
 
-    async fn tell(&mut self, step: &AlertStep) -> Result<(), StoreError> {
-        let Some(event) = self.event(step)? else { return Ok(()) };
-        let Some(process) = &mut self.process else { return Ok(()) };
-        match process.tell(&event).await {
-            Outcome::Requests(requests) => {
-                for (number, request) in requests.iter().enumerate() {
-                    self.carry(request, &event.key(number), step.recorded_at).await;
+    /// Tells it of one step, if it hears of it; true if it is to be held instead, which nothing is unless it may be.
+    async fn hear(&mut self, step: &DeliveryStep, may_hold: bool) -> Result<bool, StoreError> {
+        if step.kind == DeliveryKind::Drill {
+            self.drill(step).await;
+            return Ok(false);
+        }
+        let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
+        let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
+        match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
+            Verdict::Tell(told) => self.tell(&hearing::event(step, &row, told), step.recorded_at).await,
+            Verdict::Hold => return Ok(true),
+            Verdict::PassOver => {}
+        }
+        Ok(false)
+    }
+
+    /// Once its hours are no longer quiet: what was held, in order, of alerts that still matter.
+    async fn tell_held(&mut self) -> Result<(), StoreError> {
+        if self.ear.is_quiet(self.parts.clock.now()) {
+            return Ok(());
+        }
+        let store = self.parts.store.clone();
+        let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
+        for step in &held {
+            if let Some(row) = blocking::here(|| store.alert(step.alert))? {
+                let of_alert: Vec<DeliveryKind> =
+                    held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
+                let still = after_quiet(&of_alert, row.cleared.is_some()).contains(&step.kind);
+                if let (true, Verdict::Tell(told)) =
+                    (still, self.ear.decide(&self.parts.hearing.notes, &row, step.kind, false))
+                {
+                    // The day it is tried for begins now.
+                    let now = self.parts.clock.now();
+                    self.tell(&hearing::event(step, &row, told), now).await;
                 }
             }
-            Outcome::Refused(name) => self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id)),
-            Outcome::Fault(why) => {
-                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
-                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
-            }
+            blocking::here(|| store.release_for_plugin(&self.name, step.id))?;
         }
         Ok(())
     }
 
-    fn event(&self, step: &AlertStep) -> Result<Option<Event>, StoreError> {
-        Ok(match &step.event {
-            AlertEvent::Raised(alert) => Some(Event { step: Step::Raised, at: alert.event_time, alert: alert.clone() }),
-            AlertEvent::Cleared { id, event_time } => blocking::here(|| self.parts.store.alert(*id))?
-                .map(|row| Event { step: Step::Cleared, at: *event_time, alert: row.alert }),
-        })
+    /// A drill is told at once or not at all, and what becomes of it is reported.
+    async fn drill(&mut self, step: &DeliveryStep) {
+        let Some(until) = self.parts.hearing.drill_until(step, self.parts.clock.now()) else { return };
+        if !self.ear.ear.drills() {
+            return;
+        }
+        let how = match hearing::drill(step) {
+            Ok(event) => self.tell_within(&event, step.recorded_at, Trial::Drill(until)).await,
+            Err(error) => Err(error),
+        };
+        self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    /// Carries a request out, and tries again for as long as that may help.
-    async fn carry(&self, request: &Request, key: &str, recorded_at: Timestamp) {
+    async fn tell(&mut self, event: &Event, since: Timestamp) {
+        // What went wrong stands in its log.
+        let _noted = self.tell_within(event, since, Trial::Alert).await;
+    }
+
+    async fn tell_within(&mut self, event: &Event, since: Timestamp, trial: Trial) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Err("its process does not run".to_owned()) };
+        match process.tell(event).await {
+            Outcome::Requests(requests) => {
+                let mut all = Ok(());
+                for (number, request) in requests.iter().enumerate() {
+                    all = all.and(self.carry(request, &event.key(number), since, trial).await);
+                }
+                all
+            }
+            Outcome::Refused(name) => {
+                self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
+                Err(format!("its script refuses it: {name}"))
+            }
+            Outcome::Fault(why) => {
+                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
+                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
+                Err(format!("its script fails: {why}"))
+            }
+        }
+    }
+
+    /// Carries a request out, and tries again for as long as that may help. Why it was given up, otherwise.
+    async fn carry(&self, request: &Request, key: &str, since: Timestamp, trial: Trial) -> Result<(), String> {
         let mut pause = RETRY_MIN;
         let mut said = false;
         let moot_after_us = request.moot_after_s().map(|seconds| i64::from(seconds) * MICROS_PER_SECOND);
-        let age_us = || self.parts.clock.now().micros_since(recorded_at);
-        if moot_after_us.is_some_and(|moot| age_us() > moot) {
-            return self.trouble(format!("{} {key} comes too late to be worth it, and is left out", request.target()));
+        let limit_us = moot_after_us.unwrap_or(GIVE_UP_AFTER_US);
+        let age_us = || self.parts.clock.now().micros_since(since);
+        if moot_after_us.is_some() && age_us() > limit_us {
+            let why = format!("{} {key} comes too late to be worth it, and is left out", request.target());
+            self.trouble(why.clone());
+            return Err(why);
         }
         loop {
             let done = match self.given() {
                 Ok(given) => self.parts.carrier.carry(request, key, &given).await,
                 Err(error) => Err(CarryError::Later(error.to_string())),
             };
-            let why = match done {
-                Ok(()) if said => return self.trouble(format!("{} {key} went out after all", request.target())),
-                Ok(()) => return,
+            let (why, unwanted) = match done {
+                Ok(()) => {
+                    if said {
+                        self.trouble(format!("{} {key} went out after all", request.target()));
+                    }
+                    return Ok(());
+                }
                 Err(CarryError::Never(why)) => {
                     tracing::error!(plugin = %self.name, key, "what an output asks for is refused");
-                    return self.trouble(format!("{} {key} is refused: {why}", request.target()));
+                    self.trouble(format!("{} {key} is refused: {why}", request.target()));
+                    return Err(format!("{} is refused: {why}", request.target()));
                 }
-                Err(CarryError::Later(why)) => why,
+                Err(CarryError::Later(why)) => (why, false),
+                Err(CarryError::Unwanted(why)) => (why, true),
             };
-            if age_us() > moot_after_us.unwrap_or(GIVE_UP_AFTER_US) {
-                tracing::error!(plugin = %self.name, key, "what an output asks for could not be done in time and is given up");
-                return self.trouble(format!("{} {key} is given up, it is too late: {why}", request.target()));
+            let (over, span) = match trial {
+                Trial::Alert => {
+                    (age_us() > limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX }), "its time")
+                }
+                Trial::Drill(until) => (Instant::now() + pause > until, "the time of a drill"),
+            };
+            if over {
+                tracing::error!(plugin = %self.name, key, "what an output asks for could not be done within {span} and is given up");
+                self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
+                return Err(format!("{}: {why}", request.target()));
             }
-            if !said {
+            if !said && matches!(trial, Trial::Alert) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));

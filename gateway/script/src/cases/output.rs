@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! step    = event *( "with" param value ) "->" [ request *( "," request ) ] / event "->" "error" name
-//! event   = ( "raised" / "cleared" ) priority rule [ quantity number unit ] *( "athlete" id / "device" id / "message" quoted )
+//! event   = ( "raised" / "escalated" / "acknowledged" / "cleared" / "drill" ) priority rule [ quantity number unit ]
+//!           *( "athlete" id / "device" id / "message" quoted / "level" 1-9 / "by" name )
 //! request = ( "http" url / "mqtt" topic / "serial" path / "mail" address / "gpio" chip "/" line / "lcd" bus "/" address )
 //!           *( "has" text / "using" secret )      what is sent has this in it; it names this secret
 //! ```
 //! `with` chooses a param or a text for this step, as an admin would. A text stands in single quotes, if one likes: `has '"priority":"high"'`. It has neither white space nor commas outside double
-//! quotes. Events are of 2026-01-01T00:00:00Z, of device s7, of an alert whose id is 32 ones.
+//! quotes. Events are of 2026-01-01T00:00:00Z, of device s7, of an alert whose id is 32 ones; one that
+//! escalates is at level 1 unless the case says otherwise.
 
 use std::fmt;
 
@@ -22,6 +24,8 @@ const EVENT_TIME: Timestamp = Timestamp::from_seconds(1_767_225_600);
 
 /// The kinds of requests, as [`Request::target`] names them.
 const KINDS: [&str; 6] = ["http", "mqtt", "serial", "mail", "gpio", "lcd"];
+/// What a word that is none should have been.
+const STEPS: &str = "step: write `raised`, `escalated`, `acknowledged`, `cleared` or `drill`";
 
 /// One case.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,12 +173,9 @@ fn next<'a>(
 fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Event, Problem> {
     let mut words = words.iter().copied();
     let bad = |token: Token<'_>, what: &str| line.problem(token, format!("`{}` is no {what}", token.text));
-    let word = next(line, end, "`raised` or `cleared`", &mut words)?;
-    let step = match word.text {
-        "raised" => Step::Raised,
-        "cleared" => Step::Cleared,
-        _ => return Err(bad(word, "step: write `raised` or `cleared`")),
-    };
+    let word = next(line, end, "a step, such as `raised`,", &mut words)?;
+    let step = Step::parse(word.text).ok_or_else(|| bad(word, STEPS))?;
+    let (mut level, mut by) = (u8::from(step == Step::Escalated), None);
     let word = next(line, end, "a priority", &mut words)?;
     let priority = match word.text {
         "low" => Priority::Low,
@@ -207,6 +208,12 @@ fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Eve
                 let id = next(line, end, "a device", &mut words)?;
                 alert.device = DeviceId::parse(id.text).map_err(|_| bad(id, "device's id"))?;
             }
+            "level" => {
+                let number = next(line, end, "a level", &mut words)?;
+                let read = number.text.parse().ok().filter(|level| (1..=9).contains(level));
+                level = read.ok_or_else(|| bad(number, "level: 1 to 9"))?;
+            }
+            "by" => by = Some(bare(next(line, end, "a name", &mut words)?.text).to_owned()),
             "message" => alert.message = bare(next(line, end, "a text", &mut words)?.text).to_owned(),
             _ => {
                 alert.quantity = quantity(line, token)?;
@@ -215,7 +222,7 @@ fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Eve
             }
         }
     }
-    Ok(Event { step, at: EVENT_TIME, alert })
+    Ok(Event { step, at: EVENT_TIME, level, by, alert })
 }
 
 /// A text without the quotes around it.
@@ -254,6 +261,9 @@ mod tests {
     const SCRIPT: &str = r#"
 if event.priority != "high" { return []; }
 if event.step == "cleared" { return [mqtt_publish(lamp, "off")]; }
+if event.step == "escalated" { return [mqtt_publish(lamp, `level ${event.level}`)]; }
+if event.step == "acknowledged" { return [mqtt_publish(lamp, event.by)]; }
+if event.step == "drill" { return []; }
 if event.value == () { throw "no_value" }
 let body = json_text(#{ rule: event.rule, value: event.value, who: event.athlete, note: event.message });
 [http_post("https://hooks.example.org/a", "application/json", body), mqtt_publish("hall/lamp", "on")]
@@ -265,6 +275,11 @@ case a high alert goes out
 case it ends
   cleared high heat-illness -> mqtt hall/lamp has off
   cleared high heat-illness with lamp gym/lamp -> mqtt gym/lamp has off
+case it escalates, and somebody looks
+  escalated high heat-illness level 2 -> mqtt hall/lamp has level
+  acknowledged high heat-illness by ann -> mqtt hall/lamp has ann
+case a drill is passed over
+  drill high alert-path-drill ->
 case others are silent
   raised low sensor-silent ->
 case malformed without a value
@@ -285,7 +300,7 @@ case malformed without a value
     fn an_output_does_what_its_cases_say() {
         let report = report(CASES);
         assert!(report.passed(), "{report}");
-        assert_eq!(report.cases.len(), 4);
+        assert_eq!(report.cases.len(), 6);
     }
 
     #[test]
@@ -306,7 +321,10 @@ case malformed without a value
     #[test]
     fn a_line_that_is_none_is_named_with_its_place() {
         for (case, wanted) in [
-            ("rased high x ->", "cases.txt:2:3: `rased` is no step: write `raised` or `cleared`"),
+            (
+                "rased high x ->",
+                "cases.txt:2:3: `rased` is no step: write `raised`, `escalated`, `acknowledged`, `cleared` or `drill`",
+            ),
             ("raised urgent x ->", "cases.txt:2:10: `urgent` is no priority: low, medium or high"),
             (
                 "raised high x ->  tcp y",

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// The longest.
 const TEXT_BYTES_MAX: usize = 200;
 /// Topics that are the gateway's own: nobody else may speak there.
-const OWN_TOPICS: [&str; 3] = ["ps", "alerts", "live"];
+const OWN_TOPICS: [&str; 4] = ["ps", "alerts", "live", "drills"];
 
 /// Something a plugin may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -9,7 +9,8 @@ use toml::de::DeValue;
 use super::reader::{self, Reader, Table};
 use super::setting::{self, Constant, SecretParam, TextParam};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
-use crate::problem::Problem;
+use crate::output::Step;
+use crate::problem::{Problem, one_line_list};
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +62,25 @@ pub struct PluginManifest {
     pub texts: Vec<(String, TextParam)>,
     /// Secrets it names; of outputs only.
     pub secrets: Vec<(String, SecretParam)>,
+    /// The steps in alerts' lives that an output is told of; a decoder hears of none.
+    pub hears: Vec<Step>,
+}
+
+/// What an output hears of that does not say: what there was when nobody could say.
+const HEARS_DEFAULT: [Step; 2] = [Step::Raised, Step::Cleared];
+
+fn hears(value: &DeValue<'_>) -> Result<Vec<Step>, String> {
+    let mut found = Vec::new();
+    for word in reader::list(value)? {
+        let step = Step::parse(&word).ok_or_else(|| {
+            format!("names no step `{word}`; there are {}", one_line_list(Step::ALL.into_iter().map(Step::word)))
+        })?;
+        if found.contains(&step) {
+            return Err(format!("names `{word}` twice"));
+        }
+        found.push(step);
+    }
+    if found.is_empty() { Err("must name a step".to_owned()) } else { Ok(found) }
 }
 
 /// What is asked for, as written; each must be a capability with what stands there unless something else is chosen.
@@ -120,12 +140,27 @@ impl PluginManifest {
         let texts = setting::texts(r, &mut table, &params);
         let secrets = setting::secrets(r, &mut table);
         let (outputs, wanted) = Self::reach(r, &mut table, kind, (&params, &texts));
+        let hears = Self::hears(r, &mut table, kind);
         r.finish(table);
         match (name, version, summary, kind) {
             (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, wanted, params, texts, secrets })
+                Ok(Self { name, version, summary, kind, outputs, wanted, params, texts, secrets, hears })
             }
             _ => Err(reader.into_problems()),
+        }
+    }
+
+    /// Which steps it is told of: an output's to say.
+    fn hears<'a>(r: &mut Reader<'a>, table: &mut Table<'a>, kind: Option<PluginKind>) -> Vec<Step> {
+        let at = table.span_of("hears");
+        let said = r.optional(table, "hears", hears);
+        match (kind, at) {
+            (Some(PluginKind::Decoder), Some(at)) => {
+                r.problem(at, "a decoder hears of no alerts: take `hears` out");
+                Vec::new()
+            }
+            (Some(PluginKind::Decoder), None) => Vec::new(),
+            (Some(PluginKind::Output) | None, _) => said.unwrap_or_else(|| HEARS_DEFAULT.to_vec()),
         }
     }
 

@@ -77,11 +77,16 @@ pub struct RuleManifest {
     pub cool_down: i64,
     /// Whether a raised alert stays until somebody resets the rule.
     pub latch: bool,
+    /// The longest an alert of this rule may wait for somebody to acknowledge it before it escalates (microseconds); none: as the
+    /// settings say.
+    pub escalate: Option<i64>,
 }
 
 /// Flags that are always worth a look unless the manifest says otherwise: late readings are true, only old.
 const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
 const GAP_AFTER_DEFAULT: &str = "2min";
+/// Nobody acknowledges sooner (microseconds).
+const ESCALATE_MIN: i64 = 10_000_000;
 
 impl RuleManifest {
     /// Reads a manifest. `file` names it in problems.
@@ -125,6 +130,11 @@ impl RuleManifest {
         let clear_after = r.optional(&mut table, "clear_after", duration);
         let cool_down = r.optional(&mut table, "cool_down", duration);
         let latch = r.optional(&mut table, "latch", flag);
+        let escalate = r.optional(&mut table, "escalate", |v| {
+            duration(v).and_then(|span| {
+                if span < ESCALATE_MIN { Err("must be at least \"10s\"".to_owned()) } else { Ok(span) }
+            })
+        });
         let params = params(r, &mut table);
         let state = state(r, &mut table, &params);
         r.finish(table);
@@ -148,6 +158,7 @@ impl RuleManifest {
                     clear_after: clear_after.unwrap_or(0),
                     cool_down: cool_down.unwrap_or(0),
                     latch: latch.unwrap_or(false),
+                    escalate,
                 })
             }
             _ => Err(reader.into_problems()),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::Step;
 use pitchside_model::{Assurance, Priority, Quality};
 
 const HEAT: &str = r#"
@@ -26,6 +27,14 @@ fn the_manifest_of_the_design_reads() {
     assert_eq!(manifest.params, [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0 })]);
     assert_eq!((manifest.assurance, manifest.accept), (Assurance::Wired, Quality::LATE | Quality::NO_CLOCK));
     assert_eq!((manifest.hold, manifest.gap_after, manifest.latch), (0, 120_000_000, false));
+    assert_eq!((manifest.escalate, manifest.category), (None, RuleCategory::Physiological));
+    // Keys of the manifest itself stand before its tables.
+    let with =
+        |more: &str| RuleManifest::parse("rule.toml", &format!("{more}\n{HEAT}")).map_err(|found| found[0].to_string());
+    let technical = with("escalate = \"5min\"\ncategory = \"technical\"").unwrap();
+    assert_eq!((technical.escalate, technical.category), (Some(300_000_000), RuleCategory::Technical));
+    assert!(with("escalate = \"5s\"").unwrap_err().contains("must be at least \"10s\""));
+    assert!(with("category = \"moods\"").unwrap_err().contains("must be \"physiological\" or \"technical\""));
 }
 
 #[test]
@@ -90,6 +99,7 @@ fn a_plugin_says_what_it_may_answer_with() {
         "plugin.toml:6:1: a decoder reaches out to nothing: take `capabilities` out"
     );
     assert_eq!(refused("capabilites = [\"http:example.org\"]"), "plugin.toml:6:1: unknown key `capabilites`");
+    assert_eq!(refused("hears = [\"raised\"]"), "plugin.toml:6:1: a decoder hears of no alerts: take `hears` out");
     let manifest = |version: &str| PluginManifest::parse("plugin.toml", &source.replace("1.0.0", version)).unwrap();
     assert!(manifest("1.10.0").order() > manifest("1.9.9").order(), "versions are numbers, not texts");
 }
@@ -104,6 +114,22 @@ fn an_output_says_what_it_asks_for_and_makes_no_readings() {
     let manifest =
         PluginManifest::parse("plugin.toml", &format!("{source}capabilities = [\"mqtt:hall/lamp\"]\n")).unwrap();
     assert_eq!((manifest.kind, manifest.wanted.len()), (PluginKind::Output, 1));
+    assert_eq!(manifest.hears, [Step::Raised, Step::Cleared], "what one hears that does not say");
+    let hears = |list: &str| {
+        let source = format!("{source}capabilities = [\"mqtt:hall/lamp\"]\nhears = {list}\n");
+        PluginManifest::parse("plugin.toml", &source)
+            .map(|manifest| manifest.hears)
+            .map_err(|found| found[0].to_string())
+    };
+    assert_eq!(hears("[\"drill\", \"escalated\"]"), Ok(vec![Step::Drill, Step::Escalated]));
+    for (list, wanted) in [
+        ("[\"rased\"]", "names no step `rased`"),
+        ("[\"drill\", \"drill\"]", "names `drill` twice"),
+        ("[]", "must name a step"),
+    ] {
+        let told = hears(list).unwrap_err();
+        assert!(told.contains(wanted), "{told}");
+    }
     assert_eq!(refused(""), ["plugin.toml:1:1: `capabilities` is missing"]);
     assert_eq!(
         refused("capabilities = [\"mqtt:a\", \"mqtt:a\"]\noutputs = [\"emg\"]"),

@@ -12,7 +12,14 @@ use EntryKind::{Function, Property, Variable};
 
 const EVENT: Rows = &[
     (Variable, "event", "one step in an alert's life, a map", "event.step == \"raised\""),
-    (Property, "step", "`raised` or `cleared`", "event.step == \"raised\""),
+    (
+        Property,
+        "step",
+        "`raised`, `escalated`, `acknowledged`, `cleared` or `drill`: those that the manifest's `hears` names",
+        "event.step == \"raised\"",
+    ),
+    (Property, "level", "how far it has escalated, from 1; 0: not", "event.level == 0"),
+    (Property, "by", "who acknowledged it, of that step; else ()", "event.by == ()"),
     (Property, "id", "of the alert: 32 hexadecimal digits, the same each time", "event.id.len() == 32"),
     (Property, "at_ms", "when, by the device's clock, since 1970", "event.at_ms == 1767225600000"),
     (Property, "rule", "which rule raised it", "event.rule == \"heart-rate-ceiling\""),

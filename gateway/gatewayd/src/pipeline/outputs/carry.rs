@@ -31,6 +31,8 @@ pub enum CarryError {
     Never(String),
     /// It may be later: nobody answers, or not well.
     Later(String),
+    /// The other end says that the request itself is wrong. Whoever looks after it may mend that, but not for long.
+    Unwanted(String),
 }
 
 /// Carries requests out.
@@ -60,7 +62,7 @@ impl Carrier {
                     headers.extend(self.signature(name, key, body.as_bytes(), given)?);
                 }
                 let what = Post { content_type, key, headers, body: Bytes::from(body.clone()) };
-                self.http.post(&url, what).await.map_err(CarryError::Later)
+                self.http.post(&url, what).await
             }
             Request::Mqtt { topic, body } => self
                 .gate

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
 use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
 use rustls_pki_types::pem::PemObject as _;
@@ -18,6 +18,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+use super::carry::CarryError;
 
 /// How long a request may take altogether.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -61,18 +63,25 @@ fn tls() -> anyhow::Result<TlsConnector> {
 }
 
 impl Client {
-    /// Posts a body; well if the answer is one of 2xx. What went wrong otherwise, in a sentence.
-    pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), String> {
-        let posted = timeout(WITHIN, connect_and_post(url, what)).await;
-        match posted {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+    /// Posts a body; well if the answer is one of 2xx.
+    pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
+        let status = match timeout(WITHIN, connect_and_post(url, what)).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Err(CarryError::Later(format!("{error:#}"))),
+            Err(_) => return Err(CarryError::Later(format!("no answer within {} s", WITHIN.as_secs()))),
+        };
+        match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(CarryError::Unwanted(format!("the answer is {status}"))),
+            status => Err(CarryError::Later(format!("the answer is {status}"))),
         }
     }
 }
 
-async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<()> {
+async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
     let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
     if !url.tls {
         return post(stream, url, what).await;
@@ -82,7 +91,7 @@ async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<()> {
     post(stream, url, what).await
 }
 
-async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<()>
+async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -106,7 +115,5 @@ where
     }
     let answer = sender.send_request(request.body(Full::new(what.body))?).await;
     connection.abort();
-    let status = answer?.status();
-    anyhow::ensure!(status.is_success(), "the answer is {status}");
-    Ok(())
+    Ok(answer?.status())
 }
