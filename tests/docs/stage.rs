@@ -10,12 +10,14 @@
 //! | `1 alert` | waits until so many are recorded |
 //! | `easy-day in force` | waits until the box has taken up its newest version |
 //! | `… until the shadow of easy-day speaks` | over and over, until its log holds something |
+//! | `… until shaky is off` | over and over, until a rule was switched off for its faults |
 //! | `… until acme-strap logs "took over"` | over and over, until the plugin's log says so |
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use gatewayd::rulebook::standing;
 use pitchside_model::PluginName;
 use pitchside_tests::{Clinic, Running, Sensor, Told, until};
 use pitchside_wire::Content;
@@ -145,6 +147,10 @@ impl Stage {
         let tables = self.clinic()?.tables();
         if let Some(rule) = end.strip_prefix("the shadow of ").and_then(|rest| rest.strip_suffix(" speaks")) {
             return tables.shadow_log(Some(rule), 1).map(|rows| !rows.is_empty()).map_err(|error| error.to_string());
+        }
+        if let Some(rule) = end.strip_suffix(" is off") {
+            let standing = standing::read(tables).map_err(|error| error.to_string())?;
+            return Ok(standing.iter().any(|row| row.rule == rule && row.off));
         }
         let (plugin, words) = end.split_once(" logs ").ok_or_else(|| format!("{end}: no such end"))?;
         let plugin = PluginName::parse(plugin).map_err(|error| error.to_string())?;
