@@ -182,6 +182,17 @@ async fn a_shadow_hears_everything_and_only_writes_it_down() {
 }
 
 #[tokio::test]
+async fn an_alert_on_what_no_sensor_sends_is_raised_again_from_what_it_was_derived_from() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule_on("load", "training_load", "value > 1.0");
+    let clinic = clinic.ledger().start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for_seconds(&clinic, &mut s7, 130, 180).await;
+    let id = clinic.alerted(1).await[0].alert.id.to_string();
+    clinic.seal().await;
+    assert_eq!(replay(&clinic, &id)["result"], "identical");
+}
+
+#[tokio::test]
 async fn an_alert_of_a_rule_changed_behind_its_back_shows_the_difference() {
     let (clinic, mut s7) = clinic().await;
     for_seconds(&clinic, &mut s7, 1, 190).await;

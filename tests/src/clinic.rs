@@ -145,6 +145,16 @@ impl Clinic {
         self
     }
 
+    /// A rule on a quantity.
+    pub fn rule_on(self, name: &str, quantity: &str, script: &str) -> Self {
+        let rules = self.dir.path().join("rules");
+        write_rule(&rules, name, script);
+        let manifest = rules.join(name).join("rule.toml");
+        let text = std::fs::read_to_string(&manifest).expect("the manifest just written");
+        write(&manifest, &text.replace("\"heart_rate\"", &format!("{quantity:?}")));
+        self
+    }
+
     /// A plugin whose decoder is `script`.
     pub fn plugin(self, name: &str, script: &str) -> Self {
         write_plugin(&self.dir.path().join("plugins"), name, script);

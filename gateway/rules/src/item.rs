@@ -90,6 +90,11 @@ impl Filter {
         filter
     }
 
+    /// Every quantity that is wanted.
+    pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
+        Quantity::all().filter(|quantity| self.wants(*quantity))
+    }
+
     /// Whether some rule wants a quantity, or what it is made of.
     pub fn wants(&self, quantity: Quantity) -> bool {
         marked(&self.wanted, quantity)

@@ -1,5 +1,6 @@
 //! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -161,14 +162,17 @@ fn try_stretch(
     for stretch in heard {
         sets.push((stretch.from, stretch.text.as_ref().map_or_else(|| Ok(Arc::default()), alone)?));
     }
-    let mut inputs: Vec<Quantity> =
-        sets.iter().flat_map(|(_, set)| set.rules()).flat_map(|rule| rule.manifest.inputs.clone()).collect();
-    inputs.sort_unstable_by_key(|quantity| quantity.code());
-    inputs.dedup();
+    // What a rule looks at, and what that is derived from.
+    let inputs: BTreeSet<u16> = sets
+        .iter()
+        .flat_map(|(_, set)| {
+            pitchside_rules::Filter::new(set).quantities().map(|quantity| quantity.code()).collect::<Vec<_>>()
+        })
+        .collect();
     let by_athlete = scope == RuleScope::Athlete && alert.athlete.is_some();
     let filter = Filter {
         whose: (scope == RuleScope::Athlete).then(|| Whose::of(alert.athlete.as_ref())),
-        subjects: inputs.into_iter().map(Segments::Readings).collect(),
+        subjects: inputs.into_iter().filter_map(Quantity::from_code).map(Segments::Readings).collect(),
     };
     let mut sets = sets.into_iter();
     let (since, begin) = sets.next().context("a stretch")?;
