@@ -220,7 +220,7 @@ fn an_admin_chooses_within_bounds() {
         ("host", "a\nb", "one line"),
         ("host", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "at most 40"),
         ("least", "low", "none of medium, high"),
-        ("token", "x", "there is no `token` to set; there is port, host, least, click"),
+        ("token", "x", "there is no `token` to set; there is port, click, host, least"),
     ] {
         let refused = push.may_choose(key, value).unwrap_err();
         assert!(refused.contains(why), "{key}: {refused}");
@@ -252,7 +252,7 @@ fn texts_and_secrets_that_are_none_are_named_with_their_place() {
     let decoder = "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"A.\"\nkind = \"decoder\"\noutputs = [\"emg\"]\n\
                    [secrets.token]\nsummary = \"x\"\n";
     let problem = PluginManifest::parse("plugin.toml", decoder).unwrap_err()[0].to_string();
-    assert_eq!(problem, "plugin.toml:6:10: a decoder reaches out to nothing: take `secrets` out");
+    assert_eq!(problem, "plugin.toml:6:2: a decoder reaches out to nothing: take `secrets` out");
 }
 
 proptest::proptest! {

@@ -21,7 +21,7 @@ pub mod reference;
 pub mod request;
 pub mod worker;
 
-pub use address::{MailServer, MailTls, Url};
+pub use address::{MailServer, MailTls, Url, is_loopback};
 pub use engine::{Outcome, Output};
 pub use event::{Event, Step};
 pub use request::{Auth, Request, RequestError};

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use pitchside_collect::mqtt::{Gate, Qos};
-use pitchside_script::output::{Auth, MailServer, Request, Url};
+use pitchside_script::output::{Auth, MailServer, Request, RequestError, Url, is_loopback};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
 use tokio_serial::SerialPortBuilderExt as _;
@@ -58,6 +58,9 @@ impl Carrier {
             Request::Http { url, content_type, body, auth, signed } => {
                 let url = Url::parse(url).ok_or_else(|| CarryError::Never(format!("{url:?} is no URL")))?;
                 let mut headers = authorization(auth, given)?;
+                if !headers.is_empty() && !url.tls && !is_loopback(&url.host) {
+                    return Err(CarryError::Never(RequestError::InClear.to_string()));
+                }
                 if let Some(name) = signed {
                     headers.extend(self.signature(name, key, body.as_bytes(), given)?);
                 }
