@@ -49,7 +49,7 @@ async fn a_draft_on_sealed_history_says_what_it_would_add_and_what_would_be_gone
         (&live["fires"], &live["difference"]["same"], &live["difference"]["new"]),
         (&2.into(), &2.into(), &0.into())
     );
-    assert_eq!((&live["readings"], &live["subjects"][0]["name"]), (&7.into(), &"ada".into()));
+    assert_eq!((&live["readings"], &live["subjects"][0]["name"]), (&7.into(), &"ada".into()), "{live}");
     let lower = backtest(draft(&clinic, "lower", "140.0").to_str().unwrap());
     assert_eq!((&lower["fires"], &lower["difference"]["new"]), (&3.into(), &1.into()), "{lower}");
     let higher = backtest(draft(&clinic, "higher", "188.0").to_str().unwrap());

@@ -126,8 +126,8 @@ impl Backtest {
     /// Compiles both sets. Compare like with like: `live` holds the versions in force of the draft's rules, and no others.
     pub fn new(draft: Arc<RuleSet>, live: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
         let wants = [Filter::new(&draft), Filter::new(&live)];
-        let both = draft.rules().iter().chain(live.rules()).flat_map(|rule| &rule.manifest.inputs);
-        let mut quantities: Vec<Quantity> = both.copied().collect();
+        // What they look at, and what that is derived from.
+        let mut quantities: Vec<Quantity> = wants.iter().flat_map(Filter::quantities).collect();
         quantities.sort_unstable_by_key(|quantity| quantity.code());
         quantities.dedup();
         let [filter, _] = wants;
