@@ -90,8 +90,8 @@ proptest! {
             match act {
                 Act::Raise(n) => {
                     let id = AlertId([n; 16]);
-                    if !disk.raised.contains_key(&id) {
-                        disk.raised.insert(id, (wall, passed));
+                    if let std::collections::btree_map::Entry::Vacant(place) = disk.raised.entry(id) {
+                        place.insert((wall, passed));
                         state.watch(id, plan, 0, Duration::ZERO, uptime);
                     }
                 }
