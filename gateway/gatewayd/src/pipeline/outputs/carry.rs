@@ -57,10 +57,7 @@ impl Carrier {
         match request {
             Request::Http { url, content_type, body, auth, signed } => {
                 let url = Url::parse(url).ok_or_else(|| CarryError::Never(format!("{url:?} is no URL")))?;
-                let mut headers = authorization(auth, given)?;
-                if !headers.is_empty() && !url.tls && !is_loopback(&url.host) {
-                    return Err(CarryError::Never(RequestError::InClear.to_string()));
-                }
+                let mut headers = authorization(auth, &url, given)?;
                 if let Some(name) = signed {
                     headers.extend(self.signature(name, key, body.as_bytes(), given)?);
                 }
@@ -129,8 +126,8 @@ impl Carrier {
     }
 }
 
-/// Who it is from, as a header.
-fn authorization(auth: &Auth, given: &Given) -> Result<Vec<(HeaderName, HeaderValue)>, CarryError> {
+/// Who it is from, as a header. A token that is set never travels in clear, but to this machine itself.
+fn authorization(auth: &Auth, url: &Url, given: &Given) -> Result<Vec<(HeaderName, HeaderValue)>, CarryError> {
     let (name, written) = match auth {
         Auth::None => return Ok(Vec::new()),
         Auth::Bearer(name) => (name, given.secret(name)?.map(|token| Zeroizing::new(format!("Bearer {token}")))),
@@ -143,8 +140,31 @@ fn authorization(auth: &Auth, given: &Given) -> Result<Vec<(HeaderName, HeaderVa
         }
     };
     let Some(written) = written else { return Ok(Vec::new()) };
+    if !url.tls && !is_loopback(&url.host) {
+        return Err(CarryError::Never(RequestError::InClear.to_string()));
+    }
     let mut value = HeaderValue::from_str(&written)
         .map_err(|_| CarryError::Later(format!("the secret {name} has characters that no header can have")))?;
     value.set_sensitive(true);
     Ok(vec![(AUTHORIZATION, value)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_goes_over_tls_or_to_this_machine_and_where_none_is_set_there_is_none_to_protect() {
+        let auth = Auth::Bearer("token".to_owned());
+        let sent = |url: &str, token: Option<&str>| {
+            authorization(&auth, &Url::parse(url).unwrap(), &Given::of_test("token", token))
+                .map(|headers| headers.len())
+        };
+        for url in ["https://a.org/", "http://127.0.0.1:8080/"] {
+            assert_eq!(sent(url, Some("tk")), Ok(1), "{url}");
+        }
+        let refused = sent("http://10.0.0.2/", Some("tk")).unwrap_err();
+        assert_eq!(refused, CarryError::Never(RequestError::InClear.to_string()));
+        assert_eq!(sent("http://10.0.0.2/", None), Ok(0));
+    }
 }

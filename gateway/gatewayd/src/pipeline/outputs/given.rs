@@ -43,6 +43,12 @@ impl Given {
         Ok(Self { granted, secrets: declared.iter().map(secret).collect() })
     }
 
+    #[cfg(test)]
+    pub(super) fn of_test(name: &str, secret: Option<&str>) -> Self {
+        let secret = secret.map_or(Secret::GoesWithout, |text| Secret::Is(Zeroizing::new(text.to_owned())));
+        Self { granted: Vec::new(), secrets: BTreeMap::from([(name.to_owned(), secret)]) }
+    }
+
     /// The secret of this name; none if the output goes without it.
     pub fn secret(&self, name: &str) -> Result<Option<&str>, CarryError> {
         match self.secrets.get(name) {
