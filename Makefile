@@ -47,7 +47,7 @@ bench: web ## a table of speeds beside mosquitto and the disk, as ratios
 	@$(CARGO) build --release --quiet --workspace --bins
 	@target/release/pitchside-bench $(ARGS)
 
-nightly: test ## longer proofs: 200 kills, long fuzzing, dependency audit
+nightly: test ## longer proofs: 200 kills, image and Bluetooth in virtual machines, long fuzzing, dependency audit; needs root
 	@tests/tools/nightly.sh
 
 image: web ## the bootable appliance image, signed update and SBOM in images/out; needs root; ARGS="--locked"

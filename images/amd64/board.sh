@@ -20,7 +20,7 @@ MODULES=(
   drivers/bluetooth drivers/hid drivers/usb/class drivers/usb/core drivers/usb/host drivers/usb/serial drivers/usb/storage
   drivers/net/ethernet/intel drivers/net/ethernet/realtek drivers/net/mdio drivers/net/net_failover.ko.xz drivers/net/phy
   drivers/net/virtio_net.ko.xz
-  drivers/firmware/qemu_fw_cfg.ko.xz
+  drivers/firmware/qemu_fw_cfg.ko.xz drivers/i2c/i2c-dev.ko.xz
   net/bluetooth net/core net/ipv4/netfilter net/ipv6/netfilter net/netfilter net/rfkill
 )
 

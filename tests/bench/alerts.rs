@@ -18,6 +18,7 @@ use crate::clinic::{APP, Clinic, Memory};
 use crate::codec::Packet;
 use crate::ingest::connect;
 use crate::pack::{self, Record};
+use crate::share;
 
 /// One reading in so many fires.
 const FIRES_EVERY: u64 = 50;
@@ -87,11 +88,6 @@ pub async fn measure(count: usize, length: Duration, runs: usize) -> anyhow::Res
     }
     missing += published.lock().await.len();
     Ok(Outcome { p50_ms, p99_ms, max_ms, missing, alerts, memory })
-}
-
-fn share(sorted: &[f64], share: f64) -> f64 {
-    let last = sorted.len().saturating_sub(1);
-    sorted.get((last as f64 * share).ceil() as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// One device, once a second.

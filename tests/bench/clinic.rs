@@ -47,7 +47,7 @@ pub struct Clinic {
     /// Password of [`APP`].
     pub app_password: String,
     tables: Tables,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// MiB, from the kernel.
@@ -75,7 +75,8 @@ const ONE_READING: [(&str, &str); 4] = [
     ("README.md", "# one-reading\n\nFor measuring the way from publish to alert.\n"),
 ];
 
-fn repository(part: &str) -> PathBuf {
+/// A part of the repository.
+pub fn repository(part: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(part)
 }
 
@@ -84,7 +85,8 @@ pub fn recording(name: &str) -> PathBuf {
     repository("tests/recordings").join(name)
 }
 
-fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+/// Copies a folder with all below.
+pub fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
     std::fs::create_dir_all(to)?;
     for entry in std::fs::read_dir(from).with_context(|| format!("reading {}", from.display()))? {
         let entry = entry?;
@@ -102,7 +104,8 @@ fn free_port() -> anyhow::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).context("finding a free port")
 }
 
-fn program(name: &str) -> anyhow::Result<PathBuf> {
+/// A program built beside this one.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     ensure!(path.is_file(), "{} is not there; `make bench` builds it", path.display());
     Ok(path)
@@ -166,7 +169,12 @@ impl Clinic {
         let run = [OsStr::new("--config"), config.as_os_str(), OsStr::new("run")];
         // The page comes up last: after it, rules are loaded and devices may come.
         let gateway = beside(&program("pitchside")?, &run, &dir.join("gateway.log"), &[mqtt, page]).await?;
-        Ok(Self { gateway, _ledger: ledger, mqtt, devices, app_password, tables, _dir: folder })
+        Ok(Self { gateway, _ledger: ledger, mqtt, devices, app_password, tables, dir: folder })
+    }
+
+    /// Its folder of rules, which it looks at by itself.
+    pub fn rules(&self) -> PathBuf {
+        self.dir.path().join("rules")
     }
 
     /// What the gateway's processes hold.

@@ -11,6 +11,9 @@
 //! | [`alerts`] | from publish to alert |
 //! | [`fanout`] | a release to twenty gateways: what its publisher sends |
 //! | [`backtest`] | a draft over weeks of a squad's sealed history |
+//! | [`rules`], [`node_red`] | rules in this process, in plain Rust, and as function nodes of Node-RED |
+//! | [`worker`] | what the rules' process adds, and reloading |
+//! | [`hostile`] | ingest while the hostile corpus runs |
 //! | [`rest`] | bytes a reading in blocks, verifying them |
 //! | [`clinic`], [`client`] | ledger, gateway and devices to load; a device |
 //! | [`table`] | the table |
@@ -23,10 +26,14 @@ mod client;
 mod clinic;
 mod disk;
 mod fanout;
+mod hostile;
 mod ingest;
 mod mosquitto;
+mod node_red;
 mod rest;
+mod rules;
 mod table;
+mod worker;
 
 #[path = "../simulation/mqtt/codec.rs"]
 #[allow(dead_code, reason = "shared with the sensors")]
@@ -74,6 +81,9 @@ enum What {
     Alerts,
     Rest,
     Backtest,
+    Evaluation,
+    Worker,
+    Hostile,
     Fanout,
 }
 
@@ -150,6 +160,15 @@ impl Bench {
         if self.wants(What::Backtest) {
             self.backtest().await?;
         }
+        if self.wants(What::Evaluation) {
+            self.evaluation()?;
+        }
+        if self.wants(What::Worker) {
+            self.worker().await?;
+        }
+        if self.wants(What::Hostile) {
+            self.hostile().await?;
+        }
         if self.wants(What::Fanout) {
             self.fanout()?;
         }
@@ -200,6 +219,92 @@ impl Bench {
         Ok(())
     }
 
+    /// The library's rules beside plain Rust and Node-RED; 8,000 rules at once.
+    fn evaluation(&self) -> anyhow::Result<()> {
+        let (count, of_node) = if self.quick { (40_000, 4_000) } else { (800_000, 100_000) };
+        let (speeds, not) = rules::library(count)?;
+        if !not.is_empty() {
+            eprintln!("NOT MEASURED: rules that no number wakes: {}", not.join(", "));
+        }
+        type Plain = fn(usize) -> f64;
+        let kinds: [(bool, &str, &str, f64, Plain); 2] = [
+            (false, "threshold", "without windows", 500_000.0, rules::plain_threshold),
+            (true, "window", "with windows", 200_000.0, rules::plain_window),
+        ];
+        for (windows, body, words, aim, plain) in kinds {
+            let node = node_red::measure(body, of_node);
+            let what = format!("{body} rule, as a function node of Node-RED");
+            let in_node_red = match &node {
+                Ok(node_red::Speed { node_red: Some(speed), .. }) => {
+                    Some(say(Row::new(what.clone(), "readings/s", vec![*speed])))
+                }
+                Ok(_) => None,
+                Err(error) => {
+                    eprintln!("NOT MEASURED: {what}: {error:#}");
+                    None
+                }
+            };
+            if node.is_ok() && in_node_red.is_none() {
+                eprintln!("NOT MEASURED: {what}: it is not installed; make bench does");
+            }
+            let in_vm = node.ok().map(|node| {
+                say(Row::new(format!("{body} rule, the same body in node's vm alone"), "readings/s", vec![node.vm]))
+            });
+            let plain: Vec<f64> = (0..self.plan.runs).map(|_| plain(count)).collect();
+            let plain = say(Row::new(format!("{body} rule, in plain Rust"), "readings/s", plain));
+            let of_kind: Vec<&rules::Speed> = speeds.iter().filter(|speed| speed.windows == windows).collect();
+            if of_kind.is_empty() {
+                eprintln!("NOT MEASURED: the library has no rule {words}");
+                continue;
+            }
+            let what = format!("the library's {} rules {words}, one core", of_kind.len());
+            let row = Row::new(what, "evaluations/s", of_kind.iter().map(|speed| speed.per_second).collect());
+            let row = row.at_least(aim).beside(in_node_red, "Node-RED").beside(in_vm, "vm");
+            say(row.beside(Some(plain), "plain Rust"));
+            for speed in of_kind {
+                say(Row::new(format!("  {}", speed.name), "evaluations/s", vec![speed.per_second]).at_least(aim));
+            }
+        }
+        for (what, per_second) in rules::features(count)? {
+            say(Row::new(format!("a rule that asks for: {what}"), "readings/s", vec![per_second]));
+        }
+        let (rules, per_second) = (8_000, 1_000);
+        let many = rules::many(rules, per_second, if self.quick { 2 } else { 20 })?;
+        say(Row::new(format!("{rules} rules: read, compiled, loaded"), "ms", vec![many.load_ms]));
+        say(Row::new("  rules that a reading wakes", "rules", vec![many.each]));
+        let what = format!("  {per_second} readings/s keep the rules busy for");
+        say(Row::new(what, "cores", vec![many.cores]).at_most(2.0));
+        Ok(())
+    }
+
+    async fn worker(&self) -> anyhow::Result<()> {
+        let count = if self.quick { 4_000 } else { 40_000 };
+        let latency = worker::latency(count).await?;
+        for (part, here, there) in
+            [("p50", latency.here[0], latency.worker[0]), ("p99", latency.here[1], latency.worker[1])]
+        {
+            say(Row::new(format!("message to alert, rules in this process: {part}"), "ms", vec![here]));
+            let row = Row::new(format!("message to alert, rules in their worker: {part}"), "ms", vec![there]);
+            say(row.beside(Some(here), "in this process"));
+        }
+        let added = latency.worker[1] - latency.here[1];
+        say(Row::new("  p99 that the worker adds", "ms", vec![added]).at_most(1.0));
+        let reload = worker::reload(100, if self.quick { 3 } else { 20 }).await?;
+        say(Row::new("reload of 100 rules that all changed", "ms", reload.took_ms).at_most(200.0));
+        say(Row::new("  readings missed meanwhile", "readings", vec![reload.missed]).at_most(0.0));
+        Ok(())
+    }
+
+    async fn hostile(&self) -> anyhow::Result<()> {
+        let length = if self.quick { Duration::from_secs(2) } else { Duration::from_secs(20) };
+        let outcome = hostile::measure(length, self.plan.runs).await?;
+        let calm = say(Row::new("message to R0, 1,000 messages/s: p99", "ms", outcome.calm_ms));
+        let what = format!("  while {} hostile scripts run: p99", outcome.scripts);
+        let hostile = say(Row::new(what, "ms", outcome.hostile_ms).beside(Some(calm), "without them"));
+        say(Row::new("  that is later by", "%", vec![(hostile / calm - 1.0) * 100.0]).at_most(10.0));
+        Ok(())
+    }
+
     fn fanout(&self) -> anyhow::Result<()> {
         if let Some(why) = fanout::obstacle() {
             eprintln!("NOT MEASURED: a release to {} gateways: {why}", fanout::GATEWAYS);
@@ -225,6 +330,12 @@ impl Bench {
         say(Row::new("verify a chain of large blocks (ECG)", "MB/s", verified(&ecg)?));
         Ok(())
     }
+}
+
+/// The value below which this share of sorted figures lies.
+fn share(sorted: &[f64], share: f64) -> f64 {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).ceil() as usize).copied().unwrap_or(f64::NAN)
 }
 
 /// Prints a row as soon as it is known; returns its median.

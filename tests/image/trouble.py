@@ -258,7 +258,8 @@ def a_release_of_the_ledger_updates_the_box(state):
         slot = trial.healthy(400)
         settings = (f'{SETTINGS.decode()}[ledger]\naddress = "10.0.2.101:7001"\npublic_key = "{ledger.channel}"\npolicy = "/data/box/ledger.policy"\n'
                     '[firmware]\nrelease_policy = "/data/box/release.policy"\nledger_store = "10.0.2.102:7002"\nledger_store_wait_s_max = 0\n')
-        read = trial.stick({"settings.toml": settings.encode(), "ledger.policy": ledger.home / "policy", "release.policy": publisher.policy,
+        read = trial.stick({"settings.toml": settings.encode(), "ledger.policy": (ledger.home / "policy").read_bytes(),
+                            "release.policy": publisher.policy.read_bytes(),
                             "ledger.txt": b""})
         if "settings taken" not in read("result.txt"):
             raise Stuck(read("result.txt"))

@@ -140,7 +140,7 @@ async fn health_is_asked_of_the_running_gateway() {
     let said = answer.json();
     assert_eq!(said["healthy"], true);
     let what: Vec<&str> = said["checks"].as_array().unwrap().iter().map(|c| c["what"].as_str().unwrap()).collect();
-    assert_eq!(what, ["commit", "store writable", "sealing", "rules", "ledger"]);
+    assert_eq!(what, ["commit", "store writable", "sealing", "rules", "alert path", "ledger"]);
     clinic.stop().await;
     let answer = clinic.pitchside(&["doctor", "--health"]);
     assert_eq!(answer.code, 1, "{answer:?}");

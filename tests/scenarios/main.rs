@@ -3,12 +3,14 @@
 //!
 //! | module | is about |
 //! | --- | --- |
+//! | `delivery` | who is told of alerts, and when; the dead-man's switch |
 //! | `door` | who gets in, and who is put out |
 //! | `firmware` | firmware to sensors, and what keeps it from them |
 //! | `releases` | a release from its signers to a clinic's shelf |
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
 //! | `payloads` | what cannot be a reading, and times that cannot be right |
+//! | `channels` | the library's outputs as an admin sets them up: webhook, push, mail |
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `derived` | streams that plugins derive, for rules |
@@ -28,8 +30,10 @@
 
 mod backup;
 mod cable;
+mod channels;
 mod commit;
 mod crash;
+mod delivery;
 mod derived;
 mod door;
 mod firmware;

@@ -9,10 +9,10 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
 /// What a webhook got: the head and the body of each request.
-type Got = Arc<Mutex<Vec<(String, String)>>>;
+pub(super) type Got = Arc<Mutex<Vec<(String, String)>>>;
 
 /// Somebody's webhook, which fails so many times before it answers well.
-async fn webhook(mut failures: usize) -> (u16, Got) {
+pub(super) async fn webhook(mut failures: usize) -> (u16, Got) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, got) = (listener.local_addr().unwrap().port(), Got::default());
     let heard = Arc::clone(&got);
@@ -45,11 +45,11 @@ fn post(port: u16) -> String {
     )
 }
 
-fn log(clinic: &Running, name: &str) -> String {
+pub(super) fn log(clinic: &Running, name: &str) -> String {
     clinic.pitchside(&["plugin", "logs", name]).ok().out
 }
 
-async fn rises_and_falls(clinic: &Running, s7: &mut Sensor) {
+pub(super) async fn rises_and_falls(clinic: &Running, s7: &mut Sensor) {
     for rate in [190, 100] {
         clinic.advance(1);
         s7.heart_rate(rate).await;
@@ -123,7 +123,7 @@ async fn what_was_not_told_before_the_end_is_told_after_it_and_the_topic_is_the_
         let (topic, payload) = lamp.message().await;
         assert_eq!((topic.as_str(), payload.as_slice()), ("hall/lamp", step.as_bytes()));
     }
-    let done = |clinic: &Running| told(clinic).filter(|told| *told == clinic.tables().last_alert_step().unwrap());
+    let done = |clinic: &Running| told(clinic).filter(|told| *told == clinic.tables().last_delivery_step().unwrap());
     let before = until("both count as told", || done(&clinic)).await;
     clinic.pitchside(&["plugin", "revoke", "lamp", "mqtt:hall/lamp"]).ok();
     until("it runs no more", || log(&clinic, "lamp").contains("it runs no more").then_some(())).await;

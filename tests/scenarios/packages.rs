@@ -260,6 +260,6 @@ async fn a_new_version_reads_beside_the_old_one_and_takes_over_only_if_it_reads_
     assert_eq!(standing(&clinic).0, "1.3.0");
     plugin(&clinic, &["rollback", "acme"]).ok();
     assert_eq!(standing(&clinic).0, "1.0.0");
-    let read = clinic.values("s7");
-    assert!(read.iter().all(|value| value.starts_with("heart_rate ")) && waiting(&clinic) == 0);
+    until("what waited for a change is read", || (waiting(&clinic) == 0).then_some(())).await;
+    assert!(clinic.values("s7").iter().all(|value| value.starts_with("heart_rate ")));
 }

@@ -12,7 +12,8 @@ use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
 use pitchside_config::{
-    Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings, Source,
+    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings,
+    Source,
 };
 use pitchside_model::{AthleteId, DeviceId, PluginName};
 use pitchside_store::{RootKey, Tables};
@@ -20,7 +21,7 @@ use pitchside_wire::Credential;
 use tempfile::TempDir;
 
 use crate::ledger::Ledger;
-use crate::program::{Answer, program, repository, run};
+use crate::program::{Answer, program, repository, run, run_fed};
 use crate::running::Running;
 use crate::stored::Stored;
 
@@ -144,6 +145,16 @@ impl Clinic {
         self
     }
 
+    /// A rule on a quantity.
+    pub fn rule_on(self, name: &str, quantity: &str, script: &str) -> Self {
+        let rules = self.dir.path().join("rules");
+        write_rule(&rules, name, script);
+        let manifest = rules.join(name).join("rule.toml");
+        let text = std::fs::read_to_string(&manifest).expect("the manifest just written");
+        write(&manifest, &text.replace("\"heart_rate\"", &format!("{quantity:?}")));
+        self
+    }
+
     /// A plugin whose decoder is `script`.
     pub fn plugin(self, name: &str, script: &str) -> Self {
         write_plugin(&self.dir.path().join("plugins"), name, script);
@@ -183,6 +194,8 @@ impl Clinic {
             }),
             rules: Library { dir: Some("rules".into()) },
             plugins: Library { dir: Some("plugins".into()) },
+            // A scenario turns the clock by hours; a drill then would be one more thing that happens.
+            delivery: Delivery { drill_every: Every(None), ..Delivery::default() },
             ..Settings::default()
         };
         tweaks.into_iter().for_each(|tweak| tweak(&mut plan));
@@ -230,6 +243,13 @@ impl Made {
     pub fn pitchside(&self, args: &[&str]) -> Answer {
         let config = self.config();
         run(&program("pitchside"), args.iter().map(OsStr::new).chain([OsStr::new("--config"), config.as_os_str()]))
+    }
+
+    /// As [`Made::pitchside`], with this on its standard input.
+    pub fn pitchside_fed(&self, args: &[&str], input: &str) -> Answer {
+        let config = self.config();
+        let args = args.iter().map(OsStr::new).chain([OsStr::new("--config"), config.as_os_str()]);
+        run_fed(&program("pitchside"), args, input)
     }
 
     /// The settings file, in the box's folder.

@@ -1,6 +1,7 @@
 //! The programs under test, found beside this one, and what they answer.
 
 use std::ffi::OsStr;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -44,12 +45,24 @@ impl Answer {
 
 /// Runs a program to its end, with nothing of ours in its environment.
 pub fn run(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Answer {
+    run_fed(program, args, "")
+}
+
+/// As [`run`], with this on its standard input.
+pub fn run_fed(program: &Path, args: impl IntoIterator<Item = impl AsRef<OsStr>>, input: &str) -> Answer {
     let mut command = Command::new(program);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PITCHSIDE")) {
         command.env_remove(name);
     }
-    let done = command.args(args).stdin(Stdio::null()).env("RUST_BACKTRACE", "0").output().expect("the program runs");
-    answer(&done)
+    command.args(args).env("RUST_BACKTRACE", "0");
+    if input.is_empty() {
+        return answer(&command.stdin(Stdio::null()).output().expect("the program runs"));
+    }
+    let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().expect("the program runs");
+    // It may end without reading all of it.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+    answer(&child.wait_with_output().expect("the program ends"))
 }
 
 fn answer(done: &Output) -> Answer {

@@ -204,6 +204,11 @@ impl Running {
         self.made.pitchside(args)
     }
 
+    /// As [`Running::pitchside`], with this on its standard input.
+    pub fn pitchside_fed(&self, args: &[&str], input: &str) -> Answer {
+        self.made.pitchside_fed(args, input)
+    }
+
     /// One of the counters of `/metrics`, e.g. `refusals_total{reason="forged"}`; 0 if it was never counted.
     pub fn metric(&self, name: &str) -> u64 {
         let text = self.house().gateway().metrics().text().expect("metrics are text");

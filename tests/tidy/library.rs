@@ -19,7 +19,7 @@ fn cases(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn every_rule_has_a_firing_a_silent_and_a_malformed_case() {
+fn every_rule_has_a_firing_a_silent_a_gap_and_a_malformed_case() {
     for folder in folders("rules") {
         for file in ["rule.toml", "rule.rhai", "README.md"] {
             assert!(folder.join(file).is_file(), "{}: {file} is missing", folder.display());
@@ -28,10 +28,23 @@ fn every_rule_has_a_firing_a_silent_and_a_malformed_case() {
         let name = folder.display();
         assert!(cases.iter().any(|c| c.contains("-> raise")), "{name}: no case raises");
         assert!(cases.iter().any(|c| !c.contains("-> raise") && !c.contains("-> error")), "{name}: no case is silent");
+        assert!(cases.iter().any(|c| c.contains(" gap ")), "{name}: no case has a gap");
         assert!(
             cases.iter().any(|c| c.lines().next().is_some_and(|l| l.contains("malformed"))),
             "{name}: no malformed case"
         );
+    }
+}
+
+#[test]
+fn no_rule_finds_an_illness_and_every_one_says_what_it_does_not() {
+    for folder in folders("rules") {
+        let readme = std::fs::read_to_string(folder.join("README.md")).expect("README.md");
+        let name = folder.display();
+        for heading in ["**Does:**", "**Does not:**", "**Source:**", "**Known false alerts:**", "**Params:**"] {
+            assert!(readme.contains(heading), "{name}: {heading}");
+        }
+        assert!(!readme.to_lowercase().contains("diagnos"), "{name}: rules ask people to assess");
     }
 }
 

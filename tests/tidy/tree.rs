@@ -50,6 +50,7 @@ fn the_top_level_stays_small() {
         "README.md",
         "SECURITY.md",
         "deny.toml",
+        "docs",
         "gateway",
         "images",
         "ledger",
@@ -70,7 +71,7 @@ fn the_top_level_stays_small() {
 
 #[test]
 fn every_top_level_folder_says_what_it_is() {
-    for folder in ["gateway", "ledger", "plugins", "rules", "images", "tests"] {
+    for folder in ["docs", "gateway", "ledger", "plugins", "rules", "images", "tests"] {
         assert!(super::root().join(folder).join("README.md").is_file(), "{folder}/README.md is missing");
     }
 }

@@ -20,7 +20,7 @@ for part in "$@"; do
       [ -x /sbin/mke2fs ] || missing+=(e2fsprogs)
       [ -x /sbin/modprobe ] || missing+=(kmod)
       [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
-    bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto ;;
+    bench) [ -x /usr/sbin/mosquitto ] || need mosquitto mosquitto; need node nodejs; need npm npm ;;
     # Everything else comes with the image's own tools: images/common.sh.
     image) need mmdebstrap mmdebstrap; need openssl openssl; [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || missing+=(debian-archive-keyring) ;;
     *) echo "setup: unknown part '$part'" >&2; exit 2 ;;
@@ -62,4 +62,11 @@ if [[ " $* " == *" interop "* || " $* " == *" ble "* ]] && ! cmp -s tests/intero
 fi
 if [[ " $* " == *" ble "* ]] && ! cmp -s tests/ble/requirements.txt target/python/installed-ble.txt; then
   python_packages tests/ble/requirements.txt target/python/installed-ble.txt
+fi
+
+# The peer of the rules in the benchmark, in a folder of its own. Without it that line is not measured.
+if [[ " $* " == *" bench "* ]] && [ ! -d target/node-red/node_modules/node-red ]; then
+  echo "setup: installing Node-RED with npm under target/node-red" >&2
+  mkdir -p target/node-red
+  npm install --silent --no-audit --no-fund --prefix target/node-red node-red@4.1 || echo "setup: Node-RED could not be installed" >&2
 fi

@@ -116,6 +116,10 @@ pub struct AlertView {
     pub acknowledged_at: Option<At>,
     /// Device time of the reading that cleared it.
     pub cleared_at: Option<At>,
+    /// How far it has escalated because nobody acknowledged it; 0: not.
+    pub escalation: u8,
+    /// When it reached that.
+    pub escalated_at: Option<At>,
 }
 
 impl AlertView {
@@ -137,6 +141,8 @@ impl AlertView {
             acknowledged_by: None,
             acknowledged_at: None,
             cleared_at: None,
+            escalation: 0,
+            escalated_at: None,
         }
     }
 

@@ -42,6 +42,20 @@ pub enum Event {
         /// The alert.
         alert: AlertView,
     },
+    /// An alert escalated: nobody has acknowledged it for too long.
+    AlertEscalated {
+        /// The alert.
+        alert: AlertView,
+    },
+    /// The alert path was proven, or not, by a drill.
+    Drill {
+        /// When the drill ended.
+        at: At,
+        /// Every leg was walked in time.
+        proved: bool,
+        /// What was not, a sentence each.
+        problems: Vec<String>,
+    },
     /// An alert was acknowledged.
     AlertAcknowledged {
         /// Which.
@@ -93,6 +107,8 @@ impl Event {
             Self::Tiles { .. } => "tiles",
             Self::Gone { .. } => "gone",
             Self::AlertRaised { .. } => "alert_raised",
+            Self::AlertEscalated { .. } => "alert_escalated",
+            Self::Drill { .. } => "drill",
             Self::AlertAcknowledged { .. } => "alert_acknowledged",
             Self::AlertCleared { .. } => "alert_cleared",
             Self::BlockSealed { .. } => "block_sealed",

@@ -74,6 +74,12 @@ pub struct Metrics {
     pub undecoded_waiting: Gauge,
     /// Plugins that are switched off or not loaded.
     pub plugins_off: Gauge,
+    /// When a drill last proved the alert path, in seconds since 1970; 0 if none ever did.
+    pub alert_path_proved: Gauge,
+    /// Drills that did not prove it.
+    pub alert_path_failures: Counter,
+    /// Escalations.
+    pub escalations: Counter,
     refusals: Family<Reason, Counter>,
     alerts: Family<Rule, Counter>,
     receipts: Family<Level, Counter>,
@@ -109,6 +115,13 @@ impl Metrics {
             undecoded: counter(r, "undecoded", "Payloads kept because their plugin could not read them"),
             undecoded_waiting: gauge(r, "undecoded_waiting", "Payloads that wait for their plugin"),
             plugins_off: gauge(r, "plugins_off", "Plugins switched off or not loaded, though a device needs them"),
+            alert_path_proved: gauge(
+                r,
+                "alert_path_last_proved_timestamp_seconds",
+                "When a drill last proved the alert path, in seconds since 1970; 0 if none ever did",
+            ),
+            alert_path_failures: counter(r, "alert_path_failures", "Drills that did not prove the alert path"),
+            escalations: counter(r, "alert_escalations", "Times an alert escalated as nobody acknowledged it"),
             refusals: Family::default(),
             alerts: Family::default(),
             receipts: Family::default(),
@@ -194,6 +207,8 @@ mod tests {
             "pitchside_readings_total 3",
             "pitchside_undecoded_waiting 0",
             "pitchside_plugins_off 0",
+            "pitchside_alert_path_last_proved_timestamp_seconds 0",
+            "pitchside_alert_path_failures_total 0",
             "pitchside_refusals_total{reason=\"replay\"} 1",
             "pitchside_alerts_total{rule=\"heat-illness\"} 1",
             "pitchside_receipts_total{level=\"R2\"} 1",

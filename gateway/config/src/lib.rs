@@ -11,11 +11,13 @@
 //! | [`settings`] | the sections: keys, defaults, bounds; their comments are the manual |
 //! | [`load`] | from sources to settings, or to all that is wrong with them |
 //! | [`explain`] | what each key means; did you mean |
+//! | [`delivery`] | what `[delivery]` may hold |
 //! | `layer` | one file, variable or flag, read |
 //! | `schema`, `shape` | the table of keys; what values may look like |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+pub mod delivery;
 pub mod explain;
 mod layer;
 pub mod load;
@@ -25,8 +27,9 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
+pub use delivery::{Category, EscalateAfter, Every, QuietHours, Route, Span};
 pub use load::{Loaded, Origin, Problem, Source};
 pub use settings::{
-    BleAdapter, BleScan, Blocks, Bluetooth, ClockTolerance, Discover, Firmware, Gateway, Http, Journal, Ledger,
-    Library, Mqtt, SerialMode, SerialPort, Settings,
+    BleAdapter, BleScan, Blocks, Bluetooth, ClockTolerance, Delivery, Discover, Firmware, Gateway, Http, Journal,
+    Ledger, Library, Mqtt, SerialMode, SerialPort, Settings,
 };

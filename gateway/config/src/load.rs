@@ -11,8 +11,8 @@ use crate::explain;
 use crate::layer::{Layer, layers};
 use crate::schema::{Key, Section, Table};
 use crate::settings::{
-    BleAdapter, Blocks, Bluetooth, ClockTolerance, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt, Plugins,
-    Rules, SerialMode, SerialPort, Settings,
+    BleAdapter, Blocks, Bluetooth, ClockTolerance, Delivery, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt,
+    Plugins, Rules, SerialMode, SerialPort, Settings,
 };
 
 /// The most serial lines.
@@ -115,7 +115,10 @@ impl Loaded {
 
     /// Where the value of `key` came from.
     pub fn origin(&self, key: &str) -> Origin {
-        Origin(self.origins.get(key).cloned().unwrap_or_else(|| "default".to_owned()))
+        // What stands inside a setting came with it.
+        let inside = key.match_indices('.').nth(1).and_then(|(at, _)| key.get(..at));
+        let origin = self.origins.get(key).or_else(|| self.origins.get(inside?));
+        Origin(origin.cloned().unwrap_or_else(|| "default".to_owned()))
     }
 }
 
@@ -135,6 +138,7 @@ impl Reading<'_> {
         let (journal, clock) = (self.section::<Journal>(), self.section::<ClockTolerance>());
         let firmware = self.section::<Firmware>();
         let (rules, plugins) = (self.section::<Rules>(), self.section::<Plugins>());
+        let delivery = self.section::<Delivery>();
         Some(Settings {
             gateway: gateway?,
             mqtt: mqtt?,
@@ -149,6 +153,7 @@ impl Reading<'_> {
             clock: clock?,
             rules: Library { dir: rules?.dir },
             plugins: Library { dir: plugins?.dir },
+            delivery: delivery?,
         })
     }
 
@@ -269,6 +274,7 @@ pub(crate) const CHAPTERS: &[Chapter] = &[
     chapter::<ClockTolerance>(false),
     chapter::<Rules>(false),
     chapter::<Plugins>(false),
+    chapter::<Delivery>(false),
 ];
 
 /// Finds every key of a layer that is none of ours, also where a later layer would win.

@@ -1,11 +1,13 @@
 //! The sections. Their comments are the manual: `pitchside config explain KEY` prints them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
-use pitchside_model::DeviceId;
+use pitchside_model::{DeviceId, PluginName};
 use serde::Serialize;
 
+use crate::delivery::{EscalateAfter, Every, EveryOf, LEVELS_MAX, Period, Route, Routes, Span, Waits, Zone};
 use crate::schema::section;
 use crate::shape::{
     Adapter, At, DiscoverMode, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, ScanMode, Socket,
@@ -41,6 +43,8 @@ pub struct Settings {
     pub rules: Library,
     /// The integrators' plugins.
     pub plugins: Library,
+    /// Who is told of alerts, and when.
+    pub delivery: Delivery,
 }
 
 #[expect(clippy::expect_used, reason = "a constant; every test that loads settings parses it")]
@@ -272,5 +276,28 @@ section! {
     struct Plugins in "plugins" {
         /// Folder of plugins, one folder each. It is watched: a change takes hold within a second.
         dir: Option<PathBuf> = None, Maybe(At);
+    }
+}
+
+section! {
+    all default
+    /// Who is told of alerts beyond the page and MQTT, and when.
+    struct Delivery in "delivery" {
+        /// After how long an alert that nobody has acknowledged escalates, by priority: { high = "5min", medium = "15min",
+        /// low = "off" }, from 10s to 7d each. A rule may ask for it sooner (`escalate` in its manifest), not later.
+        escalate_after: EscalateAfter = EscalateAfter::default(), Waits;
+        /// How many levels it goes through, each after the same time again. 0: nothing escalates, whatever rules ask for.
+        escalate_levels: u8 = 2, Whole { min: 0, max: LEVELS_MAX };
+        /// Time zone of quiet hours, by its name in the IANA database, e.g. Europe/Berlin.
+        zone: String = "UTC".to_owned(), Zone;
+        /// How often the alert path is proven with a synthetic reading, from 1min to 1d, or "off": then nobody notices when
+        /// it is broken.
+        drill_every: Every = Every(Some(Span(3_600))), EveryOf(Period { min: Span(60), max: Span(86_400) });
+        /// Seconds within which every output that takes part in drills must have delivered one.
+        drill_within_s: u32 = 60, Whole { min: 1, max: 600 };
+        /// What each output hears of, a table each: [delivery.routes.NAME] with min_priority ("low", "medium", "high"),
+        /// categories (["physiological", "technical"]), from_level (0: from the beginning; n: once escalated to level n) and
+        /// quiet ("22:00-07:00": what is below high priority waits until they are over). Without one it hears all.
+        routes: BTreeMap<PluginName, Route> = BTreeMap::new(), Routes;
     }
 }

@@ -20,7 +20,7 @@ pub(crate) trait Shape {
 }
 
 /// What was found, for a message. Long texts are left out: a secret put here by mistake should not be spread.
-fn found(value: &Value) -> String {
+pub(crate) fn found(value: &Value) -> String {
     match value {
         Value::String(_, text) if text.chars().count() > 40 => "a long text".to_owned(),
         Value::String(_, text) => format!("{text:?}"),
@@ -38,7 +38,7 @@ fn found(value: &Value) -> String {
     }
 }
 
-fn text(value: &Value, wanted: &str) -> Result<String, String> {
+pub(crate) fn text(value: &Value, wanted: &str) -> Result<String, String> {
     match value {
         Value::String(_, text) => Ok(text.clone()),
         Value::Char(_, letter) => Ok(letter.to_string()),

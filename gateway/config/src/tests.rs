@@ -263,3 +263,49 @@ fn every_key_is_explained() {
     assert_eq!(explain::explain("blocks").len(), 3, "the section and its two keys");
     assert!(explain::explain("block").is_empty());
 }
+
+#[test]
+fn the_readmes_example_of_delivery_is_read_as_it_says() {
+    let readme = include_str!("../README.md");
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let dir = TempDir::new().unwrap();
+    write(&dir, "p.toml", example);
+    let loaded = load(&dir, &[], &[]).unwrap();
+    let delivery = loaded.settings.delivery.clone();
+    assert_eq!((delivery.escalate_after, delivery.zone.as_str()), (EscalateAfter::default(), "Europe/Berlin"));
+    let routes: Vec<_> = delivery.routes.iter().map(|(name, route)| (name.as_str(), route.from_level)).collect();
+    assert_eq!(routes, [("chief-physician", 1), ("phone", 0)]);
+    assert_eq!(delivery.routes.values().next_back().unwrap().quiet, QuietHours::parse("22:00-07:00"));
+    assert!(loaded.origin("delivery.routes.phone.quiet").0.ends_with("p.toml"));
+    // What is written from settings is read the same.
+    let again = TempDir::new().unwrap();
+    write(&again, "p.toml", &toml::to_string(&loaded.settings).unwrap());
+    assert_eq!(load(&again, &[], &[]).unwrap().settings.delivery, delivery);
+}
+
+#[test]
+fn what_delivery_cannot_be_is_told_with_its_place() {
+    let of = |line: &str| faults(&format!("[delivery]\n{line}\n"));
+    for (line, wanted) in [
+        ("escalate_after = { urgent = \"5min\" }", "p.toml:2: delivery.escalate_after: names no priority \"urgent\""),
+        ("escalate_after = { high = \"5s\" }", "delivery.escalate_after: high must be a span from 10s to 7d"),
+        ("escalate_after = 5", "must be a table such as { high = \"5min\", medium = \"off\" }, not 5"),
+        ("escalate_levels = 10", "must be a whole number from 0 to 9"),
+        ("zone = \"Mars/Olympus\"", "must be a name of the IANA time zone database"),
+        ("drill_every = \"30s\"", "must be a span from 1min to 1d, such as \"5min\", or \"off\""),
+        ("routes.phone.quiet = \"22-7\"", "delivery.routes: .phone: quiet must be two times of the day"),
+        ("routes.phone.min_priority = \"urgent\"", ".phone: min_priority must be \"low\", \"medium\" or \"high\""),
+        ("routes.phone.categories = [\"moods\"]", ".phone: categories must be a list of"),
+        ("routes.phone.colour = 1", ".phone: has no \"colour\""),
+        ("routes.\"a b\" = {}", "which names no output:"),
+    ] {
+        let told = of(line);
+        assert!(told.contains(wanted), "{line}: {told}");
+    }
+    let dir = TempDir::new().unwrap();
+    write(&dir, "p.toml", "[delivery]\ndrill_every = \"off\"\n");
+    let loaded = load(&dir, &[("PITCHSIDE_DELIVERY__ESCALATE_AFTER", "{high=\"off\"}")], &[]).unwrap();
+    assert_eq!(loaded.settings.delivery.drill_every, Every(None));
+    let after = loaded.settings.delivery.escalate_after;
+    assert_eq!((after.high, after.medium), (None, Some(Span(900))));
+}

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`pipeline`] | the running gateway: start reading here |
 //! | [`adapters`] | where one room's trait meets another room |
+//! | [`delivery`] | who is told of alerts, and when |
 //! | [`cli`] | commands |
 //! | [`demo`] | one clinic on one machine |
 //! | [`backup`] | backups, restoring them, destroying what was |
@@ -25,6 +26,7 @@ pub mod backup;
 pub mod blocking;
 pub mod cli;
 pub mod clock;
+pub mod delivery;
 pub mod demo;
 pub mod files;
 pub mod identity;

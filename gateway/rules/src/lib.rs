@@ -20,6 +20,7 @@
 //! | [`input`], [`functions`] | what a script sees |
 //! | [`snapshot`] | all an engine remembers, as bytes |
 //! | [`id`] | alert ids and hashes |
+//! | [`drill`] | the built-in rule that proves the alert path |
 //! | [`check`] | cases run |
 //! | [`backtest`] | a draft over history, beside the rules in force |
 //! | [`replay`] | one alert again, and the state before it |
@@ -37,6 +38,7 @@ pub mod backtest;
 pub mod baseline;
 pub mod check;
 pub mod derive;
+pub mod drill;
 pub mod engine;
 pub mod functions;
 pub mod gaps;

@@ -185,6 +185,10 @@ fn read_rule(folder: &Path, name: &str) -> Result<RuleSource, Vec<Problem>> {
         let text = format!("the rule is called `{}`, its folder `{name}`", rule.name());
         return Err(vec![Problem::of(&format!("{name}/rule.toml"), text).help("give both one name")]);
     }
+    if crate::drill::is_reserved(rule.name()) {
+        let text = format!("`{name}` is the name of a rule of the gateway's own");
+        return Err(vec![Problem::of(&format!("{name}/rule.toml"), text).help("give it another name")]);
+    }
     Ok(rule)
 }
 

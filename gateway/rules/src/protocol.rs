@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitchside_model::{AlertEvent, AlertId, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, RuleName, Timestamp};
 use pitchside_script::{Fault, Problem, ServeError, serve};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +35,8 @@ pub enum Request<'a> {
     SwitchOff(RuleName, Fault),
     /// Put this rule back that was switched off.
     Again(RuleName),
+    /// What does the built-in rule say of this synthetic reading?
+    Drill(#[serde(borrow)] Item<'a>),
 }
 
 /// What the worker answers.
@@ -56,6 +58,8 @@ pub enum Answer {
     SwitchedOff(Option<RuleFault>),
     /// To `Again`: whether it was off.
     Again(bool),
+    /// To `Drill`: the alert, or why there is none.
+    Drilled(Result<Alert, String>),
     /// The request is not understood, or nothing is loaded yet.
     Refused,
 }
@@ -108,5 +112,6 @@ fn answer(engine: &mut Option<Engine>, request: Request<'_>, probe: &mut dyn FnM
         Request::Reset(id, at) => Answer::Reset(engine.reset(id, at)),
         Request::SwitchOff(rule, fault) => Answer::SwitchedOff(engine.switch_off(&rule, fault)),
         Request::Again(rule) => Answer::Again(engine.again(&rule)),
+        Request::Drill(item) => Answer::Drilled(crate::drill::judge(&item)),
     }
 }

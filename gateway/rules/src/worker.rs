@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, WorkerLimits};
 
+use crate::drill;
 use crate::engine::{Fed, RuleFault, RuleStatus};
 use crate::item::{Filter, Item};
 use crate::library::{RuleSet, RuleSource};
@@ -46,6 +47,9 @@ pub enum RulesError {
     /// What the worker remembered is lost, as it is larger than a frame or under other rules.
     #[error("what the rules remembered is lost; feed them from the journal")]
     Forgotten,
+    /// A drill did not raise its alert.
+    #[error("{0}")]
+    Drill(String),
 }
 
 fn first(problems: &[Problem]) -> String {
@@ -224,6 +228,17 @@ impl RulesWorker {
         self.remember().await?;
         match answer {
             Answer::Again(was) => Ok(was),
+            _ => Err(RulesError::Misunderstood),
+        }
+    }
+
+    /// A drill: a synthetic reading of `now` through the worker, and the alert that the built-in rule raises of it. The rules in
+    /// force see nothing of it.
+    pub async fn drill(&mut self, now: Timestamp) -> Result<Alert, RulesError> {
+        let (entry, filter) = drill::entry(now).map_err(RulesError::Drill)?;
+        let item = filter.item(&entry).ok_or_else(|| RulesError::Drill("no rule wants the reading".to_owned()))?;
+        match self.ask(&Request::Drill(item)).await? {
+            Answer::Drilled(drilled) => drilled.map_err(RulesError::Drill),
             _ => Err(RulesError::Misunderstood),
         }
     }

@@ -1,13 +1,28 @@
-//! The rules of the top-level folder `rules/`.
+//! The rules of the top-level folder `rules/`: what each must come with.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use pitchside_rules::{RuleSet, run_cases};
+use pitchside_rules::{RuleSet, RuleSource, run_cases};
+use pitchside_script::cases::{Content, Outcome, RuleCase, parse_rule_cases};
+use pitchside_script::manifest::{RuleCategory, RuleScope};
 
-fn folder() -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules")
+/// What the README of a rule says, in this order.
+const HEADINGS: [&str; 5] = ["**Does:**", "**Does not:**", "**Source:**", "**Known false alerts:**", "**Params:**"];
+/// What no rule says: an alert asks people to assess, it finds no illness.
+const BANNED: [&str; 2] = ["diagnos", concat!("ala", "rm")];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../rules")
+}
+
+fn rules() -> Vec<RuleSource> {
+    RuleSet::load(&folder()).unwrap().rules().to_vec()
+}
+
+fn text(rule: &RuleSource, file: &str) -> String {
+    std::fs::read_to_string(folder().join(rule.name().as_str()).join(file)).unwrap()
 }
 
 #[test]
@@ -21,15 +36,14 @@ fn every_case_of_every_rule_passes() {
 fn the_library_loads_and_its_hash_follows_every_byte() {
     let set = RuleSet::load(&folder()).unwrap();
     assert_eq!(set.hash(), RuleSet::read(&folder()).unwrap().hash());
-    let names: Vec<&str> = set.rules().iter().map(|rule| rule.name().as_str()).collect();
-    assert_eq!(names, ["heart-rate-ceiling", "heart-rate-recovery", "heat-illness", "sensor-silent"]);
+    assert!(set.rules().len() >= 18, "{}", set.rules().len());
     let fewer = RuleSet::new(set.rules()[1..].iter().cloned()).unwrap();
     assert_ne!(fewer.hash(), set.hash());
 }
 
 #[test]
 fn the_reference_names_everything_a_script_can_use() {
-    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
     for (name, _) in pitchside_rules::VARIABLES {
         assert!(readme.contains(&format!("| `{name}` |")), "{name}");
     }
@@ -52,15 +66,102 @@ fn the_reference_names_everything_a_script_can_use() {
 
 #[test]
 fn every_rule_has_a_firing_a_silent_a_gap_and_a_malformed_case() {
-    use pitchside_script::cases::{Content, Outcome, parse_rule_cases};
-    for rule in RuleSet::read(&folder()).unwrap().rules() {
-        let text = std::fs::read_to_string(folder().join(rule.name().as_str()).join("cases.txt")).unwrap();
-        let cases = parse_rule_cases("cases.txt", &text).unwrap();
-        let raises = |outcomes: &[Outcome]| outcomes.iter().any(|o| matches!(o, Outcome::Raise(..)));
-        assert!(cases.iter().any(|c| c.steps.iter().any(|s| raises(&s.expected))), "{}: firing", rule.name());
-        assert!(cases.iter().any(|c| c.steps.iter().all(|s| s.expected.is_empty())), "{}: silent", rule.name());
-        let gap = |c: Content| matches!(c, Content::Gap(_));
-        assert!(cases.iter().any(|c| c.steps.iter().any(|s| gap(s.content))), "{}: gap", rule.name());
-        assert!(cases.iter().any(|c| c.steps.iter().any(|s| !s.quality.is_empty())), "{}: malformed", rule.name());
+    for rule in rules() {
+        let cases = parse_rule_cases("cases.txt", &text(&rule, "cases.txt")).unwrap();
+        let raises = |case: &RuleCase| {
+            case.steps.iter().flat_map(|step| &step.expected).any(|o| matches!(o, Outcome::Raise(..)))
+        };
+        let gap = |case: &RuleCase| case.steps.iter().any(|step| matches!(step.content, Content::Gap(_)));
+        let odd = |case: &RuleCase| case.steps.iter().any(|step| !step.quality.is_empty());
+        let quiet = |case: &RuleCase| case.steps.iter().all(|step| step.expected.is_empty());
+        assert!(cases.iter().any(raises), "{}: firing", rule.name());
+        assert!(cases.iter().any(|case| quiet(case) && !gap(case) && !odd(case)), "{}: silent", rule.name());
+        assert!(cases.iter().any(gap), "{}: gap", rule.name());
+        let malformed = |case: &RuleCase| odd(case) && case.name.starts_with("malformed");
+        assert!(cases.iter().any(malformed), "{}: malformed", rule.name());
     }
+}
+
+#[test]
+fn every_rule_leaves_its_thresholds_to_the_clinic_within_bounds() {
+    for rule in rules() {
+        assert!(!rule.manifest.params.is_empty(), "{}", rule.name());
+        for (name, param) in &rule.manifest.params {
+            assert!(param.min < param.max, "{}: {name}", rule.name());
+            assert!((param.min..=param.max).contains(&param.default), "{}: {name}", rule.name());
+        }
+    }
+}
+
+#[test]
+fn every_readme_says_what_the_rule_does_and_does_not_its_source_its_false_alerts_and_its_params() {
+    for rule in rules() {
+        let (name, readme) = (rule.name(), text(&rule, "README.md"));
+        assert!(readme.starts_with(&format!("# {name}\n\n{}", HEADINGS[0])), "{name}");
+        let places: Vec<usize> =
+            HEADINGS.iter().map(|h| readme.find(h).unwrap_or_else(|| panic!("{name}: no {h}"))).collect();
+        assert!(places.is_sorted(), "{name}");
+        for pair in places.windows(2) {
+            assert!(pair[1] - pair[0] > 30, "{name}: a heading without words");
+        }
+        let rows = readme.lines().filter(|line| line.starts_with("| `")).count();
+        assert_eq!(rows, rule.manifest.params.len(), "{name}: a row each param");
+        for (param, p) in &rule.manifest.params {
+            let row = format!("| `{param}` | {} | {} to {} | ", p.default, p.min, p.max);
+            assert!(readme.contains(&row), "{name}: {row}");
+        }
+    }
+}
+
+#[test]
+fn no_rule_finds_an_illness_and_every_alert_about_athletes_asks_to_assess() {
+    for rule in rules() {
+        let name = rule.name();
+        for file in ["rule.toml", "rule.rhai", "cases.txt", "README.md"] {
+            let said = text(&rule, file).to_lowercase();
+            assert!(BANNED.iter().all(|word| !said.contains(word)), "{name}/{file}");
+        }
+        let alert = format!("{}\n{}", rule.manifest.summary, rule.script);
+        if rule.manifest.category == RuleCategory::Physiological {
+            assert!(alert.contains("Assess"), "{name}: the alert asks nobody to assess");
+            assert!(text(&rule, "README.md").contains("assess"), "{name}");
+        }
+    }
+}
+
+#[test]
+fn technical_alerts_are_apart_from_physiological_ones() {
+    let technical: Vec<RuleSource> =
+        rules().into_iter().filter(|rule| rule.manifest.category == RuleCategory::Technical).collect();
+    let names: Vec<&str> = technical.iter().map(|rule| rule.name().as_str()).collect();
+    for wanted in ["lead-off", "low-battery", "sensor-clock", "sensor-silent"] {
+        assert!(names.contains(&wanted), "{wanted}: {names:?}");
+    }
+    for rule in &technical {
+        let name = rule.name();
+        assert_eq!(rule.manifest.scope, RuleScope::Device, "{name}: a device that nobody wears is watched, too");
+        let alert = format!("{}\n{}", rule.manifest.summary, rule.script).to_lowercase();
+        assert!(!alert.contains("assess"), "{name}: look at the sensor, not at the athlete");
+        let readme = text(rule, "README.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(readme.contains("technical alert"), "{name}");
+    }
+}
+
+#[test]
+fn every_manifest_says_what_its_alerts_are_about_and_the_index_repeats_it() {
+    let index = std::fs::read_to_string(folder().join("README.md")).unwrap();
+    let (_, after) = index.split_once("## Physiological").unwrap();
+    let (physiological, technical) = after.split_once("## Technical").unwrap();
+    for rule in rules() {
+        let (name, category) = (rule.name(), rule.manifest.category);
+        assert!(text(&rule, "rule.toml").contains(&format!("category = \"{category}\"\n")), "{name}");
+        let table = match category {
+            RuleCategory::Physiological => physiological,
+            RuleCategory::Technical => technical,
+        };
+        let row = format!("| [{name}]({name}/README.md) | {} | ", rule.manifest.priority);
+        assert!(table.contains(&row), "rules/README.md has no row that begins {row}");
+    }
+    let rows = index.lines().filter(|line| line.starts_with("| [")).count();
+    assert_eq!(rows, rules().len(), "a row each rule");
 }

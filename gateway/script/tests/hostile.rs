@@ -1,6 +1,6 @@
 //! Scripts and native code that attack a real worker process: each is stopped by what is named, and the next call works.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
 

@@ -4,6 +4,7 @@ use pitchside_model::{Alert, AlertEvent, AlertId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
+use crate::delivery;
 use crate::error::StoreError;
 use crate::key::Vault;
 use crate::sql;
@@ -40,6 +41,8 @@ pub struct AlertRow {
     pub acknowledged: Option<(String, Timestamp)>,
     /// Event time of the reading that cleared it, if one has.
     pub cleared: Option<Timestamp>,
+    /// The levels it has escalated to, and when, by the gateway's clock.
+    pub escalations: Vec<(u8, Timestamp)>,
 }
 
 /// What was newly recorded.
@@ -151,8 +154,8 @@ impl Tables {
 
     /// One alert.
     pub fn alert(&self, alert: AlertId) -> Result<Option<AlertRow>, StoreError> {
-        let steps = self.read(|connection| steps_of(connection, alert))?;
-        fold(self.vault(), &steps)
+        let life = self.read(|connection| life_of(connection, alert))?;
+        fold(self.vault(), life)
     }
 
     /// Alerts, the most lately raised first, at most [`ROWS_MAX`].
@@ -169,9 +172,9 @@ impl Tables {
         let lives = self.read(|connection| {
             let mut statement = connection.prepare_cached(statement)?;
             let ids = statement.query_map([rows.min(ROWS_MAX)], |row| row.get(0).map(AlertId))?;
-            ids.map(|id| steps_of(connection, id?)).collect::<Result<Vec<_>, StoreError>>()
+            ids.map(|id| life_of(connection, id?)).collect::<Result<Vec<_>, StoreError>>()
         })?;
-        lives.iter().filter_map(|steps| fold(self.vault(), steps).transpose()).collect()
+        lives.into_iter().filter_map(|life| fold(self.vault(), life).transpose()).collect()
     }
 
     /// Steps not yet marked as delivered, oldest first, at most [`ROWS_MAX`]. For the start after a crash.
@@ -182,19 +185,6 @@ impl Tables {
     /// Steps that are in no block yet, oldest first, at most [`ROWS_MAX`]. Acknowledgements are not sealed.
     pub fn unsealed_alerts(&self, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
         self.steps(sql!("alerts/unsealed"), [rows.min(ROWS_MAX)])
-    }
-
-    /// Steps recorded after this one, oldest first, at most [`ROWS_MAX`]. Acknowledgements are not among them.
-    pub fn alert_steps_after(&self, after: AlertStepId, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
-        self.steps(sql!("alerts/after"), [i64::from(rows.min(ROWS_MAX)), after.0])
-    }
-
-    /// The step recorded last; 0 if none was.
-    pub fn last_alert_step(&self) -> Result<AlertStepId, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("alerts/last"))?;
-            Ok(AlertStepId(statement.query_row([], |row| row.get(0))?))
-        })
     }
 
     fn steps(&self, statement: &'static str, bounds: impl rusqlite::Params) -> Result<Vec<AlertStep>, StoreError> {
@@ -234,26 +224,35 @@ impl Tables {
             let proven: Option<i64> =
                 connection.prepare_cached(sql!("blocks/proven_alerts"))?.query_row([], |row| row.get(0)).optional()?;
             let Some(proven) = proven else { return Ok(0) };
-            Ok(connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0, proven])? as u64)
+            let pruned = connection.prepare_cached(sql!("alerts/prune"))?.execute([before.0, proven])? as u64;
+            delivery::prune(connection, before)?;
+            Ok(pruned)
         })
     }
 }
 
-fn steps_of(connection: &Connection, alert: AlertId) -> Result<Vec<(Sealed, Timestamp)>, StoreError> {
+/// An alert's steps, and when each was recorded; the levels it has escalated to.
+struct Life {
+    steps: Vec<(Sealed, Timestamp)>,
+    escalations: Vec<(u8, Timestamp)>,
+}
+
+fn life_of(connection: &Connection, alert: AlertId) -> Result<Life, StoreError> {
     let mut statement = connection.prepare_cached(sql!("alerts/steps"))?;
     let rows = statement.query_map([alert.0.as_slice()], |row| Ok((Sealed::read(row, 0)?, Timestamp(row.get(3)?))))?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
+    Ok(Life { steps: rows.collect::<rusqlite::Result<_>>()?, escalations: delivery::escalations(connection, alert)? })
 }
 
 /// None if the alert was never raised here.
-fn fold(vault: &Vault, steps: &[(Sealed, Timestamp)]) -> Result<Option<AlertRow>, StoreError> {
+fn fold(vault: &Vault, life: Life) -> Result<Option<AlertRow>, StoreError> {
     let (mut raised, mut acknowledged, mut cleared) = (None, None, None);
-    for (sealed, recorded_at) in steps {
+    for (sealed, recorded_at) in life.steps {
         match sealed.open(vault)? {
-            Body::Raised(alert) => raised = Some((alert, *recorded_at)),
-            Body::Acknowledged(by) => acknowledged = Some((by, *recorded_at)),
+            Body::Raised(alert) => raised = Some((alert, recorded_at)),
+            Body::Acknowledged(by) => acknowledged = Some((by, recorded_at)),
             Body::Cleared(event_time) => cleared = Some(event_time),
         }
     }
-    Ok(raised.map(|(alert, recorded_at)| AlertRow { alert, recorded_at, acknowledged, cleared }))
+    let escalations = life.escalations;
+    Ok(raised.map(|(alert, recorded_at)| AlertRow { alert, recorded_at, acknowledged, cleared, escalations }))
 }

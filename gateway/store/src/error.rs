@@ -59,6 +59,12 @@ pub enum StoreError {
         /// What the journal leaves free.
         reserve_bytes: u64,
     },
+    /// The file system became read-only, as it does after an error of the disk. Files opened before may still seem to take
+    /// writes; nothing of them would be there after a restart.
+    #[error(
+        "the file system of the data folder is read-only: nothing was stored; look at the disk (`dmesg`) and mount it again"
+    )]
+    ReadOnly,
     /// The database reached its configured size.
     #[error(
         "the database has reached its limit: nothing was stored; raise journal.database_bytes_max or let blocks sync"

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use rustix::fs::StatVfsMountFlags;
 
 use crate::commits::CommitWatch;
 use crate::error::StoreError;
@@ -70,6 +71,11 @@ impl Pulse {
 pub(crate) fn free_bytes(dir: &Path) -> Option<u64> {
     let state = rustix::fs::statvfs(dir).ok()?;
     Some(state.f_bavail.saturating_mul(state.f_frsize))
+}
+
+/// Whether the folder's file system takes nothing now, whatever it answers to files that are open.
+pub(crate) fn is_read_only(dir: &Path) -> bool {
+    rustix::fs::statvfs(dir).is_ok_and(|state| state.f_flag.contains(StatVfsMountFlags::RDONLY))
 }
 
 /// Bytes of the database and its log.

@@ -11,6 +11,7 @@
 //! | [`marks`] | which message numbers are taken, which are durable |
 //! | [`blocks`] | sealed blocks, payloads, receipts, the outbox |
 //! | [`alerts`] | steps in alerts' lives, each exactly once |
+//! | [`delivery`] | what outputs are told of and how far they are; escalations, drills |
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
@@ -38,6 +39,7 @@ pub mod chain;
 mod commits;
 mod connection;
 pub mod copies;
+pub mod delivery;
 pub mod devices;
 pub mod error;
 pub mod firmware;
@@ -67,6 +69,7 @@ pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use chain::{Anchor, ChainStart};
 pub use copies::{CopyCounts, KeyCopy};
+pub use delivery::{DeliveryKind, DeliveryStep, DeliveryStepId, DrillId, DrillRow, WaitingAlert};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use firmware::{FirmwareOutcome, SensorFirmware};
@@ -76,7 +79,7 @@ pub use journal::{Entered, JournalRow, Options, Replayed, RowId};
 pub use key::RootKey;
 pub use marks::{Claim, Marks};
 pub use meta::Revisions;
-pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow};
+pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow, SealedSetting};
 pub use quarantine::Refused;
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;

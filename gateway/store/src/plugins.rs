@@ -2,14 +2,15 @@
 //! with them and what went wrong in them. Every change is one transaction with its line in the log: both or neither.
 
 mod change;
+mod settings;
 
 use pitchside_model::{PluginName, Timestamp};
-use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use rusqlite::{Connection, Row, params};
 
-use crate::alerts::AlertStepId;
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
+pub use settings::SealedSetting;
 
 /// The most deeds, and the most troubles, that the log keeps of one plugin.
 pub const LOG_ROWS_MAX: u32 = 200;
@@ -114,6 +115,15 @@ pub enum PluginChange {
     Grant(String),
     /// It may no longer.
     Withdraw(String),
+    /// This was chosen, or given as a secret.
+    Set(SealedSetting),
+    /// It is as if it never was.
+    Unset {
+        /// Which.
+        key: String,
+        /// A secret, not a param or text.
+        secret: bool,
+    },
 }
 
 /// One line of the log.
@@ -261,23 +271,6 @@ impl Tables {
             let mut statement = connection.prepare_cached(sql!("plugins/grants"))?;
             let grants = statement.query_map([name.as_str()], |row| row.get(0))?;
             Ok(grants.collect::<Result<_, _>>()?)
-        })
-    }
-
-    /// The last step in an alert's life that an output is done with; none if it has not been told of any.
-    pub fn plugin_told(&self, name: &PluginName) -> Result<Option<AlertStepId>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("plugins/told"))?;
-            Ok(statement.query_row([name.as_str()], |row| row.get(0).map(AlertStepId)).optional()?)
-        })
-    }
-
-    /// An output is done with all steps up to this one.
-    pub fn set_plugin_told(&self, name: &PluginName, up_to: AlertStepId) -> Result<(), StoreError> {
-        let name = name.clone();
-        self.write(move |connection| {
-            connection.prepare_cached(sql!("plugins/told_put"))?.execute(params![name.as_str(), up_to.0])?;
-            Ok(())
         })
     }
 

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::connection::{Readers, connect, make_file};
 use crate::error::{OpenError, StoreError};
-use crate::health::{Health, Pulse, database_bytes, free_bytes};
+use crate::health::{Health, Pulse, database_bytes, free_bytes, is_read_only};
 use crate::journal::{Options, RowId, rebuild};
 use crate::key::{RootKey, Vault};
 use crate::marks::MarkBook;
@@ -100,7 +100,8 @@ impl Store {
     /// How the store is doing.
     pub fn health(&self) -> Health {
         let pulse = &self.inner.pulse;
-        let problem = pulse.problem();
+        let read_only = is_read_only(self.tables.dir()).then_some(StoreError::ReadOnly);
+        let problem = read_only.or_else(|| pulse.problem());
         Health {
             writable: problem.is_none(),
             problem,

@@ -122,6 +122,9 @@ impl Writer {
 
     /// Refuses readings while the reserve is touched: receipts, deletions and the outbox need room to make room.
     fn room(&self) -> Result<(), StoreError> {
+        if crate::health::is_read_only(&self.dir) {
+            return Err(StoreError::ReadOnly);
+        }
         let reserve_bytes = self.options.disk_reserve_bytes;
         match crate::health::free_bytes(&self.dir) {
             Some(free_bytes) if free_bytes < reserve_bytes => Err(StoreError::DiskFull { free_bytes, reserve_bytes }),

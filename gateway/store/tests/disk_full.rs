@@ -130,3 +130,25 @@ fn a_full_disk_refuses_and_goes_on_once_there_is_room() {
     assert_eq!(there as u64, refused, "nothing refused was stored, nothing acknowledged was lost");
     refused_messages_come_again(&store, refused);
 }
+
+#[test]
+fn a_read_only_file_system_is_refused_though_open_files_still_take_writes() {
+    let Some(disk) = SmallDisk::mount("12m") else {
+        println!("not permitted to mount here");
+        return;
+    };
+    let data = disk.path().join("data");
+    let store = Store::open_with(&data, root(), Options { disk_reserve_bytes: 0, ..Options::default() }).unwrap();
+    wait(store.journal_append(vec![entry(0, 0)])).unwrap();
+    let mount = |words: &[&str]| {
+        let done = Command::new("mount").args(words).arg(&data).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    };
+    mount(&["--bind", data.to_str().unwrap()]);
+    mount(&["-o", "remount,bind,ro"]);
+    assert!(!store.health().writable, "known before anybody tries");
+    assert_eq!(wait(store.journal_append(vec![entry(0, 1)])).unwrap_err(), StoreError::ReadOnly);
+    assert_eq!(store.health().problem, Some(StoreError::ReadOnly));
+    assert!(Command::new("umount").arg(&data).output().unwrap().status.success());
+    refused_messages_come_again(&store, 1);
+}

@@ -27,9 +27,17 @@ pub fn run(folder: &Folder) -> Result<Report, Vec<String>> {
         return Err(vec![super::folder::NO_DECODER.to_owned()]);
     }
     if folder.manifest.kind == PluginKind::Output {
-        let output = Output::load(script, &folder.source, &folder.params())?;
+        let load = |chosen: &[(String, String)]| {
+            let mut folder = folder.clone();
+            for (key, value) in chosen {
+                folder.manifest.may_choose(key, value).map_err(|why| vec![format!("{key}: {why}")])?;
+            }
+            folder.chosen.extend(chosen.iter().cloned());
+            Output::load(script, &folder.source, &folder.constants())
+        };
+        load(&[])?;
         let cases = parse_output_cases("cases.txt", &folder.cases).map_err(as_lines)?;
-        return Ok(run_output_cases(name, "cases.txt", &cases, &output));
+        return Ok(run_output_cases(name, "cases.txt", &cases, &load));
     }
     let decoder = Decoder::load(script, &folder.source, &folder.params())?;
     let cases = parse_plugin_cases("cases.txt", &folder.cases).map_err(as_lines)?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pitchside_script::cases::{parse_output_cases, parse_plugin_cases};
-use pitchside_script::manifest::{PluginKind, PluginManifest};
+use pitchside_script::manifest::{Chosen, Constant, PluginKind, PluginManifest};
 use pitchside_script::output::Output;
 use pitchside_script::problem::Problem;
 
@@ -26,6 +26,8 @@ pub struct Folder {
     pub source: String,
     /// `cases.txt`.
     pub cases: String,
+    /// What an admin chose of its params and texts; nothing, as it comes from files.
+    pub chosen: Chosen,
 }
 
 /// Why a folder is no plugin.
@@ -78,13 +80,14 @@ impl Folder {
             return Err(FolderError::Name { folder, manifest: manifest.name.to_string() });
         }
         let (source, cases) = (file(manifest.kind.script_file())?, file("cases.txt")?);
-        Ok(Self { manifest, manifest_text, source, cases })
+        Ok(Self { manifest, manifest_text, source, cases, chosen: Chosen::new() })
     }
 
     /// A plugin whose files are at hand, wherever they came from.
     pub fn of_texts(manifest: &str, source: String, cases: String) -> Result<Self, FolderError> {
         let manifest_text = manifest.to_owned();
-        Ok(Self { manifest: checked_manifest(Path::new("plugin.toml"), manifest)?, manifest_text, source, cases })
+        let manifest = checked_manifest(Path::new("plugin.toml"), manifest)?;
+        Ok(Self { manifest, manifest_text, source, cases, chosen: Chosen::new() })
     }
 
     /// Reads every plugin below `dir`, in order of their names. One faulty plugin does not keep the others out.
@@ -110,23 +113,29 @@ impl Folder {
     /// What is wrong with script and cases of a decoder or output, a line each; nothing is run. Of a derived stream the room of
     /// rules knows.
     pub fn problems(&self) -> Vec<String> {
-        let (file, source, params) = (self.manifest.kind.script_file(), &self.source, self.params());
+        let (file, source) = (self.manifest.kind.script_file(), &self.source);
         let (script, cases) = match self.manifest.kind {
             PluginKind::Decoder => {
-                (Decoder::load(file, source, &params).err(), parse_plugin_cases("cases.txt", &self.cases).err())
+                (Decoder::load(file, source, &self.params()).err(), parse_plugin_cases("cases.txt", &self.cases).err())
             }
-            PluginKind::Output => {
-                (Output::load(file, source, &params).err(), parse_output_cases("cases.txt", &self.cases).err())
-            }
+            PluginKind::Output => (
+                Output::load(file, source, &self.constants()).err(),
+                parse_output_cases("cases.txt", &self.cases).err(),
+            ),
             PluginKind::Derived => (Some(vec![NO_DECODER.to_owned()]), None),
         };
         let (script, cases) = (script.unwrap_or_default(), cases.unwrap_or_default());
         script.into_iter().chain(cases.iter().map(ToString::to_string)).collect()
     }
 
-    /// The params as the manifest sets them.
+    /// The numbers of its script: as chosen, else as the manifest has them.
     pub fn params(&self) -> Vec<(String, f64)> {
-        self.manifest.params.iter().map(|(name, param)| (name.clone(), param.default)).collect()
+        self.manifest.numbers(&self.chosen)
+    }
+
+    /// The constants of its script: numbers and texts.
+    pub fn constants(&self) -> Vec<(String, Constant)> {
+        self.manifest.constants(&self.chosen)
     }
 }
 

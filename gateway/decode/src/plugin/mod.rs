@@ -9,6 +9,7 @@
 //! | [`check`] | what a script returned, made readings or refused by name |
 //! | [`worker`] | the parent: batches, restarts, switching off |
 //! | [`trial`] | a new version beside the one that runs |
+//! | [`reference`](mod@reference) | page, JSON and definitions for those who write plugins |
 //! | [`cases`] | `cases.txt`, run by the runner of `script` |
 
 pub mod cases;
@@ -16,6 +17,7 @@ pub mod check;
 pub mod engine;
 pub mod folder;
 pub mod message;
+pub mod reference;
 pub mod trial;
 pub mod worker;
 

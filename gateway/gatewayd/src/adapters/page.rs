@@ -13,6 +13,7 @@ use pitchside_model::{AlertId, AlertState, Timestamp};
 use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Store, StoreError};
 
 use crate::clock::Clock;
+use crate::delivery::drill::Report;
 use crate::pipeline::undecoded::troubles;
 
 /// What is known of the way to the ledger.
@@ -110,8 +111,17 @@ impl View for PageAdapter {
         // Readings are accepted all the same: what a plugin can't read now is kept.
         let ok = problems.is_empty();
         problems.extend(self.read(|store| Ok(troubles(store))).await.unwrap_or_default());
+        problems.extend(self.read(alert_path).await.unwrap_or_default());
         Health { ok, problems }
     }
+}
+
+/// What the last drill found wrong with the alert path.
+fn alert_path(store: &Store) -> Result<Option<String>, StoreError> {
+    let Some(drill) = store.last_drill()? else { return Ok(None) };
+    let Some((at, false)) = drill.ended else { return Ok(None) };
+    let report: Report = serde_json::from_str(&drill.report).unwrap_or_default();
+    Ok(Some(format!("the alert path failed a drill at {at} ({report}); run pitchside doctor")))
 }
 
 /// A block as the page shows it.
@@ -143,6 +153,10 @@ pub fn alert_view(row: &AlertRow) -> AlertView {
         view.acknowledged_by = UserName::parse(by);
         view.acknowledged_at = Some(At(*at));
         view.state = AlertState::Acknowledged;
+    }
+    if let Some((level, at)) = row.escalations.last() {
+        view.escalation = *level;
+        view.escalated_at = Some(At(*at));
     }
     if let Some(at) = row.cleared {
         view.cleared_at = Some(At(at));

@@ -144,6 +144,7 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
     if !waits.iter().any(|step| raised(&step.event)) {
         lines.push(line(Happened::Delivered, None, None));
     }
+    lines.extend(row.escalations.iter().map(|(_, at)| line(Happened::Escalated, Some(*at), None)));
     if let Some((by, at)) = row.acknowledged {
         lines.push(line(Happened::Acknowledged, Some(at), Some(by)));
     }

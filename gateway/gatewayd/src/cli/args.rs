@@ -80,10 +80,14 @@ pub enum Command {
     #[command(subcommand)]
     Plugin(PluginCommand),
     /// Alerts, newest first.
+    #[command(args_conflicts_with_subcommands = true)]
     Alerts {
         /// How many at most.
         #[arg(long, default_value_t = 50)]
         last: usize,
+        /// What else to do with them.
+        #[command(subcommand)]
+        command: Option<AlertsCommand>,
     },
     /// Recent readings, newest first, with the ids that `evidence export` takes.
     Readings {
@@ -114,6 +118,14 @@ pub enum Command {
         /// What it runs.
         kind: WorkerKind,
     },
+}
+
+/// `alerts ...`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum AlertsCommand {
+    /// Prove the alert path now: a synthetic reading through the running gateway's rules to every output, and what each leg took.
+    /// Exit 0 if every leg was walked in time.
+    Drill,
 }
 
 /// What a script worker runs.

@@ -123,6 +123,8 @@ fn parse_key(text: &str) -> Result<PublicKey, Failure> {
 
 /// Makes the record for the store and what is handed to the device.
 pub fn enrol(identity: &Identity, plan: &Plan) -> anyhow::Result<(DeviceRecord, Handed)> {
+    let own = plan.id.as_str() == pitchside_rules::drill::DRILL_DEVICE;
+    anyhow::ensure!(!own, "{} is the name of the gateway's own drills: choose another", plan.id);
     let kek = Kek::new(*identity.derive(crate::pipeline::AUTH_KEK)?);
     let now = Clock::System.now();
     let class = match plan.class {

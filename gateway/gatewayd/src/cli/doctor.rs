@@ -5,10 +5,12 @@
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys |
+//! | `delivery` | the alert path, by its last drill |
 //! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
 
 mod bluetooth;
 mod data;
+mod delivery;
 mod machine;
 mod running;
 
@@ -53,6 +55,7 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
         Ok(_) => match context::open(config) {
             Ok(context) => {
                 findings.extend(data::findings(&context, now));
+                findings.extend(delivery::findings(&context, now));
                 findings.extend(running::ledger(&context, now));
                 findings.extend(running::silent(&context, now));
             }

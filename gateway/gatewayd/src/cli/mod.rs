@@ -9,6 +9,7 @@
 //! | `run`, `init`, `doctor`, `config`, `backup`, `factory_reset` | the box itself |
 //! | `device`, `athlete`, `user` | who and what it knows |
 //! | `rules`, `library` | what runs in the sandbox: rules, plugins |
+//! | `drill` | the alert path, proven now |
 //! | `history`, `blocks`, `evidence` | what it has recorded and can prove |
 //! | `firmware` | releases: signed, published, rolled out |
 
@@ -22,6 +23,7 @@ mod config;
 pub mod context;
 pub mod device;
 mod doctor;
+mod drill;
 mod evidence;
 pub mod factory_reset;
 mod firmware;
@@ -38,7 +40,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use args::{Cli, Command, WorkerKind};
+use args::{AlertsCommand, Cli, Command, WorkerKind};
 use output::Output;
 
 pub use athlete::add_athlete;
@@ -119,7 +121,8 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::User(command) => user::user(&command, &config, &output),
         Command::Rules(command) => rules::rules(&command, &config, &output),
         Command::Plugin(command) => plugin::plugin(&command, &config, &output),
-        Command::Alerts { last } => history::alerts(last, &config, &output),
+        Command::Alerts { last, command: None } => history::alerts(last, &config, &output),
+        Command::Alerts { command: Some(AlertsCommand::Drill), .. } => drill::drill(&config, &output),
         Command::Readings { device, last } => history::readings(device.as_ref(), last, &config, &output),
         Command::Blocks(command) => blocks::blocks(&command, &config, &output),
         Command::Firmware(command) => firmware::firmware(&command, &config, &output),

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_model::{AlertEvent, AlertId, Timestamp};
-use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
+use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::sealing::Sealing;
+use crate::adapters::page::alert_view;
 
 /// Alerts that may be on their way to the disk before the rules wait.
 const RECORDING_MAX: usize = 64;
@@ -97,12 +98,30 @@ impl Alerts {
         match tokio::task::spawn_blocking(move || store.open_alerts(ROWS_MAX)).await {
             Ok(Ok(open)) => {
                 let standing = open.into_iter().rev().filter(|row| row.cleared.is_none());
-                standing.for_each(|row| drop(self.publish(&AlertEvent::Raised(row.alert))));
+                standing.for_each(|row| drop(self.keep(&row)));
             }
             Ok(Err(error)) => tracing::error!(%error, "open alerts could not be read"),
             Err(error) => tracing::error!(%error, "open alerts could not be read"),
         }
         self.resend().await;
+    }
+
+    /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
+    fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(&Event::AlertRaised { alert: alert_view(row) })?;
+        Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
+    }
+
+    /// Shows the page that an alert has escalated.
+    pub fn escalated(&self, row: &AlertRow) {
+        self.metrics.escalations.inc();
+        self.events.publish(&Event::AlertEscalated { alert: alert_view(row) });
+    }
+
+    /// Tells MQTT subscribers the same. It is not kept for later ones: that it is over may have gone out already.
+    pub fn publish_escalated(&self, row: &AlertRow) -> anyhow::Result<()> {
+        let json = serde_json::to_vec(&Event::AlertEscalated { alert: alert_view(row) })?;
+        Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), false, Qos::AtLeastOnce)?)
     }
 
     /// Sends what was recorded but is not known to have gone out; whether all of it did.

@@ -2,7 +2,7 @@
 //! socket in the data folder that only the gateway's own user and root may use: whoever connects is answered one JSON line.
 //!
 //! Healthy means: a probe went through the store's group commit in time, there is room to write, what is durable gets
-//! sealed, the rules' worker lives, and the way to the ledger is looked after, whether the ledger answers or not.
+//! sealed, the rules' worker lives, the alert path within the box was walked by the last drill, and the way to the ledger is looked after, whether the ledger answers or not.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::rules::RulesFeed;
 use crate::backup::chain::is_waiting;
+use crate::blocking;
 use crate::clock::Clock;
+use crate::delivery::drill::Report as DrillReport;
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "health.sock";
@@ -62,6 +64,7 @@ pub struct Health {
     store: Store,
     rules: Option<RulesFeed>,
     ledger: Option<watch::Receiver<SyncStatus>>,
+    drills: bool,
     clock: Clock,
     interval_us: i64,
     reserve_bytes: u64,
@@ -77,6 +80,8 @@ pub struct HealthParts {
     pub rules: Option<RulesFeed>,
     /// How sync stands, if there is a ledger.
     pub ledger: Option<watch::Receiver<SyncStatus>>,
+    /// Whether the alert path is proven by drills.
+    pub drills: bool,
     /// The gateway's clock.
     pub clock: Clock,
     /// When a block closes, in microseconds.
@@ -88,15 +93,16 @@ pub struct HealthParts {
 impl Health {
     /// Looks at these.
     pub fn new(parts: HealthParts) -> Self {
-        let HealthParts { store, rules, ledger, clock, interval_us, reserve_bytes } = parts;
+        let HealthParts { store, rules, ledger, drills, clock, interval_us, reserve_bytes } = parts;
         let started_at = clock.now();
         let offline_since = parking_lot::Mutex::default();
-        Self { store, rules, ledger, clock, interval_us, reserve_bytes, started_at, offline_since }
+        Self { store, rules, ledger, drills, clock, interval_us, reserve_bytes, started_at, offline_since }
     }
 
     /// Looks at everything, now. Takes at most a few seconds.
     pub async fn look(&self) -> Report {
-        let checks = vec![self.probe().await, self.room(), self.sealing().await, self.rules(), self.ledger()];
+        let checks =
+            vec![self.probe().await, self.room(), self.sealing().await, self.rules(), self.alert_path(), self.ledger()];
         let healthy = checks.iter().all(|check| check.ok);
         Report { healthy, checks, started_at_us: self.started_at.0 }
     }
@@ -159,6 +165,31 @@ impl Health {
                 check("rules", false, "no rule is running: the worker does not start, or is being restarted".to_owned())
             }
         }
+    }
+
+    /// Only the box's own legs count: that nobody answers an output outside is a finding of `doctor`, and no reason to take back an
+    /// update or to start the gateway again.
+    fn alert_path(&self) -> Check {
+        if !self.drills {
+            return check(
+                "alert path",
+                true,
+                "no drills: there are no rules, or delivery.drill_every is off".to_owned(),
+            );
+        }
+        let (ok, evidence) = match blocking::here(|| self.store.last_drill()) {
+            Ok(None) => (true, "no drill yet".to_owned()),
+            Ok(Some(drill)) => {
+                let report: DrillReport = serde_json::from_str(&drill.report).unwrap_or_default();
+                let at = drill.ended.map_or(drill.asked_at, |(at, _)| at);
+                (
+                    drill.ended.is_none_or(|(_, proved)| proved) || report.own_legs_proved(),
+                    format!("drill at {at}: {report}"),
+                )
+            }
+            Err(error) => (false, error.to_string()),
+        };
+        check("alert path", ok, evidence)
     }
 
     /// Remembers since when the ledger is away.

@@ -17,6 +17,7 @@
 //! | [`shadow`] | rules that are only watched |
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
+//! | [`delivery`] | alerts that nobody acknowledges, and drills of the alert path |
 //! | [`sealing`] | the open batch becomes a block |
 //! | [`bluetooth`] | whom to look for by Bluetooth, and what doctor reads of it |
 //! | [`firmware`] | releases and their contents: what stands ready, for whom |
@@ -30,6 +31,7 @@
 pub mod alerts;
 pub mod batch;
 pub mod bluetooth;
+pub mod delivery;
 mod derived;
 pub mod firmware;
 pub mod front;

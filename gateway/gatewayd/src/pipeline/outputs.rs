@@ -6,30 +6,50 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`carry`] | one request carried out, if it was granted |
+//! | `trial` | trying again, and giving up |
+//! | [`given`] | what an admin gave an output: grants and secrets |
 //! | [`http`] | POST over TLS or in clear |
+//! | [`signed`] | signatures of webhooks |
+//! | [`mail`] | one mail over SMTP |
+//! | [`gpio`] | pulses on a line |
+//! | [`hd44780`], [`lcd`] | what a character display is told, and through which bus |
+//! | [`hearing`] | what an output hears of a step: now, after its quiet hours, or never |
 
 pub mod carry;
+pub mod given;
+pub mod gpio;
+pub mod hd44780;
+pub mod hearing;
 pub mod http;
+pub mod lcd;
+pub mod mail;
+pub mod signed;
+mod trial;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_model::{AlertEvent, PluginName, Timestamp};
+use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::Program;
-use pitchside_script::manifest::{Capability, PluginKind};
+use pitchside_script::manifest::{Constant, PluginKind, SecretParam};
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_script::output::{Event, Outcome, Request, Step};
-use pitchside_store::{AlertStep, AlertStepId, Store, StoreError};
+use pitchside_script::output::{Event, Outcome};
+use pitchside_store::delivery::HELD_MAX;
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::plugins::Seen;
 use crate::blocking;
 use crate::clock::Clock;
+use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
-use carry::{Carrier, CarryError};
+use carry::Carrier;
+use given::Given;
+use hearing::{Hearing, OutputEar};
+use trial::Trial;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -37,12 +57,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PAGE: u32 = 32;
 /// How long before an output is started again whose process did not come up.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// The first pause before a request is tried again; it doubles.
-const RETRY_MIN: Duration = Duration::from_secs(1);
-/// The longest.
-const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long after its step was recorded a request is tried, in microseconds.
-const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// What outputs need of the rest.
 #[derive(Clone)]
@@ -57,6 +71,8 @@ pub struct OutputsParts {
     pub carrier: Arc<Carrier>,
     /// The gateway's clock.
     pub clock: Clock,
+    /// Who hears of what, and when.
+    pub hearing: Hearing,
 }
 
 impl OutputsParts {
@@ -112,9 +128,9 @@ fn reconcile(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    // One of the library that nobody granted anything does not run, and says nothing.
+    // One of the library that nobody granted anything does not run, and says nothing; nor does one that is not set up.
     let is_output = |wanted: &Wanted| {
-        wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.not_granted().is_empty()
+        wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.missing().is_empty()
     };
     running.retain(|name, running| {
         let stays = match inventory.plugins.get(name) {
@@ -123,21 +139,31 @@ fn reconcile(
         };
         if !stays {
             running.stop.cancel();
-            let missing = inventory.plugins.get(name).map(Wanted::not_granted).unwrap_or_default();
+            let missing = inventory.plugins.get(name).map(Wanted::missing).unwrap_or_default();
             if !missing.is_empty() {
-                parts.trouble(name, format!("it runs no more: {} is not granted", missing.join(", ")));
+                parts.trouble(name, format!("it runs no more: {}", missing.join(", ")));
             }
         }
         stays
     });
-    for (name, wanted) in inventory.plugins.iter().filter(|(_, wanted)| is_output(wanted)) {
+    let outputs = || inventory.plugins.iter().filter(move |(_, wanted)| is_output(wanted));
+    parts.hearing.note_outputs(outputs().map(|(name, wanted)| (name, wanted.folder.manifest.hears.as_slice())));
+    for (name, wanted) in outputs() {
         if running.contains_key(name) {
             continue;
         }
         let stop = stop.child_token();
-        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None };
-        let (source, params) = (wanted.folder.source.clone(), wanted.folder.params());
-        tasks.spawn(task.run(source, params, stop.clone()));
+        let ear = match parts.hearing.ear(name, &wanted.folder.manifest.hears) {
+            Ok(ear) => ear,
+            Err(error) => {
+                parts.trouble(name, format!("its route cannot be followed: {error:#}"));
+                continue;
+            }
+        };
+        let secrets = wanted.folder.manifest.secrets.clone();
+        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None, secrets, ear };
+        let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
+        tasks.spawn(task.run(source, constants, stop.clone()));
         running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
     }
 }
@@ -147,12 +173,15 @@ struct OutputTask {
     name: PluginName,
     parts: OutputsParts,
     process: Option<OutputProcess>,
+    /// Those it may name.
+    secrets: Vec<(String, SecretParam)>,
+    ear: OutputEar,
 }
 
 impl OutputTask {
-    async fn run(mut self, source: String, params: Vec<(String, f64)>, stop: CancellationToken) {
+    async fn run(mut self, source: String, constants: Vec<(String, Constant)>, stop: CancellationToken) {
         while self.process.is_none() {
-            match OutputProcess::start(&source, params.clone(), &self.parts.program).await {
+            match OutputProcess::start(&source, constants.clone(), &self.parts.program).await {
                 Ok(process) => self.process = Some(process),
                 Err(error) => {
                     tracing::error!(plugin = %self.name, %error, "an output does not start");
@@ -186,95 +215,129 @@ impl OutputTask {
     }
 
     /// Tells it of everything that is new. One that is new itself hears of nothing that was before it.
-    async fn round(&mut self, told: &mut Option<AlertStepId>) -> Result<(), StoreError> {
+    async fn round(&mut self, told: &mut Option<DeliveryStepId>) -> Result<(), StoreError> {
         let store = self.parts.store.clone();
         let mut up_to = match *told {
             Some(up_to) => up_to,
             None => blocking::here(|| match store.plugin_told(&self.name)? {
                 Some(up_to) => Ok(up_to),
                 None => {
-                    let last = store.last_alert_step()?;
+                    let last = store.last_delivery_step()?;
                     store.set_plugin_told(&self.name, last)?;
                     Ok::<_, StoreError>(last)
                 }
             })?,
         };
         *told = Some(up_to);
+        self.tell_held().await?;
         loop {
-            let steps = blocking::here(|| store.alert_steps_after(up_to, PAGE))?;
+            let steps = blocking::here(|| store.delivery_steps_after(up_to, PAGE))?;
             let Some(last) = steps.last().map(|step| step.id) else { return Ok(()) };
             for step in &steps {
-                self.tell(step).await?;
-                blocking::here(|| store.set_plugin_told(&self.name, step.id))?;
+                let mut held = false;
+                if self.hear(step, true).await? {
+                    held = blocking::here(|| store.hold_for_plugin(&self.name, step.id))?;
+                    if !held {
+                        self.trouble(format!(
+                            "too much is held for its quiet hours: alert {} goes out now",
+                            step.alert
+                        ));
+                        self.hear(step, false).await?;
+                    }
+                }
+                if !held {
+                    blocking::here(|| store.set_plugin_told(&self.name, step.id))?;
+                }
                 *told = Some(step.id);
             }
             up_to = last;
         }
     }
 
-    async fn tell(&mut self, step: &AlertStep) -> Result<(), StoreError> {
-        let Some(event) = self.event(step)? else { return Ok(()) };
-        let Some(process) = &mut self.process else { return Ok(()) };
-        match process.tell(&event).await {
-            Outcome::Requests(requests) => {
-                for (number, request) in requests.iter().enumerate() {
-                    self.carry(request, &event.key(number), step.recorded_at).await;
+    /// Tells it of one step, if it hears of it; true if it is to be held instead, which nothing is unless it may be.
+    async fn hear(&mut self, step: &DeliveryStep, may_hold: bool) -> Result<bool, StoreError> {
+        if step.kind == DeliveryKind::Drill {
+            self.drill(step).await;
+            return Ok(false);
+        }
+        let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
+        let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
+        match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
+            Verdict::Tell(told) => self.tell(&hearing::event(step, &row, told), step.recorded_at).await,
+            Verdict::Hold => return Ok(true),
+            Verdict::PassOver => {}
+        }
+        Ok(false)
+    }
+
+    /// Once its hours are no longer quiet: what was held, in order, of alerts that still matter.
+    async fn tell_held(&mut self) -> Result<(), StoreError> {
+        if self.ear.is_quiet(self.parts.clock.now()) {
+            return Ok(());
+        }
+        let store = self.parts.store.clone();
+        let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
+        for step in &held {
+            if let Some(row) = blocking::here(|| store.alert(step.alert))? {
+                let of_alert: Vec<DeliveryKind> =
+                    held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
+                let still = after_quiet(&of_alert, row.cleared.is_some()).contains(&step.kind);
+                if let (true, Verdict::Tell(told)) =
+                    (still, self.ear.decide(&self.parts.hearing.notes, &row, step.kind, false))
+                {
+                    // The day it is tried for begins now.
+                    let now = self.parts.clock.now();
+                    self.tell(&hearing::event(step, &row, told), now).await;
                 }
             }
-            Outcome::Refused(name) => self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id)),
-            Outcome::Fault(why) => {
-                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
-                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
-            }
+            blocking::here(|| store.release_for_plugin(&self.name, step.id))?;
         }
         Ok(())
     }
 
-    fn event(&self, step: &AlertStep) -> Result<Option<Event>, StoreError> {
-        Ok(match &step.event {
-            AlertEvent::Raised(alert) => Some(Event { step: Step::Raised, at: alert.event_time, alert: alert.clone() }),
-            AlertEvent::Cleared { id, event_time } => blocking::here(|| self.parts.store.alert(*id))?
-                .map(|row| Event { step: Step::Cleared, at: *event_time, alert: row.alert }),
-        })
+    /// A drill is told at once or not at all, and what becomes of it is reported.
+    async fn drill(&mut self, step: &DeliveryStep) {
+        let Some(until) = self.parts.hearing.drill_until(step, self.parts.clock.now()) else { return };
+        if !self.ear.ear.drills() {
+            return;
+        }
+        let how = match hearing::drill(step) {
+            Ok(event) => self.tell_within(&event, step.recorded_at, Trial::Drill(until)).await,
+            Err(error) => Err(error),
+        };
+        self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    /// Carries a request out, and tries again for as long as that may help.
-    async fn carry(&self, request: &Request, key: &str, recorded_at: Timestamp) {
-        let mut pause = RETRY_MIN;
-        let mut said = false;
-        loop {
-            let done = match self.granted() {
-                Ok(granted) => self.parts.carrier.carry(request, key, &granted).await,
-                Err(error) => Err(CarryError::Later(error.to_string())),
-            };
-            let why = match done {
-                Ok(()) if said => return self.trouble(format!("{} {key} went out after all", request.target())),
-                Ok(()) => return,
-                Err(CarryError::Never(why)) => {
-                    tracing::error!(plugin = %self.name, key, "what an output asks for is refused");
-                    return self.trouble(format!("{} {key} is refused: {why}", request.target()));
+    async fn tell(&mut self, event: &Event, since: Timestamp) {
+        // What went wrong stands in its log.
+        let _noted = self.tell_within(event, since, Trial::Alert).await;
+    }
+
+    async fn tell_within(&mut self, event: &Event, since: Timestamp, trial: Trial) -> Result<(), String> {
+        let Some(process) = &mut self.process else { return Err("its process does not run".to_owned()) };
+        match process.tell(event).await {
+            Outcome::Requests(requests) => {
+                let mut all = Ok(());
+                for (number, request) in requests.iter().enumerate() {
+                    all = all.and(self.carry(request, &event.key(number), since, trial).await);
                 }
-                Err(CarryError::Later(why)) => why,
-            };
-            if self.parts.clock.now().micros_since(recorded_at) > GIVE_UP_AFTER_US {
-                tracing::error!(plugin = %self.name, key, "what an output asks for could not be done for a day and is given up");
-                return self.trouble(format!("{} {key} is given up after a day: {why}", request.target()));
+                all
             }
-            if !said {
-                said = true;
-                tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
-                self.trouble(format!("{} {key} does not go out yet, and is tried for a day: {why}", request.target()));
+            Outcome::Refused(name) => {
+                self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
+                Err(format!("its script refuses it: {name}"))
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RETRY_MAX);
+            Outcome::Fault(why) => {
+                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
+                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
+                Err(format!("its script fails: {why}"))
+            }
         }
     }
 
-    /// What it may do now: a grant that is taken back counts at once.
-    fn granted(&self) -> Result<Vec<Capability>, StoreError> {
-        let granted = blocking::here(|| self.parts.store.plugin_grants(&self.name))?;
-        // What is no capability grants nothing.
-        Ok(granted.iter().filter_map(|text| Capability::parse(text).ok()).collect())
+    /// What it may do and which secrets it has now: what is taken back counts at once.
+    fn given(&self) -> Result<Given, StoreError> {
+        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
     }
 
     fn trouble(&self, text: String) {

@@ -230,7 +230,8 @@ impl PluginsTask {
         let store = &self.parts.store;
         let started = async {
             let (package, _) = blocking::here(|| wanted::package(store, candidate.sha256))?;
-            let folder = crate::plugins::folder(&package)?;
+            let mut folder = crate::plugins::folder(&package)?;
+            folder.chosen = blocking::here(|| store.plugin_settings(name))?.into_iter().collect();
             let plugin = Plugin::start(&folder, &self.parts.program, PluginLimits::default()).await?;
             anyhow::Ok((plugin, package.manifest.version.clone()))
         };

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 
 use pitchside_admin::Metrics;
 use pitchside_model::{Entry, Timestamp};
-use pitchside_rules::{Fed, RulesWorker};
+use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use super::derived::DerivedWatch;
 use crate::clock::Clock;
 use crate::rulebook::standing::Standing;
 
-use feed::Offer;
+use feed::{Drill, Offer};
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
 pub(super) use loading::newest_change;
 
@@ -85,8 +85,8 @@ pub struct RulesParts {
     pub horizon_us: i64,
     /// Told up to which row of the journal what the rules know is kept: nothing after it may be deleted.
     pub kept_up_to: Arc<AtomicI64>,
-    /// Told the hash of the rules in force.
-    pub on_loaded: Box<dyn Fn([u8; 32]) + Send + Sync>,
+    /// Told the rules that came into force.
+    pub on_loaded: Box<dyn Fn(&RuleSet) + Send + Sync>,
 }
 
 impl RulesTask {
@@ -136,8 +136,12 @@ impl RulesTask {
                     let entries: Vec<Entry> =
                         offers.iter_mut().flat_map(|offer| std::mem::take(&mut offer.entries)).collect();
                     self.feed(&entries, true).await;
+                    let drills: Vec<Drill> = offers.iter_mut().filter_map(|offer| offer.drill.take()).collect();
                     // Only now is there room for others.
                     offers.clear();
+                    for drill in drills {
+                        self.drill(drill).await;
+                    }
                 }
                 () = wake.notified() => {}
                 () = stop.cancelled() => break,
@@ -199,15 +203,32 @@ impl RulesTask {
     async fn hear_what_waits(&mut self) {
         let store = self.parts.store.clone();
         let end = tokio::task::spawn_blocking(move || store.journal_end()).await;
-        while let Ok(offer) = self.queue.try_recv() {
-            self.feed(&offer.entries, true).await;
-        }
+        self.drain().await;
         if let Ok(Ok((end, _))) = end
             && self.worker.is_some()
             && !self.feed.is_behind()
         {
             self.heard = self.heard.max(end);
         }
+    }
+
+    /// Feeds what is queued.
+    async fn drain(&mut self) {
+        while let Ok(offer) = self.queue.try_recv() {
+            self.feed(&offer.entries, true).await;
+            if let Some(drill) = offer.drill {
+                self.drill(drill).await;
+            }
+        }
+    }
+
+    /// A drill through the worker. Whoever asked may be gone: then nobody is told.
+    async fn drill(&mut self, drill: Drill) {
+        let said = match &mut self.worker {
+            Some(worker) => worker.drill(drill.at).await.map_err(|error| error.to_string()),
+            None => Err("no rule is running: the worker does not start, or is being restarted".to_owned()),
+        };
+        drop(drill.answer.send(said));
     }
 
     async fn feed(&mut self, entries: &[Entry], live: bool) {
@@ -262,9 +283,7 @@ impl RulesTask {
 
     /// Feeds what is still queued, which is older, then a bite of the journal; true if there may be more to read.
     async fn catch_up(&mut self) -> bool {
-        while let Ok(offer) = self.queue.try_recv() {
-            self.feed(&offer.entries, true).await;
-        }
+        self.drain().await;
         let Some(after) = self.feed.take_after() else {
             self.feed.caught_up();
             return false;

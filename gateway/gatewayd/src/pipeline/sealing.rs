@@ -78,6 +78,8 @@ pub struct Sealing {
     clock: Clock,
     /// Woken when a block was stored.
     pub sealed: Arc<Notify>,
+    /// Whose turn it is to seal.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// What a [`Sealing`] is made of.
@@ -130,6 +132,7 @@ impl Sealing {
             metrics,
             clock,
             sealed: Arc::new(Notify::new()),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
@@ -224,6 +227,8 @@ impl Sealing {
     }
 
     async fn seal_up_to(self: &Arc<Self>, end: RowId) {
+        // Two at a time would make one block twice; the second would fail, and what it should have sealed stay.
+        let _turn = self.turn.lock().await;
         loop {
             let sealing = Arc::clone(self);
             let sealed = move || anyhow::Ok(sealing.seal_one()? && sealing.store.sealed_up_to()? < end);

@@ -1,5 +1,6 @@
 //! Putting it all together, back to front: nothing is let in before everything behind it stands.
 
+mod delivery;
 mod ledger;
 
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
 
+use delivery::DeliveryWires;
 pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
@@ -181,29 +183,38 @@ impl Gateway {
             sealing: Arc::clone(&sealing),
         };
         alerts.restore().await;
+        let delivery = DeliveryWires::default();
         if let Some(folder) = &settings.rules.dir {
-            let rules_sealing = Arc::clone(&sealing);
+            let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {
-                alerts,
+                alerts: alerts.clone(),
                 store: store.clone(),
                 plugins: settings.plugins.dir.clone(),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
                 horizon_us: horizon_us(settings),
                 kept_up_to: Arc::clone(&heard_up_to),
-                on_loaded: Box::new(move |hash| rules_sealing.set_rules(hash)),
+                on_loaded: Box::new(move |rules| {
+                    rules_sealing.set_rules(rules.hash());
+                    notes.replace(rules);
+                }),
             };
+            let drill_feed = feed.clone();
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
             back_tasks.spawn(task.run(stop_back.clone()));
+            let drills = delivery.drills(settings, drill_feed, &alerts, &gate, clock)?;
+            back_tasks.spawn(drills.run(stop_back.clone()));
             let shadows = Shadows::new(settings, startup.worker("rules"), &store, clock);
             back_tasks.spawn(shadows.run(stop_back.clone()));
         } else {
             sealing.set_rules([0; 32]);
         }
+        back_tasks.spawn(delivery.escalator(settings, alerts, clock).run(stop_back.clone()));
         let health = Health::new(HealthParts {
             store: store.clone(),
             rules: settings.rules.dir.is_some().then_some(health_feed),
             ledger: synced,
+            drills: settings.rules.dir.is_some() && settings.delivery.drill_every.0.is_some(),
             clock: clock.clone(),
             interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
             reserve_bytes: settings.journal.reserve_bytes,
@@ -239,8 +250,10 @@ impl Gateway {
             carrier: Arc::new(Carrier::new(
                 Arc::clone(&gate),
                 settings.serial.iter().map(|port| port.path.clone()).collect(),
+                clock.clone(),
             )),
             clock: clock.clone(),
+            hearing: delivery.hearing(settings),
         };
         back_tasks.spawn(outputs::run(outputs, stop_back.clone()));
         let plugins_sealing = Arc::clone(&sealing);

@@ -36,6 +36,8 @@ pub struct Wanted {
     pub row: Option<PluginRow>,
     /// What it was granted.
     pub granted: Vec<String>,
+    /// Names of the secrets that were set.
+    pub secrets: Vec<String>,
 }
 
 impl Wanted {
@@ -54,17 +56,29 @@ impl Wanted {
         let mut hasher = blake3::Hasher::new();
         let generation = self.row.as_ref().map_or(0, |row| row.generation);
         // Written out, a manifest is the same only if it says the same.
-        let manifest = format!("{:?}", self.folder.manifest);
+        let manifest = format!("{:?}{:?}", self.folder.manifest, self.folder.chosen);
         for part in [manifest.as_bytes(), self.folder.source.as_bytes(), &generation.to_be_bytes()] {
             hasher.update(&(part.len() as u64).to_be_bytes()).update(part);
         }
         *hasher.finalize().as_bytes()
     }
 
-    /// What it asks for and was not granted.
-    pub fn not_granted(&self) -> Vec<String> {
-        let asked = self.folder.manifest.capabilities.iter().map(ToString::to_string);
-        asked.filter(|asked| !self.granted.contains(asked)).collect()
+    /// What it asks for, as it is set.
+    pub fn asks(&self) -> Vec<String> {
+        self.folder.manifest.asks(&self.folder.chosen).0.iter().map(ToString::to_string).collect()
+    }
+
+    /// What keeps it from running though it is switched on, a few words each.
+    pub fn missing(&self) -> Vec<String> {
+        let (manifest, chosen) = (&self.folder.manifest, &self.folder.chosen);
+        let mut missing = manifest.unset(chosen);
+        // What is open only because something is not set was said just now.
+        missing.extend(manifest.asks(chosen).1.into_iter().filter(|why| !why.ends_with("is not set")));
+        let needed = manifest.secrets.iter().filter(|(name, secret)| !secret.optional && !self.secrets.contains(name));
+        missing.extend(needed.map(|(name, _)| format!("the secret {name} is not set")));
+        let not_granted = self.asks().into_iter().filter(|asked| !self.granted.contains(asked));
+        missing.extend(not_granted.map(|asked| format!("{asked} is not granted")));
+        missing
     }
 
     /// The version on trial.
@@ -105,8 +119,8 @@ impl Inventory {
             if let Some(sha256) = row.current {
                 match installed(tables, sha256) {
                     Ok((folder, source)) => {
-                        let (enabled, granted) = (row.enabled, Vec::new());
-                        let wanted = Wanted { folder, source, enabled, row: Some(row), granted };
+                        let (enabled, granted, secrets) = (row.enabled, Vec::new(), Vec::new());
+                        let wanted = Wanted { folder, source, enabled, row: Some(row), granted, secrets };
                         inventory.plugins.insert(name, wanted);
                     }
                     // Not the library's in its place: that would be another one than the admin chose.
@@ -122,6 +136,8 @@ impl Inventory {
         }
         for (name, wanted) in &mut inventory.plugins {
             wanted.granted = tables.plugin_grants(name)?;
+            wanted.folder.chosen = tables.plugin_settings(name)?.into_iter().collect();
+            wanted.secrets = tables.plugin_secrets(name)?.into_iter().map(|(secret, _)| secret).collect();
         }
         Ok(inventory)
     }
@@ -135,7 +151,7 @@ impl Inventory {
             match folder {
                 Ok(folder) => {
                     let (source, enabled, row) = (Source::Library, true, None);
-                    let wanted = Wanted { folder, source, enabled, row, granted: Vec::new() };
+                    let wanted = Wanted { folder, source, enabled, row, granted: Vec::new(), secrets: Vec::new() };
                     self.plugins.insert(wanted.folder.manifest.name.clone(), wanted);
                 }
                 Err(error) => {

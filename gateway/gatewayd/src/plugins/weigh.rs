@@ -3,7 +3,7 @@
 
 use ledger_block::note::VerifierKey;
 use pitchside_model::PluginName;
-use pitchside_script::manifest::PluginKind;
+use pitchside_script::manifest::{Chosen, PluginKind};
 use pitchside_script::package::{Digest, Package, PackageError};
 
 use super::signature::{self, SignatureError};
@@ -105,6 +105,8 @@ pub struct Scales<'a> {
     pub granted: &'a [String],
     /// What is granted with it.
     pub grants: &'a [String],
+    /// What an admin set of it before. What it asks for by a name that is not set yet is granted once it is.
+    pub chosen: &'a Chosen,
 }
 
 /// A package that was signed by somebody trusted.
@@ -138,7 +140,7 @@ pub fn weigh(vouched: &Vouched, present: Option<&Present>, scales: &Scales<'_>) 
             return Err(Refusal::Downgrade { name, version, installed: present.version.clone() });
         }
     }
-    let asked = manifest.capabilities.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let asked = manifest.asks(scales.chosen).0.iter().map(ToString::to_string).collect::<Vec<_>>();
     if let Some(grant) = scales.grants.iter().find(|grant| !asked.contains(grant)) {
         return Err(Refusal::NotAsked { name, grant: grant.clone() });
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pitchside_model::{Assurance, Priority, Quantity, RuleName};
 use pitchside_script::Problem;
-use pitchside_script::manifest::{PluginKind, PluginManifest, RuleManifest, RuleScope};
+use pitchside_script::manifest::{PluginKind, PluginManifest, RuleCategory, RuleManifest, RuleScope};
 
 use crate::derive::makers;
 use crate::id::hash_parts;
@@ -42,6 +42,7 @@ impl RuleSource {
             gap_after: derived.gap_after,
             // What follows is about alerts, of which a stream raises none.
             priority: Priority::Low,
+            category: RuleCategory::Physiological,
             scope: RuleScope::Athlete,
             assurance: Assurance::Wired,
             gaps: false,
@@ -49,6 +50,7 @@ impl RuleSource {
             clear_after: 0,
             cool_down: 0,
             latch: false,
+            escalate: None,
         };
         Ok(Self { manifest, script: script.to_owned(), hash, makes: Some(makes) })
     }

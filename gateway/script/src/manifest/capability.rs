@@ -5,6 +5,9 @@
 //! capability = "http:" host [ ":" port ]           https to that host; with a port, http or https to that port
 //!            / "mqtt:" topic                       publishing on this topic; ending in `/#`, on all below it
 //!            / "serial:" path                      writing to this port, e.g. serial:/dev/ttyUSB1
+//!            / "smtp:" host ":" port               mail to that server, e.g. smtp:mail.example.org:587
+//!            / "gpio:" chip "/" line               pulses on this line, e.g. gpio:gpiochip0/17
+//!            / "lcd:" bus "/" address              text on a display there, e.g. lcd:i2c-1/0x27
 //! ```
 //! One spelling each: what is granted is compared as text.
 
@@ -15,7 +18,7 @@ use serde::{Deserialize, Serialize};
 /// The longest.
 const TEXT_BYTES_MAX: usize = 200;
 /// Topics that are the gateway's own: nobody else may speak there.
-const OWN_TOPICS: [&str; 3] = ["ps", "alerts", "live"];
+const OWN_TOPICS: [&str; 4] = ["ps", "alerts", "live", "drills"];
 
 /// Something a plugin may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -38,7 +41,31 @@ pub enum Capability {
         /// Its path.
         path: String,
     },
+    /// Mail.
+    Smtp {
+        /// The server: a DNS name in small letters, or an IPv4 address.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
+    /// Pulses on a line of a GPIO chip.
+    Gpio {
+        /// The chip: `gpiochip0` and so on.
+        chip: String,
+        /// The line on it.
+        line: u32,
+    },
+    /// Text on a character display behind a PCF8574.
+    Lcd {
+        /// The I2C bus: `i2c-1` and so on.
+        bus: String,
+        /// The address on it, 7 bits.
+        address: u8,
+    },
 }
+
+/// The most lines of a GPIO chip.
+const LINES_MAX: u32 = 1024;
 
 impl Capability {
     /// Reads one spelling of one capability; else what is wrong with it.
@@ -50,7 +77,12 @@ impl Capability {
             Some(("http", rest)) => http(rest),
             Some(("mqtt", rest)) => mqtt(rest),
             Some(("serial", rest)) => serial(rest),
-            _ => Err("is no capability: write http:HOST, http:HOST:PORT, mqtt:TOPIC or serial:PATH".to_owned()),
+            Some(("smtp", rest)) => smtp(rest),
+            Some(("gpio", rest)) => gpio(rest),
+            Some(("lcd", rest)) => lcd(rest),
+            _ => Err("is no capability: write http:HOST, http:HOST:PORT, mqtt:TOPIC, serial:PATH, smtp:HOST:PORT, \
+                      gpio:CHIP/LINE or lcd:BUS/ADDRESS"
+                .to_owned()),
         }
     }
 
@@ -59,7 +91,7 @@ impl Capability {
         match self {
             Self::Http { host, port: None } => host == to && at == 443 && tls,
             Self::Http { host, port: Some(port) } => host == to && at == *port,
-            Self::Mqtt { .. } | Self::Serial { .. } => false,
+            _ => false,
         }
     }
 
@@ -75,6 +107,21 @@ impl Capability {
     /// Whether it lets bytes go to the port at `path`.
     pub fn allows_serial(&self, to: &str) -> bool {
         matches!(self, Self::Serial { path } if path == to)
+    }
+
+    /// Whether it lets mail go through `to` at port `at`.
+    pub fn allows_smtp(&self, to: &str, at: u16) -> bool {
+        matches!(self, Self::Smtp { host, port } if host == to && *port == at)
+    }
+
+    /// Whether it lets line `on` of `of` be pulsed.
+    pub fn allows_gpio(&self, of: &str, on: i64) -> bool {
+        matches!(self, Self::Gpio { chip, line } if chip == of && i64::from(*line) == on)
+    }
+
+    /// Whether it lets text go to the display at `at` on bus `on`.
+    pub fn allows_lcd(&self, on: &str, at: i64) -> bool {
+        matches!(self, Self::Lcd { bus, address } if bus == on && i64::from(*address) == at)
     }
 }
 
@@ -101,20 +148,58 @@ pub fn is_topic(text: &str) -> bool {
     !own && text.len() <= 180 && text.split('/').all(level)
 }
 
-fn http(rest: &str) -> Result<Capability, String> {
-    let (host, port) = match rest.split_once(':') {
-        None => (rest, None),
-        Some((host, port)) => {
-            let number = port.parse::<u16>().ok().filter(|n| *n > 0 && n.to_string() == port);
-            (host, Some(number.ok_or_else(|| format!("has no port `{port}`: write a number from 1 to 65535"))?))
-        }
-    };
-    if !is_host(host) {
-        return Err(format!(
-            "has no host `{host}`: write a name in small letters or an IPv4 address, without wildcards"
-        ));
+fn port(text: &str) -> Result<u16, String> {
+    let number = text.parse::<u16>().ok().filter(|n| *n > 0 && n.to_string() == text);
+    number.ok_or_else(|| format!("has no port `{text}`: write a number from 1 to 65535"))
+}
+
+fn host(text: &str) -> Result<String, String> {
+    if is_host(text) {
+        return Ok(text.to_owned());
     }
-    Ok(Capability::Http { host: host.to_owned(), port })
+    Err(format!("has no host `{text}`: write a name in small letters or an IPv4 address, without wildcards"))
+}
+
+fn http(rest: &str) -> Result<Capability, String> {
+    let (name, number) = match rest.split_once(':') {
+        None => (rest, None),
+        Some((name, number)) => (name, Some(port(number)?)),
+    };
+    Ok(Capability::Http { host: host(name)?, port: number })
+}
+
+fn smtp(rest: &str) -> Result<Capability, String> {
+    let (name, number) = rest.split_once(':').ok_or("has no port: write smtp:HOST:PORT")?;
+    Ok(Capability::Smtp { host: host(name)?, port: port(number)? })
+}
+
+/// A device's name: a word and a number, in one spelling.
+fn is_numbered(text: &str, word: &str) -> bool {
+    text.strip_prefix(word).and_then(|number| number.parse::<u8>().ok().filter(|n| n.to_string() == number)).is_some()
+}
+
+fn gpio(rest: &str) -> Result<Capability, String> {
+    let wrong = || format!("has no line `{rest}`: write a chip and a line, e.g. gpio:gpiochip0/17");
+    let (chip, line) = rest.split_once('/').ok_or_else(wrong)?;
+    let number = line.parse::<u32>().ok().filter(|n| *n < LINES_MAX && n.to_string() == line).ok_or_else(wrong)?;
+    if !is_numbered(chip, "gpiochip") {
+        return Err(wrong());
+    }
+    Ok(Capability::Gpio { chip: chip.to_owned(), line: number })
+}
+
+fn lcd(rest: &str) -> Result<Capability, String> {
+    let wrong = || format!("has no display `{rest}`: write a bus and an address, e.g. lcd:i2c-1/0x27");
+    let (bus, address) = rest.split_once('/').ok_or_else(wrong)?;
+    let number = address.strip_prefix("0x").and_then(|hex| u8::from_str_radix(hex, 16).ok()).ok_or_else(wrong)?;
+    if !is_numbered(bus, "i2c-") || format!("0x{number:02x}") != address {
+        return Err(wrong());
+    }
+    // NXP PCF8574/74A, 7.1: what else may sit on the bus (a clock, a power supply) is nobody's display.
+    if !matches!(number, 0x20..=0x27 | 0x38..=0x3f) {
+        return Err(format!("has no PCF8574 at {address}: those are at 0x20 to 0x27 and 0x38 to 0x3f"));
+    }
+    Ok(Capability::Lcd { bus: bus.to_owned(), address: number })
 }
 
 fn mqtt(rest: &str) -> Result<Capability, String> {
@@ -143,6 +228,9 @@ impl fmt::Display for Capability {
             Self::Http { host, port: Some(port) } => write!(f, "http:{host}:{port}"),
             Self::Mqtt { filter } => write!(f, "mqtt:{filter}"),
             Self::Serial { path } => write!(f, "serial:{path}"),
+            Self::Smtp { host, port } => write!(f, "smtp:{host}:{port}"),
+            Self::Gpio { chip, line } => write!(f, "gpio:{chip}/{line}"),
+            Self::Lcd { bus, address } => write!(f, "lcd:{bus}/0x{address:02x}"),
         }
     }
 }
@@ -173,6 +261,10 @@ mod tests {
             "mqtt:clinic/#",
             "serial:/dev/ttyUSB1",
             "serial:/dev/serial/by-id/usb-FTDI_X:1-if00",
+            "smtp:mail.example.org:587",
+            "gpio:gpiochip0/17",
+            "lcd:i2c-1/0x27",
+            "lcd:i2c-22/0x3f",
         ] {
             assert_eq!(Capability::parse(good).unwrap().to_string(), good);
         }
@@ -198,6 +290,17 @@ mod tests {
             "serial:/dev/../etc/passwd",
             "serial:/dev//x",
             "serial:/etc/passwd",
+            "smtp:mail.example.org",
+            "smtp:mail.example.org:0",
+            "gpio:gpiochip0",
+            "gpio:gpiochip00/1",
+            "gpio:gpiochip0/1024",
+            "gpio:gpiochip0/017",
+            "gpio:../gpiochip0/1",
+            "lcd:i2c-1/27",
+            "lcd:i2c-1/0x7",
+            "lcd:i2c-1/0x68",
+            "lcd:i2c-1/0x3F",
             "file:/etc/passwd",
             "http",
             "",
@@ -224,11 +327,26 @@ mod tests {
                 && !of("serial:/dev/ttyS1").allows_serial("/dev/ttyS10")
         );
         assert!(!hooks.allows_mqtt("hooks.example.org") && !below.allows_serial("clinic/a"));
+        let mail = of("smtp:mail.example.org:587");
+        assert!(mail.allows_smtp("mail.example.org", 587) && !mail.allows_smtp("mail.example.org", 25));
+        assert!(!hooks.allows_smtp("hooks.example.org", 443) && !mail.allows_http("mail.example.org", 587, true));
+        let line = of("gpio:gpiochip0/17");
+        assert!(
+            line.allows_gpio("gpiochip0", 17)
+                && !line.allows_gpio("gpiochip0", 1)
+                && !line.allows_gpio("gpiochip1", 17)
+        );
+        let display = of("lcd:i2c-1/0x27");
+        assert!(
+            display.allows_lcd("i2c-1", 0x27)
+                && !display.allows_lcd("i2c-1", 0x26)
+                && !display.allows_lcd("i2c-2", 0x27)
+        );
     }
 
     proptest! {
         #[test]
-        fn whatever_reads_is_written_the_same(text in "(http|mqtt|serial):[a-z0-9/.:#+$-]{0,40}") {
+        fn whatever_reads_is_written_the_same(text in "(http|mqtt|serial|smtp|gpio|lcd):(gpiochip|i2c-)?[a-z0-9/.:#+$-]{0,40}") {
             if let Ok(capability) = Capability::parse(&text) {
                 prop_assert_eq!(capability.to_string(), text);
             }

@@ -5,6 +5,7 @@ mod derived;
 mod plugin;
 mod reader;
 mod rule;
+pub mod setting;
 #[cfg(test)]
 mod tests;
 
@@ -17,7 +18,8 @@ use toml::de::DeValue;
 pub use capability::Capability;
 pub use derived::Derived;
 pub use plugin::{PluginKind, PluginManifest};
-pub use rule::{RuleManifest, RuleScope};
+pub use rule::{RuleCategory, RuleManifest, RuleScope};
+pub use setting::{Chosen, Constant, SecretKind, SecretParam, TextParam};
 
 use crate::compile::KEYWORDS;
 use crate::problem::{closest, one_line_list};

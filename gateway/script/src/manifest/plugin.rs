@@ -8,8 +8,10 @@ use toml::de::DeValue;
 
 use super::derived::{Derived, derived};
 use super::reader::{self, Reader, Table};
+use super::setting::{self, Constant, SecretParam, TextParam};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
-use crate::problem::Problem;
+use crate::output::Step;
+use crate::problem::{Problem, one_line_list};
 
 /// What a plugin is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,12 +59,18 @@ pub struct PluginManifest {
     pub kind: PluginKind,
     /// The quantities it may answer with.
     pub outputs: Vec<Quantity>,
-    /// What it asks to have done for it; only outputs ask for something.
-    pub capabilities: Vec<Capability>,
+    /// What it asks to have done for it, as written: `{name}` stands for what is chosen. Only outputs ask for something.
+    pub wanted: Vec<String>,
     /// What it is derived from; only of derived streams.
     pub derived: Option<Derived>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
+    /// Texts the admin may choose; of outputs only.
+    pub texts: Vec<(String, TextParam)>,
+    /// Secrets it names; of outputs only.
+    pub secrets: Vec<(String, SecretParam)>,
+    /// The steps in alerts' lives that an output is told of; a decoder hears of none.
+    pub hears: Vec<Step>,
 }
 
 fn one_quantity(value: &DeValue<'_>) -> Result<Vec<Quantity>, String> {
@@ -70,20 +78,46 @@ fn one_quantity(value: &DeValue<'_>) -> Result<Vec<Quantity>, String> {
     if found.len() == 1 { Ok(found) } else { Err("must name one quantity: a derived stream makes one".to_owned()) }
 }
 
-fn capabilities(value: &DeValue<'_>) -> Result<Vec<Capability>, String> {
+/// What an output hears of that does not say: what there was when nobody could say.
+const HEARS_DEFAULT: [Step; 2] = [Step::Raised, Step::Cleared];
+
+fn hears(value: &DeValue<'_>) -> Result<Vec<Step>, String> {
+    let mut found = Vec::new();
+    for word in reader::list(value)? {
+        let step = Step::parse(&word).ok_or_else(|| {
+            format!("names no step `{word}`; there are {}", one_line_list(Step::ALL.into_iter().map(Step::word)))
+        })?;
+        if found.contains(&step) {
+            return Err(format!("names `{word}` twice"));
+        }
+        found.push(step);
+    }
+    if found.is_empty() { Err("must name a step".to_owned()) } else { Ok(found) }
+}
+
+/// What is asked for, as written; each must be a capability with what stands there unless something else is chosen.
+fn capabilities(value: &DeValue<'_>, constants: &[(String, Constant)]) -> Result<Vec<String>, String> {
     let texts = reader::list(value)?;
     if texts.is_empty() || texts.len() > FIELDS_MAX {
         return Err(format!("must name 1 to {FIELDS_MAX}"));
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Capability> = Vec::new();
     for text in &texts {
-        let capability = Capability::parse(text).map_err(|why| format!("`{text}` {why}"))?;
+        let filled = setting::fill(text, constants).map_err(|why| format!("`{text}` {why}"))?;
+        let capability = Capability::parse(&filled).map_err(|why| format!("`{text}` {why}"))?;
         if found.contains(&capability) {
             return Err(format!("names `{text}` twice"));
         }
         found.push(capability);
     }
-    Ok(found)
+    Ok(texts)
+}
+
+fn not_of<'a>(r: &mut Reader<'a>, table: &mut Table<'a>, key: &'static str, why: &str) {
+    if let Some(at) = table.span_of(key) {
+        r.problem(at, format!("{why}: take `{key}` out"));
+        let _passed_over = r.optional(table, key, |_| Ok(()));
+    }
 }
 
 impl PluginManifest {
@@ -111,8 +145,24 @@ impl PluginManifest {
             "derived" => Ok(PluginKind::Derived),
             _ => Err("must be \"decoder\", \"output\" or \"derived\"".to_owned()),
         });
-        let (outputs, capabilities) = Self::reach(r, &mut table, kind);
         let params = params(r, &mut table);
+        let maker = match kind {
+            Some(PluginKind::Decoder) => Some("a decoder"),
+            Some(PluginKind::Derived) => Some("a derived stream"),
+            Some(PluginKind::Output) | None => None,
+        };
+        if let Some(maker) = maker {
+            not_of(r, &mut table, "texts", &format!("{maker} has numbers to choose, no texts"));
+            not_of(r, &mut table, "secrets", &format!("{maker} reaches out to nothing"));
+            not_of(r, &mut table, "hears", &format!("{maker} hears of no alerts"));
+        }
+        let texts = setting::texts(r, &mut table, &params);
+        let secrets = setting::secrets(r, &mut table);
+        let (outputs, wanted) = Self::reach(r, &mut table, kind, (&params, &texts));
+        let hears = r.optional(&mut table, "hears", hears).unwrap_or_else(|| match maker {
+            Some(_) => Vec::new(),
+            None => HEARS_DEFAULT.to_vec(),
+        });
         let derived = match kind {
             Some(PluginKind::Derived) => derived(r, &mut table, &outputs, &params),
             _ => None,
@@ -120,7 +170,7 @@ impl PluginManifest {
         r.finish(table);
         match (name, version, summary, kind) {
             (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, capabilities, derived, params })
+                Ok(Self { name, version, summary, kind, outputs, wanted, derived, params, texts, secrets, hears })
             }
             _ => Err(reader.into_problems()),
         }
@@ -131,24 +181,23 @@ impl PluginManifest {
         r: &mut Reader<'a>,
         table: &mut Table<'a>,
         kind: Option<PluginKind>,
-    ) -> (Vec<Quantity>, Vec<Capability>) {
-        let no = |r: &mut Reader<'a>, table: &mut Table<'a>, key: &'static str, why: &str| {
-            if let Some(at) = table.span_of(key) {
-                r.problem(at, format!("{why}: take `{key}` out"));
-                let _passed_over = r.optional(table, key, |_| Ok(()));
-            }
-        };
+        (params, texts): (&[(String, Param)], &[(String, TextParam)]),
+    ) -> (Vec<Quantity>, Vec<String>) {
+        let numbers = params.iter().map(|(name, param)| (name.clone(), Constant::Number(param.default)));
+        let lines = texts.iter().map(|(name, text)| (name.clone(), Constant::Text(text.example.clone())));
+        let constants: Vec<_> = numbers.chain(lines).collect();
+        let capabilities = |value: &DeValue<'_>| capabilities(value, &constants);
         let (outputs, capabilities) = match kind {
             Some(PluginKind::Decoder) => {
-                no(r, table, "capabilities", "a decoder reaches out to nothing");
+                not_of(r, table, "capabilities", "a decoder reaches out to nothing");
                 (r.required(table, "outputs", quantities), None)
             }
             Some(PluginKind::Output) => {
-                no(r, table, "outputs", "an output makes no readings");
+                not_of(r, table, "outputs", "an output makes no readings");
                 (None, r.required(table, "capabilities", capabilities))
             }
             Some(PluginKind::Derived) => {
-                no(r, table, "capabilities", "a derived stream reaches out to nothing");
+                not_of(r, table, "capabilities", "a derived stream reaches out to nothing");
                 (r.required(table, "outputs", one_quantity), None)
             }
             // Of an unknown kind neither is known to be wrong.

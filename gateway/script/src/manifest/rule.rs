@@ -1,5 +1,7 @@
 //! `rule.toml`.
 
+use std::fmt;
+
 use pitchside_model::{Assurance, Priority, Quality, Quantity, RuleName};
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
@@ -19,6 +21,25 @@ pub enum RuleScope {
     Device,
 }
 
+/// What an alert of a rule is about, so that a silent strap is never read as a sick athlete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleCategory {
+    /// Athletes, or the conditions they train in: somebody should assess.
+    Physiological,
+    /// Sensors and their links: somebody should look at the equipment.
+    Technical,
+}
+
+impl fmt::Display for RuleCategory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Physiological => "physiological",
+            Self::Technical => "technical",
+        })
+    }
+}
+
 /// What a rule declares about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleManifest {
@@ -30,6 +51,8 @@ pub struct RuleManifest {
     pub summary: String,
     /// How soon somebody should look.
     pub priority: Priority,
+    /// What its alerts are about.
+    pub category: RuleCategory,
     /// What it wants to see.
     pub inputs: Vec<Quantity>,
     /// Numbers the admin may choose.
@@ -54,11 +77,16 @@ pub struct RuleManifest {
     pub cool_down: i64,
     /// Whether a raised alert stays until somebody resets the rule.
     pub latch: bool,
+    /// The longest an alert of this rule may wait for somebody to acknowledge it before it escalates (microseconds); none: as the
+    /// settings say.
+    pub escalate: Option<i64>,
 }
 
 /// Flags that are always worth a look unless the manifest says otherwise: late readings are true, only old.
 pub(super) const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
 pub(super) const GAP_AFTER_DEFAULT: &str = "2min";
+/// Nobody acknowledges sooner (microseconds).
+const ESCALATE_MIN: i64 = 10_000_000;
 
 impl RuleManifest {
     /// Reads a manifest. `file` names it in problems.
@@ -76,6 +104,11 @@ impl RuleManifest {
             "medium" => Ok(Priority::Medium),
             "high" => Ok(Priority::High),
             _ => Err("must be \"low\", \"medium\" or \"high\"".to_owned()),
+        });
+        let category = r.optional(&mut table, "category", |v| match reader::text(v)?.as_str() {
+            "physiological" => Ok(RuleCategory::Physiological),
+            "technical" => Ok(RuleCategory::Technical),
+            _ => Err("must be \"physiological\" or \"technical\"".to_owned()),
         });
         let inputs = r.required(&mut table, "inputs", quantities);
         let scope = r.optional(&mut table, "scope", |v| match reader::text(v)?.as_str() {
@@ -97,6 +130,11 @@ impl RuleManifest {
         let clear_after = r.optional(&mut table, "clear_after", duration);
         let cool_down = r.optional(&mut table, "cool_down", duration);
         let latch = r.optional(&mut table, "latch", flag);
+        let escalate = r.optional(&mut table, "escalate", |v| {
+            duration(v).and_then(|span| {
+                if span < ESCALATE_MIN { Err("must be at least \"10s\"".to_owned()) } else { Ok(span) }
+            })
+        });
         let params = params(r, &mut table);
         let state = state(r, &mut table, &params);
         r.finish(table);
@@ -107,6 +145,7 @@ impl RuleManifest {
                     version,
                     summary,
                     priority,
+                    category: category.unwrap_or(RuleCategory::Physiological),
                     inputs,
                     params,
                     state,
@@ -119,6 +158,7 @@ impl RuleManifest {
                     clear_after: clear_after.unwrap_or(0),
                     cool_down: cool_down.unwrap_or(0),
                     latch: latch.unwrap_or(false),
+                    escalate,
                 })
             }
             _ => Err(reader.into_problems()),

@@ -1,4 +1,5 @@
 use super::*;
+use crate::output::Step;
 use pitchside_model::{Assurance, Priority, Quality};
 
 const HEAT: &str = r#"
@@ -26,6 +27,24 @@ fn the_manifest_of_the_design_reads() {
     assert_eq!(manifest.params, [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0 })]);
     assert_eq!((manifest.assurance, manifest.accept), (Assurance::Wired, Quality::LATE | Quality::NO_CLOCK));
     assert_eq!((manifest.hold, manifest.gap_after, manifest.latch), (0, 120_000_000, false));
+    assert_eq!((manifest.escalate, manifest.category), (None, RuleCategory::Physiological));
+    // Keys of the manifest itself stand before its tables.
+    let with =
+        |more: &str| RuleManifest::parse("rule.toml", &format!("{more}\n{HEAT}")).map_err(|found| found[0].to_string());
+    let technical = with("escalate = \"5min\"\ncategory = \"technical\"").unwrap();
+    assert_eq!((technical.escalate, technical.category), (Some(300_000_000), RuleCategory::Technical));
+    assert!(with("escalate = \"5s\"").unwrap_err().contains("must be at least \"10s\""));
+    assert!(with("category = \"moods\"").unwrap_err().contains("must be \"physiological\" or \"technical\""));
+}
+
+#[test]
+fn a_rule_is_about_athletes_unless_it_says_that_it_is_technical() {
+    let with = |line: &str| RuleManifest::parse("rule.toml", &HEAT.replacen("priority", &format!("{line}priority"), 1));
+    assert_eq!(with("").unwrap().category, RuleCategory::Physiological);
+    assert_eq!(with("category = \"physiological\"\n").unwrap().category, RuleCategory::Physiological);
+    assert_eq!(with("category = \"technical\"\n").unwrap().category, RuleCategory::Technical);
+    let told = with("category = \"medical\"\n").unwrap_err();
+    assert_eq!(told[0].to_string(), "rule.toml:5:12: `category` must be \"physiological\" or \"technical\"");
 }
 
 #[test]
@@ -80,6 +99,7 @@ fn a_plugin_says_what_it_may_answer_with() {
         "plugin.toml:6:1: a decoder reaches out to nothing: take `capabilities` out"
     );
     assert_eq!(refused("capabilites = [\"http:example.org\"]"), "plugin.toml:6:1: unknown key `capabilites`");
+    assert_eq!(refused("hears = [\"raised\"]"), "plugin.toml:6:1: a decoder hears of no alerts: take `hears` out");
     let manifest = |version: &str| PluginManifest::parse("plugin.toml", &source.replace("1.0.0", version)).unwrap();
     assert!(manifest("1.10.0").order() > manifest("1.9.9").order(), "versions are numbers, not texts");
 }
@@ -93,7 +113,23 @@ fn an_output_says_what_it_asks_for_and_makes_no_readings() {
     };
     let manifest =
         PluginManifest::parse("plugin.toml", &format!("{source}capabilities = [\"mqtt:hall/lamp\"]\n")).unwrap();
-    assert_eq!((manifest.kind, manifest.capabilities.len()), (PluginKind::Output, 1));
+    assert_eq!((manifest.kind, manifest.wanted.len()), (PluginKind::Output, 1));
+    assert_eq!(manifest.hears, [Step::Raised, Step::Cleared], "what one hears that does not say");
+    let hears = |list: &str| {
+        let source = format!("{source}capabilities = [\"mqtt:hall/lamp\"]\nhears = {list}\n");
+        PluginManifest::parse("plugin.toml", &source)
+            .map(|manifest| manifest.hears)
+            .map_err(|found| found[0].to_string())
+    };
+    assert_eq!(hears("[\"drill\", \"escalated\"]"), Ok(vec![Step::Drill, Step::Escalated]));
+    for (list, wanted) in [
+        ("[\"rased\"]", "names no step `rased`"),
+        ("[\"drill\", \"drill\"]", "names `drill` twice"),
+        ("[]", "must name a step"),
+    ] {
+        let told = hears(list).unwrap_err();
+        assert!(told.contains(wanted), "{told}");
+    }
     assert_eq!(refused(""), ["plugin.toml:1:1: `capabilities` is missing"]);
     assert_eq!(
         refused("capabilities = [\"mqtt:a\", \"mqtt:a\"]\noutputs = [\"emg\"]"),
@@ -143,6 +179,113 @@ fn a_derived_stream_says_what_it_is_made_of_and_makes_one_quantity() {
     let told =
         PluginManifest::parse("plugin.toml", &format!("{decoder}{air}outputs = [\"heat_index\"]\n")).unwrap_err();
     assert_eq!(told[0].to_string(), "plugin.toml:5:1: unknown key `inputs` (did you mean `outputs`?)");
+}
+
+const PUSH: &str = r#"
+name = "push"
+version = "1.0.0"
+summary = "A push."
+kind = "output"
+capabilities = ["http:{host}:{port}", "mqtt:hall"]
+[params.port]
+default = 443
+min = 1
+max = 65535
+[texts.host]
+example = "ntfy.example.org"
+max = 40
+[texts.least]
+default = "medium"
+max = 6
+one_of = ["medium", "high"]
+[texts.click]
+default = ""
+max = 9
+[secrets.token]
+summary = "A token."
+optional = true
+"#;
+
+fn chosen(pairs: &[(&str, &str)]) -> Chosen {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn what_is_set_stands_in_the_script_and_in_what_it_asks_for() {
+    let push = PluginManifest::parse("plugin.toml", PUSH).unwrap();
+    let asks = |chosen: &Chosen| {
+        let (asks, open) = push.asks(chosen);
+        (asks.iter().map(ToString::to_string).collect::<Vec<_>>(), open)
+    };
+    assert_eq!(
+        asks(&Chosen::new()),
+        (vec!["mqtt:hall".to_owned()], vec!["it asks for http:{host}:{port}: host is not set".to_owned()])
+    );
+    assert_eq!(push.unset(&Chosen::new()), ["host is not set"]);
+    let set = chosen(&[("host", "10.0.0.2"), ("port", "8080"), ("left_over_from_before", "1")]);
+    assert_eq!(asks(&set).0, ["http:10.0.0.2:8080", "mqtt:hall"]);
+    assert!(push.unset(&set).is_empty(), "what another version asked for is nobody's fault");
+    let text = |text: &str| Constant::Text(text.to_owned());
+    let of =
+        |chosen: &Chosen, name: &str| push.constants(chosen).into_iter().find(|(known, _)| known == name).unwrap().1;
+    assert_eq!((of(&set, "port"), of(&set, "host")), (Constant::Number(8080.0), text("10.0.0.2")));
+    assert_eq!((of(&set, "least"), of(&set, "click")), (text("medium"), text("")));
+    assert_eq!(of(&Chosen::new(), "host"), text("ntfy.example.org"), "cases run with the example");
+    // A host that is none is no capability, whatever stands around it.
+    for host in ["evil.org:1/x", "*", "a b", "x}{port"] {
+        assert_eq!(asks(&chosen(&[("host", host)])).0, ["mqtt:hall"], "{host}");
+    }
+    assert_eq!(asks(&chosen(&[("host", "a.org"), ("port", "8080.5")])).0, ["mqtt:hall"], "half a port is none");
+    let unfit = chosen(&[("host", "a.org"), ("port", "0")]);
+    assert_eq!(push.unset(&unfit), ["port must be set again: 0 is not within 1 and 65535"]);
+}
+
+#[test]
+fn an_admin_chooses_within_bounds() {
+    let push = PluginManifest::parse("plugin.toml", PUSH).unwrap();
+    for (key, value) in [("port", "8080"), ("host", "a.org"), ("least", "high"), ("click", "x")] {
+        assert_eq!(push.may_choose(key, value), Ok(()), "{key}");
+    }
+    for (key, value, why) in [
+        ("port", "NaN", "is no number"),
+        ("port", "1e9", "is not within"),
+        ("host", "", "not empty"),
+        ("host", "a\nb", "one line"),
+        ("host", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "at most 40"),
+        ("least", "low", "none of medium, high"),
+        ("token", "x", "there is no `token` to set; there is port, click, host, least"),
+    ] {
+        let refused = push.may_choose(key, value).unwrap_err();
+        assert!(refused.contains(why), "{key}: {refused}");
+    }
+}
+
+#[test]
+fn texts_and_secrets_that_are_none_are_named_with_their_place() {
+    let refused = |from: &str, to: &str| {
+        let problems = PluginManifest::parse("plugin.toml", &PUSH.replacen(from, to, 1)).unwrap_err();
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    for (from, to, why) in [
+        ("{host}", "{hots}", "`http:{hots}:{port}` has `{hots}`, which is neither a param nor a text"),
+        ("http:{host}:{port}", "{host}", "must begin with its kind"),
+        ("{port}\"", "{port\"", "without its `}`"),
+        ("example = \"ntfy.example.org\"", "", "must have a `default`, or an `example`"),
+        ("[texts.host]", "[texts.host]\ndefault = \"x\"", "not both"),
+        ("max = 40", "max = 9", "it has 16 bytes; at most 9"),
+        ("max = 40", "max = 4000", "from 1 to 256"),
+        ("[texts.host]", "[texts.port]", "`port` is a param and a text"),
+        ("[texts.click]", "[texts.event]", "`event` is what an output is told"),
+        ("optional = true", "kind = \"key\"", "must be \"text\" or \"signing\""),
+        ("[secrets.token]", "[secrets.\"a b\"]", "cannot be a name"),
+    ] {
+        let problems = refused(from, to);
+        assert!(problems.contains(why), "{to}: {problems}");
+    }
+    let decoder = "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"A.\"\nkind = \"decoder\"\noutputs = [\"emg\"]\n\
+                   [secrets.token]\nsummary = \"x\"\n";
+    let problem = PluginManifest::parse("plugin.toml", decoder).unwrap_err()[0].to_string();
+    assert_eq!(problem, "plugin.toml:6:2: a decoder reaches out to nothing: take `secrets` out");
 }
 
 proptest::proptest! {

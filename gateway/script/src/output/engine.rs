@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::json;
-use super::request::{REQUESTS_MAX, Request};
+use super::request::{Auth, REQUESTS_MAX, Request};
 use crate::fault::Fault;
+use crate::manifest::Constant;
 use crate::{Compiled, Limits, Sandbox, compile};
 
 /// The longest name a script may throw.
@@ -30,7 +31,7 @@ pub enum Outcome {
 pub struct Output {
     sandbox: Sandbox,
     ast: AST,
-    params: Vec<(String, f64)>,
+    params: Vec<(String, Constant)>,
 }
 
 impl std::fmt::Debug for Output {
@@ -41,8 +42,8 @@ impl std::fmt::Debug for Output {
 
 impl Output {
     /// Compiles a script; all problems at once, a line each.
-    pub fn load(file: &str, source: &str, params: &[(String, f64)]) -> Result<Self, Vec<String>> {
-        let sandbox = Sandbox::new(Limits::DECODER, register);
+    pub fn load(file: &str, source: &str, params: &[(String, Constant)]) -> Result<Self, Vec<String>> {
+        let sandbox = sandbox();
         let mut scope = constants(params);
         // No constant here: that would be folded in, and every event be this one.
         scope.push("event", Map::new());
@@ -65,10 +66,13 @@ impl Output {
     }
 }
 
-fn constants(params: &[(String, f64)]) -> Scope<'static> {
+fn constants(params: &[(String, Constant)]) -> Scope<'static> {
     let mut scope = Scope::new();
     for (name, value) in params {
-        scope.push_constant(name.as_str(), *value);
+        match value {
+            Constant::Number(number) => scope.push_constant(name.as_str(), *number),
+            Constant::Text(text) => scope.push_constant(name.as_str(), text.clone()),
+        };
     }
     scope
 }
@@ -107,6 +111,11 @@ fn refusal(error: &EvalAltResult) -> Option<String> {
     (!name.is_empty() && name.len() <= REFUSAL_BYTES_MAX && name.bytes().all(plain)).then(|| name.to_string())
 }
 
+/// What runs outputs' scripts.
+pub fn sandbox() -> Sandbox {
+    Sandbox::new(Limits::DECODER, register)
+}
+
 /// Everything an output has beyond the sandbox's own packages.
 fn register(engine: &mut Engine) {
     type Text = ImmutableString;
@@ -122,18 +131,86 @@ fn register(engine: &mut Engine) {
             url: url.into(),
             content_type: content_type.into(),
             body: body.into(),
+            auth: Auth::None,
+            signed: None,
         })
         .register_fn("mqtt_publish", |topic: Text, body: Text| Request::Mqtt { topic: topic.into(), body: body.into() })
         .register_fn("serial_write", |path: Text, baud: i64, body: Text| Request::Serial {
             path: path.into(),
             baud,
             body: body.into(),
+        })
+        .register_fn("mail", |server: Text, from: Text, to: Text, subject: Text, text: Text| Request::Mail {
+            server: server.into(),
+            from: from.into(),
+            to: to.into(),
+            subject: subject.into(),
+            text: text.into(),
+            login: None,
+        })
+        .register_fn("gpio_pulse", |chip: Text, line: i64, pattern: Array| -> Res<Request> {
+            let pattern = list(pattern, "milliseconds", |item| item.as_int().ok())?;
+            Ok(Request::Gpio { chip: chip.into(), line, pattern, active_low: false })
+        })
+        .register_fn("lcd", |bus: Text, address: i64, lines: Array| -> Res<Request> {
+            let lines = list(lines, "lines of text", |item| item.into_string().ok())?;
+            Ok(Request::Lcd { bus: bus.into(), address, lines })
+        })
+        .register_fn("lcd", |bus: Text, address: Text, lines: Array| -> Res<Request> {
+            let lines = list(lines, "lines of text", |item| item.into_string().ok())?;
+            let number = address.strip_prefix("0x").and_then(|hex| i64::from_str_radix(hex, 16).ok());
+            let Some(address) = number else { return wrong("an address is a number, or written 0x27") };
+            Ok(Request::Lcd { bus: bus.into(), address, lines })
+        });
+    register_ways(engine);
+}
+
+/// How a request is carried out: who it is from, what signs it. Secrets are named here and known to the host alone.
+fn register_ways(engine: &mut Engine) {
+    type Text = ImmutableString;
+    engine
+        .register_fn("bearer", |request: Request, secret: Text| match request {
+            Request::Http { url, content_type, body, signed, .. } => {
+                Ok(Request::Http { url, content_type, body, auth: Auth::Bearer(secret.into()), signed })
+            }
+            _ => wrong("only a request of http_post has a bearer token"),
+        })
+        .register_fn("basic", |request: Request, user: Text, secret: Text| match request {
+            Request::Http { url, content_type, body, signed, .. } => {
+                let auth = Auth::Basic { user: user.into(), password: secret.into() };
+                Ok(Request::Http { url, content_type, body, auth, signed })
+            }
+            _ => wrong("only a request of http_post has a user and a password; a mail has a login"),
+        })
+        .register_fn("signed", |request: Request, secret: Text| match request {
+            Request::Http { url, content_type, body, auth, .. } => {
+                Ok(Request::Http { url, content_type, body, auth, signed: Some(secret.into()) })
+            }
+            _ => wrong("only a request of http_post is signed"),
+        })
+        .register_fn("login", |request: Request, user: Text, secret: Text| match request {
+            Request::Mail { server, from, to, subject, text, .. } => {
+                let login = Some((user.into(), secret.into()));
+                Ok(Request::Mail { server, from, to, subject, text, login })
+            }
+            _ => wrong("only a mail has a login"),
+        })
+        .register_fn("active_low", |request: Request| match request {
+            Request::Gpio { chip, line, pattern, .. } => Ok(Request::Gpio { chip, line, pattern, active_low: true }),
+            _ => wrong("only a request of gpio_pulse is active low"),
         });
 }
 
+fn wrong<T>(text: &str) -> Res<T> {
+    Err(Box::new(EvalAltResult::ErrorArithmetic(text.to_owned(), rhai::Position::NONE)))
+}
+
+fn list<T>(items: Array, of: &str, read: impl Fn(Dynamic) -> Option<T>) -> Res<Vec<T>> {
+    let found: Option<Vec<T>> = items.into_iter().map(read).collect();
+    found.map_or_else(|| wrong(&format!("it takes a list of {of}, and nothing else")), Ok)
+}
+
 fn json_text(value: &Dynamic) -> Res<String> {
-    json::text(value).map_err(|kind| {
-        let text = format!("{kind} has no JSON here: use whole numbers, decimals, texts, lists and maps");
-        Box::new(EvalAltResult::ErrorArithmetic(text, rhai::Position::NONE))
-    })
+    json::text(value)
+        .or_else(|kind| wrong(&format!("{kind} has no JSON here: use whole numbers, decimals, texts, lists and maps")))
 }

@@ -1,20 +1,50 @@
 //! What an output may ask for. The worker's answer is foreign: everything is checked here, in the host, before anything is done.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
+use super::address::{MailServer, MailTls, Url, is_loopback, is_mail_address};
 use crate::manifest::Capability;
-use crate::manifest::capability::{is_host, is_topic};
+use crate::manifest::capability::is_topic;
 
 /// The most requests of one event.
 pub const REQUESTS_MAX: usize = 8;
 /// The most bytes one request sends.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
-/// The longest URL.
-const URL_BYTES_MAX: usize = 512;
 /// The longest media type.
 const TYPE_BYTES_MAX: usize = 80;
+/// The longest subject of a mail, in characters.
+const SUBJECT_CHARS_MAX: usize = 200;
+/// The longest user name.
+const USER_BYTES_MAX: usize = 128;
+/// The most spans of a pattern, on and off in turn.
+const PULSES_MAX: usize = 64;
+/// What one of them may last, in milliseconds.
+const PULSE_MS: std::ops::RangeInclusive<i64> = 10..=5_000;
+/// What a pattern may last altogether, in milliseconds.
+const PATTERN_MS_MAX: i64 = 15_000;
+/// The most lines of a display.
+pub const LCD_LINES_MAX: usize = 4;
+/// The most characters of each.
+pub const LCD_CHARS_MAX: usize = 20;
+/// After so many seconds a buzzer is silent about a step.
+const PULSE_MOOT_AFTER_S: u32 = 120;
+
+/// How an HTTP request says whom it is from. Secrets are named; the host puts them in.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Auth {
+    /// Not at all.
+    #[default]
+    None,
+    /// A token (RFC 6750).
+    Bearer(String),
+    /// User and password (RFC 7617).
+    Basic {
+        /// The user.
+        user: String,
+        /// The secret that is the password.
+        password: String,
+    },
+}
 
 /// One request, as the script said it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +57,10 @@ pub enum Request {
         content_type: String,
         /// What is sent.
         body: String,
+        /// Whom it is from.
+        auth: Auth,
+        /// The secret that signs it (Standard Webhooks).
+        signed: Option<String>,
     },
     /// Publish, once for whoever is subscribed.
     Mqtt {
@@ -44,19 +78,41 @@ pub enum Request {
         /// What is written.
         body: String,
     },
-}
-
-/// Where an HTTP request goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Url {
-    /// Over TLS.
-    pub tls: bool,
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path and query, beginning with `/`.
-    pub path: String,
+    /// A mail to one address.
+    Mail {
+        /// Server, as [`MailServer`] reads it.
+        server: String,
+        /// Whom it is from.
+        from: String,
+        /// Whom it is to.
+        to: String,
+        /// One line.
+        subject: String,
+        /// Plain text.
+        text: String,
+        /// User, and the secret that is the password.
+        login: Option<(String, String)>,
+    },
+    /// Pulses on a GPIO line.
+    Gpio {
+        /// The chip: `gpiochip0`.
+        chip: String,
+        /// The line on it.
+        line: i64,
+        /// Milliseconds on, off, on, off …; it ends off.
+        pattern: Vec<i64>,
+        /// On is low.
+        active_low: bool,
+    },
+    /// Text on a character display.
+    Lcd {
+        /// The bus: `i2c-1`.
+        bus: String,
+        /// Its address.
+        address: i64,
+        /// What it shows.
+        lines: Vec<String>,
+    },
 }
 
 /// Why a request is not carried out.
@@ -74,6 +130,31 @@ pub enum RequestError {
     /// No media type.
     #[error("{0:?} is no media type")]
     Type(String),
+    /// No mail server.
+    #[error(
+        "{0:?} is no mail server: write smtps://HOST:PORT (TLS), smtp://HOST:PORT (STARTTLS) or smtp-clear://HOST:PORT"
+    )]
+    MailServer(String),
+    /// No address.
+    #[error("{0:?} is no mail address: one address in ASCII, without a name, e.g. doctor@example.org")]
+    MailAddress(String),
+    /// A subject that would be more than one line.
+    #[error("a subject is one line of 1 to {SUBJECT_CHARS_MAX} characters")]
+    Subject,
+    /// No user name.
+    #[error("{0:?} is no user: 1 to {USER_BYTES_MAX} bytes, no colon, no control characters")]
+    User(String),
+    /// A password would be readable on the way.
+    #[error("a password or token does not travel in clear: use TLS")]
+    InClear,
+    /// No pattern of ours.
+    #[error("a pattern is a list of 1 to {PULSES_MAX} spans of 10 to 5000 ms, 15000 ms at most altogether")]
+    Pattern,
+    /// More than a display shows.
+    #[error(
+        "a display has at most {LCD_LINES_MAX} lines of {LCD_CHARS_MAX} characters, none of them control characters"
+    )]
+    Display,
     /// Too long.
     #[error("it sends {0} bytes; at most {BODY_BYTES_MAX}")]
     TooLong(usize),
@@ -82,38 +163,37 @@ pub enum RequestError {
     NotGranted(String),
 }
 
-impl Url {
-    /// Reads an absolute URL of printable ASCII.
-    pub fn parse(text: &str) -> Option<Self> {
-        if text.len() > URL_BYTES_MAX || !text.bytes().all(|b| b.is_ascii_graphic()) || text.contains(['#', '\\', '"'])
-        {
-            return None;
-        }
-        let (tls, rest) = match text.split_once("://")? {
-            ("https", rest) => (true, rest),
-            ("http", rest) => (false, rest),
-            _ => return None,
-        };
-        let (authority, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-        let (host, port) = match authority.split_once(':') {
-            None => (authority, if tls { 443 } else { 80 }),
-            Some((host, port)) => (host, port.parse().ok().filter(|n: &u16| *n > 0 && n.to_string() == port)?),
-        };
-        is_host(host).then(|| Self { tls, host: host.to_owned(), port, path: path.to_owned() })
-    }
+fn one_line(text: &str) -> bool {
+    !text.chars().any(char::is_control)
 }
 
-impl fmt::Display for Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}://{}:{}{}", if self.tls { "https" } else { "http" }, self.host, self.port, self.path)
+fn check_user(user: &str) -> Result<(), RequestError> {
+    if user.is_empty() || user.len() > USER_BYTES_MAX || !one_line(user) || user.contains(':') {
+        return Err(RequestError::User(user.to_owned()));
     }
+    Ok(())
+}
+
+fn check_http(url: &str, content_type: &str, auth: &Auth) -> Result<(), RequestError> {
+    let media = |b: u8| b.is_ascii_alphanumeric() || b"/+-.;= ".contains(&b);
+    if content_type.len() > TYPE_BYTES_MAX || !content_type.contains('/') || !content_type.bytes().all(media) {
+        return Err(RequestError::Type(content_type.to_owned()));
+    }
+    Url::parse(url).ok_or_else(|| RequestError::Url(url.to_owned()))?;
+    if let Auth::Basic { user, .. } = auth {
+        check_user(user)?;
+    }
+    Ok(())
 }
 
 impl Request {
     /// What is sent.
-    pub fn body(&self) -> &str {
+    pub fn body(&self) -> String {
         match self {
-            Self::Http { body, .. } | Self::Mqtt { body, .. } | Self::Serial { body, .. } => body,
+            Self::Http { body, .. } | Self::Mqtt { body, .. } | Self::Serial { body, .. } => body.clone(),
+            Self::Mail { subject, text, .. } => format!("{subject}\n\n{text}"),
+            Self::Gpio { pattern, .. } => pattern.iter().map(i64::to_string).collect::<Vec<_>>().join(" "),
+            Self::Lcd { lines, .. } => lines.join("\n"),
         }
     }
 
@@ -123,29 +203,67 @@ impl Request {
             Self::Http { url, .. } => format!("http {url}"),
             Self::Mqtt { topic, .. } => format!("mqtt {topic}"),
             Self::Serial { path, .. } => format!("serial {path}"),
+            Self::Mail { to, .. } => format!("mail {to}"),
+            Self::Gpio { chip, line, .. } => format!("gpio {chip}/{line}"),
+            Self::Lcd { bus, address, .. } => format!("lcd {bus}/0x{address:02x}"),
         }
+    }
+
+    /// The secrets it names.
+    pub fn secrets(&self) -> Vec<&str> {
+        match self {
+            Self::Http { auth, signed, .. } => {
+                let whose = match auth {
+                    Auth::None => None,
+                    Auth::Bearer(name) | Auth::Basic { password: name, .. } => Some(name.as_str()),
+                };
+                whose.into_iter().chain(signed.as_deref()).collect()
+            }
+            Self::Mail { login, .. } => login.iter().map(|(_, password)| password.as_str()).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// How long after its step it tells nobody anything any more, in seconds; none if late is better than never. A buzzer of yesterday
+    /// only startles; a display that was away catches up.
+    pub const fn moot_after_s(&self) -> Option<u32> {
+        if matches!(self, Self::Gpio { .. }) { Some(PULSE_MOOT_AFTER_S) } else { None }
     }
 
     /// Whether it is one that can be carried out at all.
     pub fn check(&self) -> Result<(), RequestError> {
-        if self.body().len() > BODY_BYTES_MAX {
-            return Err(RequestError::TooLong(self.body().len()));
+        let length = self.body().len();
+        if length > BODY_BYTES_MAX {
+            return Err(RequestError::TooLong(length));
         }
         match self {
-            Self::Http { url, content_type, .. } => {
-                let media = |b: u8| b.is_ascii_alphanumeric() || b"/+-.;= ".contains(&b);
-                if content_type.len() > TYPE_BYTES_MAX
-                    || !content_type.contains('/')
-                    || !content_type.bytes().all(media)
-                {
-                    return Err(RequestError::Type(content_type.clone()));
-                }
-                Url::parse(url).map(drop).ok_or_else(|| RequestError::Url(url.clone()))
-            }
+            Self::Http { url, content_type, auth, .. } => check_http(url, content_type, auth),
             Self::Mqtt { topic, .. } if is_topic(topic) => Ok(()),
             Self::Mqtt { topic, .. } => Err(RequestError::Topic(topic.clone())),
             Self::Serial { baud, .. } if (50..=4_000_000).contains(baud) => Ok(()),
             Self::Serial { baud, .. } => Err(RequestError::Baud(*baud)),
+            Self::Mail { server, from, to, subject, login, .. } => {
+                let server = MailServer::parse(server).ok_or_else(|| RequestError::MailServer(server.clone()))?;
+                if let Some(bad) = [from, to].into_iter().find(|address| !is_mail_address(address)) {
+                    return Err(RequestError::MailAddress(bad.clone()));
+                }
+                if subject.is_empty() || subject.chars().count() > SUBJECT_CHARS_MAX || !one_line(subject) {
+                    return Err(RequestError::Subject);
+                }
+                let Some((user, _)) = login else { return Ok(()) };
+                if server.tls == MailTls::Clear && !is_loopback(&server.host) {
+                    return Err(RequestError::InClear);
+                }
+                check_user(user)
+            }
+            Self::Gpio { pattern, .. } => {
+                let well = (1..=PULSES_MAX).contains(&pattern.len()) && pattern.iter().all(|ms| PULSE_MS.contains(ms));
+                if well && pattern.iter().sum::<i64>() <= PATTERN_MS_MAX { Ok(()) } else { Err(RequestError::Pattern) }
+            }
+            Self::Lcd { lines, .. } => {
+                let well = |line: &String| line.chars().count() <= LCD_CHARS_MAX && one_line(line);
+                if lines.len() <= LCD_LINES_MAX && lines.iter().all(well) { Ok(()) } else { Err(RequestError::Display) }
+            }
         }
     }
 
@@ -158,81 +276,15 @@ impl Request {
             }
             Self::Mqtt { topic, .. } => capability.allows_mqtt(topic),
             Self::Serial { path, .. } => capability.allows_serial(path),
+            Self::Mail { server, .. } => {
+                MailServer::parse(server).is_some_and(|server| capability.allows_smtp(&server.host, server.port))
+            }
+            Self::Gpio { chip, line, .. } => capability.allows_gpio(chip, *line),
+            Self::Lcd { bus, address, .. } => capability.allows_lcd(bus, *address),
         });
         if allowed { Ok(()) } else { Err(RequestError::NotGranted(self.target())) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn post(url: &str) -> Request {
-        Request::Http { url: url.to_owned(), content_type: "application/json".to_owned(), body: "{}".to_owned() }
-    }
-
-    #[test]
-    fn nothing_goes_where_nobody_granted_it() {
-        let granted = [
-            Capability::parse("http:hooks.example.org").unwrap(),
-            Capability::parse("http:10.0.0.2:8123").unwrap(),
-            Capability::parse("mqtt:clinic/#").unwrap(),
-            Capability::parse("serial:/dev/ttyS1").unwrap(),
-        ];
-        let mqtt = |topic: &str| Request::Mqtt { topic: topic.to_owned(), body: String::new() };
-        let serial = |path: &str| Request::Serial { path: path.to_owned(), baud: 9_600, body: String::new() };
-        for good in [
-            post("https://hooks.example.org/a?b=c"),
-            post("https://hooks.example.org:443"),
-            post("http://10.0.0.2:8123/api"),
-            mqtt("clinic/hall"),
-            serial("/dev/ttyS1"),
-        ] {
-            assert_eq!(good.is_granted(&granted), Ok(()), "{good:?}");
-        }
-        for bad in [
-            post("http://hooks.example.org/a"),
-            post("https://hooks.example.org:8443/a"),
-            post("https://hooks.example.org.evil.org/a"),
-            post("https://evil.org/https://hooks.example.org"),
-            mqtt("elsewhere"),
-            serial("/dev/ttyS2"),
-        ] {
-            assert!(matches!(bad.is_granted(&granted), Err(RequestError::NotGranted(_))), "{bad:?}");
-        }
-        assert!(post("https://hooks.example.org/").is_granted(&[]).is_err(), "deny by default");
-    }
-
-    #[test]
-    fn what_is_no_url_topic_or_rate_is_refused() {
-        for bad in [
-            "",
-            "https://",
-            "ftp://a.org/",
-            "https://user:pw@hooks.example.org/",
-            "https://hooks.example.org@evil.org/",
-            "https://hooks.example.org/a b",
-            "https://hooks.example.org/\r\nx: y",
-            "https://hooks.example.org/#x",
-            "https://hooks.example.org\\@evil.org/",
-            "https://Hooks.example.org/",
-            "https://[::1]/",
-            "https://a.org:0/",
-            "https://a.org:65536/",
-        ] {
-            assert!(matches!(post(bad).check(), Err(RequestError::Url(_))), "{bad}");
-        }
-        let typed = Request::Http {
-            url: "https://a.org/".to_owned(),
-            content_type: "text/plain\r\nx: y".to_owned(),
-            body: String::new(),
-        };
-        assert!(matches!(typed.check(), Err(RequestError::Type(_))));
-        let long = Request::Mqtt { topic: "a".to_owned(), body: "x".repeat(BODY_BYTES_MAX + 1) };
-        assert!(matches!(long.check(), Err(RequestError::TooLong(_))));
-        for topic in ["alerts/x", "a/#", "", "$SYS"] {
-            let to = Request::Mqtt { topic: topic.to_owned(), body: String::new() };
-            assert!(matches!(to.check(), Err(RequestError::Topic(_))), "{topic}");
-        }
-    }
-}
+mod tests;

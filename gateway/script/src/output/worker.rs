@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::engine::{Outcome, Output};
 use super::event::Event;
+use crate::manifest::Constant;
 use crate::{Limits, Program, ServeError, Worker, WorkerError, WorkerLimits};
 
 /// Beyond what a call may take.
@@ -19,7 +20,7 @@ const RESTART_AFTER: Duration = Duration::from_millis(500);
 
 #[derive(Debug, Serialize, Deserialize)]
 enum Question {
-    Load { source: String, params: Vec<(String, f64)> },
+    Load { source: String, params: Vec<(String, Constant)> },
     Tell(Box<Event>),
 }
 
@@ -70,7 +71,7 @@ pub struct OutputProcess {
 
 impl OutputProcess {
     /// Starts the process and loads the script. `program` calls [`worker_main`].
-    pub async fn start(source: &str, params: Vec<(String, f64)>, program: &Program) -> Result<Self, StartError> {
+    pub async fn start(source: &str, params: Vec<(String, Constant)>, program: &Program) -> Result<Self, StartError> {
         let limits = WorkerLimits { memory_bytes: 64 << 20, frame_bytes: 4 << 20, ..WorkerLimits::default() };
         let question = Question::Load { source: source.to_owned(), params };
         let load = postcard::to_allocvec(&question).map_err(|_| WorkerError::Down)?;

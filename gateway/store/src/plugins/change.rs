@@ -88,13 +88,22 @@ pub(super) fn change(connection: &Connection, name: &PluginName, change: &Plugin
         PluginChange::Remove => {
             connection.prepare_cached(sql!("plugins/remove"))?.execute([name.as_str()])?;
             connection.prepare_cached(sql!("plugins/withdraw_all"))?.execute([name.as_str()])?;
-            connection.prepare_cached(sql!("plugins/told_forget"))?.execute([name.as_str()])?;
+            connection.prepare_cached(sql!("plugins/settings_drop"))?.execute([name.as_str()])?;
+            crate::delivery::forget(connection, name)?;
             connection.prepare_cached(sql!("plugins/package_trim"))?.execute([name.as_str()])?;
             return Ok(true);
         }
         PluginChange::Grant(capability) => {
             permit(connection, name, capability)?;
             return Ok(true);
+        }
+        PluginChange::Set(setting) => {
+            setting.put(connection, name)?;
+            return Ok(true);
+        }
+        PluginChange::Unset { key, secret } => {
+            let mut statement = connection.prepare_cached(sql!("plugins/setting_drop"))?;
+            return Ok(statement.execute(params![name.as_str(), secret, key])? > 0);
         }
         PluginChange::Withdraw(capability) => {
             return Ok(connection

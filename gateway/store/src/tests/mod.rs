@@ -1,5 +1,6 @@
 //! What the store promises, one sentence a test.
 
+mod delivery;
 mod firmware;
 mod going_back;
 mod history;

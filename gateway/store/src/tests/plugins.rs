@@ -119,3 +119,41 @@ fn signers_are_trusted_until_they_are_not() {
     }
     assert!(matches!(store.trust_plugin_signer("one more", Timestamp(1)), Err(StoreError::Conflict(_))));
 }
+
+#[test]
+fn what_an_admin_set_is_sealed_and_goes_with_the_plugin() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let set = |key: &str, value: &str, secret| {
+        let sealed = store.seal_plugin_setting(&name(), key, value, secret).unwrap();
+        assert!(!format!("{sealed:?}").contains(value));
+        store.change_plugin(&name(), PluginChange::Set(sealed), "a deed", Timestamp(1)).unwrap()
+    };
+    let before = store.plugins_revision().unwrap();
+    assert!(set("to", "doctor@example.org", false) && set("token", "tk_very_secret", true));
+    assert!(set("to", "nurse@example.org", false), "the later counts");
+    assert!(store.plugins_revision().unwrap() > before, "the running gateway notices");
+    assert_eq!(store.plugin_settings(&name()), Ok(vec![("to".to_owned(), "nurse@example.org".to_owned())]));
+    let secrets = store.plugin_secrets(&name()).unwrap();
+    assert_eq!((secrets.len(), secrets[0].0.as_str(), secrets[0].1.as_str()), (1, "token", "tk_very_secret"));
+    for file in std::fs::read_dir(dir.path()).unwrap() {
+        let bytes = std::fs::read(file.unwrap().path()).unwrap();
+        for text in ["tk_very_secret", "nurse@example.org"] {
+            assert!(
+                !bytes.windows(text.len()).any(|window| window == text.as_bytes()),
+                "{text} is readable on the disk"
+            );
+        }
+    }
+    let drop = |key: &str, secret| {
+        let change = PluginChange::Unset { key: key.to_owned(), secret };
+        store.change_plugin(&name(), change, "a deed", Timestamp(2)).unwrap()
+    };
+    assert!(drop("to", false) && !drop("to", false) && !drop("token", false));
+    assert_eq!(store.plugin_settings(&name()), Ok(vec![]));
+    store.change_plugin(&name(), install(1, None), "a deed", Timestamp(3)).unwrap();
+    store.change_plugin(&name(), PluginChange::Remove, "a deed", Timestamp(4)).unwrap();
+    assert!(store.plugin_secrets(&name()).unwrap().is_empty());
+    let long = store.seal_plugin_setting(&name(), "to", &"x".repeat(1_025), false);
+    assert!(matches!(long, Err(StoreError::TooLarge { .. })));
+}

@@ -67,6 +67,11 @@ export function apply(page: Page, id: number | null, event: LiveEvent, nowMs: nu
       return without(page, event.device);
     case "alert_raised":
       return { ...page, alerts: [event.alert, ...page.alerts.filter((alert) => alert.id !== event.alert.id)] };
+    case "alert_escalated":
+      return changeAlert(page, event.alert.id, () => event.alert);
+    case "drill":
+      // A drill that fails raises an alert of its own.
+      return page;
     case "alert_acknowledged":
       return changeAlert(page, event.id, (alert) => ({
         ...alert,

@@ -38,6 +38,9 @@ export interface Alert {
   value: string | null;
   unit: string;
   event_time: string;
+  /** How far it has escalated because nobody acknowledged it; 0: not. */
+  escalation?: number;
+  escalated_at?: string | null;
   message: string;
   state: "raised" | "acknowledged" | "cleared";
   acknowledged_by: string | null;
@@ -92,6 +95,8 @@ export type LiveEvent =
   | { type: "tiles"; now: string; tiles: Tile[] }
   | { type: "gone"; device: string }
   | { type: "alert_raised"; alert: Alert }
+  | { type: "alert_escalated"; alert: Alert }
+  | { type: "drill"; at: string; proved: boolean; problems: string[] }
   | { type: "alert_acknowledged"; id: string; by: string; at: string }
   | { type: "alert_cleared"; id: string; at: string }
   | { type: "block_sealed"; block: Block }

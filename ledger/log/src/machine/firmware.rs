@@ -161,6 +161,10 @@ fn standing(state: &dyn State, id: &ReleaseId) -> Result<Result<(Manifest, Devic
     Ok(Ok((manifest, fact.signer)))
 }
 
+/// Steps of one release's rollout on one hardware, pauses included; stopping is let in beyond. Boxes keep every leaf about
+/// firmware, so whoever holds a publisher's key must not be able to fill them up by going back and forth.
+const STEPS_MAX: u8 = 32;
+
 /// A rollout: by the publisher of the release or the operator; it widens one step at a time.
 pub(super) fn rollout(
     state: &dyn State,
@@ -200,7 +204,13 @@ pub(super) fn rollout(
         let (next, widest) = (widest.next().percent(), widest.percent());
         return not(format_args!("a rollout widens step by step: {next} per cent comes after {widest}"));
     }
-    let value = [cohort.percent(), widest.max(cohort).percent()];
+    let steps = before.as_ref().and_then(|fact| fact.value.get(2).copied()).unwrap_or_default();
+    if steps >= STEPS_MAX && cohort != Cohort::Paused {
+        return not(format_args!(
+            "its rollout on {hardware} took {STEPS_MAX} steps: halt it, and publish a new release"
+        ));
+    }
+    let value = [cohort.percent(), widest.max(cohort).percent(), steps.saturating_add(1)];
     admit([fact(transaction, FactKind::Step, &key, &value)])
 }
 

@@ -117,7 +117,41 @@ pub enum PluginCommand {
         /// What, as it asks for it.
         capability: String,
     },
-    /// Take that back.
+    /// Choose a param or a text of a plugin, within what its manifest allows.
+    Set {
+        /// Which plugin.
+        name: PluginName,
+        /// Which param or text.
+        key: String,
+        /// What it is from now on.
+        value: String,
+    },
+    /// Take that back: what the manifest says counts again.
+    Unset {
+        /// Which plugin.
+        name: PluginName,
+        /// Which param or text.
+        key: String,
+    },
+    /// Give a plugin a secret: one line of standard input, sealed in the database. Scripts only name it.
+    Secret {
+        /// Which plugin.
+        name: PluginName,
+        /// Which secret.
+        key: String,
+        /// Make a new signing key and show it, this once, instead of reading one.
+        #[arg(long, conflicts_with = "remove")]
+        generate: bool,
+        /// Take it away.
+        #[arg(long)]
+        remove: bool,
+    },
+    /// What can be set of a plugin, what is set, and which secrets are missing. Secrets are not shown.
+    Settings {
+        /// Which plugin.
+        name: PluginName,
+    },
+    /// Take a grant back.
     Revoke {
         /// Which plugin.
         name: PluginName,
@@ -177,7 +211,7 @@ pub enum PluginKeyCommand {
 pub enum PluginKindArg {
     /// Payloads to readings.
     Decoder,
-    /// Alerts to requests: HTTP, MQTT, serial.
+    /// Alerts to requests: HTTP, MQTT, serial, mail, GPIO, a display.
     Output,
     /// Readings to readings of another quantity, for rules to use.
     Derived,

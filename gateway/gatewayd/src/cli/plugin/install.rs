@@ -4,7 +4,7 @@
 use ledger_block::note::VerifierKey;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{PluginName, Timestamp};
-use pitchside_script::manifest::PluginKind;
+use pitchside_script::manifest::{Chosen, PluginKind};
 use pitchside_script::package::PACKAGE_BYTES_MAX;
 use pitchside_store::{Candidate, PluginChange, PluginPackage, Tables};
 use serde::Serialize;
@@ -77,9 +77,10 @@ fn admit(context: &Context, args: &PackageArgs, now: Timestamp) -> Result<Admitt
     let name = package.manifest.name.clone();
     let there = present(context, &name)?;
     let granted = context.tables.plugin_grants(&name)?;
-    let scales = Scales { trusted: &trusted, granted: &granted, grants: &args.grant };
+    let chosen: Chosen = context.tables.plugin_settings(&name)?.into_iter().collect();
+    let scales = Scales { trusted: &trusted, granted: &granted, grants: &args.grant, chosen: &chosen };
     weigh(&vouched, there.as_ref().map(Wanted::present).as_ref(), &scales).map_err(refused)?;
-    let asked: Vec<String> = package.manifest.capabilities.iter().map(ToString::to_string).collect();
+    let asked: Vec<String> = package.manifest.asks(&chosen).0.iter().map(ToString::to_string).collect();
     let may = if asked.is_empty() { "reaches out to nothing".to_owned() } else { format!("may {}", asked.join(", ")) };
     let package = PluginPackage {
         sha256: package.digest.0,

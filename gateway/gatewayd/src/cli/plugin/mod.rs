@@ -7,11 +7,13 @@
 //! | [`package`] | pack, key, sign, show: packages as files |
 //! | [`install`] | what this box lets in, and whom it trusts |
 //! | [`state`] | how plugins stand on this box |
+//! | [`settings`] | what an admin sets of a plugin: params, texts, secrets |
 
 mod check;
 mod install;
 mod new;
 mod package;
+mod settings;
 mod state;
 
 use super::Outcome;
@@ -40,6 +42,12 @@ pub fn plugin(command: &PluginCommand, config: &ConfigArg, output: &Output) -> O
         PluginCommand::Enable { name } => state::enable(name, true, config, output),
         PluginCommand::Disable { name } => state::enable(name, false, config, output),
         PluginCommand::Grant { name, capability } => state::grant(name, capability, config, output),
+        PluginCommand::Set { name, key, value } => settings::set(name, key, value, config, output),
+        PluginCommand::Unset { name, key } => settings::unset(name, key, config, output),
+        PluginCommand::Secret { name, key, generate, remove } => {
+            settings::secret(name, key, (*generate, *remove), config, output)
+        }
+        PluginCommand::Settings { name } => settings::settings(name, config, output),
         PluginCommand::Revoke { name, capability } => state::revoke(name, capability, config, output),
     }
 }

@@ -42,7 +42,7 @@ impl PackageSaid {
             kind: manifest.kind.to_string(),
             summary: manifest.summary.clone(),
             sha256: package.digest.to_string(),
-            capabilities: manifest.capabilities.iter().map(ToString::to_string).collect(),
+            capabilities: manifest.wanted.clone(),
             signed_by: note.map(signers).unwrap_or_default(),
             file: file.map(|file| file.display().to_string()),
         }

@@ -26,6 +26,9 @@ struct Item {
     trying: Option<String>,
     /// What it asks for, and whether that was granted.
     capabilities: Vec<Asked>,
+    /// What keeps it from running though it is on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    missing: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -40,10 +43,15 @@ fn item(name: &PluginName, wanted: &Wanted, tables: &Tables) -> Item {
         Ok((package, _)) => package.manifest.version.clone(),
         Err(error) => format!("{error:#}"),
     });
+    let (asks, open) = manifest.asks(&wanted.folder.chosen);
     let asked = |capability: &Capability| {
         let capability = capability.to_string();
         Asked { granted: wanted.granted.contains(&capability), capability }
     };
+    // What it asks for once more is set is granted then.
+    let open =
+        manifest.wanted.iter().filter(|text| open.iter().any(|why| why.starts_with(&format!("it asks for {text}:"))));
+    let open = open.map(|text| Asked { capability: text.clone(), granted: false });
     Item {
         name: name.to_string(),
         version: manifest.version.clone(),
@@ -54,7 +62,8 @@ fn item(name: &PluginName, wanted: &Wanted, tables: &Tables) -> Item {
         },
         state: if wanted.enabled { "on" } else { "off" }.to_owned(),
         trying,
-        capabilities: manifest.capabilities.iter().map(asked).collect(),
+        capabilities: asks.iter().map(asked).chain(open).collect(),
+        missing: wanted.missing(),
     }
 }
 
@@ -69,12 +78,17 @@ pub(super) fn list(config: &ConfigArg, output: &Output) -> Outcome {
             false => format!("{} (not granted)", asked.capability),
         });
         let may = may.collect::<Vec<_>>().join(", ");
+        // Grants are told beside what it asks for.
+        let unset: Vec<&str> =
+            item.missing.iter().map(String::as_str).filter(|why| !why.ends_with("is not granted")).collect();
+        let state =
+            if unset.is_empty() { item.state.clone() } else { format!("{} ({})", item.state, unset.join(", ")) };
         vec![
             item.name.clone(),
             item.version.clone(),
             item.kind.clone(),
             item.from.clone(),
-            item.trying.as_ref().map_or_else(|| item.state.clone(), |new| format!("{}, trying {new}", item.state)),
+            item.trying.as_ref().map_or_else(|| state.clone(), |new| format!("{state}, trying {new}")),
             if may.is_empty() { "-".to_owned() } else { may },
         ]
     })?;
@@ -129,9 +143,8 @@ pub(super) fn grant(name: &PluginName, capability: &str, config: &ConfigArg, out
     let Some(wanted) = present(&context, name)? else {
         return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
     };
-    let asked = &wanted.folder.manifest.capabilities;
-    if !asked.iter().any(|asked| asked.to_string() == capability) {
-        let all: Vec<String> = asked.iter().map(ToString::to_string).collect();
+    let all = wanted.asks();
+    if !all.iter().any(|asked| asked == capability) {
         let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
         return Err(Failure::Usage(format!("{name} does not ask for {capability}; it asks for {all}")));
     }

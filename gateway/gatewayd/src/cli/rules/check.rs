@@ -4,12 +4,22 @@ use std::path::{Path, PathBuf};
 
 use pitchside_rules::{RuleSet, lint_folder};
 use pitchside_script::cases::Report;
+use pitchside_script::manifest::RuleCategory;
 use serde::Serialize;
 
 use crate::cli::args::ConfigArg;
-use crate::cli::library::{Item, print_items, refuse};
+use crate::cli::library::refuse;
 use crate::cli::output::{self, Output};
 use crate::cli::{Failure, Outcome, context};
+
+/// A rule of a folder.
+#[derive(Serialize)]
+struct Listed {
+    name: String,
+    version: String,
+    category: RuleCategory,
+    summary: String,
+}
 
 /// What a rule's cases came to.
 #[derive(Serialize)]
@@ -41,12 +51,17 @@ pub(super) fn list(given: Option<&Path>, config: &ConfigArg, output: &Output) ->
         Ok(set) => set,
         Err(problems) => return refuse(&problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
     };
-    let item = |rule: &pitchside_rules::RuleSource| Item {
+    let listed = |rule: &pitchside_rules::RuleSource| Listed {
         name: rule.name().to_string(),
         version: rule.manifest.version.clone(),
+        category: rule.manifest.category,
         summary: rule.manifest.summary.clone(),
     };
-    print_items(&set.rules().iter().map(item).collect::<Vec<_>>(), "RULE", output)
+    let rules: Vec<Listed> = set.rules().iter().map(listed).collect();
+    output.table(&rules, &["RULE", "VERSION", "CATEGORY", "SUMMARY"], |rule| {
+        vec![rule.name.clone(), rule.version.clone(), rule.category.to_string(), rule.summary.clone()]
+    })?;
+    Ok(())
 }
 
 /// `rules check`: warnings are told and let pass, errors are not.

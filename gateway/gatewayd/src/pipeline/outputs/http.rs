@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::Request;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
 use rustls_pki_types::pem::PemObject as _;
@@ -18,6 +19,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::carry::CarryError;
+
 /// How long a request may take altogether.
 const WITHIN: Duration = Duration::from_secs(10);
 /// The most bytes of an answer's head.
@@ -26,8 +29,20 @@ const HEADER_BYTES_MAX: usize = 16 * 1024;
 const AUTHORITIES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
+/// What is posted.
+pub struct Post<'a> {
+    /// Media type of the body.
+    pub content_type: &'a str,
+    /// Names the request for good.
+    pub key: &'a str,
+    /// Whom it is from, and what signs it.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body.
+    pub body: Bytes,
+}
+
 /// Sends requests.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Client;
 
 fn tls() -> anyhow::Result<TlsConnector> {
@@ -35,11 +50,9 @@ fn tls() -> anyhow::Result<TlsConnector> {
     let file =
         file.context("this system has no certificate authorities (ca-certificates): whom to trust is not known")?;
     let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))? {
-        // One that is too old to be read must not keep the others out.
-        if let Ok(certificate) = certificate {
-            let _old = roots.add(certificate);
-        }
+    // One that is too old to be read must not keep the others out.
+    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))?.flatten() {
+        let _old = roots.add(certificate);
     }
     anyhow::ensure!(!roots.is_empty(), "{file} holds no certificate authority");
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -50,28 +63,35 @@ fn tls() -> anyhow::Result<TlsConnector> {
 }
 
 impl Client {
-    /// Posts a body; well if the answer is one of 2xx. What went wrong otherwise, in a sentence.
-    pub async fn post(&self, url: &Url, content_type: &str, key: &str, body: Bytes) -> Result<(), String> {
-        let posted = timeout(WITHIN, connect_and_post(url, content_type, key, body)).await;
-        match posted {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(format!("{error:#}")),
-            Err(_) => Err(format!("no answer within {} s", WITHIN.as_secs())),
+    /// Posts a body; well if the answer is one of 2xx.
+    pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
+        let status = match timeout(WITHIN, connect_and_post(url, what)).await {
+            Ok(Ok(status)) => status,
+            Ok(Err(error)) => return Err(CarryError::Later(format!("{error:#}"))),
+            Err(_) => return Err(CarryError::Later(format!("no answer within {} s", WITHIN.as_secs()))),
+        };
+        match status {
+            status if status.is_success() => Ok(()),
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNSUPPORTED_MEDIA_TYPE
+            | StatusCode::UNPROCESSABLE_ENTITY => Err(CarryError::Unwanted(format!("the answer is {status}"))),
+            status => Err(CarryError::Later(format!("the answer is {status}"))),
         }
     }
 }
 
-async fn connect_and_post(url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()> {
+async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
     let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
     if !url.tls {
-        return post(stream, url, content_type, key, body).await;
+        return post(stream, url, what).await;
     }
     let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
     let stream = tls()?.connect(name, stream).await.context("TLS")?;
-    post(stream, url, content_type, key, body).await
+    post(stream, url, what).await
 }
 
-async fn post<S>(stream: S, url: &Url, content_type: &str, key: &str, body: Bytes) -> anyhow::Result<()>
+async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -83,17 +103,17 @@ where
     let connection = tokio::spawn(connection);
     let usual = if url.tls { 443 } else { 80 };
     let host = if url.port == usual { url.host.clone() } else { format!("{}:{}", url.host, url.port) };
-    let request = Request::post(&url.path)
+    let mut request = Request::post(&url.path)
         .header("host", host)
         .header("user-agent", concat!("pitchside/", env!("CARGO_PKG_VERSION")))
-        .header("content-type", content_type)
+        .header("content-type", what.content_type)
         // draft-ietf-httpapi-idempotency-key-header: whoever gets it twice can tell.
-        .header("idempotency-key", format!("\"{key}\""))
-        .header("connection", "close")
-        .body(Full::new(body))?;
-    let answer = sender.send_request(request).await;
+        .header("idempotency-key", format!("\"{}\"", what.key))
+        .header("connection", "close");
+    for (name, value) in what.headers {
+        request = request.header(name, value);
+    }
+    let answer = sender.send_request(request.body(Full::new(what.body))?).await;
     connection.abort();
-    let status = answer?.status();
-    anyhow::ensure!(status.is_success(), "the answer is {status}");
-    Ok(())
+    Ok(answer?.status())
 }

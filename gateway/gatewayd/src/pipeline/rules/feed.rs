@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use pitchside_model::{Entry, Reading, Value, Wave};
+use pitchside_model::{Alert, Entry, Reading, Timestamp, Value, Wave};
 use pitchside_rules::Filter;
 use pitchside_store::RowId;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Batches that may wait for the rules.
 const QUEUE_MAX: usize = 1_024;
@@ -17,7 +17,15 @@ const READINGS_MAX: usize = 16_384;
 /// What waits for the rules, and its share of the room.
 pub(super) struct Offer {
     pub(super) entries: Vec<Entry>,
-    _room: OwnedSemaphorePermit,
+    /// A drill that comes the way of readings, behind those before it.
+    pub(super) drill: Option<Drill>,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// A synthetic reading of that time, and whom to tell what the rules made of it.
+pub(super) struct Drill {
+    pub(super) at: Timestamp,
+    pub(super) answer: oneshot::Sender<Result<Alert, String>>,
 }
 
 /// How far the front is ahead of the rules.
@@ -75,7 +83,7 @@ impl RulesFeed {
         let mut lag = self.lag.lock();
         if !lag.behind
             && let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits)
-            && self.queue.try_send(Offer { entries: wanted, _room: room }).is_ok()
+            && self.queue.try_send(Offer { entries: wanted, drill: None, _room: Some(room) }).is_ok()
         {
             return Heard::Now;
         }
@@ -83,6 +91,13 @@ impl RulesFeed {
             tracing::warn!("the rules are behind; they catch up from the journal");
         }
         self.later(&mut lag)
+    }
+
+    /// Sends a drill the way of readings, at `at`: what the rules make of it. None if their queue is full.
+    pub fn drill(&self, at: Timestamp) -> Option<oneshot::Receiver<Result<Alert, String>>> {
+        let (answer, told) = oneshot::channel();
+        let offer = Offer { entries: Vec::new(), drill: Some(Drill { at, answer }), _room: None };
+        self.queue.try_send(offer).ok().map(|()| told)
     }
 
     fn later(&self, lag: &mut Lag) -> Heard {

@@ -66,7 +66,7 @@ impl RulesTask {
         let Some(worker) = &self.worker else { return };
         let set = worker.rule_set();
         self.feed.filter.store(Arc::new(Some(Filter::new(set))));
-        (self.parts.on_loaded)(worker.hash());
+        (self.parts.on_loaded)(set);
         let heard_any = self.fed_up_to.0 != i64::MIN;
         let from = if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() };
         record::remember(&self.parts.store, &self.folder, set, self.derived.streams(), from);

@@ -35,6 +35,8 @@ pub enum Happened {
     Acknowledged = 2,
     /// The rule cleared it: the event time of the reading that did.
     Cleared = 3,
+    /// Nobody had seen it for too long: one line a level, from 1.
+    Escalated = 4,
 }
 
 impl Happened {
@@ -44,6 +46,7 @@ impl Happened {
             1 => Some(Self::Delivered),
             2 => Some(Self::Acknowledged),
             3 => Some(Self::Cleared),
+            4 => Some(Self::Escalated),
             _ => None,
         }
     }
@@ -55,6 +58,7 @@ impl Happened {
             Self::Delivered => "delivered",
             Self::Acknowledged => "acknowledged",
             Self::Cleared => "cleared",
+            Self::Escalated => "escalated",
         }
     }
 }

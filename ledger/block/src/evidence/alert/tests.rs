@@ -18,6 +18,7 @@ fn whole() -> AlertEvidence {
         log: vec![
             LogLine { what: Happened::Recorded, at: Some(Timestamp(5)), by: None },
             LogLine { what: Happened::Delivered, at: None, by: None },
+            LogLine { what: Happened::Escalated, at: Some(Timestamp(8)), by: None },
             LogLine { what: Happened::Acknowledged, at: Some(Timestamp(9)), by: Some("ann".to_owned()) },
         ],
         made_at: Timestamp(10),

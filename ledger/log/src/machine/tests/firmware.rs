@@ -164,6 +164,20 @@ fn a_rollout_widens_step_by_step_pauses_and_goes_on() {
 }
 
 #[test]
+fn a_rollout_that_goes_back_and_forth_ends_paused() {
+    let mut world = world();
+    let release = manifest(0, 1);
+    world.maker(publish(&release, &[101, 102])).unwrap();
+    for _ in 0..16 {
+        assert_eq!(world.maker(widen(release.id(), "r2", Cohort::One)), Ok(()));
+        assert_eq!(world.maker(widen(release.id(), "r2", Cohort::Paused)), Ok(()));
+    }
+    assert_eq!(world.maker(widen(release.id(), "r2", Cohort::One)), Err(Code::NotAllowed));
+    assert_eq!(world.maker(widen(release.id(), "r3", Cohort::One)), Ok(()), "other hardware");
+    assert_eq!(world.maker(Act::Halt { release: release.id(), why: HaltReason::Aborted }), Ok(()));
+}
+
+#[test]
 fn a_halt_is_final() {
     let mut world = world();
     world.maker(publish(&manifest(1, 0), &[101, 102])).unwrap();

@@ -1,0 +1,58 @@
+//! The alert path: what the last drill says of it.
+
+use pitchside_model::Timestamp;
+use pitchside_store::StoreError;
+
+use super::Finding;
+use crate::cli::context::Context;
+use crate::delivery::drill::Report;
+
+/// A drill that is so much later than it should be, beyond once more its interval, does not come.
+const LATE_US: i64 = 120_000_000;
+
+/// The alert path.
+pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
+    vec![
+        path(context, now)
+            .unwrap_or_else(|error| Finding::new("alert path", false, error.to_string(), "pitchside doctor")),
+    ]
+}
+
+fn path(context: &Context, now: Timestamp) -> Result<Finding, StoreError> {
+    if context.settings.rules.dir.is_none() {
+        return Ok(Finding::well("alert path", "no rules, so no alerts"));
+    }
+    let Some(every) = context.settings.delivery.drill_every.0 else {
+        return Ok(Finding::well("alert path", "drills are off (delivery.drill_every): nothing proves it"));
+    };
+    let Some(drill) = context.tables.last_drill()? else {
+        return Ok(Finding::well("alert path", format!("no drill yet; there is one every {every}")));
+    };
+    let (at, proved) = drill.ended.unwrap_or((drill.asked_at, false));
+    let report: Report = serde_json::from_str(&drill.report).unwrap_or_default();
+    let last = context.tables.path_proved_at()?.map_or_else(|| "never".to_owned(), |at| at.to_string());
+    if !proved {
+        let mend = mend(&report);
+        return Ok(Finding::new("alert path", false, format!("drill at {at}: {report}; last proven: {last}"), mend));
+    }
+    let late = now.micros_since(at) > 2 * i64::from(every.0) * 1_000_000 + LATE_US;
+    let unproven = if report.unproven.is_empty() {
+        String::new()
+    } else {
+        format!("; nothing is proven of {}", report.unproven.join(", "))
+    };
+    let evidence = format!("proven at {at}: {report}{unproven}");
+    Ok(Finding::new("alert path", !late, evidence, "systemctl status pitchside; pitchside alerts drill"))
+}
+
+/// The command for the first leg that failed.
+fn mend(report: &Report) -> String {
+    let leg = report.legs.iter().find(|leg| leg.fault.is_some()).map_or("", |leg| leg.leg.as_str());
+    match leg.strip_prefix("output ") {
+        Some(name) => format!("pitchside plugin logs {name}; then pitchside alerts drill"),
+        None if leg == "rules" => {
+            "pitchside rules check; systemctl restart pitchside; pitchside alerts drill".to_owned()
+        }
+        None => "pitchside doctor --health; systemctl restart pitchside; pitchside alerts drill".to_owned(),
+    }
+}

@@ -1,0 +1,178 @@
+//! Alerts that nobody acknowledges go a level higher, and the alert path is proven by drills. What is due when is decided in
+//! [`crate::delivery`]; here it is recorded, and told to the page and to MQTT. Outputs follow the same record by themselves.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | [`drills`] | the dead-man's switch |
+//! | [`muster`] | which outputs take part in drills, and what became of one |
+
+pub mod drills;
+pub mod muster;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use pitchside_config::{Category, Delivery};
+use pitchside_model::{Alert, AlertId, RuleName};
+use pitchside_rules::RuleSet;
+use pitchside_rules::drill::PATH_RULE;
+use pitchside_script::manifest::RuleCategory;
+use pitchside_store::{AlertRow, DeliveryKind, DeliveryStepId, Store, StoreError};
+use tokio_util::sync::CancellationToken;
+
+use super::alerts::Alerts;
+use crate::blocking;
+use crate::clock::Clock;
+use crate::delivery::escalation::{Escalations, Plan, Taken};
+
+/// How often it is looked whether something is due, or was recorded.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// Steps read at a time.
+const PAGE: u32 = 256;
+/// Alerts taken up at a start.
+const WAITING_MAX: u32 = pitchside_store::delivery::STEPS_MAX;
+
+/// What the manifest of a rule says of the delivery of its alerts.
+#[derive(Debug, Clone, Copy)]
+pub struct RuleNote {
+    /// The longest they wait before they escalate.
+    pub escalate: Option<Duration>,
+    /// What they are about.
+    pub category: Category,
+}
+
+/// The same of every rule in force.
+#[derive(Default)]
+pub struct RuleNotes(ArcSwap<HashMap<RuleName, RuleNote>>);
+
+impl RuleNotes {
+    /// These rules are in force now.
+    pub fn replace(&self, set: &RuleSet) {
+        let note = |rule: &pitchside_rules::RuleSource| RuleNote {
+            escalate: rule.manifest.escalate.and_then(|micros| u64::try_from(micros).ok()).map(Duration::from_micros),
+            category: match rule.manifest.category {
+                RuleCategory::Physiological => Category::Physiological,
+                RuleCategory::Technical => Category::Technical,
+            },
+        };
+        self.0.store(Arc::new(set.rules().iter().map(|rule| (rule.name().clone(), note(rule))).collect()));
+    }
+
+    /// Of one rule. One that is in force no longer is taken for one about athletes: nobody is kept from hearing of it.
+    pub fn of(&self, rule: &RuleName) -> RuleNote {
+        let own = if rule.as_str() == PATH_RULE { Category::Technical } else { Category::Physiological };
+        self.0.load().get(rule).copied().unwrap_or(RuleNote { escalate: None, category: own })
+    }
+}
+
+/// Watches alerts that wait for somebody.
+pub struct Escalator {
+    /// Alerts, and what became of them.
+    pub store: Store,
+    /// The page and MQTT.
+    pub alerts: Alerts,
+    /// What the rules say.
+    pub notes: Arc<RuleNotes>,
+    /// What the settings say.
+    pub settings: Delivery,
+    /// The gateway's clock.
+    pub clock: Clock,
+}
+
+/// What the escalator knows while it runs.
+struct Watching {
+    escalations: Escalations,
+    /// The record is read up to here.
+    after: DeliveryStepId,
+    /// Escalations that did not reach the MQTT router.
+    owing: Vec<AlertRow>,
+}
+
+impl Escalator {
+    /// Runs until stopped. Cut off anywhere, the next start goes on from what is recorded.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut state: Option<Watching> = None;
+        let mut every = tokio::time::interval(LOOK_EVERY);
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = every.tick() => {}
+            }
+            if let Err(error) = blocking::here(|| self.look(&mut state)) {
+                tracing::warn!(%error, "escalations could not be looked after; they stay due");
+            }
+        }
+    }
+
+    fn look(&self, state: &mut Option<Watching>) -> Result<(), StoreError> {
+        let state = match state {
+            Some(state) => state,
+            None => state.insert(self.take_up()?),
+        };
+        loop {
+            let steps = self.store.delivery_steps_after(state.after, PAGE)?;
+            let Some(last) = steps.last() else { break };
+            for step in &steps {
+                match step.kind {
+                    DeliveryKind::Raised => {
+                        if let Some(row) = self.store.alert(step.alert)? {
+                            self.watch(&mut state.escalations, &row.alert, 0, Duration::ZERO);
+                        }
+                    }
+                    DeliveryKind::Acknowledged | DeliveryKind::Cleared => state.escalations.forget(step.alert),
+                    DeliveryKind::Escalated(_) | DeliveryKind::Drill => {}
+                }
+            }
+            state.after = last.id;
+        }
+        for (alert, level) in state.escalations.due(self.clock.uptime()) {
+            self.escalate(state, alert, level)?;
+        }
+        state.owing.retain(|row| self.alerts.publish_escalated(row).is_err());
+        Ok(())
+    }
+
+    /// Every alert that waits. The place in the record comes first: what is recorded between the two is seen twice, which changes
+    /// nothing.
+    fn take_up(&self) -> Result<Watching, StoreError> {
+        let (mut escalations, after) = (Escalations::default(), self.store.last_delivery_step()?);
+        let waiting = self.store.waiting_alerts(WAITING_MAX)?;
+        if waiting.len() >= WAITING_MAX as usize {
+            tracing::error!("more than {WAITING_MAX} alerts wait for somebody; the oldest of them do not escalate");
+        }
+        let now = self.clock.now();
+        for alert in waiting {
+            let waited = u64::try_from(now.micros_since(alert.since)).map_or(Duration::ZERO, Duration::from_micros);
+            self.watch(&mut escalations, &alert.alert, alert.level, waited);
+        }
+        Ok(Watching { escalations, after, owing: Vec::new() })
+    }
+
+    fn watch(&self, escalations: &mut Escalations, alert: &Alert, level: u8, waited: Duration) {
+        let by_priority = self.settings.escalate_after.of(alert.priority).map(pitchside_config::Span::duration);
+        let by_rule = self.notes.of(&alert.rule).escalate;
+        let Some(plan) = Plan::of(by_priority, by_rule, self.settings.escalate_levels) else { return };
+        if escalations.watch(alert.id, plan, level, waited, self.clock.uptime()) == Taken::Full {
+            tracing::error!(alert = %alert.id, "too many alerts wait for somebody; this one does not escalate");
+        }
+    }
+
+    fn escalate(&self, state: &mut Watching, alert: AlertId, level: u8) -> Result<(), StoreError> {
+        let step = self.store.escalate_alert(alert, level, self.clock.now())?;
+        let row = self.store.alert(alert)?;
+        let (Some(row), Some(_)) = (row, step) else {
+            // Somebody has seen it, or it is over, since the record was read.
+            state.escalations.forget(alert);
+            return Ok(());
+        };
+        state.escalations.escalated(alert, level, self.clock.uptime());
+        tracing::warn!(%alert, rule = %row.alert.rule, level, "nobody has acknowledged an alert; it escalates");
+        self.alerts.escalated(&row);
+        // At most as many as are watched.
+        state.owing.push(row);
+        Ok(())
+    }
+}

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
+
+use super::*;
+
+const KEY: &str = "11111111111111111111111111111111-raised-0";
+
+/// What a receiver refuses.
+#[derive(Clone, Copy, Default)]
+struct Refuses {
+    starttls: bool,
+    login: bool,
+    recipient: Option<&'static str>,
+}
+
+/// A mail server (RFC 5321) that writes down what it is told, line by line; lines in TLS are led by `*`.
+struct Receiver {
+    port: u16,
+    certificate: Vec<u8>,
+    heard: Arc<Mutex<Vec<String>>>,
+}
+
+impl Receiver {
+    async fn start(wrapped: bool, refuses: Refuses) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = made.cert.der().to_vec();
+        let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, heard) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
+        let lines = Arc::clone(&heard);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let talked = if wrapped {
+                    Some(acceptor.accept(stream).await)
+                } else {
+                    let mut stream = BufReader::new(stream);
+                    let upgrade = talk(&mut stream, (true, false), refuses, &lines).await;
+                    if upgrade { Some(acceptor.accept(stream.into_inner()).await) } else { None }
+                };
+                if let Some(Ok(stream)) = talked {
+                    talk(&mut BufReader::new(stream), (wrapped, true), refuses, &lines).await;
+                }
+            }
+        });
+        Self { port, certificate, heard }
+    }
+
+    fn server(&self, tls: MailTls) -> MailServer {
+        MailServer { tls, host: "127.0.0.1".to_owned(), port: self.port }
+    }
+
+    fn heard(&self) -> String {
+        self.heard.lock().join("\n")
+    }
+}
+
+/// One conversation; whether it is to go on in TLS.
+async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut BufReader<S>,
+    (greet, tls): (bool, bool),
+    refuses: Refuses,
+    heard: &Mutex<Vec<String>>,
+) -> bool {
+    if greet {
+        stream.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+    }
+    let mut in_data = false;
+    let mut line = String::new();
+    while {
+        line.clear();
+        stream.read_line(&mut line).await.unwrap_or(0) > 0
+    } {
+        let said = line.trim_end_matches(['\r', '\n']).to_owned();
+        heard.lock().push(format!("{}{said}", if tls { "*" } else { "" }));
+        let word = said.split(' ').next().unwrap_or_default().to_ascii_uppercase();
+        let answer = match (in_data, word.as_str()) {
+            (true, ".") => {
+                in_data = false;
+                "250 kept"
+            }
+            (true, _) => continue,
+            (_, "EHLO") if !tls && !refuses.starttls => "250-mail.test\r\n250 STARTTLS",
+            (_, "EHLO") => "250-mail.test\r\n250 AUTH PLAIN",
+            (_, "STARTTLS") => {
+                stream.write_all(b"220 go on\r\n").await.unwrap();
+                return true;
+            }
+            (_, "AUTH") if refuses.login => "535 5.7.8 wrong",
+            (_, "AUTH") => "235 welcome",
+            (_, "RCPT") if refuses.recipient.is_some() => refuses.recipient.unwrap(),
+            (_, "DATA") => {
+                in_data = true;
+                "354 go on"
+            }
+            (_, "QUIT") => "221 bye",
+            _ => "250 ok",
+        };
+        stream.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+    }
+    false
+}
+
+fn letter(server: &MailServer) -> Letter<'_> {
+    let text = "Alert raised: heat-illness, high, athlete zebra.\n.\nGrüße\n";
+    Letter {
+        server,
+        from: "box@clinic.test",
+        to: "doctor@clinic.test",
+        subject: "HIGH: Wärme",
+        text,
+        login: Some(("box", "a very secret word")),
+    }
+}
+
+async fn send(receiver: &Receiver, tls: MailTls) -> Result<(), CarryError> {
+    let server = receiver.server(tls);
+    Mailer::trusting(&receiver.certificate).send(&letter(&server), KEY, Timestamp::from_seconds(1_767_225_600)).await
+}
+
+#[tokio::test]
+async fn a_mail_goes_out_after_starttls_and_under_an_id_that_stays_the_same() {
+    let receiver = Receiver::start(false, Refuses::default()).await;
+    for _ in 0..2 {
+        send(&receiver, MailTls::Starttls).await.unwrap();
+    }
+    let heard = receiver.heard();
+    assert_eq!(heard.matches(&format!("Message-ID: <{KEY}@clinic.test>")).count(), 2, "{heard}");
+    for line in [
+        "*MAIL FROM:<box@clinic.test>",
+        "*RCPT TO:<doctor@clinic.test>",
+        "*Subject: HIGH: =?utf-8?b?V8Okcm1l?=",
+        "*References: <11111111111111111111111111111111@clinic.test>",
+        "*Auto-Submitted: auto-generated",
+        "*Date: Thu, 01 Jan 2026 00:00:00 +0000",
+        "*Alert raised: heat-illness, high, athlete zebra.",
+        // RFC 5321, 4.5.2: a line of one dot would end the mail.
+        "*..",
+    ] {
+        assert!(heard.lines().any(|heard| heard.starts_with(line)), "{line} is missing:\n{heard}");
+    }
+    let clear: Vec<&str> = heard.lines().filter(|line| !line.starts_with('*')).collect();
+    assert!(clear.iter().all(|line| line.starts_with("EHLO") || *line == "STARTTLS"), "in clear: {clear:?}");
+}
+
+#[tokio::test]
+async fn a_mail_goes_out_in_tls_from_the_first_byte() {
+    let receiver = Receiver::start(true, Refuses::default()).await;
+    send(&receiver, MailTls::Wrapped).await.unwrap();
+    assert!(receiver.heard().contains("*RCPT TO:<doctor@clinic.test>"));
+}
+
+#[tokio::test]
+async fn nothing_is_said_to_a_server_without_starttls_or_with_a_strangers_certificate() {
+    let plain = Receiver::start(false, Refuses { starttls: true, ..Refuses::default() }).await;
+    assert!(matches!(send(&plain, MailTls::Starttls).await, Err(CarryError::Later(_))));
+    let heard = plain.heard();
+    assert!(!heard.contains("AUTH") && !heard.contains("MAIL") && !heard.contains("STARTTLS"), "{heard}");
+    let stranger = Receiver::start(false, Refuses::default()).await;
+    let server = stranger.server(MailTls::Starttls);
+    let sent = Mailer::default().send(&letter(&server), KEY, Timestamp(0)).await;
+    assert!(matches!(sent, Err(CarryError::Later(_))), "{sent:?}");
+    assert!(!stranger.heard().contains("AUTH"));
+}
+
+#[tokio::test]
+async fn what_a_server_refuses_for_good_is_not_tried_again_but_for_the_login() {
+    let with = |recipient| Refuses { recipient: Some(recipient), ..Refuses::default() };
+    let unknown = Receiver::start(false, with("550 5.1.1 nobody of that name")).await;
+    let refused = send(&unknown, MailTls::Starttls).await.unwrap_err();
+    assert!(matches!(&refused, CarryError::Never(why) if why.contains("nobody of that name")), "{refused:?}");
+    let grey = Receiver::start(false, with("451 4.7.1 try again later")).await;
+    let later = send(&grey, MailTls::Starttls).await.unwrap_err();
+    assert!(matches!(&later, CarryError::Later(why) if why.contains("try again later")), "{later:?}");
+    let wrong = Receiver::start(false, Refuses { login: true, ..Refuses::default() }).await;
+    let login = send(&wrong, MailTls::Starttls).await.unwrap_err();
+    assert!(
+        matches!(&login, CarryError::Later(why) if !why.contains("secret word")),
+        "an admin may mend it: {login:?}"
+    );
+}

@@ -1,0 +1,59 @@
+//! Who is told of alerts, and when.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use pitchside_collect::mqtt::Gate;
+use pitchside_config::Settings;
+
+use crate::clock::Clock;
+use crate::pipeline::alerts::Alerts;
+use crate::pipeline::delivery::drills::{DrillParts, Drills};
+use crate::pipeline::delivery::muster::Muster;
+use crate::pipeline::delivery::{Escalator, RuleNotes};
+use crate::pipeline::outputs::hearing::Hearing;
+use crate::pipeline::rules::RulesFeed;
+
+/// What rules, outputs, escalations and drills know of each other.
+#[derive(Default)]
+pub(super) struct DeliveryWires {
+    /// What the rules in force say of the delivery of their alerts.
+    pub(super) notes: Arc<RuleNotes>,
+    muster: Muster,
+}
+
+impl DeliveryWires {
+    pub(super) fn hearing(&self, settings: &Settings) -> Hearing {
+        Hearing::new(&settings.delivery, Arc::clone(&self.notes), self.muster.clone())
+    }
+
+    pub(super) fn escalator(&self, settings: &Settings, alerts: Alerts, clock: &Clock) -> Escalator {
+        Escalator {
+            store: alerts.store.clone(),
+            alerts,
+            notes: Arc::clone(&self.notes),
+            settings: settings.delivery.clone(),
+            clock: clock.clone(),
+        }
+    }
+
+    pub(super) fn drills(
+        &self,
+        settings: &Settings,
+        rules: RulesFeed,
+        alerts: &Alerts,
+        gate: &Arc<Gate>,
+        clock: &Clock,
+    ) -> anyhow::Result<Drills> {
+        let parts = DrillParts {
+            store: alerts.store.clone(),
+            alerts: alerts.clone(),
+            rules,
+            muster: self.muster.clone(),
+            gate: Arc::clone(gate),
+            settings: settings.delivery.clone(),
+            clock: clock.clone(),
+        };
+        Drills::new(parts).context("reading how drills of the alert path ended")
+    }
+}

@@ -1,0 +1,1 @@
+DELETE FROM delivery_held WHERE name = ?1

@@ -1,0 +1,1 @@
+DELETE FROM delivery_held WHERE step NOT IN (SELECT id FROM delivery_steps)

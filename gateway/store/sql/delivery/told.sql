@@ -1,0 +1,1 @@
+SELECT told_up_to FROM delivery_outputs WHERE name = ?1

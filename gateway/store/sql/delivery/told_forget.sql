@@ -1,0 +1,1 @@
+DELETE FROM delivery_outputs WHERE name = ?1

@@ -1,0 +1,1 @@
+SELECT ended_at FROM drills WHERE proved = 1 ORDER BY id DESC LIMIT 1

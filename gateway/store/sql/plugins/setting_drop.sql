@@ -1,0 +1,1 @@
+DELETE FROM plugin_settings WHERE name = ?1 AND secret = ?2 AND key = ?3

@@ -1,0 +1,1 @@
+DELETE FROM plugin_settings WHERE name = ?1

@@ -1,1 +1,0 @@
-SELECT told_up_to FROM plugin_outputs WHERE name = ?1

@@ -1,1 +1,0 @@
-DELETE FROM plugin_outputs WHERE name = ?1

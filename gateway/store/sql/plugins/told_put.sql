@@ -1,1 +1,0 @@
-INSERT INTO plugin_outputs (name, told_up_to) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET told_up_to = excluded.told_up_to

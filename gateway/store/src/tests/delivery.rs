@@ -1,0 +1,121 @@
+//! What outputs are told of, and how far they are.
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::connection::database_path;
+use crate::migrate::{STEPS, migrate_by};
+
+const ID: AlertId = AlertId([1; 16]);
+
+fn name() -> PluginName {
+    PluginName::parse("hook").unwrap()
+}
+
+fn cleared(number: u8) -> AlertEvent {
+    AlertEvent::Cleared { id: AlertId([number; 16]), event_time: Timestamp(9) }
+}
+
+fn kinds(store: &Tables) -> Vec<DeliveryKind> {
+    store.delivery_steps_after(DeliveryStepId(0), 100).unwrap().iter().map(|step| step.kind).collect()
+}
+
+#[test]
+fn every_step_is_told_in_one_order_whoever_recorded_it() {
+    use DeliveryKind::{Acknowledged, Cleared, Drill, Escalated, Raised};
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let beside = Tables::attach(dir.path(), root()).unwrap();
+    let recorded = store.record_alerts(&[raised(1), raised(1)], Timestamp(1)).unwrap();
+    assert_eq!(recorded.len(), 1);
+    store.escalate_alert(ID, 1, Timestamp(2)).unwrap().unwrap();
+    beside.acknowledge_alert(ID, "ann", Timestamp(3)).unwrap();
+    store.record_drill(AlertId([9; 16]), Timestamp(4)).unwrap().unwrap();
+    assert_eq!(store.record_alerts(&[cleared(1)], Timestamp(5)).unwrap().len(), 1);
+    assert_eq!(kinds(&store), [Raised, Escalated(1), Acknowledged, Drill, Cleared]);
+    let last = store.delivery_steps_after(DeliveryStepId(0), 100).unwrap()[4];
+    assert_eq!((store.last_delivery_step().unwrap(), last.recorded_at, last.alert), (last.id, Timestamp(5), ID));
+    // The numbers of alerts' own steps are as they were: sealing and delivery rest on them.
+    assert_eq!(store.undelivered_alerts(9).unwrap().last().unwrap().event, cleared(1));
+}
+
+#[test]
+fn an_alert_escalates_once_a_level_and_not_after_somebody_saw_it_or_it_was_over() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.escalate_alert(ID, 1, Timestamp(1)).unwrap(), None, "nobody raised it");
+    store.record_alerts(&[raised(1), raised(2), raised(3)], Timestamp(1)).unwrap();
+    assert!(store.escalate_alert(ID, 1, Timestamp(2)).unwrap().is_some());
+    assert_eq!(store.escalate_alert(ID, 1, Timestamp(3)).unwrap(), None);
+    assert!(matches!(store.escalate_alert(ID, 0, Timestamp(3)), Err(StoreError::TooLarge { .. })));
+    assert!(matches!(store.escalate_alert(ID, 10, Timestamp(3)), Err(StoreError::TooLarge { .. })));
+    let waiting: Vec<_> =
+        store.waiting_alerts(9).unwrap().into_iter().map(|w| (w.alert.id.0[0], w.since, w.level)).collect();
+    assert_eq!(waiting, [(3, Timestamp(1), 0), (2, Timestamp(1), 0), (1, Timestamp(2), 1)]);
+    store.acknowledge_alert(ID, "ann", Timestamp(4)).unwrap();
+    store.record_alerts(&[cleared(2)], Timestamp(4)).unwrap();
+    assert_eq!(store.escalate_alert(ID, 2, Timestamp(5)).unwrap(), None);
+    assert_eq!(store.escalate_alert(AlertId([2; 16]), 1, Timestamp(5)).unwrap(), None);
+    assert_eq!(store.waiting_alerts(9).unwrap().len(), 1);
+    assert_eq!(store.alert(ID).unwrap().unwrap().escalations, [(1, Timestamp(2))]);
+}
+
+#[test]
+fn what_is_held_for_an_output_stays_until_it_is_released_and_goes_with_the_output() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
+    let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
+    assert_eq!(store.plugin_told(&name()).unwrap(), None);
+    assert!(store.hold_for_plugin(&name(), steps[0].id).unwrap());
+    assert!(store.hold_for_plugin(&name(), steps[1].id).unwrap());
+    assert_eq!(store.plugin_told(&name()).unwrap(), Some(steps[1].id));
+    assert_eq!(store.held_for_plugin(&name(), 9).unwrap(), steps);
+    store.release_for_plugin(&name(), steps[0].id).unwrap();
+    assert_eq!(store.held_for_plugin(&name(), 9).unwrap(), steps[1..]);
+    store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(2)).unwrap();
+    store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(3)).unwrap();
+    assert_eq!((store.held_for_plugin(&name(), 9).unwrap(), store.plugin_told(&name()).unwrap()), (Vec::new(), None));
+}
+
+#[test]
+fn one_drill_waits_at_a_time_and_the_last_that_proved_the_path_is_remembered() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let first = store.ask_drill(false, Timestamp(1)).unwrap();
+    assert_eq!(store.ask_drill(true, Timestamp(2)).unwrap(), first);
+    assert_eq!(store.waiting_drill().unwrap().unwrap().asked_at, Timestamp(1));
+    store.end_drill(first, true, "{}", Timestamp(3)).unwrap();
+    for at in 4..400 {
+        let id = store.ask_drill(true, Timestamp(at)).unwrap();
+        store.end_drill(id, false, "late", Timestamp(at)).unwrap();
+    }
+    assert_eq!(store.path_proved_at().unwrap(), Some(Timestamp(3)));
+    let last = store.last_drill().unwrap().unwrap();
+    assert_eq!((last.ended, last.report.as_str(), last.by_hand), (Some((Timestamp(399), false)), "late", true));
+    assert!(store.drill(first).unwrap().is_some() && store.waiting_drill().unwrap().is_none());
+    assert!(matches!(
+        store.end_drill(first, true, &"x".repeat(1 << 15), Timestamp(9)),
+        Err(StoreError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn an_output_goes_on_where_it_stood_before_the_update() {
+    let dir = TempDir::new().unwrap();
+    let path = database_path(dir.path());
+    let before = STEPS.iter().position(|step| step.up.contains("CREATE TABLE delivery_steps")).unwrap();
+    migrate_by(&STEPS[..before], &mut Connection::open(&path).unwrap(), &path).unwrap();
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "INSERT INTO alert_steps (id, alert, step, recorded_at, sealed_body) VALUES (5, x'01010101010101010101010101010101', 0, 7, x'00');
+         INSERT INTO alert_steps (id, alert, step, recorded_at, sealed_body) VALUES (6, x'02020202020202020202020202020202', 0, 8, x'00');
+         INSERT INTO plugin_outputs (name, told_up_to) VALUES ('hook', 5);",
+    )
+    .unwrap();
+    drop(old);
+    let store = open(dir.path());
+    let told = store.plugin_told(&name()).unwrap().unwrap();
+    let new = store.delivery_steps_after(told, 9).unwrap();
+    assert_eq!((new.len(), new[0].alert, new[0].kind), (1, AlertId([2; 16]), DeliveryKind::Raised));
+}

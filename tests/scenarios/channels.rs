@@ -1,0 +1,230 @@
+//! The ways alerts take out of the box, by the plugins of the library as an admin sets them up: a signed webhook, a push, a mail.
+
+use std::sync::{Arc, Mutex};
+
+use data_encoding::BASE64;
+use pitchside_tests::clinic::copy;
+use pitchside_tests::program::{Answer, repository};
+use pitchside_tests::{Clinic, Running, until};
+use sha2::{Digest as _, Sha256};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+
+use super::outputs::{log, rises_and_falls, webhook};
+
+/// The clinic of these tests: a strap of ada's, a rule on her heart rate, and some of the library's plugins.
+async fn clinic(plugins: &[&str]) -> Running {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    for name in plugins {
+        copy(&repository().join("plugins").join(name), &clinic.dir().join("plugins").join(name));
+    }
+    clinic
+}
+
+fn plugin(clinic: &Running, args: &[&str]) -> Answer {
+    clinic.pitchside(&[&["plugin"], args].concat())
+}
+
+fn set(clinic: &Running, name: &str, settings: &[(&str, &str)]) {
+    settings.iter().for_each(|(key, value)| drop(plugin(clinic, &["set", name, key, value]).ok()));
+}
+
+async fn begun(clinic: &Running, name: &str) {
+    let name = pitchside_model::PluginName::parse(name).unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+}
+
+fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+}
+
+/// HMAC-SHA256 by the letter of RFC 2104, so that what is checked does not check itself.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut block = [0u8; 64];
+    block[..key.len()].copy_from_slice(key);
+    let pad = |with: u8| block.map(|byte| byte ^ with);
+    let inner = Sha256::digest([&pad(0x36)[..], text].concat());
+    Sha256::digest([&pad(0x5c)[..], &inner[..]].concat()).to_vec()
+}
+
+/// Whether the receiver of a webhook would take it, with this key (Standard Webhooks).
+fn is_signed(key: &str, head: &str, body: &str) -> bool {
+    let key = BASE64.decode(key.strip_prefix("whsec_").unwrap().as_bytes()).unwrap();
+    let of = |name: &str| header(head, name).unwrap_or_else(|| panic!("{name} is missing: {head}"));
+    let signed = hmac(&key, format!("{}.{}.{body}", of("webhook-id"), of("webhook-timestamp")).as_bytes());
+    of("webhook-signature") == format!("v1,{}", BASE64.encode(&signed))
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_anew_each_time_under_one_id_and_its_key_is_nowhere_to_be_read() {
+    let (port, got) = webhook(1).await;
+    let clinic = clinic(&["webhook-out"]).await;
+    let port = port.to_string();
+    set(&clinic, "webhook-out", &[("host", "127.0.0.1"), ("port", &port), ("tls", "0")]);
+    let capability = format!("http:127.0.0.1:{port}");
+    plugin(&clinic, &["grant", "webhook-out", &capability]).ok();
+    let state = || plugin(&clinic, &["list"]).ok().out;
+    assert!(state().contains("the secret signing is not set"), "{}", state());
+
+    let bad = clinic.pitchside_fed(&["plugin", "secret", "webhook-out", "signing"], "hunter2\n");
+    assert!(bad.code == 2 && bad.err.contains("whsec_") && !bad.err.contains("hunter2"), "{bad:?}");
+    let made = clinic.pitchside(&["--json", "plugin", "secret", "webhook-out", "signing", "--generate"]).ok().json();
+    let key = made["value"].as_str().unwrap().to_owned();
+    clinic.pitchside_fed(&["plugin", "secret", "webhook-out", "token"], "tk_very_secret\n").ok();
+    begun(&clinic, "webhook-out").await;
+
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    let sent = until("both steps arrive", || Some(got.lock().unwrap().clone()).filter(|got| got.len() == 3)).await;
+    for (head, body) in &sent {
+        assert!(is_signed(&key, head, body), "{head}");
+        assert!(!is_signed(&key, head, &body.replace("ada", "bea")), "a changed body is found");
+        assert_eq!(header(head, "authorization"), Some("Bearer tk_very_secret"));
+        assert!(body.contains("\"athlete\":\"ada\"") && !body.contains("value"), "no value by default: {body}");
+    }
+    let id = |at: usize| header(&sent[at].0, "webhook-id").unwrap();
+    assert_eq!(id(0), id(1), "tried again, it has the same id");
+    assert_ne!(id(1), id(2));
+
+    let shown =
+        [plugin(&clinic, &["settings", "webhook-out"]), plugin(&clinic, &["logs", "webhook-out"])].map(|a| a.ok().out);
+    assert!(shown[0].contains("signing") && shown[1].contains("the secret signing was set"), "{shown:?}");
+    for secret in [key.as_str(), "tk_very_secret"] {
+        assert!(shown.iter().all(|text| !text.contains(secret)), "a secret is shown");
+        assert!(!stored(&clinic, secret), "a secret is readable on the disk");
+    }
+
+    clinic.pitchside(&["plugin", "secret", "webhook-out", "signing", "--remove"]).ok();
+    until("without its key it does not run", || {
+        log(&clinic, "webhook-out").contains("signing is not set").then_some(())
+    })
+    .await;
+}
+
+/// Whether a text stands in any file of the box's data. Another process reads them: SQLite's locks are this process's, and
+/// closing a file it has open would give them up.
+fn stored(clinic: &Running, text: &str) -> bool {
+    let found = std::process::Command::new("grep").args(["-rqaF", "--", text]).arg(clinic.dir()).status().unwrap();
+    assert!(found.code() < Some(2), "grep could not read everything");
+    found.success()
+}
+
+#[tokio::test]
+async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_within_a_second() {
+    let (port, got) = webhook(0).await;
+    let (other, elsewhere) = webhook(0).await;
+    let clinic = clinic(&["ntfy-push"]).await;
+    let refused = |args: &[&str]| plugin(&clinic, &[&["set", "ntfy-push"], args].concat());
+    for (args, why) in [
+        (["least", "urgent"], "is none of low, medium, high"),
+        (["port", "0"], "is not within 1 and 65535"),
+        (["port", "many"], "is no number"),
+        (["host", ""], "not empty"),
+        (["colour", "red"], "there is no `colour`"),
+    ] {
+        let answer = refused(&args);
+        assert!(answer.code == 2 && answer.err.contains(why), "{answer:?}");
+    }
+    let port = port.to_string();
+    set(&clinic, "ntfy-push", &[("host", "127.0.0.1"), ("port", &port), ("tls", "0"), ("topic", "squad-3fa9c1e0")]);
+    plugin(&clinic, &["grant", "ntfy-push", &format!("http:127.0.0.1:{port}")]).ok();
+    clinic.pitchside_fed(&["plugin", "secret", "ntfy-push", "token"], "tk_1").ok();
+    begun(&clinic, "ntfy-push").await;
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    let sent = until("both steps arrive", || Some(got.lock().unwrap().clone()).filter(|got| got.len() == 2)).await;
+    let body: serde_json::Value = serde_json::from_str(&sent[0].1).unwrap();
+    assert!(sent[0].0.starts_with("POST / HTTP/1.1") && header(&sent[0].0, "authorization") == Some("Bearer tk_1"));
+    assert_eq!((&body["topic"], &body["priority"]), (&"squad-3fa9c1e0".into(), &5.into()));
+    assert_eq!(body["message"], "fast, athlete ada", "a pseudonym and no value");
+
+    // Another port is another capability: nobody granted it.
+    plugin(&clinic, &["set", "ntfy-push", "port", &other.to_string()]).ok();
+    until("it stops", || log(&clinic, "ntfy-push").contains("it runs no more").then_some(())).await;
+    rises_and_falls(&clinic, &mut s7).await;
+    clinic.alerted(2).await;
+    plugin(&clinic, &["grant", "ntfy-push", &format!("http:127.0.0.1:{other}")]).ok();
+    until("it goes there", || (elsewhere.lock().unwrap().len() == 2).then_some(())).await;
+    assert_eq!(got.lock().unwrap().len(), 2);
+}
+
+/// Mails as a server took them: the envelope's recipient, and the text.
+type Mails = Arc<Mutex<Vec<(String, String)>>>;
+
+/// Somebody's mail server (RFC 5321), in clear. The first mail it asks to be sent again; `nobody@…` it does not know.
+async fn mail_server() -> (u16, Mails) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (port, mails) = (listener.local_addr().unwrap().port(), Mails::default());
+    let kept = Arc::clone(&mails);
+    tokio::spawn(async move {
+        let mut patience = false;
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+            let (mut to, mut text, mut in_text, mut line) = (String::new(), String::new(), false, String::new());
+            while stream.read_line(&mut line).await.unwrap_or(0) > 0 {
+                let said = std::mem::take(&mut line);
+                let word = said.trim_end().split(' ').next().unwrap_or_default().to_ascii_uppercase();
+                let answer = match word.as_str() {
+                    "." if in_text => {
+                        in_text = false;
+                        kept.lock().unwrap().push((to.clone(), std::mem::take(&mut text)));
+                        if std::mem::replace(&mut patience, true) { "250 kept" } else { "451 4.3.0 again, please" }
+                    }
+                    _ if in_text => {
+                        text.push_str(&said);
+                        continue;
+                    }
+                    "RCPT" if said.contains("nobody@") => "550 5.1.1 nobody of that name",
+                    "RCPT" => {
+                        to = said.trim_end().to_owned();
+                        "250 ok"
+                    }
+                    "DATA" => {
+                        in_text = true;
+                        "354 go on"
+                    }
+                    "QUIT" => "221 bye",
+                    _ => "250 ok",
+                };
+                stream.write_all(format!("{answer}\r\n").as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (port, mails)
+}
+
+#[tokio::test]
+async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_is_unknown_keeps_nobody_waiting() {
+    let (port, mails) = mail_server().await;
+    let clinic = clinic(&["mail-out"]).await;
+    let settings = [
+        ("server", "127.0.0.1"),
+        ("port", &*port.to_string()),
+        ("security", "clear"),
+        ("sender", "box@clinic.test"),
+        ("recipients", "nobody@clinic.test, doctor@clinic.test"),
+    ];
+    set(&clinic, "mail-out", &settings);
+    plugin(&clinic, &["grant", "mail-out", &format!("smtp:127.0.0.1:{port}")]).ok();
+    begun(&clinic, "mail-out").await;
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    let kept = until("the mails arrive", || Some(mails.lock().unwrap().clone()).filter(|kept| kept.len() == 3)).await;
+    assert!(kept.iter().all(|(to, _)| to == "RCPT TO:<doctor@clinic.test>"), "{kept:?}");
+    let line = |at: usize, name: &str| {
+        let text: &str = &kept[at].1;
+        text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("{name}: {text}")).to_owned()
+    };
+    assert_eq!(line(0, "Message-ID: "), line(1, "Message-ID: "), "tried again, it is the same mail");
+    assert_ne!(line(1, "Message-ID: "), line(2, "Message-ID: "));
+    assert_eq!(line(1, "References: "), line(2, "References: "), "one alert is one thread");
+    assert_eq!(line(1, "Subject: "), "[Pitchside] high alert raised: fast, athlete ada");
+    assert!(
+        line(1, "Concerns: ") == "athlete ada" && !kept[1].1.contains(" 190"),
+        "no value by default: {}",
+        kept[1].1
+    );
+    let log = log(&clinic, "mail-out");
+    assert!(log.contains("nobody of that name") && log.contains("went out after all"), "{log}");
+}

@@ -1,0 +1,281 @@
+//! Who is told of alerts, and when: escalation, routes, quiet hours, the dead-man's switch; each step under one key, also across
+//! the end of the gateway in the middle.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use pitchside_config::{Every, QuietHours, Route, Span};
+use pitchside_model::{PluginName, Priority};
+use pitchside_tests::clinic::write_output;
+use pitchside_tests::{Clinic, Running, Sensor, until};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+const ALL: &[&str] = &["raised", "escalated", "acknowledged", "cleared", "drill"];
+
+/// One request: its key, its body, and whether it was answered well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Got {
+    key: String,
+    body: String,
+    well: bool,
+}
+
+/// Somebody's webhook, which answers badly while it is told to.
+#[derive(Clone, Default)]
+struct Webhook {
+    port: u16,
+    broken: Arc<AtomicBool>,
+    got: Arc<Mutex<Vec<Got>>>,
+}
+
+impl Webhook {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hook = Self { port: listener.local_addr().unwrap().port(), ..Self::default() };
+        let serving = hook.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                // Whoever hangs up in the middle was killed.
+                let _gone = serving.answer(stream).await;
+            }
+        });
+        hook
+    }
+
+    async fn answer(&self, mut stream: TcpStream) -> std::io::Result<()> {
+        let mut text = String::new();
+        let (head, body) = loop {
+            let mut bytes = [0; 4_096];
+            let count = stream.read(&mut bytes).await?;
+            text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                if count == 0 {
+                    return Ok(());
+                }
+                continue;
+            };
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            if body.len() >= length.parse().unwrap() || count == 0 {
+                break (head.to_owned(), body.to_owned());
+            }
+        };
+        let well = !self.broken.load(Ordering::Acquire);
+        let key =
+            head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().trim_matches('"').to_owned();
+        self.got.lock().unwrap().push(Got { key, body, well });
+        let status = if well { "204 No Content" } else { "503 Busy" };
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        stream.write_all(answer.as_bytes()).await
+    }
+
+    fn breaks(&self, broken: bool) {
+        self.broken.store(broken, Ordering::Release);
+    }
+
+    fn got(&self) -> Vec<Got> {
+        self.got.lock().unwrap().clone()
+    }
+
+    /// What was answered well, in order, as [`output`] writes it: `STEP LEVEL RULE`.
+    fn told(&self) -> Vec<String> {
+        self.got().into_iter().filter(|got| got.well).map(|got| got.body).collect()
+    }
+
+    async fn told_so_many(&self, count: usize) -> Vec<String> {
+        until(&format!("{count} steps to be told"), || Some(self.told()).filter(|told| told.len() >= count)).await
+    }
+
+    /// Waits for a request that was answered badly, beyond those there are.
+    async fn refused_one(&self, before: usize) -> Got {
+        until("a step to be refused", || self.got().get(before).cloned()).await
+    }
+}
+
+/// An output that posts every step it hears of, and has begun.
+async fn output(clinic: &Running, name: &str, hook: &Webhook, hears: &[&str]) {
+    let plugins = clinic.dir().join("plugins");
+    let port = hook.port;
+    let capability = format!("http:127.0.0.1:{port}");
+    let script = format!(
+        "[http_post(\"http://127.0.0.1:{port}/\", \"text/plain\", `${{event.step}} ${{event.level}} ${{event.rule}}`)]"
+    );
+    write_output(&plugins, name, &[&capability], &script);
+    let file = plugins.join(name).join("plugin.toml");
+    let manifest = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{manifest}hears = {hears:?}\n")).unwrap();
+    clinic.pitchside(&["plugin", "grant", name, &capability]).ok();
+    let name = PluginName::parse(name).unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+}
+
+async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
+    for rate in rates {
+        clinic.advance(1);
+        s7.heart_rate(*rate).await;
+    }
+}
+
+#[tokio::test]
+async fn an_alert_nobody_acknowledges_escalates_once_a_level_and_an_acknowledgement_ends_it() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output(&clinic, "hook", &hook, ALL).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190]).await;
+    hook.told_so_many(1).await;
+    for level in 1..=2 {
+        // High priority: five minutes a level, two levels, unless the settings say otherwise.
+        clinic.advance(300);
+        let told = hook.told_so_many(1 + level).await;
+        assert_eq!(told[level], format!("escalated {level} fast"));
+    }
+    let id = clinic.alerts()[0].alert.id;
+    assert_eq!(hook.got()[2].key, format!("{id}-escalated-2-0"));
+    assert_eq!(clinic.alerts()[0].escalations.len(), 2);
+    clinic.advance(3_000);
+    clinic.tables().acknowledge_alert(id, "ann", clinic.now()).unwrap();
+    assert_eq!(hook.told_so_many(4).await[3], "acknowledged 2 fast");
+    // Of a second alert somebody takes note in time.
+    beats(&clinic, &mut s7, &[100, 190]).await;
+    let second = clinic.alerted(2).await[1].alert.id;
+    clinic.tables().acknowledge_alert(second, "bob", clinic.now()).unwrap();
+    clinic.advance(3_000);
+    beats(&clinic, &mut s7, &[100]).await;
+    let told = hook.told_so_many(8).await;
+    assert_eq!(told[4..], ["cleared 2 fast", "raised 0 fast", "acknowledged 0 fast", "cleared 0 fast"]);
+    assert_eq!(clinic.metric("alert_escalations_total"), 2);
+}
+
+#[tokio::test]
+async fn what_was_raised_or_escalated_before_the_end_is_delivered_after_it_under_the_same_key() {
+    let hook = Webhook::start().await;
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output(&clinic, "hook", &hook, ALL).await;
+    let mut s7 = clinic.sensor("s7").await;
+    hook.breaks(true);
+    beats(&clinic, &mut s7, &[190]).await;
+    let raised = hook.refused_one(0).await;
+    clinic.kill().await;
+    hook.breaks(false);
+    clinic.start().await;
+    hook.told_so_many(1).await;
+    assert_eq!(hook.got().last().unwrap().key, raised.key, "raised before the end, delivered after it");
+
+    hook.breaks(true);
+    let before = hook.got().len();
+    clinic.advance(300);
+    let escalated = hook.refused_one(before).await;
+    clinic.kill().await;
+    hook.breaks(false);
+    // The box is off for a while: the next level is due when it is back, and comes once.
+    clinic.advance(900);
+    clinic.start().await;
+    let told = hook.told_so_many(3).await;
+    assert_eq!(told, ["raised 0 fast", "escalated 1 fast", "escalated 2 fast"]);
+    assert!(escalated.key.ends_with("-escalated-1-0"), "{escalated:?}");
+    assert!(hook.got().iter().any(|got| got.well && got.key == escalated.key));
+    assert_eq!(clinic.alerts().len(), 1, "one alert, recorded once");
+    assert_eq!(clinic.alerts()[0].escalations.len(), 2);
+}
+
+/// Hours that are quiet now and for at least half an hour more, in UTC.
+fn quiet_now(now: pitchside_model::Timestamp) -> QuietHours {
+    let minute = now.millis().div_euclid(60_000).rem_euclid(1_440);
+    let at = |minute: i64| u16::try_from(minute.rem_euclid(1_440)).unwrap();
+    QuietHours { from: at(minute - 10), to: at(minute + 40) }
+}
+
+#[tokio::test]
+async fn each_output_hears_what_its_route_says_and_quiet_hours_hold_all_but_high_priority() {
+    let (phone, chief) = (Webhook::start().await, Webhook::start().await);
+    let now = gatewayd::clock::Clock::System.now();
+    let quiet = Route { quiet: Some(quiet_now(now)), ..Route::default() };
+    let level_one = Route { from_level: 1, min_priority: Priority::High, ..Route::default() };
+    let name = |name| PluginName::parse(name).unwrap();
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0").rule("hot", "value > 180.0");
+    let warm = clinic.dir().join("rules/warm/rule.toml");
+    let manifest = std::fs::read_to_string(&warm).unwrap();
+    std::fs::write(&warm, manifest.replace("\"high\"", "\"medium\"")).unwrap();
+    let clinic = clinic
+        .with(move |settings| {
+            settings.delivery.routes = [(name("phone"), quiet), (name("chief"), level_one)].into();
+            settings.delivery.escalate_levels = 1;
+        })
+        .start()
+        .await;
+    output(&clinic, "phone", &phone, &["raised", "cleared"]).await;
+    output(&clinic, "chief", &chief, &["raised", "cleared"]).await;
+    let mut s7 = clinic.sensor("s7").await;
+    // One comes and goes, one comes and stays, and one is high.
+    beats(&clinic, &mut s7, &[160, 100, 160, 190]).await;
+    assert_eq!(phone.told_so_many(1).await, ["raised 0 hot"]);
+    let held = || clinic.tables().held_for_plugin(&name("phone"), 9).unwrap();
+    until("three steps to be held", || (held().len() == 3).then_some(())).await;
+    assert!(chief.got().is_empty(), "nothing has escalated");
+    clinic.advance(300);
+    assert_eq!(
+        chief.told_so_many(1).await,
+        ["raised 1 hot"],
+        "one that knows no escalations is told that it is raised"
+    );
+    clinic.advance(3_600);
+    assert_eq!(phone.told_so_many(2).await[1], "raised 0 warm");
+    until("nothing to be held any more", || held().is_empty().then_some(())).await;
+    beats(&clinic, &mut s7, &[100]).await;
+    assert_eq!(phone.told_so_many(4).await.len(), 4, "of the one that came and went in quiet hours nothing was told");
+    assert_eq!(chief.told_so_many(2).await[1], "cleared 1 hot");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_proves_the_alert_path_every_hour_and_a_broken_one_is_told_every_other_way() {
+    let (watcher, phone) = (Webhook::start().await, Webhook::start().await);
+    let clinic = Clinic::new()
+        .strap("s7")
+        .athlete("ada")
+        .rule("fast", "value > 180.0")
+        .with(|settings| {
+            settings.delivery.drill_every = Every(Some(Span(3_600)));
+            settings.delivery.drill_within_s = 2;
+        })
+        .start()
+        .await;
+    output(&clinic, "watcher", &watcher, &["drill"]).await;
+    output(&clinic, "phone", &phone, &["raised", "cleared"]).await;
+
+    let drill = clinic.pitchside(&["alerts", "drill", "--json"]).ok().json();
+    let legs: Vec<&str> = drill["legs"].as_array().unwrap().iter().map(|leg| leg["leg"].as_str().unwrap()).collect();
+    assert_eq!(legs, ["rules", "recorded", "mqtt", "output watcher"]);
+    assert_eq!(drill["unproven"].as_array().unwrap().len(), 1);
+    assert_eq!(watcher.told(), ["drill 0 alert-path-drill"]);
+    let proved = clinic.metric("alert_path_last_proved_timestamp_seconds");
+    assert!(proved > 0 && clinic.metric("alert_path_failures_total") == 0);
+
+    // By the clock, and nothing of it is anybody's reading.
+    clinic.advance(3_700);
+    watcher.told_so_many(2).await;
+    until("it to be proven again", || {
+        (clinic.metric("alert_path_last_proved_timestamp_seconds") > proved).then_some(())
+    })
+    .await;
+    assert!(clinic.entries().is_empty() && clinic.alerts().is_empty() && phone.got().is_empty());
+
+    watcher.breaks(true);
+    let failed = clinic.pitchside(&["alerts", "drill"]);
+    assert!(failed.code == 1 && failed.out.contains("output watcher") && failed.out.contains("503"), "{failed:?}");
+    assert_eq!(phone.told_so_many(1).await, ["raised 0 alert-path"], "whoever can still be told is");
+    let broken = &clinic.alerted(1).await[0];
+    assert_eq!((broken.alert.rule.as_str(), broken.alert.athlete.as_ref()), ("alert-path", None));
+    assert!(broken.alert.message.contains("output watcher"), "{broken:?}");
+    assert_eq!(clinic.metric("alert_path_failures_total"), 1);
+    let doctor = clinic.pitchside(&["doctor"]);
+    let line = doctor.out.lines().find(|line| line.contains("alert path")).unwrap();
+    assert!(line.starts_with("!!") && line.contains("pitchside plugin logs watcher"), "{line}");
+
+    watcher.breaks(false);
+    clinic.pitchside(&["alerts", "drill"]).ok();
+    assert_eq!(phone.told_so_many(2).await[1], "cleared 0 alert-path");
+    let doctor = clinic.pitchside(&["doctor"]);
+    let line = doctor.out.lines().find(|line| line.contains("alert path")).unwrap();
+    assert!(line.starts_with("ok") && line.contains("proven at"), "{line}");
+}
