@@ -1,6 +1,5 @@
 //! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -215,7 +214,7 @@ fn try_stretch(
     let wears = |entry: &Entry| is_derived && alert.athlete.is_some() && entry.athlete == alert.athlete;
     let filter = Filter {
         whose: (scope == RuleScope::Athlete).then(|| Whose::of(alert.athlete.as_ref())),
-        subjects: inputs.into_iter().filter_map(Quantity::from_code).map(Segments::Readings).collect(),
+        subjects: inputs.into_iter().map(Segments::Readings).collect(),
     };
     let mut sets = sets.into_iter();
     let (since, begin) = sets.next().context("a stretch")?;
