@@ -4,6 +4,7 @@
 
 mod imports;
 mod library;
+mod scripts;
 mod tree;
 mod words;
 

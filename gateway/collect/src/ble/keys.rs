@@ -4,7 +4,10 @@
 //! LE Secure Connections. Its store tells: `<folder>/<adapter>/<device>/info`, an ini file with a group for each long-term key.
 //! Every such key must be one of Secure Connections, or the bond counts as legacy.
 
-use std::path::Path;
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use pitchside_model::{BleAddress, Bond};
 
@@ -12,6 +15,8 @@ use pitchside_model::{BleAddress, Bond};
 pub const FOLDER: &str = "/var/lib/bluetooth";
 /// The file of one device is small; anything longer is not one.
 pub const INFO_BYTES_MAX: u64 = 64 * 1024;
+/// How often a file that is replaced while it is made durable is begun with again.
+const READS_MAX: u32 = 3;
 
 /// Groups of long-term keys, by their names now and before BlueZ 5.64.
 const GROUPS: [&str; 3] = ["LongTermKey", "PeripheralLongTermKey", "SlaveLongTermKey"];
@@ -24,7 +29,7 @@ const SECURE_AUTHENTICATED: u32 = 3;
 pub enum KeysError {
     /// The file cannot be read.
     #[error(
-        "cannot read how it is bonded from {path}: {error}; run as root, or let a root service copy it with `pitchside device bonds --out DIR` and set bluetooth.bonds"
+        "cannot read how it is bonded from {path}, or not keep it: {error}; run as root, or let a root service copy it with `pitchside device bonds --out DIR` and set bluetooth.bonds"
     )]
     Unreadable {
         /// Which file.
@@ -37,17 +42,59 @@ pub enum KeysError {
     NoKey(String),
 }
 
-/// The bond of an adapter with a device.
-pub fn bond(folder: &Path, adapter: BleAddress, device: BleAddress) -> Result<Bond, KeysError> {
-    let path = folder.join(adapter.to_string()).join(device.to_string()).join("info");
+fn place(folder: &Path, adapter: BleAddress, device: BleAddress) -> PathBuf {
+    folder.join(adapter.to_string()).join(device.to_string()).join("info")
+}
+
+fn bond_in(path: &Path, read: std::io::Result<String>) -> Result<Bond, KeysError> {
     let shown = path.display().to_string();
-    let unreadable = |error| KeysError::Unreadable { path: shown.clone(), error };
-    let length = std::fs::metadata(&path).map_err(unreadable)?.len();
-    if length > INFO_BYTES_MAX {
-        return Err(unreadable(std::io::Error::other("longer than such a file is")));
+    match read {
+        Ok(text) => parse(&text).ok_or(KeysError::NoKey(shown)),
+        Err(error) => Err(KeysError::Unreadable { path: shown, error }),
     }
-    let text = std::fs::read_to_string(&path).map_err(unreadable)?;
-    parse(&text).ok_or(KeysError::NoKey(shown))
+}
+
+/// The bond of an adapter with a device, as it is shown now.
+pub fn bond(folder: &Path, adapter: BleAddress, device: BleAddress) -> Result<Bond, KeysError> {
+    let path = place(folder, adapter, device);
+    let read = File::open(&path).and_then(|mut file| read(&mut file));
+    bond_in(&path, read)
+}
+
+/// The same, once it outlives a power cut: the device believes in its bond from the moment it pairs.
+pub fn durable_bond(folder: &Path, adapter: BleAddress, device: BleAddress) -> Result<Bond, KeysError> {
+    let path = place(folder, adapter, device);
+    bond_in(&path, settled(&path, folder))
+}
+
+fn read(file: &mut File) -> std::io::Result<String> {
+    let mut text = String::new();
+    file.take(INFO_BYTES_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > INFO_BYTES_MAX {
+        return Err(std::io::Error::other("longer than such a file is"));
+    }
+    Ok(text)
+}
+
+/// Reads a file below `folder` once it and every folder down to it are on the disk. BlueZ waits for neither.
+///
+/// # Errors
+/// It cannot be read, or not be made durable; or it is replaced faster than that.
+pub fn settled(path: &Path, folder: &Path) -> std::io::Result<String> {
+    for _ in 0..READS_MAX {
+        let mut file = File::open(path)?;
+        let text = read(&mut file)?;
+        file.sync_all()?;
+        for above in path.ancestors().skip(1).take_while(|above| above.starts_with(folder)) {
+            File::open(above)?.sync_all()?;
+        }
+        // BlueZ puts a new file in the place of the old one.
+        let (was, is) = (file.metadata()?, std::fs::metadata(path)?);
+        if (was.dev(), was.ino()) == (is.dev(), is.ino()) {
+            return Ok(text);
+        }
+    }
+    Err(std::io::Error::other("it is replaced faster than it can be kept"))
 }
 
 /// The bond in an `info` file; none if there is no long-term key. What is not understood makes the bond weaker, never
@@ -138,6 +185,24 @@ mod tests {
         let copy = without_keys(&whole);
         assert!(!copy.contains("0011") && !copy.contains("Strap"));
         assert_eq!(parse(&copy), parse(&whole));
+    }
+
+    #[test]
+    fn what_cannot_be_made_durable_is_no_bond_yet() {
+        let folder = tempfile::tempdir().unwrap();
+        let (adapter, device) = (BleAddress([1; 6]), BleAddress([2; 6]));
+        let file = place(folder.path(), adapter, device);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, info(&[("LongTermKey", 3, 16)])).unwrap();
+        assert_eq!(
+            durable_bond(folder.path(), adapter, device).unwrap(),
+            bond(folder.path(), adapter, device).unwrap()
+        );
+        // Readable, and on no disk: nothing can be synced there.
+        std::fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink("/proc/version", &file).unwrap();
+        assert!(matches!(bond(folder.path(), adapter, device), Err(KeysError::NoKey(_))));
+        assert!(matches!(durable_bond(folder.path(), adapter, device), Err(KeysError::Unreadable { .. })));
     }
 
     #[test]

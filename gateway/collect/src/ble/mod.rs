@@ -15,6 +15,7 @@
 //! | [`radio`] | what a radio must do; devices to look for |
 //! | [`profile`] | services and characteristics, and which of them speak by themselves |
 //! | [`keys`] | what BlueZ stored of a bond, read without the keys |
+//! | [`memory`] | who was bonded once |
 //! | [`bluez`] | the real radio, over BlueZ (feature `ble`) |
 //! | `run` | between core and radio |
 //! | `connection` | one link: values up, frames down |
@@ -25,6 +26,7 @@ pub mod bluez;
 mod connection;
 pub mod core;
 pub mod keys;
+pub mod memory;
 pub mod profile;
 mod queue;
 pub mod radio;
@@ -32,6 +34,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use memory::{Made, Memory};
 pub use queue::{QUEUE_VALUES_MAX, Queue, Source};
 pub use radio::{Peer, Radio, RadioError, RadioEvent, Target};
 pub use run::{Ble, Parts, start};

@@ -14,7 +14,8 @@
 //! 20    4  highest security counter confirmed
 //! 24    4  security counter of the release
 //! 28   12  its version
-//! 40    4  zeros                               little-endian
+//! 40    1  times begun again after a start     little-endian
+//! 41    3  zeros
 //! ```
 
 use pitchside_wire::firmware::{Phase, Reason, Stage, Version};
@@ -71,6 +72,8 @@ pub struct Record {
     pub begun: u8,
     /// Bytes of the image that are there and will not be pulled again.
     pub have: u32,
+    /// How often what comes after those was begun again after a start: pages that may hold something are erased once more.
+    pub again: u8,
     /// What is under way, unless the phase is idle.
     pub target: Target,
     /// The highest security counter ever confirmed.
@@ -91,6 +94,7 @@ impl Record {
             starts_left: 0,
             begun: 0,
             have: 0,
+            again: 0,
             target: Target {
                 release: [0; 32],
                 size: 0,
@@ -108,7 +112,7 @@ impl Record {
     /// Nothing is under way any more; this is how it ended.
     pub const fn end(&mut self, stage: Stage, reason: Reason) {
         self.outcome = Some(Outcome { stage, reason, release: self.target.release });
-        (self.phase, self.have, self.starts_left) = (Phase::Idle, 0, 0);
+        (self.phase, self.have, self.again, self.starts_left) = (Phase::Idle, 0, 0, 0);
     }
 
     /// The bytes.
@@ -129,6 +133,7 @@ impl Record {
             version.patch,
         ];
         numbers.iter().enumerate().for_each(|(n, number)| put(12 + 4 * n, &number.to_le_bytes()));
+        put(40, &[self.again]);
         put(44, &self.target.release);
         put(76, &self.target.sha256);
         put(108, &self.target.blake3);
@@ -161,6 +166,7 @@ impl Record {
             starts_left: bytes[10],
             begun: bytes[11],
             have: number(12)?,
+            again: bytes[40],
             target: Target {
                 release: hash(44)?,
                 size: number(16)?,

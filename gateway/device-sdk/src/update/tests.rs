@@ -5,3 +5,4 @@ mod board;
 mod cut;
 mod plain;
 mod release;
+mod wear;

@@ -1,12 +1,16 @@
 //! [`Updater`]: words about firmware in, words out; images into the spare slot. No I/O of its own but [`Flash`], no clock.
 //!
 //! What it hears comes from a gateway that may be mistaken or bad. So nothing is written before enough release keys have
-//! signed, nothing is started before the whole image has both hashes of the manifest, and each image begun makes the next
-//! beginning wait longer: a gateway cannot wear the flash out.
+//! signed, and nothing is started before the whole image has both hashes of the manifest.
+//!
+//! Nor can it wear the flash out. What was written is gone on from, however often the link goes or the gateway says stop; a
+//! group that came wrong is erased twice more at the most, and what was under way at a start of the device eight times. Each
+//! image begun makes the next one wait longer, up to a day; until then offers are refused, with a report that says so.
 
 mod config;
 mod offer;
 mod pull;
+mod rest;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -20,6 +24,8 @@ use super::flash::{Flash, FlashFault, Place, Slot};
 use super::record::{Record, load, save};
 pub use config::{ConfigFault, UpdaterConfig};
 use pull::Flow;
+#[cfg(test)]
+pub(super) use pull::{AGAIN_MAX, RECORDS_MAX, WRONG_MAX};
 
 /// A status or report without an answer is said again after this long; each time twice as long, up to an hour.
 pub const ANSWER_WITHIN_MS: u64 = 30_000;
@@ -122,7 +128,7 @@ impl<F: Flash> Updater<F> {
             go: false,
             happened: Vec::new(),
         };
-        updater.pace(now);
+        updater.rest_after_start(now);
         if let Some(outcome) = record.outcome {
             updater.queue(outcome.release, outcome.stage, outcome.reason, now);
         }
@@ -195,7 +201,10 @@ impl<F: Flash> Updater<F> {
         (self.status, self.report) = (Due::at(now), Due::at(now));
         self.go = false;
         if let Some(flow) = &mut self.flow {
-            flow.rewind(now, self.record.have);
+            // What was under way is lost, what came is not. One that was told to stop stays so.
+            if !flow.is_held() {
+                flow.go_on(now);
+            }
         }
     }
 
@@ -237,7 +246,10 @@ impl<F: Flash> Updater<F> {
         }
         if now >= self.status.at {
             self.status.said(now);
-            words.push(Up::Status(self.status()));
+            if self.rests(now) {
+                self.status.at = self.status.at.min(self.begin_at);
+            }
+            words.push(Up::Status(self.status_word(now)));
         }
         if let Some(report) = self.reports.front().filter(|_| now >= self.report.at) {
             words.push(Up::Report(report.clone()));
@@ -273,11 +285,11 @@ impl<F: Flash> Updater<F> {
         core::mem::take(&mut self.happened)
     }
 
-    fn status(&self) -> Status {
+    fn status_word(&self, now: Millis) -> Status {
         let record = &self.record;
         let idle = record.phase == Phase::Idle;
         Status {
-            willing: !self.is_on_trial(),
+            willing: !self.is_on_trial() && !self.rests(now),
             battery: self.battery,
             chunk_bytes_max: self.config.chunk_bytes_max,
             version: self.config.version,
@@ -304,15 +316,6 @@ impl<F: Flash> Updater<F> {
         save(&mut self.flash, &mut record, &mut self.place)?;
         self.record = record;
         Ok(())
-    }
-
-    /// After each image that came to nothing the next may begin later: 1, 2, 4 .. minutes, up to 6 h.
-    fn pace(&mut self, now: Millis) {
-        let pause = match self.record.begun {
-            0 | 1 => 0,
-            begun => (60_000 << u32::from(begun - 2).min(9)).min(6 * 3_600_000),
-        };
-        self.begin_at = now.plus(pause);
     }
 
     fn queue(&mut self, release: [u8; 32], stage: Stage, reason: Reason, now: Millis) {
@@ -356,18 +359,23 @@ impl<F: Flash> Updater<F> {
 
     fn wait(&mut self, wait: Wait, now: Millis) {
         let after_ms = clamp_ms(wait.after_s);
-        let about_ours = wait.digest == self.record.target.blake3 && self.flow.is_some();
+        let pulls = self.flow.as_ref().is_some_and(|flow| !flow.is_held());
+        let about_ours = pulls && wait.digest == self.record.target.blake3;
         match wait.code {
             WaitCode::Slower if about_ours => {
                 if let Some(flow) = &mut self.flow {
-                    flow.slower(now.plus(after_ms), self.record.have);
+                    flow.slower(now.plus(after_ms));
                 }
             }
             WaitCode::Stopped | WaitCode::Unknown | WaitCode::BeyondEnd | WaitCode::NotNow if about_ours => {
                 // What is there is kept: the same release may be offered again.
-                self.flow = None;
+                if let Some(flow) = &mut self.flow {
+                    flow.hold();
+                }
                 self.status = Due::at(now.plus(after_ms));
             }
+            // Before the end of its rest a device has nothing to ask.
+            WaitCode::Nothing | WaitCode::NotNow if self.rests(now) => self.status = Due::at(self.begin_at),
             WaitCode::Nothing | WaitCode::NotNow => self.status = Due::at(now.plus(after_ms)),
             _ => {}
         }
@@ -381,7 +389,7 @@ impl<F: Flash> Updater<F> {
         if self.write(next).is_err() {
             self.happened.push(Happened::FlashFailed);
         }
-        self.pace(now);
+        self.rest(now);
         self.queue(self.record.target.release, Stage::Failed, reason, now);
         self.happened.push(if reason == Reason::FLASH { Happened::FlashFailed } else { Happened::Refused(reason) });
     }

@@ -3,6 +3,7 @@
 //! | module | implements | with |
 //! | --- | --- | --- |
 //! | [`keys`] | `auth::KeyStore` | `store` |
+//! | [`bonds`] | `collect::ble::Memory` | `store` |
 //! | [`athletes`] | `seal::AthleteKeys` | `store` |
 //! | [`commits`] | the writer's watcher, counting for `admin::Metrics` | `store` |
 //! | [`content`] | `release::content::Allowed` | `release::known`, the settings |
@@ -11,6 +12,7 @@
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
+pub mod bonds;
 pub mod commits;
 pub mod content;
 pub mod keys;

@@ -40,7 +40,13 @@ fn copy(from: &Path, out: &Path) -> anyhow::Result<()> {
     for (place, info) in infos(from)? {
         let (to, copy) = (out.join(&place), keys::without_keys(&info));
         if std::fs::read_to_string(&to).ok().as_deref() != Some(&copy) {
-            write_public(&to, copy.as_bytes())?;
+            // On the disk first: the gateway takes the copy for the bond, and the sensor believes in it from the moment it pairs.
+            let source = from.join(&place);
+            match keys::settled(&source, from) {
+                Ok(info) => write_public(&to, keys::without_keys(&info).as_bytes())?,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).with_context(|| format!("making {} durable", source.display())),
+            }
         }
     }
     forget(from, out)
@@ -138,5 +144,16 @@ mod tests {
         std::fs::remove_file(&info).unwrap();
         bonds(from.path(), Some(out.path()), &output).map_err(|_| "bonds").unwrap();
         assert!(!copied.exists());
+    }
+
+    #[test]
+    fn what_the_disk_does_not_hold_is_not_copied() {
+        let (from, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let place = "01:01:01:01:01:01/F0:F1:F2:F3:F4:01";
+        std::fs::create_dir_all(from.path().join(place)).unwrap();
+        // Readable, and on no disk.
+        std::os::unix::fs::symlink("/proc/version", from.path().join(place).join("info")).unwrap();
+        assert!(copy(from.path(), out.path()).is_err());
+        assert!(!out.path().join(place).join("info").exists());
     }
 }

@@ -54,6 +54,7 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
         Err(error) => findings.push(Finding::new("keys", false, format!("{error:#}"), "pitchside init --dir DIR")),
         Ok(_) => match context::open(config) {
             Ok(context) => {
+                findings.extend(bluetooth::lost(&context));
                 findings.extend(data::findings(&context, now));
                 findings.extend(delivery::findings(&context, now));
                 findings.extend(running::ledger(&context, now));

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::front::Front;
+use crate::adapters::bonds::Bonds;
 use crate::clock::Clock;
 use crate::random::OsRandom;
 
@@ -89,9 +90,11 @@ pub fn start(
         stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
         ..CoreConfig::default()
     };
+    let enrolled: Vec<DeviceId> = targets.borrow().iter().map(|target| target.id.clone()).collect();
     let ble = radio::start(
         &settings.ble,
         &settings.bluetooth.bonds,
+        Bonds::open(&front.store, &enrolled),
         front.clock.clone(),
         intake,
         targets,
@@ -203,6 +206,7 @@ mod radio {
     pub(super) fn start(
         adapters: &[BleAdapter],
         bonds: &Path,
+        memory: Bonds,
         clock: Clock,
         intake: Arc<dyn Intake>,
         targets: watch::Receiver<Arc<[Target]>>,
@@ -214,7 +218,8 @@ mod radio {
             let now = clock.now();
             (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write(now)).flatten()
         });
-        let radio = Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned(), date));
+        let radio =
+            Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned(), Arc::new(memory), date));
         Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
     }
 }
@@ -226,6 +231,7 @@ mod radio {
     pub(super) fn start(
         _: &[BleAdapter],
         _: &Path,
+        _: Bonds,
         _: Clock,
         _: Arc<dyn Intake>,
         _: watch::Receiver<Arc<[Target]>>,

@@ -139,6 +139,8 @@ impl Reason {
     pub const SELF_TEST: Self = Self(11);
     /// It failed on this device before.
     pub const FAILED_BEFORE: Self = Self(12);
+    /// The flash was erased as often as it may be for now: for this image, or for those before it that came to nothing.
+    pub const WEAR: Self = Self(13);
 
     /// A word for it.
     pub const fn word(self) -> &'static str {
@@ -156,6 +158,7 @@ impl Reason {
             Self::RETURNED => "returned",
             Self::SELF_TEST => "self_test",
             Self::FAILED_BEFORE => "failed_before",
+            Self::WEAR => "wear",
             _ => "other",
         }
     }

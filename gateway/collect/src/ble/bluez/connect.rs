@@ -3,19 +3,21 @@
 //! BlueZ encrypts the link to a bonded device before it reads the first attribute (its ATT channel asks for that security), so
 //! "bonded before or during this connection, and still bonded" means encrypted. What kind of bond it is [`keys`] tells.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bluer::{Adapter, Address, Device, DeviceEvent, DeviceProperty, ErrorKind, Session};
 use futures_util::StreamExt as _;
-use pitchside_model::Bond;
+use pitchside_model::{BleAddress, Bond};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::core::AdapterName;
 use super::super::keys::{self, KeysError};
+use super::super::memory::{Made, Memory};
 use super::super::radio::{RadioError, Target};
 use super::peer::BluezPeer;
 use super::{DateTime, address};
@@ -26,7 +28,7 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const PAIR_WITHIN: Duration = Duration::from_secs(40);
 /// How long after saying that a device is paired BlueZ may take to answer that it was.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
-/// How long BlueZ may take to write a new bond down.
+/// How long BlueZ may take to write a new bond down, and the copy of what it wrote to show that an old one is gone.
 const STORED_WITHIN: Duration = Duration::from_secs(3);
 const STORED_EVERY: Duration = Duration::from_millis(100);
 /// How long taking a link down may take.
@@ -77,6 +79,7 @@ pub(super) async fn connect(
     adapter: &AdapterName,
     target: &Target,
     bonds: &Path,
+    memory: &Arc<dyn Memory>,
     date: &DateTime,
 ) -> Result<BluezPeer, RadioError> {
     let adapter = session.adapter(adapter).map_err(failed)?;
@@ -93,17 +96,85 @@ pub(super) async fn connect(
     let mut bond = None;
     if target.bonding.is_some() {
         if !paired {
-            pair(&device, target).await?;
+            gone(Place::of(&adapter, &device, bonds).await?).await?;
+            pair_anew(&device, target, &**memory).await?;
             paired = device.is_paired().await.map_err(failed)?;
         }
         if !paired {
             return Err(RadioError::Refused("it paired without a bond".to_owned()));
         }
-        bond = Some(bond_of(&adapter, &device, bonds).await?);
+        // Only now, since a device that changes its address told its identity address while bonding.
+        let place = Place::of(&adapter, &device, bonds).await?;
+        bond = Some(bond_of(&place).await?);
+        remember(memory, target, &place).await;
     }
     let peer = BluezPeer::new(device, target.clone(), bond, date.clone()).await?;
     attempt.succeeded();
     Ok(peer)
+}
+
+/// Where a bond is shown.
+#[derive(Clone)]
+struct Place {
+    bonds: PathBuf,
+    made: Made,
+}
+
+impl Place {
+    async fn of(adapter: &Adapter, device: &Device, bonds: &Path) -> Result<Self, RadioError> {
+        let adapter = address(adapter.address().await.map_err(failed)?);
+        let device = address(device.remote_address().await.map_err(failed)?);
+        Ok(Self { bonds: bonds.to_owned(), made: Made { adapter, device } })
+    }
+
+    async fn look(
+        &self,
+        how: fn(&Path, BleAddress, BleAddress) -> Result<Bond, KeysError>,
+    ) -> Result<Result<Bond, KeysError>, RadioError> {
+        let Self { bonds, made } = self.clone();
+        let looked = tokio::task::spawn_blocking(move || how(&bonds, made.adapter, made.device)).await;
+        looked.map_err(|error| RadioError::Failed(error.to_string()))
+    }
+}
+
+/// Waits until no bond is shown that BlueZ does not have: what is shown may be a copy half a second old, and a weaker bond made
+/// meanwhile must not pass for the old one.
+async fn gone(place: Place) -> Result<(), RadioError> {
+    let until = Instant::now() + STORED_WITHIN;
+    while place.look(keys::bond).await?.is_ok() {
+        if Instant::now() >= until {
+            let folder = place.bonds.display();
+            return Err(RadioError::Failed(format!(
+                "{folder} shows a bond that BlueZ does not have; does `pitchside device bonds --out {folder} --follow` run?"
+            )));
+        }
+        sleep(STORED_EVERY).await;
+    }
+    Ok(())
+}
+
+/// Pairs; with a device that believes in a bond this box has lost, says so.
+async fn pair_anew(device: &Device, target: &Target, memory: &dyn Memory) -> Result<(), RadioError> {
+    if !memory.was_bonded(&target.id) {
+        return pair(device, target).await;
+    }
+    tracing::warn!(device = %target.id, address = %target.address, "BLE: it was bonded, and this box has lost that bond: pairing anew");
+    let advice = "this box has lost its bond with it: make the sensor forget this box, and let it pair anew";
+    pair(device, target).await.map_err(|error| match error {
+        RadioError::Refused(why) => RadioError::Refused(format!("{why}; {advice}")),
+        RadioError::Failed(why) => RadioError::Failed(format!("{why}; {advice}")),
+        error @ RadioError::Unreachable(_) => error,
+    })
+}
+
+/// That it is bonded is worth knowing later; without it a loss is only told later.
+async fn remember(memory: &Arc<dyn Memory>, target: &Target, place: &Place) {
+    let (memory, id, made) = (Arc::clone(memory), target.id.clone(), place.made);
+    match tokio::task::spawn_blocking(move || memory.bonded(&id, made)).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(device = %target.id, error, "BLE: that it is bonded was not remembered"),
+        Err(error) => tracing::warn!(device = %target.id, %error, "BLE: that it is bonded was not remembered"),
+    }
 }
 
 async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
@@ -152,20 +223,14 @@ async fn pair(device: &Device, target: &Target) -> Result<(), RadioError> {
     }
 }
 
-/// What BlueZ wrote down of the bond; it may do so a moment after it says that it is bonded.
-async fn bond_of(adapter: &Adapter, device: &Device, bonds: &Path) -> Result<Bond, RadioError> {
-    let own = address(adapter.address().await.map_err(failed)?);
-    // The identity address, which a device that changes its address told while bonding.
-    let peer = address(device.remote_address().await.map_err(failed)?);
+/// What BlueZ wrote down of the bond, once that outlives a power cut; it may write a moment after it says that it is bonded.
+async fn bond_of(place: &Place) -> Result<Bond, RadioError> {
     let until = Instant::now() + STORED_WITHIN;
     loop {
-        let (folder, own, peer) = (bonds.to_owned(), own, peer);
-        let read = tokio::task::spawn_blocking(move || keys::bond(&folder, own, peer)).await;
-        match read {
-            Ok(Ok(bond)) => return Ok(bond),
-            Ok(Err(KeysError::Unreadable { .. } | KeysError::NoKey(_))) if Instant::now() < until => {}
-            Ok(Err(error)) => return Err(RadioError::Refused(error.to_string())),
-            Err(error) => return Err(RadioError::Failed(error.to_string())),
+        match place.look(keys::durable_bond).await? {
+            Ok(bond) => return Ok(bond),
+            Err(KeysError::Unreadable { .. } | KeysError::NoKey(_)) if Instant::now() < until => {}
+            Err(error) => return Err(RadioError::Refused(error.to_string())),
         }
         sleep(STORED_EVERY).await;
     }

@@ -32,6 +32,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::core::AdapterName;
+use super::memory::Memory;
 use super::radio::{Peer, Radio, RadioError, RadioEvent, Target, Targets};
 
 /// How often BlueZ and its adapters are looked after.
@@ -72,6 +73,7 @@ pub struct Bluez {
     adapters: Vec<AdapterConfig>,
     /// Folder with what BlueZ stored of bonds.
     bonds: PathBuf,
+    memory: Arc<dyn Memory>,
     date: DateTime,
     session: Mutex<Option<Session>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
@@ -87,8 +89,8 @@ fn address(address: Address) -> BleAddress {
 
 impl Bluez {
     /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
-    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, date: DateTime) -> Self {
-        Self { adapters, bonds, date, session: Mutex::new(None), busy: Mutex::default() }
+    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, date: DateTime) -> Self {
+        Self { adapters, bonds, memory, date, session: Mutex::new(None), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
@@ -239,7 +241,7 @@ impl Radio for Bluez {
     async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
         let session = self.session()?;
         let busy = connect::Busy::set(self.busy(adapter));
-        let peer = connect::connect(&session, adapter, target, &self.bonds, &self.date).await;
+        let peer = connect::connect(&session, adapter, target, &self.bonds, &self.memory, &self.date).await;
         drop(busy);
         Ok(Box::new(peer?))
     }

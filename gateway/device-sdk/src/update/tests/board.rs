@@ -15,7 +15,9 @@ pub struct Board {
     /// Writes and erasures until the power goes.
     pub power: Option<u64>,
     pub writes: u64,
-    pub erased: u64,
+    /// How often each page of each slot was erased.
+    pub erased: [Vec<u32>; 2],
+    pub records_written: u32,
 }
 
 const fn number(slot: Slot) -> usize {
@@ -27,20 +29,31 @@ const fn number(slot: Slot) -> usize {
 
 impl Board {
     pub fn with(image: &[u8]) -> Self {
-        let mut first = vec![0xFF; SLOT_BYTES as usize];
+        Self::large(image, SLOT_BYTES)
+    }
+
+    pub fn large(image: &[u8], slot_bytes: u32) -> Self {
+        let mut first = vec![0xFF; slot_bytes as usize];
         first[..image.len()].copy_from_slice(image);
+        let pages = vec![0; (slot_bytes / PAGE) as usize];
         Self {
-            slots: [first, vec![0xFF; SLOT_BYTES as usize]],
+            slots: [first, vec![0xFF; slot_bytes as usize]],
             records: [[0xFF; RECORD_BYTES]; 2],
             running: Slot::A,
             power: None,
             writes: 0,
-            erased: 0,
+            erased: [pages.clone(), pages],
+            records_written: 0,
         }
     }
 
     pub fn holds(&self, slot: Slot, image: &[u8]) -> bool {
         self.slots[number(slot)].starts_with(image)
+    }
+
+    /// How often the page of the slots was erased that was erased most.
+    pub fn most_erased(&self) -> u32 {
+        self.erased.iter().flatten().copied().max().unwrap()
     }
 
     /// How much of an operation is done: all, part of it as the power goes, or none once it is gone.
@@ -63,7 +76,7 @@ impl Board {
 
 impl Flash for Board {
     fn slot_bytes(&self) -> u32 {
-        SLOT_BYTES
+        self.slots[0].len() as u32
     }
 
     fn page_bytes(&self) -> u32 {
@@ -77,7 +90,7 @@ impl Flash for Board {
     fn erase(&mut self, slot: Slot, offset: u32) -> Result<(), FlashFault> {
         assert_ne!(slot, self.running, "what runs is never touched");
         assert_eq!(offset % PAGE, 0);
-        self.erased += 1;
+        self.erased[number(slot)][(offset / PAGE) as usize] += 1;
         let (done, result) = self.spend(PAGE as usize);
         let at = offset as usize;
         self.slots[number(slot)][at..at + done].fill(0xFF);
@@ -106,6 +119,7 @@ impl Flash for Board {
     }
 
     fn write_record(&mut self, place: Place, record: &[u8; RECORD_BYTES]) -> Result<(), FlashFault> {
+        self.records_written += 1;
         let (done, result) = self.spend(RECORD_BYTES);
         let kept = &mut self.records[place as usize];
         // Erasing comes first: a cut leaves erased bytes behind what was written.

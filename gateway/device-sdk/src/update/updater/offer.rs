@@ -34,9 +34,17 @@ impl<F: Flash> Updater<F> {
             // The power went between the last byte and the check of the whole.
             Phase::Pulling if under_way && self.record.have == self.record.target.size => self.whole(now),
             Phase::Pulling if under_way => {
-                self.flow.get_or_insert_with(|| Flow::new(self.config.chunk_bytes_max, self.record.have, now));
+                let (chunk, have) = (self.config.chunk_bytes_max, self.record.have);
+                let flow = self.flow.get_or_insert_with(|| Flow::after_start(chunk, have, now));
+                if flow.is_held() {
+                    flow.go_on(now);
+                }
             }
-            _ if now < self.begin_at => self.status = Due::at(self.begin_at),
+            _ if now < self.begin_at => {
+                self.status = Due::at(self.begin_at);
+                self.queue(manifest.release, Stage::Failed, Reason::WEAR, now);
+                self.happened.push(Happened::Refused(Reason::WEAR));
+            }
             _ => self.begin(&manifest, now),
         }
     }
@@ -78,17 +86,17 @@ impl<F: Flash> Updater<F> {
             version: manifest.version,
         };
         let begun = self.record.begun.saturating_add(1);
-        let next = Record { phase: Phase::Pulling, have: 0, begun, target, ..self.record };
+        let next = Record { phase: Phase::Pulling, have: 0, again: 0, begun, target, ..self.record };
         if self.write(next).is_err() {
             self.happened.push(Happened::FlashFailed);
             return;
         }
-        self.pace(now);
+        self.rest(now);
         self.go = false;
         // What was to be said of another release is over, but how the last one ended is not.
         let outcome = self.record.outcome.map(|outcome| outcome.release);
         self.reports.retain(|report| Some(report.release) == outcome);
-        self.flow = Some(Flow::new(self.config.chunk_bytes_max, 0, now));
+        self.flow = Some(Flow::new(self.config.chunk_bytes_max, now));
         self.happened.push(Happened::Pulling { size });
     }
 }

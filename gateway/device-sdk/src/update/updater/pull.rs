@@ -15,15 +15,25 @@ use crate::update::tree::{Group, Proven};
 const CHUNK_WITHIN_MS: u64 = 3_000;
 const CHUNK_WITHIN_MAX_MS: u64 = 60_000;
 /// How often one group may come wrong before the image is given up.
-const WRONG_MAX: u8 = 3;
+pub(in crate::update) const WRONG_MAX: u8 = 3;
+/// How often the same pages may be begun again after a start before the image is given up.
+pub(in crate::update) const AGAIN_MAX: u8 = 8;
+/// How often it is recorded how far an image is: each record costs a page, too.
+pub(in crate::update) const RECORDS_MAX: u32 = 16;
 /// Bytes of an image held in memory while it is checked.
 const PIECE_BYTES: usize = 256;
 
-/// Where pulling stands.
+/// Where pulling stands. It outlives links, and being told to stop: what is in flash is gone on from, never erased for that.
 #[derive(Debug, Clone)]
 pub(super) struct Flow {
     /// The next byte to be written.
     at: u32,
+    /// Where the group under way begins: all before it is there.
+    group: u32,
+    /// What comes after that may have been written before the last start.
+    touched: bool,
+    /// The gateway said stop: nothing is asked for or taken before it offers the image again.
+    held: bool,
     /// The next byte to be asked for.
     ask: u32,
     /// Bytes asked for at a time.
@@ -38,19 +48,45 @@ pub(super) struct Flow {
 }
 
 impl Flow {
-    pub const fn new(chunk: u16, have: u32, now: Millis) -> Self {
-        Self { at: have, ask: have, chunk, lost_at: None, wait_ms: CHUNK_WITHIN_MS, pause: now, wrong: 0 }
+    /// Of an image that begins.
+    pub const fn new(chunk: u16, now: Millis) -> Self {
+        let (wait_ms, pause) = (CHUNK_WITHIN_MS, now);
+        Self { at: 0, group: 0, touched: false, held: false, ask: 0, chunk, lost_at: None, wait_ms, pause, wrong: 0 }
     }
 
-    /// Begins again at the last group that is there: what was under way is lost.
-    pub const fn rewind(&mut self, now: Millis, have: u32) {
-        (self.at, self.ask, self.lost_at, self.pause) = (have, have, None, now);
+    /// Of an image that was under way before the last start.
+    pub const fn after_start(chunk: u16, have: u32, now: Millis) -> Self {
+        Self { at: have, group: have, touched: true, ask: have, ..Self::new(chunk, now) }
+    }
+
+    /// Asks again for what has not come: on a new link, or allowed once more.
+    pub const fn go_on(&mut self, now: Millis) {
+        (self.held, self.ask, self.lost_at, self.pause) = (false, self.at, None, now);
+    }
+
+    /// Asks for nothing before it is offered again.
+    pub const fn hold(&mut self) {
+        (self.held, self.ask, self.lost_at) = (true, self.at, None);
+    }
+
+    pub const fn is_held(&self) -> bool {
+        self.held
     }
 
     /// The gateway wants a pause.
-    pub const fn slower(&mut self, until: Millis, have: u32) {
-        let at = if self.at < have { have } else { self.at };
-        (self.ask, self.lost_at, self.pause) = (at, None, until);
+    pub const fn slower(&mut self, until: Millis) {
+        (self.ask, self.lost_at, self.pause) = (self.at, None, until);
+    }
+
+    /// What came of this group is worth nothing.
+    const fn wrong(&mut self, now: Millis) {
+        self.wrong += 1;
+        (self.at, self.ask, self.lost_at, self.pause) = (self.group, self.group, None, now);
+    }
+
+    /// The group is there, and ends here.
+    const fn right(&mut self, end: u32) {
+        (self.group, self.wrong) = (end, 0);
     }
 
     /// Bytes to ask for at the next place: a chunk never lies in two groups.
@@ -61,7 +97,7 @@ impl Flow {
     }
 
     fn may_ask(&self, window: u8, size: u32) -> bool {
-        self.ask < size && self.ask - self.at < u32::from(window) * u32::from(self.chunk)
+        !self.held && self.ask < size && self.ask - self.at < u32::from(window) * u32::from(self.chunk)
     }
 
     pub fn poll(&mut self, now: Millis, record: &Record, window: u8, words: &mut Vec<Up>) {
@@ -89,10 +125,16 @@ impl Flow {
     }
 }
 
+/// After so many groups it is recorded how far an image of this size is.
+const fn groups_of_a_record(size: u32) -> u32 {
+    let groups = size.div_ceil(GROUP_BYTES);
+    if groups <= RECORDS_MAX { 1 } else { groups.div_ceil(RECORDS_MAX) }
+}
+
 impl<F: Flash> Updater<F> {
     pub(super) fn chunk(&mut self, chunk: &Chunk, now: Millis) {
         let target = self.record.target;
-        let Some(flow) = &mut self.flow else { return };
+        let Some(flow) = self.flow.as_mut().filter(|flow| !flow.held) else { return };
         let length = u32::try_from(chunk.bytes.len()).unwrap_or(u32::MAX);
         let end = chunk.offset.saturating_add(length);
         let room = (GROUP_BYTES - flow.at % GROUP_BYTES).min(target.size - flow.at);
@@ -106,6 +148,7 @@ impl<F: Flash> Updater<F> {
         {
             return;
         }
+        let touched = core::mem::take(&mut flow.touched);
         flow.ask = flow.ask.max(end);
         if length < u32::from(flow.chunk) && length < room {
             // The gateway gives less at a time than was asked for: ask for that much from now on.
@@ -115,7 +158,12 @@ impl<F: Flash> Updater<F> {
         flow.at = end;
         flow.wait_ms = CHUNK_WITHIN_MS;
         flow.lost_at = (flow.ask > end).then(|| now.plus(CHUNK_WITHIN_MS));
-        if self.put(chunk.offset, &chunk.bytes).is_err() {
+        if touched && self.record.again >= AGAIN_MAX {
+            return self.fail(Reason::WEAR, now);
+        }
+        // Counted before it is done: the power may go again.
+        let counted = if touched { self.write(Record { again: self.record.again + 1, ..self.record }) } else { Ok(()) };
+        if counted.and_then(|()| self.put(chunk.offset, &chunk.bytes)).is_err() {
             self.fail(Reason::FLASH, now);
         } else if end.is_multiple_of(GROUP_BYTES) || end == target.size {
             self.group(end, &chunk.proof, now);
@@ -142,26 +190,26 @@ impl<F: Flash> Updater<F> {
 
     /// A group is there, as the flash has it: it counts if it is part of the image, and is pulled again if not.
     fn group(&mut self, end: u32, proof: &[[u8; 32]], now: Millis) {
-        let (start, size) = (self.record.have, self.record.target.size);
+        let Some(flow) = &self.flow else { return };
+        let (start, size) = (flow.group, self.record.target.size);
         let mut group = Group::new(start, size);
         if self.read(start, end, |piece| group.update(piece)).is_err() {
             return self.fail(Reason::FLASH, now);
         }
         // Without a proof the whole tells, at the end.
         if group.check(proof, &self.record.target.blake3) == Proven::No {
-            let have = self.record.have;
             let Some(flow) = &mut self.flow else { return };
-            flow.rewind(now, have);
-            flow.wrong += 1;
+            flow.wrong(now);
             if flow.wrong >= WRONG_MAX {
                 self.fail(Reason::CONTENT, now);
             }
             return;
         }
         if let Some(flow) = &mut self.flow {
-            flow.wrong = 0;
+            flow.right(end);
         }
-        if self.write(Record { have: end, ..self.record }).is_err() {
+        let is_kept = end == size || (end / GROUP_BYTES).is_multiple_of(groups_of_a_record(size));
+        if is_kept && self.write(Record { have: end, again: 0, ..self.record }).is_err() {
             return self.fail(Reason::FLASH, now);
         }
         if end == size {

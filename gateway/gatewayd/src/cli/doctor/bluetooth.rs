@@ -3,6 +3,8 @@
 use pitchside_config::Settings;
 
 use super::Finding;
+use crate::adapters::bonds;
+use crate::cli::context::Context;
 use crate::pipeline::bluetooth::{self, DeviceReport, Report};
 
 /// Where bluetoothd is told how to behave.
@@ -42,6 +44,29 @@ fn bonds(settings: &Settings) -> Finding {
             "as root: pitchside device bonds --out DIR, and set bluetooth.bonds to DIR",
         ),
     }
+}
+
+/// Devices that believe in a bond this box no longer holds: after a power cut, or a restore onto another box.
+pub fn lost(context: &Context) -> Vec<Finding> {
+    let folder = &context.settings.bluetooth.bonds;
+    // Unreadable, it says nothing; that is a finding of its own.
+    if context.settings.ble.is_empty() || std::fs::read_dir(folder).is_err() {
+        return Vec::new();
+    }
+    let name = "Bluetooth bonds kept";
+    vec![match bonds::lost(&context.tables, folder) {
+        Ok(lost) if lost.is_empty() => Finding::well(name, "none is lost"),
+        Ok(lost) => {
+            let lost: Vec<String> = lost.iter().map(ToString::to_string).collect();
+            Finding::new(
+                name,
+                false,
+                format!("bonded once, and the host has no bond with them: {}", lost.join(", ")),
+                "make each forget this box (its own pairing mode): it pairs anew; with a code: pitchside device code DEVICE",
+            )
+        }
+        Err(error) => Finding::new(name, false, error.to_string(), "systemctl restart pitchside"),
+    }]
 }
 
 fn passive() -> Finding {

@@ -22,13 +22,23 @@ const RELEASES_OF_A_LINE_MAX: usize = 3;
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a fetch that the disk refused is left alone.
 const REST: Duration = Duration::from_secs(600);
-/// A fetch to which nothing came for so long lets the others have their turn: nobody may have that content.
-const STUCK: Duration = Duration::from_secs(300);
-/// And is left alone for so long.
-const TURN: Duration = Duration::from_secs(60);
+/// How long the others wait for a content that does not come.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// A fetch to which nothing came for so long lets the others have their turn: nobody may have that content.
+    pub stuck: Duration,
+    /// And is left alone for so long.
+    pub turn: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { stuck: Duration::from_secs(300), turn: Duration::from_secs(60) }
+    }
+}
 
 /// Carries contents until told to stop.
-pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, stop: CancellationToken) {
+pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, patience: Patience, stop: CancellationToken) {
     let service = loop {
         let started = Service::start(settings.clone(), Arc::clone(shelf.contents()), Arc::clone(shelf.releases()) as _);
         match started.await {
@@ -40,7 +50,8 @@ pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, stop: Cancell
             Err(error) => return tracing::error!(%error, "no firmware is fetched"),
         }
     };
-    let mut carrier = Carrier { shelf, service, refused: BTreeSet::new(), resting: BTreeMap::new(), said: None };
+    let mut carrier =
+        Carrier { shelf, service, patience, refused: BTreeSet::new(), resting: BTreeMap::new(), said: None };
     stop.run_until_cancelled(carrier.carry()).await;
     carrier.service.shutdown().await;
 }
@@ -48,6 +59,7 @@ pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, stop: Cancell
 struct Carrier {
     shelf: Arc<Shelf>,
     service: Service,
+    patience: Patience,
     /// Contents whose manifest contradicts itself: never fetched again.
     refused: BTreeSet<ContentId>,
     /// Contents left alone until then.
@@ -69,7 +81,7 @@ impl Carrier {
             let ended = {
                 let mut fetched = std::pin::pin!(async {
                     match &missing {
-                        Some(content) => Some(fetch(&self.service, content).await),
+                        Some(content) => Some(fetch(&self.service, content, self.patience.stuck).await),
                         None => std::future::pending().await,
                     }
                 });
@@ -97,7 +109,7 @@ impl Carrier {
                 (Some(content), Some(Err(error))) => self.failed(content.id, &error),
                 (Some(content), Some(Ok(Fetched::Stuck))) => {
                     tracing::warn!(content = %content.id, "nobody gives the content of a release: the others have their turn");
-                    self.resting.insert(content.id, Instant::now() + TURN);
+                    self.resting.insert(content.id, Instant::now() + self.patience.turn);
                 }
                 _ => {}
             }
@@ -154,12 +166,12 @@ enum Fetched {
 }
 
 /// Fetches one content, saying how far it is every tenth.
-async fn fetch(service: &Service, content: &Content) -> Result<Fetched, FetchError> {
+async fn fetch(service: &Service, content: &Content, stuck: Duration) -> Result<Fetched, FetchError> {
     tracing::info!(content = %content.id, bytes = content.shape.size(), "fetching the content of a release");
     let (say, mut heard) = watch::channel(Progress::default());
     let telling = async {
         let (mut tenths, mut groups, mut came) = (0, 0, Instant::now());
-        while let Ok(changed) = tokio::time::timeout_at(came + STUCK, heard.changed()).await {
+        while let Ok(changed) = tokio::time::timeout_at(came + stuck, heard.changed()).await {
             if changed.is_err() {
                 return std::future::pending().await;
             }

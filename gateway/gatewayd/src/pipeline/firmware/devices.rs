@@ -1,7 +1,7 @@
 //! The desk that sensors speak to about firmware: one task, one queue, no lock that readings wait for. A word that finds the
 //! queue full is dropped; its sender says it again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,12 +13,12 @@ use pitchside_auth::{Auth, SessionKey};
 use pitchside_collect::{Link, Outbound};
 use pitchside_model::{DeviceId, Entry};
 use pitchside_store::{FirmwareOutcome, SensorFirmware, Store};
-use pitchside_wire::firmware::{Down, Phase, Status, Up, Wait, WaitCode};
+use pitchside_wire::firmware::{Down, Phase, Pull, Status, Up, Wait, WaitCode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::pace::{ALL_BYTES_PER_S, DEVICE_BYTES_PER_S, DEVICE_KEPT_WORDS_PER_S, DEVICE_PULLS_PER_S, Pace};
-use super::proofs::Proofs;
+use super::proofs::{Proofs, Read};
 use super::shelf::Shelf;
 use super::vitals::Vitals;
 use crate::blocking;
@@ -108,6 +108,8 @@ pub(super) struct Seat {
     pub waits: bool,
     /// It was told that there is nothing, or nothing now, and does not ask again before long.
     pub sent_away: bool,
+    /// Pulls that wait for a proof, in their order.
+    pub parked: VecDeque<Pull>,
     pub pulls: Pace,
     pub kept: Pace,
     pub bytes: Pace,
@@ -127,6 +129,7 @@ pub struct Desk {
     /// Those of them whose request is kept until the ledger has it.
     pub(super) asked: HashSet<ReleaseId>,
     pub(super) proofs: Proofs,
+    read: mpsc::Receiver<Read>,
     pub(super) all: Pace,
 }
 
@@ -139,8 +142,11 @@ impl Desk {
         let rows = parts.store.sensor_firmware()?.into_iter().map(|row| (row.device.clone(), row)).collect();
         let asked: HashSet<ReleaseId> = parts.store.acts_about()?.into_iter().map(ReleaseId).collect();
         let halted = asked.clone();
-        let (vitals, proofs) = (Arc::clone(&door.vitals), Proofs::default());
-        Ok(Self { parts, vitals, seats: HashMap::new(), rows, halted, asked, proofs, all: Pace::new(ALL_BYTES_PER_S) })
+        let shelf = Arc::clone(&parts.shelf);
+        let reader = move |id, offset, length| shelf.read(id, offset, length).map_err(|error| error.to_string());
+        let ((proofs, read), vitals) = (Proofs::new(Arc::new(reader)), Arc::clone(&door.vitals));
+        let (seats, all) = (HashMap::new(), Pace::new(ALL_BYTES_PER_S));
+        Ok(Self { parts, vitals, seats, rows, halted, asked, proofs, read, all })
     }
 
     /// Runs until stopped.
@@ -158,6 +164,7 @@ impl Desk {
                     }
                     blocking::here(|| self.look(false));
                 }
+                Some(read) = self.read.recv() => blocking::here(|| self.was_read(read)),
                 heard = queue.recv() => match heard {
                     Some(heard) => blocking::here(|| self.hear(heard)),
                     None => return,
@@ -224,6 +231,7 @@ impl Desk {
             component,
             waits: false,
             sent_away: false,
+            parked: VecDeque::new(),
             pulls,
             kept,
             bytes,

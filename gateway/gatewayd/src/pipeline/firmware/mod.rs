@@ -26,6 +26,8 @@ mod proofs;
 mod pulls;
 pub mod reports;
 pub mod shelf;
+#[cfg(test)]
+mod tests;
 pub mod vitals;
 
 use std::sync::Arc;
@@ -50,7 +52,12 @@ pub(super) fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    tasks.spawn(carrier::run(Arc::clone(shelf), service_settings(settings), stop.clone()));
+    tasks.spawn(carrier::run(
+        Arc::clone(shelf),
+        service_settings(settings),
+        carrier::Patience::default(),
+        stop.clone(),
+    ));
     let (gateway, image) = (&settings.gateway, &settings.firmware.box_image);
     match own::Own::open(Arc::clone(shelf), store, clock.clone(), &gateway.name, image, &gateway.data_dir) {
         Ok(Some(own)) => drop(tasks.spawn(own.run(stop.clone()))),

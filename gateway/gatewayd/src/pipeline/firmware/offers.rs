@@ -5,7 +5,7 @@ use ledger_block::release::{ReleaseId, SecurityCounter, Target, Version};
 use pitchside_model::DeviceId;
 use pitchside_release::policy::Thing;
 use pitchside_store::SensorFirmware;
-use pitchside_wire::firmware::{Battery, Down, Reason, Stage, Wait, WaitCode};
+use pitchside_wire::firmware::{Battery, Down, Phase, Reason, Stage, Wait, WaitCode};
 
 use super::devices::{Desk, Seat};
 use super::shelf::Offer;
@@ -99,7 +99,16 @@ impl Desk {
     pub(super) fn decide(&mut self, device: &DeviceId, asked: bool) {
         let Some(seat) = self.seats.get(device) else { return };
         let (sent_away, willing) = (seat.sent_away, seat.status.willing);
-        let verdict = if willing { self.verdict(device) } else { Verdict::Nothing };
+        let rests = seat.status.phase == Phase::Idle;
+        let verdict = match (willing, rests) {
+            (true, _) => self.verdict(device),
+            // It takes nothing yet, whatever there is: images that came to nothing wear flash out.
+            (false, true) => match self.verdict(device) {
+                Verdict::Offer(_) => Verdict::Held("its flash rests after images that came to nothing"),
+                other => other,
+            },
+            (false, false) => Verdict::Nothing,
+        };
         let (waits, held) = match &verdict {
             Verdict::Held(why) => (true, Some(*why)),
             _ => (false, None),
@@ -175,6 +184,6 @@ impl Desk {
 /// Whether a release came to nothing on this device for good: it failed there, or was refused there, or failed too often.
 fn is_spent(row: &SensorFirmware, id: &ReleaseId) -> bool {
     let failed = row.release == Some(id.0) && row.stage == Some(Stage::Failed as u8);
-    let may_pass = [Reason::CONTENT, Reason::FLASH].contains(&Reason(row.reason));
+    let may_pass = [Reason::CONTENT, Reason::FLASH, Reason::WEAR].contains(&Reason(row.reason));
     failed && (!may_pass || row.attempts >= ATTEMPTS_MAX)
 }
