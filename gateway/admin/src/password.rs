@@ -2,6 +2,7 @@
 
 use argon2::password_hash::{PasswordHasher, PasswordVerifier, phc};
 use argon2::{Algorithm, Argon2, Params, Version};
+use data_encoding::BASE64_NOPAD;
 
 /// The longest password, in bytes.
 pub const PASSWORD_BYTES_MAX: usize = 1_024;
@@ -68,11 +69,23 @@ impl PasswordHash {
         phc::PasswordHash::new(&self.0).is_ok_and(|hash| hasher().verify_password(password, &hash).is_ok())
     }
 
-    /// A hash that no password fits, as costly to check as a real one: for names that do not exist.
-    pub fn nobody(random: [u8; 32]) -> Result<Self, PasswordError> {
-        let mut salt = [0u8; 16];
-        salt.copy_from_slice(&random[..16]);
-        Self::hash(&random, &salt)
+    /// A hash that no password fits, as costly to check as a real one: for names that do not exist. Made up, not worked out: a
+    /// start has no time for that, and nobody can tell a random hash from one whose password is not known.
+    ///
+    /// # Errors
+    /// Never: it has the form of any other.
+    pub fn nobody(random: [u8; 48]) -> Result<Self, PasswordError> {
+        let (salt, hash) = random.split_at(16);
+        let (params, text) = (Params::DEFAULT, |bytes: &[u8]| BASE64_NOPAD.encode(bytes));
+        Self::parse(&format!(
+            "$argon2id$v={}$m={},t={},p={}${}${}",
+            u32::from(Version::V0x13),
+            params.m_cost(),
+            params.t_cost(),
+            params.p_cost(),
+            text(salt),
+            text(hash)
+        ))
     }
 }
 
@@ -83,6 +96,18 @@ fn hasher() -> Argon2<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_hash_of_nobody_costs_what_any_other_does_and_fits_nothing() {
+        let (nobody, somebody) =
+            (PasswordHash::nobody([9; 48]).unwrap(), PasswordHash::new(b"correct horse", &[7; 16]).unwrap());
+        let form = |hash: &PasswordHash| {
+            let parts: Vec<String> = hash.as_str().split('$').map(str::to_owned).collect();
+            (parts[..4].to_vec(), parts[4].len(), parts[5].len(), parts.len())
+        };
+        assert_eq!(form(&nobody), form(&somebody));
+        assert!(!nobody.verify(b"") && !nobody.verify(&[9; 48]) && !nobody.verify(b"correct horse"));
+    }
 
     #[test]
     fn only_the_right_password_fits() {

@@ -102,11 +102,9 @@ impl Server {
     /// Listens and serves.
     pub async fn start(config: HttpConfig, parts: Parts) -> Result<Self, StartError> {
         check(&config)?;
-        let mut random = [0u8; 32];
+        let mut random = [0u8; 48];
         getrandom::fill(&mut random).map_err(StartError::Random)?;
-        let nobody = tokio::task::spawn_blocking(move || PasswordHash::nobody(random))
-            .await
-            .map_err(|_| StartError::Password(PasswordError::Malformed))??;
+        let nobody = PasswordHash::nobody(random)?;
         let bind = |source| StartError::Bind { address: config.address, source };
         let listener = TcpListener::bind(config.address).await.map_err(bind)?;
         let local_addr = listener.local_addr().map_err(bind)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use pitchside_decode::plugin::worker::StartError;
 use pitchside_decode::plugin::{Findings, PluginLimits, Trial};
 use pitchside_decode::{Decoders, Plugin};
@@ -21,6 +22,12 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::plugins::wanted::{self, Inventory, Wanted};
+
+/// What a plugin was made of: another one, and it is started anew.
+type Fingerprint = [u8; 32];
+
+/// Plugins that are started at the same time.
+const STARTS_AT_ONCE: usize = 4;
 
 /// How often library and database are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -47,7 +54,7 @@ pub struct PluginsTask {
     parts: PluginsParts,
     running: BTreeMap<PluginName, Running>,
     /// What does not compile, by its fingerprint: not tried again before it is another one.
-    refused: BTreeMap<PluginName, [u8; 32]>,
+    refused: BTreeMap<PluginName, Fingerprint>,
     /// When what did not come up is tried again.
     again_at: Option<Instant>,
     trials: BTreeMap<PluginName, OnTrial>,
@@ -57,7 +64,7 @@ pub struct PluginsTask {
 }
 
 struct Running {
-    fingerprint: [u8; 32],
+    fingerprint: Fingerprint,
     version: String,
     script: String,
 }
@@ -161,8 +168,25 @@ impl PluginsTask {
             self.told.clone_from(&inventory.problems);
         }
         let runs = |wanted: &Wanted| wanted.enabled && wanted.folder.manifest.kind == PluginKind::Decoder;
-        for (name, wanted) in inventory.plugins.iter().filter(|(_, wanted)| runs(wanted)) {
-            self.ensure(name, wanted).await;
+        let missing: Vec<(&PluginName, &Wanted, Fingerprint)> = inventory
+            .plugins
+            .iter()
+            .filter(|(_, wanted)| runs(wanted))
+            .map(|(name, wanted)| (name, wanted, wanted.fingerprint()))
+            .filter(|(name, _, fingerprint)| !self.is_settled(name, fingerprint))
+            .collect();
+        // Side by side, since a start is mostly waiting for another process.
+        let program = &self.parts.program;
+        let mut started = Vec::new();
+        for some in missing.chunks(STARTS_AT_ONCE) {
+            let mut starting = Vec::new();
+            for (_, wanted, _) in some {
+                starting.push(Plugin::start(&wanted.folder, program, PluginLimits::default()));
+            }
+            started.extend(join_all(starting).await);
+        }
+        for ((name, wanted, fingerprint), started) in missing.into_iter().zip(started) {
+            self.take_up(name, wanted, fingerprint, started);
         }
         let stays = |name: &PluginName| match inventory.plugins.get(name) {
             Some(wanted) => runs(wanted),
@@ -193,14 +217,20 @@ impl PluginsTask {
     }
 
     /// Starts a plugin unless this very one runs; what runs goes on if the other does not start.
-    async fn ensure(&mut self, name: &PluginName, wanted: &Wanted) {
-        let fingerprint = wanted.fingerprint();
-        if self.running.get(name).is_some_and(|running| running.fingerprint == fingerprint)
-            || self.refused.get(name) == Some(&fingerprint)
-        {
-            return;
-        }
-        match Plugin::start(&wanted.folder, &self.parts.program, PluginLimits::default()).await {
+    /// It runs as it is, or was refused as it is.
+    fn is_settled(&self, name: &PluginName, fingerprint: &Fingerprint) -> bool {
+        self.running.get(name).is_some_and(|running| running.fingerprint == *fingerprint)
+            || self.refused.get(name) == Some(fingerprint)
+    }
+
+    fn take_up(
+        &mut self,
+        name: &PluginName,
+        wanted: &Wanted,
+        fingerprint: Fingerprint,
+        started: Result<Plugin, StartError>,
+    ) {
+        match started {
             Ok(plugin) => {
                 self.listen_to(name);
                 self.parts.decoders.set_plugin(plugin);

@@ -160,6 +160,11 @@ impl Sealing {
         }
     }
 
+    /// This program; before the first block.
+    pub fn set_firmware(&self, firmware: Hash) {
+        self.inventory.rcu(|inventory| Inventory { firmware, ..**inventory });
+    }
+
     /// Other plugins run; zeros if none does.
     pub fn set_plugins(&self, plugins: Hash) {
         self.inventory.rcu(|inventory| Inventory { plugins, ..**inventory });

@@ -86,6 +86,9 @@ impl Gateway {
     /// Starts everything.
     pub async fn start(startup: Startup) -> anyhow::Result<Self> {
         let Startup { settings, clock, .. } = &startup;
+        // All of this program is read for that: beside what comes before the first block.
+        let program = startup.program.clone();
+        let firmware = tokio::task::spawn_blocking(move || firmware_hash(&program));
         let identity = Arc::new(Identity::load(&settings.gateway.key_dir)?);
         let store = open_store(settings, &identity)?;
         let metrics = Metrics::new();
@@ -111,11 +114,7 @@ impl Gateway {
             store: store.clone(),
             key: GatewayKey::new(&identity.sign),
             ring: load_ring(&store, &identity)?,
-            inventory: Inventory {
-                rules: [0; 32],
-                plugins: plugins.hash(),
-                firmware: firmware_hash(&startup.program)?,
-            },
+            inventory: Inventory { rules: [0; 32], plugins: plugins.hash(), firmware: [0; 32] },
             policy: ClosingPolicy {
                 interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
                 weight_max: usize::try_from(settings.blocks.bytes_max).unwrap_or(usize::MAX),
@@ -169,6 +168,7 @@ impl Gateway {
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
+        sealing.set_firmware(firmware.await??);
         back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
         let gate =
