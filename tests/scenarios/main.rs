@@ -14,6 +14,7 @@
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `plugins` | decoders that misbehave |
+//! | `resets` | alerts that latch, and how somebody ends them |
 //! | `rules` | rules that misbehave; alerts and where they go |
 //! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
 //! | `restart` | what a gateway knows after it was ended |
@@ -44,6 +45,7 @@ mod payloads;
 mod plugins;
 mod proof;
 mod releases;
+mod resets;
 mod restart;
 mod rulebook;
 mod rules;

@@ -175,15 +175,16 @@ impl Gateway {
             Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
         back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
+        let delivery = DeliveryWires::new(settings);
         let alerts = Alerts {
             store: store.clone(),
             events: events.clone(),
             gate: Arc::clone(&gate),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
+            notes: Arc::clone(&delivery.notes),
         };
         alerts.restore().await;
-        let delivery = DeliveryWires::default();
         if let Some(folder) = &settings.rules.dir {
             let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {
@@ -273,6 +274,7 @@ impl Gateway {
             name: settings.gateway.name.to_string(),
             started_at: clock.now(),
             ledger,
+            notes: Arc::clone(&delivery.notes),
         });
         let page_clock = clock.clone();
         let server = Server::start(

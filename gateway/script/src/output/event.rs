@@ -46,11 +46,11 @@ impl Step {
 pub struct Event {
     /// Which.
     pub step: Step,
-    /// When: raised and cleared by the device's clock, all else by the gateway's.
+    /// When: raised and cleared by the device's clock, unless somebody reset it; all else by the gateway's.
     pub at: Timestamp,
     /// How far it has escalated; 0: not.
     pub level: u8,
-    /// Who acknowledged it, of that step alone.
+    /// Who acknowledged it, or reset it: of those steps alone.
     pub by: Option<String>,
     /// The alert as it was raised.
     pub alert: Alert,

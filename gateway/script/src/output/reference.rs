@@ -19,7 +19,7 @@ const EVENT: Rows = &[
         "event.step == \"raised\"",
     ),
     (Property, "level", "how far it has escalated, from 1; 0: not", "event.level == 0"),
-    (Property, "by", "who acknowledged it, of that step; else ()", "event.by == ()"),
+    (Property, "by", "who acknowledged or reset it, of those steps; else ()", "event.by == ()"),
     (Property, "id", "of the alert: 32 hexadecimal digits, the same each time", "event.id.len() == 32"),
     (Property, "at_ms", "when, by the device's clock, since 1970", "event.at_ms == 1767225600000"),
     (Property, "rule", "which rule raised it", "event.rule == \"heart-rate-ceiling\""),

@@ -89,7 +89,10 @@ pub fn event(step: &DeliveryStep, row: &AlertRow, told: Step) -> Event {
     let (mut level, mut by, mut at) = (0, None, step.recorded_at);
     match step.kind {
         DeliveryKind::Raised => at = row.alert.event_time,
-        DeliveryKind::Cleared => at = row.cleared.unwrap_or(at),
+        DeliveryKind::Cleared => {
+            at = row.cleared.unwrap_or(at);
+            by = row.reset.as_ref().map(|reset| reset.by.clone());
+        }
         DeliveryKind::Acknowledged => by = row.acknowledged.as_ref().map(|(by, _)| by.clone()),
         DeliveryKind::Escalated(to) => level = to,
         DeliveryKind::Drill => {}
