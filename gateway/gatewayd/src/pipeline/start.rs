@@ -29,7 +29,7 @@ use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
-use super::outputs::{self, OutputsParts, carry::Carrier};
+use super::outputs::{self, OutputsParts, authorities::Authorities, carry::Carrier};
 use super::plugins::{PluginsParts, PluginsTask};
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
@@ -250,6 +250,7 @@ impl Gateway {
             carrier: Arc::new(Carrier::new(
                 Arc::clone(&gate),
                 settings.serial.iter().map(|port| port.path.clone()).collect(),
+                Authorities::new(settings.delivery.authorities.clone()),
                 clock.clone(),
             )),
             clock: clock.clone(),

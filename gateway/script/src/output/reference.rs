@@ -24,6 +24,12 @@ const EVENT: Rows = &[
     (Property, "at_ms", "when, by the device's clock, since 1970", "event.at_ms == 1767225600000"),
     (Property, "rule", "which rule raised it", "event.rule == \"heart-rate-ceiling\""),
     (Property, "rule_version", "the version of that rule", "event.rule_version == \"1.0.0\""),
+    (
+        Property,
+        "category",
+        "what it is about: `physiological`, or `technical` (a sensor, a link, the box)",
+        "event.category == \"physiological\"",
+    ),
     (Property, "priority", "`low`, `medium` or `high`", "event.priority == \"high\""),
     (Property, "message", "what the rule said", "event.message.contains(\"Heart rate\")"),
     (Property, "athlete", "whose reading it was: a pseudonym, or ()", "event.athlete == \"zebra\""),
