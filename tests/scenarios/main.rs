@@ -13,6 +13,7 @@
 //! | `channels` | the library's outputs as an admin sets them up: webhook, push, mail |
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
+//! | `derived` | streams that plugins derive, for rules |
 //! | `plugins` | decoders that misbehave |
 //! | `resets` | alerts that latch, and how somebody ends them |
 //! | `rules` | rules that misbehave; alerts and where they go |
@@ -34,6 +35,7 @@ mod channels;
 mod commit;
 mod crash;
 mod delivery;
+mod derived;
 mod door;
 mod firmware;
 mod frames;

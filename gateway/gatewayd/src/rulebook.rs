@@ -14,6 +14,9 @@ use pitchside_rules::history::RuleTexts;
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_store::{RuleText, Tables};
 
+use crate::cli::context::Context;
+use crate::plugins::streams::Streams;
+
 pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
 pub use publish::{Draft, PublishError, Published, publish, record_as_found};
 
@@ -67,11 +70,14 @@ pub fn checked(name: &str, texts: &RuleTexts, cases: bool) -> Result<RuleSource,
     if failures.is_empty() { Ok(rule) } else { Err(failures) }
 }
 
-/// The rules in force, with one put in place of its predecessor, or left out.
-pub fn set_with(rules: &Path, name: &str, rule: Option<RuleSource>) -> anyhow::Result<RuleSet> {
+/// The rules in force, with one put in place of its predecessor, or left out; and the streams of plugins they run with.
+pub fn set_with(context: &Context, rules: &Path, name: &str, rule: Option<RuleSource>) -> anyhow::Result<RuleSet> {
     let live = RuleSet::read(rules).map_err(|problems| in_words("the rules in force cannot be read", &problems))?;
     let others = live.rules().iter().filter(|other| other.name().as_str() != name).cloned();
-    RuleSet::new(others.chain(rule)).map_err(|problems| in_words("the rules do not go together", &problems))
+    let set =
+        RuleSet::new(others.chain(rule)).map_err(|problems| in_words("the rules do not go together", &problems))?;
+    let streams = Streams::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    Ok(streams.with(set).0)
 }
 
 /// Problems as one error.

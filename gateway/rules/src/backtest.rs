@@ -125,12 +125,11 @@ const LIVE: usize = 1;
 impl Backtest {
     /// Compiles both sets. Compare like with like: `live` holds the versions in force of the draft's rules, and no others.
     pub fn new(draft: Arc<RuleSet>, live: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
-        let wants = [Filter::new(&draft), Filter::new(&live)];
-        // What they look at, and what that is derived from.
-        let mut quantities: Vec<Quantity> = wants.iter().flat_map(Filter::quantities).collect();
+        let filter = Filter::new(&draft);
+        let mut quantities: Vec<Quantity> =
+            filter.quantities().into_iter().chain(Filter::new(&live).quantities()).collect();
         quantities.sort_unstable_by_key(|quantity| quantity.code());
         quantities.dedup();
-        let [filter, _] = wants;
         let live = if live.hash() == draft.hash() { None } else { Some(Engine::new(live)?) };
         let (report, open) = (Report::default(), Default::default());
         Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, open })

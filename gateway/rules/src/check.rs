@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use pitchside_model::{AlertEvent, Entry, Epoch, Reading, Seq, Timestamp, Value, Wave};
 use pitchside_script::Problem;
-use pitchside_script::cases::{Content, Outcome, Report, RuleCase, parse_rule_cases, run_rule_cases};
+use pitchside_script::cases::{
+    Content, Made, Outcome, Report, RuleCase, parse_derived_cases, parse_rule_cases, run_derived_cases, run_rule_cases,
+};
 
 use crate::engine::Engine;
+use crate::item::{Point, PointContent};
 use crate::library::{RuleSet, RuleSource, folders, read_file};
 
 /// When cases begin: any time does, as rules know only event time.
@@ -73,6 +76,50 @@ fn run_case(set: &Arc<RuleSet>, case: &RuleCase) -> Result<Vec<Vec<Outcome>>, St
     Ok(outcomes)
 }
 
+/// Runs the cases of a derived stream given as texts.
+pub fn run_stream_texts(name: &str, manifest: &str, script: &str, cases: &str) -> Report {
+    let file = format!("{name}/cases.txt");
+    let (stream, cases) = (RuleSource::parse_stream(name, manifest, script), parse_derived_cases(&file, cases));
+    let (stream, cases) = match (stream, cases) {
+        (Ok(stream), Ok(cases)) => (stream, cases),
+        (stream, cases) => {
+            let problems = stream.err().into_iter().chain(cases.err()).flatten().collect();
+            return Report { problems, ..Report::default() };
+        }
+    };
+    let set = Arc::new(RuleSet { streams: vec![stream], ..RuleSet::default() });
+    if let Err(problems) = Engine::new(Arc::clone(&set)) {
+        return Report { problems, ..Report::default() };
+    }
+    run_derived_cases(name, &file, &cases, |case| run_stream_case(&set, case))
+}
+
+/// What comes of the last reading of each step.
+fn run_stream_case(set: &Arc<RuleSet>, case: &RuleCase<Made>) -> Result<Vec<Vec<Made>>, String> {
+    let mut engine = Engine::new(Arc::clone(set)).map_err(|_| "the stream does not compile".to_owned())?;
+    let mut outcomes = Vec::new();
+    for (step, entries) in case.steps.iter().zip(case_entries(case)) {
+        let mut last = Vec::new();
+        for entry in &entries {
+            engine.told = Some(Vec::new());
+            if let Some(failed) = engine.feed(std::slice::from_ref(entry)).faults.first() {
+                return Err(format!("line {}: the stream was stopped: {}", step.line, failed.fault));
+            }
+            last = engine.told.take().unwrap_or_default();
+        }
+        outcomes.push(last.into_iter().map(made).collect());
+    }
+    Ok(outcomes)
+}
+
+fn made(point: Point) -> Made {
+    match point.content {
+        PointContent::Number(value) => Made::Reading(point.quantity, value, point.quality),
+        PointContent::Gap(gap) => Made::Gap(Some(gap.reason)),
+        PointContent::Wave | PointContent::Samples(_) => Made::Nothing,
+    }
+}
+
 fn outcome(event: AlertEvent) -> Outcome {
     match event {
         AlertEvent::Raised(alert) => Outcome::Raise(alert.priority, Some(alert.message)),
@@ -86,7 +133,7 @@ fn flat(count: usize) -> Wave {
 }
 
 /// The entries of each step of a case, one reading a message.
-pub fn case_entries(case: &RuleCase) -> Vec<Vec<Entry>> {
+pub fn case_entries<O>(case: &RuleCase<O>) -> Vec<Vec<Entry>> {
     let mut seq = 0;
     let steps = case.steps.iter();
     steps

@@ -14,9 +14,10 @@ use crate::arrivals::{Messages, Order, Progress};
 use crate::derive::streams::{Arrived, Streams};
 use crate::id::Subject;
 use crate::item::{Filter, Item, Point, PointContent};
-use crate::library::RuleSet;
+use crate::library::{RuleSet, RuleSource};
 use crate::rule::{Bench, Rule, sandbox};
-use crate::running::{Heard, Running};
+use crate::running::{Heard, Running, Turn};
+use crate::scripted::{Derived, Scripted};
 
 /// The most subjects one rule remembers; the one heard least lately, without a raised alert, makes room.
 pub const SUBJECTS_MAX: usize = 4_096;
@@ -62,6 +63,8 @@ pub struct RuleStatus {
     pub last_fault: Option<Fault>,
     /// Readings that found a window full, so that its span was shortened.
     pub shortened: u64,
+    /// Whether it is the stream of a plugin, and no rule.
+    pub stream: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +85,10 @@ pub struct Engine {
     pub(crate) devices: HashMap<DeviceId, Device>,
     /// What is derived from readings for those rules that want it.
     pub(crate) streams: Streams,
+    /// What plugins derive.
+    pub(crate) scripted: Scripted,
+    /// What they made, for those who ask: the runner of their cases.
+    pub(crate) told: Option<Vec<Point>>,
     /// Messages taken so far.
     pub(crate) messages: u64,
 }
@@ -104,6 +111,8 @@ impl Engine {
             routes: HashMap::new(),
             devices: HashMap::new(),
             streams: Streams::default(),
+            scripted: Scripted::default(),
+            told: None,
             messages: 0,
         };
         engine.reload(set)?;
@@ -114,41 +123,22 @@ impl Engine {
     /// keeps its raised alerts, so that they are cleared by the new version; alerts of a rule that went are cleared.
     /// If any rule has a problem, nothing changes.
     pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<Vec<AlertEvent>, Vec<Problem>> {
-        let mut fresh = Vec::new();
-        let mut problems = Vec::new();
-        for source in set.rules() {
-            match self.rules.iter().position(|r| r.rule.source.name() == source.name() && r.rule.source == *source) {
-                Some(same) => fresh.push(Err(same)),
-                None => match Rule::new(&self.bench, source) {
-                    Ok(rule) => fresh.push(Ok(rule)),
-                    Err(found) => {
-                        problems.extend(found);
-                    }
-                },
-            }
-        }
-        if !problems.is_empty() {
-            return Err(problems);
-        }
-        let mut old: Vec<Option<Running>> = self.rules.drain(..).map(Some).collect();
-        for rule in fresh {
-            let running = match rule {
-                Err(same) => old.get_mut(same).and_then(Option::take),
-                Ok(rule) => {
-                    let name = rule.source.name().clone();
-                    let before = old.iter_mut().find(|o| o.as_ref().is_some_and(|o| *o.rule.source.name() == name));
-                    Some(Running::new(rule, before.and_then(Option::take)))
-                }
-            };
-            self.rules.extend(running);
-        }
-        let mut events: Vec<AlertEvent> = old.into_iter().flatten().flat_map(|gone| gone.clear_all()).collect();
+        let (rules, streams) = match (
+            compiled(&self.bench, &self.rules, set.rules()),
+            compiled(&self.bench, &self.scripted.running, set.streams()),
+        ) {
+            (Ok(rules), Ok(streams)) => (rules, streams),
+            (rules, streams) => return Err(rules.err().into_iter().chain(streams.err()).flatten().collect()),
+        };
+        let _raises_nothing = renew(&mut self.scripted.running, streams);
+        self.scripted.route();
+        let mut events = renew(&mut self.rules, rules);
         events.sort_by_key(|event| match event {
             AlertEvent::Cleared { id, .. } => *id,
             AlertEvent::Raised(alert) => alert.id,
         });
         self.filter = Filter::new(&set);
-        self.streams.want(|quantity| set.rules().iter().any(|rule| rule.manifest.inputs.contains(&quantity)));
+        self.streams.want(|quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity)));
         self.routes.clear();
         for (at, running) in self.rules.iter().enumerate() {
             for (input, quantity) in running.rule.manifest().inputs.iter().enumerate() {
@@ -164,9 +154,9 @@ impl Engine {
         &self.set
     }
 
-    /// How each rule does.
+    /// How each rule does, then how each stream of a plugin does.
     pub fn status(&self) -> Vec<RuleStatus> {
-        self.rules.iter().map(|running| running.status.clone()).collect()
+        self.rules.iter().chain(&self.scripted.running).map(|running| running.status.clone()).collect()
     }
 
     /// Takes entries in the order they were accepted. One that was taken before is passed over.
@@ -196,11 +186,29 @@ impl Engine {
             self.ask(&heard, fed, watch);
             let (assurance, number) = (item.assurance, self.messages);
             let arrived = Arrived { subject: &subject, device: &device, assurance, point, order, number };
-            for (point, assurance) in self.streams.derive(&arrived) {
-                let Some(order) = self.order(&device, &point) else { continue };
-                let derived = Heard { point: &point, assurance, order, ..heard };
+            let derived = self.streams.derive(&arrived);
+            for (point, assurance) in &derived {
+                let Some(order) = self.order(&device, point) else { continue };
+                let derived = Heard { point, assurance: *assurance, order, ..heard };
                 self.ask(&derived, fed, watch);
+                self.ask_streams(&derived, fed, watch);
             }
+            self.ask_streams(&heard, fed, watch);
+        }
+    }
+
+    /// Lets the streams of plugins hear a reading, and the rules what follows from it.
+    fn ask_streams(&mut self, heard: &Heard<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
+        if self.scripted.running.is_empty() {
+            return;
+        }
+        let turn = Turn { bench: &self.bench, heard, input: 0, number: self.messages };
+        for Derived { device, assurance, point } in self.scripted.derive(&turn, fed, watch) {
+            let Some(order) = self.order(&device, &point) else { continue };
+            if let Some(told) = &mut self.told {
+                told.push(point.clone());
+            }
+            self.ask(&Heard { device: &device, point: &point, assurance, order, ..*heard }, fed, watch);
         }
     }
 
@@ -209,7 +217,8 @@ impl Engine {
         let Some(routes) = self.routes.get(&heard.point.quantity) else { return };
         for (rule, input) in routes {
             let Some(running) = self.rules.get_mut(*rule).filter(|r| !r.status.off) else { continue };
-            running.hear(&self.bench, heard, *input, self.messages, fed, watch);
+            let turn = Turn { bench: &self.bench, heard, input: *input, number: self.messages };
+            running.hear(&turn, fed, watch);
         }
     }
 
@@ -273,15 +282,52 @@ impl Engine {
         None
     }
 
-    /// Puts a rule back that was switched off; it keeps its state. False if there is none of that name that is off.
-    pub fn again(&mut self, rule: &RuleName) -> bool {
-        self.rules.iter_mut().find(|running| running.rule.source.name() == rule).is_some_and(Running::again)
+    /// The rule, or the stream, of a name: no two have one.
+    fn named(&mut self, name: &RuleName) -> Option<&mut Running> {
+        self.rules.iter_mut().chain(&mut self.scripted.running).find(|running| running.rule.source.name() == name)
     }
 
-    /// Switches a rule off for a fault found from outside, such as the death of the process it ran in.
+    /// Puts a rule or stream back that was switched off; it keeps its state. False if there is none of that name that is off.
+    pub fn again(&mut self, rule: &RuleName) -> bool {
+        self.named(rule).is_some_and(Running::again)
+    }
+
+    /// Switches a rule or stream off for a fault found from outside, such as the death of the process it ran in.
     pub fn switch_off(&mut self, rule: &RuleName, fault: Fault) -> Option<RuleFault> {
-        let running = self.rules.iter_mut().find(|running| running.rule.source.name() == rule)?;
+        let running = self.named(rule)?;
         running.demerits = FAULTS_MAX;
         Some(running.fail(fault))
     }
+}
+
+/// What is to run: one that runs already, by its place, or one made ready. Or all that is wrong.
+fn compiled(bench: &Bench, old: &[Running], sources: &[RuleSource]) -> Result<Vec<Result<Rule, usize>>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut fresh = Vec::new();
+    for source in sources {
+        match old.iter().position(|running| running.rule.source == *source) {
+            Some(same) => fresh.push(Err(same)),
+            None => match Rule::new(bench, source) {
+                Ok(rule) => fresh.push(Ok(rule)),
+                Err(found) => problems.extend(found),
+            },
+        }
+    }
+    if problems.is_empty() { Ok(fresh) } else { Err(problems) }
+}
+
+/// Puts what is to run in the place of what ran; the alerts that are cleared because their rule is gone.
+fn renew(running: &mut Vec<Running>, fresh: Vec<Result<Rule, usize>>) -> Vec<AlertEvent> {
+    let mut old: Vec<Option<Running>> = running.drain(..).map(Some).collect();
+    for rule in fresh {
+        running.extend(match rule {
+            Err(same) => old.get_mut(same).and_then(Option::take),
+            Ok(rule) => {
+                let name = rule.source.name().clone();
+                let before = old.iter_mut().find(|o| o.as_ref().is_some_and(|o| *o.rule.source.name() == name));
+                Some(Running::new(rule, before.and_then(Option::take)))
+            }
+        });
+    }
+    old.into_iter().flatten().flat_map(Running::clear_all).collect()
 }

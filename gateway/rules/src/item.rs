@@ -75,8 +75,8 @@ impl Filter {
     /// The quantities of a set.
     pub fn new(set: &RuleSet) -> Self {
         let mut filter = Self::default();
-        let named = |quantity| set.rules().iter().any(|rule| rule.manifest.inputs.contains(&quantity));
-        for quantity in set.rules().iter().flat_map(|rule| &rule.manifest.inputs) {
+        let named = |quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity));
+        for quantity in set.all().flat_map(|rule| &rule.manifest.inputs) {
             mark(&mut filter.wanted, *quantity);
         }
         for (_, made) in makers(named) {
@@ -90,9 +90,9 @@ impl Filter {
         filter
     }
 
-    /// Every quantity that is wanted.
-    pub fn quantities(&self) -> impl Iterator<Item = Quantity> {
-        Quantity::all().filter(|quantity| self.wants(*quantity))
+    /// All quantities that are wanted.
+    pub fn quantities(&self) -> Vec<Quantity> {
+        Quantity::all().filter(|quantity| self.wants(*quantity)).collect()
     }
 
     /// Whether some rule wants a quantity, or what it is made of.

@@ -13,6 +13,7 @@
 //! | [`arrivals`] | every message once, every stream forwards |
 //! | [`series`], [`window`], [`ranked`] | incremental windows |
 //! | [`derive`] | quantities no sensor sends |
+//! | [`scripted`] | quantities that plugins derive |
 //! | [`baseline`] | what is usual for one athlete |
 //! | [`gaps`], [`moments`] | interruptions; what helpers remember by name |
 //! | [`machine`] | hold, clear, cool-down, latch |
@@ -55,18 +56,19 @@ pub mod reference;
 pub mod replay;
 mod rule;
 mod running;
+pub mod scripted;
 pub mod series;
 pub mod snapshot;
 mod state;
 pub mod window;
 pub mod worker;
 
-pub use check::{run_cases, run_rule_folder, run_rule_texts};
+pub use check::{run_cases, run_rule_folder, run_rule_texts, run_stream_texts};
 pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;
 pub use library::{RuleSet, RuleSource};
-pub use lint::{lint_folder, lint_rule};
+pub use lint::{lint_folder, lint_rule, lint_stream};
 pub use protocol::worker_main;
 pub use rule::VARIABLES;
 pub use snapshot::SnapshotError;

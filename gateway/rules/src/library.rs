@@ -7,21 +7,24 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use pitchside_model::RuleName;
+use pitchside_model::{Quantity, RuleName};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleManifest;
 use serde::{Deserialize, Serialize};
 
+use crate::derive::makers;
 use crate::id::hash_parts;
 
 /// The most rules of one set.
 pub const RULES_MAX: usize = 10_000;
 /// The most bytes of one file of a rule.
 const FILE_BYTES_MAX: u64 = 256 * 1024;
+/// Leads the name of a stream in lists of what is in force.
+pub const STREAM_PREFIX: &str = "derived/";
 /// What every rule's folder must hold.
 const FILES: [&str; 4] = ["rule.toml", "rule.rhai", "cases.txt", "README.md"];
 
-/// One rule as text, with its manifest read.
+/// One rule, or one stream that a plugin derives, as text with its manifest read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RuleSource {
     /// What it declares.
@@ -30,6 +33,8 @@ pub struct RuleSource {
     pub script: String,
     /// BLAKE3 of manifest and script: the same hash is the same rule.
     pub hash: [u8; 32],
+    /// What it makes, if it is no rule but a stream: [`crate::scripted`].
+    pub makes: Option<Quantity>,
 }
 
 impl RuleSource {
@@ -37,7 +42,7 @@ impl RuleSource {
     pub fn parse(folder: &str, manifest: &str, script: &str) -> Result<Self, Vec<Problem>> {
         let hash = hash_parts("pitchside rule v1", [manifest.as_bytes(), script.as_bytes()]);
         let manifest = RuleManifest::parse(&format!("{folder}/rule.toml"), manifest)?;
-        Ok(Self { manifest, script: script.to_owned(), hash })
+        Ok(Self { manifest, script: script.to_owned(), hash, makes: None })
     }
 
     /// Its name.
@@ -47,14 +52,28 @@ impl RuleSource {
 
     /// The script's file, as problems name it.
     pub fn file(&self) -> String {
-        format!("{}/rule.rhai", self.manifest.name)
+        format!("{}/{}", self.manifest.name, if self.makes.is_some() { "derive.rhai" } else { "rule.rhai" })
+    }
+
+    /// The manifest's file, as problems name it.
+    pub fn manifest_file(&self) -> String {
+        format!("{}/{}", self.manifest.name, if self.makes.is_some() { "plugin.toml" } else { "rule.toml" })
+    }
+
+    /// How lists of what is in force name it: a stream as no rule can be called.
+    pub fn listed_as(&self) -> String {
+        match self.makes {
+            Some(_) => format!("{STREAM_PREFIX}{}", self.manifest.name),
+            None => self.manifest.name.to_string(),
+        }
     }
 }
 
-/// The rules in force, in the order of their names.
+/// The rules in force, in the order of their names, and the streams of plugins that they want.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct RuleSet {
-    rules: Vec<RuleSource>,
+    pub(crate) rules: Vec<RuleSource>,
+    pub(crate) streams: Vec<RuleSource>,
 }
 
 impl RuleSet {
@@ -71,7 +90,11 @@ impl RuleSet {
         if named.len() > RULES_MAX {
             problems.push(Problem::of("rules", format!("{} rules; at most {RULES_MAX} are taken", named.len())));
         }
-        if problems.is_empty() { Ok(Self { rules: named.into_values().collect() }) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(Self { rules: named.into_values().collect(), streams: Vec::new() })
+        } else {
+            Err(problems)
+        }
     }
 
     /// Reads every rule below `folder`; compiles nothing. Files of the folder itself (its README) are passed over.
@@ -105,9 +128,26 @@ impl RuleSet {
         &self.rules
     }
 
-    /// The hash of the whole set, for block headers.
+    /// The streams of plugins that its rules want, by name.
+    pub fn streams(&self) -> &[RuleSource] {
+        &self.streams
+    }
+
+    /// Whether a quantity is made here, by the box itself or by a plugin.
+    pub fn derives(&self, quantity: Quantity) -> bool {
+        let native = makers(|made| made == quantity).next().is_some();
+        native || self.streams.iter().any(|stream| stream.makes == Some(quantity))
+    }
+
+    /// Everything that is evaluated: the rules, then the streams.
+    pub fn all(&self) -> impl Iterator<Item = &RuleSource> {
+        self.rules.iter().chain(&self.streams)
+    }
+
+    /// The hash of the whole set, for block headers. Streams come after the rules, under their names in lists.
     pub fn hash(&self) -> [u8; 32] {
-        let parts = self.rules.iter().flat_map(|rule| [rule.name().as_str().as_bytes(), rule.hash.as_slice()]);
+        let names: Vec<String> = self.all().map(RuleSource::listed_as).collect();
+        let parts = names.iter().zip(self.all()).flat_map(|(name, rule)| [name.as_bytes(), rule.hash.as_slice()]);
         hash_parts("pitchside rule set v1", parts)
     }
 }

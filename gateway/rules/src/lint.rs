@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pitchside_model::Quality;
-use pitchside_script::cases::{Content, Outcome, RuleCase, parse_rule_cases};
+use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
 use pitchside_script::lint::{Known, Role, Type, lint, mentions};
 use pitchside_script::manifest::{Plain, RuleManifest};
 use pitchside_script::problem::{Code, Problem, place};
@@ -14,7 +14,7 @@ use pitchside_script::scan::words;
 use crate::functions::HELPERS;
 use crate::input::METHODS;
 use crate::library::{RuleSource, folders, read_file};
-use crate::rule::{Bench, Rule, VARIABLES, sandbox, unknown_properties};
+use crate::rule::{Bench, Rule, sandbox, unknown_properties, variables};
 
 /// Every problem of every rule below `folder`, and of all together. Errors keep a rule from loading or from doing what it
 /// says; warnings should be looked at.
@@ -59,6 +59,30 @@ pub fn lint_rule(name: &str, manifest: &str, script: &str, cases: &str) -> Vec<P
     one(&sandbox(), name, Some(manifest), Some(script), Some(cases))
 }
 
+/// Every problem of a derived stream given as texts.
+pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec<Problem> {
+    let bench = sandbox();
+    let mut problems = match RuleSource::parse_stream(name, manifest, script) {
+        Ok(source) => of_script(&bench, name, &source, manifest),
+        Err(mut found) => {
+            found.extend(without_manifest(&bench, &format!("{name}/derive.rhai"), script));
+            found
+        }
+    };
+    let file = format!("{name}/cases.txt");
+    match parse_derived_cases(&file, cases) {
+        Ok(cases) => problems.extend(of_stream_cases(&file, &cases)),
+        Err(found) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
+    }
+    problems
+}
+
+/// Without its manifest nobody knows a script's variables; its syntax and its functions are known.
+fn without_manifest(bench: &Bench, file: &str, script: &str) -> Vec<Problem> {
+    let found = bench.sandbox.compile(file, script, &rhai::Scope::new()).err().unwrap_or_default();
+    found.into_iter().filter(|problem| problem.code != Code::UnknownVariable).collect()
+}
+
 fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, cases: Option<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let toml = manifest.unwrap_or_default();
@@ -72,13 +96,11 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
         None => None,
     };
     match (&read, script) {
-        (Some(read), Some(script)) => problems.extend(of_script(bench, name, read, toml, script)),
-        // Without its manifest nobody knows its variables; its syntax and its functions are known.
-        (None, Some(script)) => {
-            let file = format!("{name}/rule.rhai");
-            let found = bench.sandbox.compile(&file, script, &rhai::Scope::new()).err().unwrap_or_default();
-            problems.extend(found.into_iter().filter(|problem| problem.code != Code::UnknownVariable));
+        (Some(read), Some(script)) => {
+            let source = RuleSource { manifest: read.clone(), script: script.to_owned(), hash: [0; 32], makes: None };
+            problems.extend(of_script(bench, name, &source, toml));
         }
+        (None, Some(script)) => problems.extend(without_manifest(bench, &format!("{name}/rule.rhai"), script)),
         (_, None) => {}
     }
     let file = format!("{name}/cases.txt");
@@ -91,9 +113,10 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
 }
 
 /// What a script finds, with the kinds that are known.
-fn known(manifest: &RuleManifest) -> Vec<Known> {
+fn known(source: &RuleSource) -> Vec<Known> {
+    let manifest = &source.manifest;
     let known = |name: &str, kind: Type, role: Role| Known { name: name.to_owned(), kind, role };
-    let variables = VARIABLES.iter().map(|(name, _)| {
+    let variables = variables(source).iter().map(|(name, _)| {
         let kind = match *name {
             "quantity" => Type::Text,
             "time" | "extent" => Type::Float,
@@ -117,30 +140,30 @@ fn known(manifest: &RuleManifest) -> Vec<Known> {
     variables.chain(inputs).chain(params).chain(state).collect()
 }
 
-fn of_script(bench: &Bench, name: &str, manifest: &RuleManifest, toml: &str, script: &str) -> Vec<Problem> {
+fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<Problem> {
     // Problems name the folder, which may be called otherwise than the rule.
-    let folder = |problem: Problem| match problem.file.split_once('/') {
-        Some((_, file)) => Problem { file: format!("{name}/{file}"), ..problem },
-        None => problem,
-    };
-    let source = RuleSource { manifest: manifest.clone(), script: script.to_owned(), hash: [0; 32] };
+    let in_folder =
+        |file: &str| file.split_once('/').map_or_else(|| file.to_owned(), |(_, file)| format!("{name}/{file}"));
+    let folder = |problem: Problem| Problem { file: in_folder(&problem.file), ..problem };
+    let script = source.script.as_str();
     let mut problems: Vec<Problem> =
-        Rule::new(bench, &source).err().unwrap_or_default().into_iter().map(folder).collect();
+        Rule::new(bench, source).err().unwrap_or_default().into_iter().map(folder).collect();
     // Loading looks at properties only when the rest compiles.
-    let properties = unknown_properties(&source, &words(script)).into_iter().map(folder);
-    let (file, known) = (format!("{name}/rule.rhai"), known(manifest));
+    let properties = unknown_properties(source, &words(script)).into_iter().map(folder);
+    let (file, known) = (in_folder(&source.file()), known(source));
+    let manifest_file = in_folder(&source.manifest_file());
     let usages: Vec<&str> = METHODS.iter().chain(HELPERS).map(|(entry, _)| *entry).collect();
     for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &usages)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {
             problems.push(found);
         }
     }
-    problems.sort_by_key(|p| (p.file != format!("{name}/rule.toml"), p.line, p.column));
+    problems.sort_by_key(|p| (p.file != manifest_file, p.line, p.column));
     if problems.iter().any(|p| p.is_error() && p.file == file) {
         // What is misspelt is used.
         return problems;
     }
-    problems.extend(unused(name, manifest, toml, script));
+    problems.extend(unused(&manifest_file, &source.manifest, toml, script));
     let changes = known.iter().any(|known| known.role != Role::Param && mentions(script, &known.name));
     if !changes {
         let text = "the answer is always the same: the script looks at no reading";
@@ -150,12 +173,11 @@ fn of_script(bench: &Bench, name: &str, manifest: &RuleManifest, toml: &str, scr
 }
 
 /// Params, inputs and state fields the script does not look at.
-fn unused(name: &str, manifest: &RuleManifest, toml: &str, script: &str) -> Vec<Problem> {
-    let file = format!("{name}/rule.toml");
+fn unused(file: &str, manifest: &RuleManifest, toml: &str, script: &str) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut tell = |what: &str, word: &str| {
         let text = format!("the script does not use the {what} `{word}`");
-        problems.push(at_word(&file, toml, word, text, Code::Unused).warning());
+        problems.push(at_word(file, toml, word, text, Code::Unused).warning());
     };
     // These are about whichever input a reading is of.
     let any_input = ["value", "quantity", "gap", "extent"].iter().any(|name| mentions(script, name));
@@ -187,6 +209,19 @@ fn of_cases(file: &str, cases: &[RuleCase]) -> Vec<Problem> {
         (cases.iter().any(|case| !raises(case)), "no case is silent: nobody has seen this rule keep quiet"),
         (has_gap, "no case has a gap"),
         (is_odd, "no case has a malformed reading: one that is implausible, without contact or in another unit"),
+    ];
+    let missing = wanted.into_iter().filter(|(there, _)| !there);
+    missing.map(|(_, text)| Problem::of(file, text).code(Code::Cases).warning()).collect()
+}
+
+/// What the cases of a stream leave open: one nobody saw make something, keep quiet, or meet a gap.
+fn of_stream_cases(file: &str, cases: &[RuleCase<Made>]) -> Vec<Problem> {
+    let steps = || cases.iter().flat_map(|case| &case.steps);
+    let makes = |made: &Made| matches!(made, Made::Reading(..));
+    let wanted = [
+        (steps().any(|step| step.expected.iter().any(makes)), "no case makes a reading"),
+        (steps().any(|step| step.expected.is_empty()), "no case makes nothing"),
+        (steps().any(|step| matches!(step.content, Content::Gap(_))), "no case has a gap"),
     ];
     let missing = wanted.into_iter().filter(|(there, _)| !there);
     missing.map(|(_, text)| Problem::of(file, text).code(Code::Cases).warning()).collect()

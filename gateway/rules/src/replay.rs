@@ -6,15 +6,19 @@ use std::sync::Arc;
 use pitchside_model::{Alert, AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
+use serde::{Deserialize, Serialize};
 
+use crate::derive::streams::Kept as KeptStreams;
 use crate::engine::Engine;
 use crate::id::Subject;
-use crate::library::RuleSet;
-use crate::running::fresh_state;
+use crate::library::{RuleSet, RuleSource};
+use crate::running::{Running, fresh_state};
 use crate::state::Kept;
 
 /// The evaluation, as evidence names it: another version may answer otherwise.
 pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"));
+/// How far from the time of a derived reading those lie of which it was made, in microseconds.
+const DERIVED_WITHIN: u64 = 120_000_000;
 /// The most bytes of one subject's state.
 pub const STATE_BYTES_MAX: usize = 4 << 20;
 
@@ -58,6 +62,11 @@ pub fn subject_of(alert: &Alert, scope: RuleScope) -> Subject {
     }
 }
 
+/// Whose readings what an alert is about was derived from, if it was.
+fn wearer(alert: &Alert) -> Subject {
+    subject_of(alert, RuleScope::Athlete)
+}
+
 impl Replay {
     /// Begins with nothing heard, under the rules in force at that time.
     pub fn new(set: Arc<RuleSet>, wanted: Alert) -> Result<Self, Vec<Problem>> {
@@ -86,11 +95,14 @@ impl Replay {
             if self.again.is_some() {
                 return true;
             }
-            let may_fire = entry.readings.iter().any(|reading| {
-                reading.device_time == self.wanted.event_time && reading.quantity == self.wanted.quantity
+            let is_derived = self.engine.rule_set().derives(self.wanted.quantity);
+            let may_fire = entry.readings.iter().any(|reading| match reading.quantity == self.wanted.quantity {
+                true => reading.device_time == self.wanted.event_time,
+                // What the rule was asked about may have been derived of this one.
+                false => is_derived && reading.device_time.0.abs_diff(self.wanted.event_time.0) <= DERIVED_WITHIN,
             });
             if may_fire && let Some(subject) = self.subject() {
-                self.before = self.engine.state_of(&self.wanted.rule, &subject);
+                self.before = self.engine.state_of(&self.wanted.rule, &subject, &wearer(&self.wanted));
             }
             for event in self.engine.feed(std::slice::from_ref(entry)).events {
                 if let AlertEvent::Raised(alert) = event {
@@ -154,14 +166,18 @@ pub fn differences(sealed: &Alert, replayed: &Alert) -> Vec<Difference> {
     differing.map(|((field, sealed), (_, replayed))| Difference { field, sealed, replayed }).collect()
 }
 
-/// How far back a rule looks, in microseconds: its longest window, and how long its condition must hold. What it knows from longer
-/// ago (baselines, moments) is in the state before.
-pub fn reach(rule: &crate::library::RuleSource) -> Result<i64, Vec<Problem>> {
-    let compiled = crate::rule::Rule::new(&crate::rule::sandbox(), rule)?;
-    Ok(compiled
-        .longest_window()
-        .saturating_add(rule.manifest.hold)
-        .saturating_add(rule.manifest.gap_after.min(3_600_000_000)))
+/// How far back the rules of a set look, in microseconds: their longest window, and how long their condition must hold; and as far
+/// again as the streams of plugins look that they want. What is known from longer ago (baselines, moments) is in the state before.
+pub fn reach(set: &RuleSet) -> Result<i64, Vec<Problem>> {
+    let bench = crate::rule::sandbox();
+    let longest = |sources: &[RuleSource]| {
+        sources.iter().try_fold(0, |most: i64, source| {
+            let window = crate::rule::Rule::new(&bench, source)?.longest_window();
+            let gap = source.manifest.gap_after.min(3_600_000_000);
+            Ok::<i64, Vec<Problem>>(most.max(window.saturating_add(source.manifest.hold).saturating_add(gap)))
+        })
+    };
+    Ok(longest(set.rules())?.saturating_add(longest(set.streams())?))
 }
 
 /// Whether a rule, given these messages and nothing else, raises this alert: alone, or in the state it is said to have been in.
@@ -192,32 +208,56 @@ pub fn follows(
     let (Some(before), Some((last, _))) = (before, entries.split_last()) else { return Ok(Follows::No) };
     let Some(rule) = set.rules().iter().find(|rule| *rule.name() == alert.rule) else { return Ok(Follows::No) };
     let mut engine = Engine::new(Arc::clone(set))?;
-    let taken = engine.resume_state(&alert.rule, subject_of(alert, rule.manifest.scope), before);
+    let taken = engine.resume_state(&alert.rule, subject_of(alert, rule.manifest.scope), &wearer(alert), before);
     Ok(if taken && says(&mut engine, std::slice::from_ref(last)) { Follows::FromState } else { Follows::No })
 }
 
+/// What a rule remembers of one subject, and what is remembered of whatever it is derived from.
+#[derive(Serialize, Deserialize)]
+struct Before {
+    rule: Kept,
+    formulas: KeptStreams,
+    streams: Vec<(RuleName, Kept)>,
+}
+
 impl Engine {
-    /// What a rule remembers of one subject, as bytes only the same build reads; none if it has heard nothing of it.
-    pub fn state_of(&self, rule: &RuleName, subject: &Subject) -> Option<Vec<u8>> {
+    /// What a rule remembers of one subject, as bytes only the same build reads; none if it has heard nothing of it. `wearer` is
+    /// whose readings derived quantities are made of.
+    pub fn state_of(&self, rule: &RuleName, subject: &Subject, wearer: &Subject) -> Option<Vec<u8>> {
         let running = self.rules.iter().find(|running| running.rule.source.name() == rule)?;
-        postcard::to_allocvec(&running.states.get(subject)?.keep()).ok()
+        let mut formulas = self.streams.keep();
+        formulas.retain(|(_, of, _)| of == wearer);
+        let streams = self.scripted.running.iter().filter_map(|stream| {
+            let state = stream.states.get(wearer)?;
+            Some((stream.rule.source.name().clone(), state.keep()))
+        });
+        let rule = running.states.get(subject)?.keep();
+        postcard::to_allocvec(&Before { rule, formulas, streams: streams.collect() }).ok()
     }
 
     /// Puts a rule into such a state; false if it does not fit the rule.
-    pub fn resume_state(&mut self, rule: &RuleName, subject: Subject, state: &[u8]) -> bool {
+    pub fn resume_state(&mut self, rule: &RuleName, subject: Subject, wearer: &Subject, state: &[u8]) -> bool {
         if state.len() > STATE_BYTES_MAX {
             return false;
         }
-        let Some(running) = self.rules.iter_mut().find(|running| running.rule.source.name() == rule) else {
-            return false;
+        let Ok(before) = postcard::from_bytes::<Before>(state) else { return false };
+        let mut put = |name: &RuleName, subject: Subject, kept: Kept, is_stream: bool| {
+            let mut all = self.rules.iter_mut().chain(&mut self.scripted.running);
+            let of = |running: &&mut Running| {
+                running.rule.source.name() == name && running.rule.source.makes.is_some() == is_stream
+            };
+            let Some(running) = all.find(of) else { return false };
+            let mut fresh = fresh_state(&running.rule);
+            let fits = fresh.resume(kept);
+            if fits {
+                running.states.insert(subject, fresh);
+            }
+            fits
         };
-        let Ok(kept) = postcard::from_bytes::<Kept>(state) else { return false };
-        let mut fresh = fresh_state(&running.rule);
-        let fits = fresh.resume(kept);
-        if fits {
-            running.states.insert(subject, fresh);
-        }
-        fits
+        put(rule, subject, before.rule, false)
+            && before.streams.into_iter().all(|(name, kept)| put(&name, wearer.clone(), kept, true))
+            && before.formulas.iter().all(|(_, of, _)| of == wearer)
+            && self.streams.resume(before.formulas)
     }
 }
 

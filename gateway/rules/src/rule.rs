@@ -29,10 +29,17 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("extent", "how much a gap says is missing: seconds, or a count; 0.0 if unknown"),
     ("raised", "whether this rule's alert is raised"),
 ];
+/// How many of them the script of a stream has, too: it is asked about no gap and raises nothing.
+const VARIABLES_OF_STREAMS: usize = 3;
 /// The longest text a state field holds, in bytes.
 const STATE_TEXT_MAX: usize = 256;
 /// The longest message of an alert, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
+
+/// The variables a script has.
+pub(crate) fn variables(source: &RuleSource) -> &'static [(&'static str, &'static str)] {
+    if source.makes.is_some() { &VARIABLES[..VARIABLES_OF_STREAMS] } else { VARIABLES }
+}
 
 /// The engine of all rules, and what of the rule now running its helpers see.
 pub(crate) struct Bench {
@@ -96,7 +103,7 @@ impl Rule {
         for (name, plain) in &manifest.state {
             scope.push_dynamic(name.as_str(), dynamic(plain));
         }
-        for (name, _) in VARIABLES {
+        for (name, _) in variables(source) {
             scope.push_dynamic(*name, Dynamic::UNIT);
         }
         let compiled = match bench.sandbox.compile(&source.file(), &source.script, &scope) {
@@ -145,8 +152,14 @@ impl Rule {
         &self.source.manifest
     }
 
-    /// Asks the script about the newest event of a state.
-    pub fn evaluate(&mut self, bench: &Bench, state: &mut State, at: usize, event: Event) -> Result<Verdict, Fault> {
+    /// Asks the script about the newest event of a state; `read` makes of its answer what it should be.
+    pub fn evaluate<T>(
+        &mut self,
+        bench: &Bench,
+        state: &mut State,
+        (at, event): (usize, Event),
+        read: impl FnOnce(&RuleSource, Dynamic) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         let raised = state.phase.raised().is_some();
         bench.desk.begin(raised, state.now);
         if self.asked.moments {
@@ -204,13 +217,19 @@ impl Rule {
                 return Err(Fault::new(FaultKind::Crash, "the script engine panicked"));
             }
         };
-        let verdict = verdict(answer)?;
+        let answer = read(&self.source, answer)?;
         for (i, (name, first)) in self.source.manifest.state.iter().enumerate() {
             let now = self.scope.get(name).cloned().unwrap_or(Dynamic::UNIT);
             state.fields[i] = plain(first, now)
                 .map_err(|got| Fault::new(FaultKind::Answer, format!("the state field `{name}` was set to {got}")))?;
         }
-        Ok(verdict)
+        Ok(answer)
+    }
+
+    /// Whether something outlives a gap in what it remembers: what was heard before it may still be in the answer.
+    pub fn outlives_gaps(&self) -> bool {
+        let fields = !self.source.manifest.state.is_empty();
+        fields || self.asked.moments || (0..self.inputs.len()).any(|input| self.asked.forms(input).next().is_some())
     }
 
     /// An empty series with this rule's windows.
@@ -231,7 +250,8 @@ impl Rule {
     }
 }
 
-fn verdict(answer: Dynamic) -> Result<Verdict, Fault> {
+/// What the script of a rule answers.
+pub(crate) fn verdict(_: &RuleSource, answer: Dynamic) -> Result<Verdict, Fault> {
     if let Ok(holds) = answer.as_bool() {
         return Ok(Verdict { holds, message: None });
     }
@@ -307,11 +327,12 @@ fn clashes(source: &RuleSource) -> Vec<Problem> {
     let manifest = &source.manifest;
     let params = manifest.params.iter().map(|(name, _)| name.as_str());
     let state = manifest.state.iter().map(|(name, _)| name.as_str());
-    let file = format!("{}/rule.toml", manifest.name);
+    let file = source.manifest_file();
     params
         .chain(state)
         .filter(|name| {
-            VARIABLES.iter().any(|(known, _)| known == name) || manifest.inputs.iter().any(|q| q.name() == *name)
+            variables(source).iter().any(|(known, _)| known == name)
+                || manifest.inputs.iter().any(|q| q.name() == *name)
         })
         .map(|name| {
             Problem::of(&file, format!("`{name}` is a variable already")).code(Code::Name).help("choose another name")

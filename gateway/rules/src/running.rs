@@ -5,13 +5,16 @@ use std::collections::HashMap;
 use pitchside_model::{Alert, AlertEvent, Assurance, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
 use pitchside_script::Fault;
 use pitchside_script::manifest::{RuleManifest, RuleScope};
+use rhai::Dynamic;
 
 use crate::arrivals::Order;
 use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
 use crate::id::{Subject, alert_id};
 use crate::item::{Point, PointContent};
+use crate::library::RuleSource;
 use crate::machine::{Phase, Step};
-use crate::rule::{Bench, Event, Rule, Verdict};
+use crate::rule::{Bench, Event, Rule, Verdict, verdict};
+use crate::scripted::marks::Marks;
 use crate::series::{Sample, steps};
 use crate::state::{State, Track};
 
@@ -44,6 +47,16 @@ pub(crate) struct Heard<'a> {
     pub order: Order,
 }
 
+/// A reading, and which input of the rule it is.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn<'a> {
+    pub bench: &'a Bench,
+    pub heard: &'a Heard<'a>,
+    pub input: usize,
+    /// The number of its message.
+    pub number: u64,
+}
+
 impl Running {
     pub fn new(rule: Rule, before: Option<Self>) -> Self {
         let manifest = rule.manifest();
@@ -55,6 +68,7 @@ impl Running {
             faults: 0,
             last_fault: None,
             shortened: 0,
+            stream: rule.source.makes.is_some(),
         };
         let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0, overdraft: 0 };
         let Some(before) = before else { return running };
@@ -109,15 +123,17 @@ impl Running {
         oldest.and_then(|subject| self.states.remove(&subject));
     }
 
-    pub fn hear(
+    /// Enters a reading, asks the script about it, and gives `then` what came of it: no answer if it was entered but not asked
+    /// about, or if the script failed. A reading that is not heard at all changes nothing.
+    pub fn ask<T>(
         &mut self,
-        bench: &Bench,
-        heard: &Heard<'_>,
-        input: usize,
-        number: u64,
+        turn: &Turn<'_>,
         fed: &mut Fed,
         watch: &mut dyn FnMut(&RuleName),
+        read: fn(&RuleSource, Dynamic) -> Result<T, Fault>,
+        then: impl FnOnce(&Rule, &mut State, &Subject, Option<T>, &mut Fed),
     ) {
+        let Turn { bench, heard, input, number } = *turn;
         let manifest = self.rule.manifest();
         let unfit = heard.point.quality - manifest.accept;
         if heard.assurance < manifest.assurance || (!unfit.is_empty() && !is_gap(heard.point)) {
@@ -138,11 +154,16 @@ impl Running {
         let Some((event, whole)) = enter(state, input, heard, gap_after) else { return };
         self.status.shortened += u64::from(!whole);
         state.advance(time);
-        if matches!(event, Event::Gap(..)) && !asks_gaps {
-            return;
+        if let (Some(marks), Some(track)) = (&mut state.marks, state.tracks.get(input)) {
+            marks.note(input, track, heard);
+        }
+        // A stream is its first input's: without that there is none.
+        let leaderless = rule.source.makes.is_some() && state.tracks.first().is_none_or(|lead| lead.source.is_none());
+        if leaderless || (matches!(event, Event::Gap(..)) && !asks_gaps) {
+            return then(&self.rule, state, &subject, None, fed);
         }
         watch(self.rule.source.name());
-        let answer = self.rule.evaluate(bench, state, input, event);
+        let answer = self.rule.evaluate(bench, state, (input, event), read);
         self.overdraft = (self.overdraft + bench.sandbox.operations()).saturating_sub(SHARE_OPERATIONS);
         let answer = if self.overdraft > OVERDRAFT_OPERATIONS {
             self.overdraft = 0;
@@ -151,28 +172,38 @@ impl Running {
             answer
         };
         match answer {
-            Ok(verdict) => {
+            Ok(answer) => {
                 self.status.evaluations += 1;
                 self.clean += 1;
                 if self.clean >= FORGIVEN_AFTER {
                     (self.clean, self.demerits) = (0, self.demerits.saturating_sub(1));
                 }
-                let timing = self.rule.timing;
-                match state.phase.step(&timing, time, verdict.holds) {
-                    Step::Stay => {}
-                    Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
-                    Step::Raise => {
-                        let alert = alert(&self.rule, &subject, heard, verdict);
-                        state.phase = Phase::Raised(alert.id, None);
-                        fed.events.push(AlertEvent::Raised(alert));
-                    }
-                }
+                then(&self.rule, state, &subject, Some(answer), fed);
             }
             Err(fault) => {
+                then(&self.rule, state, &subject, None, fed);
                 let fault = self.fail(fault);
                 fed.faults.push(fault);
             }
         }
+    }
+
+    /// A rule hears a reading: alerts are raised and cleared.
+    pub fn hear(&mut self, turn: &Turn<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
+        let heard = turn.heard;
+        self.ask(turn, fed, watch, verdict, |rule, state, subject, answer, fed| {
+            let Some(verdict) = answer else { return };
+            let time = Timestamp(heard.point.time);
+            match state.phase.step(&rule.timing, time, verdict.holds) {
+                Step::Stay => {}
+                Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
+                Step::Raise => {
+                    let alert = alert(rule, subject, heard, verdict);
+                    state.phase = Phase::Raised(alert.id, None);
+                    fed.events.push(AlertEvent::Raised(alert));
+                }
+            }
+        });
     }
 
     pub fn fail(&mut self, fault: Fault) -> RuleFault {
@@ -245,7 +276,9 @@ impl Running {
 pub(crate) fn fresh_state(rule: &Rule) -> State {
     let manifest = rule.manifest();
     let fields = manifest.state.iter().map(|(_, first)| first.clone()).collect();
-    State::new(fields, (0..manifest.inputs.len()).map(|input| rule.track(input)).collect())
+    let mut state = State::new(fields, (0..manifest.inputs.len()).map(|input| rule.track(input)).collect());
+    state.marks = rule.source.makes.map(|_| Box::new(Marks::new(manifest.inputs.len(), rule.outlives_gaps())));
+    state
 }
 
 /// Whether two manifests let the same readings through to the same subjects.

@@ -2,14 +2,16 @@
 //!
 //! Postcard of [`Memory`]; only the same build reads it, and what does not fit is refused.
 
+use std::collections::HashMap;
+
 use pitchside_model::DeviceId;
 use serde::{Deserialize, Serialize};
 
 use crate::derive::streams::Kept as KeptStreams;
 use crate::engine::{Device, Engine, RuleStatus};
 use crate::id::Subject;
-use crate::running::fresh_state;
-use crate::state::Kept;
+use crate::running::{Running, fresh_state};
+use crate::state::{Kept, State};
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +31,7 @@ struct Memory {
     devices: Vec<(DeviceId, Device)>,
     streams: KeptStreams,
     rules: Vec<Remembered>,
+    scripted: Vec<Remembered>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,18 +48,13 @@ impl Engine {
     pub fn snapshot(&self) -> Vec<u8> {
         let mut devices: Vec<(DeviceId, Device)> = self.devices.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
         devices.sort_by(|a, b| a.0.cmp(&b.0));
-        let rules = self.rules.iter().map(|running| {
-            let mut states: Vec<(Subject, Kept)> = running.states.iter().map(|(k, v)| (k.clone(), v.keep())).collect();
-            states.sort_by(|a, b| a.0.cmp(&b.0));
-            let (status, demerits, clean) = (running.status.clone(), running.demerits, running.clean);
-            Remembered { status, demerits, clean, overdraft: running.overdraft, states }
-        });
         let memory = Memory {
             rules_hash: self.rule_set().hash(),
             messages: self.messages,
             devices,
             streams: self.streams.keep(),
-            rules: rules.collect(),
+            rules: self.rules.iter().map(Remembered::of).collect(),
+            scripted: self.scripted.running.iter().map(Remembered::of).collect(),
         };
         // Serialising plain data into memory cannot fail; an empty snapshot would be refused by `resume`.
         postcard::to_allocvec(&memory).unwrap_or_default()
@@ -68,22 +66,17 @@ impl Engine {
         if memory.rules_hash != self.rule_set().hash() || memory.rules.len() != self.rules.len() {
             return Err(SnapshotError::OtherRules);
         }
-        let mut filled = Vec::new();
-        for (running, kept) in self.rules.iter().zip(&memory.rules) {
-            let mut states = std::collections::HashMap::new();
-            for (subject, kept) in &kept.states {
-                let mut state = fresh_state(&running.rule);
-                if !state.resume(kept.clone()) {
-                    return Err(SnapshotError::Unreadable);
-                }
-                states.insert(subject.clone(), state);
-            }
-            filled.push(states);
+        if memory.scripted.len() != self.scripted.running.len() {
+            return Err(SnapshotError::OtherRules);
         }
+        let rules = filled(&self.rules, &memory.rules)?;
+        let scripted = filled(&self.scripted.running, &memory.scripted)?;
         if !self.streams.resume(memory.streams) {
             return Err(SnapshotError::Unreadable);
         }
-        for ((running, kept), states) in self.rules.iter_mut().zip(memory.rules).zip(filled) {
+        let running = self.rules.iter_mut().chain(&mut self.scripted.running);
+        let kept = memory.rules.into_iter().chain(memory.scripted);
+        for ((running, kept), states) in running.zip(kept).zip(rules.into_iter().chain(scripted)) {
             (running.states, running.status) = (states, kept.status);
             (running.demerits, running.clean, running.overdraft) = (kept.demerits, kept.clean, kept.overdraft);
         }
@@ -91,4 +84,25 @@ impl Engine {
         self.devices = memory.devices.into_iter().collect();
         Ok(())
     }
+}
+
+impl Remembered {
+    fn of(running: &Running) -> Self {
+        let mut states: Vec<(Subject, Kept)> = running.states.iter().map(|(k, v)| (k.clone(), v.keep())).collect();
+        states.sort_by(|a, b| a.0.cmp(&b.0));
+        let (status, demerits, clean) = (running.status.clone(), running.demerits, running.clean);
+        Self { status, demerits, clean, overdraft: running.overdraft, states }
+    }
+}
+
+/// The states of each rule, filled with what was kept.
+fn filled(running: &[Running], kept: &[Remembered]) -> Result<Vec<HashMap<Subject, State>>, SnapshotError> {
+    let one = |(running, kept): (&Running, &Remembered)| {
+        let states = kept.states.iter().map(|(subject, kept)| {
+            let mut state = fresh_state(&running.rule);
+            state.resume(kept.clone()).then(|| (subject.clone(), state)).ok_or(SnapshotError::Unreadable)
+        });
+        states.collect()
+    };
+    running.iter().zip(kept).map(one).collect()
 }

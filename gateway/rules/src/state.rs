@@ -8,6 +8,7 @@ use crate::baseline::Baseline;
 use crate::gaps::Gaps;
 use crate::machine::Phase;
 use crate::moments::Moments;
+use crate::scripted::marks::Marks;
 use crate::series::{Sample, Series};
 
 /// One rule, one subject.
@@ -25,6 +26,8 @@ pub(crate) struct State {
     pub moments: Moments,
     /// One an input, in the manifest's order.
     pub tracks: Vec<Track>,
+    /// What a stream must pass on of what it is made of; none of a rule.
+    pub marks: Option<Box<Marks>>,
 }
 
 /// One input.
@@ -87,11 +90,12 @@ pub(crate) struct Kept {
     fields: Vec<Plain>,
     moments: Moments,
     tracks: Vec<KeptTrack>,
+    marks: Option<Box<Marks>>,
 }
 
 impl State {
     pub fn new(fields: Vec<Plain>, tracks: Vec<Track>) -> Self {
-        Self { now: i64::MIN, touched: 0, phase: Phase::Idle, fields, moments: Moments::default(), tracks }
+        Self { now: i64::MIN, touched: 0, phase: Phase::Idle, fields, moments: Moments::default(), tracks, marks: None }
     }
 
     /// Nothing is known of an input for a while: what held need not have held on.
@@ -127,16 +131,19 @@ impl State {
             fields: self.fields.clone(),
             moments: self.moments.clone(),
             tracks: self.tracks.iter().map(kept).collect(),
+            marks: self.marks.clone(),
         }
     }
 
     /// Takes what was kept; false if it is of another shape.
     pub fn resume(&mut self, kept: Kept) -> bool {
-        if kept.fields.len() != self.fields.len() || kept.tracks.len() != self.tracks.len() {
+        let marks = |marks: &Option<Box<Marks>>| marks.as_ref().map(|marks| marks.inputs());
+        let shape = (self.fields.len(), self.tracks.len(), marks(&self.marks));
+        if (kept.fields.len(), kept.tracks.len(), marks(&kept.marks)) != shape {
             return false;
         }
         (self.now, self.touched, self.phase, self.fields) = (kept.now, kept.touched, kept.phase, kept.fields);
-        self.moments = kept.moments;
+        (self.moments, self.marks) = (kept.moments, kept.marks);
         for (track, kept) in self.tracks.iter_mut().zip(kept.tracks) {
             if !track.baselines.iter().map(Baseline::form).eq(kept.baselines.iter().map(Baseline::form)) {
                 return false;

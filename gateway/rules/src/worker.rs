@@ -15,8 +15,9 @@ use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, 
 use crate::drill;
 use crate::engine::{Fed, RuleFault, RuleStatus};
 use crate::item::{Filter, Item};
-use crate::library::RuleSet;
+use crate::library::{RuleSet, RuleSource};
 use crate::protocol::{Answer, Request};
+use crate::scripted::source::leave_out;
 
 /// The most entries of one call; more are sent in turn.
 const ITEMS_MAX: usize = 2_048;
@@ -61,6 +62,9 @@ fn first(problems: &[Problem]) -> String {
 pub struct RulesWorker {
     worker: Worker,
     folder: PathBuf,
+    /// Streams of plugins that may run, and why some of those that rules want do not.
+    streams: Vec<RuleSource>,
+    left_out: Vec<Problem>,
     set: Arc<RuleSet>,
     filter: Filter,
     snapshot: Option<Vec<u8>>,
@@ -75,22 +79,51 @@ pub struct RulesWorker {
 impl RulesWorker {
     /// Reads the rules of `folder` and starts `program`, which must call [`crate::worker_main`], with them.
     pub async fn spawn(program: &Program, folder: &Path) -> Result<Self, RulesError> {
-        let set = Arc::new(RuleSet::read(folder).map_err(RulesError::Problems)?);
+        Self::spawn_with(program, folder, Vec::new()).await
+    }
+
+    /// The same, with streams of plugins: those that some rule wants run beside the rules.
+    pub async fn spawn_with(program: &Program, folder: &Path, streams: Vec<RuleSource>) -> Result<Self, RulesError> {
+        let set = RuleSet::read(folder).map_err(RulesError::Problems)?;
         let worker = Worker::spawn(program, WorkerLimits::default()).await?;
         let mut rules = Self {
             worker,
             folder: folder.to_owned(),
-            filter: Filter::new(&set),
-            set,
+            streams,
+            left_out: Vec::new(),
+            filter: Filter::default(),
+            set: Arc::default(),
             snapshot: None,
             tail: Vec::new(),
             tail_bytes: 0,
             culprits: Vec::new(),
             restarts: 0,
         };
-        let set = Arc::clone(&rules.set);
-        rules.load(&set).await?;
+        let (set, _) = match rules.load_with_streams(&set).await {
+            Err(RulesError::Worker(error)) if !rules.streams.is_empty() => {
+                // Rules run, whatever the script of a plugin does to the process that compiles it.
+                let why = format!("the streams of plugins are left out: with them the worker failed: {error}");
+                rules.worker.restart().await?;
+                rules.streams.clear();
+                let loaded = rules.load_with_streams(&set).await?;
+                rules.left_out = vec![Problem::of("plugins", why)];
+                loaded
+            }
+            other => other?,
+        };
+        rules.filter = Filter::new(&set);
+        rules.set = Arc::new(set);
         Ok(rules)
+    }
+
+    /// Which streams of plugins may run after the next reload.
+    pub fn set_streams(&mut self, streams: Vec<RuleSource>) {
+        self.streams = streams;
+    }
+
+    /// Why streams that some rule wants do not run.
+    pub fn left_out(&self) -> &[Problem] {
+        &self.left_out
     }
 
     /// Feeds entries in the order they were accepted: all that follows from them. Entries fed before are passed over. To
@@ -123,12 +156,12 @@ impl RulesWorker {
     /// Reads the folder again and puts it in force. Rules that did not change keep their state. If anything is wrong,
     /// nothing changes. The events are alerts cleared because their rule is gone.
     pub async fn reload(&mut self) -> Result<Vec<AlertEvent>, RulesError> {
-        let set = Arc::new(RuleSet::read(&self.folder).map_err(RulesError::Problems)?);
+        let set = RuleSet::read(&self.folder).map_err(RulesError::Problems)?;
         if !self.worker.is_up() {
             self.refill().await?;
         }
-        let events = match self.load(&set).await {
-            Ok(events) => events,
+        let (set, events) = match self.load_with_streams(&set).await {
+            Ok(loaded) => loaded,
             Err(RulesError::Problems(problems)) => return Err(RulesError::Problems(problems)),
             Err(error) => {
                 // The new rules ended the worker; the old ones go on.
@@ -137,12 +170,12 @@ impl RulesWorker {
             }
         };
         let same = |rule: &RuleName| {
-            let of = |set: &RuleSet| set.rules().iter().find(|r| r.name() == rule).map(|r| r.hash);
+            let of = |set: &RuleSet| set.all().find(|r| r.name() == rule).map(|r| r.hash);
             of(&set) == of(&self.set)
         };
         self.culprits.retain(|(rule, _)| same(rule));
         self.filter = Filter::new(&set);
-        self.set = set;
+        self.set = Arc::new(set);
         self.snapshot = None;
         self.tail.clear();
         self.remember().await?;
@@ -244,6 +277,27 @@ impl RulesWorker {
             self.refill().await?;
         }
         self.call(&encode(request)?, DEADLINE_LOAD).await
+    }
+
+    /// Loads a set with the streams it wants, without those that do not compile: [`RuleSet::with_working_streams`].
+    async fn load_with_streams(&mut self, rules: &RuleSet) -> Result<(RuleSet, Vec<AlertEvent>), RulesError> {
+        let (mut streams, mut faults) = (self.streams.clone(), Vec::new());
+        loop {
+            let (set, problems) = rules.clone().with_streams(streams.clone());
+            match self.load(&set).await {
+                Ok(events) => {
+                    self.left_out = faults.into_iter().chain(problems).collect();
+                    return Ok((set, events));
+                }
+                Err(RulesError::Problems(found)) => {
+                    if !leave_out(&mut streams, &found) {
+                        return Err(RulesError::Problems(found));
+                    }
+                    faults.extend(found);
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn load(&mut self, set: &RuleSet) -> Result<Vec<AlertEvent>, RulesError> {

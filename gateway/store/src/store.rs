@@ -39,7 +39,7 @@ struct Inner {
     room: Arc<Room>,
     writer: Mutex<Option<JoinHandle<()>>>,
     /// Held as long as this gateway runs, so that no second one does.
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -82,7 +82,7 @@ impl Store {
         let tables =
             Tables::assemble(dir, readers, Writes::Writer(Arc::clone(&queue)), vault, boot, quarantine_rows_max);
         let (damaged, writer) = (standing.damaged, Mutex::new(Some(writer)));
-        let inner = Inner { queue, book, pulse, damaged, room: Arc::new(room), writer, _lock: lock };
+        let inner = Inner { queue, book, pulse, damaged, room: Arc::new(room), writer, lock };
         Ok(Self { tables, inner: Arc::new(inner) })
     }
 
@@ -164,6 +164,10 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.end();
+        // Not left to the file's end: a child between its fork and its exec shares the file, and would hold the lock on.
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the lock of the data folder could not be given back");
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub const PAYLOAD_TIME: Timestamp = Timestamp::from_seconds(1_767_225_600);
 pub fn run(folder: &Folder) -> Result<Report, Vec<String>> {
     let as_lines = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
     let (name, script) = (folder.manifest.name.as_str(), folder.manifest.kind.script_file());
+    if folder.manifest.kind == PluginKind::Derived {
+        return Err(vec![super::folder::NO_DECODER.to_owned()]);
+    }
     if folder.manifest.kind == PluginKind::Output {
         let load = |chosen: &[(String, String)]| {
             let mut folder = folder.clone();

@@ -12,11 +12,16 @@ use super::engine::Decoder;
 /// The most bytes of any file of a plugin.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
+/// What is said of a derived stream where only decoders and outputs are known.
+pub(super) const NO_DECODER: &str = "a derived stream is checked and run by the rules";
+
 /// A plugin, read and checked, but not compiled.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Folder {
     /// Its manifest.
     pub manifest: PluginManifest,
+    /// `plugin.toml`, as it is written.
+    pub manifest_text: String,
     /// Its script.
     pub source: String,
     /// `cases.txt`.
@@ -68,23 +73,21 @@ impl Folder {
     /// Reads one plugin.
     pub fn read(dir: &Path) -> Result<Self, FolderError> {
         let file = |name: &str| text(&dir.join(name));
-        let manifest = checked_manifest(&dir.join("plugin.toml"), &file("plugin.toml")?)?;
+        let manifest_text = file("plugin.toml")?;
+        let manifest = checked_manifest(&dir.join("plugin.toml"), &manifest_text)?;
         let folder = dir.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         if folder != manifest.name.as_str() {
             return Err(FolderError::Name { folder, manifest: manifest.name.to_string() });
         }
-        Ok(Self {
-            source: file(manifest.kind.script_file())?,
-            cases: file("cases.txt")?,
-            manifest,
-            chosen: Chosen::new(),
-        })
+        let (source, cases) = (file(manifest.kind.script_file())?, file("cases.txt")?);
+        Ok(Self { manifest, manifest_text, source, cases, chosen: Chosen::new() })
     }
 
     /// A plugin whose files are at hand, wherever they came from.
     pub fn of_texts(manifest: &str, source: String, cases: String) -> Result<Self, FolderError> {
+        let manifest_text = manifest.to_owned();
         let manifest = checked_manifest(Path::new("plugin.toml"), manifest)?;
-        Ok(Self { manifest, source, cases, chosen: Chosen::new() })
+        Ok(Self { manifest, manifest_text, source, cases, chosen: Chosen::new() })
     }
 
     /// Reads every plugin below `dir`, in order of their names. One faulty plugin does not keep the others out.
@@ -107,7 +110,8 @@ impl Folder {
         Ok(folders.iter().map(|path| (name(path), Self::read(path))).collect())
     }
 
-    /// What is wrong with script and cases, a line each; nothing is run.
+    /// What is wrong with script and cases of a decoder or output, a line each; nothing is run. Of a derived stream the room of
+    /// rules knows.
     pub fn problems(&self) -> Vec<String> {
         let (file, source) = (self.manifest.kind.script_file(), &self.source);
         let (script, cases) = match self.manifest.kind {
@@ -118,6 +122,7 @@ impl Folder {
                 Output::load(file, source, &self.constants()).err(),
                 parse_output_cases("cases.txt", &self.cases).err(),
             ),
+            PluginKind::Derived => (Some(vec![NO_DECODER.to_owned()]), None),
         };
         let (script, cases) = (script.unwrap_or_default(), cases.unwrap_or_default());
         script.into_iter().chain(cases.iter().map(ToString::to_string)).collect()

@@ -8,17 +8,17 @@ use ledger_block::evidence::Evidence;
 use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine, READINGS_MAX};
 use ledger_block::record::{ReadingRecord, Record};
 use ledger_block::segment::Subject as Segments;
-use pitchside_model::{Alert, AlertId, Timestamp};
+use pitchside_model::{AlertId, Timestamp};
 use pitchside_rules::replay::{ENGINE_VERSION, reach};
-use pitchside_rules::{RuleSource, history};
+use pitchside_rules::{RuleSet, history};
 use pitchside_script::manifest::RuleScope;
 use pitchside_seal::{Filter, Whose};
-use pitchside_store::Tables;
+use pitchside_store::{RuleText, Tables};
 
 use super::included;
 use crate::adapters::athletes::load_ring;
 use crate::cli::context::Context;
-use crate::cli::rules_replay;
+use crate::cli::rules_replay::{self, Replayed};
 use crate::cli::{Failure, output};
 use crate::clock::Clock;
 use crate::past::{self, Wanted};
@@ -39,22 +39,25 @@ struct Proof {
 pub fn evidence(context: &Context, id: AlertId) -> Result<Vec<u8>, Failure> {
     let replayed = rules_replay::run(id, context, &mut |_, _| {})?;
     let text = replayed.stretch.text.as_ref().context("a rule without its texts")?;
-    let rule = RuleSource::parse(&text.name, &text.manifest, &text.script)
-        .map_err(|problems| in_words("the rule of that time cannot be read", &problems))?;
+    let set = rules_replay::alone(&replayed.stretch)?;
     let alert = Evidence::parse(&super::evidence(context, &id.to_string())?).context("the alert's own evidence")?;
-    let proofs = readings(context, &replayed.sealed, &rule)?;
+    let proofs = readings(context, &replayed, &set)?;
     let rules = rules_replay::set_of(&context.tables, &replayed.stretch)?;
     if history::set_hash(rules.iter().map(|(name, hash)| (name.as_str(), hash))) != replayed.sealed_under {
         output::note(
             "other rules were in force when the alert was sealed: that these were is the gateway's word alone",
         );
     }
+    // Only those that ran: another plugin may have made the quantity, too.
+    let ran = |text: &&RuleText| set.streams().iter().any(|stream| stream.hash == text.rule_hash);
+    let streams = replayed.stretch.streams.iter().filter(ran);
     let said = AlertEvidence {
         alert,
         readings: proofs.into_iter().map(|proof| proof.evidence).collect(),
         rules,
         manifest: text.manifest.clone(),
         script: text.script.clone(),
+        streams: streams.map(|text| (text.manifest.clone(), text.script.clone())).collect(),
         engine: ENGINE_VERSION.to_owned(),
         before: replayed.before,
         log: log(&context.tables, id)?,
@@ -64,28 +67,40 @@ pub fn evidence(context: &Context, id: AlertId) -> Result<Vec<u8>, Failure> {
 }
 
 /// The readings the rule could look back on, and the message that fired, each with its proof, in the order of arrival.
-fn readings(context: &Context, alert: &Alert, rule: &RuleSource) -> Result<Vec<Proof>, Failure> {
-    let reach = reach(rule).map_err(|problems| in_words("the rule of that time", &problems))?;
+fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec<Proof>, Failure> {
+    let alert = &replayed.sealed;
+    let reach = reach(set).map_err(|problems| in_words("the rule of that time", &problems))?;
+    let rule = &set.rules().first().context("a set of one rule")?.manifest;
     let from = Timestamp(alert.event_time.0.saturating_sub(reach));
-    let by_athlete = rule.manifest.scope == RuleScope::Athlete && alert.athlete.is_some();
+    let by_athlete = rule.scope == RuleScope::Athlete && alert.athlete.is_some();
+    let is_derived = rule.inputs.iter().any(|input| set.derives(*input));
     let filter = Filter {
         whose: by_athlete.then(|| Whose::of(alert.athlete.as_ref())),
-        subjects: rule.manifest.inputs.iter().copied().map(Segments::Readings).collect(),
+        subjects: pitchside_rules::Filter::new(set).quantities().into_iter().map(Segments::Readings).collect(),
+    };
+    // What is derived is made of everything its athlete wears.
+    let counts = |record: &ReadingRecord| {
+        let wears = is_derived && alert.athlete.is_some() && record.athlete == alert.athlete;
+        by_athlete || record.device == alert.device || wears
     };
     let ring = load_ring(&context.tables, &context.identity)?;
     let mut found: Vec<Proof> = Vec::new();
-    let fired = |record: &ReadingRecord| {
-        record.device == alert.device
-            && record.reading.quantity == alert.quantity
-            && record.reading.device_time == alert.event_time
+    let fired = |record: &ReadingRecord| match &replayed.fired {
+        Some(fired) => (&record.device, (record.epoch, record.seq)) == (&fired.device, fired.number),
+        None => {
+            record.device == alert.device
+                && record.reading.quantity == alert.quantity
+                && record.reading.device_time == alert.event_time
+        }
     };
+    let up_to = replayed.fired.as_ref().map_or(alert.event_time, |fired| fired.up_to.max(alert.event_time));
     let since = Timestamp(from.0.saturating_sub(SLACK_US));
     let wanted = Wanted { since, filter: &filter, ring: &ring };
     past::walk(context, &wanted, &mut |_, _| {}, &mut |opened| {
-        let window = from..=alert.event_time;
+        let window = from..=up_to;
         let places = opened.block.find_all(|record| {
             matches!(record, Record::Reading(record)
-                if window.contains(&record.reading.device_time) && (by_athlete || record.device == alert.device))
+                if window.contains(&record.reading.device_time) && counts(record))
         });
         if places.is_empty() {
             return Ok(ControlFlow::Continue(()));

@@ -21,6 +21,7 @@ use super::squad::SQUAD;
 use crate::adapters::athletes::load_ring;
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::plugins::streams::Streams;
 use crate::random::OsRandom;
 use crate::rulebook::{in_words, read_texts, to_text};
 
@@ -43,15 +44,18 @@ pub fn make(settings: &Settings, length: Duration) -> anyhow::Result<String> {
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);
     let tables = Tables::attach(&settings.gateway.data_dir, root)?;
     let folder = settings.rules.dir.as_ref().context("the demo has rules")?;
-    let set = Arc::new(RuleSet::read(folder).map_err(|problems| in_words("the demo's rules", &problems))?);
+    let set = RuleSet::read(folder).map_err(|problems| in_words("the demo's rules", &problems))?;
+    let streams = Streams::read(settings.plugins.dir.as_deref(), &tables)?;
+    let set = Arc::new(streams.with(set).0);
     let today = Clock::System.now().0.div_euclid(DAY_S * MICROS_PER_SECOND);
     let days = i64::try_from(length.as_secs()).unwrap_or(i64::MAX) / DAY_S;
     let first = today - days.clamp(1, 366);
-    let texts: Vec<RuleText> = set
+    let rules = set
         .rules()
         .iter()
         .map(|rule| Ok(to_text(rule.name().as_str(), &read_texts(&folder.join(rule.name().as_str()))?)))
-        .collect::<anyhow::Result<_>>()?;
+        .collect::<anyhow::Result<Vec<RuleText>>>()?;
+    let texts: Vec<RuleText> = rules.into_iter().chain(streams.texts_of(&set)?).collect();
     let rules = texts.iter().map(|text| (text.name.clone(), text.text_hash)).collect();
     let at = Timestamp(first * DAY_S * MICROS_PER_SECOND);
     tables.note_rules(RuleChange { at, set_hash: set.hash(), rules, engine: ENGINE_VERSION.to_owned() }, texts)?;

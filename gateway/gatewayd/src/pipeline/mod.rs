@@ -13,6 +13,7 @@
 //! | [`roster`] | who wears what |
 //! | [`streams`] | silence, disconnects, clock offsets |
 //! | [`rules`] | the way to the rules worker, and replay |
+//! | `derived` | streams of plugins, for the rules |
 //! | [`shadow`] | rules that are only watched |
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
@@ -31,6 +32,7 @@ pub mod alerts;
 pub mod batch;
 pub mod bluetooth;
 pub mod delivery;
+mod derived;
 pub mod firmware;
 pub mod front;
 pub mod health;

@@ -3,6 +3,7 @@
 
 mod feed;
 mod journal;
+mod loading;
 mod record;
 mod resets;
 mod standing;
@@ -15,18 +16,20 @@ use std::time::{Duration, SystemTime};
 
 use pitchside_admin::Metrics;
 use pitchside_model::{AlertId, Entry, Timestamp};
-use pitchside_rules::{Fed, Filter, RuleSet, RulesWorker};
+use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
+use super::derived::DerivedWatch;
 use crate::clock::Clock;
 use crate::rulebook::standing::Standing;
 
 use feed::{Drill, Offer};
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
+pub(super) use loading::newest_change;
 
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
@@ -55,6 +58,8 @@ pub struct RulesTask {
     kept_at: Duration,
     /// What the folder looked like when the rules were last loaded.
     seen: Option<SystemTime>,
+    /// What plugins derive.
+    derived: DerivedWatch,
     /// The latest gateway time the rules have heard: what comes into force now counts from there on.
     fed_up_to: Timestamp,
     /// Resets by hand that were done before and that the journal's replay comes by yet: before which gateway time, and of what.
@@ -71,6 +76,8 @@ pub struct RulesParts {
     pub alerts: Alerts,
     /// For replays.
     pub store: Store,
+    /// The library of plugins, of which some derive streams.
+    pub plugins: Option<PathBuf>,
     /// Counts faults.
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
@@ -98,6 +105,7 @@ impl RulesTask {
             heard: RowId(0),
             kept_at: Duration::ZERO,
             seen: None,
+            derived: DerivedWatch::new(parts.plugins.as_deref(), &parts.store),
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
             standing: None,
@@ -237,6 +245,7 @@ impl RulesTask {
                 for fault in faults {
                     self.parts.metrics.refused("rule_fault");
                     tracing::warn!(rule = %fault.rule, fault = %fault.fault, switched_off = fault.off, "a rule failed");
+                    self.note_stream(&fault);
                 }
                 if events.is_empty() {
                     return;
@@ -260,69 +269,9 @@ impl RulesTask {
         self.feed.filter.store(Arc::new(None));
     }
 
-    /// A changed folder is loaded; a worker that could not be kept alive is tried again.
-    async fn look(&mut self) {
-        if self.worker.is_none() {
-            tokio::time::sleep(RETRY_AFTER).await;
-            return self.ensure_worker().await;
-        }
-        self.look_at_standing().await;
-        self.look_at_resets().await;
-        let newest = newest_change(&self.folder);
-        if newest == self.seen {
-            return;
-        }
-        self.seen = newest;
-        let Some(worker) = &mut self.worker else { return };
-        match worker.reload().await {
-            Ok(events) => {
-                let now = self.parts.clock.now();
-                self.recorder.raise(events, now).await;
-                self.loaded();
-            }
-            Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
-        }
-    }
-
-    async fn ensure_worker(&mut self) {
-        self.seen = newest_change(&self.folder);
-        match RulesWorker::spawn(&self.program, &self.folder).await {
-            Ok(worker) => {
-                self.worker = Some(worker);
-                self.loaded();
-                self.recall().await;
-                self.replay().await;
-            }
-            Err(error) => tracing::error!(%error, "no rule is running"),
-        }
-    }
-
     /// What happens now happens between what the rules have heard and this gateway time.
     fn position(&self) -> Timestamp {
         let heard_any = self.fed_up_to.0 != i64::MIN;
         if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() }
     }
-
-    fn loaded(&mut self) {
-        self.stale = true;
-        if let Some(worker) = &self.worker {
-            self.feed.filter.store(Arc::new(Some(Filter::new(worker.rule_set()))));
-            (self.parts.on_loaded)(worker.rule_set());
-            record::remember(&self.parts.store, &self.folder, worker.rule_set(), self.position());
-            tracing::info!(rules = worker.rule_set().rules().len(), "rules loaded");
-        }
-    }
-}
-
-/// The latest change of anything below the folder; none if it can't be read.
-pub(super) fn newest_change(folder: &Path) -> Option<SystemTime> {
-    let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        newest = newest.max(changed(&entry.path())?);
-        for file in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-            newest = newest.max(changed(&file.path())?);
-        }
-    }
-    Some(newest)
 }

@@ -15,6 +15,7 @@ use pitchside_script::Program;
 use pitchside_store::{RowId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use super::derived::DerivedWatch;
 use super::rules::newest_change;
 use crate::clock::Clock;
 
@@ -41,6 +42,8 @@ pub struct Shadows {
     /// Everything in the journal up to this row has been heard.
     heard: RowId,
     seen: Option<SystemTime>,
+    /// What plugins derive.
+    derived: DerivedWatch,
     kept_at: Duration,
     /// Which rule raised what is not cleared.
     open: HashMap<AlertId, RuleName>,
@@ -57,6 +60,7 @@ impl Shadows {
             worker: None,
             heard: RowId(0),
             seen: None,
+            derived: DerivedWatch::new(settings.plugins.dir.as_deref(), store),
             kept_at: clock.uptime(),
             open: HashMap::new(),
         }
@@ -86,7 +90,7 @@ impl Shadows {
     /// Takes up a changed folder.
     async fn look(&mut self) {
         let newest = newest_change(&self.folder);
-        if newest == self.seen {
+        if newest == self.seen && (self.worker.is_none() || self.derived.look().is_none()) {
             return;
         }
         self.seen = newest;
@@ -104,9 +108,14 @@ impl Shadows {
             }
             return;
         }
+        self.derived.look();
+        let streams = self.derived.streams().sources();
         let outcome = match &mut self.worker {
-            Some(worker) => worker.reload().await,
-            None => match RulesWorker::spawn(&self.program, &self.folder).await {
+            Some(worker) => {
+                worker.set_streams(streams);
+                worker.reload().await
+            }
+            None => match RulesWorker::spawn_with(&self.program, &self.folder, streams).await {
                 Ok(worker) => {
                     self.worker = Some(worker);
                     self.recall().await;

@@ -190,6 +190,7 @@ impl Gateway {
             let parts = RulesParts {
                 alerts: alerts.clone(),
                 store: store.clone(),
+                plugins: settings.plugins.dir.clone(),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
                 horizon_us: horizon_us(settings),

@@ -119,7 +119,7 @@ pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timesta
     let Ok(rule) = RuleSource::parse(name, &texts.manifest, &texts.script) else { return Ok(()) };
     let newest = tables.newest_rule_version(name)?.map_or(0, |version| version.number);
     let note = if newest == 0 { "in force before the first version" } else { "changed by hand" };
-    let set = set_with(rules, name, Some(rule.clone()))?;
+    let set = set_with(context, rules, name, Some(rule.clone()))?;
     let new = NewRuleVersion {
         text: to_text(name, &texts),
         label: rule.manifest.version,
@@ -176,7 +176,7 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
         return Err(PublishError::Unchanged(same.number));
     }
     let (label, rule_hash) = (rule.manifest.version.clone(), rule.hash);
-    let set = set_with(rules, &draft.name, Some(rule))?;
+    let set = set_with(context, rules, &draft.name, Some(rule))?;
     let act = if draft.shadow { None } else { act(context, set.hash(), now)? };
     let told = act.is_some();
     let new = NewRuleVersion {

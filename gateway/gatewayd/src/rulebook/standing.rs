@@ -16,6 +16,9 @@ pub struct Standing {
     pub version: String,
     /// Whether it was switched off for its faults.
     pub off: bool,
+    /// Whether it is the stream of a plugin, and no rule.
+    #[serde(default)]
+    pub stream: bool,
     /// The last fault: of a rule that is off, what switched it off.
     pub last_fault: Option<String>,
 }
@@ -23,7 +26,13 @@ pub struct Standing {
 impl From<RuleStatus> for Standing {
     fn from(status: RuleStatus) -> Self {
         let last_fault = status.last_fault.map(|fault| fault.to_string());
-        Self { rule: status.rule.to_string(), version: status.version, off: status.off, last_fault }
+        Self {
+            rule: status.rule.to_string(),
+            version: status.version,
+            off: status.off,
+            stream: status.stream,
+            last_fault,
+        }
     }
 }
 

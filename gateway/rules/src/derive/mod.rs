@@ -31,6 +31,8 @@ pub(crate) mod streams;
 mod tests;
 mod variability;
 
+pub(crate) use arith::decimal;
+
 /// Flags that doubt a value, not its time.
 const DOUBTFUL: Quality = Quality::IMPLAUSIBLE.union(Quality::POOR_CONTACT);
 

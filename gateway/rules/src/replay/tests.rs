@@ -85,7 +85,7 @@ proptest::proptest! {
         let set = set("1.0.0", RISING);
         let mut engine = Engine::new(set).unwrap();
         let subject = Subject::Athlete(AthleteId::parse("ada").unwrap());
-        engine.resume_state(&RuleName::parse("hot").unwrap(), subject, &bytes);
+        engine.resume_state(&RuleName::parse("hot").unwrap(), subject.clone(), &subject, &bytes);
         engine.feed(&history());
     }
 }

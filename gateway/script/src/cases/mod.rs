@@ -5,8 +5,9 @@
 //! comment = "#" …                                  from `#` at a line's start, or after white space
 //! case    = "case" name LF 1*step
 //! ```
-//! The steps differ: [`rule`], [`plugin`] and [`output`].
+//! The steps differ: [`rule`], [`plugin`], [`output`] and [`derived`].
 
+pub mod derived;
 pub mod output;
 pub mod plugin;
 mod report;
@@ -18,6 +19,7 @@ use pitchside_model::{Decimal, Quality, Quantity, Unit};
 
 use crate::problem::{PROBLEMS_MAX, Problem};
 
+pub use derived::{Made, parse_derived_cases, run_derived_cases};
 pub use output::{OutputCase, parse_output_cases, run_output_cases};
 pub use plugin::{Expected, PluginCase, PluginStep, parse_plugin_cases, run_plugin_cases};
 pub use report::{CaseResult, Report};

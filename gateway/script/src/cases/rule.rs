@@ -26,18 +26,18 @@ const REPEAT_MAX: i64 = 100_000;
 
 /// One case: readings in the order they arrive, and what comes of each line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RuleCase {
+pub struct RuleCase<O = Outcome> {
     /// Its name.
     pub name: String,
     /// Where it begins.
     pub line: usize,
     /// Its lines.
-    pub steps: Vec<RuleStep>,
+    pub steps: Vec<RuleStep<O>>,
 }
 
 /// One line.
 #[derive(Debug, Clone, PartialEq)]
-pub struct RuleStep {
+pub struct RuleStep<O = Outcome> {
     /// The line in the file.
     pub line: usize,
     /// When, in microseconds from the start: first, last, every (0 = once).
@@ -55,12 +55,12 @@ pub struct RuleStep {
     /// What is known to be wrong with it.
     pub quality: Quality,
     /// What must come of it.
-    pub expected: Vec<Outcome>,
+    pub expected: Vec<O>,
 }
 
-impl RuleStep {
+impl<O> RuleStep<O> {
     /// The times of the line's readings, in microseconds from the start.
-    pub fn instants(&self) -> impl Iterator<Item = i64> + use<> {
+    pub fn instants(&self) -> impl Iterator<Item = i64> + use<O> {
         let (first, last, every) = self.times;
         (0..).map(move |i| first + i * every.max(1)).take_while(move |t| *t <= last)
     }
@@ -86,7 +86,13 @@ pub enum Outcome {
     Clear,
 }
 
-impl Outcome {
+/// What a case expects, or what came.
+pub(super) trait Came: fmt::Display {
+    /// Whether what came is what was expected.
+    fn meets(&self, got: &Self) -> bool;
+}
+
+impl Came for Outcome {
     fn meets(&self, got: &Self) -> bool {
         match (self, got) {
             (Self::Raise(want, None), Self::Raise(priority, _)) => want == priority,
@@ -107,7 +113,15 @@ impl fmt::Display for Outcome {
 
 /// Reads the cases of a rule.
 pub fn parse_rule_cases(file: &str, source: &str) -> Result<Vec<RuleCase>, Vec<Problem>> {
-    let cases = parse(file, source, step)?;
+    parse_with(file, source, outcome)
+}
+
+/// Reads what follows the arrow.
+pub(super) type Reads<O> = fn(&Line<'_>, &[Token<'_>], Token<'_>) -> Result<O, Problem>;
+
+/// Reads cases whose outcomes are written otherwise.
+pub(super) fn parse_with<O>(file: &str, source: &str, outcome: Reads<O>) -> Result<Vec<RuleCase<O>>, Vec<Problem>> {
+    let cases = parse(file, source, |line, text| step(line, text, outcome))?;
     Ok(cases.into_iter().map(|(name, line, steps)| RuleCase { name, line, steps }).collect())
 }
 
@@ -116,7 +130,17 @@ pub fn run_rule_cases(
     of: &str,
     file: &str,
     cases: &[RuleCase],
-    mut run: impl FnMut(&RuleCase) -> Result<Vec<Vec<Outcome>>, String>,
+    run: impl FnMut(&RuleCase) -> Result<Vec<Vec<Outcome>>, String>,
+) -> Report {
+    run_with(of, file, cases, run)
+}
+
+/// Runs cases of any outcomes.
+pub(super) fn run_with<O: Came>(
+    of: &str,
+    file: &str,
+    cases: &[RuleCase<O>],
+    mut run: impl FnMut(&RuleCase<O>) -> Result<Vec<Vec<O>>, String>,
 ) -> Report {
     let mut report = Report::default();
     for case in cases {
@@ -133,9 +157,9 @@ pub fn run_rule_cases(
     report
 }
 
-fn compare(file: &str, step: &RuleStep, got: &[Outcome]) -> Option<Problem> {
+fn compare<O: Came>(file: &str, step: &RuleStep<O>, got: &[O]) -> Option<Problem> {
     let same = step.expected.len() == got.len() && step.expected.iter().zip(got).all(|(want, got)| want.meets(got));
-    let words = |list: &[Outcome]| match list {
+    let words = |list: &[O]| match list {
         [] => "nothing".to_owned(),
         _ => list.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
@@ -145,7 +169,7 @@ fn compare(file: &str, step: &RuleStep, got: &[Outcome]) -> Option<Problem> {
     })
 }
 
-fn step(line: &Line<'_>, text: &str) -> Result<RuleStep, Problem> {
+fn step<O>(line: &Line<'_>, text: &str, outcome: Reads<O>) -> Result<RuleStep<O>, Problem> {
     let (left, right) = halves(line, text)?;
     let end = Token { text: "", column: text.chars().count() + 1 };
     let mut words = left.into_iter().peekable();
@@ -204,16 +228,18 @@ fn times(line: &Line<'_>, token: Token<'_>) -> Result<(i64, i64, i64), Problem> 
     Ok((first, last, every))
 }
 
+/// The reasons of gaps, by their words.
+pub(super) const REASONS: [(&str, GapReason); 7] = [
+    ("silent", GapReason::Silent),
+    ("disconnected", GapReason::Disconnected),
+    ("contact_lost", GapReason::ContactLost),
+    ("dropped", GapReason::Dropped),
+    ("clock_step", GapReason::ClockStep),
+    ("ended", GapReason::Ended),
+    ("invalid", GapReason::Invalid),
+];
+
 pub(super) fn reason(line: &Line<'_>, token: Token<'_>) -> Result<GapReason, Problem> {
-    const REASONS: [(&str, GapReason); 7] = [
-        ("silent", GapReason::Silent),
-        ("disconnected", GapReason::Disconnected),
-        ("contact_lost", GapReason::ContactLost),
-        ("dropped", GapReason::Dropped),
-        ("clock_step", GapReason::ClockStep),
-        ("ended", GapReason::Ended),
-        ("invalid", GapReason::Invalid),
-    ];
     REASONS.iter().find(|(name, _)| *name == token.text).map(|(_, reason)| *reason).ok_or_else(|| {
         line.problem(token, format!("`{}` is no reason for a gap", token.text))
             .help(format!("there are {}", one_line_list(REASONS.map(|(name, _)| name))))
@@ -227,7 +253,7 @@ pub(super) fn samples(line: &Line<'_>, token: Token<'_>) -> Result<usize, Proble
 }
 
 /// A word after the value: a flag, an assurance, or how much is missing.
-fn extra(line: &Line<'_>, word: Token<'_>, step: &mut RuleStep) -> Result<(), Problem> {
+fn extra<O>(line: &Line<'_>, word: Token<'_>, step: &mut RuleStep<O>) -> Result<(), Problem> {
     if let Some(flag) = quality(word.text) {
         step.quality |= flag;
     } else if let Some(found) = (0..=4).filter_map(Assurance::from_code).find(|a| a.to_string() == word.text) {

@@ -137,5 +137,6 @@ proptest::proptest! {
     fn any_text_is_read_or_refused(source in "(case [a-z ]{0,5}\n|[ +0-9a-z@./>\"#,-]{0,40}\n){0,12}") {
         let _ = parse_rule_cases("c", &source);
         let _ = parse_plugin_cases("c", &source);
+        let _ = parse_derived_cases("c", &source);
     }
 }

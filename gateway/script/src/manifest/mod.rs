@@ -1,6 +1,7 @@
 //! `rule.toml` and `plugin.toml`. A key nobody knows is refused; every problem is reported, not only the first.
 
 pub mod capability;
+mod derived;
 mod plugin;
 mod reader;
 mod rule;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 pub use capability::Capability;
+pub use derived::Derived;
 pub use plugin::{PluginKind, PluginManifest};
 pub use rule::{RuleCategory, RuleManifest, RuleScope};
 pub use setting::{Chosen, Constant, SecretKind, SecretParam, TextParam};

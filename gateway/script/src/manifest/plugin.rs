@@ -6,6 +6,7 @@ use pitchside_model::{PluginName, Quantity};
 use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
+use super::derived::{Derived, derived};
 use super::reader::{self, Reader, Table};
 use super::setting::{self, Constant, SecretParam, TextParam};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
@@ -20,6 +21,8 @@ pub enum PluginKind {
     Decoder,
     /// Alerts to requests.
     Output,
+    /// Readings to readings of another quantity.
+    Derived,
 }
 
 impl PluginKind {
@@ -28,6 +31,7 @@ impl PluginKind {
         match self {
             Self::Decoder => "decode.rhai",
             Self::Output => "output.rhai",
+            Self::Derived => "derive.rhai",
         }
     }
 }
@@ -37,6 +41,7 @@ impl fmt::Display for PluginKind {
         f.write_str(match self {
             Self::Decoder => "decoder",
             Self::Output => "output",
+            Self::Derived => "derived",
         })
     }
 }
@@ -54,8 +59,10 @@ pub struct PluginManifest {
     pub kind: PluginKind,
     /// The quantities it may answer with.
     pub outputs: Vec<Quantity>,
-    /// What it asks to have done for it, as written: `{name}` stands for what is chosen. A decoder asks for nothing.
+    /// What it asks to have done for it, as written: `{name}` stands for what is chosen. Only outputs ask for something.
     pub wanted: Vec<String>,
+    /// What it is derived from; only of derived streams.
+    pub derived: Option<Derived>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
     /// Texts the admin may choose; of outputs only.
@@ -64,6 +71,11 @@ pub struct PluginManifest {
     pub secrets: Vec<(String, SecretParam)>,
     /// The steps in alerts' lives that an output is told of; a decoder hears of none.
     pub hears: Vec<Step>,
+}
+
+fn one_quantity(value: &DeValue<'_>) -> Result<Vec<Quantity>, String> {
+    let found = quantities(value)?;
+    if found.len() == 1 { Ok(found) } else { Err("must name one quantity: a derived stream makes one".to_owned()) }
 }
 
 /// What an output hears of that does not say: what there was when nobody could say.
@@ -130,37 +142,37 @@ impl PluginManifest {
         let kind = r.required(&mut table, "kind", |v| match reader::text(v)?.as_str() {
             "decoder" => Ok(PluginKind::Decoder),
             "output" => Ok(PluginKind::Output),
-            _ => Err("must be \"decoder\" or \"output\"".to_owned()),
+            "derived" => Ok(PluginKind::Derived),
+            _ => Err("must be \"decoder\", \"output\" or \"derived\"".to_owned()),
         });
         let params = params(r, &mut table);
-        if kind == Some(PluginKind::Decoder) {
-            not_of(r, &mut table, "texts", "a decoder has numbers to choose, no texts");
-            not_of(r, &mut table, "secrets", "a decoder reaches out to nothing");
+        let maker = match kind {
+            Some(PluginKind::Decoder) => Some("a decoder"),
+            Some(PluginKind::Derived) => Some("a derived stream"),
+            Some(PluginKind::Output) | None => None,
+        };
+        if let Some(maker) = maker {
+            not_of(r, &mut table, "texts", &format!("{maker} has numbers to choose, no texts"));
+            not_of(r, &mut table, "secrets", &format!("{maker} reaches out to nothing"));
+            not_of(r, &mut table, "hears", &format!("{maker} hears of no alerts"));
         }
         let texts = setting::texts(r, &mut table, &params);
         let secrets = setting::secrets(r, &mut table);
         let (outputs, wanted) = Self::reach(r, &mut table, kind, (&params, &texts));
-        let hears = Self::hears(r, &mut table, kind);
+        let hears = r.optional(&mut table, "hears", hears).unwrap_or_else(|| match maker {
+            Some(_) => Vec::new(),
+            None => HEARS_DEFAULT.to_vec(),
+        });
+        let derived = match kind {
+            Some(PluginKind::Derived) => derived(r, &mut table, &outputs, &params),
+            _ => None,
+        };
         r.finish(table);
         match (name, version, summary, kind) {
             (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, wanted, params, texts, secrets, hears })
+                Ok(Self { name, version, summary, kind, outputs, wanted, derived, params, texts, secrets, hears })
             }
             _ => Err(reader.into_problems()),
-        }
-    }
-
-    /// Which steps it is told of: an output's to say.
-    fn hears<'a>(r: &mut Reader<'a>, table: &mut Table<'a>, kind: Option<PluginKind>) -> Vec<Step> {
-        let at = table.span_of("hears");
-        let said = r.optional(table, "hears", hears);
-        match (kind, at) {
-            (Some(PluginKind::Decoder), Some(at)) => {
-                r.problem(at, "a decoder hears of no alerts: take `hears` out");
-                Vec::new()
-            }
-            (Some(PluginKind::Decoder), None) => Vec::new(),
-            (Some(PluginKind::Output) | None, _) => said.unwrap_or_else(|| HEARS_DEFAULT.to_vec()),
         }
     }
 
@@ -183,6 +195,10 @@ impl PluginManifest {
             Some(PluginKind::Output) => {
                 not_of(r, table, "outputs", "an output makes no readings");
                 (None, r.required(table, "capabilities", capabilities))
+            }
+            Some(PluginKind::Derived) => {
+                not_of(r, table, "capabilities", "a derived stream reaches out to nothing");
+                (r.required(table, "outputs", one_quantity), None)
             }
             // Of an unknown kind neither is known to be wrong.
             None => (r.optional(table, "outputs", quantities), r.optional(table, "capabilities", capabilities)),

@@ -83,8 +83,8 @@ pub struct RuleManifest {
 }
 
 /// Flags that are always worth a look unless the manifest says otherwise: late readings are true, only old.
-const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
-const GAP_AFTER_DEFAULT: &str = "2min";
+pub(super) const ACCEPT_DEFAULT: Quality = Quality::LATE.union(Quality::NO_CLOCK);
+pub(super) const GAP_AFTER_DEFAULT: &str = "2min";
 /// Nobody acknowledges sooner (microseconds).
 const ESCALATE_MIN: i64 = 10_000_000;
 
@@ -170,14 +170,14 @@ fn flag(value: &DeValue<'_>) -> Result<bool, String> {
     value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
 }
 
-fn duration(value: &DeValue<'_>) -> Result<i64, String> {
+pub(super) fn duration(value: &DeValue<'_>) -> Result<i64, String> {
     let text = reader::text(value)?;
     span::parse(&text)
         .filter(|micros| *micros <= 86_400_000_000)
         .ok_or_else(|| format!("must be a span of at most a day, e.g. \"90s\" or \"5min\", not \"{text}\""))
 }
 
-fn accept(value: &DeValue<'_>) -> Result<Quality, String> {
+pub(super) fn accept(value: &DeValue<'_>) -> Result<Quality, String> {
     reader::list(value)?.iter().try_fold(Quality::empty(), |all, name| {
         // Readings from the future are never evaluated: they would hold up those of the present.
         let flag = crate::cases::quality(name).filter(|flag| *flag != Quality::FUTURE);
@@ -187,7 +187,11 @@ fn accept(value: &DeValue<'_>) -> Result<Quality, String> {
     })
 }
 
-fn state<'a>(r: &mut Reader<'a>, table: &mut super::Table<'a>, params: &[(String, Param)]) -> Vec<(String, Plain)> {
+pub(super) fn state<'a>(
+    r: &mut Reader<'a>,
+    table: &mut super::Table<'a>,
+    params: &[(String, Param)],
+) -> Vec<(String, Plain)> {
     let mut fields: Vec<(String, Plain)> = Vec::new();
     for (name, at, value) in r.values(table, "state") {
         variable(r, &at, &name, fields.len());

@@ -148,6 +148,39 @@ fn an_output_says_what_it_asks_for_and_makes_no_readings() {
     );
 }
 
+#[test]
+fn a_derived_stream_says_what_it_is_made_of_and_makes_one_quantity() {
+    let source = "name = \"felt\"\nversion = \"1.0.0\"\nsummary = \"Heat.\"\nkind = \"derived\"\n";
+    let read = |more: &str| PluginManifest::parse("plugin.toml", &format!("{source}{more}\n"));
+    let refused = |more: &str| read(more).unwrap_err().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let air = "inputs = [\"ambient_temperature\", \"relative_humidity\"]\n";
+    let whole = read(&format!("{air}outputs = [\"heat_index\"]\ngap_after = \"15min\"\n[state]\nn = 0")).unwrap();
+    let derived = whole.derived.unwrap();
+    assert_eq!((whole.kind, whole.kind.script_file()), (PluginKind::Derived, "derive.rhai"));
+    assert_eq!(derived.inputs, [Quantity::AMBIENT_TEMPERATURE, Quantity::RELATIVE_HUMIDITY]);
+    assert_eq!((derived.gap_after, derived.accept), (900_000_000, Quality::LATE | Quality::NO_CLOCK));
+    assert_eq!(derived.state, [("n".to_owned(), Plain::Integer(0))]);
+    assert_eq!(refused(""), ["plugin.toml:1:1: `outputs` is missing", "plugin.toml:1:1: `inputs` is missing"]);
+    assert_eq!(
+        refused(&format!("{air}outputs = [\"heat_index\", \"dew_point\"]\ncapabilities = [\"mqtt:a\"]")),
+        [
+            "plugin.toml:6:11: `outputs` must name one quantity: a derived stream makes one",
+            "plugin.toml:7:1: a derived stream reaches out to nothing: take `capabilities` out"
+        ]
+    );
+    assert_eq!(
+        refused("inputs = [\"heat_index\"]\noutputs = [\"heat_index\"]\naccept = [\"future\"]"),
+        [
+            "plugin.toml:5:1: `inputs` names `heat_index`, which the stream makes itself",
+            "plugin.toml:7:10: `accept` names no flag `future` a rule may accept; there are implausible, late, no_clock, poor_contact"
+        ]
+    );
+    let decoder = source.replace("derived", "decoder");
+    let told =
+        PluginManifest::parse("plugin.toml", &format!("{decoder}{air}outputs = [\"heat_index\"]\n")).unwrap_err();
+    assert_eq!(told[0].to_string(), "plugin.toml:5:1: unknown key `inputs`");
+}
+
 const PUSH: &str = r#"
 name = "push"
 version = "1.0.0"

@@ -213,4 +213,6 @@ pub enum PluginKindArg {
     Decoder,
     /// Alerts to requests: HTTP, MQTT, serial, mail, GPIO, a display.
     Output,
+    /// Readings to readings of another quantity, for rules to use.
+    Derived,
 }

@@ -172,7 +172,8 @@ fn rules_at_work(context: &Context) -> Option<Finding> {
     let first = off.first()?;
     let told = |row: &Standing| format!("{} ({})", row.rule, row.last_fault.as_deref().unwrap_or("no fault kept"));
     let evidence = format!("switched off: {}", off.iter().map(told).collect::<Vec<_>>().join("; "));
-    let mend = format!("mend its script and publish it, or: pitchside rules again {}", first.rule);
+    let comes = if first.stream { "install" } else { "publish" };
+    let mend = format!("mend its script and {comes} it, or: pitchside rules again {}", first.rule);
     Some(Finding::new("rules at work", false, evidence, mend))
 }
 

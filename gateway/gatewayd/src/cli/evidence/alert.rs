@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ledger_block::evidence::alert::{self, AlertVerdict};
+use ledger_block::evidence::alert::{self, AlertEvidence, AlertVerdict};
 use ledger_block::policy::Policy;
 use ledger_block::record::ReadingRecord;
 use pitchside_model::Entry;
@@ -59,7 +59,13 @@ pub(super) fn verify(bytes: &[u8], file: &Path, policy: &Policy, output: &Output
     let set_hash = history::set_hash(said.rules.iter().map(|(name, hash)| (name.as_str(), hash)));
     let params = rule.manifest.params.iter().map(|(name, param)| (name.clone(), param.default)).collect();
     let rule_hash = data_encoding::HEXLOWER.encode(&rule.hash);
-    let set = RuleSet::new([rule]).map_err(|problems| in_words("the rule in the file", &problems))?;
+    let unread = |problems: Vec<pitchside_script::Problem>| in_words("the rule in the file", &problems);
+    let streams = streams(said).map_err(unread)?;
+    let listed = |stream: &RuleSource| said.rules.contains(&(stream.listed_as(), stream.hash));
+    if !streams.iter().all(listed) {
+        return Err(tampered("a stream in it is not among those that were in force".to_owned()));
+    }
+    let set = RuleSet::new([rule]).map_err(unread)?.with_streams(streams).0;
     let follows = if said.engine == ENGINE_VERSION {
         let entries = messages(&verdict.readings);
         let answer = follows(&Arc::new(set), alert, &entries, said.before.as_deref());
@@ -94,6 +100,12 @@ pub(super) fn verify(bytes: &[u8], file: &Path, policy: &Policy, output: &Output
     }
     output.print(&shown, words)?;
     Ok(())
+}
+
+/// The streams of plugins that the rule names.
+fn streams(said: &AlertEvidence) -> Result<Vec<RuleSource>, Vec<pitchside_script::Problem>> {
+    let stream = |(manifest, script): &(String, String)| RuleSource::parse_stream("stream", manifest, script);
+    said.streams.iter().map(stream).collect()
 }
 
 /// Readings put together to the messages they came in.

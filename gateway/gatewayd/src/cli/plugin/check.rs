@@ -3,15 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use pitchside_decode::plugin::{Folder, cases};
+use pitchside_decode::plugin::Folder;
 use pitchside_model::PluginName;
 use pitchside_script::cases::Report;
 use serde::Serialize;
 
 use crate::cli::args::ConfigArg;
 use crate::cli::library::{Item, print_items, refuse};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome, context};
+use crate::plugins::run_cases;
 
 /// What its cases came to.
 #[derive(Serialize)]
@@ -52,8 +53,9 @@ fn folders(which: Option<&Path>, config: &ConfigArg) -> Result<Vec<PathBuf>, Fai
             dir
         }
     };
-    let is_plugin =
-        |dir: &Path| ["plugin.toml", "decode.rhai", "output.rhai"].iter().any(|file| dir.join(file).is_file());
+    let is_plugin = |dir: &Path| {
+        ["plugin.toml", "decode.rhai", "output.rhai", "derive.rhai"].iter().any(|file| dir.join(file).is_file())
+    };
     if is_plugin(&dir) {
         // `.` has no name of its own, and a plugin is called as its folder.
         return Ok(vec![std::path::absolute(&dir).and_then(|dir| dir.canonicalize())?]);
@@ -75,7 +77,9 @@ fn name(folder: &Path) -> String {
 pub(super) fn problems(folder: &Path) -> Result<Folder, Vec<String>> {
     let named = |problem: &str| problem.lines().map(|line| format!("{}/{line}", name(folder))).collect::<Vec<_>>();
     let read = Folder::read(folder).map_err(|error| named(&error.to_string()))?;
-    let mut found: Vec<String> = read.problems().iter().flat_map(|problem| named(problem)).collect();
+    let (errors, warnings) = crate::plugins::problems(&read);
+    warnings.iter().flat_map(|warning| named(warning)).for_each(|warning| note(&warning));
+    let mut found: Vec<String> = errors.iter().flat_map(|problem| named(problem)).collect();
     if !folder.join("README.md").is_file() {
         found.extend(named("README.md: is missing: say what the payload holds, and where that is written"));
     }
@@ -105,7 +109,7 @@ pub(super) fn check(which: Option<&Path>, config: &ConfigArg, output: &Output) -
 pub(super) fn test(which: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
     let mut all = Vec::new();
     for path in folders(which, config)? {
-        let ran = Folder::read(&path).map_err(|error| vec![error.to_string()]).and_then(|folder| cases::run(&folder));
+        let ran = Folder::read(&path).map_err(|error| vec![error.to_string()]).and_then(|folder| run_cases(&folder));
         all.push(match ran {
             Ok(report) => tested(name(&path), &report),
             Err(failures) => Tested { name: name(&path), cases: 0, failures, ran: Vec::new() },

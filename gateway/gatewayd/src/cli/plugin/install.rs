@@ -123,10 +123,19 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
     let Some(present) = present else {
         return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
     };
-    if present.folder.manifest.kind == PluginKind::Output {
-        return Err(Failure::Usage(format!(
-            "{name} is an output: two beside one another would send everything twice; pitchside plugin install"
-        )));
+    match present.folder.manifest.kind {
+        PluginKind::Decoder => {}
+        PluginKind::Output => {
+            return Err(Failure::Usage(format!(
+                "{name} is an output: two beside one another would send everything twice; pitchside plugin install"
+            )));
+        }
+        PluginKind::Derived => {
+            return Err(Failure::Usage(format!(
+                "{name} is a derived stream: it decodes no payloads that could be compared; try it with `pitchside rules \
+                 backtest`, then pitchside plugin install"
+            )));
+        }
     }
     let seconds = i64::try_from(trial.within.as_secs()).unwrap_or(i64::MAX);
     let candidate = Candidate {

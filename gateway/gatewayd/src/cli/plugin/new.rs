@@ -29,6 +29,14 @@ const OUTPUT: [(&str, &str); 4] = [
     ("plugin.toml", include_str!("template/output.toml")),
 ];
 
+/// See [`DECODER`].
+const DERIVED: [(&str, &str); 4] = [
+    ("README.md", include_str!("template/derived.README.md")),
+    ("cases.txt", include_str!("template/derived.cases.txt")),
+    ("derive.rhai", include_str!("template/derived.rhai")),
+    ("plugin.toml", include_str!("template/derived.toml")),
+];
+
 #[derive(Serialize)]
 struct Made {
     name: String,
@@ -45,6 +53,7 @@ pub(super) fn new(name: &PluginName, kind: PluginKindArg, dir: &Path, output: &O
     let files = match kind {
         PluginKindArg::Decoder => DECODER,
         PluginKindArg::Output => OUTPUT,
+        PluginKindArg::Derived => DERIVED,
     };
     for (file, text) in files {
         write_public(&folder.join(file), text.replace(NAME, name.as_str()).as_bytes())?;

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use anyhow::Context as _;
 use pitchside_model::PluginName;
 use pitchside_script::manifest::setting::SECRET_BYTES_MAX;
-use pitchside_script::manifest::{SecretKind, SecretParam};
+use pitchside_script::manifest::{PluginKind, SecretKind, SecretParam};
 use pitchside_store::{PluginChange, SealedSetting};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -48,6 +48,12 @@ fn wanted(context: &Context, name: &PluginName) -> Result<Wanted, Failure> {
 pub(super) fn set(name: &PluginName, key: &str, value: &str, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let wanted = wanted(&context, name)?;
+    if wanted.folder.manifest.kind == PluginKind::Derived {
+        return Err(Failure::Usage(format!(
+            "{name} derives a stream: its numbers belong to its version, so that alerts can be replayed; change the \
+             defaults in its plugin.toml, give it another version and install it"
+        )));
+    }
     wanted.folder.manifest.may_choose(key, value).map_err(|why| Failure::Usage(format!("{name}: {key}: {why}")))?;
     let sealed = context.tables.seal_plugin_setting(name, key, value, false)?;
     change(&context.tables, name, PluginChange::Set(sealed), (&format!("{key} is {value} from now on"), ""), output)

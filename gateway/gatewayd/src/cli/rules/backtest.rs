@@ -22,6 +22,7 @@ use crate::cli::output::{self, Output, counted};
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::past::{self, Walked};
+use crate::plugins::streams::Streams;
 use crate::rulebook::{self, in_words};
 
 /// Portions of history that may wait to be evaluated.
@@ -138,6 +139,10 @@ pub fn backtest(
     let named = |rule: &&RuleSource| set.rules().iter().any(|draft| draft.name() == rule.name());
     let live = RuleSet::new(all_live.rules().iter().filter(named).cloned())
         .map_err(|problems| in_words("the rules in force", &problems))?;
+    // Both hear what plugins derive now: a draft is tried as it would run.
+    let streams = Streams::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let ((set, left_out), (live, _)) = (streams.with(set), streams.with(live));
+    left_out.iter().for_each(|problem| output::note(&problem.to_string()));
     let versions = (label(&set), label(&live));
     let mut backtest = match Backtest::new(Arc::new(set), Arc::new(live)) {
         Ok(backtest) => backtest,
@@ -159,7 +164,7 @@ pub fn backtest(
 
 /// Rules with their versions, in one line.
 fn label(set: &RuleSet) -> String {
-    let rules = set.rules().iter().map(|rule| format!("{} {}", rule.name(), rule.manifest.version));
+    let rules = set.all().map(|rule| format!("{} {}", rule.listed_as(), rule.manifest.version));
     rules.collect::<Vec<_>>().join(", ")
 }
 

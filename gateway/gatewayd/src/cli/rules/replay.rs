@@ -1,14 +1,14 @@
 //! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use ledger_block::SignedHeader;
 use ledger_block::segment::Subject as Segments;
-use pitchside_model::{Alert, AlertId, Quantity, Timestamp};
+use pitchside_model::{Alert, AlertId, DeviceId, Entry, Epoch, Quantity, Seq, Timestamp};
 use pitchside_rules::backtest::in_order_of_arrival;
+use pitchside_rules::library::STREAM_PREFIX;
 use pitchside_rules::replay::{ENGINE_VERSION, Outcome as Came, Replay};
 use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::manifest::RuleScope;
@@ -35,6 +35,8 @@ pub struct Stretch {
     pub rules: Vec<(String, [u8; 32])>,
     /// The rule's texts; none if it was in no set then.
     pub text: Option<RuleText>,
+    /// The texts of the streams of plugins that it named as inputs.
+    pub streams: Vec<RuleText>,
 }
 
 /// What the replay came to, with all it was made from.
@@ -51,11 +53,48 @@ pub struct Replayed {
     pub readings: u64,
     /// Blocks looked at.
     pub walked: Walked,
+    /// The message that raised it again.
+    pub fired: Option<Fired>,
     /// The set in force as it was sealed is another than the one in force when it was raised.
     pub sealed_under: [u8; 32],
 }
 
-/// The stretches of a rule up to a time: only changes of that rule begin a new one.
+/// A message.
+#[derive(Debug, Clone)]
+pub struct Fired {
+    /// Whose.
+    pub device: DeviceId,
+    /// Its number.
+    pub number: (Epoch, Seq),
+    /// The device time of its last reading.
+    pub up_to: Timestamp,
+}
+
+/// The texts of a list of what was in force.
+fn text_of(tables: &Tables, hash: &[u8; 32]) -> anyhow::Result<RuleText> {
+    tables.rule_text(hash)?.context("the texts of a rule that was in force are missing")
+}
+
+/// The streams of a list that a rule names as inputs.
+fn streams_of(tables: &Tables, rule: &RuleText, rules: &[(String, [u8; 32])]) -> anyhow::Result<Vec<RuleText>> {
+    let Ok(rule) = RuleSource::parse(&rule.name, &rule.manifest, &rule.script) else { return Ok(Vec::new()) };
+    let mut streams = Vec::new();
+    for (_, hash) in rules.iter().filter(|(name, _)| name.starts_with(STREAM_PREFIX)) {
+        let text = text_of(tables, hash)?;
+        let makes = stream(&text).ok().and_then(|stream| stream.makes);
+        if makes.is_some_and(|makes| rule.manifest.inputs.contains(&makes)) {
+            streams.push(text);
+        }
+    }
+    Ok(streams)
+}
+
+fn stream(text: &RuleText) -> Result<RuleSource, Vec<pitchside_script::Problem>> {
+    let name = text.name.strip_prefix(STREAM_PREFIX).unwrap_or(&text.name);
+    RuleSource::parse_stream(name, &text.manifest, &text.script)
+}
+
+/// The stretches of a rule up to a time: only changes of that rule, and of the streams it names, begin a new one.
 fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Vec<Stretch>> {
     let mut found: Vec<Stretch> = Vec::new();
     for RuleChange { at, set_hash, rules, .. } in tables.rule_changes()? {
@@ -63,30 +102,36 @@ fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Ve
             break;
         }
         let hash = rules.iter().find(|(name, _)| name == rule).map(|(_, hash)| *hash);
-        let text = match hash {
-            Some(hash) => Some(tables.rule_text(&hash)?.context("the texts of a rule that was in force are missing")?),
-            None => None,
+        let text = hash.map(|hash| text_of(tables, &hash)).transpose()?;
+        let streams = text.as_ref().map(|text| streams_of(tables, text, &rules)).transpose()?.unwrap_or_default();
+        let hashes = |text: &Option<RuleText>, streams: &[RuleText]| -> Vec<[u8; 32]> {
+            text.iter().chain(streams).map(|text| text.rule_hash).collect()
         };
-        let same = |last: &Stretch| last.text.as_ref().map(|t| t.rule_hash) == text.as_ref().map(|t| t.rule_hash);
+        let same = |last: &Stretch| hashes(&last.text, &last.streams) == hashes(&text, &streams);
         match found.last_mut() {
             Some(last) if same(last) => (last.set_hash, last.rules) = (set_hash, rules),
-            _ => found.push(Stretch { from: at, set_hash, rules, text }),
+            _ => found.push(Stretch { from: at, set_hash, rules, text, streams }),
         }
     }
     Ok(found)
 }
 
-fn alone(text: &RuleText) -> Result<Arc<RuleSet>, Failure> {
-    if !rulebook::is_whole(text) {
-        return Err(Failure::Tampered(format!(
-            "the texts of {} that are kept are not those that were in force",
-            text.name
-        )));
+/// The rule of a stretch with the streams it names, and nothing else; an empty set if it was in none.
+pub fn alone(stretch: &Stretch) -> Result<Arc<RuleSet>, Failure> {
+    let Some(text) = &stretch.text else { return Ok(Arc::default()) };
+    for text in std::iter::once(text).chain(&stretch.streams) {
+        if !rulebook::is_whole(text) {
+            return Err(Failure::Tampered(format!(
+                "the texts of {} that are kept are not those that were in force",
+                text.name
+            )));
+        }
     }
-    let rule = RuleSource::parse(&text.name, &text.manifest, &text.script)
-        .and_then(|rule| RuleSet::new([rule]))
-        .map_err(|problems| in_words("the rule of that time cannot be read", &problems))?;
-    Ok(Arc::new(rule))
+    let unread = |problems: Vec<pitchside_script::Problem>| in_words("the rule of that time cannot be read", &problems);
+    let rule = RuleSource::parse(&text.name, &text.manifest, &text.script).map_err(unread)?;
+    let streams = stretch.streams.iter().map(stream).collect::<Result<Vec<_>, _>>().map_err(unread)?;
+    let (set, _) = RuleSet::new([rule]).map_err(unread)?.with_streams(streams);
+    Ok(Arc::new(set))
 }
 
 /// How many versions that bear the alert's label are tried, the latest first.
@@ -96,7 +141,7 @@ const TRIED_MAX: usize = 8;
 pub fn set_of(tables: &Tables, stretch: &Stretch) -> Result<Vec<(String, [u8; 32])>, Failure> {
     let mut rules = Vec::new();
     for (name, text_hash) in &stretch.rules {
-        let text = tables.rule_text(text_hash)?.context("the texts of a rule that was in force are missing")?;
+        let text = text_of(tables, text_hash)?;
         if !rulebook::is_whole(&text) {
             return Err(Failure::Tampered(format!(
                 "the texts of {name} that are kept are not those that were in force"
@@ -156,35 +201,32 @@ fn try_stretch(
 ) -> Result<Replayed, Failure> {
     // A raised alert outlives a change of its rule: what was before counts, too.
     let heard = &stretches[at.saturating_sub(1)..];
-    let text = stretches[at].text.clone().context("a rule without its texts")?;
-    let scope = alone(&text)?.rules().first().context("a set of one rule")?.manifest.scope;
-    let mut sets = Vec::new();
-    for stretch in heard {
-        sets.push((stretch.from, stretch.text.as_ref().map_or_else(|| Ok(Arc::default()), alone)?));
-    }
-    // What a rule looks at, and what that is derived from.
-    let inputs: BTreeSet<u16> = sets
-        .iter()
-        .flat_map(|(_, set)| {
-            pitchside_rules::Filter::new(set).quantities().map(|quantity| quantity.code()).collect::<Vec<_>>()
-        })
-        .collect();
+    let set = alone(&stretches[at])?;
+    let rule = &set.rules().first().context("a set of one rule")?.manifest;
+    let (scope, is_derived) = (rule.scope, rule.inputs.iter().any(|input| set.derives(*input)));
+    let sets = heard.iter().map(|stretch| Ok((stretch.from, alone(stretch)?))).collect::<Result<Vec<_>, Failure>>()?;
+    let mut inputs: Vec<Quantity> =
+        sets.iter().flat_map(|(_, set)| pitchside_rules::Filter::new(set).quantities()).collect();
+    inputs.sort_unstable_by_key(|quantity| quantity.code());
+    inputs.dedup();
     let by_athlete = scope == RuleScope::Athlete && alert.athlete.is_some();
+    // What is derived is made of everything its athlete wears.
+    let wears = |entry: &Entry| is_derived && alert.athlete.is_some() && entry.athlete == alert.athlete;
     let filter = Filter {
         whose: (scope == RuleScope::Athlete).then(|| Whose::of(alert.athlete.as_ref())),
-        subjects: inputs.into_iter().filter_map(Quantity::from_code).map(Segments::Readings).collect(),
+        subjects: inputs.into_iter().map(Segments::Readings).collect(),
     };
     let mut sets = sets.into_iter();
     let (since, begin) = sets.next().context("a stretch")?;
     let mut replay = Replay::new(begin, alert.clone()).map_err(|p| in_words("the rule of that time", &p))?;
     let mut next = sets.next();
     let mut resets = context.tables.done_resets()?.into_iter().peekable();
-    let mut readings = 0;
+    let (mut readings, mut fired) = (0, None);
     let wanted = past::Wanted { since, filter: &filter, ring };
     let walked = past::walk(context, &wanted, step, &mut |opened| {
         let mut entries = opened.block.entries();
         if !by_athlete {
-            entries.retain(|entry| entry.device == alert.device);
+            entries.retain(|entry| entry.device == alert.device || wears(entry));
         }
         in_order_of_arrival(&mut entries);
         for entry in &entries {
@@ -198,6 +240,9 @@ fn try_stretch(
             }
             readings += entry.readings.len() as u64;
             if replay.feed(std::slice::from_ref(entry)) {
+                let up_to = entry.readings.iter().map(|reading| reading.device_time).max();
+                let (device, number) = (entry.device.clone(), (entry.epoch, entry.seq));
+                fired = up_to.map(|up_to| Fired { device, number, up_to });
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -210,6 +255,7 @@ fn try_stretch(
         before: replay.state_before().map(<[u8]>::to_vec),
         readings,
         walked,
+        fired,
         sealed_under: header.header().rules,
     })
 }

@@ -19,7 +19,8 @@ pub(super) fn status(context: &Context, output: &Output) -> Outcome {
     output.table(&rows, &["RULE", "VERSION", "STATE", "LAST FAULT"], |row| {
         let state = if row.off { "switched off" } else { "runs" };
         let fault = row.last_fault.clone().unwrap_or_else(|| "-".to_owned());
-        vec![row.rule.clone(), row.version.clone(), state.to_owned(), fault]
+        let name = if row.stream { format!("{} (stream)", row.rule) } else { row.rule.clone() };
+        vec![name, row.version.clone(), state.to_owned(), fault]
     })?;
     Ok(())
 }

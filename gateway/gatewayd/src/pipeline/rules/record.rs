@@ -8,12 +8,13 @@ use pitchside_rules::replay::ENGINE_VERSION;
 use pitchside_store::{RuleChange, RuleText, Store};
 
 use crate::blocking;
+use crate::plugins::streams::Streams;
 use crate::rulebook::{read_texts, to_text};
 
 /// Remembers a set. Without that the rules run all the same, and their alerts cannot be replayed: it is said aloud.
-pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, from: Timestamp) {
+pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &Streams, from: Timestamp) {
     let kept = blocking::here(|| {
-        let texts: Vec<RuleText> = set
+        let rules = set
             .rules()
             .iter()
             .map(|rule| {
@@ -22,7 +23,8 @@ pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, from: Timest
                 anyhow::ensure!(texts.rule_hash() == rule.hash, "{} has changed again", rule.name());
                 Ok(to_text(rule.name().as_str(), &texts))
             })
-            .collect::<anyhow::Result<_>>()?;
+            .collect::<anyhow::Result<Vec<RuleText>>>()?;
+        let texts: Vec<RuleText> = rules.into_iter().chain(streams.texts_of(set)?).collect();
         let rules = texts.iter().map(|text| (text.name.clone(), text.text_hash)).collect();
         let change = RuleChange { at: from, set_hash: set.hash(), rules, engine: ENGINE_VERSION.to_owned() };
         Ok::<_, anyhow::Error>(store.note_rules(change, texts)?)

@@ -20,6 +20,10 @@ pub const ALERT_EVIDENCE_BYTES_MAX: usize = 16 << 20;
 pub const READINGS_MAX: usize = 8_192;
 /// The most rules of a set.
 const RULES_MAX: u64 = 10_000;
+/// The most streams a rule names.
+const STREAMS_MAX: u64 = 64;
+/// Fields of a statement; with streams there is one more.
+const FIELDS: u64 = 12;
 /// The most lines of a log.
 const LOG_MAX: u64 = 10_000;
 const VERSION: u64 = 2;
@@ -95,6 +99,7 @@ struct Statement {
     rules: Vec<(String, Hash)>,
     manifest: String,
     script: String,
+    streams: Vec<(String, String)>,
     engine: String,
     before: Option<Vec<u8>>,
     log: Vec<LogLine>,
@@ -129,6 +134,7 @@ impl Statement {
             rules: evidence.rules.clone(),
             manifest: evidence.manifest.clone(),
             script: evidence.script.clone(),
+            streams: evidence.streams.clone(),
             engine: evidence.engine.clone(),
             before: evidence.before.clone(),
             log: evidence.log.clone(),
@@ -161,6 +167,7 @@ impl Statement {
             rules: self.rules.clone(),
             manifest: self.manifest.clone(),
             script: self.script.clone(),
+            streams: self.streams.clone(),
             engine: self.engine.clone(),
             before: self.before.clone(),
             log: self.log.clone(),
@@ -178,7 +185,11 @@ fn put_some(out: &mut Writer, bytes: Option<&[u8]>) {
 
 impl Deterministic for Statement {
     fn write(&self, out: &mut Writer) {
-        out.map(12).uint(1).bytes(&self.alert).uint(2).array(self.checkpoints.len() as u64);
+        out.map(if self.streams.is_empty() { FIELDS } else { FIELDS + 1 })
+            .uint(1)
+            .bytes(&self.alert)
+            .uint(2)
+            .array(self.checkpoints.len() as u64);
         for checkpoint in &self.checkpoints {
             out.bytes(checkpoint);
         }
@@ -219,10 +230,17 @@ impl Deterministic for Statement {
             };
         }
         out.uint(12).int(self.made_at.0);
+        if !self.streams.is_empty() {
+            out.uint(13).array(self.streams.len() as u64);
+            for (manifest, script) in &self.streams {
+                out.array(2).text(manifest).text(script);
+            }
+        }
     }
 
     fn read(input: &mut Decoder<'_>) -> Result<Self, Error> {
-        if map(input)? != 12 {
+        let fields = map(input)?;
+        if !(FIELDS..=FIELDS + 1).contains(&fields) {
             return Err(Error::message("wrong number of fields"));
         }
         key(input, 1)?;
@@ -275,6 +293,17 @@ impl Deterministic for Statement {
         })?;
         key(input, 12)?;
         let made_at = Timestamp(input.i64()?);
+        let mut streams = Vec::new();
+        if fields > FIELDS {
+            key(input, 13)?;
+            streams = list(input, STREAMS_MAX, |input| {
+                array_of(input, 2)?;
+                Ok((input.str()?.to_owned(), input.str()?.to_owned()))
+            })?;
+            if streams.is_empty() {
+                return Err(Error::message("a list of no streams is not written"));
+            }
+        }
         Ok(Self {
             alert,
             checkpoints,
@@ -284,6 +313,7 @@ impl Deterministic for Statement {
             rules,
             manifest,
             script,
+            streams,
             engine,
             before,
             log,

@@ -87,6 +87,8 @@ pub struct AlertEvidence {
     pub manifest: String,
     /// `rule.rhai`.
     pub script: String,
+    /// `plugin.toml` and `derive.rhai` of the streams that the rule names as inputs.
+    pub streams: Vec<(String, String)>,
     /// The evaluation's version.
     pub engine: String,
     /// What the rule remembered before the message that fired: bytes of that evaluation.

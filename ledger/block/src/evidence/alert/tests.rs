@@ -12,6 +12,7 @@ fn whole() -> AlertEvidence {
         rules: vec![("heat-illness".to_owned(), [7; 32])],
         manifest: "name = \"heat-illness\"\n".to_owned(),
         script: "value > 39.0\n".to_owned(),
+        streams: Vec::new(),
         engine: "pitchside-rules/0.1.0".to_owned(),
         before: Some(vec![1, 2, 3]),
         log: vec![
@@ -36,6 +37,19 @@ fn an_alert_with_its_readings_is_believed_offline_and_says_what_was_put_in() {
     assert_eq!(verdict.said, whole());
     assert_eq!((verdict.readings.len(), verdict.blocks), (2, 1), "a block that several readings share is proven once");
     assert_eq!(verdict.alert.rule.as_str(), "heat-illness");
+}
+
+#[test]
+fn the_streams_a_rule_named_are_in_it_and_a_file_without_any_is_as_it_was() {
+    let with = AlertEvidence { streams: vec![("kind = \"derived\"\n".to_owned(), "value\n".to_owned())], ..whole() };
+    let bytes = with.to_bytes(&gateway_key()).unwrap();
+    assert_eq!(verify(&bytes, &policy()).unwrap().said, with);
+    assert!(bytes.len() > file().len());
+    for at in 0..bytes.len() {
+        let mut changed = bytes.clone();
+        changed[at] ^= 1;
+        assert!(verify(&changed, &policy()).is_err(), "byte {at}");
+    }
 }
 
 #[test]

@@ -1,0 +1,148 @@
+//! Streams that plugins derive: named by rules, corrected and switched off while the gateway runs, made again in a replay.
+
+use std::path::Path;
+
+use pitchside_tests::program::{program, run};
+use pitchside_tests::{Clinic, Running, Sensor, until};
+use serde_json::Value;
+
+/// Writes a plugin that makes `heat_index` of heart rates.
+fn write_stream(plugins: &Path, version: &str, script: &str) {
+    let folder = plugins.join("felt");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("derive.rhai"), script).unwrap();
+    std::fs::write(folder.join("cases.txt"), "case none\n  +0s heart_rate gap silent -> nothing\n").unwrap();
+    std::fs::write(folder.join("README.md"), "# A test\n").unwrap();
+    let about = format!("name = \"felt\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"derived\"\n");
+    // Last: with it the folder is a plugin.
+    let manifest = format!("{about}inputs = [\"heart_rate\"]\noutputs = [\"heat_index\"]\n");
+    std::fs::write(folder.join("plugin.toml"), manifest).unwrap();
+}
+
+/// A rule on what the plugin makes.
+fn write_rule(rules: &Path, script: &str) {
+    let folder = rules.join("hot");
+    std::fs::create_dir_all(&folder).unwrap();
+    let about = "name = \"hot\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\n";
+    for (file, text) in [
+        ("rule.toml", format!("{about}inputs = [\"heat_index\"]\n").as_str()),
+        ("rule.rhai", script),
+        ("cases.txt", "case none\n  +0s heat_index 1 Cel ->\n"),
+        ("README.md", "# A test\n"),
+    ] {
+        std::fs::write(folder.join(file), text).unwrap();
+    }
+}
+
+async fn clinic(script: &str) -> (Running, Sensor) {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger();
+    write_stream(&clinic.dir().join("plugins"), "1.0.0", script);
+    write_rule(&clinic.dir().join("rules"), "value > 70.0");
+    let clinic = clinic.start().await;
+    let s7 = clinic.sensor("s7").await;
+    (clinic, s7)
+}
+
+/// Version and state of each rule and stream.
+fn standing(clinic: &Running) -> Vec<(String, String, bool)> {
+    let rows = clinic.pitchside(&["--json", "rules", "status"]).ok().json();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let row = |row: &Value| (text(row, "rule"), text(row, "version"), row["off"] == true);
+    rows.as_array().unwrap().iter().map(row).collect()
+}
+
+/// Waits until the stream is at a version, or is gone.
+async fn comes_to(clinic: &Running, version: Option<&str>) {
+    until("the stream to change", || {
+        let standing = standing(clinic);
+        let felt = standing.iter().find(|(name, ..)| name == "felt").map(|(_, version, _)| version.as_str());
+        (!standing.is_empty() && felt == version).then_some(())
+    })
+    .await;
+}
+
+async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
+    for rate in rates {
+        clinic.advance(1);
+        s7.heart_rate(*rate).await;
+    }
+}
+
+fn replay(clinic: &Running, id: &str) -> Value {
+    clinic.pitchside(&["--json", "rules", "replay", id]).ok().json()
+}
+
+#[tokio::test]
+async fn a_rule_on_a_plugins_stream_raises_and_replays_with_the_very_version_that_was_in_force() {
+    let (mut clinic, mut s7) = clinic("value / 2.0").await;
+    comes_to(&clinic, Some("1.0.0")).await;
+    beats(&clinic, &mut s7, &[100, 150, 100]).await;
+    let first = clinic.alerted(1).await.remove(0).alert;
+    assert_eq!((first.rule.as_str(), first.quantity.name()), ("hot", "heat_index"));
+    assert_eq!(first.value.map(|value| value.to_string()).as_deref(), Some("75"));
+    clinic.seal().await;
+    assert!(clinic.values("s7").iter().all(|value| value.starts_with("heart_rate")), "what is derived is not kept");
+    let id = first.id.to_string();
+    let said = replay(&clinic, &id);
+    assert_eq!(said["result"], "identical", "{said}");
+    let backtest = clinic.pitchside(&["--json", "rules", "backtest", "hot", "--since", "1d"]).ok().json();
+    assert_eq!((&backtest["fires"], &backtest["difference"]["same"]), (&1.into(), &1.into()), "{backtest}");
+
+    // Corrected: what was raised is raised again by the version of then, and no longer by this one.
+    let blocks = clinic.blocks().len();
+    write_stream(&clinic.dir().join("plugins"), "1.0.1", "value / 4.0");
+    comes_to(&clinic, Some("1.0.1")).await;
+    beats(&clinic, &mut s7, &[150, 100]).await;
+    clinic.seal().await;
+    assert!(clinic.blocks().len() > blocks);
+    assert_eq!(replay(&clinic, &id)["result"], "identical");
+    let backtest = clinic.pitchside(&["--json", "rules", "backtest", "hot", "--since", "1d"]).ok().json();
+    assert_eq!(backtest["fires"], 0, "{backtest}");
+    assert_ne!(replay(&clinic, &id)["set_hash"], Value::Null);
+
+    write_stream(&clinic.dir().join("plugins"), "1.0.2", "value / 2.0");
+    comes_to(&clinic, Some("1.0.2")).await;
+    beats(&clinic, &mut s7, &[160, 100]).await;
+    clinic.alerted(2).await;
+
+    // Switched off: nothing is made any more; other rules go on.
+    clinic.pitchside(&["plugin", "disable", "felt"]).ok();
+    comes_to(&clinic, None).await;
+    beats(&clinic, &mut s7, &[170, 100, 190]).await;
+    let alerts = clinic.alerted(3).await;
+    assert_eq!(alerts.iter().filter(|row| row.alert.rule.as_str() == "hot").count(), 2, "{alerts:?}");
+    clinic.seal().await;
+    for row in clinic.alerts() {
+        let said = replay(&clinic, &row.alert.id.to_string());
+        assert_eq!(said["result"], "identical", "{said}");
+    }
+
+    // Evidence holds the stream's texts, and needs nothing but the file.
+    clinic.synced().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let (file, policy) = (elsewhere.path().join("alert"), elsewhere.path().join("policy"));
+    std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
+    clinic.pitchside(&["evidence", "export", &id, "--out", file.to_str().unwrap()]).ok();
+    let verified = ["--json", "evidence", "verify", file.to_str().unwrap(), "--policy", policy.to_str().unwrap()];
+    let said = run(&program("pitchside"), verified).ok().json();
+    assert_eq!((&said["follows"], &said["rules_in_block"]), (&"from_readings".into(), &true.into()), "{said}");
+    assert_eq!(said["readings"], 2, "100 and 150 a minute: {said}");
+}
+
+#[tokio::test]
+async fn a_stream_that_loops_is_switched_off_named_and_put_back() {
+    let (clinic, mut s7) = clinic("loop {}").await;
+    beats(&clinic, &mut s7, &[100, 101, 102, 103, 104, 105, 106, 107, 190]).await;
+    assert_eq!(clinic.alerted(1).await[0].alert.rule.as_str(), "good", "the other rule does not notice");
+    let off = || standing(&clinic).into_iter().find(|(name, ..)| name == "felt").filter(|(.., off)| *off);
+    until("the stream to be off", off).await;
+    let words = clinic.pitchside(&["rules", "status"]).ok().out;
+    assert!(words.contains("felt (stream)") && words.contains("switched off"), "{words}");
+    let log = clinic.pitchside(&["plugin", "logs", "felt"]).ok().out;
+    assert!(log.contains("too many operations") && log.contains("it is switched off"), "{log}");
+    clinic.pitchside(&["rules", "again", "felt"]).ok();
+    write_stream(&clinic.dir().join("plugins"), "1.0.1", "value / 2.0");
+    comes_to(&clinic, Some("1.0.1")).await;
+    beats(&clinic, &mut s7, &[100, 150]).await;
+    assert!(clinic.alerted(2).await.iter().any(|row| row.alert.rule.as_str() == "hot"));
+}
