@@ -8,6 +8,7 @@
 //! | `acme-1 has 3 readings` | waits until so many are stored |
 //! | `sealed` | what is open is sealed, and has its receipt R2 |
 //! | `1 alert` | waits until so many are recorded |
+//! | `escalated to 1` | the clock goes on until the newest alert is so many levels higher |
 //! | `easy-day in force` | waits until the box has taken up its newest version |
 //! | `… until the shadow of easy-day speaks` | over and over, until its log holds something |
 //! | `… until shaky is off` | over and over, until a rule was switched off for its faults |
@@ -85,6 +86,16 @@ impl Stage {
             [count, "alert" | "alerts"] => {
                 let count = count.parse().map_err(|_| format!("{count} is no number"))?;
                 drop(self.clinic()?.alerted(count).await);
+            }
+            ["escalated", "to", level] => {
+                let level: u8 = level.parse().map_err(|_| format!("{level} is no level"))?;
+                let clinic = self.clinic()?;
+                let reached = || clinic.alerts().pop()?.escalations.iter().any(|(to, _)| *to == level).then_some(());
+                let time_passes = || {
+                    clinic.advance(1);
+                    reached()
+                };
+                until("the alert to escalate", time_passes).await;
             }
             [device, "has", count, "readings"] => {
                 let count: usize = count.parse().map_err(|_| format!("{count} is no number"))?;

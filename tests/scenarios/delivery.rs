@@ -26,6 +26,8 @@ struct Got {
 struct Webhook {
     port: u16,
     broken: Arc<AtomicBool>,
+    /// How it then answers; `503 Busy` unless told otherwise.
+    badly: Arc<Mutex<Option<&'static str>>>,
     got: Arc<Mutex<Vec<Got>>>,
 }
 
@@ -64,13 +66,20 @@ impl Webhook {
         let key =
             head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().trim_matches('"').to_owned();
         self.got.lock().unwrap().push(Got { key, body, well });
-        let status = if well { "204 No Content" } else { "503 Busy" };
+        let badly = self.badly.lock().unwrap().unwrap_or("503 Busy");
+        let status = if well { "204 No Content" } else { badly };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         stream.write_all(answer.as_bytes()).await
     }
 
     fn breaks(&self, broken: bool) {
         self.broken.store(broken, Ordering::Release);
+    }
+
+    /// Answers with this from now on.
+    fn answers(&self, status: &'static str) {
+        *self.badly.lock().unwrap() = Some(status);
+        self.breaks(true);
     }
 
     fn got(&self) -> Vec<Got> {
@@ -278,4 +287,46 @@ async fn a_drill_proves_the_alert_path_every_hour_and_a_broken_one_is_told_every
     let doctor = clinic.pitchside(&["doctor"]);
     let line = doctor.out.lines().find(|line| line.contains("alert path")).unwrap();
     assert!(line.starts_with("ok") && line.contains("proven at"), "{line}");
+}
+
+#[tokio::test]
+async fn what_a_webhook_takes_for_wrong_is_given_up_after_ten_minutes_and_the_next_alert_goes_out() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output(&clinic, "hook", &hook, &["raised"]).await;
+    let mut s7 = clinic.sensor("s7").await;
+    let log = || clinic.pitchside(&["plugin", "logs", "hook"]).ok().out;
+    let mut so_far = 0;
+    for status in
+        ["400 Bad Request", "413 Content Too Large", "415 Unsupported Media Type", "422 Unprocessable Content"]
+    {
+        hook.answers(status);
+        let before = hook.got().len();
+        beats(&clinic, &mut s7, &[190, 100]).await;
+        let refused = hook.refused_one(before).await;
+        // Nine minutes on it is still tried: whoever looks after the receiver may mend it.
+        clinic.advance(9 * 60);
+        let again = hook.refused_one(before + 1).await;
+        assert_eq!(again.key, refused.key, "{status}");
+        clinic.advance(2 * 60);
+        let given_up = format!("{} is given up after its time: the answer is {}", refused.key, &status[..3]);
+        until("the log to tell that it is given up", || log().contains(&given_up).then_some(())).await;
+        let tried = hook.got().len();
+        hook.breaks(false);
+        beats(&clinic, &mut s7, &[190, 100]).await;
+        so_far += 1;
+        hook.told_so_many(so_far).await;
+        let keys: Vec<String> = hook.got()[tried..].iter().map(|got| got.key.clone()).collect();
+        assert!(keys.len() == 1 && keys[0] != refused.key, "only the next alert goes out: {keys:?}");
+    }
+    // What may well be mended by waiting is not given up so soon.
+    hook.answers("503 Busy");
+    let before = hook.got().len();
+    beats(&clinic, &mut s7, &[190]).await;
+    let busy = hook.refused_one(before).await;
+    clinic.advance(11 * 60);
+    hook.refused_one(before + 1).await;
+    hook.breaks(false);
+    assert_eq!(hook.told_so_many(so_far + 1).await.len(), so_far + 1);
+    assert_eq!(hook.got().last().unwrap().key, busy.key);
 }

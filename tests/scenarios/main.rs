@@ -15,6 +15,7 @@
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `derived` | streams that plugins derive, for rules |
 //! | `plugins` | decoders that misbehave |
+//! | `resets` | alerts that latch, and how somebody ends them |
 //! | `rules` | rules that misbehave; alerts and where they go |
 //! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
 //! | `restart` | what a gateway knows after it was ended |
@@ -46,6 +47,7 @@ mod payloads;
 mod plugins;
 mod proof;
 mod releases;
+mod resets;
 mod restart;
 mod rulebook;
 mod rules;

@@ -5,8 +5,14 @@ use std::sync::{Arc, Mutex};
 
 use pitchside_tests::clinic::write_output;
 use pitchside_tests::{Clinic, Running, Sensor, until};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls_pki_types::PrivateKeyDer;
+use rustls_pki_types::pem::PemObject as _;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::crypto::ring;
 
 /// What a webhook got: the head and the body of each request.
 pub(super) type Got = Arc<Mutex<Vec<(String, String)>>>;
@@ -17,26 +23,63 @@ pub(super) async fn webhook(mut failures: usize) -> (u16, Got) {
     let (port, got) = (listener.local_addr().unwrap().port(), Got::default());
     let heard = Arc::clone(&got);
     tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut text = String::new();
-            let (head, body) = loop {
-                let mut bytes = [0; 4_096];
-                let count = stream.read(&mut bytes).await.unwrap();
-                text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
-                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-                if body.len() >= length.parse().unwrap() || count == 0 {
-                    break (head.to_owned(), body.to_owned());
-                }
-            };
+        while let Ok((stream, _)) = listener.accept().await {
             let status = if failures > 0 { "503 Busy" } else { "204 No Content" };
             failures = failures.saturating_sub(1);
-            heard.lock().unwrap().push((head, body));
-            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
-            stream.write_all(answer.as_bytes()).await.unwrap();
+            let request = answer(stream, status, &heard).await;
+            request.unwrap();
         }
     });
     (port, got)
+}
+
+/// One request, answered.
+async fn answer<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, status: &str, heard: &Got) -> std::io::Result<()> {
+    let mut text = String::new();
+    let (head, body) = loop {
+        let mut bytes = [0; 4_096];
+        let count = stream.read(&mut bytes).await?;
+        text.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        if body.len() >= length.parse().unwrap() || count == 0 {
+            break (head.to_owned(), body.to_owned());
+        }
+    };
+    heard.lock().unwrap().push((head, body));
+    let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.write_all(answer.as_bytes()).await?;
+    stream.flush().await
+}
+
+/// Somebody's webhook in the clinic's own network: its certificate is of the clinic's own authority, which comes with it in PEM.
+async fn webhook_of_the_clinic() -> (u16, Got, String) {
+    let authority = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root = params.self_signed(&authority).unwrap().pem();
+    let issuer = Issuer::new(params, authority);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .unwrap();
+    let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let (port, got) = (listener.local_addr().unwrap().port(), Got::default());
+    let heard = Arc::clone(&got);
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            // Whoever does not trust it says goodbye before there is a request.
+            if let Ok(stream) = acceptor.accept(stream).await {
+                let _cut_off = answer(stream, "204 No Content", &heard).await;
+            }
+        }
+    });
+    (port, got, root)
 }
 
 fn post(port: u16) -> String {
@@ -138,4 +181,31 @@ async fn what_was_not_told_before_the_end_is_told_after_it_and_the_topic_is_the_
     for step in ["raised", "cleared"] {
         assert_eq!(lamp.message().await.1.as_slice(), step.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn a_webhook_of_the_clinics_own_authority_is_refused_until_the_settings_name_that_authority() {
+    let (port, got, authority) = webhook_of_the_clinic().await;
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let capability = format!("http:localhost:{port}");
+    let script = format!("[http_post(\"https://localhost:{port}/\", \"text/plain\", event.step)]");
+    write_output(&clinic.dir().join("plugins"), "hook", &[&capability], &script);
+    clinic.pitchside(&["plugin", "grant", "hook", &capability]).ok();
+    let name = pitchside_model::PluginName::parse("hook").unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    until("a stranger's certificate is refused", || log(&clinic, "hook").contains("UnknownIssuer").then_some(())).await;
+    assert!(got.lock().unwrap().is_empty(), "nothing was said to whom nobody vouches for");
+    clinic.stop().await;
+
+    let file = clinic.dir().join("clinic-ca.pem");
+    clinic.settings().delivery.authorities = Some(file.clone());
+    clinic.start().await;
+    // Named and not there: told, and nothing goes out by the way.
+    until("the missing file is told", || log(&clinic, "hook").contains("clinic-ca.pem").then_some(())).await;
+    assert!(got.lock().unwrap().is_empty());
+    std::fs::write(&file, authority).unwrap();
+    let bodies = || -> Vec<String> { got.lock().unwrap().iter().map(|(_, body)| body.clone()).collect() };
+    until("what waited to be told", || (bodies() == ["raised", "cleared"]).then_some(())).await;
 }

@@ -23,6 +23,7 @@
 //! | [`board`] | a sensor's flash and its images |
 //! | [`maker`] | a publisher of firmware, by the commands a publisher has |
 //! | [`client`] | an MQTT client that can also say what no client should |
+//! | [`page`] | somebody at the page: HTTPS requests, signed in |
 //! | [`frames`] | SenML bodies, altered frames |
 //! | [`program`] | the programs under test, and what they answer |
 //! | [`patience`] | waiting for something, with an end |
@@ -45,6 +46,7 @@ pub mod ledger;
 pub mod maker;
 #[path = "../simulation/mqtt/mod.rs"]
 pub mod mqtt;
+pub mod page;
 pub mod patience;
 pub mod program;
 #[path = "../simulation/pty.rs"]
@@ -58,6 +60,7 @@ pub use board::Image;
 pub use client::Client;
 pub use clinic::Clinic;
 pub use maker::Maker;
+pub use page::Visitor;
 pub use patience::{PATIENCE, soon, until};
 pub use running::Running;
 pub use sensor::{Sensor, Told};

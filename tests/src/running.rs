@@ -16,6 +16,7 @@ use crate::client::Client;
 use crate::clinic::{Made, write_plugin, write_rule};
 use crate::house::House;
 use crate::ledger::Ledger;
+use crate::page::Visitor;
 use crate::program::Answer;
 use crate::sensor::Sensor;
 use crate::site::Site;
@@ -150,6 +151,13 @@ impl Running {
         let mut client = Client::plain(self.mqtt()).await.expect("the gate listens");
         assert_eq!(client.hello(id, Some((id, self.password(id)))).await, Ok(0), "{id} signs in");
         client
+    }
+
+    /// Somebody signed in at the page.
+    pub async fn visitor(&self, name: &str, password: &str) -> Visitor {
+        let address = self.house().gateway().http_address();
+        let authority = self.made.settings.gateway.key_dir.join("ca.pem");
+        Visitor::signed_in(address, authority, name, password).await
     }
 
     /// Puts a rule into the clinic's folder, while it runs.

@@ -5,7 +5,8 @@
 //!
 //! ```text
 //! silence DEVICE      speak DEVICE        contact-lost DEVICE
-//! raise               clear               seal
+//! raise               clear               latch (an alert that stays until it is reset)
+//! seal
 //! stop                start               forget (everybody is signed out, as after a new start of the gateway)
 //! ```
 
@@ -80,6 +81,7 @@ async fn main() {
                 }
             }
             "raise" => drop(clinic.raise(7, "ada-07", "39.68")),
+            "latch" => drop(clinic.latch(8, "bea-11", "39.91")),
             "clear" => clinic.clear(AlertId([7; 16])),
             "seal" => {
                 let index = clinic.seal(5_120);

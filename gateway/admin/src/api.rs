@@ -74,6 +74,25 @@ pub struct Trace {
     pub points: Vec<i32>,
 }
 
+/// What an alert is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertCategory {
+    /// An athlete, or the conditions they train in.
+    Physiological,
+    /// A sensor, a link or the box.
+    Technical,
+}
+
+/// What the rule of an alert says, as it is in force now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AboutRule {
+    /// What its alerts are about.
+    pub category: AlertCategory,
+    /// They stay until somebody resets them.
+    pub latches: bool,
+}
+
 /// An alert and where it stands.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct AlertView {
@@ -85,6 +104,10 @@ pub struct AlertView {
     pub rule: RuleName,
     /// The rule's version.
     pub rule_version: String,
+    /// What it is about, as its rule says now; of a rule that is in force no longer, `physiological`.
+    pub category: AlertCategory,
+    /// It stays raised until somebody resets it, as its rule says now.
+    pub latches: bool,
     /// How soon somebody should look: `high`, `medium` or `low`.
     #[schema(value_type = String)]
     pub priority: Priority,
@@ -114,8 +137,13 @@ pub struct AlertView {
     pub acknowledged_by: Option<UserName>,
     /// When it was acknowledged.
     pub acknowledged_at: Option<At>,
-    /// Device time of the reading that cleared it.
+    /// Device time of the reading that cleared it; if somebody reset it, when, by the gateway's clock.
     pub cleared_at: Option<At>,
+    /// Who reset it, if somebody did.
+    #[schema(value_type = Option<String>)]
+    pub reset_by: Option<UserName>,
+    /// Why, if they said.
+    pub reset_note: Option<String>,
     /// How far it has escalated because nobody acknowledged it; 0: not.
     pub escalation: u8,
     /// When it reached that.
@@ -124,11 +152,13 @@ pub struct AlertView {
 
 impl AlertView {
     /// An alert as it has just been raised.
-    pub fn raised(alert: &Alert) -> Self {
+    pub fn raised(alert: &Alert, about: AboutRule) -> Self {
         Self {
             id: alert.id,
             rule: alert.rule.clone(),
             rule_version: alert.rule_version.clone(),
+            category: about.category,
+            latches: about.latches,
             priority: alert.priority,
             athlete: alert.athlete.clone(),
             device: alert.device.clone(),
@@ -141,6 +171,8 @@ impl AlertView {
             acknowledged_by: None,
             acknowledged_at: None,
             cleared_at: None,
+            reset_by: None,
+            reset_note: None,
             escalation: 0,
             escalated_at: None,
         }

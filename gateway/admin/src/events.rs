@@ -67,13 +67,17 @@ pub enum Event {
         /// When.
         at: At,
     },
-    /// An alert's condition no longer holds.
+    /// An alert's condition no longer holds, or somebody reset it.
     AlertCleared {
         /// Which.
         #[schema(value_type = String)]
         id: AlertId,
-        /// Device time of the reading that cleared it.
+        /// Device time of the reading that cleared it; if somebody reset it, when, by the gateway's clock.
         at: At,
+        /// Who reset it; left out if nobody did.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<String>)]
+        by: Option<UserName>,
     },
     /// A block was sealed.
     BlockSealed {

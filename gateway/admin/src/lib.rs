@@ -46,7 +46,7 @@ pub mod table;
 pub mod throttle;
 pub mod view;
 
-pub use api::{AlertView, At, BlockView, Health, Ledger, LedgerLink, Receipt, Status, Tile};
+pub use api::{AboutRule, AlertCategory, AlertView, At, BlockView, Health, Ledger, LedgerLink, Receipt, Status, Tile};
 pub use board::{Board, BoardLimits, stale_after};
 pub use config::{Clock, HttpConfig, Limits};
 pub use events::{Event, Events};
@@ -54,4 +54,4 @@ pub use metrics::Metrics;
 pub use password::PasswordHash;
 pub use server::{Parts, Server, StartError, Stopped};
 pub use signin::SignIns;
-pub use view::{CommandError, Commands, Page, Role, StoredUser, UserName, Users, View, ViewError};
+pub use view::{CommandError, Commands, NOTE_CHARS_MAX, Page, Role, StoredUser, UserName, Users, View, ViewError};

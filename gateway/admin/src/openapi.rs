@@ -17,7 +17,7 @@ use crate::signin::COOKIE;
     ),
     paths(
         account::login, account::logout, account::me, live::live, live::events, live::blocks, alerts::list,
-        alerts::acknowledge, machine::health, machine::openapi, machine::metrics
+        alerts::acknowledge, alerts::reset, machine::health, machine::openapi, machine::metrics
     ),
     security(("sign_in" = [])),
     modifiers(&Cookie)

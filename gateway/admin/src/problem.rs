@@ -59,6 +59,12 @@ pub enum Problem {
     TooManyStreams,
     /// There is no such alert.
     UnknownAlert,
+    /// The alert is over: there is nothing to reset.
+    AlertOver,
+    /// The alert is over once a drill proves the alert path.
+    NeedsDrill,
+    /// A reset is asked for, but not done yet.
+    ResetWaits,
     /// The gateway cannot answer right now.
     Unavailable,
     /// The web app was not built into this binary.
@@ -80,7 +86,8 @@ impl Problem {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::NotSignedIn | Self::LoginRefused => StatusCode::UNAUTHORIZED,
             Self::TooMany(_) | Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
-            Self::Unavailable | Self::NoWebApp => StatusCode::SERVICE_UNAVAILABLE,
+            Self::AlertOver | Self::NeedsDrill => StatusCode::CONFLICT,
+            Self::ResetWaits | Self::Unavailable | Self::NoWebApp => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -178,6 +185,24 @@ impl Problem {
                 "There is no such alert",
                 "No alert has this id.",
                 "Fetch /api/v1/alerts again and use an id from there.",
+            ),
+            Self::AlertOver => text(
+                "alert-over",
+                "The alert is over",
+                "This alert is no longer raised: its condition ended, or somebody has reset it.",
+                "Fetch /api/v1/alerts to see what became of it.",
+            ),
+            Self::NeedsDrill => text(
+                "needs-drill",
+                "Only a drill ends this alert",
+                "This alert says that the alert path is broken; it is over once a drill proves the path.",
+                "Mend what it names, then run `pitchside alerts drill` on the gateway.",
+            ),
+            Self::ResetWaits => text(
+                "reset-waits",
+                "The reset is asked for, but not done yet",
+                "The rules of the gateway are behind or do not run; the alert is reset as soon as they get to it.",
+                "Look at the alert again in a while; if it stays raised, run `pitchside doctor`.",
             ),
             Self::Unavailable => text(
                 "unavailable",

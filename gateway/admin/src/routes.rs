@@ -63,6 +63,8 @@ pub fn all(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let live = get.clone().and(warp::path!("api" / "v1" / "live"));
     let events = get.clone().and(warp::path!("api" / "v1" / "events")).and(who);
     let alerts = get.clone().and(warp::path!("api" / "v1" / "alerts")).and(query());
+    let reset =
+        post.clone().and(warp::path!("api" / "v1" / "alerts" / String / "reset")).and(who).and(warp::body::bytes());
     let acknowledge = post.and(warp::path!("api" / "v1" / "alerts" / String / "acknowledge")).and(who);
     let blocks = get.clone().and(warp::path!("api" / "v1" / "blocks")).and(query());
     let health = get.clone().and(warp::path!("api" / "v1" / "health"));
@@ -82,6 +84,8 @@ pub fn all(app: Arc<App>) -> BoxedFilter<(Response,)> {
         .or(alerts.then(alerts::list))
         .unify()
         .or(acknowledge.then(alerts::acknowledge))
+        .unify()
+        .or(reset.then(alerts::reset))
         .unify()
         .or(blocks.then(live::blocks))
         .unify()

@@ -44,6 +44,7 @@ pub const ROUTES: &[RouteEntry] = &[
     route(Method::GET, "/api/v1/events", VIEWER, false),
     route(Method::GET, "/api/v1/alerts", VIEWER, false),
     route(Method::POST, "/api/v1/alerts/{id}/acknowledge", Access::SignedIn(Role::Clinician), false),
+    route(Method::POST, "/api/v1/alerts/{id}/reset", Access::SignedIn(Role::Clinician), true),
     route(Method::GET, "/api/v1/blocks", VIEWER, false),
     route(Method::GET, "/api/v1/health", Access::Public, false),
     route(Method::GET, "/api/v1/openapi.json", VIEWER, false),

@@ -47,7 +47,7 @@ impl fmt::Display for UserName {
 pub enum Role {
     /// See the live page.
     Viewer,
-    /// Acknowledge alerts.
+    /// Acknowledge and reset alerts.
     Clinician,
     /// Read metrics.
     Admin,
@@ -114,6 +114,9 @@ pub trait View: Send + Sync + 'static {
     async fn health(&self) -> Health;
 }
 
+/// The longest note of somebody who resets an alert, in characters.
+pub const NOTE_CHARS_MAX: usize = 500;
+
 /// A user as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredUser {
@@ -136,6 +139,15 @@ pub enum CommandError {
     /// There is no such alert.
     #[error("there is no alert {0}")]
     UnknownAlert(AlertId),
+    /// It is over: there is nothing to reset.
+    #[error("alert {0} is over")]
+    AlertOver(AlertId),
+    /// It is the alert of a broken alert path, which only a drill ends.
+    #[error("alert {0} is over once a drill proves the alert path")]
+    NeedsDrill(AlertId),
+    /// It is asked for, but the rules have not done it yet.
+    #[error("alert {0} is to be reset, but the rules have not done it yet")]
+    ResetWaits(AlertId),
     /// The store did not take it. The text is for the log, not for the browser.
     #[error("the store did not take it: {0}")]
     Unavailable(String),
@@ -146,4 +158,6 @@ pub enum CommandError {
 pub trait Commands: Send + Sync + 'static {
     /// Marks an alert as seen by `by`. Doing so twice changes nothing: the first name stays.
     async fn acknowledge(&self, id: AlertId, by: &UserName) -> Result<AlertView, CommandError>;
+    /// Resets a raised alert for `by`, e.g. one whose rule latches. `note`: why, at most [`NOTE_CHARS_MAX`].
+    async fn reset(&self, id: AlertId, by: &UserName, note: Option<&str>) -> Result<AlertView, CommandError>;
 }

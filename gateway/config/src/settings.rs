@@ -295,6 +295,9 @@ section! {
         drill_every: Every = Every(Some(Span(3_600))), EveryOf(Period { min: Span(60), max: Span(86_400) });
         /// Seconds within which every output that takes part in drills must have delivered one.
         drill_within_s: u32 = 60, Whole { min: 1, max: 600 };
+        /// Certificate authorities in PEM that outputs trust beside those of the system, for receivers of the clinic's own (HTTPS
+        /// and mail). Read anew for each connection.
+        authorities: Option<PathBuf> = None, Maybe(At);
         /// What each output hears of, a table each: [delivery.routes.NAME] with min_priority ("low", "medium", "high"),
         /// categories (["physiological", "technical"]), from_level (0: from the beginning; n: once escalated to level n) and
         /// quiet ("22:00-07:00": what is below high priority waits until they are over). Without one it hears all.

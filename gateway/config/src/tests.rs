@@ -275,6 +275,7 @@ fn the_readmes_example_of_delivery_is_read_as_it_says() {
     assert_eq!((delivery.escalate_after, delivery.zone.as_str()), (EscalateAfter::default(), "Europe/Berlin"));
     let routes: Vec<_> = delivery.routes.iter().map(|(name, route)| (name.as_str(), route.from_level)).collect();
     assert_eq!(routes, [("chief-physician", 1), ("phone", 0)]);
+    assert_eq!(delivery.authorities, Some(dir.path().join("clinic-ca.pem")), "beside the settings");
     assert_eq!(delivery.routes.values().next_back().unwrap().quiet, QuietHours::parse("22:00-07:00"));
     assert!(loaded.origin("delivery.routes.phone.quiet").0.ends_with("p.toml"));
     // What is written from settings is read the same.

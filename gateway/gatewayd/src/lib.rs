@@ -11,6 +11,7 @@
 //! | [`plugins`] | packages: signed, weighed, wanted |
 //! | [`archive`] | looking things up in sealed blocks |
 //! | [`past`] | sealed history, verified and opened block by block |
+//! | [`reset`] | alerts ended by hand |
 //! | [`rulebook`] | rules on disk: read, checked, published |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
@@ -35,6 +36,7 @@ pub mod pipeline;
 pub mod plugins;
 pub mod random;
 pub mod reading_id;
+pub mod reset;
 pub mod rulebook;
 pub mod tls;
 pub mod watchdog;

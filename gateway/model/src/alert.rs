@@ -79,7 +79,7 @@ pub enum AlertState {
     Raised,
     /// Somebody has seen it.
     Acknowledged,
-    /// The condition no longer holds.
+    /// The condition no longer holds, or somebody reset it.
     Cleared,
 }
 
@@ -116,11 +116,11 @@ pub struct Alert {
 pub enum AlertEvent {
     /// Newly raised.
     Raised(Alert),
-    /// No longer holds, since the given event time.
+    /// No longer holds, since the given event time; or somebody reset it.
     Cleared {
         /// Which alert.
         id: AlertId,
-        /// Device time of the reading that cleared it.
+        /// Device time of the reading that cleared it; if somebody reset it, when, by the gateway's clock.
         event_time: Timestamp,
     },
 }

@@ -269,12 +269,13 @@ impl Engine {
         }
     }
 
-    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised.
+    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised. `at` is only told: a cool-down counts from the
+    /// event time its subject has come to, for the rules know no other, and a sensor's clock may be years behind the gateway's.
     pub fn reset(&mut self, id: AlertId, at: Timestamp) -> Option<AlertEvent> {
         for running in &mut self.rules {
             let timing = running.rule.timing;
             if let Some(state) = running.states.values_mut().find(|state| state.phase.raised() == Some(id)) {
-                state.phase.reset(&timing, at);
+                state.phase.reset(&timing, Timestamp(state.now));
                 return Some(AlertEvent::Cleared { id, event_time: at });
             }
         }

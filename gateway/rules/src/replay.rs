@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pitchside_model::{Alert, AlertEvent, Entry, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,12 @@ impl Replay {
     /// Other rules came into force here.
     pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<(), Vec<Problem>> {
         self.engine.reload(set).map(drop)
+    }
+
+    /// Somebody reset this alert here: after what was fed so far.
+    pub fn reset(&mut self, alert: AlertId, at: Timestamp) {
+        // One that is not raised here is none of this rule's, or was not raised yet.
+        let _event = self.engine.reset(alert, at);
     }
 
     fn subject(&self) -> Option<Subject> {

@@ -210,12 +210,14 @@ impl RulesWorker {
         }
     }
 
-    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised.
+    /// Clears a raised alert by hand, e.g. one that latches. None if it is not raised: then nothing changes.
     pub async fn reset(&mut self, id: AlertId, at: Timestamp) -> Result<Option<AlertEvent>, RulesError> {
-        let answer = self.ask(&Request::Reset(id, at)).await?;
-        self.remember().await?;
-        match answer {
-            Answer::Reset(event) => Ok(event),
+        match self.ask(&Request::Reset(id, at)).await? {
+            Answer::Reset(Some(event)) => {
+                self.remember().await?;
+                Ok(Some(event))
+            }
+            Answer::Reset(None) => Ok(None),
             _ => Err(RulesError::Misunderstood),
         }
     }

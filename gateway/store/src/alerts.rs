@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::delivery;
 use crate::error::StoreError;
 use crate::key::Vault;
+use crate::resets::{self, Reset};
 use crate::sql;
 use crate::tables::Tables;
 
@@ -26,8 +27,10 @@ pub struct AlertStep {
     pub id: AlertStepId,
     /// When it was recorded, by the gateway's clock.
     pub recorded_at: Timestamp,
-    /// What the rules said.
+    /// What the rules said, or somebody did.
     pub event: AlertEvent,
+    /// If the alert was cleared by hand: who reset it.
+    pub by: Option<String>,
 }
 
 /// An alert with all its steps.
@@ -39,8 +42,10 @@ pub struct AlertRow {
     pub recorded_at: Timestamp,
     /// Who has seen it, and when, if anybody has.
     pub acknowledged: Option<(String, Timestamp)>,
-    /// Event time of the reading that cleared it, if one has.
+    /// Event time of the reading that cleared it, if one has; when it was reset, by the gateway's clock, if somebody did.
     pub cleared: Option<Timestamp>,
+    /// Who reset it, and why, if it was cleared by hand.
+    pub reset: Option<Reset>,
     /// The levels it has escalated to, and when, by the gateway's clock.
     pub escalations: Vec<(u8, Timestamp)>,
 }
@@ -61,7 +66,7 @@ const ACKNOWLEDGED: i64 = 1;
 const CLEARED: i64 = 2;
 
 /// A step's body is bound to the alert and the step.
-fn context(alert: AlertId, step: i64) -> [u8; 24] {
+pub(crate) fn context(alert: AlertId, step: i64) -> [u8; 24] {
     let mut context = [0u8; 24];
     context[..16].copy_from_slice(&alert.0);
     context[16..].copy_from_slice(&step.to_be_bytes());
@@ -102,6 +107,20 @@ impl Sealed {
     }
 }
 
+/// That an alert was cleared at a time, to be recorded in somebody else's transaction.
+pub(crate) struct Clearing(Sealed);
+
+impl Clearing {
+    pub(crate) fn new(tables: &Tables, alert: AlertId, at: Timestamp) -> Result<Self, StoreError> {
+        Ok(Self(Sealed::new(tables.vault(), tables.boot(), alert, CLEARED, &Body::Cleared(at))?))
+    }
+
+    /// Its step's number, if the alert was not over yet.
+    pub(crate) fn record(&self, connection: &Connection, now: Timestamp) -> Result<Option<AlertStepId>, StoreError> {
+        self.0.record(connection, now)
+    }
+}
+
 /// An event with its step's sealed form.
 fn seal(vault: &Vault, boot: u64, event: &AlertEvent) -> Result<Sealed, StoreError> {
     match event {
@@ -128,7 +147,7 @@ impl Tables {
             let mut new = Vec::new();
             for (event, sealed) in events.iter().zip(&sealed) {
                 if let Some(id) = sealed.record(connection, now)? {
-                    new.push(AlertStep { id, recorded_at: now, event: event.clone() });
+                    new.push(AlertStep { id, recorded_at: now, event: event.clone(), by: None });
                 }
             }
             Ok(new)
@@ -191,17 +210,20 @@ impl Tables {
         let sealed = self.read(|connection| {
             let mut statement = connection.prepare_cached(statement)?;
             let rows = statement.query_map(bounds, |row| {
-                Ok((AlertStepId(row.get(0)?), Timestamp(row.get(1)?), Sealed::read(row, 2)?))
+                let reset: Option<Vec<u8>> = row.get(5)?;
+                Ok((AlertStepId(row.get(0)?), Timestamp(row.get(1)?), Sealed::read(row, 2)?, reset))
             })?;
             Ok(rows.collect::<rusqlite::Result<Vec<_>>>()?)
         })?;
-        let open = |(id, recorded_at, sealed): (AlertStepId, Timestamp, Sealed)| {
+        let open = |(id, recorded_at, sealed, reset): (AlertStepId, Timestamp, Sealed, Option<Vec<u8>>)| {
             let event = match sealed.open(self.vault())? {
                 Body::Raised(alert) => AlertEvent::Raised(alert),
                 Body::Cleared(event_time) => AlertEvent::Cleared { id: sealed.alert, event_time },
                 Body::Acknowledged(_) => return Err(damaged(sealed.alert)),
             };
-            Ok(AlertStep { id, recorded_at, event })
+            let by =
+                reset.map(|body| resets::open(self.vault(), sealed.alert, &body)).transpose()?.map(|reset| reset.by);
+            Ok(AlertStep { id, recorded_at, event, by })
         };
         sealed.into_iter().map(open).collect()
     }
@@ -231,16 +253,23 @@ impl Tables {
     }
 }
 
-/// An alert's steps, and when each was recorded; the levels it has escalated to.
+/// An alert's steps, and when each was recorded; the levels it has escalated to; who reset it, sealed.
 struct Life {
+    alert: AlertId,
     steps: Vec<(Sealed, Timestamp)>,
     escalations: Vec<(u8, Timestamp)>,
+    reset: Option<Vec<u8>>,
 }
 
 fn life_of(connection: &Connection, alert: AlertId) -> Result<Life, StoreError> {
     let mut statement = connection.prepare_cached(sql!("alerts/steps"))?;
     let rows = statement.query_map([alert.0.as_slice()], |row| Ok((Sealed::read(row, 0)?, Timestamp(row.get(3)?))))?;
-    Ok(Life { steps: rows.collect::<rusqlite::Result<_>>()?, escalations: delivery::escalations(connection, alert)? })
+    Ok(Life {
+        alert,
+        steps: rows.collect::<rusqlite::Result<_>>()?,
+        escalations: delivery::escalations(connection, alert)?,
+        reset: resets::done_of(connection, alert)?,
+    })
 }
 
 /// None if the alert was never raised here.
@@ -254,5 +283,6 @@ fn fold(vault: &Vault, life: Life) -> Result<Option<AlertRow>, StoreError> {
         }
     }
     let escalations = life.escalations;
-    Ok(raised.map(|(alert, recorded_at)| AlertRow { alert, recorded_at, acknowledged, cleared, escalations }))
+    let reset = life.reset.map(|body| resets::open(vault, life.alert, &body)).transpose()?;
+    Ok(raised.map(|(alert, recorded_at)| AlertRow { alert, recorded_at, acknowledged, cleared, reset, escalations }))
 }

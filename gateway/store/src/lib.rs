@@ -11,6 +11,7 @@
 //! | [`marks`] | which message numbers are taken, which are durable |
 //! | [`blocks`] | sealed blocks, payloads, receipts, the outbox |
 //! | [`alerts`] | steps in alerts' lives, each exactly once |
+//! | [`resets`] | alerts that somebody resets by hand: asked for, done, and where |
 //! | [`delivery`] | what outputs are told of and how far they are; escalations, drills |
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
@@ -53,6 +54,7 @@ mod migrate;
 pub mod plugins;
 pub mod quarantine;
 mod queue;
+pub mod resets;
 pub mod rules;
 pub mod snapshot;
 mod sql;
@@ -81,6 +83,7 @@ pub use marks::{Claim, Marks};
 pub use meta::Revisions;
 pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow, SealedSetting};
 pub use quarantine::Refused;
+pub use resets::{Asked, Reset};
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;
 pub use store::Store;

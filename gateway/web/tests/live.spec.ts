@@ -159,6 +159,21 @@ describe("alerts", () => {
     await other.page.context().close();
   });
 
+  it.runIf(scripted)("are reset by a button where their rule latches, and nowhere else", async () => {
+    await control("latch");
+    const latched = page.getByTestId("alert").filter({ hasText: "bea-11" });
+    const reset = latched.getByRole("button", { name: /^Reset/ });
+    await reset.waitFor(WAIT);
+    expect(await page.getByRole("button", { name: /^Reset/ }).count(), "one latches").toBe(1);
+    expect(await seriousViolations(page)).toEqual([]);
+    await shot(page, "latched");
+    await reset.press("Enter");
+    await latched.getByText(`Reset by ${box.user}`).waitFor(WAIT);
+    expect(await latched.getByRole("button", { name: /^Reset/ }).count()).toBe(0);
+    await latched.getByRole("button", { name: /^Acknowledge/ }).press("Enter");
+    await latched.waitFor({ state: "detached", ...WAIT });
+  });
+
   it.runIf(scripted)("leave the page once they are over and acknowledged", async () => {
     await control("clear");
     await page.getByText("No open alerts.").waitFor(WAIT);

@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use pitchside_admin::{
-    AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event, Events, Health, HttpConfig,
-    Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, Server, SignIns, StartError, Status,
-    StoredUser, UserName, Users, View, ViewError,
+    AboutRule, AlertCategory, AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event,
+    Events, Health, HttpConfig, Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, Server,
+    SignIns, StartError, Status, StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{
     Alert, AlertId, AlertState, Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Priority, Quality, Quantity,
@@ -108,8 +108,18 @@ impl Clinic {
 
     /// A rule raises an alert.
     pub fn raise(&self, id: u8, athlete: &str, value: &str) -> AlertId {
+        self.raise_about(id, athlete, value, AboutRule { category: AlertCategory::Physiological, latches: false })
+    }
+
+    /// A rule that latches raises an alert.
+    pub fn latch(&self, id: u8, athlete: &str, value: &str) -> AlertId {
+        self.raise_about(id, athlete, value, AboutRule { category: AlertCategory::Physiological, latches: true })
+    }
+
+    /// The same of a rule that says this.
+    pub fn raise_about(&self, id: u8, athlete: &str, value: &str, about: AboutRule) -> AlertId {
         let quantity = Quantity::CORE_TEMPERATURE;
-        let alert = AlertView::raised(&Alert {
+        let alert = Alert {
             id: AlertId([id; 16]),
             rule: RuleName::parse("heat-illness").unwrap(),
             rule_version: "1.0.0".to_owned(),
@@ -121,7 +131,8 @@ impl Clinic {
             unit: quantity.unit(),
             event_time: self.clock.now(),
             message: "Core temperature is high and still rising.".to_owned(),
-        });
+        };
+        let alert = AlertView::raised(&alert, about);
         self.alerts.lock().insert(0, alert.clone());
         self.events.publish(&Event::AlertRaised { alert });
         AlertId([id; 16])
@@ -134,7 +145,7 @@ impl Clinic {
             alert.cleared_at = Some(at);
             alert.state = AlertState::Cleared;
         }
-        self.events.publish(&Event::AlertCleared { id, at });
+        self.events.publish(&Event::AlertCleared { id, at, by: None });
     }
 
     /// A block is sealed.
@@ -223,6 +234,23 @@ impl Commands for Clinic {
         if first {
             self.events.publish(&Event::AlertAcknowledged { id, by: by.clone(), at });
         }
+        Ok(alert)
+    }
+
+    async fn reset(&self, id: AlertId, by: &UserName, note: Option<&str>) -> Result<AlertView, CommandError> {
+        let at = At(self.clock.now());
+        let alert = {
+            let mut alerts = self.alerts.lock();
+            let alert = alerts.iter_mut().find(|alert| alert.id == id).ok_or(CommandError::UnknownAlert(id))?;
+            if alert.cleared_at.is_some() {
+                return Err(CommandError::AlertOver(id));
+            }
+            alert.cleared_at = Some(at);
+            alert.state = AlertState::Cleared;
+            (alert.reset_by, alert.reset_note) = (Some(by.clone()), note.map(str::to_owned));
+            alert.clone()
+        };
+        self.events.publish(&Event::AlertCleared { id, at, by: Some(by.clone()) });
         Ok(alert)
     }
 }

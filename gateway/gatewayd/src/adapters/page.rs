@@ -6,15 +6,17 @@ use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use parking_lot::RwLock;
 use pitchside_admin::{
-    AlertView, At, BlockView, CommandError, Commands, Event, Events, Health, Ledger, LedgerLink, Metrics, Page,
-    PasswordHash, Receipt, Role, Status, StoredUser, UserName, Users, View, ViewError,
+    AboutRule, AlertView, At, BlockView, CommandError, Commands, Event, Events, Health, Ledger, LedgerLink, Metrics,
+    Page, PasswordHash, Receipt, Role, Status, StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{AlertId, AlertState, Timestamp};
-use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Store, StoreError};
+use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Reset, Store, StoreError};
 
 use crate::clock::Clock;
 use crate::delivery::drill::Report;
+use crate::pipeline::delivery::RuleNotes;
 use crate::pipeline::undecoded::troubles;
+use crate::reset::{self, ResetError};
 
 /// What is known of the way to the ledger.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +43,8 @@ pub struct PageAdapter {
     pub started_at: Timestamp,
     /// The way to the ledger.
     pub ledger: Arc<RwLock<LedgerState>>,
+    /// What the rules in force say of their alerts.
+    pub notes: Arc<RuleNotes>,
 }
 
 fn unavailable(error: StoreError) -> ViewError {
@@ -48,6 +52,10 @@ fn unavailable(error: StoreError) -> ViewError {
 }
 
 impl PageAdapter {
+    fn view(&self, row: &AlertRow) -> AlertView {
+        alert_view(row, self.notes.of(&row.alert.rule).shown())
+    }
+
     async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Store) -> Result<T, StoreError> + Send + 'static,
@@ -81,12 +89,12 @@ impl View for PageAdapter {
 
     async fn open_alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError> {
         let rows = self.read(move |store| store.open_alerts(rows)).await?;
-        Ok(rows.iter().map(alert_view).collect())
+        Ok(rows.iter().map(|row| self.view(row)).collect())
     }
 
     async fn alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError> {
         let rows = self.read(move |store| store.alerts(rows)).await?;
-        Ok(rows.iter().map(alert_view).collect())
+        Ok(rows.iter().map(|row| self.view(row)).collect())
     }
 
     async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError> {
@@ -147,8 +155,8 @@ pub fn receipt(level: Level) -> Receipt {
 }
 
 /// An alert and what became of it.
-pub fn alert_view(row: &AlertRow) -> AlertView {
-    let mut view = AlertView::raised(&row.alert);
+pub fn alert_view(row: &AlertRow, about: AboutRule) -> AlertView {
+    let mut view = AlertView::raised(&row.alert, about);
     if let Some((by, at)) = &row.acknowledged {
         view.acknowledged_by = UserName::parse(by);
         view.acknowledged_at = Some(At(*at));
@@ -160,6 +168,8 @@ pub fn alert_view(row: &AlertRow) -> AlertView {
     }
     if let Some(at) = row.cleared {
         view.cleared_at = Some(At(at));
+        view.reset_by = row.reset.as_ref().and_then(|reset| UserName::parse(&reset.by));
+        view.reset_note = row.reset.as_ref().and_then(|reset| reset.note.clone());
         view.state = AlertState::Cleared;
     }
     view
@@ -194,6 +204,37 @@ impl Commands for PageAdapter {
         {
             self.events.publish(&Event::AlertAcknowledged { id, by: first, at: At(*at) });
         }
-        Ok(alert_view(&row))
+        Ok(self.view(&row))
+    }
+
+    async fn reset(&self, id: AlertId, by: &UserName, note: Option<&str>) -> Result<AlertView, CommandError> {
+        let unavailable = |error: StoreError| CommandError::Unavailable(error.to_string());
+        let read = |error: ViewError| CommandError::Unavailable(error.to_string());
+        let (asked, now) = (Reset { by: by.to_string(), note: note.map(str::to_owned) }, self.clock.now());
+        self.read(move |store| Ok(reset::ask(store, id, &asked, now))).await.map_err(read)?.map_err(
+            |error| match error {
+                ResetError::Unknown(id) => CommandError::UnknownAlert(id),
+                ResetError::Over(_) => CommandError::AlertOver(id),
+                ResetError::NeedsDrill(id) => CommandError::NeedsDrill(id),
+                ResetError::Store(error) => unavailable(error),
+            },
+        )?;
+        let over = async {
+            let mut look = tokio::time::interval(reset::LOOK_EVERY);
+            loop {
+                look.tick().await;
+                if let Some(row) = self.read(move |store| reset::done(store, id)).await? {
+                    return Ok::<_, ViewError>(row);
+                }
+            }
+        };
+        match tokio::time::timeout(reset::WITHIN, over).await {
+            Ok(row) => {
+                let row = row.map_err(read)?;
+                // Its condition ended before the rules came to it: the asker should know that nobody reset it.
+                if row.reset.is_none() { Err(CommandError::AlertOver(id)) } else { Ok(self.view(&row)) }
+            }
+            Err(_) => Err(CommandError::ResetWaits(id)),
+        }
     }
 }

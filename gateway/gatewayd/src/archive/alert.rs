@@ -149,7 +149,7 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
         lines.push(line(Happened::Acknowledged, Some(at), Some(by)));
     }
     if let Some(at) = row.cleared {
-        lines.push(line(Happened::Cleared, Some(at), None));
+        lines.push(line(Happened::Cleared, Some(at), row.reset.map(|reset| reset.by)));
     }
     Ok(lines)
 }

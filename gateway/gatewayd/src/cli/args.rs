@@ -10,7 +10,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pitchside_model::{AthleteId, DeviceId};
+use pitchside_admin::{NOTE_CHARS_MAX, UserName};
+use pitchside_model::{AlertId, AthleteId, DeviceId};
 
 pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
 pub use keeping::{BackupCommand, FactoryResetArgs};
@@ -121,11 +122,24 @@ pub enum Command {
 }
 
 /// `alerts ...`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
 pub enum AlertsCommand {
     /// Prove the alert path now: a synthetic reading through the running gateway's rules to every output, and what each leg took.
     /// Exit 0 if every leg was walked in time.
     Drill,
+    /// End a raised alert by hand: of a rule that latches nothing else does. It is raised anew if its condition still holds after the rule's
+    /// hold and cool-down.
+    Reset {
+        /// The alert's id, from `pitchside alerts`.
+        #[arg(value_parser = rules::alert)]
+        alert: AlertId,
+        /// Why.
+        #[arg(long, value_parser = note)]
+        note: Option<String>,
+        /// Who; without it, the user of this machine.
+        #[arg(long, value_parser = author)]
+        author: Option<String>,
+    },
 }
 
 /// What a script worker runs.
@@ -343,6 +357,17 @@ pub enum RoleArg {
     Clinician,
     /// Everything.
     Admin,
+}
+
+fn note(text: &str) -> Result<String, String> {
+    let fits = text.chars().count() <= NOTE_CHARS_MAX && !text.chars().any(char::is_control);
+    let one_line = || format!("a note is one line of at most {NOTE_CHARS_MAX} characters");
+    fits.then(|| text.trim().to_owned()).ok_or_else(one_line)
+}
+
+fn author(text: &str) -> Result<String, String> {
+    let wrong = || "a name has 1 to 64 bytes, no control characters, and no space at either end".to_owned();
+    UserName::parse(text).map(|name| name.to_string()).ok_or_else(wrong)
 }
 
 /// Reads `90s`, `5min`, `2h`, `30d`, `250ms`.

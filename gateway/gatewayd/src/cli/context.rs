@@ -35,3 +35,9 @@ pub fn open(config: &ConfigArg) -> Result<Context, Failure> {
     let tables = Tables::attach(&settings.gateway.data_dir, root)?;
     Ok(Context { settings, identity, tables })
 }
+
+/// Who is at the keyboard, as the system says.
+pub fn user() -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
+}

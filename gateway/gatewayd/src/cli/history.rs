@@ -1,6 +1,7 @@
 //! `pitchside alerts` and `pitchside readings`.
 
 use pitchside_model::{DeviceId, Entry, Reading, Value};
+use pitchside_rules::RuleSet;
 use pitchside_store::{RowId, Tables};
 use serde::Serialize;
 
@@ -8,6 +9,7 @@ use super::args::ConfigArg;
 use super::output::Output;
 use super::{Outcome, context};
 use crate::adapters::page::alert_view;
+use crate::pipeline::delivery::RuleNotes;
 use crate::reading_id::ReadingId;
 
 /// Bytes of journal read at a time.
@@ -18,7 +20,12 @@ const ROWS_MAX: u32 = 10_000;
 pub fn alerts(last: usize, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let rows = context.tables.alerts(u32::try_from(last).unwrap_or(ROWS_MAX).min(ROWS_MAX))?;
-    let views: Vec<_> = rows.iter().map(alert_view).collect();
+    let notes = RuleNotes::default();
+    // Rules that can't be read are `rules check`'s concern: what the alerts are about is then not known.
+    if let Some(Ok(set)) = context.settings.rules.dir.as_deref().map(RuleSet::read) {
+        notes.replace(&set);
+    }
+    let views: Vec<_> = rows.iter().map(|row| alert_view(row, notes.of(&row.alert.rule).shown())).collect();
     output.table(&views, &["ALERT", "WHEN", "PRIORITY", "RULE", "ATHLETE", "VALUE", "STATE"], |v| {
         vec![
             v.id.to_string(),

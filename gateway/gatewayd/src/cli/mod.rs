@@ -10,6 +10,7 @@
 //! | `device`, `athlete`, `user` | who and what it knows |
 //! | `rules`, `library` | what runs in the sandbox: rules, plugins |
 //! | `drill` | the alert path, proven now |
+//! | `reset` | an alert ended by hand |
 //! | `history`, `blocks`, `evidence` | what it has recorded and can prove |
 //! | `firmware` | releases: signed, published, rolled out |
 
@@ -32,6 +33,7 @@ mod init;
 mod library;
 pub mod output;
 mod plugin;
+mod reset;
 mod rules;
 mod run;
 mod user;
@@ -123,6 +125,9 @@ fn dispatch(cli: Cli) -> Outcome {
         Command::Plugin(command) => plugin::plugin(&command, &config, &output),
         Command::Alerts { last, command: None } => history::alerts(last, &config, &output),
         Command::Alerts { command: Some(AlertsCommand::Drill), .. } => drill::drill(&config, &output),
+        Command::Alerts { command: Some(AlertsCommand::Reset { alert, note, author }), .. } => {
+            reset::reset(alert, note, author, &config, &output)
+        }
         Command::Readings { device, last } => history::readings(device.as_ref(), last, &config, &output),
         Command::Blocks(command) => blocks::blocks(&command, &config, &output),
         Command::Firmware(command) => firmware::firmware(&command, &config, &output),

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use pitchside_admin::{AlertView, At, Event, Events, Metrics};
+use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_model::{AlertEvent, AlertId, Timestamp};
 use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
+use super::delivery::RuleNotes;
 use super::sealing::Sealing;
 use crate::adapters::page::alert_view;
 
@@ -40,6 +41,8 @@ pub struct Alerts {
     pub metrics: Arc<Metrics>,
     /// Told of each, for a high alert closes the open block.
     pub sealing: Arc<Sealing>,
+    /// What the rules in force say of their alerts.
+    pub notes: Arc<RuleNotes>,
 }
 
 /// What became of sending a few events out.
@@ -57,15 +60,22 @@ const fn step_of(event: &AlertEvent) -> (AlertId, bool) {
     }
 }
 
-/// An event as the page and MQTT subscribers are told.
-fn told(event: &AlertEvent) -> Event {
-    match event {
-        AlertEvent::Raised(alert) => Event::AlertRaised { alert: AlertView::raised(alert) },
-        AlertEvent::Cleared { id, event_time } => Event::AlertCleared { id: *id, at: At(*event_time) },
-    }
-}
+/// An event, and who did it if somebody did.
+type Deed<'a> = (&'a AlertEvent, Option<&'a str>);
 
 impl Alerts {
+    /// An event as the page and MQTT subscribers are told.
+    fn told(&self, (event, by): Deed<'_>) -> Event {
+        match event {
+            AlertEvent::Raised(alert) => {
+                Event::AlertRaised { alert: AlertView::raised(alert, self.notes.of(&alert.rule).shown()) }
+            }
+            AlertEvent::Cleared { id, event_time } => {
+                Event::AlertCleared { id: *id, at: At(*event_time), by: by.and_then(UserName::parse) }
+            }
+        }
+    }
+
     /// Onto the disk what went out just now; whether all of it had gone out.
     async fn raised(&self, events: Vec<AlertEvent>, sent: &Sent, now: Timestamp) -> bool {
         match self.record(events.clone(), now).await {
@@ -106,21 +116,25 @@ impl Alerts {
         self.resend().await;
     }
 
+    fn view(&self, row: &AlertRow) -> AlertView {
+        alert_view(row, self.notes.of(&row.alert.rule).shown())
+    }
+
     /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
     fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(&Event::AlertRaised { alert: alert_view(row) })?;
+        let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
         Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
     }
 
     /// Shows the page that an alert has escalated.
     pub fn escalated(&self, row: &AlertRow) {
         self.metrics.escalations.inc();
-        self.events.publish(&Event::AlertEscalated { alert: alert_view(row) });
+        self.events.publish(&Event::AlertEscalated { alert: self.view(row) });
     }
 
     /// Tells MQTT subscribers the same. It is not kept for later ones: that it is over may have gone out already.
     pub fn publish_escalated(&self, row: &AlertRow) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(&Event::AlertEscalated { alert: alert_view(row) })?;
+        let json = serde_json::to_vec(&Event::AlertEscalated { alert: self.view(row) })?;
         Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), false, Qos::AtLeastOnce)?)
     }
 
@@ -149,7 +163,7 @@ impl Alerts {
     }
 
     async fn send_steps(&self, steps: &[AlertStep]) -> bool {
-        let sent = self.deliver(steps.iter().map(|step| &step.event));
+        let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())));
         self.mark_delivered(steps, &sent).await;
         sent.failed.is_empty()
     }
@@ -189,11 +203,12 @@ impl Alerts {
         }
     }
 
-    fn deliver<'a>(&self, events: impl Iterator<Item = &'a AlertEvent>) -> Sent {
+    fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>) -> Sent {
         let mut sent = Sent::default();
-        for event in events {
-            self.events.publish(&told(event));
-            if let Err(error) = self.publish(event) {
+        for deed in deeds {
+            let event = deed.0;
+            self.events.publish(&self.told(deed));
+            if let Err(error) = self.publish(deed) {
                 let (id, _) = step_of(event);
                 tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router; it goes out again");
                 sent.failed.insert(step_of(event));
@@ -203,10 +218,10 @@ impl Alerts {
     }
 
     /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds, so that whoever comes later finds it.
-    fn publish(&self, event: &AlertEvent) -> anyhow::Result<()> {
-        let topic = format!("alerts/{}", step_of(event).0);
-        let json = Bytes::from(serde_json::to_vec(&told(event))?);
-        match event {
+    fn publish(&self, deed: Deed<'_>) -> anyhow::Result<()> {
+        let topic = format!("alerts/{}", step_of(deed.0).0);
+        let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
+        match deed.0 {
             AlertEvent::Raised(_) => match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
                 // On the shelf already: subscribers get it from there.
                 Ok(()) | Err(PublishError::Busy) => {}
@@ -228,6 +243,7 @@ impl Alerts {
 enum Step {
     Raised(Vec<AlertEvent>, Sent, Timestamp),
     Replayed(Vec<AlertEvent>, Timestamp),
+    Recorded(Vec<AlertStep>),
     Done(oneshot::Sender<()>),
 }
 
@@ -256,6 +272,7 @@ impl Recorder {
                 match step {
                     Some(Step::Raised(events, sent, now)) => owing |= !behind.raised(events, &sent, now).await,
                     Some(Step::Replayed(events, now)) => owing |= !behind.replayed(events, now).await,
+                    Some(Step::Recorded(steps)) => owing |= !behind.send_steps(&steps).await,
                     Some(Step::Done(told)) => drop(told.send(())),
                     None => return,
                 }
@@ -267,7 +284,7 @@ impl Recorder {
     /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
     pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
         self.alerts.count(events.iter());
-        let sent = self.alerts.deliver(events.iter());
+        let sent = self.alerts.deliver(events.iter().map(|event| (event, None)));
         self.send(Step::Raised(events, sent, now)).await;
     }
 
@@ -275,6 +292,12 @@ impl Recorder {
     /// later overtakes it.
     pub async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
         self.send(Step::Replayed(events, now)).await;
+        self.done().await;
+    }
+
+    /// What is on the disk already. Returns once it is sent, so that nothing said later overtakes it.
+    pub async fn recorded(&self, steps: Vec<AlertStep>) {
+        self.send(Step::Recorded(steps)).await;
         self.done().await;
     }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use pitchside_admin::{AboutRule, AlertCategory};
 use pitchside_config::{Category, Delivery};
 use pitchside_model::{Alert, AlertId, RuleName};
 use pitchside_rules::RuleSet;
@@ -34,13 +35,26 @@ const PAGE: u32 = 256;
 /// Alerts taken up at a start.
 const WAITING_MAX: u32 = pitchside_store::delivery::STEPS_MAX;
 
-/// What the manifest of a rule says of the delivery of its alerts.
+/// What the manifest of a rule says of its alerts.
 #[derive(Debug, Clone, Copy)]
 pub struct RuleNote {
     /// The longest they wait before they escalate.
     pub escalate: Option<Duration>,
     /// What they are about.
     pub category: Category,
+    /// They stay until somebody resets them.
+    pub latches: bool,
+}
+
+impl RuleNote {
+    /// As it is shown with an alert.
+    pub const fn shown(&self) -> AboutRule {
+        let category = match self.category {
+            Category::Physiological => AlertCategory::Physiological,
+            Category::Technical => AlertCategory::Technical,
+        };
+        AboutRule { category, latches: self.latches }
+    }
 }
 
 /// The same of every rule in force.
@@ -56,6 +70,7 @@ impl RuleNotes {
                 RuleCategory::Physiological => Category::Physiological,
                 RuleCategory::Technical => Category::Technical,
             },
+            latches: rule.manifest.latch,
         };
         self.0.store(Arc::new(set.rules().iter().map(|rule| (rule.name().clone(), note(rule))).collect()));
     }
@@ -63,7 +78,7 @@ impl RuleNotes {
     /// Of one rule. One that is in force no longer is taken for one about athletes: nobody is kept from hearing of it.
     pub fn of(&self, rule: &RuleName) -> RuleNote {
         let own = if rule.as_str() == PATH_RULE { Category::Technical } else { Category::Physiological };
-        self.0.load().get(rule).copied().unwrap_or(RuleNote { escalate: None, category: own })
+        self.0.load().get(rule).copied().unwrap_or(RuleNote { escalate: None, category: own, latches: false })
     }
 }
 

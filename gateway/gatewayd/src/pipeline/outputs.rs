@@ -8,6 +8,7 @@
 //! | [`carry`] | one request carried out, if it was granted |
 //! | `trial` | trying again, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
+//! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
@@ -15,6 +16,7 @@
 //! | [`hd44780`], [`lcd`] | what a character display is told, and through which bus |
 //! | [`hearing`] | what an output hears of a step: now, after its quiet hours, or never |
 
+pub mod authorities;
 pub mod carry;
 pub mod given;
 pub mod gpio;
@@ -263,7 +265,9 @@ impl OutputTask {
         let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
-            Verdict::Tell(told) => self.tell(&hearing::event(step, &row, told), step.recorded_at).await,
+            Verdict::Tell(told) => {
+                self.tell(&hearing::event(step, &row, &self.parts.hearing.notes, told), step.recorded_at).await
+            }
             Verdict::Hold => return Ok(true),
             Verdict::PassOver => {}
         }
@@ -287,7 +291,7 @@ impl OutputTask {
                 {
                     // The day it is tried for begins now.
                     let now = self.parts.clock.now();
-                    self.tell(&hearing::event(step, &row, told), now).await;
+                    self.tell(&hearing::event(step, &row, &self.parts.hearing.notes, told), now).await;
                 }
             }
             blocking::here(|| store.release_for_plugin(&self.name, step.id))?;

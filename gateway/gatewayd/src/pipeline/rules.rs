@@ -2,17 +2,20 @@
 //! later, and as the rules pass over what they have seen, nothing counts twice.
 
 mod feed;
+mod journal;
 mod loading;
 mod record;
+mod resets;
 mod standing;
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pitchside_admin::Metrics;
-use pitchside_model::{Entry, Timestamp};
+use pitchside_model::{AlertId, Entry, Timestamp};
 use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
@@ -30,14 +33,10 @@ pub(super) use loading::newest_change;
 
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
-/// Bytes of journal read at a time for a replay.
-const REPLAY_BITE: usize = 1 << 20;
 /// How often the rules' folder is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
-/// How often during a replay: a box that is cut off again and again while starting must get on.
-const REMEMBER_IN_REPLAY_EVERY: Duration = Duration::from_secs(1);
 /// Under which name.
 const SNAPSHOT: &str = "rules-snapshot";
 /// How long alerts may take to be recorded before what the rules know is kept without waiting.
@@ -63,6 +62,8 @@ pub struct RulesTask {
     derived: DerivedWatch,
     /// The latest gateway time the rules have heard: what comes into force now counts from there on.
     fed_up_to: Timestamp,
+    /// Resets by hand that were done before and that the journal's replay comes by yet: before which gateway time, and of what.
+    resets: VecDeque<(Timestamp, AlertId)>,
     /// How the rules did when it was last written down, and whether that may have changed.
     standing: Option<Vec<Standing>>,
     stale: bool,
@@ -106,6 +107,7 @@ impl RulesTask {
             seen: None,
             derived: DerivedWatch::new(parts.plugins.as_deref(), &parts.store),
             fed_up_to: Timestamp(i64::MIN),
+            resets: VecDeque::new(),
             standing: None,
             stale: true,
             parts,
@@ -188,6 +190,7 @@ impl RulesTask {
     /// as far as that reaches.
     async fn recall(&mut self) {
         self.heard = RowId(0);
+        self.recall_resets().await;
         let store = self.parts.store.clone();
         let kept = tokio::task::spawn_blocking(move || store.secret(SNAPSHOT)).await;
         let (Some(worker), Ok(Ok(Some(kept)))) = (&mut self.worker, kept) else { return };
@@ -255,89 +258,20 @@ impl RulesTask {
             }
             Err(error) => {
                 tracing::error!(%error, "the rules did not answer; they start anew from the journal");
-                self.worker = None;
-                self.feed.filter.store(Arc::new(None));
+                self.give_up();
             }
         }
     }
 
-    /// Everything in the journal that was not heard, oldest first; if nothing is known to be heard, within the horizon.
-    async fn replay(&mut self) {
-        // What was offered before this is in the journal once the barrier returns.
-        if self.parts.store.journal_barrier().await.is_err() {
-            return;
-        }
-        let from = match self.heard {
-            RowId(0) => self.parts.clock.now().plus_micros(-self.parts.horizon_us),
-            _ => Timestamp(i64::MIN),
-        };
-        let mut first = true;
-        while let Bite::Heard(_) = self.bite(from, self.heard).await {
-            let due = self.parts.clock.uptime().saturating_sub(self.kept_at) >= REMEMBER_IN_REPLAY_EVERY;
-            if std::mem::take(&mut first) || due {
-                // What waits in the queue is newer than what is still to be read, and must be heard after it.
-                self.keep().await;
-            }
-        }
+    /// Lets go of the worker; the next look starts another.
+    fn give_up(&mut self) {
+        self.worker = None;
+        self.feed.filter.store(Arc::new(None));
     }
 
-    /// Feeds what is still queued, which is older, then a bite of the journal; true if there may be more to read.
-    async fn catch_up(&mut self) -> bool {
-        self.drain().await;
-        let Some(after) = self.feed.take_after() else {
-            self.feed.caught_up();
-            return false;
-        };
-        match self.bite(Timestamp(i64::MIN), after).await {
-            Bite::Heard(last) => {
-                self.feed.read_after(last);
-                true
-            }
-            Bite::End => {
-                self.feed.caught_up();
-                false
-            }
-            Bite::Failed => false,
-        }
+    /// What happens now happens between what the rules have heard and this gateway time.
+    fn position(&self) -> Timestamp {
+        let heard_any = self.fed_up_to.0 != i64::MIN;
+        if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() }
     }
-
-    /// Feeds the rows after `after`, up to a bite. What can't be read now is read later.
-    async fn bite(&mut self, from: Timestamp, after: RowId) -> Bite {
-        let store = self.parts.store.clone();
-        let replayed = match tokio::task::spawn_blocking(move || store.replay(from, after, REPLAY_BITE)).await {
-            Ok(Ok(replayed)) => replayed,
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the rules can't read the journal; they try again");
-                self.feed.read_after(after);
-                return Bite::Failed;
-            }
-            Err(error) => {
-                tracing::error!(%error, "the rules can't read the journal; they try again");
-                self.feed.read_after(after);
-                return Bite::Failed;
-            }
-        };
-        for row in replayed.unreadable {
-            self.parts.metrics.refused("damaged_row");
-            tracing::error!(row = row.0, "a journal row does not open; the rules go on without its readings");
-        }
-        let Some(last) = replayed.last else { return Bite::End };
-        let entries: Vec<Entry> = replayed.rows.into_iter().flat_map(|row| row.entries).collect();
-        self.feed(&entries, false).await;
-        if self.worker.is_none() {
-            return Bite::Failed;
-        }
-        self.heard = self.heard.max(last);
-        Bite::Heard(last)
-    }
-}
-
-/// What became of a stretch of the journal.
-enum Bite {
-    /// Heard, up to this row; there may be more.
-    Heard(RowId),
-    /// There was nothing more.
-    End,
-    /// It could not be read, or the rules died over it.
-    Failed,
 }

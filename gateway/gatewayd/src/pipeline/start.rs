@@ -29,7 +29,7 @@ use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
-use super::outputs::{self, OutputsParts, carry::Carrier};
+use super::outputs::{self, OutputsParts, authorities::Authorities, carry::Carrier};
 use super::plugins::{PluginsParts, PluginsTask};
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
@@ -175,15 +175,16 @@ impl Gateway {
             Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
         back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
+        let delivery = DeliveryWires::new(settings);
         let alerts = Alerts {
             store: store.clone(),
             events: events.clone(),
             gate: Arc::clone(&gate),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
+            notes: Arc::clone(&delivery.notes),
         };
         alerts.restore().await;
-        let delivery = DeliveryWires::default();
         if let Some(folder) = &settings.rules.dir {
             let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {
@@ -250,6 +251,7 @@ impl Gateway {
             carrier: Arc::new(Carrier::new(
                 Arc::clone(&gate),
                 settings.serial.iter().map(|port| port.path.clone()).collect(),
+                Authorities::new(settings.delivery.authorities.clone()),
                 clock.clone(),
             )),
             clock: clock.clone(),
@@ -274,6 +276,7 @@ impl Gateway {
             name: settings.gateway.name.to_string(),
             started_at: clock.now(),
             ledger,
+            notes: Arc::clone(&delivery.notes),
         });
         let page_clock = clock.clone();
         let server = Server::start(

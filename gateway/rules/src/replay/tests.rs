@@ -4,8 +4,12 @@ use super::*;
 use crate::library::RuleSource;
 
 fn set(version: &str, script: &str) -> Arc<RuleSet> {
+    set_with(version, "", script)
+}
+
+fn set_with(version: &str, keys: &str, script: &str) -> Arc<RuleSet> {
     let manifest = format!(
-        "name = \"hot\"\nversion = \"{version}\"\nsummary = \"Hot.\"\npriority = \"high\"\ninputs = [\"core_temperature\"]\n"
+        "name = \"hot\"\nversion = \"{version}\"\nsummary = \"Hot.\"\npriority = \"high\"\ninputs = [\"core_temperature\"]\n{keys}"
     );
     Arc::new(RuleSet::new([RuleSource::parse("hot", &manifest, script).unwrap()]).unwrap())
 }
@@ -84,4 +88,37 @@ proptest::proptest! {
         engine.resume_state(&RuleName::parse("hot").unwrap(), subject.clone(), &subject, &bytes);
         engine.feed(&history());
     }
+}
+
+#[test]
+fn an_alert_that_was_raised_after_a_reset_comes_again_only_with_that_reset_at_its_place() {
+    let set = set_with("1.0.0", "latch = true\ncool_down = \"1min\"\n", "value > 39.0");
+    let entries = history();
+    let mut live = Engine::new(Arc::clone(&set)).unwrap();
+    let AlertEvent::Raised(first) = live.feed(&entries[..5]).events.remove(0) else { panic!("raised at 39.1") };
+    // The sensor's clock is half a century behind the gateway's: what is told is the gateway's, what counts is the sensor's.
+    let at = Timestamp::from_seconds(3_400_000_000);
+    assert_eq!(live.reset(first.id, at), Some(AlertEvent::Cleared { id: first.id, event_time: at }));
+    let AlertEvent::Raised(second) = live.feed(&entries[5..]).events.remove(0) else { panic!("raised at 39.2") };
+    assert_ne!(first.id, second.id);
+
+    let replayed = |reset_after: Option<usize>| {
+        let mut replay = Replay::new(Arc::clone(&set), second.clone()).unwrap();
+        for (number, entry) in entries.iter().enumerate() {
+            if replay.feed(std::slice::from_ref(entry)) {
+                break;
+            }
+            if reset_after == Some(number) {
+                replay.reset(first.id, at);
+            }
+        }
+        let before = replay.state_before().map(<[u8]>::to_vec);
+        (replay.outcome(), before)
+    };
+    let (outcome, before) = replayed(Some(4));
+    assert_eq!(outcome, Outcome::Identical);
+    assert_eq!(follows(&set, &second, &entries, None).unwrap(), Follows::No, "readings alone know of no reset");
+    assert_eq!(follows(&set, &second, &entries, before.as_deref()).unwrap(), Follows::FromState);
+    assert_eq!(replayed(None).0, Outcome::NotRaised(Some(first.clone())), "without it the first one holds on");
+    assert_eq!(replayed(Some(6)).0, Outcome::NotRaised(Some(first)), "nor is it of use too late");
 }

@@ -3,7 +3,7 @@
 //! ```text
 //! step    = event *( "with" param value ) "->" [ request *( "," request ) ] / event "->" "error" name
 //! event   = ( "raised" / "escalated" / "acknowledged" / "cleared" / "drill" ) priority rule [ quantity number unit ]
-//!           *( "athlete" id / "device" id / "message" quoted / "level" 1-9 / "by" name )
+//!           *( "athlete" id / "device" id / "message" quoted / "level" 1-9 / "by" name / "technical" )
 //! request = ( "http" url / "mqtt" topic / "serial" path / "mail" address / "gpio" chip "/" line / "lcd" bus "/" address )
 //!           *( "has" text / "using" secret )      what is sent has this in it; it names this secret
 //! ```
@@ -16,6 +16,7 @@ use std::fmt;
 use pitchside_model::{Alert, AlertId, AthleteId, DeviceId, Priority, Quantity, RuleName, Timestamp};
 
 use super::{CaseResult, Line, Report, Token, halves, parse, quantity, unit, value};
+use crate::manifest::RuleCategory;
 use crate::output::{Event, Outcome, Output, Request, Step};
 use crate::problem::Problem;
 
@@ -176,6 +177,7 @@ fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Eve
     let word = next(line, end, "a step, such as `raised`,", &mut words)?;
     let step = Step::parse(word.text).ok_or_else(|| bad(word, STEPS))?;
     let (mut level, mut by) = (u8::from(step == Step::Escalated), None);
+    let mut category = if step == Step::Drill { RuleCategory::Technical } else { RuleCategory::Physiological };
     let word = next(line, end, "a priority", &mut words)?;
     let priority = match word.text {
         "low" => Priority::Low,
@@ -213,6 +215,7 @@ fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Eve
                 let read = number.text.parse().ok().filter(|level| (1..=9).contains(level));
                 level = read.ok_or_else(|| bad(number, "level: 1 to 9"))?;
             }
+            "technical" => category = RuleCategory::Technical,
             "by" => by = Some(bare(next(line, end, "a name", &mut words)?.text).to_owned()),
             "message" => alert.message = bare(next(line, end, "a text", &mut words)?.text).to_owned(),
             _ => {
@@ -222,7 +225,7 @@ fn event<'a>(line: &Line<'_>, words: &[Token<'a>], end: Token<'a>) -> Result<Eve
             }
         }
     }
-    Ok(Event { step, at: EVENT_TIME, level, by, alert })
+    Ok(Event { step, at: EVENT_TIME, level, by, category, alert })
 }
 
 /// A text without the quotes around it.

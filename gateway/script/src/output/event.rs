@@ -4,6 +4,8 @@ use pitchside_model::{Alert, Timestamp};
 use rhai::{Dynamic, Map};
 use serde::{Deserialize, Serialize};
 
+use crate::manifest::RuleCategory;
+
 /// Which step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -46,12 +48,14 @@ impl Step {
 pub struct Event {
     /// Which.
     pub step: Step,
-    /// When: raised and cleared by the device's clock, all else by the gateway's.
+    /// When: raised and cleared by the device's clock, unless somebody reset it; all else by the gateway's.
     pub at: Timestamp,
     /// How far it has escalated; 0: not.
     pub level: u8,
-    /// Who acknowledged it, of that step alone.
+    /// Who acknowledged it, or reset it: of those steps alone.
     pub by: Option<String>,
+    /// What the alert is about, as its rule says now.
+    pub category: RuleCategory,
     /// The alert as it was raised.
     pub alert: Alert,
 }
@@ -80,6 +84,7 @@ impl Event {
         put("at_ms", Dynamic::from(self.at.0.div_euclid(1_000)));
         put("rule", text(alert.rule.as_str()));
         put("rule_version", text(&alert.rule_version));
+        put("category", text(&self.category.to_string()));
         put("priority", text(&alert.priority.to_string()));
         put("athlete", alert.athlete.as_ref().map_or(Dynamic::UNIT, |athlete| text(athlete.as_str())));
         put("device", text(alert.device.as_str()));

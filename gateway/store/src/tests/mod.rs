@@ -7,6 +7,7 @@ mod history;
 mod journal;
 mod plugins;
 mod recovery;
+mod resets;
 mod rules;
 mod secrecy;
 mod tables;

@@ -44,11 +44,21 @@ fn no_file_tells_of_anybodys_health() {
     wait(store.journal_append(vec![telling])).unwrap();
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     store.acknowledge_alert(AlertId([1; 16]), "doctor-ann", Timestamp(2)).unwrap();
+    let reset = Reset { by: "doctor-eve".to_owned(), note: Some("fainted, cooled".to_owned()) };
+    store.ask_reset(AlertId([1; 16]), &reset, Timestamp(2)).unwrap();
     store.quarantine(Some(&device("pill-1")), b"core 39.7 Cel", "truncated", Timestamp(3)).unwrap();
     store.set_secret("gateway/identity", b"a private signing key").unwrap();
-    for secret in
-        [&value[..], b"zebra", b"core temperature", b"heat-illness", b"doctor-ann", b"core 39.7", b"private signing"]
-    {
+    for secret in [
+        &value[..],
+        b"zebra",
+        b"core temperature",
+        b"heat-illness",
+        b"doctor-ann",
+        b"doctor-eve",
+        b"fainted",
+        b"core 39.7",
+        b"private signing",
+    ] {
         assert!(!holds(dir.path(), secret), "{}", String::from_utf8_lossy(secret));
     }
     assert!(holds(dir.path(), b"truncated"), "the search does find what is in the clear");

@@ -48,6 +48,7 @@ export const login = async (name: string, password: string): Promise<Me> =>
 export const logout = async (): Promise<void> => void (await ask("POST", "/logout"));
 export const live = async (): Promise<Live> => (await ask("GET", "/live")).json();
 export const acknowledge = async (id: string): Promise<Alert> => (await ask("POST", `/alerts/${id}/acknowledge`)).json();
+export const reset = async (id: string): Promise<Alert> => (await ask("POST", `/alerts/${id}/reset`, {})).json();
 
 export const openEvents = (signal: AbortSignal): Promise<Response> =>
   fetch("/api/v1/events", { credentials: "same-origin", cache: "no-store", redirect: "error", signal });

@@ -27,6 +27,8 @@ export const alert = (changes: Partial<Alert> = {}): Alert => ({
   id: "0".repeat(32),
   rule: "heat-illness",
   rule_version: "1.0.0",
+  category: "physiological",
+  latches: false,
   priority: "high",
   athlete: "ada",
   device: "pill-1",
@@ -39,6 +41,8 @@ export const alert = (changes: Partial<Alert> = {}): Alert => ({
   acknowledged_by: null,
   acknowledged_at: null,
   cleared_at: null,
+  reset_by: null,
+  reset_note: null,
   ...changes,
 });
 

@@ -82,6 +82,20 @@ export class LivePage {
     }
   }
 
+  /** Throws what the gateway says if it refuses. */
+  async reset(alert: Alert): Promise<void> {
+    try {
+      const over = await api.reset(alert.id);
+      const [by, at] = [over.reset_by, over.cleared_at];
+      if (this.page && by !== null && at !== null) {
+        this.page = apply(this.page, null, { type: "alert_cleared", id: over.id, at, by }, Date.now());
+      }
+    } catch (error) {
+      if (error instanceof Refused && error.status === 401) this.#signedOut();
+      throw error;
+    }
+  }
+
   retryNow(): void {
     this.#feed?.retryNow();
   }

@@ -40,6 +40,14 @@ describe("events", () => {
     expect(after(start, cleared, acknowledged).alerts).toEqual([]);
   });
 
+  it("knows who reset an alert, and that one which ended by itself was reset by nobody", () => {
+    const id = alert().id;
+    const start = page({ alerts: [alert({ latches: true })] });
+    const over = (by?: string): LiveEvent => ({ type: "alert_cleared", id, at: at(2), ...(by === undefined ? {} : { by }) });
+    expect(after(start, over("kim")).alerts[0]).toMatchObject({ state: "cleared", cleared_at: at(2), reset_by: "kim" });
+    expect(after(start, over()).alerts[0]).toMatchObject({ state: "cleared", reset_by: null });
+  });
+
   it("leaves the first who acknowledged on record", () => {
     const id = alert().id;
     const by = (name: string): LiveEvent => ({ type: "alert_acknowledged", id, by: name, at: at(1) });

@@ -80,7 +80,12 @@ export function apply(page: Page, id: number | null, event: LiveEvent, nowMs: nu
         acknowledged_at: alert.acknowledged_at ?? event.at,
       }));
     case "alert_cleared":
-      return changeAlert(page, event.id, (alert) => ({ ...alert, state: "cleared", cleared_at: event.at }));
+      return changeAlert(page, event.id, (alert) => ({
+        ...alert,
+        state: "cleared",
+        cleared_at: event.at,
+        reset_by: event.by ?? null,
+      }));
     case "block_sealed": {
       const others = page.blocks.filter((block) => block.index !== event.block.index);
       const blocks = [event.block, ...others].sort((a, b) => b.index - a.index).slice(0, BLOCKS_MAX);

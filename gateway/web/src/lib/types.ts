@@ -2,6 +2,7 @@
 
 export type Role = "viewer" | "clinician" | "admin";
 export type Priority = "high" | "medium" | "low";
+export type Category = "physiological" | "technical";
 export type ReceiptLevel = "R0" | "R1" | "R2" | "R3";
 export type GapReason = "silent" | "disconnected" | "contact_lost" | "dropped" | "clock_step" | "ended" | "invalid";
 
@@ -31,6 +32,9 @@ export interface Alert {
   id: string;
   rule: string;
   rule_version: string;
+  category: Category;
+  /** It stays raised until somebody resets it. */
+  latches: boolean;
   priority: Priority;
   athlete: string | null;
   device: string;
@@ -46,6 +50,8 @@ export interface Alert {
   acknowledged_by: string | null;
   acknowledged_at: string | null;
   cleared_at: string | null;
+  reset_by: string | null;
+  reset_note: string | null;
 }
 
 export interface Block {
@@ -98,7 +104,7 @@ export type LiveEvent =
   | { type: "alert_escalated"; alert: Alert }
   | { type: "drill"; at: string; proved: boolean; problems: string[] }
   | { type: "alert_acknowledged"; id: string; by: string; at: string }
-  | { type: "alert_cleared"; id: string; at: string }
+  | { type: "alert_cleared"; id: string; at: string; by?: string }
   | { type: "block_sealed"; block: Block }
   | { type: "receipt"; index: number; receipt: ReceiptLevel }
   | { type: "status"; status: Status }

@@ -142,7 +142,7 @@ fn rule(text: &str) -> Result<RuleName, String> {
     RuleName::parse(text).map_err(|error| error.to_string())
 }
 
-fn alert(text: &str) -> Result<AlertId, String> {
+pub(super) fn alert(text: &str) -> Result<AlertId, String> {
     AlertId::parse(text)
         .ok_or_else(|| format!("'{text}' is not an alert's id: 32 hexadecimal digits, as `pitchside alerts` prints"))
 }

@@ -220,6 +220,7 @@ fn try_stretch(
     let (since, begin) = sets.next().context("a stretch")?;
     let mut replay = Replay::new(begin, alert.clone()).map_err(|p| in_words("the rule of that time", &p))?;
     let mut next = sets.next();
+    let mut resets = context.tables.done_resets()?.into_iter().peekable();
     let (mut readings, mut fired) = (0, None);
     let wanted = past::Wanted { since, filter: &filter, ring };
     let walked = past::walk(context, &wanted, step, &mut |opened| {
@@ -230,6 +231,9 @@ fn try_stretch(
         in_order_of_arrival(&mut entries);
         for entry in &entries {
             let arrived = entry.readings.iter().map(|reading| reading.gateway_time).min();
+            while let Some((at, id)) = resets.next_if(|(at, _)| arrived.is_some_and(|arrived| arrived >= *at)) {
+                replay.reset(id, at);
+            }
             while let Some((_, set)) = next.take_if(|(from, _)| arrived.is_some_and(|arrived| arrived >= *from)) {
                 replay.reload(set).map_err(|problems| in_words("the rule of that time", &problems))?;
                 next = sets.next();

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::rules_folder;
 use crate::cli::args::{ConfigArg, PublishArgs};
+use crate::cli::context::user;
 use crate::cli::context::{self, Context};
 use crate::cli::library::refuse;
 use crate::cli::output::{self, Output, line};
@@ -18,12 +19,6 @@ use crate::rulebook::{self, Draft, Lock, PublishError, Published};
 
 fn hex(hash: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(hash)
-}
-
-/// Who is at the keyboard, as the system says.
-fn user() -> String {
-    let named = ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))
 }
 
 /// The rule's name a draft's folder states.

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_serial::SerialPortBuilderExt as _;
 use zeroize::Zeroizing;
 
+use super::authorities::Authorities;
 use super::given::Given;
 use super::http::{Client, Post};
 use super::mail::{Letter, Mailer};
@@ -46,9 +47,10 @@ pub struct Carrier {
 }
 
 impl Carrier {
-    /// Publishes through this gate; never writes to these ports, which are the box's own.
-    pub fn new(gate: Arc<Gate>, own_ports: Vec<PathBuf>, clock: Clock) -> Self {
-        Self { gate, http: Client, mailer: Mailer::default(), clock, own_ports }
+    /// Publishes through this gate; never writes to these ports, which are the box's own; trusts these authorities.
+    pub fn new(gate: Arc<Gate>, own_ports: Vec<PathBuf>, authorities: Authorities, clock: Clock) -> Self {
+        let (http, mailer) = (Client::new(authorities.clone()), Mailer::new(authorities));
+        Self { gate, http, mailer, clock, own_ports }
     }
 
     /// Carries a request out under a key that names it for good.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_config::{Delivery, Route};
+use pitchside_config::{Category, Delivery, Route};
 use pitchside_model::{Alert, DeviceId, PluginName, Priority, Quantity, RuleName, Timestamp};
 use pitchside_rules::drill::{DRILL_DEVICE, DRILL_RULE};
+use pitchside_script::manifest::RuleCategory;
 use pitchside_script::output::{Event, Step};
 use pitchside_store::{AlertRow, DeliveryKind, DeliveryStep};
 use tokio::time::Instant;
@@ -85,11 +86,14 @@ impl OutputEar {
 }
 
 /// A step as its script is told, as `told`.
-pub fn event(step: &DeliveryStep, row: &AlertRow, told: Step) -> Event {
+pub fn event(step: &DeliveryStep, row: &AlertRow, notes: &RuleNotes, told: Step) -> Event {
     let (mut level, mut by, mut at) = (0, None, step.recorded_at);
     match step.kind {
         DeliveryKind::Raised => at = row.alert.event_time,
-        DeliveryKind::Cleared => at = row.cleared.unwrap_or(at),
+        DeliveryKind::Cleared => {
+            at = row.cleared.unwrap_or(at);
+            by = row.reset.as_ref().map(|reset| reset.by.clone());
+        }
         DeliveryKind::Acknowledged => by = row.acknowledged.as_ref().map(|(by, _)| by.clone()),
         DeliveryKind::Escalated(to) => level = to,
         DeliveryKind::Drill => {}
@@ -97,7 +101,11 @@ pub fn event(step: &DeliveryStep, row: &AlertRow, told: Step) -> Event {
     if matches!(step.kind, DeliveryKind::Acknowledged | DeliveryKind::Cleared) {
         level = row.escalations.iter().map(|(level, _)| *level).max().unwrap_or(0);
     }
-    Event { step: told, at, level, by, alert: row.alert.clone() }
+    let category = match notes.of(&row.alert.rule).category {
+        Category::Physiological => RuleCategory::Physiological,
+        Category::Technical => RuleCategory::Technical,
+    };
+    Event { step: told, at, level, by, category, alert: row.alert.clone() }
 }
 
 /// A drill as its script is told: what the built-in rule raised, of the box.
@@ -116,5 +124,5 @@ pub fn drill(step: &DeliveryStep) -> Result<Event, String> {
         event_time: step.recorded_at,
         message: "This is a drill: the alert path works.".to_owned(),
     };
-    Ok(Event { step: Step::Drill, at: step.recorded_at, level: 0, by: None, alert })
+    Ok(Event { step: Step::Drill, at: step.recorded_at, level: 0, by: None, category: RuleCategory::Technical, alert })
 }

@@ -10,24 +10,21 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
-use rustls_pki_types::pem::PemObject as _;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use super::authorities::Authorities;
 use super::carry::CarryError;
 
 /// How long a request may take altogether.
 const WITHIN: Duration = Duration::from_secs(10);
 /// The most bytes of an answer's head.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
-/// Where systems keep the authorities they trust.
-const AUTHORITIES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// What is posted.
 pub struct Post<'a> {
@@ -43,29 +40,27 @@ pub struct Post<'a> {
 
 /// Sends requests.
 #[derive(Debug)]
-pub struct Client;
-
-fn tls() -> anyhow::Result<TlsConnector> {
-    let file = AUTHORITIES.iter().find(|file| std::path::Path::new(file).is_file());
-    let file =
-        file.context("this system has no certificate authorities (ca-certificates): whom to trust is not known")?;
-    let mut roots = RootCertStore::empty();
-    // One that is too old to be read must not keep the others out.
-    for certificate in CertificateDer::pem_file_iter(file).with_context(|| format!("reading {file}"))?.flatten() {
-        let _old = roots.add(certificate);
-    }
-    anyhow::ensure!(!roots.is_empty(), "{file} holds no certificate authority");
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(config)))
+pub struct Client {
+    authorities: Authorities,
 }
 
 impl Client {
+    /// Trusts these.
+    pub const fn new(authorities: Authorities) -> Self {
+        Self { authorities }
+    }
+
+    fn tls(&self) -> anyhow::Result<TlsConnector> {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(self.authorities.roots()?)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
     /// Posts a body; well if the answer is one of 2xx.
     pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
-        let status = match timeout(WITHIN, connect_and_post(url, what)).await {
+        let status = match timeout(WITHIN, self.connect_and_post(url, what)).await {
             Ok(Ok(status)) => status,
             Ok(Err(error)) => return Err(CarryError::Later(format!("{error:#}"))),
             Err(_) => return Err(CarryError::Later(format!("no answer within {} s", WITHIN.as_secs()))),
@@ -79,16 +74,16 @@ impl Client {
             status => Err(CarryError::Later(format!("the answer is {status}"))),
         }
     }
-}
 
-async fn connect_and_post(url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
-    let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
-    if !url.tls {
-        return post(stream, url, what).await;
+    async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
+        let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
+        if !url.tls {
+            return post(stream, url, what).await;
+        }
+        let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
+        let stream = self.tls()?.connect(name, stream).await.context("TLS")?;
+        post(stream, url, what).await
     }
-    let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
-    let stream = tls()?.connect(name, stream).await.context("TLS")?;
-    post(stream, url, what).await
 }
 
 async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode>

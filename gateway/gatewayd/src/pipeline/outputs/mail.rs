@@ -7,12 +7,14 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters, TlsParametersBuilder};
 use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use pitchside_model::Timestamp;
 use pitchside_script::output::{MailServer, MailTls};
+use rustls_pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use super::authorities::Authorities;
 use super::carry::CarryError;
 
 /// How long each answer of the server may take.
@@ -43,8 +45,8 @@ pub struct Letter<'a> {
 /// Sends mail.
 #[derive(Default)]
 pub struct Mailer {
-    /// Trusted beside the authorities of the system.
-    authorities: Vec<Certificate>,
+    /// Its own are trusted beside those of the system.
+    authorities: Authorities,
 }
 
 fn never(error: impl std::fmt::Display) -> CarryError {
@@ -52,46 +54,45 @@ fn never(error: impl std::fmt::Display) -> CarryError {
 }
 
 impl Mailer {
-    /// Trusts this authority (DER), too.
-    #[cfg(test)]
-    fn trusting(der: &[u8]) -> Self {
-        Self { authorities: vec![Certificate::from_der(der.to_vec()).unwrap()] }
+    /// Trusts these.
+    pub const fn new(authorities: Authorities) -> Self {
+        Self { authorities }
     }
 
     /// Sends one mail under a key that names it for good: `ALERT-STEP-NUMBER`.
     pub async fn send(&self, letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<(), CarryError> {
         let message = message(letter, key, now)?;
-        let transport = self.transport(letter).map_err(|error| later(&error))?;
+        let own = self.authorities.own().map_err(|error| CarryError::Later(format!("{error:#}")))?;
+        let transport = transport(letter, &own).map_err(|error| later(&error))?;
         match timeout(WITHIN, transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(refused(&error)),
             Err(_) => Err(CarryError::Later(format!("the mail server took longer than {} s", WITHIN.as_secs()))),
         }
     }
+}
 
-    fn transport(&self, letter: &Letter<'_>) -> Result<AsyncSmtpTransport<Tokio1Executor>, Error> {
-        let host = letter.server.host.clone();
-        let parameters = || {
-            let all = TlsParameters::builder(host.clone());
-            self.authorities.iter().fold(all, |all, one| all.add_root_certificate(one.clone())).build()
-        };
-        let tls = match letter.server.tls {
-            MailTls::Wrapped => Tls::Wrapper(parameters()?),
-            // Required: without STARTTLS nothing is said, so nobody on the way can take it out.
-            MailTls::Starttls => Tls::Required(parameters()?),
-            MailTls::Clear => Tls::None,
-        };
-        let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
-            .port(letter.server.port)
-            .tls(tls)
-            .timeout(Some(ANSWER_WITHIN));
-        Ok(match letter.login {
-            Some((user, password)) => {
-                builder.credentials(Credentials::new(user.to_owned(), password.to_owned())).build()
-            }
-            None => builder.build(),
-        })
-    }
+fn transport(letter: &Letter<'_>, own: &[CertificateDer<'_>]) -> Result<AsyncSmtpTransport<Tokio1Executor>, Error> {
+    let host = letter.server.host.clone();
+    let parameters = || {
+        let all = TlsParameters::builder(host.clone());
+        let own = own.iter().map(|one| Certificate::from_der(one.to_vec())).collect::<Result<Vec<_>, _>>()?;
+        own.into_iter().fold(all, TlsParametersBuilder::add_root_certificate).build()
+    };
+    let tls = match letter.server.tls {
+        MailTls::Wrapped => Tls::Wrapper(parameters()?),
+        // Required: without STARTTLS nothing is said, so nobody on the way can take it out.
+        MailTls::Starttls => Tls::Required(parameters()?),
+        MailTls::Clear => Tls::None,
+    };
+    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
+        .port(letter.server.port)
+        .tls(tls)
+        .timeout(Some(ANSWER_WITHIN));
+    Ok(match letter.login {
+        Some((user, password)) => builder.credentials(Credentials::new(user.to_owned(), password.to_owned())).build(),
+        None => builder.build(),
+    })
 }
 
 fn message(letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<Message, CarryError> {

@@ -19,6 +19,7 @@ impl RulesTask {
             return self.ensure_worker().await;
         }
         self.look_at_standing().await;
+        self.look_at_resets().await;
         let newest = newest_change(&self.folder);
         let before = self.derived.look();
         if newest == self.seen && before.is_none() {
@@ -67,9 +68,7 @@ impl RulesTask {
         let set = worker.rule_set();
         self.feed.filter.store(Arc::new(Some(Filter::new(set))));
         (self.parts.on_loaded)(set);
-        let heard_any = self.fed_up_to.0 != i64::MIN;
-        let from = if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() };
-        record::remember(&self.parts.store, &self.folder, set, self.derived.streams(), from);
+        record::remember(&self.parts.store, &self.folder, set, self.derived.streams(), self.position());
         tracing::info!(rules = set.rules().len(), streams = set.streams().len(), "rules loaded");
         for problem in worker.left_out() {
             tracing::error!(%problem, "a stream that rules want does not run");

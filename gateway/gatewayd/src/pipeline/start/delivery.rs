@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use pitchside_collect::mqtt::Gate;
 use pitchside_config::Settings;
+use pitchside_rules::RuleSet;
 
 use crate::clock::Clock;
 use crate::pipeline::alerts::Alerts;
@@ -15,7 +16,6 @@ use crate::pipeline::outputs::hearing::Hearing;
 use crate::pipeline::rules::RulesFeed;
 
 /// What rules, outputs, escalations and drills know of each other.
-#[derive(Default)]
 pub(super) struct DeliveryWires {
     /// What the rules in force say of the delivery of their alerts.
     pub(super) notes: Arc<RuleNotes>,
@@ -23,6 +23,15 @@ pub(super) struct DeliveryWires {
 }
 
 impl DeliveryWires {
+    /// What the folder says counts until the rules are loaded; if it can't be read, they say so.
+    pub(super) fn new(settings: &Settings) -> Self {
+        let notes = RuleNotes::default();
+        if let Some(Ok(set)) = settings.rules.dir.as_deref().map(RuleSet::read) {
+            notes.replace(&set);
+        }
+        Self { notes: Arc::new(notes), muster: Muster::default() }
+    }
+
     pub(super) fn hearing(&self, settings: &Settings) -> Hearing {
         Hearing::new(&settings.delivery, Arc::clone(&self.notes), self.muster.clone())
     }

@@ -33,7 +33,7 @@ pub enum Happened {
     Delivered = 1,
     /// Somebody has seen it.
     Acknowledged = 2,
-    /// The rule cleared it: the event time of the reading that did.
+    /// The rule cleared it: the event time of the reading that did. Or somebody reset it, who is named.
     Cleared = 3,
     /// Nobody had seen it for too long: one line a level, from 1.
     Escalated = 4,

@@ -22,14 +22,15 @@ struct Refuses {
 /// A mail server (RFC 5321) that writes down what it is told, line by line; lines in TLS are led by `*`.
 struct Receiver {
     port: u16,
-    certificate: Vec<u8>,
+    /// In PEM.
+    certificate: String,
     heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Receiver {
     async fn start(wrapped: bool, refuses: Refuses) -> Self {
         let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
-        let certificate = made.cert.der().to_vec();
+        let certificate = made.cert.pem();
         let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
@@ -127,7 +128,10 @@ fn letter(server: &MailServer) -> Letter<'_> {
 
 async fn send(receiver: &Receiver, tls: MailTls) -> Result<(), CarryError> {
     let server = receiver.server(tls);
-    Mailer::trusting(&receiver.certificate).send(&letter(&server), KEY, Timestamp::from_seconds(1_767_225_600)).await
+    let authority = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(authority.path(), &receiver.certificate).unwrap();
+    let mailer = Mailer::new(Authorities::new(Some(authority.path().to_owned())));
+    mailer.send(&letter(&server), KEY, Timestamp::from_seconds(1_767_225_600)).await
 }
 
 #[tokio::test]

@@ -1,0 +1,1 @@
+SELECT count(*) FROM alert_resets WHERE done_at IS NULL
