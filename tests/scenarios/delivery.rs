@@ -125,6 +125,11 @@ async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     }
 }
 
+/// Waits until so many alerts are due to escalate: from then on the time counts.
+async fn watched(clinic: &Running, alerts: u64) {
+    until("alerts to be watched", || (clinic.metric("alerts_watched") == alerts).then_some(())).await;
+}
+
 #[tokio::test]
 async fn an_alert_nobody_acknowledges_escalates_once_a_level_and_an_acknowledgement_ends_it() {
     let hook = Webhook::start().await;
@@ -133,6 +138,7 @@ async fn an_alert_nobody_acknowledges_escalates_once_a_level_and_an_acknowledgem
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190]).await;
     hook.told_so_many(1).await;
+    watched(&clinic, 1).await;
     for level in 1..=2 {
         // High priority: five minutes a level, two levels, unless the settings say otherwise.
         clinic.advance(300);
@@ -222,6 +228,7 @@ async fn each_output_hears_what_its_route_says_and_quiet_hours_hold_all_but_high
     let held = || clinic.tables().held_for_plugin(&name("phone"), 9).unwrap();
     until("three steps to be held", || (held().len() == 3).then_some(())).await;
     assert!(chief.got().is_empty(), "nothing has escalated");
+    watched(&clinic, 2).await;
     clinic.advance(300);
     assert_eq!(
         chief.told_so_many(1).await,

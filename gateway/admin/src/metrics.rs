@@ -80,6 +80,8 @@ pub struct Metrics {
     pub alert_path_failures: Counter,
     /// Escalations.
     pub escalations: Counter,
+    /// Alerts that escalate unless somebody acknowledges them.
+    pub alerts_watched: Gauge,
     refusals: Family<Reason, Counter>,
     alerts: Family<Rule, Counter>,
     receipts: Family<Level, Counter>,
@@ -122,6 +124,7 @@ impl Metrics {
             ),
             alert_path_failures: counter(r, "alert_path_failures", "Drills that did not prove the alert path"),
             escalations: counter(r, "alert_escalations", "Times an alert escalated as nobody acknowledged it"),
+            alerts_watched: gauge(r, "alerts_watched", "Alerts that escalate unless somebody acknowledges them"),
             refusals: Family::default(),
             alerts: Family::default(),
             receipts: Family::default(),

@@ -72,6 +72,11 @@ impl Escalations {
         Taken::Watched
     }
 
+    /// How many are watched.
+    pub fn count(&self) -> usize {
+        self.watched.len()
+    }
+
     /// Somebody has seen it, or it is over.
     pub fn forget(&mut self, alert: AlertId) {
         self.watched.remove(&alert);

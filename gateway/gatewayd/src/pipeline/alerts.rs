@@ -126,6 +126,11 @@ impl Alerts {
         Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
     }
 
+    /// Counts the alerts that escalate unless somebody acknowledges them.
+    pub fn watches(&self, alerts: usize) {
+        self.metrics.alerts_watched.set(i64::try_from(alerts).unwrap_or(i64::MAX));
+    }
+
     /// Shows the page that an alert has escalated.
     pub fn escalated(&self, row: &AlertRow) {
         self.metrics.escalations.inc();

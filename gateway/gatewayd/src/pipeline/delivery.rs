@@ -147,6 +147,7 @@ impl Escalator {
             self.escalate(state, alert, level)?;
         }
         state.owing.retain(|row| self.alerts.publish_escalated(row).is_err());
+        self.alerts.watches(state.escalations.count());
         Ok(())
     }
 
@@ -176,6 +177,8 @@ impl Escalator {
     }
 
     fn escalate(&self, state: &mut Watching, alert: AlertId, level: u8) -> Result<(), StoreError> {
+        // Before anybody can hear of it: the next level counts from here.
+        let uptime = self.clock.uptime();
         let step = self.store.escalate_alert(alert, level, self.clock.now())?;
         let row = self.store.alert(alert)?;
         let (Some(row), Some(_)) = (row, step) else {
@@ -183,7 +186,7 @@ impl Escalator {
             state.escalations.forget(alert);
             return Ok(());
         };
-        state.escalations.escalated(alert, level, self.clock.uptime());
+        state.escalations.escalated(alert, level, uptime);
         tracing::warn!(%alert, rule = %row.alert.rule, level, "nobody has acknowledged an alert; it escalates");
         self.alerts.escalated(&row);
         // At most as many as are watched.
