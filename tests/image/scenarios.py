@@ -72,7 +72,12 @@ def the_shut_doors(state):
                      "cut -d: -f2 /etc/shadow | grep -vc '^!' ; touch /usr/x 2>/dev/null && echo writable; nft list ruleset | grep -c 'policy drop'", check=False).split()
     if beyond or figure >= 2.0 or shells != ["0", "0", "2"]:
         raise Stuck(f"listens on {beyond}, exposure {figure}, {shells}")
-    return f"listens on 8443, 8883, mDNS only; exposure {figure}; no login; root read-only"
+    failed = box.run("systemctl list-units --no-legend --plain --state=failed | awk '{print $1}'").split()
+    start, size, disk, room = map(int, box.run("part=$(basename \"$(findmnt -nro SOURCE /data)\"); cd /sys/class/block; "
+                                               "cat $part/start $part/size ${part%?}/size; findmnt -bnro SIZE /data").split())
+    if failed or start + size < disk - 4096 or room < size * 512 * 8 // 10:
+        raise Stuck(f"failed: {failed}; data begins at sector {start}, has {size} of the disk's {disk}, and {room} bytes in it")
+    return f"listens on 8443, 8883, mDNS only; exposure {figure}; no login; root read-only; no unit failed; data grew to {room >> 20} MiB"
 
 
 def readings_over_cable_and_mqtt(state):

@@ -69,6 +69,10 @@ def free_port():
         return probe.getsockname()[1]
 
 
+# Bytes that a box's disk has beyond the image written to it.
+DISK_MORE = 192 << 20
+
+
 class Box:
     """A box in a folder: disk and firmware variables, made new from an image or another box's disk, which stay as they are."""
 
@@ -83,9 +87,9 @@ class Box:
         self.page, self.mqtt = free_port(), free_port()
         # Further options of the network: none that lets the box out, unless a scenario needs one.
         self.doors = ""
-        # Grows only by what this box changes.
-        kind = "qcow2" if pathlib.Path(image).suffix == ".qcow2" else "raw"
-        tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image, self.disk)
+        # Grows only by what this box changes. A new box's disk is larger than the image, as disks are.
+        kind, size = ("qcow2", []) if pathlib.Path(image).suffix == ".qcow2" else ("raw", [str(pathlib.Path(image).stat().st_size + DISK_MORE)])
+        tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image, self.disk, *size)
         self.variables.write_bytes((variables or firmware_variables()).read_bytes())
 
     # --- Power ---------------------------------------------------------------------------------------------------------
