@@ -124,7 +124,7 @@ impl Metrics {
             ),
             alert_path_failures: counter(r, "alert_path_failures", "Drills that did not prove the alert path"),
             escalations: counter(r, "alert_escalations", "Times an alert escalated as nobody acknowledged it"),
-            alerts_watched: gauge(r, "alerts_watched", "Alerts that escalate unless somebody acknowledges them"),
+            alerts_watched: gauge(r, "alerts_watched", "Alerts that escalate unless they are acknowledged"),
             refusals: Family::default(),
             alerts: Family::default(),
             receipts: Family::default(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hyper::body::Bytes;
 use pitchside_model::AlertId;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::api::{AlertList, AlertView};
@@ -59,8 +60,9 @@ pub(crate) struct ResetNote {
 ))]
 pub(crate) async fn reset(app: Arc<App>, id: String, who: SignedIn, body: Bytes) -> Answer {
     let id = AlertId::parse(&id).ok_or(Problem::UnknownAlert)?;
-    // serde_json's messages may quote the input; position and kind do not.
-    let ResetNote { note } = serde_json::from_slice(&body).map_err(|error| {
+    // A list would do for a struct without a field that must be there. serde_json's messages may quote the input; position and kind do not.
+    let read = serde_json::from_slice::<Map<String, Value>>(&body).and_then(|map| serde_json::from_value(map.into()));
+    let ResetNote { note } = read.map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Problem::Body(format!("{:?} error at line {line} column {column}", error.classify()).to_lowercase())
     })?;
