@@ -76,7 +76,8 @@ def the_shut_doors(state):
     start, size, disk, room = map(int, box.run("part=$(basename \"$(findmnt -nro SOURCE /data)\"); cd /sys/class/block; "
                                                "cat $part/start $part/size ${part%?}/size; findmnt -bnro SIZE /data").split())
     if failed or start + size < disk - 4096 or room < size * 512 * 8 // 10:
-        raise Stuck(f"failed: {failed}; data begins at sector {start}, has {size} of the disk's {disk}, and {room} bytes in it")
+        why = box.run(f"journalctl -b -q -n 12 -o cat {' '.join('-u ' + unit for unit in failed)}", check=False)
+        raise Stuck(f"failed: {failed}: {why}; data begins at sector {start}, has {size} of the disk's {disk}, and {room} bytes in it")
     return f"listens on 8443, 8883, mDNS only; exposure {figure}; no login; root read-only; no unit failed; data grew to {room >> 20} MiB"
 
 

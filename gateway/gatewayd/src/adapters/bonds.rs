@@ -86,6 +86,8 @@ pub fn lost(tables: &Tables, folder: &Path) -> Result<Vec<DeviceId>, StoreError>
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use pitchside_auth::enrol;
     use pitchside_model::{BleAddress, Timestamp};
     use pitchside_store::RootKey;
@@ -105,17 +107,17 @@ mod tests {
         std::fs::create_dir_all(&place).unwrap();
         let info = "[LongTermKey]\nAuthenticated=3\nEncSize=16\n";
         std::fs::write(place.join("info"), info).unwrap();
-        let bonds = Bonds::open(&store, &[strap.clone()]);
+        let bonds = Bonds::open(&store, from_ref(&strap));
         assert!(!bonds.was_bonded(&strap));
         bonds.bonded(&strap, MADE).unwrap();
         let lost = || lost(&store, host.path()).unwrap();
         assert!(lost().is_empty());
         // The power went before BlueZ's file was on the disk: it is gone, or holds no key.
         std::fs::write(place.join("info"), "[General]\nName=Strap\n").unwrap();
-        assert_eq!(lost(), [strap.clone()]);
+        assert_eq!(lost(), from_ref(&strap));
         std::fs::remove_dir_all(&place).unwrap();
-        assert_eq!(lost(), [strap.clone()]);
-        assert!(Bonds::open(&store, &[strap.clone()]).was_bonded(&strap), "the next start knows");
+        assert_eq!(lost(), from_ref(&strap));
+        assert!(Bonds::open(&store, from_ref(&strap)).was_bonded(&strap), "the next start knows");
         std::fs::create_dir_all(&place).unwrap();
         std::fs::write(place.join("info"), info).unwrap();
         assert!(lost().is_empty());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pitchside_collect::Intake;
 use pitchside_collect::ble::core::{Condition, CoreConfig, Status};
 use pitchside_collect::ble::{Ble, Target};
-use pitchside_config::{BleAdapter, Settings};
+use pitchside_config::Settings;
 use pitchside_model::{DeviceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -92,8 +92,7 @@ pub fn start(
     };
     let enrolled: Vec<DeviceId> = targets.borrow().iter().map(|target| target.id.clone()).collect();
     let ble = radio::start(
-        &settings.ble,
-        &settings.bluetooth.bonds,
+        settings,
         Bonds::open(&front.store, &enrolled),
         front.clock.clone(),
         intake,
@@ -184,7 +183,7 @@ mod radio {
     use super::*;
     use pitchside_collect::ble::bluez::{AdapterConfig, Bluez, Scan, Which};
     use pitchside_collect::ble::{self, Parts};
-    use pitchside_config::BleScan;
+    use pitchside_config::{BleAdapter, BleScan};
     use pitchside_decode::gatt::date;
 
     use crate::clock::CLOCK_FLOOR_MS;
@@ -204,8 +203,7 @@ mod radio {
     }
 
     pub(super) fn start(
-        adapters: &[BleAdapter],
-        bonds: &Path,
+        settings: &Settings,
         memory: Bonds,
         clock: Clock,
         intake: Arc<dyn Intake>,
@@ -218,8 +216,8 @@ mod radio {
             let now = clock.now();
             (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write(now)).flatten()
         });
-        let radio =
-            Arc::new(Bluez::new(adapters.iter().map(adapter).collect(), bonds.to_owned(), Arc::new(memory), date));
+        let (adapters, bonds) = (settings.ble.iter().map(adapter).collect(), settings.bluetooth.bonds.clone());
+        let radio = Arc::new(Bluez::new(adapters, bonds, Arc::new(memory), date));
         Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
     }
 }
@@ -229,8 +227,7 @@ mod radio {
     use super::*;
 
     pub(super) fn start(
-        _: &[BleAdapter],
-        _: &Path,
+        _: &Settings,
         _: Bonds,
         _: Clock,
         _: Arc<dyn Intake>,

@@ -161,8 +161,8 @@ mod tests {
 
     /// A reader that reads a group for each word it is given; and what it began to read, on which thread.
     type Begun = Arc<Mutex<Vec<(ContentId, std::thread::ThreadId)>>>;
-    fn held() -> (Reader, std_mpsc::Sender<()>, Begun) {
-        let (go, may) = std_mpsc::channel();
+    fn held() -> (Reader, std_mpsc::SyncSender<()>, Begun) {
+        let (go, may) = std_mpsc::sync_channel(64);
         let (may, begun) = (Mutex::new(may), Begun::default());
         let seen = Arc::clone(&begun);
         let reader = move |id, offset, _| {
