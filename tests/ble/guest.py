@@ -22,6 +22,8 @@ PITCHSIDE = pathlib.Path(os.environ.get("PITCHSIDE", REPO / "target/debug/pitchs
 LEDGERD = pathlib.Path(os.environ.get("LEDGERD", REPO / "target/debug/ledgerd"))
 # Times as on a stock machine of two cores; more when others compile beside us.
 PATIENCE = float(os.environ.get("BLE_TEST_PATIENCE", "1"))
+# Where the guest keeps what a command printed, and how much of it is fetched at once: well below what a socket holds.
+SAID, PIECE = "/run/said", 65536
 CABLES = {"hci0": "ttyS1", "hci1": "ttyS2"}
 
 
@@ -94,19 +96,26 @@ class Guest:
     # --- The shell ------------------------------------------------------------------------------------------------------------
 
     async def run(self, command, seconds=60, check=True):
-        """What a command prints."""
+        """What a command prints. It comes in pieces, one asked for after the other: QEMU drops what a console says while we do not read."""
         async with self.turn:
-            # The echo of the mark must not be the mark.
-            self.writer.write(f"{{ {command}\n}} 2>&1; printf '\\036%d\\n' $?\n".encode())
-            try:
-                said = await asyncio.wait_for(self.reader.readuntil(b"\x1e"), seconds * PATIENCE)
-                code = int(await asyncio.wait_for(self.reader.readline(), 10))
-            except (asyncio.TimeoutError, asyncio.IncompleteReadError) as problem:
-                raise Stuck(f"`{command}` did not end: {problem!r}") from problem
-        text = said[:-1].decode("utf-8", "replace")
+            ended = await self._ask(f"{{ {command}\n}} > {SAID} 2>&1; echo $? $(wc -c < {SAID})", command, seconds)
+            code, size = (int(word) for word in ended.split())
+            pieces = [await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}", command) for at in range(0, size, PIECE)]
+        text = b"".join(pieces).decode("utf-8", "replace")
         if check and code != 0:
             raise Stuck(f"`{command}`: exit {code}: {text.strip()[-600:]}")
         return text
+
+    async def _ask(self, line, command, seconds=10):
+        """What the shell itself prints, at most a piece."""
+        # The echo of the mark must not be the mark.
+        self.writer.write(f"{line}; printf '\\036\\n'\n".encode())
+        try:
+            said = await asyncio.wait_for(self.reader.readuntil(b"\x1e"), seconds * PATIENCE)
+            await asyncio.wait_for(self.reader.readline(), 10)
+        except (asyncio.TimeoutError, asyncio.IncompleteReadError) as problem:
+            raise Stuck(f"`{command}` did not end: {problem!r}") from problem
+        return said[:-1]
 
     async def background(self, command):
         """Starts something that writes to the log; its process id."""
