@@ -117,13 +117,18 @@ class Adapter(Controller):
         super().send_hci_packet(packet)
 
     def reset_links(self):
-        """Pulled out: whoever was connected hears nothing more, and finds out by its supervision timeout."""
+        """Whoever was connected hears nothing more, and finds out by its supervision timeout."""
         self.pending_le_connection, self.le_scan_enable = None, False
         for connection in list(self.le_connections.values()):
             other = self.link.other(self, connection)
             del self.le_connections[connection.peer_address]
             if other:
                 other.on_le_disconnected(other.le_connections[connection.self_address], hci.HCI_ErrorCode.CONNECTION_TIMEOUT_ERROR)
+
+    def pulled(self):
+        """Without its host, and with half a packet of its on the cable."""
+        self.reset_links()
+        self.transport.source.parser.reset()
 
     def on_hci_reset_command(self, command):
         self.reset_links()
