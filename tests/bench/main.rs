@@ -252,7 +252,8 @@ impl Bench {
             });
             let plain: Vec<f64> = (0..self.plan.runs).map(|_| plain(count)).collect();
             let plain = say(Row::new(format!("{body} rule, in plain Rust"), "readings/s", plain));
-            let of_kind: Vec<&rules::Speed> = speeds.iter().filter(|speed| speed.windows == windows).collect();
+            let of_kind = speeds.iter().filter(|speed| speed.windows == windows);
+            let (fed, of_kind): (Vec<_>, Vec<_>) = of_kind.partition(|speed| speed.of_readings.is_some());
             if of_kind.is_empty() {
                 eprintln!("NOT MEASURED: the library has no rule {words}");
                 continue;
@@ -263,6 +264,10 @@ impl Bench {
             say(row.beside(Some(plain), "plain Rust"));
             for speed in of_kind {
                 say(Row::new(format!("  {}", speed.name), "evaluations/s", vec![speed.per_second]).at_least(aim));
+            }
+            for speed in fed {
+                let what = format!("  {}, of what is derived now and then", speed.name);
+                say(Row::new(what, "readings/s", speed.of_readings.into_iter().collect()));
             }
         }
         for (what, per_second) in rules::features(count)? {

@@ -1,4 +1,4 @@
-//! Sealed history: the chain verified block by block, and what our keys open of it. One block is in memory at a time.
+//! Sealed history: the chain verified block by block. One block is in memory at a time.
 
 use std::ops::ControlFlow;
 
@@ -7,8 +7,8 @@ use ledger_block::policy::Policy;
 use ledger_block::receipt::Receipt;
 use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
 use pitchside_model::Timestamp;
+use pitchside_seal::OpenError;
 use pitchside_seal::chain::{ChainVerifier, Expected};
-use pitchside_seal::{Filter, KeyRing, OpenBlock, open};
 use pitchside_store::{BlockRow, Level, Tables};
 
 use crate::cli::Failure;
@@ -17,15 +17,20 @@ use crate::cli::context::Context;
 const PAGE: u32 = 256;
 
 /// A block of the wanted time.
-pub struct Opened<'a> {
+pub struct Block<'a> {
     /// As the store knows it.
     pub row: &'a BlockRow,
     /// Its verified header.
     pub header: &'a SignedHeader,
-    /// Its payload, verified.
+    /// Its payload, as it is stored: whoever opens it verifies it.
     pub payload: &'a [u8],
-    /// What our keys open of it.
-    pub block: &'a OpenBlock,
+}
+
+impl Block<'_> {
+    /// What is wrong if it does not open.
+    pub fn bad(&self, error: &OpenError) -> Failure {
+        Failure::Tampered(format!("block {}: {error}", self.row.key))
+    }
 }
 
 /// What a walk came to.
@@ -33,30 +38,19 @@ pub struct Opened<'a> {
 pub struct Walked {
     /// Blocks whose place in the chain was verified.
     pub chained: u64,
-    /// Blocks of the wanted time that were opened.
+    /// Blocks of the wanted time that were shown.
     pub opened: u64,
     /// Blocks of the wanted time whose payload is only in the ledger any more.
     pub elsewhere: u64,
 }
 
-/// Which part of history, and what of it.
-pub struct Wanted<'a> {
-    /// Blocks sealed from then on.
-    pub since: Timestamp,
-    /// What of them.
-    pub filter: &'a Filter,
-    /// Whose keys.
-    pub ring: &'a KeyRing,
-}
-
-/// Walks the chain from its beginning, verifies every header and link, and shows what is wanted of the blocks of the wanted
-/// time, each verified whole before it is shown. A bad block ends the walk and is named ([`Failure::Tampered`]). `step` is told
-/// how many blocks were looked at and of how many.
+/// Walks the chain from its beginning, verifies every header and link, and shows the blocks that were sealed from `since` on. A bad
+/// block ends the walk and is named ([`Failure::Tampered`]). `step` is told how many blocks were looked at and of how many.
 pub fn walk(
     context: &Context,
-    wanted: &Wanted<'_>,
+    since: Timestamp,
     step: &mut dyn FnMut(u64, u64),
-    visit: &mut dyn FnMut(&Opened<'_>) -> anyhow::Result<ControlFlow<()>>,
+    visit: &mut dyn FnMut(&Block<'_>) -> Result<ControlFlow<()>, Failure>,
 ) -> Result<Walked, Failure> {
     let tables = &context.tables;
     let gateway = GatewayKey::new(&context.identity.sign).id();
@@ -77,7 +71,7 @@ pub fn walk(
             walked.chained += 1;
             step(walked.chained, total);
             // The header decides: it is signed, the row is not.
-            if header.header().sealed_at < wanted.since {
+            if header.header().sealed_at < since {
                 continue;
             }
             let Some(payload) = tables.payload(row.key)? else {
@@ -88,11 +82,8 @@ pub fn walk(
                 walked.elsewhere += 1;
                 continue;
             };
-            let block = open(&header, &payload, wanted.ring, wanted.filter)
-                .map_err(|error| Failure::Tampered(format!("block {}: {error}", row.key)))?;
             walked.opened += 1;
-            let shown = Opened { row, header: &header, payload: &payload, block: &block };
-            if visit(&shown)?.is_break() {
+            if visit(&Block { row, header: &header, payload: &payload })?.is_break() {
                 return Ok(walked);
             }
         }

@@ -140,7 +140,7 @@ impl Backtest {
         &self.quantities
     }
 
-    /// Hears a portion of history, in the order of arrival ([`in_order_of_arrival`]).
+    /// Hears a portion of history, in the order of arrival.
     pub fn feed(&mut self, entries: &[Entry]) {
         for entry in entries {
             self.count(entry);
@@ -235,16 +235,6 @@ fn add_bounded<K: Ord>(counts: &mut BTreeMap<K, Counts>, key: K, most: usize, ma
     if counts.len() < most || counts.contains_key(&key) {
         counts.entry(key).or_default().add(mark);
     }
-}
-
-/// Puts the messages of a block into the order in which the gateway took them, by gateway time: a block sorts its records by
-/// athlete and quantity. Messages of one moment (gateway time counts milliseconds) go by device and number.
-pub fn in_order_of_arrival(entries: &mut [Entry]) {
-    let key = |entry: &Entry| entry.readings.iter().map(|reading| reading.gateway_time.0).min().unwrap_or(i64::MIN);
-    entries.sort_by(|a, b| {
-        let late = |entry: &Entry| (entry.epoch.0, entry.seq.0);
-        key(a).cmp(&key(b)).then_with(|| a.device.cmp(&b.device)).then_with(|| late(a).cmp(&late(b)))
-    });
 }
 
 #[cfg(test)]

@@ -1,28 +1,23 @@
 //! The evaluation: entries in, alert events out. Pure: no clock, no I/O, and the same entries in the same order give the
 //! same events however they are cut into batches.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use pitchside_model::{
-    AlertEvent, AlertId, AthleteId, DeviceId, Entry, Gap, GapReason, Quality, Quantity, RuleName, Timestamp,
-};
+use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_script::manifest::RuleScope;
 use pitchside_script::{Fault, Problem};
 use serde::{Deserialize, Serialize};
 
-use crate::arrivals::{Messages, Order, Progress};
 use crate::derive::streams::{Arrived, Streams};
-use crate::id::Subject;
-use crate::item::{Filter, Item, Point, PointContent};
+use crate::devices::{Devices, Who};
+use crate::item::{Filter, Item, Point, Routes};
 use crate::library::{RuleSet, RuleSource};
 use crate::rule::{Bench, Rule, sandbox};
-use crate::running::{Heard, Running, Turn};
+use crate::running::{Heard, Running, Turn, routes};
 use crate::scripted::{Derived, Scripted};
 
 /// The most subjects one rule remembers; the one heard least lately, without a raised alert, makes room.
 pub const SUBJECTS_MAX: usize = 4_096;
-/// The most devices whose messages are remembered.
-pub const DEVICES_MAX: usize = 8_192;
 /// Faults after which a rule is switched off.
 pub const FAULTS_MAX: u32 = 8;
 
@@ -67,22 +62,15 @@ pub struct RuleStatus {
     pub stream: bool,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Device {
-    pub messages: Messages,
-    pub streams: Vec<(Quantity, Progress)>,
-    pub touched: u64,
-}
-
 /// The rules of a set and all they remember.
 pub struct Engine {
     bench: Bench,
     set: Arc<RuleSet>,
     filter: Filter,
     pub(crate) rules: Vec<Running>,
-    /// Which rules, and which of their inputs, a quantity is.
-    routes: HashMap<Quantity, Vec<(usize, usize)>>,
-    pub(crate) devices: HashMap<DeviceId, Device>,
+    /// Which rules hear what.
+    routes: Routes,
+    pub(crate) devices: Devices,
     /// What is derived from readings for those rules that want it.
     pub(crate) streams: Streams,
     /// What plugins derive.
@@ -108,8 +96,8 @@ impl Engine {
             filter: Filter::default(),
             set: Arc::new(RuleSet::default()),
             rules: Vec::new(),
-            routes: HashMap::new(),
-            devices: HashMap::new(),
+            routes: Routes::default(),
+            devices: Devices::default(),
             streams: Streams::default(),
             scripted: Scripted::default(),
             told: None,
@@ -139,12 +127,7 @@ impl Engine {
         });
         self.filter = Filter::new(&set);
         self.streams.want(|quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity)));
-        self.routes.clear();
-        for (at, running) in self.rules.iter().enumerate() {
-            for (input, quantity) in running.rule.manifest().inputs.iter().enumerate() {
-                self.routes.entry(*quantity).or_default().push((at, input));
-            }
-        }
+        self.routes = routes(&self.rules);
         self.set = set;
         Ok(events)
     }
@@ -177,18 +160,18 @@ impl Engine {
 
     /// The same; `watch` is told each rule's name before its script runs.
     pub(crate) fn take_watched(&mut self, item: &Item<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
-        let Some(device) = self.device(item) else { return };
-        let athlete = item.athlete.and_then(|name| AthleteId::parse(name).ok());
-        let subject = athlete.clone().map_or_else(|| Subject::Device(device.clone()), Subject::Athlete);
+        self.messages += 1;
+        let (number, assurance) = (self.messages, item.assurance);
+        let Some((device, who)) = self.devices.take(item, number) else { return };
+        let subject = who.subject(RuleScope::Athlete);
         for point in &item.readings {
-            let Some(order) = self.order(&device, point) else { continue };
-            let heard = Heard { device: &device, athlete: athlete.as_ref(), assurance: item.assurance, point, order };
+            let Some(order) = self.devices.order(device, point, number) else { continue };
+            let heard = Heard { who: &who, assurance, point, order };
             self.ask(&heard, fed, watch);
-            let (assurance, number) = (item.assurance, self.messages);
-            let arrived = Arrived { subject: &subject, device: &device, assurance, point, order, number };
+            let arrived = Arrived { subject, device: &who.device, assurance, point, order, number };
             let derived = self.streams.derive(&arrived);
             for (point, assurance) in &derived {
-                let Some(order) = self.order(&device, point) else { continue };
+                let Some(order) = self.devices.order(device, point, number) else { continue };
                 let derived = Heard { point, assurance: *assurance, order, ..heard };
                 self.ask(&derived, fed, watch);
                 self.ask_streams(&derived, fed, watch);
@@ -204,68 +187,22 @@ impl Engine {
         }
         let turn = Turn { bench: &self.bench, heard, input: 0, number: self.messages };
         for Derived { device, assurance, point } in self.scripted.derive(&turn, fed, watch) {
-            let Some(order) = self.order(&device, &point) else { continue };
+            let Some(place) = self.devices.find(&device) else { continue };
+            let Some(order) = self.devices.order(place, &point, self.messages) else { continue };
             if let Some(told) = &mut self.told {
                 told.push(point.clone());
             }
-            self.ask(&Heard { device: &device, point: &point, assurance, order, ..*heard }, fed, watch);
+            let lead = Who::new(device, heard.who.athlete.clone());
+            self.ask(&Heard { who: &lead, point: &point, assurance, order }, fed, watch);
         }
     }
 
     /// Asks every rule that wants it about a reading.
     fn ask(&mut self, heard: &Heard<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
-        let Some(routes) = self.routes.get(&heard.point.quantity) else { return };
-        for (rule, input) in routes {
+        for (rule, input) in self.routes.of(heard.point.quantity) {
             let Some(running) = self.rules.get_mut(*rule).filter(|r| !r.status.off) else { continue };
             let turn = Turn { bench: &self.bench, heard, input: *input, number: self.messages };
             running.hear(&turn, fed, watch);
-        }
-    }
-
-    /// The device of an item, if its message is new.
-    fn device(&mut self, item: &Item<'_>) -> Option<DeviceId> {
-        self.messages += 1;
-        let number = self.messages;
-        if !self.devices.contains_key(item.device) {
-            // The parent only sends names that were parsed before.
-            let id = DeviceId::parse(item.device).ok()?;
-            if self.devices.len() >= DEVICES_MAX {
-                let oldest = self.devices.iter().min_by_key(|(_, d)| d.touched).map(|(id, _)| id.clone());
-                oldest.and_then(|id| self.devices.remove(&id));
-            }
-            self.devices.insert(id, Device::default());
-        }
-        let device = self.devices.get_mut(item.device)?;
-        device.touched = number;
-        if !device.messages.first(item.epoch, item.seq) {
-            return None;
-        }
-        self.devices.get_key_value(item.device).map(|(id, _)| id.clone())
-    }
-
-    /// Where a reading stands in its stream; none if windows cannot take it.
-    fn order(&mut self, device: &DeviceId, point: &Point) -> Option<Order> {
-        let device = self.devices.get_mut(device)?;
-        let at = match device.streams.iter().position(|(quantity, _)| *quantity == point.quantity) {
-            Some(at) => at,
-            None => {
-                device.streams.push((point.quantity, Progress::default()));
-                device.streams.len() - 1
-            }
-        };
-        let (_, progress) = device.streams.get_mut(at)?;
-        match point.content {
-            PointContent::Gap(Gap { reason: GapReason::ClockStep, .. }) => {
-                progress.step(point.time);
-                Some(Order::SetBack)
-            }
-            // A gap may be told late; it ends what there is all the same.
-            PointContent::Gap(_) => Some(Order::Onward),
-            // A reading the gateway knows to be in the future must not hold up those of the present.
-            _ if point.quality.contains(Quality::FUTURE) => None,
-            PointContent::Number(_) | PointContent::Wave | PointContent::Samples(_) => {
-                Some(progress.arrive(self.messages, point.time)).filter(|order| *order != Order::Behind)
-            }
         }
     }
 

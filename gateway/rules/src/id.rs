@@ -1,7 +1,12 @@
 //! Ids and hashes that a replay derives again.
 
+use std::collections::HashMap;
+
 use pitchside_model::{AlertId, AthleteId, DeviceId, Quantity, RuleName, Timestamp};
 use serde::{Deserialize, Serialize};
+
+/// A map by names the gateway gave out or enrolled: seeded, and a fraction of what hashing against strangers costs.
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Whose readings one state of a rule looks at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, Position};
 
 use crate::asked::BY_HOUR;
 use crate::baseline::{Form, Usual};
-use crate::series::{Run, Sample};
+use crate::series::Run;
 use crate::state::Track;
 use crate::window::Window;
 
@@ -57,12 +57,18 @@ pub(crate) struct Cell {
     pub gap_after: i64,
     /// Texts of the spans, in the order of the series' windows.
     pub spans: Vec<ImmutableString>,
+    /// Whether the script looked at more of it than its newest value.
+    pub beyond: bool,
 }
 
 impl Cell {
-    /// A stream not heard for longer than a gap says nothing.
+    /// The newest value; a stream not heard for longer than a gap says nothing.
+    fn value(&self) -> Option<f64> {
+        self.track.value(self.now, self.gap_after)
+    }
+
     fn fresh(&self) -> bool {
-        self.track.series.last().is_some_and(|last| self.now.saturating_sub(last.time) <= self.gap_after)
+        self.value().is_some()
     }
 
     fn span(&self, text: &str) -> Answer<usize> {
@@ -98,8 +104,15 @@ impl Input {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn window<T>(&mut self, span: &str, read: impl FnOnce(&mut Window, &Run, i64) -> T) -> Answer<Option<T>> {
+    /// For whoever looks at more than the newest value.
+    fn lock_beyond(&self) -> MutexGuard<'_, Cell> {
         let mut cell = self.lock();
+        cell.beyond = true;
+        cell
+    }
+
+    fn window<T>(&mut self, span: &str, read: impl FnOnce(&mut Window, &Run, i64) -> T) -> Answer<Option<T>> {
+        let mut cell = self.lock_beyond();
         let at = cell.span(span)?;
         if !cell.fresh() {
             return Ok(None);
@@ -118,16 +131,13 @@ pub(crate) fn register(engine: &mut Engine) {
     register_windows(engine);
     register_baselines(engine);
     engine.register_type_with_name::<Input>("Input");
-    engine.register_get("value", |input: &mut Input| {
-        let cell = input.lock();
-        number(cell.track.series.last().filter(|_| cell.fresh()).map(|last| last.value()))
-    });
+    engine.register_get("value", |input: &mut Input| number(input.lock().value()));
     engine.register_get("age", |input: &mut Input| {
-        let cell = input.lock();
+        let cell = input.lock_beyond();
         number(cell.track.series.last().map(|last| cell.now.saturating_sub(last.time) as f64 / 1e6))
     });
     engine.register_get("since_gap", |input: &mut Input| {
-        let cell = input.lock();
+        let cell = input.lock_beyond();
         let heard = cell.track.series.last().is_some() || cell.track.gaps.any();
         let since = cell.now.saturating_sub(cell.track.series.began()) as f64 / 1e6;
         number(heard.then_some(if cell.fresh() { since } else { 0.0 }))
@@ -175,14 +185,14 @@ fn register_windows(engine: &mut Engine) {
         Ok(number(input.window(span, |window, run, now| window.ago(run, now))?.flatten()))
     });
     engine.register_fn("covers", |input: &mut Input, span: &str| -> Answer<bool> {
-        let mut cell = input.lock();
+        let mut cell = input.lock_beyond();
         let at = cell.span(span)?;
         let (fresh, now, began) = (cell.fresh(), cell.now, cell.track.series.began());
         let reach = cell.track.series.window(at, now).map(|(window, _)| window.span());
         Ok(fresh && reach.is_some_and(|span| now.saturating_sub(began) >= span))
     });
     engine.register_fn("gaps", |input: &mut Input, span: &str| -> Answer<i64> {
-        let mut cell = input.lock();
+        let mut cell = input.lock_beyond();
         let at = cell.span(span)?;
         let now = cell.now;
         let span = cell.track.series.window(at, now).map_or(0, |(window, _)| window.span());
@@ -200,8 +210,8 @@ fn register_baselines(engine: &mut Engine) {
     ];
     for (name, tell) in told {
         let ask = move |input: &mut Input, half_life: &str, by: &str| -> Answer<Dynamic> {
-            let cell = input.lock();
-            let value = cell.track.series.last().filter(|_| cell.fresh()).map(Sample::value);
+            let cell = input.lock_beyond();
+            let value = cell.value();
             Ok(number(cell.usual(half_life, by)?.and_then(|usual| tell(usual, value))))
         };
         engine.register_fn(name, move |input: &mut Input, half_life: &str| ask(input, half_life, ""));

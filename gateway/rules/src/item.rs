@@ -136,6 +136,32 @@ impl Filter {
     }
 }
 
+/// Who hears a quantity, and as which of their inputs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes(Vec<Vec<(usize, usize)>>);
+
+impl Routes {
+    /// From the inputs of each, in their order.
+    pub fn new<'a>(hearers: impl Iterator<Item = (usize, &'a [Quantity])>) -> Self {
+        let mut routes = Vec::new();
+        for (hearer, inputs) in hearers {
+            for (input, quantity) in inputs.iter().enumerate() {
+                let at = usize::from(quantity.code());
+                if routes.len() <= at {
+                    routes.resize_with(at + 1, Vec::new);
+                }
+                routes[at].push((hearer, input));
+            }
+        }
+        Self(routes)
+    }
+
+    /// Those that hear a quantity.
+    pub fn of(&self, quantity: Quantity) -> &[(usize, usize)] {
+        self.0.get(usize::from(quantity.code())).map_or(&[], Vec::as_slice)
+    }
+}
+
 fn mark(marks: &mut Vec<bool>, quantity: Quantity) {
     let at = usize::from(quantity.code());
     marks.resize(marks.len().max(at + 1), false);

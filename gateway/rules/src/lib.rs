@@ -10,7 +10,8 @@
 //! | [`library`] | a folder of rules, its hash |
 //! | [`engine`] | entries in, alert events out |
 //! | [`item`] | what of an entry reaches the rules |
-//! | [`arrivals`] | every message once, every stream forwards |
+//! | `devices`, [`arrivals`] | whose a message is; every message once, every stream forwards |
+//! | `answers` | what a script that looks at values alone answered before |
 //! | [`series`], [`window`], [`ranked`] | incremental windows |
 //! | [`derive`] | quantities no sensor sends |
 //! | [`scripted`] | quantities that plugins derive |
@@ -32,12 +33,14 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
+mod answers;
 pub mod arrivals;
 mod asked;
 pub mod backtest;
 pub mod baseline;
 pub mod check;
 pub mod derive;
+mod devices;
 pub mod drill;
 pub mod engine;
 pub mod functions;

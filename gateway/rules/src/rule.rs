@@ -1,5 +1,6 @@
 //! One rule made ready to run: compiled once, with one scope for all its subjects.
 
+use std::cell::{Cell as Counter, RefCell};
 use std::sync::{Arc, Mutex};
 
 use pitchside_model::GapReason;
@@ -10,6 +11,7 @@ use pitchside_script::scan::{Word, WordKind};
 use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox};
 use rhai::{AST, Dynamic, ImmutableString, Scope};
 
+use crate::answers::{Answers, Question, VALUES_MAX, bits};
 use crate::asked::{Asked, asked};
 use crate::baseline::Baseline;
 use crate::functions::Desk;
@@ -29,6 +31,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("extent", "how much a gap says is missing: seconds, or a count; 0.0 if unknown"),
     ("raised", "whether this rule's alert is raised"),
 ];
+/// Which of them is the time.
+pub(crate) const TIME: usize = 2;
 /// How many of them the script of a stream has, too: it is asked about no gap and raises nothing.
 const VARIABLES_OF_STREAMS: usize = 3;
 /// The longest text a state field holds, in bytes.
@@ -45,6 +49,9 @@ pub(crate) fn variables(source: &RuleSource) -> &'static [(&'static str, &'stati
 pub(crate) struct Bench {
     pub sandbox: Sandbox,
     desk: Arc<Desk>,
+    answers: RefCell<Answers>,
+    /// Rules compiled so far.
+    compiled: Counter<u32>,
 }
 
 pub(crate) fn sandbox() -> Bench {
@@ -53,7 +60,7 @@ pub(crate) fn sandbox() -> Bench {
         register(engine);
         crate::functions::register(engine, &desk);
     });
-    Bench { sandbox, desk }
+    Bench { sandbox, desk, answers: RefCell::default(), compiled: Counter::new(0) }
 }
 
 /// What is evaluated: a value, a gap, or that a waveform came.
@@ -84,6 +91,10 @@ pub(crate) struct Rule {
     /// Which of [`VARIABLES`] it mentions.
     uses: [bool; VARIABLES.len()],
     names: Vec<ImmutableString>,
+    /// Whether its answers may hang on nothing but a [`Question`]: so it seemed until now.
+    may_be_known: bool,
+    number: u32,
+    cost: u64,
 }
 
 impl Rule {
@@ -132,10 +143,17 @@ impl Rule {
                 cool_down: manifest.cool_down,
                 latch: manifest.latch,
             },
+            // Values of time and state, and what helpers remember, are in no question.
+            may_be_known: manifest.state.is_empty()
+                && !asked.moments
+                && !says(VARIABLES[TIME].0)
+                && manifest.inputs.iter().filter(|quantity| says(quantity.name())).count() <= VALUES_MAX,
             asked,
             mentioned: manifest.inputs.iter().map(|q| says(q.name())).collect(),
             uses: std::array::from_fn(|i| says(VARIABLES[i].0)),
             names: manifest.inputs.iter().map(|q| q.name().into()).collect(),
+            number: bench.compiled.replace(bench.compiled.get().wrapping_add(1)),
+            cost: 0,
             source: source.clone(),
             ast: compiled.ast,
             scope,
@@ -152,7 +170,31 @@ impl Rule {
         &self.source.manifest
     }
 
-    /// Asks the script about the newest event of a state; `read` makes of its answer what it should be.
+    /// What the last evaluation cost, in operations. It depends on the script and what it was asked only.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// What the answer to the newest event of a state hangs on, if perhaps on nothing else.
+    fn question(&self, state: &State, at: usize, event: Event) -> Option<Question> {
+        if !self.may_be_known {
+            return None;
+        }
+        let (kind, number) = match event {
+            Event::Value(value) => (0, Some(value)),
+            Event::Wave => (1, None),
+            Event::Gap(reason, extent) => (2 + reason as u32, Some(extent)),
+        };
+        let mut numbers = [bits(number), bits(None), bits(None), bits(None)];
+        let mentioned = state.tracks.iter().zip(&self.mentioned).filter(|(_, mentioned)| **mentioned);
+        for (number, (track, _)) in numbers.iter_mut().skip(1).zip(mentioned) {
+            *number = bits(track.value(state.now, self.manifest().gap_after));
+        }
+        let (rule, input) = (self.number, u32::try_from(at).ok()?);
+        Some(Question { rule, input, kind, raised: state.phase.raised().is_some(), numbers })
+    }
+
+    /// Answers about the newest event of a state; `read` makes of the script's answer what it should be.
     pub fn evaluate<T>(
         &mut self,
         bench: &Bench,
@@ -160,6 +202,29 @@ impl Rule {
         (at, event): (usize, Event),
         read: impl FnOnce(&RuleSource, Dynamic) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
+        let question = self.question(state, at, event);
+        if let Some((answer, cost)) = question.as_ref().and_then(|question| bench.answers.borrow().find(question)) {
+            self.cost = cost;
+            return read(&self.source, answer);
+        }
+        let answer = self.ask(bench, state, (at, event));
+        self.cost = bench.sandbox.operations();
+        let answer = answer?;
+        self.may_be_known &= !self.inputs.iter().any(|input| input.lock().beyond);
+        if let Some(question) = question.filter(|_| self.may_be_known) {
+            bench.answers.borrow_mut().keep(question, &answer, self.cost);
+        }
+        let answer = read(&self.source, answer)?;
+        for (i, (name, first)) in self.source.manifest.state.iter().enumerate() {
+            let now = self.scope.get(name).cloned().unwrap_or(Dynamic::UNIT);
+            state.fields[i] = plain(first, now)
+                .map_err(|got| Fault::new(FaultKind::Answer, format!("the state field `{name}` was set to {got}")))?;
+        }
+        Ok(answer)
+    }
+
+    /// Asks the script.
+    fn ask(&mut self, bench: &Bench, state: &mut State, (at, event): (usize, Event)) -> Result<Dynamic, Fault> {
         let raised = state.phase.raised().is_some();
         bench.desk.begin(raised, state.now);
         if self.asked.moments {
@@ -168,7 +233,7 @@ impl Rule {
         for (i, input) in self.inputs.iter().enumerate().filter(|(i, _)| self.mentioned[*i]) {
             let mut cell = input.lock();
             std::mem::swap(&mut cell.track, &mut state.tracks[i]);
-            cell.now = state.now;
+            (cell.now, cell.beyond) = (state.now, false);
         }
         let (value, gap, extent) = match event {
             Event::Value(value) => (Dynamic::from_float(value), Dynamic::UNIT, 0.0),
@@ -186,7 +251,7 @@ impl Rule {
         if self.uses[1] {
             set(1, self.names[at].clone().into());
         }
-        set(2, Dynamic::from_float(state.now as f64 / 1e6));
+        set(TIME, Dynamic::from_float(state.now as f64 / 1e6));
         set(3, gap);
         set(4, Dynamic::from_float(extent));
         set(5, Dynamic::from_bool(raised));
@@ -208,22 +273,15 @@ impl Rule {
         if self.asked.moments {
             bench.desk.swap(&mut state.moments);
         }
-        let answer = match outcome {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(error)) => return Err(Fault::in_source(&error, &self.source.script)),
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Fault::in_source(&error, &self.source.script)),
             Err(_) => {
                 // Whatever the panic left half done is started afresh.
                 state.tracks.iter_mut().for_each(|track| track.series = self.series());
-                return Err(Fault::new(FaultKind::Crash, "the script engine panicked"));
+                Err(Fault::new(FaultKind::Crash, "the script engine panicked"))
             }
-        };
-        let answer = read(&self.source, answer)?;
-        for (i, (name, first)) in self.source.manifest.state.iter().enumerate() {
-            let now = self.scope.get(name).cloned().unwrap_or(Dynamic::UNIT);
-            state.fields[i] = plain(first, now)
-                .map_err(|got| Fault::new(FaultKind::Answer, format!("the state field `{name}` was set to {got}")))?;
         }
-        Ok(answer)
     }
 
     /// Whether something outlives a gap in what it remembers: what was heard before it may still be in the answer.

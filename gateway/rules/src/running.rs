@@ -1,16 +1,15 @@
 //! One rule at work: its subjects, its faults, and what it does with a reading.
 
-use std::collections::HashMap;
-
-use pitchside_model::{Alert, AlertEvent, Assurance, AthleteId, DeviceId, GapReason, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, Assurance, GapReason, RuleName, Timestamp};
 use pitchside_script::Fault;
-use pitchside_script::manifest::{RuleManifest, RuleScope};
+use pitchside_script::manifest::RuleManifest;
 use rhai::Dynamic;
 
 use crate::arrivals::Order;
+use crate::devices::Who;
 use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
-use crate::id::{Subject, alert_id};
-use crate::item::{Point, PointContent};
+use crate::id::{Map, Subject, alert_id};
+use crate::item::{Point, PointContent, Routes};
 use crate::library::RuleSource;
 use crate::machine::{Phase, Step};
 use crate::rule::{Bench, Event, Rule, Verdict, verdict};
@@ -28,7 +27,7 @@ pub const OVERDRAFT_OPERATIONS: u64 = 1_000_000;
 /// A rule at work.
 pub(crate) struct Running {
     pub rule: Rule,
-    pub states: HashMap<Subject, State>,
+    pub states: Map<Subject, State>,
     pub status: RuleStatus,
     /// Faults not yet forgiven, and clean evaluations since the last was.
     pub demerits: u32,
@@ -40,8 +39,7 @@ pub(crate) struct Running {
 /// A reading on its way to a rule.
 #[derive(Clone, Copy)]
 pub(crate) struct Heard<'a> {
-    pub device: &'a DeviceId,
-    pub athlete: Option<&'a AthleteId>,
+    pub who: &'a Who,
     pub assurance: Assurance,
     pub point: &'a Point,
     pub order: Order,
@@ -70,7 +68,7 @@ impl Running {
             shortened: 0,
             stream: rule.source.makes.is_some(),
         };
-        let mut running = Self { rule, states: HashMap::new(), status, demerits: 0, clean: 0, overdraft: 0 };
+        let mut running = Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0 };
         let Some(before) = before else { return running };
         let alike = hears_like(running.rule.manifest(), before.rule.manifest());
         for (subject, old) in before.states {
@@ -108,14 +106,6 @@ impl Running {
         })
     }
 
-    /// The subject of a reading for this rule.
-    fn subject(&self, heard: &Heard<'_>) -> Subject {
-        match (self.rule.manifest().scope, heard.athlete) {
-            (RuleScope::Athlete, Some(athlete)) => Subject::Athlete(athlete.clone()),
-            _ => Subject::Device(heard.device.clone()),
-        }
-    }
-
     /// The subject heard least lately goes; one with a raised alert last.
     fn make_room(&mut self) {
         let oldest = self.states.iter().min_by_key(|(_, state)| (state.phase.raised().is_some(), state.touched));
@@ -143,12 +133,14 @@ impl Running {
         if is_wave(heard.point) && !asks_gaps {
             return;
         }
-        let subject = self.subject(heard);
-        if self.states.len() >= SUBJECTS_MAX && !self.states.contains_key(&subject) {
-            self.make_room();
+        let subject = heard.who.subject(manifest.scope);
+        if !self.states.contains_key(subject) {
+            if self.states.len() >= SUBJECTS_MAX {
+                self.make_room();
+            }
+            self.states.insert(subject.clone(), fresh_state(&self.rule));
         }
-        let rule = &self.rule;
-        let state = self.states.entry(subject.clone()).or_insert_with(|| fresh_state(rule));
+        let Some(state) = self.states.get_mut(subject) else { return };
         state.touched = number;
         let time = Timestamp(heard.point.time);
         let Some((event, whole)) = enter(state, input, heard, gap_after) else { return };
@@ -158,13 +150,14 @@ impl Running {
             marks.note(input, track, heard);
         }
         // A stream is its first input's: without that there is none.
-        let leaderless = rule.source.makes.is_some() && state.tracks.first().is_none_or(|lead| lead.source.is_none());
+        let leaderless =
+            self.rule.source.makes.is_some() && state.tracks.first().is_none_or(|lead| lead.source.is_none());
         if leaderless || (matches!(event, Event::Gap(..)) && !asks_gaps) {
-            return then(&self.rule, state, &subject, None, fed);
+            return then(&self.rule, state, subject, None, fed);
         }
         watch(self.rule.source.name());
         let answer = self.rule.evaluate(bench, state, (input, event), read);
-        self.overdraft = (self.overdraft + bench.sandbox.operations()).saturating_sub(SHARE_OPERATIONS);
+        self.overdraft = (self.overdraft + self.rule.cost()).saturating_sub(SHARE_OPERATIONS);
         let answer = if self.overdraft > OVERDRAFT_OPERATIONS {
             self.overdraft = 0;
             answer.and(Err(self.rule.greedy()))
@@ -178,10 +171,10 @@ impl Running {
                 if self.clean >= FORGIVEN_AFTER {
                     (self.clean, self.demerits) = (0, self.demerits.saturating_sub(1));
                 }
-                then(&self.rule, state, &subject, Some(answer), fed);
+                then(&self.rule, state, subject, Some(answer), fed);
             }
             Err(fault) => {
-                then(&self.rule, state, &subject, None, fed);
+                then(&self.rule, state, subject, None, fed);
                 let fault = self.fail(fault);
                 fed.faults.push(fault);
             }
@@ -222,7 +215,7 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
     let time = heard.point.time;
     let back = heard.order == Order::SetBack;
     let track = state.tracks.get(input)?;
-    let other = track.source.as_ref() != Some(heard.device);
+    let other = track.source.as_ref() != Some(&heard.who.device);
     match heard.point.content {
         PointContent::Number(value) => {
             let sample = Sample { time, steps: steps(value)? };
@@ -237,7 +230,7 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
             }
             let track = state.tracks.get_mut(input)?;
             if other {
-                track.source = Some(heard.device.clone());
+                track.source = Some(heard.who.device.clone());
             }
             if (other || back || since > gap_after) && track.interrupt(time) {
                 state.gap();
@@ -272,6 +265,11 @@ impl Running {
     }
 }
 
+/// Who hears what.
+pub(crate) fn routes(running: &[Running]) -> Routes {
+    Routes::new(running.iter().map(|running| running.rule.manifest().inputs.as_slice()).enumerate())
+}
+
 /// A state nothing has happened to.
 pub(crate) fn fresh_state(rule: &Rule) -> State {
     let manifest = rule.manifest();
@@ -302,8 +300,8 @@ fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict) ->
         rule: manifest.name.clone(),
         rule_version: manifest.version.clone(),
         priority: manifest.priority,
-        athlete: heard.athlete.cloned(),
-        device: heard.device.clone(),
+        athlete: heard.who.athlete.clone(),
+        device: heard.who.device.clone(),
         quantity: point.quantity,
         value: match point.content {
             PointContent::Number(value) => Some(value),

@@ -1,22 +1,25 @@
 //! All that an engine remembers, as bytes: a worker that died is filled again with it, and goes on to the last bit alike.
 //!
-//! Postcard of [`Memory`]; only the same build reads it, and what does not fit is refused.
-
-use std::collections::HashMap;
+//! A word that names the layout, and postcard of [`Memory`]. Another layout, as the other slot of a box may have left it, is refused.
 
 use pitchside_model::DeviceId;
 use serde::{Deserialize, Serialize};
 
 use crate::derive::streams::Kept as KeptStreams;
-use crate::engine::{Device, Engine, RuleStatus};
-use crate::id::Subject;
+use crate::devices::Device;
+use crate::engine::{Engine, RuleStatus};
+use crate::id::{Map, Subject};
 use crate::running::{Running, fresh_state};
 use crate::state::{Kept, State};
+
+/// What every snapshot of this layout begins with. The number rises with every change of [`Memory`], and of what it holds; so does that of
+/// [`crate::replay::ENGINE_VERSION`], for evidence holds a part of it.
+pub const LAYOUT: &[u8] = b"pitchside-rules-memory/1\n";
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
-    /// Not a snapshot of this build.
+    /// Not a snapshot, or of another layout.
     #[error("the snapshot cannot be read; feed the rules from the journal instead")]
     Unreadable,
     /// Taken under other rules.
@@ -46,23 +49,22 @@ struct Remembered {
 impl Engine {
     /// All it remembers.
     pub fn snapshot(&self) -> Vec<u8> {
-        let mut devices: Vec<(DeviceId, Device)> = self.devices.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-        devices.sort_by(|a, b| a.0.cmp(&b.0));
         let memory = Memory {
             rules_hash: self.rule_set().hash(),
             messages: self.messages,
-            devices,
+            devices: self.devices.keep(),
             streams: self.streams.keep(),
             rules: self.rules.iter().map(Remembered::of).collect(),
             scripted: self.scripted.running.iter().map(Remembered::of).collect(),
         };
         // Serialising plain data into memory cannot fail; an empty snapshot would be refused by `resume`.
-        postcard::to_allocvec(&memory).unwrap_or_default()
+        postcard::to_extend(&memory, LAYOUT.to_vec()).unwrap_or_default()
     }
 
     /// Takes a snapshot of the same rules; on an error nothing changes.
     pub fn resume(&mut self, snapshot: &[u8]) -> Result<(), SnapshotError> {
-        let memory: Memory = postcard::from_bytes(snapshot).map_err(|_| SnapshotError::Unreadable)?;
+        let memory = snapshot.strip_prefix(LAYOUT).ok_or(SnapshotError::Unreadable)?;
+        let memory: Memory = postcard::from_bytes(memory).map_err(|_| SnapshotError::Unreadable)?;
         if memory.rules_hash != self.rule_set().hash() || memory.rules.len() != self.rules.len() {
             return Err(SnapshotError::OtherRules);
         }
@@ -81,7 +83,7 @@ impl Engine {
             (running.demerits, running.clean, running.overdraft) = (kept.demerits, kept.clean, kept.overdraft);
         }
         self.messages = memory.messages;
-        self.devices = memory.devices.into_iter().collect();
+        self.devices.resume(memory.devices);
         Ok(())
     }
 }
@@ -96,7 +98,7 @@ impl Remembered {
 }
 
 /// The states of each rule, filled with what was kept.
-fn filled(running: &[Running], kept: &[Remembered]) -> Result<Vec<HashMap<Subject, State>>, SnapshotError> {
+fn filled(running: &[Running], kept: &[Remembered]) -> Result<Vec<Map<Subject, State>>, SnapshotError> {
     let one = |(running, kept): (&Running, &Remembered)| {
         let states = kept.states.iter().map(|(subject, kept)| {
             let mut state = fresh_state(&running.rule);

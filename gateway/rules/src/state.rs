@@ -49,6 +49,11 @@ impl Track {
         Self { source: None, series, gaps: Gaps::default(), baselines }
     }
 
+    /// The newest value, unless it is older than a gap at `now`.
+    pub fn value(&self, now: i64, gap_after: i64) -> Option<f64> {
+        self.series.last().filter(|last| now.saturating_sub(last.time) <= gap_after).map(Sample::value)
+    }
+
     /// The stream is interrupted; at `time` it is known. Whether it had readings.
     pub fn interrupt(&mut self, time: i64) -> bool {
         let had = self.series.last().is_some();

@@ -157,6 +157,11 @@ impl RulesWorker {
     /// nothing changes. The events are alerts cleared because their rule is gone.
     pub async fn reload(&mut self) -> Result<Vec<AlertEvent>, RulesError> {
         let set = RuleSet::read(&self.folder).map_err(RulesError::Problems)?;
+        self.put(set).await
+    }
+
+    /// The same with what the caller read of the folder: reading waits for the disk.
+    pub async fn put(&mut self, set: RuleSet) -> Result<Vec<AlertEvent>, RulesError> {
         if !self.worker.is_up() {
             self.refill().await?;
         }

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pitchside_model::*;
-use pitchside_rules::{Engine, Fed, RuleSet, RuleSource};
+use pitchside_rules::snapshot::LAYOUT;
+use pitchside_rules::{Engine, Fed, RuleSet, RuleSource, SnapshotError};
 use proptest::prelude::*;
 
 fn library() -> Arc<RuleSet> {
@@ -116,6 +117,34 @@ proptest! {
         prop_assert_eq!(second.snapshot(), snapshot);
         events.extend(second.feed(&entries[cut..]).events);
         prop_assert_eq!(events, whole.events);
+    }
+
+    #[test]
+    fn an_answer_that_is_known_is_the_one_the_script_would_give(entries in arb_entries()) {
+        for script in [
+            "above(value, 150.0, 10.0)",
+            "if raised { value != () && value > 120.0 } else if above(value, 160.0, 0.0) { `Assess ${value}` } else { false }",
+            "gap == \"silent\" && extent > 10.0 || raised && gap != ()",
+            "heart_rate.value != () && heart_rate.value > 140.0 && gap == ()",
+            "quantity == \"core_temperature\" && heart_rate.value != () && heart_rate.value > 120.0 && value > 38.5",
+            "if value > 220.0 { 7 } else { value > 150.0 }",
+            // By another name: what is looked at decides, not what is written.
+            "fn steady(x) { if x.covers(\"30s\") { x } else { #{ value: () } } } let v = steady(heart_rate).value; v != () && v > 120.0",
+            "let h = heart_rate; let v = ()?.value; v == () && h.age < 1.0 && h.since_gap > 60.0",
+            "let h = #{ value: heart_rate }.value; let m = h.mean(\"1min\"); m != () && m > 140.0",
+        ] {
+            let run = |script: &str| {
+                let more = "gaps = true\ngap_after = \"20s\"\n";
+                let mut rule = rule("asked", more, script);
+                rule.manifest.inputs.push(Quantity::CORE_TEMPERATURE);
+                let mut engine = Engine::new(set([rule])).unwrap();
+                let fed = engine.feed(&entries);
+                let faults: Vec<bool> = fed.faults.iter().map(|fault| fault.off).collect();
+                (fed.events, faults, engine.status()[0].evaluations)
+            };
+            // Who looks at the time is asked anew each time.
+            prop_assert_eq!(run(script), run(&format!("if time < 0.0 {{ return false; }}\n{script}")), "{}", script);
+        }
     }
 
     #[test]
@@ -300,4 +329,53 @@ fn subjects_are_bounded_and_a_raised_alert_is_the_last_to_go() {
     }
     let later = Entry { seq: Seq(1), readings: rate(1, 190).readings, ..of(0, 0) };
     assert_eq!(engine.feed(&[later]), Fed::default(), "still raised, so not raised again");
+}
+
+/// What an engine remembers of a fixed morning, hashed: whoever lays memory out anew names another layout (`snapshot.rs`) and another
+/// version of the engine (`replay.rs`), and puts the new hash here.
+#[test]
+fn memory_is_laid_out_as_its_name_says() {
+    let scripts = [
+        ("window", "", "heart_rate.mean(\"1min\") > 250.0 && heart_rate.percentile(50, \"30s\") > 0.0"),
+        ("usual", "", "heart_rate.deviations(\"7d\") > 3.0"),
+        ("helper", "", "held(\"high\", \"10s\", value > 150.0) || times(\"often\", \"1min\", value > 150.0) > 3"),
+        ("order", "", "sequence(\"both\", \"1min\", value > 180.0, value < 110.0)"),
+        (
+            "memory",
+            "[state]\nhighest = 0.0\nword = \"\"\n",
+            "if value > highest { highest = value; word = quantity; } highest > 150.0",
+        ),
+        ("held", "hold = \"5s\"\nclear_after = \"30s\"\n", "value > 120.0"),
+    ];
+    let derived = |name: &str, input: &str| {
+        let manifest = format!(
+            "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\ninputs = [\"{input}\"]\n"
+        );
+        RuleSource::parse(name, &manifest, "value > 1.0").unwrap()
+    };
+    let stream = "name = \"double\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"derived\"\ninputs = [\"heart_rate\"]\noutputs = [\"heat_index\"]\n";
+    let stream = RuleSource::parse_stream("double", stream, "value / 10.0").unwrap();
+    let rules = || {
+        let plain = scripts.map(|(name, more, script)| rule(name, more, script));
+        let rules =
+            RuleSet::new(plain.into_iter().chain([derived("load", "training_load"), derived("made", "heat_index")]));
+        let (rules, problems) = rules.unwrap().with_streams([stream.clone()]);
+        assert_eq!(problems, []);
+        Arc::new(rules)
+    };
+    let mut engine = Engine::new(rules()).unwrap();
+    let morning = (0..200).map(|n| rate(n * 3, 100 + n * 7 % 110));
+    let gap = reading(Quantity::HEART_RATE, 700, Value::Gap(Gap { reason: GapReason::Silent, extent: 9 }));
+    let entries: Vec<Entry> = morning.chain([entry("strap", 1_000, vec![gap]), rate(800, 190)]).collect();
+    let fed = engine.feed(&entries);
+    assert!(fed.faults.is_empty() && !fed.events.is_empty(), "{:?}", fed.faults);
+    let snapshot = engine.snapshot();
+    assert!(snapshot.starts_with(LAYOUT));
+    assert_eq!(
+        (LAYOUT, &blake3::hash(&snapshot).to_hex()[..16]),
+        (&b"pitchside-rules-memory/1\n"[..], "5c01bb4f59cf914f")
+    );
+    let mut another = snapshot.clone();
+    another[LAYOUT.len() - 2] += 1;
+    assert_eq!(Engine::new(rules()).unwrap().resume(&another), Err(SnapshotError::Unreadable));
 }

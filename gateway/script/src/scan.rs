@@ -66,13 +66,23 @@ pub fn words(source: &str) -> Vec<Word> {
         let (line, column) = (cursor.line, cursor.column);
         match c {
             '/' if cursor.peek() == Some('/') => {
-                while cursor.peek().is_some_and(|c| c != '\n') {
+                // To Rhai a carriage return ends a line, too.
+                while cursor.peek().is_some_and(|c| c != '\n' && c != '\r') {
                     cursor.next();
                 }
             }
             '/' if cursor.peek() == Some('*') => {
                 cursor.next();
+                // The star of a documentation comment closes nothing: `/**/` is open.
+                if cursor.peek() == Some('*') {
+                    cursor.next();
+                }
                 block_comment(&mut cursor);
+            }
+            '#' if matches!(cursor.peek(), Some('"' | '#')) => {
+                let text = raw_text(&mut cursor);
+                words.push(Word { kind: WordKind::Text, text, line, column });
+                (after_dot, open) = (false, false);
             }
             '"' | '`' | '}' if c != '}' || nested.last() == Some(&0) => {
                 if c == '}' {
@@ -159,12 +169,36 @@ fn block_comment(cursor: &mut Cursor<'_>) {
     }
 }
 
+/// A text between `#"` and `"#`, with as many `#` before as behind: what stands in it is only text. The first `#` was read.
+fn raw_text(cursor: &mut Cursor<'_>) -> String {
+    let mut hashes = 1;
+    while cursor.peek() == Some('#') {
+        cursor.next();
+        hashes += 1;
+    }
+    cursor.next();
+    let end = format!("\"{}", "#".repeat(hashes));
+    let mut text = String::new();
+    while !text.ends_with(&end) {
+        match cursor.next() {
+            Some(c) => text.push(c),
+            None => return text,
+        }
+    }
+    text.truncate(text.len() - end.len());
+    text
+}
+
 /// The text up to its closing quote, and whether it stopped at a `${` instead.
 fn literal(cursor: &mut Cursor<'_>, quote: char) -> (String, bool) {
     let mut text = String::new();
     while let Some(c) = cursor.next() {
         match c {
             '\\' if quote != '`' => {
+                text.push(c);
+                text.extend(cursor.next());
+            }
+            '\\' if cursor.peek() == Some('$') => {
                 text.push(c);
                 text.extend(cursor.next());
             }
@@ -208,6 +242,21 @@ mod tests {
         assert_eq!(kinds("\"abc"), [(WordKind::Text, "abc".to_owned())]);
         assert_eq!(kinds("/* abc"), []);
         assert_eq!(kinds("'\\'' q"), [(WordKind::Name, "q".to_owned())]);
+    }
+
+    #[test]
+    fn text_and_comments_end_where_they_end_for_rhai() {
+        let names = |source: &str| -> Vec<String> {
+            words(source).into_iter().filter(|word| word.kind != WordKind::Text).map(|word| word.text).collect()
+        };
+        assert_eq!(names("#\"\\\"# a // \""), ["a"]);
+        assert_eq!(names("##\"b \"# c\"## a"), ["a"]);
+        assert_eq!(names("#{ a: b }"), ["a", "b"]);
+        assert_eq!(names("`\\${b` + a // }`"), ["a"]);
+        assert_eq!(names("`\\$ ${a}`"), ["a"]);
+        assert_eq!(names("// b\ra"), ["a"]);
+        assert_eq!(names("/**/ b */ a"), ["a"]);
+        assert_eq!(words("#\"b"), [Word { kind: WordKind::Text, text: "b".to_owned(), line: 1, column: 1 }]);
     }
 
     #[test]

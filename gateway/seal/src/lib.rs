@@ -25,6 +25,6 @@ pub use chain::{ChainFault, ChainVerifier, Expected, verify_chain};
 pub use closing::{Batch, CloseReason, ClosingPolicy};
 pub use key::{AthleteKey, Generation, Kek};
 pub use ledger_block::payload::{PayloadError, verify as verify_payload};
-pub use open::{Filter, OpenBlock, OpenError, open};
+pub use open::{Filter, History, OpenBlock, OpenError, open};
 pub use ring::{AthleteKeys, KeyRing, NoKey, Whose};
 pub use seal::{BootCounter, SealError, SealInput, SealedBlock, SegmentSummary, seal};

@@ -12,7 +12,7 @@ use pitchside_model::{AlertId, Timestamp};
 use pitchside_rules::replay::{ENGINE_VERSION, reach};
 use pitchside_rules::{RuleSet, history};
 use pitchside_script::manifest::RuleScope;
-use pitchside_seal::{Filter, Whose};
+use pitchside_seal::{Filter, Whose, open};
 use pitchside_store::{RuleText, Tables};
 
 use super::included;
@@ -21,7 +21,7 @@ use crate::cli::context::Context;
 use crate::cli::rules_replay::{self, Replayed};
 use crate::cli::{Failure, output};
 use crate::clock::Clock;
-use crate::past::{self, Wanted};
+use crate::past;
 use crate::rulebook::in_words;
 
 /// Alerts looked through for those that did not go out.
@@ -95,20 +95,20 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
     };
     let up_to = replayed.fired.as_ref().map_or(alert.event_time, |fired| fired.up_to.max(alert.event_time));
     let since = Timestamp(from.0.saturating_sub(SLACK_US));
-    let wanted = Wanted { since, filter: &filter, ring: &ring };
-    past::walk(context, &wanted, &mut |_, _| {}, &mut |opened| {
+    past::walk(context, since, &mut |_, _| {}, &mut |block| {
         let window = from..=up_to;
-        let places = opened.block.find_all(|record| {
+        let opened = open(block.header, block.payload, &ring, &filter).map_err(|error| block.bad(&error))?;
+        let places = opened.find_all(|record| {
             matches!(record, Record::Reading(record)
                 if window.contains(&record.reading.device_time) && counts(record))
         });
         if places.is_empty() {
             return Ok(ControlFlow::Continue(()));
         }
-        let included = included(&context.tables, opened.row.key)?;
+        let included = included(&context.tables, block.row.key)?;
         for place in places {
-            let Some(Record::Reading(record)) = opened.block.record(place).cloned() else { continue };
-            let evidence = opened.block.evidence(place, opened.header, opened.payload, &included)?;
+            let Some(Record::Reading(record)) = opened.record(place).cloned() else { continue };
+            let evidence = opened.evidence(place, block.header, block.payload, &included)?;
             found.push(Proof { record, evidence });
         }
         let enough = found.iter().any(|proof| fired(&proof.record));

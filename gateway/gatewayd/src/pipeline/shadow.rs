@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::derived::DerivedWatch;
 use super::rules::newest_change;
+use crate::blocking;
 use crate::clock::Clock;
 
 /// Below the data folder: a folder of rules, as those in force have one.
@@ -94,7 +95,7 @@ impl Shadows {
             return;
         }
         self.seen = newest;
-        let set = match RuleSet::read(&self.folder) {
+        let set = match blocking::here(|| RuleSet::read(&self.folder)) {
             Ok(set) => set,
             Err(problems) => {
                 let first = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -113,7 +114,7 @@ impl Shadows {
         let outcome = match &mut self.worker {
             Some(worker) => {
                 worker.set_streams(streams);
-                worker.reload().await
+                worker.put(set.clone()).await
             }
             None => match RulesWorker::spawn_with(&self.program, &self.folder, streams).await {
                 Ok(worker) => {

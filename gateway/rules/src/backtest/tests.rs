@@ -71,13 +71,3 @@ fn a_higher_limit_says_what_would_no_longer_be_raised() {
 fn the_rule_in_force_against_itself_differs_in_nothing() {
     assert_eq!(run("180.0", "180.0", &history(), 2).counts, Counts { same: 4, new: 0, gone: 0 });
 }
-
-#[test]
-fn what_a_block_sorts_by_device_comes_back_in_the_order_of_arrival() {
-    let arrived = vec![entry("ben", 1, 1), entry("ada", 2, 2), entry("ben", 3, 3), entry("ada", 3, 4)];
-    let mut sorted = arrived.clone();
-    sorted.sort_by(|a, b| a.device.cmp(&b.device));
-    in_order_of_arrival(&mut sorted);
-    let order: Vec<(&str, u64)> = sorted.iter().map(|e| (e.device.as_str(), e.seq.0)).collect();
-    assert_eq!(order, [("strap-ben", 1), ("strap-ada", 2), ("strap-ada", 3), ("strap-ben", 3)]);
-}

@@ -1,14 +1,12 @@
 //! Who derives what of whom.
 
-use std::collections::HashMap;
-
 use pitchside_model::{Assurance, DeviceId, Gap, GapReason, Quality, Quantity};
 use serde::{Deserialize, Serialize};
 
 use super::{Content, DERIVATIONS, Derivation, Given, Kernel, Told, makers, since};
 use crate::arrivals::Order;
-use crate::id::Subject;
-use crate::item::{Point, PointContent};
+use crate::id::{Map, Subject};
+use crate::item::{Point, PointContent, Routes};
 use crate::series::steps;
 
 /// The most subjects one formula remembers; the one heard least lately makes room.
@@ -33,10 +31,10 @@ pub(crate) struct Stream {
 /// All that is derived.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    /// By quantity: which formulas, and which of their inputs.
-    routes: HashMap<Quantity, Vec<(usize, usize)>>,
+    /// Which formulas hear what.
+    routes: Routes,
     /// By formula.
-    subjects: Vec<HashMap<Subject, Stream>>,
+    subjects: Vec<Map<Subject, Stream>>,
 }
 
 /// A reading on its way to the formulas.
@@ -57,23 +55,20 @@ pub(crate) type Kept = Vec<(u32, Subject, Stream)>;
 impl Streams {
     /// Derives what `wanted` names from now on; what is no longer wanted is forgotten.
     pub fn want(&mut self, wanted: impl Fn(Quantity) -> bool) {
-        self.routes.clear();
         let mut old = std::mem::take(&mut self.subjects);
-        old.resize_with(DERIVATIONS.len(), HashMap::new);
-        self.subjects.resize_with(DERIVATIONS.len(), HashMap::new);
-        for (at, made) in makers(wanted) {
-            self.subjects[at] = std::mem::take(&mut old[at]);
-            for (input, quantity) in made.inputs.iter().enumerate() {
-                self.routes.entry(*quantity).or_default().push((at, input));
-            }
+        old.resize_with(DERIVATIONS.len(), Map::default);
+        self.subjects.resize_with(DERIVATIONS.len(), Map::default);
+        let makers: Vec<_> = makers(wanted).collect();
+        for (at, _) in &makers {
+            self.subjects[*at] = std::mem::take(&mut old[*at]);
         }
+        self.routes = Routes::new(makers.iter().map(|(at, made)| (*at, made.inputs)));
     }
 
     /// What follows from a reading, in order, each with the weakest assurance of what it is made of.
     pub fn derive(&mut self, arrived: &Arrived<'_>) -> Vec<(Point, Assurance)> {
         let mut derived = Vec::new();
-        let Some(routes) = self.routes.get(&arrived.point.quantity) else { return derived };
-        for (at, input) in routes {
+        for (at, input) in self.routes.of(arrived.point.quantity) {
             let (Some(made), Some(subjects)) = (DERIVATIONS.get(*at), self.subjects.get_mut(*at)) else { continue };
             if !subjects.contains_key(arrived.subject) {
                 if subjects.len() >= SUBJECTS_MAX {
@@ -115,7 +110,7 @@ impl Streams {
         if !kept.iter().all(fits) {
             return false;
         }
-        self.subjects.iter_mut().for_each(HashMap::clear);
+        self.subjects.iter_mut().for_each(Map::clear);
         for (at, subject, stream) in kept {
             if let Some(subjects) = self.subjects.get_mut(at as usize) {
                 subjects.insert(subject, stream);

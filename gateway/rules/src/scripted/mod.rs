@@ -17,18 +17,16 @@
 //! | [`source`] | a plugin's texts, and which streams go with a set of rules |
 //! | [`marks`] | assurance and flags, passed on |
 
-use std::collections::HashMap;
-
-use pitchside_model::{Assurance, Decimal, DeviceId, Gap, GapReason, Quality, Quantity, RuleName};
+use pitchside_model::{Assurance, Decimal, DeviceId, Gap, GapReason, Quality, RuleName};
 use pitchside_script::{Fault, FaultKind};
 use rhai::Dynamic;
 
 use crate::arrivals::Order;
 use crate::derive::decimal;
 use crate::engine::Fed;
-use crate::item::{Point, PointContent};
+use crate::item::{Point, PointContent, Routes};
 use crate::library::RuleSource;
-use crate::running::{Running, Turn};
+use crate::running::{Running, Turn, routes};
 
 pub(crate) mod marks;
 pub mod source;
@@ -40,8 +38,8 @@ const DECIMALS: u8 = 6;
 #[derive(Default)]
 pub(crate) struct Scripted {
     pub running: Vec<Running>,
-    /// Which streams, and which of their inputs, a quantity is.
-    routes: HashMap<Quantity, Vec<(usize, usize)>>,
+    /// Which streams hear what.
+    routes: Routes,
 }
 
 /// A reading or gap of a stream, on its way to the rules.
@@ -54,19 +52,13 @@ pub(crate) struct Derived {
 impl Scripted {
     /// Whose readings go where, after other streams came into force.
     pub fn route(&mut self) {
-        self.routes.clear();
-        for (at, running) in self.running.iter().enumerate() {
-            for (input, quantity) in running.rule.manifest().inputs.iter().enumerate() {
-                self.routes.entry(*quantity).or_default().push((at, input));
-            }
-        }
+        self.routes = routes(&self.running);
     }
 
     /// What follows from a reading, in the order of the streams' names.
     pub fn derive(&mut self, turn: &Turn<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) -> Vec<Derived> {
         let mut made = Vec::new();
-        let Some(routes) = self.routes.get(&turn.heard.point.quantity) else { return made };
-        for (at, input) in routes {
+        for (at, input) in self.routes.of(turn.heard.point.quantity) {
             let Some(running) = self.running.get_mut(*at).filter(|running| !running.status.off) else { continue };
             hear(running, &Turn { input: *input, ..*turn }, fed, watch, &mut made);
         }

@@ -1,17 +1,21 @@
 //! Reading own blocks back, and disclosing single records as evidence.
 
+mod history;
+
 use std::collections::BTreeMap;
 
 use ledger_block::evidence::{AssembleError, Evidence};
-use ledger_block::payload::{self, Payload, PayloadError};
+use ledger_block::payload::{self, Payload, PayloadError, SegmentRef};
 use ledger_block::receipt::Included;
 use ledger_block::record::{ReadingRecord, Record};
-use ledger_block::segment::{self, BlockPlace, OpenSegment, SegmentError, SegmentKeys, SegmentTag, Subject};
-use ledger_block::{BlockIndex, SignedHeader};
+use ledger_block::segment::{self, BlockPlace, HourKey, OpenSegment, SegmentError, SegmentKeys, SegmentTag, Subject};
+use ledger_block::{BlockIndex, Header, SignedHeader};
 use pitchside_model::{AlertEvent, Entry, HourIndex, Quantity};
 
-use crate::key::{AthleteKey, Generation};
+use crate::key::Generation;
 use crate::ring::{AthleteKeys, Whose};
+
+pub use history::History;
 
 /// Which segments to look for. Everything by default; each narrowing saves key derivations.
 #[derive(Debug, Clone, Default)]
@@ -78,61 +82,70 @@ pub fn open(
 ) -> Result<OpenBlock, OpenError> {
     let header = block.header();
     let payload = payload::verify(header, payload)?;
-    let place = BlockPlace {
-        gateway: header.gateway,
-        incarnation: header.incarnation,
-        index: header.index,
-        salt: *payload.salt(),
-    };
-    let mut hours: Vec<HourIndex> = payload.segments().map(|segment| segment.hour).collect();
-    let total = hours.len();
-    hours.sort_unstable();
-    hours.dedup();
-    let everything = || Quantity::all().map(Subject::Readings).chain([Subject::Alerts]).collect();
-    let subjects = if filter.subjects.is_empty() { everything() } else { filter.subjects.clone() };
+    let (place, hours, subjects) = (place(header, &payload), hours(&payload), filter.subjects());
     let mut found = Vec::new();
     for (whose, generation, key) in keys.opening() {
-        if filter.whose.as_ref().is_some_and(|wanted| *wanted != whose) {
+        if !filter.wants(&whose) {
             continue;
         }
-        let search = Search { payload: &payload, place: &place, whose: &whose, generation };
-        for subject in &subjects {
-            for hour in &hours {
-                search.parts(&key, *subject, *hour, &mut found)?;
+        for (subject, hour) in subjects.iter().flat_map(|subject| hours.iter().map(move |hour| (*subject, *hour))) {
+            let hour_key = key.hour(subject, generation, hour);
+            for Part { position, sealed, keys, tag } in parts(&payload, &place, &hour_key, subject, hour) {
+                let segment = segment::open(&sealed.to_sealed(), &keys, tag, whose.athlete())
+                    .map_err(|why| OpenError::Segment { whose: whose.clone(), index: header.index.0, why })?;
+                found.push(Found { whose: whose.clone(), generation, position, segment });
             }
         }
     }
-    Ok(OpenBlock { index: header.index, unopened: total - found.len(), found })
+    Ok(OpenBlock { index: header.index, unopened: payload.segments().len() - found.len(), found })
 }
 
-struct Search<'a> {
-    payload: &'a Payload<'a>,
-    place: &'a BlockPlace,
-    whose: &'a Whose,
-    generation: Generation,
-}
-
-impl Search<'_> {
-    /// Opens part 0, 1, ... of a segment until there is none.
-    fn parts(
-        &self,
-        key: &AthleteKey,
-        subject: Subject,
-        hour: HourIndex,
-        found: &mut Vec<Found>,
-    ) -> Result<(), OpenError> {
-        let hour_key = key.hour(subject, self.generation, hour);
-        for part in 0..=u16::MAX {
-            let tag = SegmentTag { subject, hour, part };
-            let keys = SegmentKeys::derive(&hour_key, self.place, tag);
-            let Some(position) = self.payload.find(&keys.commitment()) else { break };
-            let Some(sealed) = self.payload.segment(position) else { break };
-            let segment = segment::open(&sealed.to_sealed(), &keys, tag, self.whose.athlete())
-                .map_err(|why| OpenError::Segment { whose: self.whose.clone(), index: self.place.index.0, why })?;
-            found.push(Found { whose: self.whose.clone(), generation: self.generation, position, segment });
-        }
-        Ok(())
+impl Filter {
+    fn wants(&self, whose: &Whose) -> bool {
+        self.whose.as_ref().is_none_or(|wanted| wanted == whose)
     }
+
+    fn subjects(&self) -> Vec<Subject> {
+        let everything = || Quantity::all().map(Subject::Readings).chain([Subject::Alerts]).collect();
+        if self.subjects.is_empty() { everything() } else { self.subjects.clone() }
+    }
+}
+
+fn place(header: &Header, payload: &Payload<'_>) -> BlockPlace {
+    let (gateway, incarnation, index) = (header.gateway, header.incarnation, header.index);
+    BlockPlace { gateway, incarnation, index, salt: *payload.salt() }
+}
+
+/// The hours a payload has segments of, each once.
+fn hours(payload: &Payload<'_>) -> Vec<HourIndex> {
+    let mut hours: Vec<HourIndex> = payload.segments().map(|segment| segment.hour).collect();
+    hours.sort_unstable();
+    hours.dedup();
+    hours
+}
+
+/// A segment that a key finds.
+struct Part<'a> {
+    position: usize,
+    sealed: SegmentRef<'a>,
+    keys: SegmentKeys,
+    tag: SegmentTag,
+}
+
+/// Part 0, 1, ... of a segment, until there is none.
+fn parts<'a>(
+    payload: &'a Payload<'a>,
+    place: &BlockPlace,
+    hour_key: &HourKey,
+    subject: Subject,
+    hour: HourIndex,
+) -> impl Iterator<Item = Part<'a>> {
+    (0..=u16::MAX).map_while(move |part| {
+        let tag = SegmentTag { subject, hour, part };
+        let keys = SegmentKeys::derive(hour_key, place, tag);
+        let position = payload.find(&keys.commitment())?;
+        Some(Part { position, sealed: payload.segment(position)?, keys, tag })
+    })
 }
 
 impl OpenBlock {

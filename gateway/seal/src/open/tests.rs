@@ -71,3 +71,58 @@ fn erasing_a_key_closes_the_readings_and_leaves_the_block_verifiable() {
     let evidence = opened.evidence(place, &block.header, &block.payload, &included(&block)).unwrap();
     assert!(evidence::verify(&evidence.to_bytes(), &Policy::of_logs([log().verifier().clone()])).is_ok());
 }
+
+/// Messages of several quantities, late ones among them, over the end of an hour.
+fn muddled() -> Vec<Entry> {
+    let mut entries = squad();
+    for (second, strap) in [(3_599, "strap-late"), (3_600, "strap-late"), (3_601, "strap-a")] {
+        let mut both = entry(strap, Some("a1"), second as u64, START + second, 90);
+        let mut power = both.readings[0].clone();
+        (power.quantity, power.unit) = (Quantity::POWER, Quantity::POWER.unit());
+        let second_rate = pitchside_model::Reading {
+            device_time: power.device_time.plus_micros(1_500_000),
+            ..both.readings[0].clone()
+        };
+        both.readings.extend([power, second_rate]);
+        entries.push(both);
+    }
+    entries.push(entry("bench-1", None, 1, START + 2, 60));
+    entries
+}
+
+#[test]
+fn history_reads_the_messages_of_a_block_whole_and_in_the_order_in_which_they_were_taken() {
+    let (key, keys, entries) = (signer(), ring(), muddled());
+    let block = seal(&input(&key, &keys, &entries)).unwrap();
+    let mut expected = open(&block.header, &block.payload, &keys, &Filter::default()).unwrap().entries();
+    assert_eq!(expected.len(), entries.len());
+    expected.sort_by_key(|entry| entry.readings.iter().map(|reading| reading.gateway_time).min());
+    let mut history = History::new(&keys, &Filter::default());
+    for turn in 0..2 {
+        assert_eq!(history.read(&block.header, &block.payload).unwrap(), expected, "turn {turn}");
+    }
+}
+
+#[test]
+fn history_of_one_athlete_and_quantity_holds_nothing_else() {
+    let (key, keys, entries) = (signer(), ring(), muddled());
+    let block = seal(&input(&key, &keys, &entries)).unwrap();
+    let wanted = Quantity::HEART_RATE;
+    let filter = Filter { whose: Some(Whose::Athlete(athlete("a1"))), subjects: vec![Subject::Readings(wanted)] };
+    let read = History::new(&keys, &filter).read(&block.header, &block.payload).unwrap();
+    assert_eq!(read.len(), 63);
+    assert!(read.iter().all(|entry| entry.athlete == Some(athlete("a1"))));
+    assert!(read.iter().flat_map(|entry| &entry.readings).all(|reading| reading.quantity == wanted));
+}
+
+#[test]
+fn history_refuses_a_block_of_which_a_single_byte_was_changed() {
+    let (key, keys, entries) = (signer(), ring(), muddled());
+    let block = seal(&input(&key, &keys, &entries)).unwrap();
+    for at in [0, 30, 200, block.payload.len() / 2, block.payload.len() - 1] {
+        let mut changed = block.payload.clone();
+        changed[at] ^= 1;
+        let read = History::new(&keys, &Filter::default()).read(&block.header, &changed);
+        assert_eq!(read, Err(OpenError::Payload(PayloadError::Digest)), "byte {at}");
+    }
+}

@@ -7,12 +7,12 @@ mod keys;
 mod sealed;
 mod table;
 
-use pitchside_model::{HourIndex, Quantity};
+use pitchside_model::{Assurance, DeviceId, Epoch, HourIndex, Quantity, Reading, Seq};
 
 use crate::record::ReadingRef;
 
 pub use keys::{BlockPlace, HourKey, SALT_BYTES, Salt, SegmentKeys};
-pub use sealed::{Disclosed, OpenSegment, SealedSegment, open, seal};
+pub use sealed::{Disclosed, OpenSegment, SealedSegment, open, readings, seal};
 pub use table::plaintext;
 
 /// The most readings or alerts in a segment; more go into a further part.
@@ -89,6 +89,30 @@ impl Content<'_> {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// What one device sent under one count of messages, as it stands in a segment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stream {
+    /// Who sent it.
+    pub device: DeviceId,
+    /// How sure the gateway was of that.
+    pub assurance: Assurance,
+    /// The count of messages.
+    pub epoch: Epoch,
+    /// The readings, in the order of the segment's leaves; at least one.
+    pub rows: Vec<Row>,
+}
+
+/// A reading with its place in its stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// The number of its message.
+    pub seq: Seq,
+    /// Its place in the message.
+    pub item: u32,
+    /// The reading.
+    pub reading: Reading,
 }
 
 /// Why a segment can't be written or read.

@@ -5,7 +5,7 @@ use chacha20poly1305::{ChaCha20Poly1305, KeyInit as _};
 use pitchside_model::{AthleteId, HourIndex};
 use zeroize::Zeroizing;
 
-use super::{Content, SegmentError, SegmentKeys, SegmentTag, table};
+use super::{Content, SegmentError, SegmentKeys, SegmentTag, Stream, table};
 use crate::cbor::Writer;
 use crate::merkle::{self, Hash, counted_root, inclusion_proof};
 use crate::record::{Blind, Record, record_leaf};
@@ -91,10 +91,7 @@ pub fn open(
     if sealed.commitment != keys.commitment {
         return Err(SegmentError::WrongKey);
     }
-    let mut buffer = Zeroizing::new(sealed.ciphertext.clone());
-    let cipher = ChaCha20Poly1305::new(&keys.key.into());
-    cipher.decrypt_in_place(&keys.nonce.into(), &keys.commitment, &mut *buffer).map_err(|_| SegmentError::Changed)?;
-    let records = table::read(tag, athlete, &buffer)?;
+    let records = table::read(tag, athlete, &decrypt(&sealed.ciphertext, keys)?)?;
     let blinds = keys.blinds(records.len());
     let hash = |(at, record): (usize, &Record)| record_leaf(&blind_at(&blinds, at), &record.to_bytes());
     let leaves: Vec<Hash> = records.iter().enumerate().map(hash).collect();
@@ -103,6 +100,20 @@ pub fn open(
         return Err(SegmentError::Root);
     }
     Ok(OpenSegment { tag, records, blinds, leaves })
+}
+
+/// Decrypts a segment of readings that was found by its commitment in a verified payload, for reading alone. What is read is what
+/// was sealed: the header's signature covers the ciphertext, and the commitment the key. Whether the records hash to the segment's
+/// root is not looked at: that is what evidence stands on, and [`open`] does.
+pub fn readings(ciphertext: &[u8], keys: &SegmentKeys, tag: SegmentTag) -> Result<Vec<Stream>, SegmentError> {
+    table::read_streams(tag, &decrypt(ciphertext, keys)?)
+}
+
+fn decrypt(ciphertext: &[u8], keys: &SegmentKeys) -> Result<Zeroizing<Vec<u8>>, SegmentError> {
+    let mut buffer = Zeroizing::new(ciphertext.to_vec());
+    let cipher = ChaCha20Poly1305::new(&keys.key.into());
+    cipher.decrypt_in_place(&keys.nonce.into(), &keys.commitment, &mut *buffer).map_err(|_| SegmentError::Changed)?;
+    Ok(buffer)
 }
 
 impl OpenSegment {

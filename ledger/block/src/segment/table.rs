@@ -9,7 +9,8 @@ use zeroize::Zeroizing;
 
 use super::bytes::{Reader, put_varint};
 use super::{
-    Content, PLAINTEXT_BYTES_MAX, RECORDS_MAX, SAMPLES_MAX, SegmentError, SegmentTag, Subject, column, padded,
+    Content, PLAINTEXT_BYTES_MAX, RECORDS_MAX, Row, SAMPLES_MAX, SegmentError, SegmentTag, Stream, Subject, column,
+    padded,
 };
 use crate::record::{RECORD_BYTES_MAX, ReadingRecord, ReadingRef, Record};
 
@@ -156,20 +157,40 @@ pub(super) fn read(
     athlete: Option<&AthleteId>,
     plaintext: &[u8],
 ) -> Result<Vec<Record>, SegmentError> {
+    if let Subject::Readings(_) = tag.subject {
+        let streams = read_streams(tag, plaintext)?;
+        return Ok(streams.into_iter().flat_map(|stream| stream.into_records(athlete)).collect());
+    }
     let mut input = Reader::new(plaintext);
-    let records = match (input.byte()?, tag.subject) {
-        (KIND_READINGS, Subject::Readings(quantity)) => read_readings(&mut input, quantity, tag.hour, athlete)?,
-        (KIND_ALERTS, Subject::Alerts) => read_alerts(&mut input)?,
+    if input.byte()? != KIND_ALERTS {
+        return Err(SegmentError::Malformed("it is of another kind"));
+    }
+    let records = read_alerts(&mut input)?;
+    ended(plaintext, &input, records.is_empty())?;
+    Ok(records)
+}
+
+/// The same of a segment of readings, without a copy of who sent them for each.
+pub(super) fn read_streams(tag: SegmentTag, plaintext: &[u8]) -> Result<Vec<Stream>, SegmentError> {
+    let mut input = Reader::new(plaintext);
+    let streams = match (input.byte()?, tag.subject) {
+        (KIND_READINGS, Subject::Readings(quantity)) => read_readings(&mut input, quantity, tag.hour)?,
         _ => return Err(SegmentError::Malformed("it is of another kind")),
     };
+    ended(plaintext, &input, streams.is_empty())?;
+    Ok(streams)
+}
+
+/// Whether a plaintext ends where its content does, but for its padding, and held something.
+fn ended(plaintext: &[u8], input: &Reader<'_>, is_empty: bool) -> Result<(), SegmentError> {
     let content = plaintext.len() - input.rest().len();
     if padded(content) != plaintext.len() || input.rest().iter().any(|byte| *byte != 0) {
         return Err(SegmentError::Malformed("its padding is wrong"));
     }
-    if records.is_empty() {
+    if is_empty {
         return Err(SegmentError::Malformed("it holds nothing"));
     }
-    Ok(records)
+    Ok(())
 }
 
 fn read_alerts(input: &mut Reader<'_>) -> Result<Vec<Record>, SegmentError> {
@@ -185,45 +206,42 @@ fn read_alerts(input: &mut Reader<'_>) -> Result<Vec<Record>, SegmentError> {
         .collect()
 }
 
-fn read_readings(
-    input: &mut Reader<'_>,
-    quantity: Quantity,
-    hour: HourIndex,
-    athlete: Option<&AthleteId>,
-) -> Result<Vec<Record>, SegmentError> {
-    let streams = input.count(RECORDS_MAX)?;
-    let mut records = Vec::new();
-    let mut samples_left = SAMPLES_MAX;
-    for _ in 0..streams {
+fn read_readings(input: &mut Reader<'_>, quantity: Quantity, hour: HourIndex) -> Result<Vec<Stream>, SegmentError> {
+    let count = input.count(RECORDS_MAX)?;
+    let mut streams = Vec::new();
+    let (mut rows_left, mut samples_left) = (RECORDS_MAX, SAMPLES_MAX);
+    for _ in 0..count {
         let length = usize::from(input.byte()?);
         let name = std::str::from_utf8(input.take(length)?).ok().and_then(|name| DeviceId::parse(name).ok());
         let device = name.ok_or(SegmentError::Malformed("a device name is not one"))?;
         let assurance = Assurance::from_code(input.byte()?).ok_or(SegmentError::Malformed("unknown assurance"))?;
         let epoch = input.take(8)?.iter().fold(0u64, |epoch, byte| epoch << 8 | u64::from(*byte));
-        let rows = input.count(RECORDS_MAX - records.len())?;
-        if rows == 0 {
+        let length = input.count(rows_left)?;
+        rows_left -= length;
+        if length == 0 {
             return Err(SegmentError::Malformed("an empty stream"));
         }
         let map = input.varint()?;
         if map >> COLUMNS != 0 {
             return Err(SegmentError::Malformed("unknown columns"));
         }
-        let mut cursor = Cursors::read(input, map, rows, &mut samples_left)?;
+        let mut cursor = Cursors::read(input, map, length, &mut samples_left)?;
         let mut expected = (None, 0u32);
-        for _ in 0..rows {
-            let (seq, item, reading) = cursor.row(quantity, hour_start(hour), &mut expected)?;
-            records.push(Record::Reading(ReadingRecord {
-                device: device.clone(),
-                athlete: athlete.cloned(),
-                assurance,
-                epoch: Epoch(epoch),
-                seq,
-                item,
-                reading,
-            }));
-        }
+        let rows = (0..length).map(|_| cursor.row(quantity, hour_start(hour), &mut expected));
+        streams.push(Stream { rows: rows.collect::<Result<_, _>>()?, device, assurance, epoch: Epoch(epoch) });
     }
-    Ok(records)
+    Ok(streams)
+}
+
+impl Stream {
+    fn into_records(self, athlete: Option<&AthleteId>) -> impl Iterator<Item = Record> {
+        let Self { device, assurance, epoch, rows } = self;
+        let athlete = athlete.cloned();
+        rows.into_iter().map(move |Row { seq, item, reading }| {
+            let (device, athlete) = (device.clone(), athlete.clone());
+            Record::Reading(ReadingRecord { device, athlete, assurance, epoch, seq, item, reading })
+        })
+    }
 }
 
 /// The columns of a stream while its rows are put together.
@@ -268,12 +286,7 @@ impl Cursors {
         T::try_from(self.next(column)?).map_err(|_| SegmentError::Malformed("a number is out of range"))
     }
 
-    fn row(
-        &mut self,
-        quantity: Quantity,
-        start: i64,
-        expected: &mut (Option<Seq>, u32),
-    ) -> Result<(Seq, u32, Reading), SegmentError> {
+    fn row(&mut self, quantity: Quantity, start: i64, expected: &mut (Option<Seq>, u32)) -> Result<Row, SegmentError> {
         let out_of_range = SegmentError::Malformed("a number is out of range");
         let seq = Seq(self.next(SEQ)? as u64);
         let usual = if expected.0 == Some(seq) { expected.1 } else { 0 };
@@ -302,7 +315,7 @@ impl Cursors {
             }
             _ => return Err(SegmentError::Malformed("unknown form of value")),
         };
-        Ok((seq, item, Reading { quantity, unit, device_time, gateway_time, quality, value }))
+        Ok(Row { seq, item, reading: Reading { quantity, unit, device_time, gateway_time, quality, value } })
     }
 }
 

@@ -10,9 +10,9 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_block::segment::Subject;
 use pitchside_model::{AthleteId, Entry, Timestamp};
-use pitchside_rules::backtest::{Backtest, Counts, Mark, Report, in_order_of_arrival};
+use pitchside_rules::backtest::{Backtest, Counts, Mark, Report};
 use pitchside_rules::{RuleSet, RuleSource};
-use pitchside_seal::{Filter, Whose};
+use pitchside_seal::{Filter, History, Whose};
 use serde::Serialize;
 
 use super::rules_folder;
@@ -96,11 +96,10 @@ pub fn run(
     // One thread verifies, decrypts and sorts; this one evaluates.
     std::thread::scope(|scope| {
         let (sender, portions) = sync_channel::<Vec<Entry>>(AHEAD);
-        let wanted = past::Wanted { since, filter: &filter, ring: &ring };
+        let mut history = History::new(&ring, &filter);
         let reader = scope.spawn(move || {
-            past::walk(context, &wanted, step, &mut |opened| {
-                let mut entries = opened.block.entries();
-                in_order_of_arrival(&mut entries);
+            past::walk(context, since, step, &mut |block| {
+                let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
                 // Nobody listens any more: then there is nothing left to read for.
                 Ok(if sender.send(entries).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
             })

@@ -7,12 +7,11 @@ use anyhow::Context as _;
 use ledger_block::SignedHeader;
 use ledger_block::segment::Subject as Segments;
 use pitchside_model::{Alert, AlertId, DeviceId, Entry, Epoch, Quantity, Seq, Timestamp};
-use pitchside_rules::backtest::in_order_of_arrival;
 use pitchside_rules::library::STREAM_PREFIX;
 use pitchside_rules::replay::{ENGINE_VERSION, Outcome as Came, Replay};
 use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::manifest::RuleScope;
-use pitchside_seal::{Filter, KeyRing, Whose};
+use pitchside_seal::{Filter, History, KeyRing, Whose};
 use pitchside_store::{RuleChange, RuleText, Tables};
 use serde::Serialize;
 
@@ -222,13 +221,12 @@ fn try_stretch(
     let mut next = sets.next();
     let mut resets = context.tables.done_resets()?.into_iter().peekable();
     let (mut readings, mut fired) = (0, None);
-    let wanted = past::Wanted { since, filter: &filter, ring };
-    let walked = past::walk(context, &wanted, step, &mut |opened| {
-        let mut entries = opened.block.entries();
+    let mut history = History::new(ring, &filter);
+    let walked = past::walk(context, since, step, &mut |block| {
+        let mut entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
         if !by_athlete {
             entries.retain(|entry| entry.device == alert.device || wears(entry));
         }
-        in_order_of_arrival(&mut entries);
         for entry in &entries {
             let arrived = entry.readings.iter().map(|reading| reading.gateway_time).min();
             while let Some((at, id)) = resets.next_if(|(at, _)| arrived.is_some_and(|arrived| arrived >= *at)) {

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use pitchside_model::PluginName;
 use pitchside_rules::engine::RuleFault;
-use pitchside_rules::{Filter, RulesWorker};
+use pitchside_rules::{Filter, RuleSet, RulesError, RulesWorker};
 
 use super::{RETRY_AFTER, RulesTask, record};
 use crate::blocking;
@@ -32,7 +32,11 @@ impl RulesTask {
             worker.set_streams(self.derived.streams().sources());
             forgiven = self.derived.streams().switched_on_since(&before);
         }
-        match worker.reload().await {
+        let loaded = match blocking::here(|| RuleSet::read(&self.folder)) {
+            Ok(set) => worker.put(set).await,
+            Err(problems) => Err(RulesError::Problems(problems)),
+        };
+        match loaded {
             Ok(events) => {
                 for name in forgiven {
                     if let Err(error) = worker.again(&name).await {
@@ -96,13 +100,15 @@ impl RulesTask {
 
 /// The latest change of anything below the folder; none if it can't be read.
 pub(in crate::pipeline) fn newest_change(folder: &Path) -> Option<SystemTime> {
-    let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
-    for entry in std::fs::read_dir(folder).ok()?.flatten() {
-        let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-        newest = newest.max(changed(&entry.path())?);
-        for file in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-            newest = newest.max(changed(&file.path())?);
+    blocking::here(|| {
+        let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
+            newest = newest.max(changed(&entry.path())?);
+            for file in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
+                newest = newest.max(changed(&file.path())?);
+            }
         }
-    }
-    Some(newest)
+        Some(newest)
+    })
 }
