@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs each fuzz target for so many seconds, on the stable toolchain: fuzz.sh SECONDS [TARGET ...]
+# Runs each fuzz target for so many seconds, on the stable toolchain: fuzz.sh SECONDS [TARGET ...]; fuzz.sh build only compiles them
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
@@ -8,6 +8,9 @@ shift || true
 command -v cargo-fuzz >/dev/null 2>&1 || { echo "fuzz: installing cargo-fuzz" >&2; cargo install --locked --quiet cargo-fuzz; }
 # Sanitizer coverage is a nightly flag; RUSTC_BOOTSTRAP lets the pinned toolchain take it for this build alone.
 export RUSTC_BOOTSTRAP=1
+if [ "$seconds" = build ]; then
+  exec cargo fuzz build --fuzz-dir . --sanitizer none
+fi
 targets=("$@")
 [ ${#targets[@]} -gt 0 ] || mapfile -t targets < <(cargo fuzz list --fuzz-dir .)
 for target in "${targets[@]}"; do

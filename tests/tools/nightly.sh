@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The longer proofs. Prints each one's name and how long it took; stops at the first that fails.
 #
-# Virtual machines under emulation wait more than they work, so what only wants a processor runs beside them, gives way to them
-# (nice) and is written to target/nightly-beside.log, shown at the end. The machines get twice the patience for it.
+# What is quickest to fail comes first. Virtual machines under emulation wait more than they work, so the fuzzing runs beside them,
+# gives way to them (nice) and is written to target/nightly-beside.log, shown at the end. The machines get twice the patience for it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 export IMAGE_TEST_PATIENCE=${IMAGE_TEST_PATIENCE:-2} BLE_TEST_PATIENCE=${BLE_TEST_PATIENCE:-2}
@@ -26,24 +26,21 @@ audit() {
   fi
 }
 
-beside() {
-  run "fuzz targets, 120 s each" tests/tools/fuzz.sh 120
-  # A board without an operating system: the device's side must not need `std`. Only rustup can fetch that target.
-  if command -v rustup >/dev/null 2>&1; then
-    rustup --quiet target add thumbv7em-none-eabihf
-    run "the device's side builds for a bare Cortex-M4" \
-      cargo build --quiet --target-dir target/bare -p pitchside-wire -p pitchside-device-sdk --target thumbv7em-none-eabihf
-  fi
-  run "licences, bans, sources, advisories" audit
-}
-
+run "licences, bans, sources, advisories" audit
+# A board without an operating system: the device's side must not need `std`. Only rustup can fetch that target.
+if command -v rustup >/dev/null 2>&1; then
+  rustup --quiet target add thumbv7em-none-eabihf
+  run "the device's side builds for a bare Cortex-M4" \
+    cargo build --quiet --target-dir target/bare -p pitchside-wire -p pitchside-device-sdk --target thumbv7em-none-eabihf
+fi
 run "200 kills under load" cargo run --quiet -p pitchside-tests --bin pitchside-crash -- --kills 200
 run "the appliance image" make --no-print-directory image
+run "fuzz targets, compiled" tests/tools/fuzz.sh build
 
 set -m # a process group of its own
 (
   renice -n 19 -p $BASHPID >/dev/null
-  beside
+  run "fuzz targets, 120 s each" tests/tools/fuzz.sh 120
 ) >target/nightly-beside.log 2>&1 &
 beside=$!
 set +m

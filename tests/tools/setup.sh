@@ -32,6 +32,11 @@ if ! command -v cargo >/dev/null 2>&1; then
   exit 1
 fi
 
+free_gb=$(df -Pk . | awk 'NR == 2 { print int($4 / 1048576) }')
+if [ ! -d target/debug ] && [ "$free_gb" -lt 10 ]; then
+  echo "setup: $free_gb GB are free here; a first \`make test\` fills about 10 (half with CARGO_INCREMENTAL=0)" >&2
+fi
+
 if [ ${#missing[@]} -gt 0 ]; then
   echo "setup: installing with apt: ${missing[*]}" >&2
   as_root=(); [ "$(id -u)" = 0 ] || as_root=(sudo)
