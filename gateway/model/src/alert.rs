@@ -124,3 +124,13 @@ pub enum AlertEvent {
         event_time: Timestamp,
     },
 }
+
+impl AlertEvent {
+    /// The alert, if it was raised.
+    pub const fn raised(&self) -> Option<&Alert> {
+        match self {
+            Self::Raised(alert) => Some(alert),
+            Self::Cleared { .. } => None,
+        }
+    }
+}

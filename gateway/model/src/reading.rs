@@ -84,21 +84,28 @@ pub enum GapReason {
 }
 
 impl GapReason {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::Disconnected,
+        Self::ContactLost,
+        Self::Dropped,
+        Self::ClockStep,
+        Self::Ended,
+        Self::Invalid,
+    ];
+
     /// The reason of a number in a sealed block.
-    pub const fn from_code(code: u8) -> Option<Self> {
-        Some(match code {
-            0 => Self::Silent,
-            1 => Self::Disconnected,
-            2 => Self::ContactLost,
-            3 => Self::Dropped,
-            4 => Self::ClockStep,
-            5 => Self::Ended,
-            6 => Self::Invalid,
-            _ => return None,
-        })
+    pub fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
     }
 
-    /// The reason in a word, as it is written in JSON: e.g. `contact_lost`.
+    /// The reason of a word: [`GapReason::name`].
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The reason in a word, as it is written in JSON, cases and scripts: e.g. `contact_lost`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Silent => "silent",
@@ -111,6 +118,14 @@ impl GapReason {
         }
     }
 }
+
+const _: () = {
+    let mut code = 0;
+    while code < GapReason::ALL.len() {
+        assert!(GapReason::ALL[code] as usize == code, "in the order of their numbers");
+        code += 1;
+    }
+};
 
 bitflags::bitflags! {
     /// What is known to be wrong with a reading; empty means nothing.

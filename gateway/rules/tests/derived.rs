@@ -53,11 +53,7 @@ fn beats(from: i64, count: i64, other: i64) -> Vec<Entry> {
 
 fn raised(fed: &Fed) -> Vec<&Alert> {
     assert_eq!(fed.faults, []);
-    let alerts = fed.events.iter().filter_map(|event| match event {
-        AlertEvent::Raised(alert) => Some(alert),
-        AlertEvent::Cleared { .. } => None,
-    });
-    alerts.collect()
+    fed.events.iter().filter_map(AlertEvent::raised).collect()
 }
 
 #[test]

@@ -52,11 +52,7 @@ fn gap(second: i64) -> Entry {
 /// The messages of the alerts raised: by them a script says what it saw.
 fn said(fed: &Fed) -> Vec<&str> {
     assert_eq!(fed.faults, []);
-    let raised = fed.events.iter().filter_map(|event| match event {
-        AlertEvent::Raised(alert) => Some(alert.message.as_str()),
-        AlertEvent::Cleared { .. } => None,
-    });
-    raised.collect()
+    fed.events.iter().filter_map(AlertEvent::raised).map(|alert| alert.message.as_str()).collect()
 }
 
 const HEART: &str = "\"heart_rate\"";

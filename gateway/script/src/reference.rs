@@ -39,7 +39,15 @@ pub struct Entry {
     pub since: String,
 }
 
+/// Rows of a table: kind, signature, what it is, an example.
+pub type Rows = &'static [(EntryKind, &'static str, &'static str, &'static str)];
+
 impl Entry {
+    /// The entries of a section.
+    pub fn section(group: &str, rows: Rows) -> impl Iterator<Item = Self> {
+        rows.iter().map(move |(kind, signature, doc, example)| Self::new(group, *kind, signature, doc, example))
+    }
+
     /// An entry of a section. The name is what stands before the bracket.
     pub fn new(group: &str, kind: EntryKind, signature: &str, doc: &str, example: &str) -> Self {
         let name = signature.split('(').next().unwrap_or(signature);

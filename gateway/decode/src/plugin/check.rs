@@ -46,7 +46,10 @@ fn reading(raw: RawReading, outputs: &[Quantity], judge: &Judge) -> Result<Readi
             quality |= plausibility(quantity, value);
             Value::Number(value)
         }
-        RawContent::Gap(reason) => Value::Gap(Gap { reason: gap_reason(&reason)?, extent: 0 }),
+        RawContent::Gap(name) => {
+            let reason = GapReason::from_name(&name).ok_or_else(|| Fault::GapReason(Text::from(name.as_str())))?;
+            Value::Gap(Gap { reason, extent: 0 })
+        }
         RawContent::Wave { period_ns, exponent, samples } => {
             let wave = wave_of(period_ns, exponent, &samples)?;
             let length_us = period_ns.saturating_mul(samples.len() as i64 - 1) / 1_000;
@@ -84,18 +87,5 @@ fn wave_of(period_ns: i64, exponent: i64, samples: &[i64]) -> Result<Wave, Fault
         exponent: exponent.ok_or(Fault::Range)?,
         offset: 0,
         samples: samples.map_err(|_| Fault::Range)?,
-    })
-}
-
-fn gap_reason(name: &str) -> Result<GapReason, Fault> {
-    Ok(match name {
-        "silent" => GapReason::Silent,
-        "disconnected" => GapReason::Disconnected,
-        "contact_lost" => GapReason::ContactLost,
-        "dropped" => GapReason::Dropped,
-        "clock_step" => GapReason::ClockStep,
-        "ended" => GapReason::Ended,
-        "invalid" => GapReason::Invalid,
-        _ => return Err(Fault::GapReason(Text::from(name))),
     })
 }

@@ -1,13 +1,12 @@
 //! The reference for those who write plugins. Each example of a decoder is true for [`EXAMPLE_PAYLOAD`], each of an output for
 //! [`output::reference::EXAMPLE_CASE`]; a test runs them all.
 
-use pitchside_script::reference::{Entry, EntryKind, Reference};
+use pitchside_script::reference::{Entry, EntryKind, Reference, Rows};
 use pitchside_script::{Limits, Sandbox, builtin, output};
 
 /// The payload of the decoders' examples.
 pub const EXAMPLE_PAYLOAD: [u8; 8] = [0x48, 0x01, 0xff, 0xfe, 0x00, 0x00, 0x00, 0x80];
 
-type Rows = &'static [(EntryKind, &'static str, &'static str, &'static str)];
 use EntryKind::{Function, Method, Property, Variable};
 
 const TO_READ: Rows = &[
@@ -116,12 +115,7 @@ pub const COMMAND: &str = "UPDATE=1 cargo test -p pitchside-decode --test refere
 
 /// What decoders have beyond [`builtin`].
 pub fn decoders() -> Vec<Entry> {
-    let section = |group: &str, rows: Rows| -> Vec<Entry> {
-        rows.iter().map(|(kind, signature, doc, example)| Entry::new(group, *kind, signature, doc, example)).collect()
-    };
-    let mut entries = section("Decoders: to read", TO_READ);
-    entries.extend(section("Decoders: to answer", TO_ANSWER));
-    entries
+    Entry::section("Decoders: to read", TO_READ).chain(Entry::section("Decoders: to answer", TO_ANSWER)).collect()
 }
 
 /// Everything the script of a decoder or of an output can use.

@@ -81,11 +81,7 @@ fn gap(device: &str, quantity: Quantity, seconds: i64) -> Entry {
 
 fn raised(fed: &Fed) -> Vec<&Alert> {
     assert_eq!(fed.faults, []);
-    let alerts = fed.events.iter().filter_map(|event| match event {
-        AlertEvent::Raised(alert) => Some(alert),
-        AlertEvent::Cleared { .. } => None,
-    });
-    alerts.collect()
+    fed.events.iter().filter_map(AlertEvent::raised).collect()
 }
 
 /// What a rule that tells everything it is asked about told.

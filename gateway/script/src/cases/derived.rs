@@ -50,13 +50,9 @@ impl fmt::Display for Made {
                 flags.into_iter().try_for_each(|flag| write!(f, " {flag}"))
             }
             Self::Gap(None) => f.write_str("gap"),
-            Self::Gap(Some(reason)) => write!(f, "gap {}", reason_word(*reason)),
+            Self::Gap(Some(reason)) => write!(f, "gap {}", reason.name()),
         }
     }
-}
-
-fn reason_word(wanted: GapReason) -> &'static str {
-    super::rule::REASONS.iter().find(|(_, reason)| *reason == wanted).map_or("", |(word, _)| word)
 }
 
 /// Reads the cases of a derived stream.

@@ -145,24 +145,12 @@ fn flags(quality: Quality) -> String {
     quality.iter_names().fold(String::new(), |all, (name, _)| format!("{all} {}", name.to_lowercase()))
 }
 
-fn reason_name(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::Silent => "silent",
-        GapReason::Disconnected => "disconnected",
-        GapReason::ContactLost => "contact_lost",
-        GapReason::Dropped => "dropped",
-        GapReason::ClockStep => "clock_step",
-        GapReason::Ended => "ended",
-        GapReason::Invalid => "invalid",
-    }
-}
-
 fn shown(reading: &Reading, payload_time: Timestamp) -> String {
     let offset = reading.device_time.micros_since(payload_time);
     let time = if offset < 0 { format!("-{}", span::format(-offset)) } else { format!("+{}", span::format(offset)) };
     let content = match &reading.value {
         Value::Number(number) => format!("{number} {}", reading.unit),
-        Value::Gap(gap) => format!("gap {}", reason_name(gap.reason)),
+        Value::Gap(gap) => format!("gap {}", gap.reason.name()),
         Value::Wave(wave) => format!("wave {}", wave.samples.len()),
     };
     format!("{time} {} {content}{}", reading.quantity, flags(reading.quality))
@@ -178,7 +166,7 @@ impl fmt::Display for Expected {
         let (quantity, flags) = (self.quantity, flags(self.quality));
         match self.content {
             ExpectedContent::Number(number, unit) => write!(f, "{quantity} {number} {unit}{flags}"),
-            ExpectedContent::Gap(reason) => write!(f, "{quantity} gap {}{flags}", reason_name(reason)),
+            ExpectedContent::Gap(reason) => write!(f, "{quantity} gap {}{flags}", reason.name()),
             ExpectedContent::Wave(count) => write!(f, "{quantity} wave {count}{flags}"),
         }
     }

@@ -228,21 +228,10 @@ fn times(line: &Line<'_>, token: Token<'_>) -> Result<(i64, i64, i64), Problem> 
     Ok((first, last, every))
 }
 
-/// The reasons of gaps, by their words.
-pub(super) const REASONS: [(&str, GapReason); 7] = [
-    ("silent", GapReason::Silent),
-    ("disconnected", GapReason::Disconnected),
-    ("contact_lost", GapReason::ContactLost),
-    ("dropped", GapReason::Dropped),
-    ("clock_step", GapReason::ClockStep),
-    ("ended", GapReason::Ended),
-    ("invalid", GapReason::Invalid),
-];
-
 pub(super) fn reason(line: &Line<'_>, token: Token<'_>) -> Result<GapReason, Problem> {
-    REASONS.iter().find(|(name, _)| *name == token.text).map(|(_, reason)| *reason).ok_or_else(|| {
+    GapReason::from_name(token.text).ok_or_else(|| {
         line.problem(token, format!("`{}` is no reason for a gap", token.text))
-            .help(format!("there are {}", one_line_list(REASONS.map(|(name, _)| name))))
+            .help(format!("there are {}", one_line_list(GapReason::ALL.map(GapReason::name))))
     })
 }
 

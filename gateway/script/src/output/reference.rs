@@ -1,13 +1,12 @@
 //! What the script of an output can use, for the reference of plugins. Each example is true for [`EXAMPLE_CASE`]; a test runs
 //! them all.
 
-use crate::reference::{Entry, EntryKind};
+use crate::reference::{Entry, EntryKind, Rows};
 
 /// The event of the examples, as the step of a case.
 pub const EXAMPLE_CASE: &str = "case the example\n  raised high heart-rate-ceiling heart_rate 201 /min athlete zebra device strap-1 \
                                 message \"Heart rate at the ceiling.\" ->\n";
 
-type Rows = &'static [(EntryKind, &'static str, &'static str, &'static str)];
 use EntryKind::{Function, Property, Variable};
 
 const EVENT: Rows = &[
@@ -116,8 +115,5 @@ const TO_ASK: Rows = &[
 
 /// The entries, section by section.
 pub fn entries() -> Vec<Entry> {
-    let section = |group: &str, rows: Rows| -> Vec<Entry> {
-        rows.iter().map(|(kind, signature, doc, example)| Entry::new(group, *kind, signature, doc, example)).collect()
-    };
-    [section("Outputs: the event", EVENT), section("Outputs: to ask for", TO_ASK)].concat()
+    Entry::section("Outputs: the event", EVENT).chain(Entry::section("Outputs: to ask for", TO_ASK)).collect()
 }

@@ -114,6 +114,9 @@ impl Drills {
             Some(told) => match timeout(within, told).await {
                 Ok(Ok(said)) => said,
                 Ok(Err(_)) => Err("they were stopped".to_owned()),
+                Err(_) if parts.rules.is_behind() => {
+                    Err(format!("they are behind: after {} s they still judge readings of before", within.as_secs()))
+                }
                 Err(_) => Err(format!("no word within {} s", within.as_secs())),
             },
         };
@@ -163,7 +166,7 @@ impl Drills {
             (true, None) | (false, Some(_)) => None,
         };
         if let Some(event) = event {
-            self.raised = if let AlertEvent::Raised(alert) = &event { Some(alert.id) } else { None };
+            self.raised = event.raised().map(|alert| alert.id);
             self.recorder.raise(vec![event], now).await;
             self.recorder.done().await;
         }
