@@ -1,17 +1,19 @@
 //! A draft over history, beside the rules in force: how often each would have raised, when, for whom, and where they differ.
 //!
-//! Both hear the same entries in the same portions. An alert's id is made of rule, subject, quantity and event time, so what
+//! Both hear the same entries in the same portions, each on a thread of its own. An alert's id is made of rule, subject, quantity and event time, so what
 //! both raise they raise in the same portion under the same id: the comparison needs no memory of what was raised before, and
 //! a draft that fires a million times costs no more room than one that never does.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, Timestamp};
 use pitchside_script::Problem;
 use serde::Serialize;
 
-use crate::engine::{Engine, RuleFault};
+use crate::engine::{Engine, Fed, RuleFault};
 use crate::item::Filter;
 use crate::library::RuleSet;
 
@@ -105,12 +107,65 @@ pub struct Report {
     pub listed_faults: Vec<RuleFault>,
 }
 
+/// Rules on a thread of their own: they hear a portion while others do.
+#[derive(Debug)]
+struct Beside {
+    portions: SyncSender<Arc<[Entry]>>,
+    fed: Receiver<Fed>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Beside {
+    fn start(set: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
+        let (portions, waiting) = sync_channel::<Arc<[Entry]>>(1);
+        let (say_ready, ready) = sync_channel(1);
+        let (say_fed, fed) = sync_channel(1);
+        let thread = std::thread::spawn(move || {
+            // Compiled here, for an engine does not move between threads.
+            let (mut engine, compiled) = match Engine::new(set) {
+                Ok(engine) => (Some(engine), Ok(())),
+                Err(problems) => (None, Err(problems)),
+            };
+            if say_ready.send(compiled).is_err() {
+                return;
+            }
+            let Some(engine) = &mut engine else { return };
+            while let Ok(entries) = waiting.recv() {
+                if say_fed.send(engine.feed(&entries)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut started = Self { portions, fed, thread: Some(thread) };
+        match ready.recv() {
+            Ok(compiled) => compiled.map(|()| started),
+            Err(_) => started.ended(),
+        }
+    }
+
+    fn hear(&mut self, entries: &Arc<[Entry]>) {
+        if self.portions.send(Arc::clone(entries)).is_err() {
+            self.ended();
+        }
+    }
+
+    fn said(&mut self) -> Fed {
+        self.fed.recv().unwrap_or_else(|_| self.ended())
+    }
+
+    /// The thread ends by itself only in a panic, which goes on here.
+    fn ended(&mut self) -> ! {
+        let panic = self.thread.take().and_then(|thread| thread.join().err());
+        std::panic::resume_unwind(panic.unwrap_or_else(|| Box::new("the rules' thread ended")))
+    }
+}
+
 /// A draft and the rules in force, hearing history together.
 #[derive(Debug)]
 pub struct Backtest {
     draft: Engine,
     /// None if the draft is what is in force.
-    live: Option<Engine>,
+    live: Option<Beside>,
     filter: Filter,
     quantities: Vec<Quantity>,
     report: Report,
@@ -130,7 +185,7 @@ impl Backtest {
             filter.quantities().into_iter().chain(Filter::new(&live).quantities()).collect();
         quantities.sort_unstable_by_key(|quantity| quantity.code());
         quantities.dedup();
-        let live = if live.hash() == draft.hash() { None } else { Some(Engine::new(live)?) };
+        let live = if live.hash() == draft.hash() { None } else { Some(Beside::start(live)?) };
         let (report, open) = (Report::default(), Default::default());
         Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, open })
     }
@@ -141,12 +196,13 @@ impl Backtest {
     }
 
     /// Hears a portion of history, in the order of arrival.
-    pub fn feed(&mut self, entries: &[Entry]) {
-        for entry in entries {
-            self.count(entry);
+    pub fn feed(&mut self, entries: &Arc<[Entry]>) {
+        if let Some(live) = &mut self.live {
+            live.hear(entries);
         }
         let fed = self.draft.feed(entries);
-        let live = self.live.as_mut().map(|engine| engine.feed(entries));
+        entries.iter().for_each(|entry| self.count(entry));
+        let live = self.live.as_mut().map(Beside::said);
         self.report.faults += fed.faults.len() as u64;
         let room = FAULTS_MAX.saturating_sub(self.report.listed_faults.len());
         self.report.listed_faults.extend(fed.faults.into_iter().take(room));
@@ -160,11 +216,7 @@ impl Backtest {
             return;
         };
         let ids = |events: &[AlertEvent]| -> std::collections::HashSet<AlertId> {
-            let raised = events.iter().filter_map(|event| match event {
-                AlertEvent::Raised(alert) => Some(alert.id),
-                AlertEvent::Cleared { .. } => None,
-            });
-            raised.collect()
+            events.iter().filter_map(AlertEvent::raised).map(|alert| alert.id).collect()
         };
         let (of_draft, of_live) = (ids(&fed.events), ids(&live.events));
         let mut merged: Vec<(i64, usize, AlertEvent)> = Vec::with_capacity(fed.events.len() + live.events.len());

@@ -46,7 +46,7 @@ pub fn run_rule_folder(folder: &Path, name: &str) -> Report {
 /// Runs the cases of a rule given as texts, such as a draft in the web editor.
 pub fn run_rule_texts(name: &str, manifest: &str, script: &str, cases: &str) -> Report {
     let file = format!("{name}/cases.txt");
-    let rule = RuleSource::parse(name, manifest, script);
+    let rule = RuleSource::in_folder(name, manifest, script);
     let cases = parse_rule_cases(&file, cases);
     let (rule, cases) = match (rule, cases) {
         (Ok(rule), Ok(cases)) => (rule, cases),

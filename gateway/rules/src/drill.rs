@@ -6,8 +6,7 @@
 use std::sync::Arc;
 
 use pitchside_model::{
-    Alert, AlertEvent, Assurance, Decimal, DeviceId, Entry, Epoch, Quality, Quantity, Reading, RuleName, Seq,
-    Timestamp, Value,
+    Alert, AlertEvent, Assurance, Decimal, DeviceId, Entry, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value,
 };
 
 use crate::engine::{Engine, Fed};
@@ -75,11 +74,6 @@ pub(crate) fn judge(item: &Item<'_>) -> Result<Alert, String> {
         (_, Some(fault)) => Err(format!("the drill's own rule failed: {}", fault.fault)),
         _ => Err("the drill's own rule raised nothing".to_owned()),
     }
-}
-
-/// Whether a name is the gateway's own.
-pub fn is_reserved(rule: &RuleName) -> bool {
-    RESERVED.contains(&rule.as_str())
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use pitchside_script::manifest::RuleManifest;
 use serde::{Deserialize, Serialize};
 
 use crate::derive::makers;
+use crate::drill::RESERVED;
 use crate::id::hash_parts;
 
 /// The most rules of one set.
@@ -43,6 +44,21 @@ impl RuleSource {
         let hash = hash_parts("pitchside rule v1", [manifest.as_bytes(), script.as_bytes()]);
         let manifest = RuleManifest::parse(&format!("{folder}/rule.toml"), manifest)?;
         Ok(Self { manifest, script: script.to_owned(), hash, makes: None })
+    }
+
+    /// Reads a rule that is to lie in a folder of rules: under its own name, and under none of the gateway's.
+    pub fn in_folder(folder: &str, manifest: &str, script: &str) -> Result<Self, Vec<Problem>> {
+        let rule = Self::parse(folder, manifest, script)?;
+        let problem = |text: String| Problem::of(&format!("{folder}/rule.toml"), text);
+        if rule.name().as_str() != folder {
+            let text = format!("the rule is called `{}`, its folder `{folder}`", rule.name());
+            return Err(vec![problem(text).help("give both one name")]);
+        }
+        if RESERVED.contains(&folder) {
+            let text = format!("`{folder}` is the name of a rule of the gateway's own");
+            return Err(vec![problem(text).help("give it another name")]);
+        }
+        Ok(rule)
     }
 
     /// Its name.
@@ -99,19 +115,24 @@ impl RuleSet {
 
     /// Reads every rule below `folder`; compiles nothing. Files of the folder itself (its README) are passed over.
     pub fn read(folder: &Path) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut rules = Vec::new();
+        let (rules, problems) = Self::read_each(folder)?;
+        match Self::new(rules) {
+            Ok(set) if problems.is_empty() => Ok(set),
+            Ok(_) => Err(problems),
+            Err(found) => Err(problems.into_iter().chain(found).collect()),
+        }
+    }
+
+    /// The rules below `folder` that can be read, and what is wrong with the others.
+    pub fn read_each(folder: &Path) -> Result<(Vec<RuleSource>, Vec<Problem>), Vec<Problem>> {
+        let (mut rules, mut problems) = (Vec::new(), Vec::new());
         for name in folders(folder)? {
             match read_rule(&folder.join(&name), &name) {
                 Ok(rule) => rules.push(rule),
                 Err(found) => problems.extend(found),
             }
         }
-        match Self::new(rules) {
-            Ok(set) if problems.is_empty() => Ok(set),
-            Ok(_) => Err(problems),
-            Err(found) => Err(problems.into_iter().chain(found).collect()),
-        }
+        Ok((rules, problems))
     }
 
     /// Reads and compiles every rule below `folder`.
@@ -180,16 +201,7 @@ fn read_rule(folder: &Path, name: &str) -> Result<RuleSource, Vec<Problem>> {
         return Err(problems);
     }
     let (manifest, script) = (std::mem::take(&mut texts[0]), std::mem::take(&mut texts[1]));
-    let rule = RuleSource::parse(name, &manifest, &script)?;
-    if rule.name().as_str() != name {
-        let text = format!("the rule is called `{}`, its folder `{name}`", rule.name());
-        return Err(vec![Problem::of(&format!("{name}/rule.toml"), text).help("give both one name")]);
-    }
-    if crate::drill::is_reserved(rule.name()) {
-        let text = format!("`{name}` is the name of a rule of the gateway's own");
-        return Err(vec![Problem::of(&format!("{name}/rule.toml"), text).help("give it another name")]);
-    }
-    Ok(rule)
+    RuleSource::in_folder(name, &manifest, &script)
 }
 
 /// A small text file.

@@ -18,7 +18,7 @@ use crate::functions::Desk;
 use crate::input::{Cell, Input, PROPERTIES, register};
 use crate::library::RuleSource;
 use crate::machine::Timing;
-use crate::running::SHARE_OPERATIONS;
+use crate::running::{SHARE_NANOS, SHARE_OPERATIONS};
 use crate::series::Series;
 use crate::state::{State, Track};
 
@@ -95,6 +95,7 @@ pub(crate) struct Rule {
     may_be_known: bool,
     number: u32,
     cost: u64,
+    spent: u64,
 }
 
 impl Rule {
@@ -154,6 +155,7 @@ impl Rule {
             names: manifest.inputs.iter().map(|q| q.name().into()).collect(),
             number: bench.compiled.replace(bench.compiled.get().wrapping_add(1)),
             cost: 0,
+            spent: 0,
             source: source.clone(),
             ast: compiled.ast,
             scope,
@@ -173,6 +175,11 @@ impl Rule {
     /// What the last evaluation cost, in operations. It depends on the script and what it was asked only.
     pub fn cost(&self) -> u64 {
         self.cost
+    }
+
+    /// Processor time of the last evaluation, in nanoseconds; 0 of a short one.
+    pub fn spent(&self) -> u64 {
+        self.spent
     }
 
     /// What the answer to the newest event of a state hangs on, if perhaps on nothing else.
@@ -204,11 +211,11 @@ impl Rule {
     ) -> Result<T, Fault> {
         let question = self.question(state, at, event);
         if let Some((answer, cost)) = question.as_ref().and_then(|question| bench.answers.borrow().find(question)) {
-            self.cost = cost;
+            (self.cost, self.spent) = (cost, 0);
             return read(&self.source, answer);
         }
         let answer = self.ask(bench, state, (at, event));
-        self.cost = bench.sandbox.operations();
+        (self.cost, self.spent) = (bench.sandbox.operations(), bench.sandbox.spent());
         let answer = answer?;
         self.may_be_known &= !self.inputs.iter().any(|input| input.lock().beyond);
         if let Some(question) = question.filter(|_| self.may_be_known) {
@@ -238,7 +245,7 @@ impl Rule {
         let (value, gap, extent) = match event {
             Event::Value(value) => (Dynamic::from_float(value), Dynamic::UNIT, 0.0),
             Event::Wave => (Dynamic::UNIT, Dynamic::UNIT, 0.0),
-            Event::Gap(reason, extent) => (Dynamic::UNIT, reason_name(reason).into(), extent),
+            Event::Gap(reason, extent) => (Dynamic::UNIT, reason.name().into(), extent),
         };
         let mut set = |i: usize, value: Dynamic| {
             if self.uses[i]
@@ -300,11 +307,17 @@ impl Rule {
         Track::new(self.series(), self.asked.forms(input).map(Baseline::new).collect())
     }
 
-    /// The fault of a rule that costs more than its share, on average. It names the first loop, if there is one.
-    pub fn greedy(&self) -> Fault {
-        let told = format!("more than {SHARE_OPERATIONS} operations an evaluation, on average");
+    /// The fault of a rule that costs more than its share, on average: in operations, or in processor time. It names the first loop,
+    /// if there is one.
+    pub fn greedy(&self, kind: FaultKind) -> Fault {
+        let told = match kind {
+            FaultKind::Time => {
+                format!("more than {} ms of the processor an evaluation, on average", SHARE_NANOS / 1_000_000)
+            }
+            _ => format!("more than {SHARE_OPERATIONS} operations an evaluation, on average"),
+        };
         let (line, column) = self.asked.first_loop;
-        Fault::new(FaultKind::Operations, told).placed(line, column, &self.source.script)
+        Fault::new(kind, told).placed(line, column, &self.source.script)
     }
 }
 
@@ -349,18 +362,6 @@ fn dynamic(plain: &Plain) -> Dynamic {
         Plain::Integer(value) => (*value).into(),
         Plain::Float(value) => (*value).into(),
         Plain::Text(value) => value.as_str().into(),
-    }
-}
-
-fn reason_name(reason: GapReason) -> &'static str {
-    match reason {
-        GapReason::Silent => "silent",
-        GapReason::Disconnected => "disconnected",
-        GapReason::ContactLost => "contact_lost",
-        GapReason::Dropped => "dropped",
-        GapReason::ClockStep => "clock_step",
-        GapReason::Ended => "ended",
-        GapReason::Invalid => "invalid",
     }
 }
 

@@ -1,8 +1,8 @@
 //! One rule at work: its subjects, its faults, and what it does with a reading.
 
-use pitchside_model::{Alert, AlertEvent, Assurance, GapReason, RuleName, Timestamp};
-use pitchside_script::Fault;
+use pitchside_model::{Alert, AlertEvent, Assurance, GapReason, Quality, RuleName, Timestamp};
 use pitchside_script::manifest::RuleManifest;
+use pitchside_script::{Fault, FaultKind};
 use rhai::Dynamic;
 
 use crate::arrivals::Order;
@@ -24,6 +24,12 @@ pub const SHARE_OPERATIONS: u64 = 2_000;
 /// Operations beyond its share that a rule may run up before that is a fault: twenty evaluations at their limit.
 pub const OVERDRAFT_OPERATIONS: u64 = 1_000_000;
 
+/// Processor time an evaluation may cost on average, in nanoseconds. What one operation does is not always small: a list of thousands
+/// is sorted in one. A hundred times what rules of the library cost, for processors differ.
+pub const SHARE_NANOS: u64 = 1_000_000;
+/// Processor time beyond its share that a rule may run up before that is a fault.
+pub const OVERDRAFT_NANOS: u64 = 1_000_000_000;
+
 /// A rule at work.
 pub(crate) struct Running {
     pub rule: Rule,
@@ -34,6 +40,8 @@ pub(crate) struct Running {
     pub clean: u32,
     /// Operations run up beyond its share.
     pub overdraft: u64,
+    /// The same of processor time. It is not kept: another machine is another time.
+    pub overdraft_nanos: u64,
 }
 
 /// A reading on its way to a rule.
@@ -68,7 +76,8 @@ impl Running {
             shortened: 0,
             stream: rule.source.makes.is_some(),
         };
-        let mut running = Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0 };
+        let mut running =
+            Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0, overdraft_nanos: 0 };
         let Some(before) = before else { return running };
         let alike = hears_like(running.rule.manifest(), before.rule.manifest());
         for (subject, old) in before.states {
@@ -145,7 +154,11 @@ impl Running {
         let time = Timestamp(heard.point.time);
         let Some((event, whole)) = enter(state, input, heard, gap_after) else { return };
         self.status.shortened += u64::from(!whole);
-        state.advance(time);
+        if !is_ahead(heard.point) {
+            state.advance(time);
+        } else if state.now == i64::MIN {
+            return;
+        }
         if let (Some(marks), Some(track)) = (&mut state.marks, state.tracks.get(input)) {
             marks.note(input, track, heard);
         }
@@ -158,9 +171,10 @@ impl Running {
         watch(self.rule.source.name());
         let answer = self.rule.evaluate(bench, state, (input, event), read);
         self.overdraft = (self.overdraft + self.rule.cost()).saturating_sub(SHARE_OPERATIONS);
+        self.overdraft_nanos = (self.overdraft_nanos + self.rule.spent()).saturating_sub(SHARE_NANOS);
         let answer = if self.overdraft > OVERDRAFT_OPERATIONS {
             self.overdraft = 0;
-            answer.and(Err(self.rule.greedy()))
+            answer.and(Err(self.rule.greedy(FaultKind::Operations)))
         } else {
             answer
         };
@@ -179,6 +193,12 @@ impl Running {
                 fed.faults.push(fault);
             }
         }
+        // The answer stands: what it was must not hang on how fast the machine is.
+        if self.overdraft_nanos > OVERDRAFT_NANOS {
+            self.overdraft_nanos = 0;
+            let fault = self.fail(self.rule.greedy(FaultKind::Time));
+            fed.faults.push(fault);
+        }
     }
 
     /// A rule hears a reading: alerts are raised and cleared.
@@ -187,7 +207,7 @@ impl Running {
         self.ask(turn, fed, watch, verdict, |rule, state, subject, answer, fed| {
             let Some(verdict) = answer else { return };
             let time = Timestamp(heard.point.time);
-            match state.phase.step(&rule.timing, time, verdict.holds) {
+            match state.phase.step(&rule.timing, Timestamp(state.now), verdict.holds) {
                 Step::Stay => {}
                 Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
                 Step::Raise => {
@@ -212,7 +232,7 @@ impl Running {
 /// Enters a point into its track: what the script is asked about, and whether the windows held it all. None if another
 /// stream counts there.
 fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> Option<(Event, bool)> {
-    let time = heard.point.time;
+    let time = if is_ahead(heard.point) { state.now } else { heard.point.time };
     let back = heard.order == Order::SetBack;
     let track = state.tracks.get(input)?;
     let other = track.source.as_ref() != Some(&heard.who.device);
@@ -260,7 +280,7 @@ impl Running {
     /// Puts a rule back that was switched off, as if it had had no fault; false if it was not off.
     pub fn again(&mut self) -> bool {
         let was = std::mem::take(&mut self.status.off);
-        (self.demerits, self.clean, self.overdraft) = (0, 0, 0);
+        (self.demerits, self.clean, self.overdraft, self.overdraft_nanos) = (0, 0, 0, 0);
         was
     }
 }
@@ -290,6 +310,12 @@ fn is_wave(point: &Point) -> bool {
 
 fn is_gap(point: &Point) -> bool {
     matches!(point.content, PointContent::Gap(_))
+}
+
+/// A gap of a clock that the gateway knows to be ahead: it is one, but the time has not come to it. Nothing else of such a clock is
+/// heard.
+fn is_ahead(point: &Point) -> bool {
+    point.quality.contains(Quality::FUTURE)
 }
 
 fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict) -> Alert {

@@ -112,6 +112,7 @@ impl State {
     /// The clock of an input was set back, and time with it.
     pub fn set_back(&mut self) {
         self.now = i64::MIN;
+        self.phase.set_back();
         self.moments.clear();
         self.tracks.iter_mut().for_each(|track| track.gaps.clear());
     }

@@ -188,7 +188,7 @@ impl Window {
     /// The smallest value that at least `percent` of the samples do not exceed (nearest rank).
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
         let n = self.ordered.len();
-        let rank = (percent.clamp(0.0, 100.0) / 100.0 * n as f64).ceil() as usize;
+        let rank = (percent.clamp(0.0, 100.0) * n as f64 / 100.0).ceil() as usize;
         let steps = self.ordered.nth(rank.saturating_sub(1).min(n.checked_sub(1)?))?;
         Some(steps as f64 / SCALE)
     }

@@ -85,6 +85,16 @@ impl RulesWorker {
     /// The same, with streams of plugins: those that some rule wants run beside the rules.
     pub async fn spawn_with(program: &Program, folder: &Path, streams: Vec<RuleSource>) -> Result<Self, RulesError> {
         let set = RuleSet::read(folder).map_err(RulesError::Problems)?;
+        Self::spawn_set(program, folder, set, streams).await
+    }
+
+    /// The same with what the caller made of the folder.
+    pub async fn spawn_set(
+        program: &Program,
+        folder: &Path,
+        set: RuleSet,
+        streams: Vec<RuleSource>,
+    ) -> Result<Self, RulesError> {
         let worker = Worker::spawn(program, WorkerLimits::default()).await?;
         let mut rules = Self {
             worker,

@@ -82,6 +82,14 @@ impl Meter {
         self.operations.load(Relaxed)
     }
 
+    /// Nanoseconds the last call ran, as far as it was looked at: 0 of all but those of [`WEIGHED_EVERY`] and longer.
+    pub fn spent(&self) -> u64 {
+        match (self.deadline.load(Relaxed), self.ran_before.load(Relaxed)) {
+            (0, _) | (_, 0) => 0,
+            (_, before) => ran().saturating_sub(before),
+        }
+    }
+
     /// The word that ends the call, if it must end.
     #[inline]
     pub fn tick(&self) -> Option<Dynamic> {

@@ -83,6 +83,11 @@ impl Sandbox {
         self.meter.operations()
     }
 
+    /// Nanoseconds of processor time of the last call; 0 of short ones. It depends on the machine, too.
+    pub fn spent(&self) -> u64 {
+        self.meter.spent()
+    }
+
     /// Starts the clock of one call and makes it.
     #[inline]
     pub fn run<T>(&self, call: impl FnOnce(&Engine) -> T) -> T {

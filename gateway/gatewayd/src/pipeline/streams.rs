@@ -27,6 +27,8 @@ struct Last {
     unit: Unit,
     /// By the device's clock.
     device_time: Timestamp,
+    /// Whether that is in the future, as a flag.
+    ahead: Quality,
     /// By the gateway's uptime.
     heard: Duration,
     /// Microseconds it had been silent before `heard`: what the gateway was down.
@@ -166,11 +168,16 @@ pub fn add_dropped(entry: &mut Entry, count: u64, now: Timestamp) {
         unit: quantity.unit(),
         device_time,
         gateway_time: now,
-        quality: Quality::empty(),
+        quality: first.map_or(Quality::empty(), ahead),
         value: Value::Gap(Gap { reason: GapReason::Dropped, extent: count }),
     };
     // What is missing came before what is here.
     entry.readings.insert(0, gap);
+}
+
+/// What a gap takes over of a reading's flags: that its time has not come yet.
+fn ahead(reading: &Reading) -> Quality {
+    reading.quality & Quality::FUTURE
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -186,7 +193,8 @@ fn clock_offset(entry: &Entry, timed: &Reading) -> Noticed {
         reading: Reading {
             quantity: Quantity::CLOCK_OFFSET,
             unit: Quantity::CLOCK_OFFSET.unit(),
-            device_time: timed.device_time,
+            // Measured by the gateway's clock: in the future it would hold up the next one, of a clock that was put right.
+            device_time: timed.device_time.min(timed.gateway_time),
             gateway_time: timed.gateway_time,
             quality: Quality::empty(),
             value: Value::Number(Decimal::integer(offset_ms)),
@@ -201,6 +209,7 @@ impl Last {
             athlete: None,
             unit: reading.unit,
             device_time: reading.device_time,
+            ahead: Quality::empty(),
             heard: uptime,
             before: 0,
             gateway_time: reading.gateway_time,
@@ -232,6 +241,7 @@ impl Last {
         }
         self.unit = reading.unit;
         self.device_time = reading.device_time;
+        self.ahead = ahead(reading);
         self.gateway_time = reading.gateway_time;
         (self.heard, self.before) = (uptime, 0);
         self.assurance = entry.assurance;
@@ -252,7 +262,7 @@ impl Last {
                 unit: self.unit,
                 device_time: self.device_time.plus_micros(elapsed),
                 gateway_time: now,
-                quality: Quality::empty(),
+                quality: self.ahead,
                 value: Value::Gap(Gap { reason, extent: elapsed.unsigned_abs() }),
             },
         })

@@ -33,7 +33,7 @@ fn entry(athlete: &str, second: i64, rate: i64) -> Entry {
 fn run(draft: &str, live: &str, entries: &[Entry], portion: usize) -> Report {
     let mut backtest = Backtest::new(set(draft), set(live)).unwrap();
     assert_eq!(backtest.quantities(), [Quantity::HEART_RATE]);
-    entries.chunks(portion).for_each(|entries| backtest.feed(entries));
+    entries.chunks(portion).for_each(|entries| backtest.feed(&Arc::from(entries)));
     backtest.finish()
 }
 

@@ -53,7 +53,7 @@ pub struct Derivation {
 /// Every formula.
 pub const DERIVATIONS: &[Derivation] = &[
     Derivation {
-        formula: &["hrv-1"],
+        formula: &["hrv-2"],
         outputs: &[Quantity::RMSSD, Quantity::SDNN],
         inputs: &[Quantity::RR_INTERVAL],
         waves: false,

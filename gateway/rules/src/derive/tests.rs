@@ -46,6 +46,23 @@ fn beats_in_turn_of_800_and_850_vary_by_50_and_25() {
 }
 
 #[test]
+fn no_difference_is_taken_across_a_beat_that_never_came() {
+    // In turn 800 and 850, with every tenth beat lost on the way: what is left of a pair is 0 or 50 apart.
+    let intervals = || (0..500i64).map(|i| if i % 2 == 0 { 800 } else { 850 });
+    for (flags, differences) in [(Quality::empty(), "50.0"), (Quality::NO_CLOCK, "47.2")] {
+        let (mut kernel, mut time, mut told) = (kernel(Quantity::RMSSD), 0, Vec::new());
+        for (number_of, interval) in intervals().enumerate() {
+            time += interval * 1_000;
+            if number_of % 10 != 9 {
+                let given = Given { quality: flags, ..number(0, time, interval as f64) };
+                told.extend(take(&mut kernel, given));
+            }
+        }
+        assert_eq!(last(&told, 0).as_deref(), Some(differences), "{flags:?}");
+    }
+}
+
+#[test]
 fn beats_that_are_not_normal_are_left_out_and_many_of_them_doubt_the_rest() {
     let some: Vec<i64> = (0..500).map(|i| if i % 25 == 24 { 500 } else { 800 }).collect();
     let told = beats(&mut kernel(Quantity::RMSSD), &some);

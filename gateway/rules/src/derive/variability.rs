@@ -1,4 +1,4 @@
-//! Heart-rate variability: RMSSD and SDNN over the last five minutes. Formula `hrv-1`.
+//! Heart-rate variability: RMSSD and SDNN over the last five minutes. Formula `hrv-2`.
 //!
 //! Task Force of the European Society of Cardiology and the North American Society of Pacing and Electrophysiology, "Heart
 //! rate variability: standards of measurement, physiological interpretation and clinical use", European Heart Journal 17,
@@ -6,7 +6,9 @@
 //! deviation; short recordings last five minutes. NN means normal to normal. Which beats are normal it leaves to the
 //! analyst; here: between 300 and 2,000 ms, no flag that doubts them, and within 20 % of the beat before (Malik, Cripps,
 //! Farrell, Camm, "Prognostic value of heart rate variability after myocardial infarction", 1989). No difference is taken
-//! across a beat that is not.
+//! across a beat that is not, nor across one that never came: beats are adjacent where the later one's interval reaches back to
+//! the one before, give or take half of it. Of a sensor without a clock the times are those its messages came at, one a second:
+//! there a second more.
 //!
 //! Told every five seconds once five minutes are whole and four fifths of the beats normal; flagged as of poor contact where
 //! more than a tenth are not. A hole of ten seconds begins anew.
@@ -21,6 +23,7 @@ use super::{Content, DOUBTFUL, Given, Told, arith, since};
 const SPAN: i64 = 300_000_000;
 const HOLE: i64 = 10_000_000;
 const EVERY: i64 = 5_000_000;
+const MESSAGE: i64 = 1_000_000;
 /// The most beats kept: five minutes at 400 a minute.
 const BEATS_MAX: usize = 2_048;
 
@@ -58,7 +61,9 @@ impl State {
         let sound = !given.quality.intersects(DOUBTFUL) && (300_000..=2_000_000).contains(&interval);
         let near = before.is_none_or(|before| (interval - before.interval).abs() * 5 <= before.interval);
         let normal = sound && near;
-        let change = before.filter(|before| normal && before.normal).map(|before| interval - before.interval);
+        let reach = interval + interval / 2 + if given.quality.contains(Quality::NO_CLOCK) { MESSAGE } else { 0 };
+        let adjacent = |before: &Beat| normal && before.normal && since(time, before.time) <= reach;
+        let change = before.filter(adjacent).map(|before| interval - before.interval);
         self.count(Beat { time, interval, normal, change }, 1);
         self.beats.push_back(Beat { time, interval, normal, change });
         while self.beats.len() > BEATS_MAX || self.beats.front().is_some_and(|oldest| since(time, oldest.time) > SPAN) {

@@ -7,7 +7,7 @@
 //!    |                v                              v
 //!    +------------- Idle <---- `cool_down` over --- Cooling
 //! ```
-//! A gap ends a hold; it never clears: missing data must not look normal.
+//! A gap ends a hold; it never clears: missing data must not look normal. A clock that is set back ends a hold and a cool-down.
 
 use pitchside_model::{AlertId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -98,6 +98,14 @@ impl Phase {
             Self::Pending(_) => *self = Self::Idle,
             Self::Raised(id, Some(_)) => *self = Self::Raised(id, None),
             _ => {}
+        }
+    }
+
+    /// The clock was set back: what began or ends by the time of before would wait until that comes again.
+    pub fn set_back(&mut self) {
+        self.gap();
+        if matches!(self, Self::Cooling(_)) {
+            *self = Self::Idle;
         }
     }
 }

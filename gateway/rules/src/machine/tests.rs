@@ -48,6 +48,17 @@ fn a_latched_alert_stays_until_it_is_reset() {
 }
 
 #[test]
+fn a_clock_that_was_set_back_ends_what_would_wait_for_its_old_time() {
+    let after = |mut phase: Phase| {
+        phase.set_back();
+        phase
+    };
+    assert_eq!(after(Phase::Cooling(Timestamp(1_000))), Phase::Idle);
+    assert_eq!(after(Phase::Pending(Timestamp(1_000))), Phase::Idle);
+    assert_eq!(after(Phase::Raised(ID, Some(Timestamp(1_000)))), Phase::Raised(ID, None));
+}
+
+#[test]
 fn a_gap_ends_a_hold_and_clears_nothing() {
     let mut phase = Phase::Idle;
     assert_eq!(phase.step(&TIMING, Timestamp(0), true), Step::Stay);

@@ -68,7 +68,7 @@ proptest! {
                 let stddev = (values.len() >= 2).then(|| (squares / (values.len() - 1) as f64).sqrt());
                 prop_assert!(near(window.stddev(), stddev), "{:?} {stddev:?}", window.stddev());
                 for percent in [0.0, 2.5, 37.0, 95.0, 100.0] {
-                    let rank = ((percent / 100.0 * values.len() as f64).ceil() as usize).max(1);
+                    let rank = ((percent * values.len() as f64 / 100.0).ceil() as usize).max(1);
                     let mut sorted = values.clone();
                     sorted.sort_by(f64::total_cmp);
                     prop_assert_eq!(window.percentile(percent), sorted.get(rank - 1).copied());
@@ -92,6 +92,17 @@ proptest! {
             let is = again.window(at, now).map(|(w, run)| (w.count(), w.mean(), w.slope(), w.max(run), w.ago(run, now)));
             prop_assert_eq!(was, is);
         }
+    }
+}
+
+#[test]
+fn a_percentile_is_the_nearest_rank_to_the_last_bit() {
+    let mut series = Series::new(&[60_000_000], ALL);
+    (1..=100).for_each(|i| assert!(series.push(Sample { time: i, steps: i * 1_000_000 })));
+    let (window, _) = series.window(0, 100).unwrap();
+    for percent in 1..=100 {
+        let percent = f64::from(percent);
+        assert_eq!(window.percentile(percent), Some(percent));
     }
 }
 
