@@ -303,9 +303,10 @@ impl Bench {
     async fn hostile(&self) -> anyhow::Result<()> {
         let length = if self.quick { Duration::from_secs(2) } else { Duration::from_secs(20) };
         let outcome = hostile::measure(length, self.plan.runs).await?;
-        let calm = say(Row::new("message to R0, 1,000 messages/s: p99", "ms", outcome.calm_ms));
-        let what = format!("  while {} hostile scripts run: p99", outcome.scripts);
-        let hostile = say(Row::new(what, "ms", outcome.hostile_ms).beside(Some(calm), "without them"));
+        let what = format!("message to R0, 1,000 messages/s, {} harmless rules: p99", outcome.scripts);
+        let calm = say(Row::new(what, "ms", outcome.calm_ms));
+        let hostile = Row::new("  as many hostile ones: p99", "ms", outcome.hostile_ms);
+        let hostile = say(hostile.beside(Some(calm), "with the harmless"));
         say(Row::new("  that is later by", "%", vec![(hostile / calm - 1.0) * 100.0]).at_most(10.0));
         Ok(())
     }

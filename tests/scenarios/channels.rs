@@ -1,5 +1,6 @@
 //! The ways alerts take out of the box, by the plugins of the library as an admin sets them up: a signed webhook, a push, a mail.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64;
@@ -151,8 +152,9 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
 /// Mails as a server took them: the envelope's recipient, and the text.
 type Mails = Arc<Mutex<Vec<(String, String)>>>;
 
-/// Somebody's mail server (RFC 5321), in clear. The first mail it asks to be sent again; `nobody@…` it does not know.
-async fn mail_server() -> (u16, Mails) {
+/// Somebody's mail server (RFC 5321), in clear. The first mail it asks to be sent again; `nobody@…` it does not know, and `full@…` takes
+/// nothing while it is full.
+async fn mail_server(full: Arc<AtomicBool>) -> (u16, Mails) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, mails) = (listener.local_addr().unwrap().port(), Mails::default());
     let kept = Arc::clone(&mails);
@@ -176,6 +178,7 @@ async fn mail_server() -> (u16, Mails) {
                         continue;
                     }
                     "RCPT" if said.contains("nobody@") => "550 5.1.1 nobody of that name",
+                    "RCPT" if said.contains("full@") && full.load(Ordering::Relaxed) => "452 4.2.2 mailbox full",
                     "RCPT" => {
                         to = said.trim_end().to_owned();
                         "250 ok"
@@ -196,7 +199,7 @@ async fn mail_server() -> (u16, Mails) {
 
 #[tokio::test]
 async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_is_unknown_keeps_nobody_waiting() {
-    let (port, mails) = mail_server().await;
+    let (port, mails) = mail_server(Arc::default()).await;
     let clinic = clinic(&["mail-out"]).await;
     let settings = [
         ("server", "127.0.0.1"),
@@ -227,4 +230,51 @@ async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_i
     );
     let log = log(&clinic, "mail-out");
     assert!(log.contains("nobody of that name") && log.contains("went out after all"), "{log}");
+}
+
+#[tokio::test]
+async fn a_mailbox_that_is_full_keeps_no_other_from_its_mail_and_gets_its_own_in_order_once_there_is_room() {
+    let full = Arc::new(AtomicBool::new(true));
+    let (port, mails) = mail_server(Arc::clone(&full)).await;
+    let clinic = clinic(&["mail-out"]).await;
+    let settings = [
+        ("server", "127.0.0.1"),
+        ("port", &*port.to_string()),
+        ("security", "clear"),
+        ("sender", "box@clinic.test"),
+        ("recipients", "full@clinic.test, doctor@clinic.test"),
+    ];
+    set(&clinic, "mail-out", &settings);
+    plugin(&clinic, &["grant", "mail-out", &format!("smtp:127.0.0.1:{port}")]).ok();
+    begun(&clinic, "mail-out").await;
+    let to = |whom: &str| {
+        let kept = mails.lock().unwrap();
+        let mut subjects: Vec<String> = Vec::new();
+        for (_, text) in kept.iter().filter(|(to, _)| to.contains(whom)) {
+            let subject = text.lines().find_map(|line| line.strip_prefix("Subject: ")).unwrap_or_default().to_owned();
+            // The first mail of all is asked for twice.
+            if subjects.last() != Some(&subject) {
+                subjects.push(subject);
+            }
+        }
+        subjects
+    };
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    let tries = || mails.lock().unwrap().iter().filter(|(to, _)| to.contains("doctor@")).count();
+    until("the doctor hears of it, at the second try", || (tries() == 2).then_some(())).await;
+    let name = pitchside_model::PluginName::parse("mail-out").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    assert_eq!(to("doctor@").len(), 1, "the end waits behind what does not go out yet");
+    clinic.advance(61);
+    let aside = "what does not go out is put aside, and what comes after it on the same way";
+    until(aside, || (waiting() == 2).then_some(())).await;
+    until("the doctor hears of the end", || (to("doctor@").len() == 2).then_some(())).await;
+    assert!(to("full@").is_empty());
+
+    full.store(false, Ordering::Relaxed);
+    clinic.advance(61);
+    until("the other hears of both", || (to("full@").len() == 2).then_some(())).await;
+    assert_eq!(to("full@"), to("doctor@"));
+    until("nothing waits", || (waiting() == 0).then_some(())).await;
 }

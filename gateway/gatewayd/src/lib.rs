@@ -38,5 +38,6 @@ pub mod random;
 pub mod reading_id;
 pub mod reset;
 pub mod rulebook;
+pub mod stamp;
 pub mod tls;
 pub mod watchdog;

@@ -49,13 +49,18 @@ pub fn is_whole(text: &RuleText) -> bool {
     texts.text_hash() == text.text_hash && texts.rule_hash() == text.rule_hash
 }
 
+/// The texts of a rule as they were in force last.
+pub fn last_in_force(tables: &Tables, name: &str) -> anyhow::Result<Option<RuleText>> {
+    let changes = tables.rule_changes()?;
+    let hash = changes.iter().rev().find_map(|change| change.rules.iter().find(|(rule, _)| rule == name));
+    let Some((_, hash)) = hash else { return Ok(None) };
+    Ok(tables.rule_text(hash)?.filter(is_whole))
+}
+
 /// Reads and compiles a rule, and runs its cases if asked to: it, or every problem.
 pub fn checked(name: &str, texts: &RuleTexts, cases: bool) -> Result<RuleSource, Vec<String>> {
     let words = |problems: Vec<pitchside_script::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
-    let rule = RuleSource::parse(name, &texts.manifest, &texts.script).map_err(words)?;
-    if rule.name().as_str() != name {
-        return Err(vec![format!("{name}/rule.toml: the rule is called `{}`, its folder `{name}`", rule.name())]);
-    }
+    let rule = RuleSource::in_folder(name, &texts.manifest, &texts.script).map_err(words)?;
     let set = RuleSet::new([rule.clone()]).map_err(words)?;
     pitchside_rules::Engine::new(std::sync::Arc::new(set)).map_err(words)?;
     if !cases {

@@ -40,6 +40,8 @@ pub struct AlertRow {
     pub alert: Alert,
     /// When that was recorded, by the gateway's clock.
     pub recorded_at: Timestamp,
+    /// Whether that it was raised has reached the page and the broker.
+    pub delivered: bool,
     /// Who has seen it, and when, if anybody has.
     pub acknowledged: Option<(String, Timestamp)>,
     /// Event time of the reading that cleared it, if one has; when it was reset, by the gateway's clock, if somebody did.
@@ -253,17 +255,18 @@ impl Tables {
     }
 }
 
-/// An alert's steps, and when each was recorded; the levels it has escalated to; who reset it, sealed.
+/// An alert's steps, when each was recorded, and whether it was delivered; the levels it has escalated to; who reset it, sealed.
 struct Life {
     alert: AlertId,
-    steps: Vec<(Sealed, Timestamp)>,
+    steps: Vec<(Sealed, Timestamp, bool)>,
     escalations: Vec<(u8, Timestamp)>,
     reset: Option<Vec<u8>>,
 }
 
 fn life_of(connection: &Connection, alert: AlertId) -> Result<Life, StoreError> {
     let mut statement = connection.prepare_cached(sql!("alerts/steps"))?;
-    let rows = statement.query_map([alert.0.as_slice()], |row| Ok((Sealed::read(row, 0)?, Timestamp(row.get(3)?))))?;
+    let rows = statement
+        .query_map([alert.0.as_slice()], |row| Ok((Sealed::read(row, 0)?, Timestamp(row.get(3)?), row.get(4)?)))?;
     Ok(Life {
         alert,
         steps: rows.collect::<rusqlite::Result<_>>()?,
@@ -275,14 +278,22 @@ fn life_of(connection: &Connection, alert: AlertId) -> Result<Life, StoreError> 
 /// None if the alert was never raised here.
 fn fold(vault: &Vault, life: Life) -> Result<Option<AlertRow>, StoreError> {
     let (mut raised, mut acknowledged, mut cleared) = (None, None, None);
-    for (sealed, recorded_at) in life.steps {
+    for (sealed, recorded_at, delivered) in life.steps {
         match sealed.open(vault)? {
-            Body::Raised(alert) => raised = Some((alert, recorded_at)),
+            Body::Raised(alert) => raised = Some((alert, recorded_at, delivered)),
             Body::Acknowledged(by) => acknowledged = Some((by, recorded_at)),
             Body::Cleared(event_time) => cleared = Some(event_time),
         }
     }
     let escalations = life.escalations;
     let reset = life.reset.map(|body| resets::open(vault, life.alert, &body)).transpose()?;
-    Ok(raised.map(|(alert, recorded_at)| AlertRow { alert, recorded_at, acknowledged, cleared, reset, escalations }))
+    Ok(raised.map(|(alert, recorded_at, delivered)| AlertRow {
+        alert,
+        recorded_at,
+        delivered,
+        acknowledged,
+        cleared,
+        reset,
+        escalations,
+    }))
 }

@@ -71,7 +71,9 @@ pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use chain::{Anchor, ChainStart};
 pub use copies::{CopyCounts, KeyCopy};
-pub use delivery::{DeliveryKind, DeliveryStep, DeliveryStepId, DrillId, DrillRow, WaitingAlert};
+pub use delivery::{
+    Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, WaitingAlert,
+};
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
 pub use firmware::{FirmwareOutcome, SensorFirmware};

@@ -13,7 +13,7 @@ use pitchside_rules::replay::{ENGINE_VERSION, reach};
 use pitchside_rules::{RuleSet, history};
 use pitchside_script::manifest::RuleScope;
 use pitchside_seal::{Filter, Whose, open};
-use pitchside_store::{RuleText, Tables};
+use pitchside_store::{Came, DeliveryKind, RuleText, Tables};
 
 use super::included;
 use crate::adapters::athletes::load_ring;
@@ -24,8 +24,6 @@ use crate::clock::Clock;
 use crate::past;
 use crate::rulebook::in_words;
 
-/// Alerts looked through for those that did not go out.
-const UNDELIVERED_MAX: u32 = 1_000;
 /// How much earlier than the readings a block may have been sealed, as clocks go, in microseconds.
 const SLACK_US: i64 = 3_600_000_000;
 
@@ -134,14 +132,12 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
     Ok(found.split_off(spare))
 }
 
-/// What happened to the alert.
+/// What happened to the alert, and what became of each request that outputs made of it.
 fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
     let Some(row) = tables.alert(id)? else { return Ok(Vec::new()) };
     let line = |what, at, by| LogLine { what, at, by };
     let mut lines = vec![line(Happened::Recorded, Some(row.recorded_at), None)];
-    let waits = tables.undelivered_alerts(UNDELIVERED_MAX)?;
-    let raised = |event: &pitchside_model::AlertEvent| matches!(event, pitchside_model::AlertEvent::Raised(alert) if alert.id == id);
-    if !waits.iter().any(|step| raised(&step.event)) {
+    if row.delivered {
         lines.push(line(Happened::Delivered, None, None));
     }
     lines.extend(row.escalations.iter().map(|(_, at)| line(Happened::Escalated, Some(*at), None)));
@@ -150,6 +146,25 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
     }
     if let Some(at) = row.cleared {
         lines.push(line(Happened::Cleared, Some(at), row.reset.map(|reset| reset.by)));
+    }
+    for request in tables.requests_of(id)? {
+        let what = match request.came {
+            Came::Done => Happened::Delivered,
+            Came::GivenUp => Happened::GivenUp,
+            Came::Waits => continue,
+        };
+        let step = match request.step.kind {
+            DeliveryKind::Raised => "raised".to_owned(),
+            DeliveryKind::Acknowledged => "acknowledged".to_owned(),
+            DeliveryKind::Cleared => "cleared".to_owned(),
+            DeliveryKind::Escalated(level) => format!("escalated to {level}"),
+            DeliveryKind::Drill => continue,
+        };
+        lines.push(line(
+            what,
+            Some(request.at),
+            Some(format!("{}, {step}, request {}", request.name, request.number + 1)),
+        ));
     }
     Ok(lines)
 }

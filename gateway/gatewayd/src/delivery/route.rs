@@ -72,10 +72,11 @@ impl Ear {
 }
 
 /// What becomes of the steps of one alert that were held, now that the hours are no longer quiet: those to be told. Of an alert that came
-/// and went in quiet hours nothing is told.
-pub fn after_quiet(held: &[DeliveryKind], over: bool) -> &[DeliveryKind] {
-    let began = held.iter().any(|kind| matches!(kind, DeliveryKind::Raised | DeliveryKind::Escalated(_)));
-    if over && began { &[] } else { held }
+/// and went in quiet hours nothing is told; of one that was told before them, that it is over. An output joins at `from_level`.
+pub fn after_quiet(held: &[DeliveryKind], over: bool, from_level: u8) -> Vec<DeliveryKind> {
+    let joins = if from_level == 0 { DeliveryKind::Raised } else { DeliveryKind::Escalated(from_level) };
+    let wanted = |kind: &&DeliveryKind| !over || (!held.contains(&joins) && **kind == DeliveryKind::Cleared);
+    held.iter().filter(wanted).copied().collect()
 }
 
 #[cfg(test)]
@@ -146,9 +147,17 @@ mod tests {
     #[test]
     fn of_an_alert_that_came_and_went_in_quiet_hours_nothing_is_told() {
         use DeliveryKind::{Acknowledged, Cleared, Escalated, Raised};
-        assert_eq!(after_quiet(&[Raised, Escalated(1)], false), [Raised, Escalated(1)]);
-        assert!(after_quiet(&[Raised, Cleared], true).is_empty());
-        assert_eq!(after_quiet(&[Cleared], true), [Cleared], "it was told before that it was raised");
-        assert_eq!(after_quiet(&[Acknowledged], false), [Acknowledged]);
+        assert_eq!(after_quiet(&[Raised, Escalated(1)], false, 0), [Raised, Escalated(1)]);
+        assert!(after_quiet(&[Raised, Escalated(1), Cleared], true, 0).is_empty());
+        assert!(after_quiet(&[Escalated(1), Cleared], true, 1).is_empty());
+        assert_eq!(after_quiet(&[Acknowledged], false, 0), [Acknowledged]);
+    }
+
+    #[test]
+    fn of_an_alert_that_was_told_before_quiet_hours_and_ended_in_them_the_end_is_told() {
+        use DeliveryKind::{Cleared, Escalated};
+        assert_eq!(after_quiet(&[Cleared], true, 0), [Cleared]);
+        assert_eq!(after_quiet(&[Escalated(1), Cleared], true, 0), [Cleared], "escalated, not joined");
+        assert_eq!(after_quiet(&[Escalated(2), Cleared], true, 1), [Cleared]);
     }
 }

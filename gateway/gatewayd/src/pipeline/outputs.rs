@@ -1,13 +1,14 @@
 //! Outputs: plugins that make requests of alerts, and the host that carries them out. Each output has a task and a process of its
 //! own, so that none waits for another; it is told of every step in order, after the step is recorded, and the step counts as
-//! done when everything asked for was carried out or refused for good. So after a crash it is told again: whoever receives sees
-//! the same key. Nothing here is on the way of readings or of the other ways alerts take.
+//! done when everything asked for was carried out, refused for good, or put aside in the record to be tried on. So after a crash it is
+//! told again: whoever receives sees the same key. Nothing here is on the way of readings or of the other ways alerts take.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | [`carry`] | one request carried out, if it was granted |
-//! | `trial` | trying again, and giving up |
+//! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
+//! | [`address`] | where a name may lead |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
 //! | [`signed`] | signatures of webhooks |
@@ -16,6 +17,7 @@
 //! | [`hd44780`], [`lcd`] | what a character display is told, and through which bus |
 //! | [`hearing`] | what an output hears of a step: now, after its quiet hours, or never |
 
+pub mod address;
 pub mod authorities;
 pub mod carry;
 pub mod given;
@@ -28,18 +30,19 @@ pub mod mail;
 pub mod signed;
 mod trial;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_model::{PluginName, Timestamp};
+use pitchside_model::PluginName;
 use pitchside_script::Program;
-use pitchside_script::manifest::{Constant, PluginKind, SecretParam};
+use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_script::output::{Event, Outcome};
-use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_script::output::{Event, Outcome, Request};
+use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
+use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -49,9 +52,8 @@ use crate::clock::Clock;
 use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::Carrier;
-use given::Given;
 use hearing::{Hearing, OutputEar};
-use trial::Trial;
+use trial::{Age, Courier, Errand, Trial};
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -59,6 +61,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PAGE: u32 = 32;
 /// How long before an output is started again whose process did not come up.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// How long before what was put aside is tried again.
+const WAITING_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What outputs need of the rest.
 #[derive(Clone)]
@@ -94,6 +98,8 @@ struct Running {
 /// Runs every output until stopped: those that are installed, corrected, switched off or on are so within a second.
 pub async fn run(parts: OutputsParts, stop: CancellationToken) {
     let (tasks, mut running) = (TaskTracker::new(), BTreeMap::<PluginName, Running>::new());
+    // Not known, every step counts as one of before.
+    let before_start = blocking::here(|| parts.store.last_delivery_step()).unwrap_or(DeliveryStepId(i64::MAX));
     let mut seen: Option<Seen> = None;
     let mut every = tokio::time::interval(LOOK_EVERY);
     every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -112,7 +118,7 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
         match looked {
             Ok(None) => {}
             Ok(Some((now, inventory))) => {
-                reconcile(&parts, &inventory, &mut running, &tasks, &stop);
+                reconcile(&parts, before_start, &inventory, &mut running, &tasks, &stop);
                 seen = Some(now);
             }
             Err(error) => tracing::error!(error = %format!("{error:#}"), "outputs could not be looked at; they go on"),
@@ -125,6 +131,7 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
 
 fn reconcile(
     parts: &OutputsParts,
+    before_start: DeliveryStepId,
     inventory: &Inventory,
     running: &mut BTreeMap<PluginName, Running>,
     tasks: &TaskTracker,
@@ -163,7 +170,16 @@ fn reconcile(
             }
         };
         let secrets = wanted.folder.manifest.secrets.clone();
-        let task = OutputTask { name: name.clone(), parts: parts.clone(), process: None, secrets, ear };
+        let courier = Courier { name: name.clone(), parts: parts.clone(), secrets, before_start };
+        let task = OutputTask {
+            name: name.clone(),
+            parts: parts.clone(),
+            process: None,
+            ear,
+            courier,
+            waiting_at: None,
+            again: JoinSet::new(),
+        };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
         running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
@@ -175,9 +191,12 @@ struct OutputTask {
     name: PluginName,
     parts: OutputsParts,
     process: Option<OutputProcess>,
-    /// Those it may name.
-    secrets: Vec<(String, SecretParam)>,
     ear: OutputEar,
+    courier: Courier,
+    /// When what was put aside was last tried, by the gateway's uptime.
+    waiting_at: Option<Duration>,
+    /// Who is trying it.
+    again: JoinSet<()>,
 }
 
 impl OutputTask {
@@ -231,6 +250,7 @@ impl OutputTask {
             })?,
         };
         *told = Some(up_to);
+        self.try_waiting().await?;
         self.tell_held().await?;
         loop {
             let steps = blocking::here(|| store.delivery_steps_after(up_to, PAGE))?;
@@ -266,7 +286,8 @@ impl OutputTask {
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
             Verdict::Tell(told) => {
-                self.tell(&hearing::event(step, &row, &self.parts.hearing.notes, told), step.recorded_at).await
+                let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
+                self.tell(step, event, self.courier.age(step)).await?;
             }
             Verdict::Hold => return Ok(true),
             Verdict::PassOver => {}
@@ -285,13 +306,14 @@ impl OutputTask {
             if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
-                let still = after_quiet(&of_alert, row.cleared.is_some()).contains(&step.kind);
+                let joins_at = self.ear.ear.route.from_level;
+                let still = after_quiet(&of_alert, row.cleared.is_some(), joins_at).contains(&step.kind);
                 if let (true, Verdict::Tell(told)) =
                     (still, self.ear.decide(&self.parts.hearing.notes, &row, step.kind, false))
                 {
                     // The day it is tried for begins now.
-                    let now = self.parts.clock.now();
-                    self.tell(&hearing::event(step, &row, &self.parts.hearing.notes, told), now).await;
+                    let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
+                    self.tell(step, event, self.courier.fresh()).await?;
                 }
             }
             blocking::here(|| store.release_for_plugin(&self.name, step.id))?;
@@ -306,27 +328,90 @@ impl OutputTask {
             return;
         }
         let how = match hearing::drill(step) {
-            Ok(event) => self.tell_within(&event, step.recorded_at, Trial::Drill(until)).await,
+            Ok(event) => self.drill_within(step, event, Trial::Drill(until)).await,
             Err(error) => Err(error),
         };
         self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    async fn tell(&mut self, event: &Event, since: Timestamp) {
-        // What went wrong stands in its log.
-        let _noted = self.tell_within(event, since, Trial::Alert).await;
+    async fn drill_within(&mut self, step: &DeliveryStep, event: Event, trial: Trial) -> Result<(), String> {
+        let age = self.courier.age(step);
+        for (number, request) in self.ask(&event).await?.iter().enumerate() {
+            match self.courier.carry(request, &event.key(number), age, trial).await {
+                (Came::Done, _) => {}
+                (Came::Waits | Came::GivenUp, why) => return Err(why),
+            }
+        }
+        Ok(())
     }
 
-    async fn tell_within(&mut self, event: &Event, since: Timestamp, trial: Trial) -> Result<(), String> {
+    /// Tells it of a step: what it asks for is carried out, side by side. What waits already on the same way, of the same alert, is not
+    /// overtaken.
+    async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), StoreError> {
+        // What went wrong stands in its log.
+        let Ok(requests) = self.ask(&event).await else { return Ok(()) };
+        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
+        let behind: BTreeSet<u32> =
+            waiting.iter().filter(|(other, _)| other.alert == step.alert).map(|(_, number)| *number).collect();
+        let trial = if waiting.len() + requests.len() <= WAITING_MAX as usize { Trial::Aside } else { Trial::On };
+        let errand = Errand { step: *step, event, requests, age };
+        self.courier.run(&errand, |number| !behind.contains(&number), trial).await?;
+        let all = u32::try_from(errand.requests.len()).unwrap_or(u32::MAX);
+        self.courier.note(step.id, behind.range(..all).map(|number| (*number, Came::Waits)).collect())
+    }
+
+    /// Has what was put aside tried again, now and then, while new steps are told.
+    async fn try_waiting(&mut self) -> Result<(), StoreError> {
+        let now = self.parts.clock.uptime();
+        let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= WAITING_AGAIN_AFTER);
+        while self.again.try_join_next().is_some() {}
+        if !is_due || !self.again.is_empty() {
+            return Ok(());
+        }
+        self.waiting_at = Some(now);
+        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
+        let mut steps: Vec<(DeliveryStep, Vec<u32>)> = Vec::new();
+        for (step, number) in waiting {
+            match steps.last_mut().filter(|(last, _)| last.id == step.id) {
+                Some((_, numbers)) => numbers.push(number),
+                None => steps.push((step, vec![number])),
+            }
+        }
+        let quiet = self.ear.is_quiet(self.parts.clock.now());
+        let mut errands = Vec::new();
+        for (step, numbers) in steps {
+            let row = blocking::here(|| self.parts.store.alert(step.alert))?;
+            let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
+            let asked = match (&row, said) {
+                (_, Some(Verdict::Hold)) => continue,
+                (Some(row), Some(Verdict::Tell(told))) => {
+                    let event = hearing::event(&step, row, &self.parts.hearing.notes, told);
+                    self.ask(&event).await.map(|requests| (event, requests)).ok()
+                }
+                // Nobody wants to hear of it any more.
+                _ => None,
+            };
+            match asked {
+                Some((event, requests)) => {
+                    let age = self.courier.age(&step);
+                    errands.push((Errand { step, event, requests, age }, numbers));
+                }
+                None => {
+                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect())?;
+                }
+            }
+        }
+        if !errands.is_empty() {
+            self.again.spawn(self.courier.clone().again(errands));
+        }
+        Ok(())
+    }
+
+    /// What its script asks for; why it asks for nothing, otherwise.
+    async fn ask(&mut self, event: &Event) -> Result<Vec<Request>, String> {
         let Some(process) = &mut self.process else { return Err("its process does not run".to_owned()) };
         match process.tell(event).await {
-            Outcome::Requests(requests) => {
-                let mut all = Ok(());
-                for (number, request) in requests.iter().enumerate() {
-                    all = all.and(self.carry(request, &event.key(number), since, trial).await);
-                }
-                all
-            }
+            Outcome::Requests(requests) => Ok(requests),
             Outcome::Refused(name) => {
                 self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
                 Err(format!("its script refuses it: {name}"))
@@ -339,12 +424,7 @@ impl OutputTask {
         }
     }
 
-    /// What it may do and which secrets it has now: what is taken back counts at once.
-    fn given(&self) -> Result<Given, StoreError> {
-        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
-    }
-
     fn trouble(&self, text: String) {
-        self.parts.trouble(&self.name, text);
+        self.courier.trouble(text);
     }
 }

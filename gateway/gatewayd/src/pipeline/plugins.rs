@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use pitchside_decode::plugin::worker::StartError;
@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::plugins::wanted::{self, Inventory, Wanted};
+use crate::stamp::{self, Stamp};
 
 /// What a plugin was made of: another one, and it is started anew.
 type Fingerprint = [u8; 32];
@@ -79,30 +80,14 @@ struct OnTrial {
 #[derive(PartialEq, Eq)]
 pub(super) struct Seen {
     revision: u64,
-    library: Vec<(PathBuf, u64, SystemTime)>,
+    library: Option<Stamp>,
 }
 
 impl Seen {
     /// As they look now.
     pub(super) fn now(library: Option<&Path>, store: &Store) -> Result<Self, StoreError> {
-        Ok(Self { revision: store.plugins_revision()?, library: stamps(library) })
+        Ok(Self { revision: store.plugins_revision()?, library: library.map(stamp::of) })
     }
-}
-
-/// Names, lengths and times of the library's files.
-fn stamps(library: Option<&Path>) -> Vec<(PathBuf, u64, SystemTime)> {
-    let below = |dir: &Path| std::fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut stamps: Vec<_> = library
-        .into_iter()
-        .flat_map(|dir| below(dir).collect::<Vec<_>>())
-        .flat_map(|folder| below(&folder).collect::<Vec<_>>())
-        .filter_map(|file| {
-            let about = std::fs::metadata(&file).ok()?;
-            Some((file, about.len(), about.modified().ok()?))
-        })
-        .collect();
-    stamps.sort();
-    stamps
 }
 
 impl PluginsTask {
@@ -361,6 +346,9 @@ fn verdict(found: &Findings, candidate: &Candidate, alone: bool, late: bool) -> 
     if compared < candidate.payloads && !late {
         return None;
     }
+    if compared == 0 {
+        return Some((false, "no payload of its came in that time, so nothing was compared; try it again".to_owned()));
+    }
     let differently = match found.differences {
         0 => String::new(),
         n => format!(", {n} of them differently, as was allowed"),
@@ -391,6 +379,7 @@ mod tests {
         assert_eq!(says(found(10, true, false), true, false, false), Some(true));
         assert_eq!(says(found(10, false, true), true, false, false), Some(false), "a failure is never allowed");
         assert_eq!(says(found(2, false, false), false, false, true), Some(true), "after its time, with what there was");
+        assert_eq!(says(found(0, false, false), false, false, true), Some(false), "nothing was seen of it");
         assert_eq!(says(found(0, false, false), false, true, false), Some(true));
     }
 }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use pitchside_admin::Metrics;
 use pitchside_model::{AlertId, Entry, Timestamp};
@@ -26,10 +26,10 @@ use super::alerts::{Alerts, Recorder};
 use super::derived::DerivedWatch;
 use crate::clock::Clock;
 use crate::rulebook::standing::Standing;
+use crate::stamp::Stamp;
 
 use feed::{Drill, Offer};
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
-pub(super) use loading::newest_change;
 
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
@@ -57,13 +57,15 @@ pub struct RulesTask {
     /// By the gateway's uptime, when what the rules know was last kept.
     kept_at: Duration,
     /// What the folder looked like when the rules were last loaded.
-    seen: Option<SystemTime>,
+    seen: Option<Stamp>,
     /// What plugins derive.
     derived: DerivedWatch,
     /// The latest gateway time the rules have heard: what comes into force now counts from there on.
     fed_up_to: Timestamp,
     /// Resets by hand that were done before and that the journal's replay comes by yet: before which gateway time, and of what.
     resets: VecDeque<(Timestamp, AlertId)>,
+    /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
+    drills: Vec<Drill>,
     /// How the rules did when it was last written down, and whether that may have changed.
     standing: Option<Vec<Standing>>,
     stale: bool,
@@ -108,6 +110,7 @@ impl RulesTask {
             derived: DerivedWatch::new(parts.plugins.as_deref(), &parts.store),
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
+            drills: Vec::new(),
             standing: None,
             stale: true,
             parts,
@@ -126,6 +129,11 @@ impl RulesTask {
         let mut offers: Vec<Offer> = Vec::new();
         loop {
             let more = self.feed.is_behind() && self.catch_up().await;
+            if !self.feed.is_behind() {
+                for drill in std::mem::take(&mut self.drills) {
+                    self.drill(drill).await;
+                }
+            }
             tokio::select! {
                 biased;
                 // Seldom, but due even when readings never pause.
@@ -138,12 +146,9 @@ impl RulesTask {
                     let entries: Vec<Entry> =
                         offers.iter_mut().flat_map(|offer| std::mem::take(&mut offer.entries)).collect();
                     self.feed(&entries, true).await;
-                    let drills: Vec<Drill> = offers.iter_mut().filter_map(|offer| offer.drill.take()).collect();
+                    self.drills.extend(offers.iter_mut().filter_map(|offer| offer.drill.take()));
                     // Only now is there room for others.
                     offers.clear();
-                    for drill in drills {
-                        self.drill(drill).await;
-                    }
                 }
                 () = wake.notified() => {}
                 () = stop.cancelled() => break,
@@ -219,9 +224,7 @@ impl RulesTask {
     async fn drain(&mut self) {
         while let Ok(offer) = self.queue.try_recv() {
             self.feed(&offer.entries, true).await;
-            if let Some(drill) = offer.drill {
-                self.drill(drill).await;
-            }
+            self.drills.extend(offer.drill);
         }
     }
 

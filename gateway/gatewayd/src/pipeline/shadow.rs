@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use pitchside_config::Settings;
 use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
@@ -16,9 +16,9 @@ use pitchside_store::{RowId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::derived::DerivedWatch;
-use super::rules::newest_change;
 use crate::blocking;
 use crate::clock::Clock;
+use crate::stamp::{self, Stamp};
 
 /// Below the data folder: a folder of rules, as those in force have one.
 pub const SHADOW_FOLDER: &str = "shadow-rules";
@@ -42,7 +42,7 @@ pub struct Shadows {
     worker: Option<RulesWorker>,
     /// Everything in the journal up to this row has been heard.
     heard: RowId,
-    seen: Option<SystemTime>,
+    seen: Option<Stamp>,
     /// What plugins derive.
     derived: DerivedWatch,
     kept_at: Duration,
@@ -90,11 +90,11 @@ impl Shadows {
 
     /// Takes up a changed folder.
     async fn look(&mut self) {
-        let newest = newest_change(&self.folder);
-        if newest == self.seen && (self.worker.is_none() || self.derived.look().is_none()) {
+        let stamp = Some(blocking::here(|| stamp::of(&self.folder)));
+        if stamp == self.seen && (self.worker.is_none() || self.derived.look().is_none()) {
             return;
         }
-        self.seen = newest;
+        self.seen = stamp;
         let set = match blocking::here(|| RuleSet::read(&self.folder)) {
             Ok(set) => set,
             Err(problems) => {

@@ -1,1 +1,1 @@
-SELECT alert, step, sealed_body, recorded_at FROM alert_steps WHERE alert = ?1 ORDER BY step
+SELECT alert, step, sealed_body, recorded_at, delivered FROM alert_steps WHERE alert = ?1 ORDER BY step

@@ -79,6 +79,27 @@ fn what_is_held_for_an_output_stays_until_it_is_released_and_goes_with_the_outpu
 }
 
 #[test]
+fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_alert() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
+    let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
+    store.note_requests(&name(), steps[0].id, vec![(0, Came::Done), (1, Came::Waits)], Timestamp(2)).unwrap();
+    store.note_requests(&name(), steps[1].id, vec![(0, Came::Waits)], Timestamp(3)).unwrap();
+    assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[0], 1), (steps[1], 0)]);
+    store.note_requests(&name(), steps[0].id, vec![(1, Came::GivenUp)], Timestamp(9)).unwrap();
+    assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[1], 0)]);
+    let log = store.requests_of(ID).unwrap();
+    let told: Vec<_> = log.iter().map(|request| (request.number, request.came, request.at)).collect();
+    assert_eq!(told, [(0, Came::Done, Timestamp(2)), (1, Came::GivenUp, Timestamp(9))]);
+    assert!(log.iter().all(|request| request.step == steps[0] && request.name == "hook"));
+    // What waits goes with the output, what is done stays for as long as its alert.
+    store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(10)).unwrap();
+    store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(11)).unwrap();
+    assert_eq!((store.requests_waiting(&name()).unwrap(), store.requests_of(ID).unwrap()), (Vec::new(), log));
+}
+
+#[test]
 fn one_drill_waits_at_a_time_and_the_last_that_proved_the_path_is_remembered() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

@@ -93,15 +93,19 @@ pub fn run(
         whose: athlete.map(|athlete| Whose::Athlete(athlete.clone())),
         subjects: backtest.quantities().iter().copied().map(Subject::Readings).collect(),
     };
-    // One thread verifies, decrypts and sorts; this one evaluates.
+    // One thread verifies, decrypts and sorts; this one evaluates the draft, and another what is in force.
     std::thread::scope(|scope| {
-        let (sender, portions) = sync_channel::<Vec<Entry>>(AHEAD);
+        let (sender, portions) = sync_channel::<Arc<[Entry]>>(AHEAD);
         let mut history = History::new(&ring, &filter);
         let reader = scope.spawn(move || {
             past::walk(context, since, step, &mut |block| {
                 let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
                 // Nobody listens any more: then there is nothing left to read for.
-                Ok(if sender.send(entries).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+                Ok(if sender.send(Arc::from(entries)).is_ok() {
+                    ControlFlow::Continue(())
+                } else {
+                    ControlFlow::Break(())
+                })
             })
         });
         for entries in portions {

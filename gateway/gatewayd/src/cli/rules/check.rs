@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pitchside_rules::{RuleSet, lint_folder};
+use pitchside_script::Problem;
 use pitchside_script::cases::Report;
 use pitchside_script::manifest::RuleCategory;
 use serde::Serialize;
@@ -19,6 +20,15 @@ struct Listed {
     version: String,
     category: RuleCategory,
     summary: String,
+}
+
+/// What a check of a folder found.
+#[derive(Serialize)]
+struct Checked {
+    schema: &'static str,
+    /// None if there is an error.
+    rules: Vec<Listed>,
+    problems: Vec<Problem>,
 }
 
 /// What a rule's cases came to.
@@ -44,30 +54,39 @@ fn subfolders(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(folders)
 }
 
-/// `rules list`.
-pub(super) fn list(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
-    let dir = folder(given, config)?;
-    let set = match RuleSet::load(&dir) {
-        Ok(set) => set,
-        Err(problems) => return refuse(&problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
-    };
+fn listed(dir: &Path) -> Result<Vec<Listed>, Vec<Problem>> {
     let listed = |rule: &pitchside_rules::RuleSource| Listed {
         name: rule.name().to_string(),
         version: rule.manifest.version.clone(),
         category: rule.manifest.category,
         summary: rule.manifest.summary.clone(),
     };
-    let rules: Vec<Listed> = set.rules().iter().map(listed).collect();
+    Ok(RuleSet::load(dir)?.rules().iter().map(listed).collect())
+}
+
+/// `rules list`.
+pub(super) fn list(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
+    let rules = match listed(&folder(given, config)?) {
+        Ok(rules) => rules,
+        Err(problems) => return refuse(&problems.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    };
     output.table(&rules, &["RULE", "VERSION", "CATEGORY", "SUMMARY"], |rule| {
         vec![rule.name.clone(), rule.version.clone(), rule.category.to_string(), rule.summary.clone()]
     })?;
     Ok(())
 }
 
-/// `rules check`: warnings are told and let pass, errors are not.
+/// `rules check`: warnings are told and let pass, errors are not. As JSON, for editors: everything with its place.
 pub(super) fn check(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
     let dir = folder(given, config)?;
-    let (errors, warnings): (Vec<_>, Vec<_>) = lint_folder(&dir).into_iter().partition(|problem| problem.is_error());
+    let problems = lint_folder(&dir);
+    if output.is_json() {
+        let errors = problems.iter().filter(|problem| problem.is_error()).count();
+        let rules = if errors == 0 { listed(&dir).unwrap_or_default() } else { Vec::new() };
+        output.print(&Checked { schema: "pitchside/check/1", rules, problems }, |_| String::new())?;
+        return if errors == 0 { Ok(()) } else { Err(Failure::Failed(anyhow::anyhow!("{errors} problem(s)"))) };
+    }
+    let (errors, warnings): (Vec<_>, Vec<_>) = problems.into_iter().partition(|problem| problem.is_error());
     for warning in &warnings {
         output::note(&warning.to_string());
     }

@@ -18,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
 
+use super::address;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
@@ -76,7 +77,7 @@ impl Client {
     }
 
     async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
-        let stream = TcpStream::connect((url.host.as_str(), url.port)).await.context("connecting")?;
+        let stream = TcpStream::connect(&*address::of(&url.host, url.port).await?).await.context("connecting")?;
         if !url.tls {
             return post(stream, url, what).await;
         }

@@ -14,6 +14,7 @@ use pitchside_script::output::{MailServer, MailTls};
 use rustls_pki_types::CertificateDer;
 use tokio::time::timeout;
 
+use super::address;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
@@ -62,6 +63,9 @@ impl Mailer {
     /// Sends one mail under a key that names it for good: `ALERT-STEP-NUMBER`.
     pub async fn send(&self, letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<(), CarryError> {
         let message = message(letter, key, now)?;
+        // The name is looked up again to connect: a server that answers otherwise then is found out by TLS.
+        let server = letter.server;
+        address::of(&server.host, server.port).await.map_err(|error| CarryError::Later(format!("{error:#}")))?;
         let own = self.authorities.own().map_err(|error| CarryError::Later(format!("{error:#}")))?;
         let transport = transport(letter, &own).map_err(|error| later(&error))?;
         match timeout(WITHIN, transport.send(message)).await {

@@ -1,51 +1,154 @@
-//! A request tried again for as long as that may help, and given up.
+//! Requests carried out: at once, tried again for a while, put aside, and given up.
+//!
+//! What does not go out within a minute waits in the record and holds up nothing else but what comes after it of the same alert on
+//! the same way: a mailbox that is full keeps no other from its mail.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pitchside_model::Timestamp;
+use futures_util::future::join_all;
 use pitchside_model::time::MICROS_PER_SECOND;
-use pitchside_script::output::Request;
+use pitchside_model::{AlertId, PluginName};
+use pitchside_script::manifest::SecretParam;
+use pitchside_script::output::{Event, Request};
+use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::time::Instant;
 
-use super::OutputTask;
+use super::OutputsParts;
 use super::carry::CarryError;
+use super::given::Given;
+use crate::blocking;
+use crate::clock::CLOCK_FLOOR_MS;
 
 /// The first pause before a request is tried again; it doubles.
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long one that the other end takes for wrong is tried: what comes after it waits.
-const UNWANTED_AFTER_US: i64 = 10 * 60 * 1_000_000;
-/// How long after its step was recorded a request is tried, in microseconds.
+/// How long a request is tried before it is put aside.
+const ASIDE_AFTER: Duration = Duration::from_secs(60);
+/// How long one that the other end takes for wrong is tried.
+const UNWANTED_AFTER_US: i64 = 10 * 60 * MICROS_PER_SECOND;
+/// How old a step may be, in microseconds, for a request of it to be tried on.
 const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 
 /// For how long something is tried.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// A day.
-    Alert,
+    /// A minute, then it is put aside.
+    Aside,
+    /// Until it is given up: nothing more can be put aside.
+    On,
+    /// Once: it was put aside, and comes again.
+    Once,
     /// Until then.
     Drill(Instant),
 }
 
-impl OutputTask {
-    /// Carries a request out, and tries again for as long as that may help. Why it was given up, otherwise.
-    pub(super) async fn carry(
+/// How old a step is: what it was when it was taken up, and since then by uptime, which no clock that is put right can move.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Age {
+    taken_up: Duration,
+    was_us: i64,
+}
+
+/// Whoever carries out what an output asks for.
+#[derive(Clone)]
+pub(super) struct Courier {
+    pub name: PluginName,
+    pub parts: OutputsParts,
+    /// Those it may name.
+    pub secrets: Vec<(String, SecretParam)>,
+    /// The last step there was when the gateway was started.
+    pub before_start: DeliveryStepId,
+}
+
+/// The requests of a step.
+pub(super) struct Errand {
+    pub step: DeliveryStep,
+    pub event: Event,
+    pub requests: Vec<Request>,
+    pub age: Age,
+}
+
+impl Courier {
+    /// The age of a step. One that was recorded since the start is no older than that, whatever the clock says; nor is one recorded
+    /// by a clock that was not set.
+    pub fn age(&self, step: &DeliveryStep) -> Age {
+        let (clock, taken_up) = (&self.parts.clock, self.parts.clock.uptime());
+        let is_dated = step.recorded_at.millis() >= CLOCK_FLOOR_MS;
+        let told_us = if is_dated { clock.now().micros_since(step.recorded_at).max(0) } else { 0 };
+        let since_start = step.id > self.before_start;
+        let most_us = if since_start { i64::try_from(taken_up.as_micros()).unwrap_or(i64::MAX) } else { i64::MAX };
+        Age { taken_up, was_us: told_us.min(most_us) }
+    }
+
+    /// One whose time begins now.
+    pub fn fresh(&self) -> Age {
+        Age { taken_up: self.parts.clock.uptime(), was_us: 0 }
+    }
+
+    fn age_us(&self, age: Age) -> i64 {
+        let since = self.parts.clock.uptime().saturating_sub(age.taken_up);
+        age.was_us.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
+    }
+
+    /// Carries out the requests of a step side by side, those of these numbers alone, and writes down what became of each.
+    pub async fn run(
         &self,
-        request: &Request,
-        key: &str,
-        since: Timestamp,
+        errand: &Errand,
+        wanted: impl Fn(u32) -> bool,
         trial: Trial,
-    ) -> Result<(), String> {
+    ) -> Result<Vec<(u32, Came)>, StoreError> {
+        let numbered = (0..).zip(&errand.requests).filter(|(number, _)| wanted(*number));
+        let came = join_all(numbered.map(|(number, request)| async move {
+            let key = errand.event.key(number as usize);
+            (number, self.carry(request, &key, errand.age, trial).await.0)
+        }));
+        let came = came.await;
+        self.note(errand.step.id, came.clone())?;
+        Ok(came)
+    }
+
+    /// Writes down what became of requests.
+    pub fn note(&self, step: DeliveryStepId, came: Vec<(u32, Came)>) -> Result<(), StoreError> {
+        if came.is_empty() {
+            return Ok(());
+        }
+        let now = self.parts.clock.now();
+        blocking::here(|| self.parts.store.note_requests(&self.name, step, came, now))
+    }
+
+    /// Tries once what was put aside, in order; of an alert, what comes after something that still waits on the same way waits on.
+    pub async fn again(self, errands: Vec<(Errand, Vec<u32>)>) {
+        let mut waits: BTreeSet<(AlertId, u32)> = BTreeSet::new();
+        for (errand, numbers) in errands {
+            let alert = errand.step.alert;
+            let free = |number| numbers.contains(&number) && !waits.contains(&(alert, number));
+            let came = match self.run(&errand, free, Trial::Once).await {
+                Ok(came) => came,
+                Err(error) => return tracing::warn!(plugin = %self.name, %error, "what was put aside stays there"),
+            };
+            // What the script no longer asks for will never come.
+            let gone = numbers.iter().filter(|number| errand.requests.len() <= **number as usize);
+            if let Err(error) = self.note(errand.step.id, gone.map(|number| (*number, Came::GivenUp)).collect()) {
+                tracing::warn!(plugin = %self.name, %error, "what became of requests could not be written down");
+            }
+            waits.extend(came.iter().filter(|(_, came)| *came == Came::Waits).map(|(number, _)| (alert, *number)));
+            waits.extend(numbers.iter().filter(|number| !came.iter().any(|(n, _)| n == *number)).map(|n| (alert, *n)));
+        }
+    }
+
+    /// Carries a request out, and tries again for as long as that may help: what became of it, and why if it was not carried out.
+    pub async fn carry(&self, request: &Request, key: &str, age: Age, trial: Trial) -> (Came, String) {
         let mut pause = RETRY_MIN;
         let mut said = false;
+        let begun = self.parts.clock.uptime();
         let moot_after_us = request.moot_after_s().map(|seconds| i64::from(seconds) * MICROS_PER_SECOND);
         let limit_us = moot_after_us.unwrap_or(GIVE_UP_AFTER_US);
-        let age_us = || self.parts.clock.now().micros_since(since);
-        if moot_after_us.is_some() && age_us() > limit_us {
+        if moot_after_us.is_some() && self.age_us(age) > limit_us {
             let why = format!("{} {key} comes too late to be worth it, and is left out", request.target());
             self.trouble(why.clone());
-            return Err(why);
+            return (Came::GivenUp, why);
         }
         loop {
             let done = match self.given() {
@@ -54,37 +157,54 @@ impl OutputTask {
             };
             let (why, unwanted) = match done {
                 Ok(()) => {
-                    if said {
+                    if said || trial == Trial::Once {
                         self.trouble(format!("{} {key} went out after all", request.target()));
                     }
-                    return Ok(());
+                    return (Came::Done, String::new());
                 }
                 Err(CarryError::Never(why)) => {
                     tracing::error!(plugin = %self.name, key, "what an output asks for is refused");
                     self.trouble(format!("{} {key} is refused: {why}", request.target()));
-                    return Err(format!("{} is refused: {why}", request.target()));
+                    return (Came::GivenUp, format!("{} is refused: {why}", request.target()));
                 }
                 Err(CarryError::Later(why)) => (why, false),
                 Err(CarryError::Unwanted(why)) => (why, true),
             };
+            let told = format!("{}: {why}", request.target());
             let (over, span) = match trial {
-                Trial::Alert => {
-                    (age_us() > limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX }), "its time")
+                Trial::Aside | Trial::On | Trial::Once => {
+                    let limit_us = limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX });
+                    (self.age_us(age) > limit_us, "its time")
                 }
                 Trial::Drill(until) => (Instant::now() + pause > until, "the time of a drill"),
             };
             if over {
                 tracing::error!(plugin = %self.name, key, "what an output asks for could not be done within {span} and is given up");
                 self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
-                return Err(format!("{}: {why}", request.target()));
+                return (Came::GivenUp, told);
             }
-            if !said && matches!(trial, Trial::Alert) {
+            if !said && matches!(trial, Trial::Aside | Trial::On) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
             }
+            let tried = self.parts.clock.uptime().saturating_sub(begun);
+            // What soon comes too late is not put aside: it would come back too late.
+            let aside = trial == Trial::Aside && tried >= ASIDE_AFTER && moot_after_us.is_none();
+            if aside || trial == Trial::Once {
+                return (Came::Waits, told);
+            }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
         }
+    }
+
+    /// What it may do and which secrets it has now: what is taken back counts at once.
+    fn given(&self) -> Result<Given, StoreError> {
+        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
+    }
+
+    pub fn trouble(&self, text: String) {
+        self.parts.trouble(&self.name, text);
     }
 }

@@ -145,7 +145,8 @@ impl RulesFeed {
         lag.after = Some(lag.after.map_or(row, |other| other.min(row)));
     }
 
-    pub(super) fn is_behind(&self) -> bool {
+    /// Whether what the rules hear comes from the journal, for they were too slow.
+    pub fn is_behind(&self) -> bool {
         self.lag.lock().behind
     }
 }

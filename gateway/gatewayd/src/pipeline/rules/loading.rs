@@ -1,15 +1,16 @@
 //! What is in force: the rules' folder, and the streams that plugins derive. Both are looked at while the gateway runs.
 
-use std::path::Path;
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use pitchside_model::PluginName;
 use pitchside_rules::engine::RuleFault;
-use pitchside_rules::{Filter, RuleSet, RulesError, RulesWorker};
+use pitchside_rules::{Filter, RuleSet, RuleSource, RulesError, RulesWorker};
+use pitchside_script::Problem;
 
 use super::{RETRY_AFTER, RulesTask, record};
-use crate::blocking;
+use crate::stamp;
+use crate::{blocking, rulebook};
 
 impl RulesTask {
     /// A changed folder is loaded, and changed streams; a worker that could not be kept alive is tried again.
@@ -20,12 +21,12 @@ impl RulesTask {
         }
         self.look_at_standing().await;
         self.look_at_resets().await;
-        let newest = newest_change(&self.folder);
+        let stamp = blocking::here(|| stamp::of(&self.folder));
         let before = self.derived.look();
-        if newest == self.seen && before.is_none() {
+        if self.seen == Some(stamp) && before.is_none() {
             return;
         }
-        self.seen = newest;
+        self.seen = Some(stamp);
         let Some(worker) = &mut self.worker else { return };
         let mut forgiven = Vec::new();
         if let Some(before) = before {
@@ -52,10 +53,14 @@ impl RulesTask {
     }
 
     pub(super) async fn ensure_worker(&mut self) {
-        self.seen = newest_change(&self.folder);
+        self.seen = Some(blocking::here(|| stamp::of(&self.folder)));
         self.derived.look();
         let streams = self.derived.streams().sources();
-        match RulesWorker::spawn_with(&self.program, &self.folder, streams).await {
+        let spawned = match RulesWorker::spawn_with(&self.program, &self.folder, streams.clone()).await {
+            Err(RulesError::Problems(problems)) => self.spawn_sound(problems, streams).await,
+            other => other,
+        };
+        match spawned {
             Ok(worker) => {
                 self.worker = Some(worker);
                 self.loaded();
@@ -63,6 +68,46 @@ impl RulesTask {
                 self.replay().await;
             }
             Err(error) => tracing::error!(%error, "no rule is running"),
+        }
+    }
+
+    /// At a start there are no rules of before that could stay in force, and one that is not in order must not keep the others from
+    /// running: in its place runs what was in force of it last, or nothing.
+    async fn spawn_sound(
+        &self,
+        mut problems: Vec<Problem>,
+        streams: Vec<RuleSource>,
+    ) -> Result<RulesWorker, RulesError> {
+        let (read, _) = blocking::here(|| RuleSet::read_each(&self.folder)).map_err(RulesError::Problems)?;
+        let (mut faulty, mut hopeless) = (BTreeSet::new(), BTreeSet::new());
+        loop {
+            let named: BTreeSet<String> =
+                problems.iter().filter_map(|problem| problem.file.split('/').next()).map(str::to_owned).collect();
+            if named.is_subset(&hopeless) {
+                return Err(RulesError::Problems(problems));
+            }
+            problems.iter().for_each(|problem| tracing::error!(%problem, "a rule is not in order; the others run"));
+            hopeless.extend(named.intersection(&faulty).cloned());
+            faulty.extend(named);
+            let sound = read.iter().filter(|rule| !faulty.contains(rule.name().as_str())).cloned();
+            let stand_ins = faulty.difference(&hopeless).filter_map(|name| self.last_in_force(name)).inspect(|rule| {
+                tracing::warn!(rule = %rule.name(), version = rule.manifest.version, "what was in force of it last runs in its place");
+            });
+            let set = RuleSet::new(sound.chain(stand_ins)).map_err(RulesError::Problems)?;
+            match RulesWorker::spawn_set(&self.program, &self.folder, set, streams.clone()).await {
+                Err(RulesError::Problems(found)) => problems = found,
+                other => return other,
+            }
+        }
+    }
+
+    fn last_in_force(&self, name: &str) -> Option<RuleSource> {
+        match blocking::here(|| rulebook::last_in_force(&self.parts.store, name)) {
+            Ok(text) => text.and_then(|text| RuleSource::in_folder(name, &text.manifest, &text.script).ok()),
+            Err(error) => {
+                tracing::error!(rule = name, error = format!("{error:#}"), "what was in force last cannot be read");
+                None
+            }
         }
     }
 
@@ -96,19 +141,4 @@ impl RulesTask {
             tracing::warn!(plugin = %name, %error, "a plugin's troubles could not be written down");
         }
     }
-}
-
-/// The latest change of anything below the folder; none if it can't be read.
-pub(in crate::pipeline) fn newest_change(folder: &Path) -> Option<SystemTime> {
-    blocking::here(|| {
-        let mut newest = std::fs::metadata(folder).ok()?.modified().ok()?;
-        for entry in std::fs::read_dir(folder).ok()?.flatten() {
-            let changed = |path: &Path| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
-            newest = newest.max(changed(&entry.path())?);
-            for file in std::fs::read_dir(entry.path()).into_iter().flatten().flatten() {
-                newest = newest.max(changed(&file.path())?);
-            }
-        }
-        Some(newest)
-    })
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use anyhow::Context as _;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSet;
 use pitchside_rules::replay::ENGINE_VERSION;
@@ -9,7 +10,7 @@ use pitchside_store::{RuleChange, RuleText, Store};
 
 use crate::blocking;
 use crate::plugins::streams::Streams;
-use crate::rulebook::{read_texts, to_text};
+use crate::rulebook::{last_in_force, read_texts, to_text};
 
 /// Remembers a set. Without that the rules run all the same, and their alerts cannot be replayed: it is said aloud.
 pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &Streams, from: Timestamp) {
@@ -18,10 +19,15 @@ pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &St
             .rules()
             .iter()
             .map(|rule| {
-                let texts = read_texts(&folder.join(rule.name().as_str()))?;
-                // The folder may have changed since the worker read it; the next look finds that, and comes here again.
-                anyhow::ensure!(texts.rule_hash() == rule.hash, "{} has changed again", rule.name());
-                Ok(to_text(rule.name().as_str(), &texts))
+                let name = rule.name().as_str();
+                let found = read_texts(&folder.join(name)).ok().map(|texts| to_text(name, &texts));
+                if let Some(text) = found.filter(|text| text.rule_hash == rule.hash) {
+                    return Ok(text);
+                }
+                // It stands in for one that is not in order; or the folder has changed since the worker read it: the next look finds
+                // that, and comes here again.
+                let last = last_in_force(store, name)?.filter(|text| text.rule_hash == rule.hash);
+                last.with_context(|| format!("{name} has changed again"))
             })
             .collect::<anyhow::Result<Vec<RuleText>>>()?;
         let texts: Vec<RuleText> = rules.into_iter().chain(streams.texts_of(set)?).collect();

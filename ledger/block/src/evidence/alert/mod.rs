@@ -29,7 +29,7 @@ const CONTEXT: &[u8] = b"pitchside/alert-evidence/2";
 pub enum Happened {
     /// The gateway wrote it down.
     Recorded = 0,
-    /// It went out to everybody who listens.
+    /// It went out: to everybody who listens, or one step of it to the output that is named.
     Delivered = 1,
     /// Somebody has seen it.
     Acknowledged = 2,
@@ -37,6 +37,8 @@ pub enum Happened {
     Cleared = 3,
     /// Nobody had seen it for too long: one line a level, from 1.
     Escalated = 4,
+    /// It could not go out to the output that is named, which was refused or tried for as long as it could help.
+    GivenUp = 5,
 }
 
 impl Happened {
@@ -47,6 +49,7 @@ impl Happened {
             2 => Some(Self::Acknowledged),
             3 => Some(Self::Cleared),
             4 => Some(Self::Escalated),
+            5 => Some(Self::GivenUp),
             _ => None,
         }
     }
@@ -59,6 +62,7 @@ impl Happened {
             Self::Acknowledged => "acknowledged",
             Self::Cleared => "cleared",
             Self::Escalated => "escalated",
+            Self::GivenUp => "given up",
         }
     }
 }

@@ -1,0 +1,58 @@
+//! What a folder of folders looks like: another stamp, and there is something to read. No clock is trusted: a file that is put in
+//! another's place is another file, whatever its time says.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+/// A hash over names, lengths, times and numbers of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp([u8; 32]);
+
+/// The stamp of the files one level below `folder`; of what cannot be read, nothing is in it.
+pub fn of(folder: &Path) -> Stamp {
+    let mut hasher = blake3::Hasher::new();
+    for below in sorted(folder) {
+        hasher.update(below.as_os_str().as_encoded_bytes()).update(&[0]);
+        for file in sorted(&below) {
+            let Ok(about) = std::fs::metadata(&file) else { continue };
+            hasher.update(file.as_os_str().as_encoded_bytes()).update(&[0]);
+            for number in [about.len(), about.ino(), about.mtime() as u64, about.mtime_nsec() as u64] {
+                hasher.update(&number.to_be_bytes());
+            }
+        }
+    }
+    Stamp(hasher.finalize().into())
+}
+
+fn sorted(folder: &Path) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    all.sort();
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::time::{Duration, SystemTime};
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_in_place_is_seen_though_another_file_is_from_the_future() {
+        let folder = tempfile::tempdir().unwrap();
+        let rule = folder.path().join("rule");
+        std::fs::create_dir(&rule).unwrap();
+        std::fs::write(rule.join("a"), "1").unwrap();
+        let ahead = File::create(rule.join("b")).unwrap();
+        ahead.set_modified(SystemTime::now() + Duration::from_secs(86_400)).unwrap();
+        let before = of(folder.path());
+        assert_eq!(of(folder.path()), before);
+        // As long as the file before, and of the same time.
+        let time = std::fs::metadata(rule.join("a")).unwrap().modified().unwrap();
+        std::fs::write(folder.path().join("new"), "2").unwrap();
+        File::options().append(true).open(folder.path().join("new")).unwrap().set_modified(time).unwrap();
+        std::fs::rename(folder.path().join("new"), rule.join("a")).unwrap();
+        assert_ne!(of(folder.path()), before);
+    }
+}
