@@ -333,7 +333,11 @@ async fn what_a_webhook_takes_for_wrong_is_given_up_after_ten_minutes_and_the_ne
     let busy = hook.refused_one(before).await;
     clinic.advance(11 * 60);
     hook.refused_one(before + 1).await;
+    let name = pitchside_model::PluginName::parse("hook").unwrap();
+    let aside = || (!clinic.tables().requests_waiting(&name).unwrap().is_empty()).then_some(());
+    until("it to be put aside", aside).await;
     hook.breaks(false);
+    clinic.advance(61);
     assert_eq!(hook.told_so_many(so_far + 1).await.len(), so_far + 1);
     assert_eq!(hook.got().last().unwrap().key, busy.key);
 }

@@ -154,6 +154,13 @@ async fn a_draft_that_fails_its_cases_is_not_published() {
     assert!(told.code == 1 && told.err.contains("expected nothing"), "{told:?}");
     std::fs::write(dir.join("rule.rhai"), "valeu > 1.0").unwrap();
     assert!(publish(&clinic, &dir, "ann").err.contains("did you mean"), "compiled before");
+    // Nor is one that the gateway would not load with the others.
+    let reserved = clinic.dir().join("alert-path");
+    std::fs::rename(&dir, &reserved).unwrap();
+    let manifest = std::fs::read_to_string(reserved.join("rule.toml")).unwrap();
+    std::fs::write(reserved.join("rule.toml"), manifest.replace("\"good\"", "\"alert-path\"")).unwrap();
+    let told = publish(&clinic, &reserved, "ann");
+    assert!(told.code == 1 && told.err.contains("a rule of the gateway's own"), "{told:?}");
     assert_eq!(std::fs::read_to_string(clinic.dir().join("rules/good/rule.rhai")).unwrap(), "value > 180.0");
 }
 

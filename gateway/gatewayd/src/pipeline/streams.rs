@@ -304,6 +304,23 @@ mod tests {
         DeviceId::parse("strap-1").unwrap()
     }
 
+    #[test]
+    fn a_gap_of_a_stream_that_is_ahead_says_so_and_its_clock_offset_is_of_our_time() {
+        let mut streams = Streams::default();
+        let mut ahead = entry(20_000, 71);
+        ahead.readings[0].device_time = at(9 * 3_600_000);
+        ahead.readings[0].quality = Quality::FUTURE;
+        let offset = streams.observe(&ahead, up(0)).unwrap();
+        assert_eq!(offset.reading.device_time, at(20_000));
+        let gaps = streams.disconnected(&strap(), up(1_000), at(21_000));
+        assert_eq!(gaps[0].reading.quality, Quality::FUTURE);
+        add_dropped(&mut ahead, 3, at(21_000));
+        assert_eq!(ahead.readings[0].quality, Quality::FUTURE);
+        // Put right, it is as any other.
+        streams.observe(&entry(22_000, 72), up(2_000));
+        assert_eq!(streams.disconnected(&strap(), up(3_000), at(23_000))[0].reading.quality, Quality::empty());
+    }
+
     fn gap(noticed: &Noticed) -> (GapReason, u64) {
         match noticed.reading.value {
             Value::Gap(gap) => (gap.reason, gap.extent),
