@@ -121,9 +121,10 @@ def stopped_copy(state, name):
     return copied(clinic, name)
 
 
-def started_copy(state, name):
-    """The same, running and healthy."""
+def started_copy(state, name, keeps_discarded=False):
+    """The same, running and healthy; on a disk that keeps what is discarded, if asked."""
     trial = stopped_copy(state, name)
+    trial.box.keeps_discarded = keeps_discarded
     trial.box.power_on()
     trial.healthy(400)
     return trial

@@ -2,6 +2,7 @@
 
 import copy
 import re
+import secrets
 import time
 
 import versions
@@ -35,26 +36,45 @@ def power_cuts_in_the_first_start(state, points=6):
     return f"{points} cuts, each time one box with one identity, claimed afterwards"
 
 
+# A bond as BlueZ keeps it, of a radio this machine has not; bluetoothd leaves it alone.
+BOND = "/var/lib/bluetooth/0A:0B:0C:0D:0E:0F/F0:F1:F2:F3:F4:05"
+
+
 def power_cuts_in_a_factory_reset(state, points=4):
+    """The first and the last on a disk that keeps what is discarded."""
+    begun_again = 0
     for point in [None, *range(points)]:
-        trial = started_copy(state, f"reset-{point}")
+        trial = started_copy(state, f"reset-{point}", keeps_discarded=point in (0, points - 1))
         key = trial.box.run("cat /data/box/keys/root.key").strip()
+        bond, gone = secrets.token_hex(16).upper(), secrets.token_hex(16)
+        # A bond's key, and one that a file was deleted with long ago: what lies in no file must go, too.
+        trial.box.run(f"mkdir -p {BOND} && printf '[LongTermKey]\\nKey=%s\\n' {bond} >{BOND}/info && echo {gone} >/data/gone && sync && rm /data/gone && sync")
         old = trial.name
         trial.box.plug_stick({"code.txt": trial.code.encode(), "factory-reset.txt": b""})
         trial.box.wait("factory reset asked for", 200)
         trial.box.wait("data: factory reset", 400)
         if point is not None:
-            time.sleep(0.4 * (point + 1))
+            time.sleep(0.4 * point)
             trial.box.cut_power()
+            keys_gone = "data: keys destroyed" in trial.box.console()[trial.box.seen:]
+            trial.box.skip_console()
             trial.box.power_on()
+            if not keys_gone:
+                trial.box.wait("data: factory reset", 400)
+                begun_again += 1
         trial.read_screen()
         trial.healthy()
         trial.box.cut_power()
         if trial.name == old:
             raise Stuck("the box kept its name: the data partition is the old one")
-        if bytes.fromhex(key) in raw(trial) or key.encode() in raw(trial):
-            raise Stuck("the old root key is still on the disk")
-    return f"{points + 1} resets, {points} of them cut short: each ended in a new box, the old root key nowhere on the disk"
+        left = raw(trial)
+        for what, secret in (("root key", bytes.fromhex(key)), ("root key, as text", key.encode()), ("Bluetooth bond", bond.encode()),
+                             ("deleted file", gone.encode())):
+            if secret in left:
+                raise Stuck(f"the old {what} is still on the disk (cut {point})")
+    if not begun_again:
+        raise Stuck("no cut came before the keys were gone: nothing was learnt of that")
+    return f"{points + 1} resets, {points} of them cut short, {begun_again} before the keys were gone, two on disks that ignore discards: each ended in a new box, no old key anywhere on the disk"
 
 
 def raw(trial):
