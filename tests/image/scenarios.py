@@ -249,11 +249,12 @@ def bad_updates_are_refused(state):
     for name, image in (("wrong signature", versions.strange()), ("one bit flipped", versions.unknown("flipped", flip)),
                         ("one bit of the signature flipped", versions.changed("signature", lambda content: flip(content, -600))),
                         ("two pieces swapped", versions.unknown("swapped", swap)),
+                        ("lower security counter", versions.downgrade()),
                         ("truncated", versions.changed("truncated", lambda content: content[: len(content) // 2])),
                         ("endless", versions.endless()),
                         ("no bundle at all", versions.changed("noise", lambda content: random.Random(1).randbytes(1 << 20)))):
         said = update(clinic, image)
-        if "update refused" not in said:
+        if "update refused" not in said or ("security counter is" in said) != (name == "lower security counter"):
             raise Stuck(f"{name}: {said}")
         refused.append(name)
     if clinic.box.run("/usr/lib/pitchside/slots get-first; /usr/lib/pitchside/slots get-current").split()[0] != clinic.box.run(
