@@ -8,9 +8,9 @@ import re
 import shutil
 import ssl
 import time
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
+import bill
 import versions
 from cuts import Camera
 from lab import Clinic, copied, running, started_copy, stopped_copy
@@ -29,18 +29,30 @@ def the_same_inputs_build_the_same_bytes():
 
 
 def the_bill_of_materials_names_everything():
+    """Everything that is in root and initrd, and nothing that only tests or builds use."""
     folder = versions.folder(versions.BASE)
     with open(folder / "sbom.cdx.json", encoding="utf-8") as file:
         bom = json.load(file)
     named = {(part["name"], part["version"]) for part in bom["components"]}
-    with open(REPO / "Cargo.lock", "rb") as file:
-        wanted = {(crate["name"], crate["version"]) for crate in tomllib.load(file)["package"]}
-    wanted |= {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
-    if missing := sorted(wanted - named):
+    names = {name for name, _ in named}
+    listed = {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
+    owners, strange = bill.packages(versions.BASE)
+    built_from = bill.crates(versions.BASE)
+    if missing := sorted(listed - named) + sorted(owners - names) + sorted(built_from - named) + sorted({"systemd-boot-efi"} - names):
         raise Stuck(f"not in it: {missing}")
+    if strange:
+        raise Stuck(f"files that nobody accounts for: {strange}")
+    if "busybox-static" not in owners or len(built_from) < 50:
+        raise Stuck(f"read too little off the image: {len(owners)} packages, {len(built_from)} crates")
+    if superfluous := names & {"pitchside-tests", "proptest", "ledgerd", "qemu-system-x86"}:
+        raise Stuck(f"not in the image: {sorted(superfluous)}")
+    program = hashlib.sha256((folder / "tree/usr/bin/pitchside").read_bytes()).hexdigest()
+    if not any(part["name"] == "pitchside" and known["content"] == program for part in bom["components"] for known in part.get("hashes", [])):
+        raise Stuck("another program's SHA-256, or none")
     if (bom["bomFormat"], bom["specVersion"]) != ("CycloneDX", "1.6") or any(not part.get("purl") for part in bom["components"]):
         raise Stuck("not CycloneDX 1.6, or a component without a package URL")
-    return f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components: Debian's, Rust's and the page's"
+    return (f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components; {len(owners)} packages that files are from and {len(built_from)} "
+            "crates that the program names are among them")
 
 
 # --- One clinic, from the first start on ------------------------------------------------------------------------------------
