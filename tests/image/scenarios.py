@@ -68,6 +68,11 @@ def first_start_and_claim(state):
     clinic.claim()
     if hashlib.sha256(ssl.PEM_cert_to_DER_cert(clinic.authority)).hexdigest() != clinic.sum:
         raise Stuck("the authority on the stick is not the one on the screen")
+    # A box without a ledger is told so; nothing else is wrong with one that is new.
+    findings = [line.split() for line in clinic.box.on_stick("doctor.txt").decode().splitlines()]
+    sick = [" ".join(words) for words in findings if words[:1] == ["!!"] and words[1] != "ledger"]
+    if sick or ["ok", "boot", "slots"] not in [words[:3] for words in findings]:
+        raise Stuck(f"the doctor of a new box says: {sick}")
     health = clinic.browser().get("health")
     if not health["ok"]:
         raise Stuck(f"the page says: {health}")
