@@ -89,6 +89,9 @@ def the_shut_doors(state):
                      "cut -d: -f2 /etc/shadow | grep -vc '^!' ; touch /usr/x 2>/dev/null && echo writable; nft list ruleset | grep -c 'policy drop'", check=False).split()
     if beyond or figure >= 2.0 or shells != ["0", "0", "2"]:
         raise Stuck(f"listens on {beyond}, exposure {figure}, {shells}")
+    rules = box.run("nft list ruleset")
+    if not 0 < rules.find("nd-neighbor-solicit") < rules.find("limit rate"):
+        raise Stuck(f"a flood of pings can use up IPv6's neighbours: {rules}")
     bus = updates_are_roots_alone(box)
     failed = box.run("systemctl list-units --no-legend --plain --state=failed | awk '{print $1}'").split()
     start, size, disk, room = map(int, box.run("part=$(basename \"$(findmnt -nro SOURCE /data)\"); cd /sys/class/block; "
