@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 """Software bill of materials of one image, CycloneDX 1.6 JSON on standard output.
 
-    sbom.py DPKG_STATUS KERNEL_PACKAGE CARGO_LOCK PACKAGE_LOCK VERSION EPOCH
+    sbom.py DPKG_STATUS KERNEL_PACKAGE INITRD_PACKAGES CRATES CARGO_LOCK PACKAGE_LOCK PROGRAM VERSION EPOCH
 
-Every Debian package installed in the image (and the kernel's, which is unpacked beside), every Rust crate our program is
-built from, and of the page's packages those that end in it: svelte and what it names. Ends with exit 1 if what it made is not of the shape the specification asks for. https://cyclonedx.org/docs/1.6/json/
+Our program with its SHA-256; every Debian package installed in the image, the kernel's, which is unpacked beside, and those that files of
+the initrd and the boot file are from (INITRD_PACKAGES: name, version, architecture a line); the Rust crates that our program is built from
+(CRATES: name, version a line; their hashes are in CARGO_LOCK); and of the page's packages those that end in it: svelte and what it names.
+Ends with exit 1 if what it made is not of the shape the specification asks for. https://cyclonedx.org/docs/1.6/json/
 """
 
 import base64
 import datetime
+import hashlib
 import json
 import re
 import sys
@@ -16,8 +19,8 @@ import tomllib
 import uuid
 
 
-def debian(status, kernel):
-    """(name, version, source) of each installed package."""
+def debian(status, kernel, initrd):
+    """(name, version, architecture) of each package."""
     with open(status, encoding="utf-8") as file:
         for paragraph in file.read().split("\n\n"):
             fields = dict(re.findall(r"^([A-Za-z-]+): (.*)$", paragraph, re.MULTILINE))
@@ -27,6 +30,20 @@ def debian(status, kernel):
         for line in file:
             name, version = line.split()
             yield name, version, "any"
+    with open(initrd, encoding="utf-8") as file:
+        yield from (tuple(line.split()) for line in file)
+
+
+def rust(crates, lock):
+    """(name, version, SHA-256 or none, whether it is our own) of each crate built from."""
+    with open(lock, "rb") as file:
+        known = {(crate["name"], crate["version"]): crate for crate in tomllib.load(file)["package"]}
+    with open(crates, encoding="utf-8") as file:
+        for line in file:
+            name, version = line.split()
+            crate = known[name, version]
+            # Without a source it is our own.
+            yield name, version, crate.get("checksum"), "source" not in crate
 
 
 def component(kind, name, version, purl, hashes=()):
@@ -53,16 +70,16 @@ def page(lock, start="svelte"):
         yield name, package["version"], base64.b64decode(digest).hex()
 
 
-def components(status, kernel, lock, page_lock):
-    for name, version, arch in debian(status, kernel):
+def components(status, kernel, initrd, crates, lock, page_lock, program, image):
+    with open(program, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    yield component("application", "pitchside", image, f"pkg:generic/pitchside@{image}", [("SHA-256", digest)])
+    for name, version, arch in debian(status, kernel, initrd):
         quoted = version.replace("+", "%2B").replace(":", "%3A").replace("~", "~")
         yield component("library", name, version, f"pkg:deb/debian/{name}@{quoted}?arch={arch}&distro=trixie")
-    with open(lock, "rb") as file:
-        for crate in tomllib.load(file)["package"]:
-            # Without a source it is our own.
-            sums = [("SHA-256", crate["checksum"])] if "checksum" in crate else []
-            kind = "library" if "source" in crate else "application"
-            yield component(kind, crate["name"], crate["version"], f"pkg:cargo/{crate['name']}@{crate['version']}", sums)
+    for name, version, checksum, own in rust(crates, lock):
+        sums = [("SHA-256", checksum)] if checksum else []
+        yield component("application" if own else "library", name, version, f"pkg:cargo/{name}@{version}", sums)
     for name, version, digest in page(page_lock):
         yield component("library", name, version, f"pkg:npm/{name.replace('@', '%40')}@{version}", [("SHA-512", digest)])
 
@@ -75,15 +92,15 @@ def check(bom):
     references = [bom["metadata"]["component"]["bom-ref"]]
     for part in bom["components"]:
         assert part["type"] in ("application", "library") and part["name"] and part["version"], part
-        assert re.fullmatch(r"pkg:(deb/debian|cargo|npm)/[^@ ]+@[^@ ]+", part["purl"]), part
+        assert re.fullmatch(r"pkg:(deb/debian|cargo|npm|generic)/[^@ ]+@[^@ ]+", part["purl"]), part
         assert all(re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{128}", known["content"]) for known in part.get("hashes", [])), part
         references.append(part["bom-ref"])
     assert len(references) == len(set(references)), "two components with one reference"
 
 
 def main():
-    status, kernel, lock, page_lock, version, epoch = sys.argv[1:]
-    found = {part["bom-ref"]: part for part in components(status, kernel, lock, page_lock)}
+    *inputs, version, epoch = sys.argv[1:]
+    found = {part["bom-ref"]: part for part in components(*inputs, version)}
     parts = [found[reference] for reference in sorted(found)]
     at = datetime.datetime.fromtimestamp(int(epoch), datetime.timezone.utc)
     itself = component("firmware", "pitchside-appliance", version, f"pkg:generic/pitchside-appliance@{version}")

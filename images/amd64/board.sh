@@ -1,6 +1,7 @@
 # Board: any PC with UEFI. Sourced by images/build.
 ARCH=amd64
 COMPATIBLE=pitchside-amd64
+RUST_TARGET=x86_64-unknown-linux-gnu
 KERNEL=linux-image-amd64
 EFI_NAME=BOOTX64.EFI
 EFI_STUB=/usr/lib/systemd/boot/efi/linuxx64.efi.stub

@@ -1,6 +1,7 @@
 # Board: 64-bit ARM with UEFI. Sourced by images/build. README.md here says what could be tried and what could not.
 ARCH=arm64
 COMPATIBLE=pitchside-arm64
+RUST_TARGET=aarch64-unknown-linux-gnu
 KERNEL=linux-image-arm64
 EFI_NAME=BOOTAA64.EFI
 EFI_STUB=/usr/lib/systemd/boot/efi/linuxaa64.efi.stub

@@ -9,9 +9,13 @@ import versions
 from sensor import Browser, Cable, Mqtt, Sensor
 from vm import OUT, Box, Stuck, tool
 
-ORDERS = b"""# one sensor on the cable, one on the network, one athlete
+ORDERS = b"""# one sensor on the cable, one on the network, two by radio, one athlete
 enrol strap-1 p0
 enrol strap-2 p0
+bond heart-1 F0:F1:F2:F3:F4:01 just-works heart-rate,battery
+bond thermo-1 F0:F1:F2:F3:F4:02 123456 thermometer
+enrol imu-1 p1 F0:F1:F2:F3:F4:04
+bond heart-2 F0:F1:F2:F3:F4:01 just-works
 athlete ann
 assign strap-1 ann
 """
@@ -55,8 +59,13 @@ class Clinic:
         """The first stick: proves who stands there, brings the orders, takes authority and cards away."""
         read = self.stick({"orders.txt": ORDERS, "settings.toml": SETTINGS})
         result = read("result.txt")
-        if "settings taken" not in result or "enrolled strap-1" not in result or "strap-1 measures ann" not in result:
-            raise Stuck(f"the stick says: {result}")
+        # A box without a radio enrols all the same; the second sensor at one address is refused.
+        for words in ("settings taken", "enrolled strap-1", "strap-1 measures ann", "enrolled heart-1 at F0:F1:F2:F3:F4:01", "enrolled thermo-1 at",
+                      "enrolled imu-1", "could not enrol heart-2"):
+            if words not in result:
+                raise Stuck(f"the stick says: {result}")
+        if 'class = "P1"' not in read("cards/imu-1.txt"):
+            raise Stuck("no card for the device that speaks PS/1 by radio")
         self.authority = read("ca.pem")
         self.recovery = self.box.on_stick("recovery.txt")
         self.cable, self.radio = (Sensor(read(f"cards/{name}.txt")) for name in ("strap-1", "strap-2"))
@@ -121,9 +130,10 @@ def stopped_copy(state, name):
     return copied(clinic, name)
 
 
-def started_copy(state, name):
-    """The same, running and healthy."""
+def started_copy(state, name, keeps_discarded=False):
+    """The same, running and healthy; on a disk that keeps what is discarded, if asked."""
     trial = stopped_copy(state, name)
+    trial.box.keeps_discarded = keeps_discarded
     trial.box.power_on()
     trial.healthy(400)
     return trial

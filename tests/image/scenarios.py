@@ -8,9 +8,9 @@ import re
 import shutil
 import ssl
 import time
-import tomllib
 from concurrent.futures import ThreadPoolExecutor
 
+import bill
 import versions
 from cuts import Camera
 from lab import Clinic, copied, running, started_copy, stopped_copy
@@ -29,18 +29,30 @@ def the_same_inputs_build_the_same_bytes():
 
 
 def the_bill_of_materials_names_everything():
+    """Everything that is in root and initrd, and nothing that only tests or builds use."""
     folder = versions.folder(versions.BASE)
     with open(folder / "sbom.cdx.json", encoding="utf-8") as file:
         bom = json.load(file)
     named = {(part["name"], part["version"]) for part in bom["components"]}
-    with open(REPO / "Cargo.lock", "rb") as file:
-        wanted = {(crate["name"], crate["version"]) for crate in tomllib.load(file)["package"]}
-    wanted |= {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
-    if missing := sorted(wanted - named):
+    names = {name for name, _ in named}
+    listed = {tuple(line.split()) for line in (folder / "packages.txt").read_text(encoding="utf-8").splitlines()}
+    owners, strange = bill.packages(versions.BASE)
+    built_from = bill.crates(versions.BASE)
+    if missing := sorted(listed - named) + sorted(owners - names) + sorted(built_from - named) + sorted({"systemd-boot-efi"} - names):
         raise Stuck(f"not in it: {missing}")
+    if strange:
+        raise Stuck(f"files that nobody accounts for: {strange}")
+    if "busybox-static" not in owners or len(built_from) < 50:
+        raise Stuck(f"read too little off the image: {len(owners)} packages, {len(built_from)} crates")
+    if superfluous := names & {"pitchside-tests", "proptest", "ledgerd", "qemu-system-x86"}:
+        raise Stuck(f"not in the image: {sorted(superfluous)}")
+    program = hashlib.sha256((folder / "tree/usr/bin/pitchside").read_bytes()).hexdigest()
+    if not any(part["name"] == "pitchside" and known["content"] == program for part in bom["components"] for known in part.get("hashes", [])):
+        raise Stuck("another program's SHA-256, or none")
     if (bom["bomFormat"], bom["specVersion"]) != ("CycloneDX", "1.6") or any(not part.get("purl") for part in bom["components"]):
         raise Stuck("not CycloneDX 1.6, or a component without a package URL")
-    return f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components: Debian's, Rust's and the page's"
+    return (f"CycloneDX {bom['specVersion']}, {len(bom['components'])} components; {len(owners)} packages that files are from and {len(built_from)} "
+            "crates that the program names are among them")
 
 
 # --- One clinic, from the first start on ------------------------------------------------------------------------------------
@@ -56,6 +68,11 @@ def first_start_and_claim(state):
     clinic.claim()
     if hashlib.sha256(ssl.PEM_cert_to_DER_cert(clinic.authority)).hexdigest() != clinic.sum:
         raise Stuck("the authority on the stick is not the one on the screen")
+    # A box without a ledger is told so; nothing else is wrong with one that is new.
+    findings = [line.split() for line in clinic.box.on_stick("doctor.txt").decode().splitlines()]
+    sick = [" ".join(words) for words in findings if words[:1] == ["!!"] and words[1] != "ledger"]
+    if sick or ["ok", "boot", "slots"] not in [words[:3] for words in findings]:
+        raise Stuck(f"the doctor of a new box says: {sick}")
     health = clinic.browser().get("health")
     if not health["ok"]:
         raise Stuck(f"the page says: {health}")
@@ -72,13 +89,35 @@ def the_shut_doors(state):
                      "cut -d: -f2 /etc/shadow | grep -vc '^!' ; touch /usr/x 2>/dev/null && echo writable; nft list ruleset | grep -c 'policy drop'", check=False).split()
     if beyond or figure >= 2.0 or shells != ["0", "0", "2"]:
         raise Stuck(f"listens on {beyond}, exposure {figure}, {shells}")
+    rules = box.run("nft list ruleset")
+    if not 0 < rules.find("nd-neighbor-solicit") < rules.find("limit rate"):
+        raise Stuck(f"a flood of pings can use up IPv6's neighbours: {rules}")
+    bus = updates_are_roots_alone(box)
     failed = box.run("systemctl list-units --no-legend --plain --state=failed | awk '{print $1}'").split()
     start, size, disk, room = map(int, box.run("part=$(basename \"$(findmnt -nro SOURCE /data)\"); cd /sys/class/block; "
                                                "cat $part/start $part/size ${part%?}/size; findmnt -bnro SIZE /data").split())
     if failed or start + size < disk - 4096 or room < size * 512 * 8 // 10:
         why = box.run(f"journalctl -b -q -n 12 -o cat {' '.join('-u ' + unit for unit in failed)}", check=False)
         raise Stuck(f"failed: {failed}: {why}; data begins at sector {start}, has {size} of the disk's {disk}, and {room} bytes in it")
-    return f"listens on 8443, 8883, mDNS only; exposure {figure}; no login; root read-only; no unit failed; data grew to {room >> 20} MiB"
+    return f"listens on 8443, 8883, mDNS only; exposure {figure}; no login; root read-only; {bus}; no unit failed; data grew to {room >> 20} MiB"
+
+
+def updates_are_roots_alone(box):
+    """Who may ask RAUC for what over D-Bus: the gateway how the slots are, nobody but root anything else."""
+    # Root first: it starts the service, and on a slow machine that takes a while.
+    if "GetPrimary" not in box.run("busctl --system --timeout=60 introspect de.pengutronix.rauc / de.pengutronix.rauc.Installer", 90):
+        raise Stuck("root is shut out, too")
+    call = "busctl --system call de.pengutronix.rauc / de.pengutronix.rauc.Installer"
+    asked = [("pitchside", f"{call} InstallBundle 'sa{{sv}}' /data/update.raucb 0"), ("pitchside", f"{call} Install s /data/update.raucb"),
+             ("pitchside", f"{call} Mark ss bad booted"), ("_chrony", f"{call} Mark ss bad booted"), ("_chrony", f"{call} GetSlotStatus")]
+    for user, command in asked:
+        said = box.run(f"setpriv --reuid={user} --regid={user} --init-groups {command}", check=False)
+        if "Access denied" not in said:
+            raise Stuck(f"{user} may {command}: {said}")
+    status = json.loads(box.run("setpriv --reuid=pitchside --regid=pitchside --init-groups rauc status --detailed --output-format=json"))
+    if [slot["state"] for named in status["slots"] for slot in named.values() if slot["bootname"]].count("booted") != 1:
+        raise Stuck(f"the gateway reads of the slots: {status}")
+    return "updates are root's alone"
 
 
 def readings_over_cable_and_mqtt(state):
@@ -230,11 +269,12 @@ def bad_updates_are_refused(state):
     for name, image in (("wrong signature", versions.strange()), ("one bit flipped", versions.unknown("flipped", flip)),
                         ("one bit of the signature flipped", versions.changed("signature", lambda content: flip(content, -600))),
                         ("two pieces swapped", versions.unknown("swapped", swap)),
+                        ("lower security counter", versions.downgrade()),
                         ("truncated", versions.changed("truncated", lambda content: content[: len(content) // 2])),
                         ("endless", versions.endless()),
                         ("no bundle at all", versions.changed("noise", lambda content: random.Random(1).randbytes(1 << 20)))):
         said = update(clinic, image)
-        if "update refused" not in said:
+        if "update refused" not in said or ("security counter is" in said) != (name == "lower security counter"):
             raise Stuck(f"{name}: {said}")
         refused.append(name)
     if clinic.box.run("/usr/lib/pitchside/slots get-first; /usr/lib/pitchside/slots get-current").split()[0] != clinic.box.run(

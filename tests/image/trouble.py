@@ -2,6 +2,7 @@
 
 import copy
 import re
+import secrets
 import time
 
 import versions
@@ -35,26 +36,45 @@ def power_cuts_in_the_first_start(state, points=6):
     return f"{points} cuts, each time one box with one identity, claimed afterwards"
 
 
+# A bond as BlueZ keeps it, of a radio this machine has not; bluetoothd leaves it alone.
+BOND = "/var/lib/bluetooth/0A:0B:0C:0D:0E:0F/F0:F1:F2:F3:F4:05"
+
+
 def power_cuts_in_a_factory_reset(state, points=4):
+    """The first and the last on a disk that keeps what is discarded."""
+    begun_again = 0
     for point in [None, *range(points)]:
-        trial = started_copy(state, f"reset-{point}")
+        trial = started_copy(state, f"reset-{point}", keeps_discarded=point in (0, points - 1))
         key = trial.box.run("cat /data/box/keys/root.key").strip()
+        bond, gone = secrets.token_hex(16).upper(), secrets.token_hex(16)
+        # A bond's key, and one that a file was deleted with long ago: what lies in no file must go, too.
+        trial.box.run(f"mkdir -p {BOND} && printf '[LongTermKey]\\nKey=%s\\n' {bond} >{BOND}/info && echo {gone} >/data/gone && sync && rm /data/gone && sync")
         old = trial.name
         trial.box.plug_stick({"code.txt": trial.code.encode(), "factory-reset.txt": b""})
         trial.box.wait("factory reset asked for", 200)
         trial.box.wait("data: factory reset", 400)
         if point is not None:
-            time.sleep(0.4 * (point + 1))
+            time.sleep(0.4 * point)
             trial.box.cut_power()
+            keys_gone = "data: keys destroyed" in trial.box.console()[trial.box.seen:]
+            trial.box.skip_console()
             trial.box.power_on()
+            if not keys_gone:
+                trial.box.wait("data: factory reset", 400)
+                begun_again += 1
         trial.read_screen()
         trial.healthy()
         trial.box.cut_power()
         if trial.name == old:
             raise Stuck("the box kept its name: the data partition is the old one")
-        if bytes.fromhex(key) in raw(trial) or key.encode() in raw(trial):
-            raise Stuck("the old root key is still on the disk")
-    return f"{points + 1} resets, {points} of them cut short: each ended in a new box, the old root key nowhere on the disk"
+        left = raw(trial)
+        for what, secret in (("root key", bytes.fromhex(key)), ("root key, as text", key.encode()), ("Bluetooth bond", bond.encode()),
+                             ("deleted file", gone.encode())):
+            if secret in left:
+                raise Stuck(f"the old {what} is still on the disk (cut {point})")
+    if not begun_again:
+        raise Stuck("no cut came before the keys were gone: nothing was learnt of that")
+    return f"{points + 1} resets, {points} of them cut short, {begun_again} before the keys were gone, two on disks that ignore discards: each ended in a new box, no old key anywhere on the disk"
 
 
 def raw(trial):
@@ -147,19 +167,41 @@ def data_missing(state):
     return "said on the screen; no reading is taken into memory instead"
 
 
+# A time server of the box's own, on another port: another chronyd that takes the machine's clock for right.
+TIME_SERVER = """port 1123
+local stratum 8
+allow 127.0.0.1
+bindaddress 127.0.0.1
+cmdport 0
+bindcmdaddress /
+pidfile /run/time-server.pid
+"""
+
+
 def clock_at_1970(state):
+    """The image's own date is the floor; that the clock is right is said once a server answers for it, and no longer than chrony runs."""
     trial = stopped_copy(state, "1970")
     trial.box.power_on("-rtc", "base=1970-01-01T00:00:00")
     trial.healthy(400)
-    year = int(trial.box.run("date +%Y"))
+    now, uptime, epoch = map(int, trial.box.run("date +%s; cut -d. -f1 /proc/uptime; stat -c %Y /usr/lib/clock-epoch").split())
+    if now - uptime < epoch - 600:
+        raise Stuck(f"the box began at {now - uptime}, its image is of {epoch}")
+    flag = "/run/pitchside-clock/synchronised"
+    if trial.box.run(f"stat -c '%U %a' /run/pitchside-clock; ls {flag} 2>/dev/null; true").split() != ["root", "755"]:
+        raise Stuck("said to be right before anybody answered for it")
     trial.connect_cable()
     trial.cable.say("heart_rate", "beat/min", [101] * 3)
     trial.cable.receipts()
     _, verified = trial.stored()
+    trial.box.run(f"printf '{TIME_SERVER.replace(chr(10), chr(92) + 'n')}' >/run/time-server.conf; chronyd -x -u root -f /run/time-server.conf && "
+                  "chronyc add server 127.0.0.1 port 1123 iburst minpoll 2 maxpoll 2")
+    trial.box.run(f"until [ -e {flag} ]; do sleep 1; done", 120)
+    said = trial.box.run(f"setpriv --reuid=pitchside --regid=pitchside --init-groups stat -c '%U %a' {flag}").split()
+    trial.box.run(f"systemctl stop chrony; while [ -e {flag} ]; do sleep 1; done", 120)
     trial.box.cut_power()
-    if year < 2025 or not verified:
-        raise Stuck(f"year {year}, chain {verified}")
-    return f"begins at the image's own date ({year}), readings taken, chain verifies"
+    if said != ["root", "644"] or not verified:
+        raise Stuck(f"the word for a right clock is {said}, chain {verified}")
+    return "begins at the image's own date, readings taken, chain verifies; said to be right only while chrony answers for it"
 
 
 def write_data(trial, content):

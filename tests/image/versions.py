@@ -121,6 +121,13 @@ def strange():
                        RELEASE_CERT=str(certificate), RELEASE_KEY=str(key))
 
 
+def downgrade():
+    """The sound update, rightly signed, from before a weakness was mended: its security counter is lower than the box's."""
+    next_version()
+    lower = int((REPO / "images/security-counter").read_text()) - 1
+    return make_bundle(NEXT, folder(NEXT) / "root.img", folder(NEXT) / "boot.vfat", OUT / "test/downgrade.raucb", SECURITY_COUNTER=str(lower))
+
+
 def changed(name, change):
     """The sound update with its bytes changed by `change`."""
     next_version()

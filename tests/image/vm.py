@@ -87,6 +87,8 @@ class Box:
         self.page, self.mqtt = free_port(), free_port()
         # Further options of the network: none that lets the box out, unless a scenario needs one.
         self.doors = ""
+        # A disk that takes a discard and keeps the bytes, and has no quick way to write zeros: cheap ones do.
+        self.keeps_discarded = False
         # Grows only by what this box changes. A new box's disk is larger than the image, as disks are.
         kind, size = ("qcow2", []) if pathlib.Path(image).suffix == ".qcow2" else ("raw", [str(pathlib.Path(image).stat().st_size + DISK_MORE)])
         tool("qemu-img", "create", "-q", "-f", "qcow2", "-F", kind, "-b", image, self.disk, *size)
@@ -108,7 +110,8 @@ class Box:
             "-global", "driver=cfi.pflash01,property=secure,value=on",
             "-drive", "if=pflash,format=raw,unit=0,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.secboot.fd",
             "-drive", f"if=pflash,format=raw,unit=1,file={inside(self.variables)}",
-            "-drive", f"id=disk,file={inside(self.disk)},format=qcow2,if=virtio,discard=unmap",
+            "-drive", f"id=disk,file={inside(self.disk)},format=qcow2,if=virtio,discard={'ignore' if self.keeps_discarded else 'unmap'}",
+            "-global", f"driver=virtio-blk-device,property=write-zeroes,value={'off' if self.keeps_discarded else 'on'}",
             "-chardev", f"file,id=console,path={inside(self.log)},append=on", "-serial", "chardev:console",
             "-chardev", f"socket,id=probe,path={inside(self.folder)}/probe,server=on,wait=off", "-serial", "chardev:probe",
             "-qmp", f"unix:{inside(self.folder)}/qmp,server=on,wait=off", "-qmp", f"unix:{inside(self.folder)}/meter,server=on,wait=off",

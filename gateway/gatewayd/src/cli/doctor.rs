@@ -1,4 +1,4 @@
-//! `pitchside doctor`: each finding with its evidence and the command that mends it.
+//! `pitchside doctor`: each finding with its evidence and the command that mends it; on an appliance, what mends it without a shell.
 //!
 //! | module | looks at |
 //! | --- | --- |
@@ -6,8 +6,10 @@
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys |
 //! | `delivery` | the alert path, by its last drill |
+//! | `appliance` | what mends a finding where there is no shell |
 //! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
 
+mod appliance;
 mod bluetooth;
 mod data;
 mod delivery;
@@ -68,6 +70,9 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
             )),
             Err(other) => return Err(other),
         },
+    }
+    if machine::is_appliance() {
+        appliance::mends(&mut findings);
     }
     let sick = findings.iter().filter(|finding| !finding.ok).count();
     output.table(&findings, &["", "WHAT", "EVIDENCE", "MEND"], |f| {

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 
-use super::Finding;
+use super::{Finding, appliance};
 use crate::backup::create::KEY_FILES;
 use crate::clock::CLOCK_FLOOR_MS;
 use crate::tls;
@@ -21,7 +21,7 @@ pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     findings.extend(disk(settings));
     findings.extend(keys(settings));
     findings.push(listeners(settings));
-    findings.extend(settings.serial.iter().map(|port| serial(&port.path)));
+    findings.extend(serial_ports(settings.serial.iter().map(|port| port.path.as_path()), is_appliance()));
     findings.extend(slots());
     findings
 }
@@ -37,6 +37,11 @@ fn listeners(settings: &Settings) -> Finding {
         return Finding::new("listeners", false, "none configured: no device can send anything", mend);
     }
     Finding::well("listeners", listed.join(", "))
+}
+
+/// Whether this is an image of ours, which nobody can sign in to: only those have slots.
+pub fn is_appliance() -> bool {
+    has("rauc")
 }
 
 fn has(program: &str) -> bool {
@@ -111,6 +116,23 @@ fn keys(settings: &Settings) -> Vec<Finding> {
     findings
 }
 
+/// Serial lines. An appliance's settings name the sockets it may have, where something is plugged in or nothing; any other name is that of one
+/// adapter, which is missed.
+fn serial_ports<'a>(paths: impl Iterator<Item = &'a Path>, appliance: bool) -> Vec<Finding> {
+    let (sockets, adapters): (Vec<&Path>, Vec<&Path>) =
+        paths.partition(|path| appliance && path.parent() == Some(Path::new("/dev")));
+    let mut findings: Vec<Finding> = adapters.into_iter().map(serial).collect();
+    if !sockets.is_empty() {
+        let listed = |there: bool| {
+            let found = sockets.iter().filter(|path| path.exists() == there).map(|path| path.display().to_string());
+            let found: Vec<String> = found.collect();
+            if found.is_empty() { "none".to_owned() } else { found.join(", ") }
+        };
+        findings.push(Finding::well("serial port", format!("plugged in: {}; empty: {}", listed(true), listed(false))));
+    }
+    findings
+}
+
 fn serial(path: &Path) -> Finding {
     let there = path.exists();
     let evidence = format!("{} is {}", path.display(), if there { "there" } else { "not there" });
@@ -119,18 +141,19 @@ fn serial(path: &Path) -> Finding {
 
 /// Boot slots, on the appliance: which is booted, and which would not boot.
 fn slots() -> Vec<Finding> {
-    if !has("rauc") {
+    if !is_appliance() {
         return Vec::new();
     }
-    let asked = Command::new("rauc").args(["status", "--output-format=json"]).stdin(Stdio::null()).output();
+    let asked =
+        Command::new("rauc").args(["status", "--detailed", "--output-format=json"]).stdin(Stdio::null()).output();
     let parsed = asked.ok().filter(|done| done.status.success());
     let parsed = parsed.and_then(|done| serde_json::from_slice::<serde_json::Value>(&done.stdout).ok());
     let Some(status) = parsed else {
-        return vec![Finding::new("boot slots", false, "rauc does not answer", "systemctl restart rauc")];
+        return vec![Finding::new("boot slots", false, "rauc does not answer", appliance::RESTART)];
     };
     let mut findings = slot_findings(&status);
     if findings.is_empty() {
-        findings.push(Finding::new("boot slots", false, "rauc names no slot", "rauc status"));
+        findings.push(Finding::new("boot slots", false, "rauc names no slot", appliance::RESTART));
     }
     findings
 }
@@ -142,9 +165,17 @@ fn slot_findings(status: &serde_json::Value) -> Vec<Finding> {
     each.filter_map(|(name, slot)| {
         let state = slot["boot_status"].as_str()?;
         let booted = slot["state"].as_str() == Some("booted");
+        // As it left the factory: there is nothing in it that could be bad.
+        if !booted && state != "good" && slot["slot_status"]["installed"].is_null() {
+            return Some(Finding::well("boot slots", format!("{name} is spare: no update went into it yet")));
+        }
         let evidence = format!("{name} is {state}{}", if booted { ", booted" } else { "" });
-        // The booted one is confirmed; the other is replaced by the next update.
-        let mend = if booted { "rauc status mark-good" } else { "rauc install BUNDLE" };
+        // The booted one confirms itself once it is healthy; the other is replaced by the next update.
+        let mend = if booted {
+            "wait a quarter of an hour: it confirms itself, or gives way; if it stays so, call who looks after the box"
+        } else {
+            "the version in it did not prove itself: update.raucb on a stick, that one again or a later one"
+        };
         Some(Finding::new("boot slots", state == "good", evidence, mend))
     })
     .collect()
@@ -155,15 +186,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_that_is_not_good_is_found_with_its_mend() {
+    fn a_slot_whose_version_failed_is_found_with_its_mend() {
+        let installed = serde_json::json!({"installed": {"timestamp": "2026-11-01T00:00:00Z", "count": 1}});
         let status = serde_json::json!({"booted": "A", "slots": [
-            {"rootfs.0": {"state": "booted", "boot_status": "good"}},
-            {"rootfs.1": {"state": "inactive", "boot_status": "bad"}},
-            {"data.0": {"state": "inactive"}}
+            {"rootfs.0": {"state": "booted", "boot_status": "good", "slot_status": {"bundle": {}}}},
+            {"rootfs.1": {"state": "inactive", "boot_status": "bad", "slot_status": installed}},
+            {"data.0": {"state": "inactive", "boot_status": null}}
         ]});
         let found = slot_findings(&status);
         assert_eq!(found.iter().map(|f| f.ok).collect::<Vec<_>>(), [true, false]);
-        assert_eq!(found[1].mend.as_deref(), Some("rauc install BUNDLE"));
+        assert!(found[1].mend.as_deref().is_some_and(|mend| mend.contains("update.raucb")), "{found:?}");
+    }
+
+    #[test]
+    fn a_spare_slot_that_nothing_went_into_is_well_and_a_booted_one_that_is_bad_is_not() {
+        let empty = serde_json::json!({"bundle": {"compatible": null}});
+        let status = serde_json::json!({"booted": "A", "slots": [
+            {"rootfs.0": {"state": "booted", "boot_status": "bad", "slot_status": empty}},
+            {"rootfs.1": {"state": "inactive", "boot_status": "bad", "slot_status": empty}}
+        ]});
+        let found = slot_findings(&status);
+        assert_eq!(found.iter().map(|f| f.ok).collect::<Vec<_>>(), [false, true]);
+        assert!(found[1].evidence.contains("spare"), "{found:?}");
+    }
+
+    #[test]
+    fn an_empty_socket_of_an_appliance_lacks_nothing_and_a_named_adapter_does() {
+        let paths = ["/dev/null", "/dev/no-such-socket", "/dev/serial/by-id/no-such-adapter"].map(Path::new);
+        let found = serial_ports(paths.into_iter(), true);
+        assert_eq!(found.iter().map(|f| f.ok).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(found[1].evidence, "plugged in: /dev/null; empty: /dev/no-such-socket");
+        let elsewhere = serial_ports(paths.into_iter(), false);
+        assert_eq!(elsewhere.iter().map(|f| f.ok).collect::<Vec<_>>(), [true, false, false]);
     }
 
     #[test]

@@ -1,0 +1,72 @@
+//! What whoever stands before an appliance can do: it has no shell, so a command would mend nothing. images/README.md, "The stick".
+
+use super::Finding;
+
+/// A box bears it that its power goes.
+pub const RESTART: &str = "take its power away for ten seconds (it bears that) and start it again; if it stays so, call who looks after the box";
+
+const CALL: &str = "give doctor.txt to who looks after the box";
+
+/// Puts in the place of each mend what a stick, the power or a hand can do.
+pub fn mends(findings: &mut [Finding]) {
+    for finding in findings {
+        if let (Some(mend), Some(other)) = (&mut finding.mend, here(finding.what)) {
+            other.clone_into(mend);
+        }
+    }
+}
+
+/// The mend of a finding; `None` where its own needs no shell.
+fn here(what: &str) -> Option<&'static str> {
+    Some(match what {
+        // Found on an appliance alone: see `machine`.
+        "boot slots" => return None,
+        "clock" => "connect it to a network that reaches a time server: it sets its clock by itself, within minutes",
+        "disk" | "inodes" => {
+            "a box with a larger disk: backup.txt on a stick here, restore.backup and restore.key there"
+        }
+        "certificate authority" | "keys" | "database" => {
+            "change nothing and call who looks after the box; restore.backup and restore.key on a stick bring a backup back"
+        }
+        "listeners" => "name a way in, in settings.toml on a stick",
+        "serial port" => "plug it in, or correct serial.path in settings.toml on a stick",
+        "passive scan" => "ble.scan = \"active\" in settings.toml on a stick",
+        "Bluetooth devices" => {
+            "another radio, or ble.slots in settings.toml on a stick; one that fails again and again: revoke DEVICE in orders.txt, and bond it anew"
+        }
+        "Bluetooth bonds kept" => {
+            "make each forget this box (its own pairing mode): it pairs anew; one that shows a code: code DEVICE CODE in orders.txt on a stick"
+        }
+        "gateway" | "file system" | "sealing" | "certificate" | "Bluetooth bonds" | "alert path" => RESTART,
+        "devices" => "enrol or bond one: orders.txt on a stick",
+        "refused payloads" => "ask the device's maker; give doctor.txt to who looks after the box",
+        "way to the ledger" | "ledger" => {
+            "look at its network, and at [ledger] in settings.toml; a new ledger: ledger.policy and ledger.txt on a stick"
+        }
+        "chain" => {
+            "bring the ledger into reach and restart the box; if there is none any more, take [ledger] out of settings.toml on a stick"
+        }
+        "box update" => "nothing: a later release is tried by itself; or update.raucb on a stick",
+        "silent devices" => "look at its battery and range",
+        _ => CALL,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_mend_on_an_appliance_asks_for_a_shell() {
+        let words = ["clock", "disk", "key file", "database", "rules", "gateway", "ledger", "boot slots"];
+        let command = "pitchside restore; systemctl restart pitchside";
+        let mut findings: Vec<Finding> = words.map(|what| Finding::new(what, false, "sick", command)).into();
+        findings.push(Finding::well("chain", "sound"));
+        mends(&mut findings);
+        for finding in &findings {
+            let left = finding.mend.as_deref().is_some_and(|mend| mend.contains("systemctl"));
+            assert_eq!(left, finding.what == "boot slots", "{finding:?}");
+        }
+        assert_eq!(findings.last().and_then(|well| well.mend.as_deref()), None);
+    }
+}
