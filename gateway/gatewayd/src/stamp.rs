@@ -34,7 +34,7 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use std::fs::File;
-    use std::time::{Duration, SystemTime};
+    use std::time::{Duration, UNIX_EPOCH};
 
     use super::*;
 
@@ -45,7 +45,7 @@ mod tests {
         std::fs::create_dir(&rule).unwrap();
         std::fs::write(rule.join("a"), "1").unwrap();
         let ahead = File::create(rule.join("b")).unwrap();
-        ahead.set_modified(SystemTime::now() + Duration::from_secs(86_400)).unwrap();
+        ahead.set_modified(UNIX_EPOCH + Duration::from_secs(4_000_000_000)).unwrap();
         let before = of(folder.path());
         assert_eq!(of(folder.path()), before);
         // As long as the file before, and of the same time.

@@ -9,6 +9,11 @@ use crate::library::RuleSet;
 /// Samples of a waveform that take as much room as one reading.
 const SAMPLES_A_READING: usize = 64;
 
+/// The most entries of one call; more are sent in turn.
+const ITEMS_MAX: usize = 2_048;
+/// The most readings of one call, unless a single entry has more.
+const READINGS_MAX: usize = 32_768;
+
 /// An entry as rules see it. Borrowed, so that a batch crosses to the worker without a copy of its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item<'a> {
@@ -160,6 +165,16 @@ impl Routes {
     pub fn of(&self, quantity: Quantity) -> &[(usize, usize)] {
         self.0.get(usize::from(quantity.code())).map_or(&[], Vec::as_slice)
     }
+}
+
+/// How many of the items go into one call of the worker.
+pub(crate) fn portion(items: &[Item<'_>]) -> usize {
+    let mut readings = 0;
+    let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
+        readings += item.weight();
+        readings <= READINGS_MAX
+    });
+    fits.count().max(1)
 }
 
 fn mark(marks: &mut Vec<bool>, quantity: Quantity) {

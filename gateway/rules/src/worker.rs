@@ -14,15 +14,11 @@ use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, 
 
 use crate::drill;
 use crate::engine::{Fed, RuleFault, RuleStatus};
-use crate::item::{Filter, Item};
+use crate::item::{Filter, Item, portion};
 use crate::library::{RuleSet, RuleSource};
 use crate::protocol::{Answer, Request};
 use crate::scripted::source::leave_out;
 
-/// The most entries of one call; more are sent in turn.
-const ITEMS_MAX: usize = 2_048;
-/// The most readings of one call, unless a single entry has more.
-const READINGS_MAX: usize = 32_768;
 /// How long one call may take before the worker is killed.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// How long loading all rules, or taking a snapshot, may take.
@@ -386,16 +382,6 @@ impl RulesWorker {
         }
         Err(RulesError::Worker(WorkerError::Down))
     }
-}
-
-/// How many of the items go into one call.
-fn portion(items: &[Item<'_>]) -> usize {
-    let mut readings = 0;
-    let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
-        readings += item.weight();
-        readings <= READINGS_MAX
-    });
-    fits.count().max(1)
 }
 
 fn encode(request: &Request<'_>) -> Result<Vec<u8>, RulesError> {

@@ -6,6 +6,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`carry`] | one request carried out, if it was granted |
+//! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
 //! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
 //! | [`address`] | where a name may lead |
@@ -28,9 +29,10 @@ pub mod http;
 pub mod lcd;
 pub mod mail;
 pub mod signed;
+mod telling;
 mod trial;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,9 +41,8 @@ use pitchside_model::PluginName;
 use pitchside_script::Program;
 use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_script::output::{Event, Outcome, Request};
-use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
-use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::delivery::HELD_MAX;
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -53,7 +54,7 @@ use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::Carrier;
 use hearing::{Hearing, OutputEar};
-use trial::{Age, Courier, Errand, Trial};
+use trial::Courier;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -61,8 +62,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 const PAGE: u32 = 32;
 /// How long before an output is started again whose process did not come up.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// How long before what was put aside is tried again.
-const WAITING_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What outputs need of the rest.
 #[derive(Clone)]
@@ -319,112 +318,5 @@ impl OutputTask {
             blocking::here(|| store.release_for_plugin(&self.name, step.id))?;
         }
         Ok(())
-    }
-
-    /// A drill is told at once or not at all, and what becomes of it is reported.
-    async fn drill(&mut self, step: &DeliveryStep) {
-        let Some(until) = self.parts.hearing.drill_until(step, self.parts.clock.now()) else { return };
-        if !self.ear.ear.drills() {
-            return;
-        }
-        let how = match hearing::drill(step) {
-            Ok(event) => self.drill_within(step, event, Trial::Drill(until)).await,
-            Err(error) => Err(error),
-        };
-        self.parts.hearing.muster.delivered(step.alert, &self.name, how);
-    }
-
-    async fn drill_within(&mut self, step: &DeliveryStep, event: Event, trial: Trial) -> Result<(), String> {
-        let age = self.courier.age(step);
-        for (number, request) in self.ask(&event).await?.iter().enumerate() {
-            match self.courier.carry(request, &event.key(number), age, trial).await {
-                (Came::Done, _) => {}
-                (Came::Waits | Came::GivenUp, why) => return Err(why),
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells it of a step: what it asks for is carried out, side by side. What waits already on the same way, of the same alert, is not
-    /// overtaken.
-    async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), StoreError> {
-        // What went wrong stands in its log.
-        let Ok(requests) = self.ask(&event).await else { return Ok(()) };
-        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        let behind: BTreeSet<u32> =
-            waiting.iter().filter(|(other, _)| other.alert == step.alert).map(|(_, number)| *number).collect();
-        let trial = if waiting.len() + requests.len() <= WAITING_MAX as usize { Trial::Aside } else { Trial::On };
-        let errand = Errand { step: *step, event, requests, age };
-        self.courier.run(&errand, |number| !behind.contains(&number), trial).await?;
-        let all = u32::try_from(errand.requests.len()).unwrap_or(u32::MAX);
-        self.courier.note(step.id, behind.range(..all).map(|number| (*number, Came::Waits)).collect())
-    }
-
-    /// Has what was put aside tried again, now and then, while new steps are told.
-    async fn try_waiting(&mut self) -> Result<(), StoreError> {
-        let now = self.parts.clock.uptime();
-        let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= WAITING_AGAIN_AFTER);
-        while self.again.try_join_next().is_some() {}
-        if !is_due || !self.again.is_empty() {
-            return Ok(());
-        }
-        self.waiting_at = Some(now);
-        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        let mut steps: Vec<(DeliveryStep, Vec<u32>)> = Vec::new();
-        for (step, number) in waiting {
-            match steps.last_mut().filter(|(last, _)| last.id == step.id) {
-                Some((_, numbers)) => numbers.push(number),
-                None => steps.push((step, vec![number])),
-            }
-        }
-        let quiet = self.ear.is_quiet(self.parts.clock.now());
-        let mut errands = Vec::new();
-        for (step, numbers) in steps {
-            let row = blocking::here(|| self.parts.store.alert(step.alert))?;
-            let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
-            let asked = match (&row, said) {
-                (_, Some(Verdict::Hold)) => continue,
-                (Some(row), Some(Verdict::Tell(told))) => {
-                    let event = hearing::event(&step, row, &self.parts.hearing.notes, told);
-                    self.ask(&event).await.map(|requests| (event, requests)).ok()
-                }
-                // Nobody wants to hear of it any more.
-                _ => None,
-            };
-            match asked {
-                Some((event, requests)) => {
-                    let age = self.courier.age(&step);
-                    errands.push((Errand { step, event, requests, age }, numbers));
-                }
-                None => {
-                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect())?;
-                }
-            }
-        }
-        if !errands.is_empty() {
-            self.again.spawn(self.courier.clone().again(errands));
-        }
-        Ok(())
-    }
-
-    /// What its script asks for; why it asks for nothing, otherwise.
-    async fn ask(&mut self, event: &Event) -> Result<Vec<Request>, String> {
-        let Some(process) = &mut self.process else { return Err("its process does not run".to_owned()) };
-        match process.tell(event).await {
-            Outcome::Requests(requests) => Ok(requests),
-            Outcome::Refused(name) => {
-                self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
-                Err(format!("its script refuses it: {name}"))
-            }
-            Outcome::Fault(why) => {
-                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
-                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
-                Err(format!("its script fails: {why}"))
-            }
-        }
-    }
-
-    fn trouble(&self, text: String) {
-        self.courier.trouble(text);
     }
 }

@@ -1,0 +1,105 @@
+//! What became of each request that outputs made of a step: the log of delivery, and what waits to be tried again.
+
+use pitchside_model::{AlertId, PluginName, Timestamp};
+use rusqlite::params;
+
+use super::{DeliveryStep, DeliveryStepId, step};
+use crate::error::StoreError;
+use crate::sql;
+use crate::tables::Tables;
+
+/// The most requests of one output that wait to be tried again.
+pub const WAITING_MAX: u32 = 256;
+/// The most requests one call lists.
+pub const REQUESTS_MAX: u32 = 1_000;
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Came {
+    /// It could not be carried out yet, and is tried again.
+    Waits = 0,
+    /// It was carried out.
+    Done = 1,
+    /// It was refused, or tried for as long as it could help.
+    GivenUp = 2,
+}
+
+impl Came {
+    const fn from_code(code: i64) -> Option<Self> {
+        match code {
+            0 => Some(Self::Waits),
+            1 => Some(Self::Done),
+            2 => Some(Self::GivenUp),
+            _ => None,
+        }
+    }
+}
+
+/// A request that an output made of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeliveryRequest {
+    /// Of which step.
+    pub step: DeliveryStep,
+    /// Which output.
+    pub name: String,
+    /// Of those its script made of the step, from 0.
+    pub number: u32,
+    /// What became of it.
+    pub came: Came,
+    /// Since when, by the gateway's clock.
+    pub at: Timestamp,
+}
+
+impl Tables {
+    /// What became of requests that an output made of a step: all, or none.
+    pub fn note_requests(
+        &self,
+        name: &PluginName,
+        step: DeliveryStepId,
+        came: Vec<(u32, Came)>,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let name = name.clone();
+        self.write(move |connection| {
+            let mut put = connection.prepare_cached(sql!("delivery/request_put"))?;
+            came.iter().try_for_each(|(number, came)| {
+                put.execute(params![name.as_str(), step.0, number, *came as i64, at.0]).map(drop)
+            })?;
+            Ok(())
+        })
+    }
+
+    /// Requests of an output that wait to be tried again, the oldest step's first, with their numbers; at most [`WAITING_MAX`].
+    pub fn requests_waiting(&self, name: &PluginName) -> Result<Vec<(DeliveryStep, u32)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_waiting"))?;
+            let mut rows = statement.query(params![WAITING_MAX, name.as_str()])?;
+            let mut waiting = Vec::new();
+            while let Some(row) = rows.next()? {
+                waiting.push((step(row)?, row.get(5)?));
+            }
+            Ok(waiting)
+        })
+    }
+
+    /// The requests that outputs made of an alert, in the order in which they came to be what they are; at most [`REQUESTS_MAX`].
+    pub fn requests_of(&self, alert: AlertId) -> Result<Vec<DeliveryRequest>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_of"))?;
+            let mut rows = statement.query(params![alert.0.as_slice(), REQUESTS_MAX])?;
+            let mut requests = Vec::new();
+            while let Some(row) = rows.next()? {
+                let step = step(row)?;
+                let came = Came::from_code(row.get(7)?);
+                let damaged = || StoreError::Damaged { table: "delivery_requests", row: step.id.0.to_string() };
+                requests.push(DeliveryRequest {
+                    name: row.get(5)?,
+                    number: row.get(6)?,
+                    came: came.ok_or_else(damaged)?,
+                    at: Timestamp(row.get(8)?),
+                    step,
+                });
+            }
+            Ok(requests)
+        })
+    }
+}
