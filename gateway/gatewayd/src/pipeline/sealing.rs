@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
 use ledger_block::{
-    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
+    BlockIndex, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
 };
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
@@ -32,7 +32,7 @@ use keys::Keys;
 use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::page::block_view;
 use crate::blocking;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockJudge};
 use crate::random::OsRandom;
 
 /// Bytes of journal that go into one block at the most, before compression.
@@ -76,6 +76,7 @@ pub struct Sealing {
     events: Events,
     metrics: Arc<Metrics>,
     clock: Clock,
+    judge: ClockJudge,
     /// Woken when a block was stored.
     pub sealed: Arc<Notify>,
     /// Whose turn it is to seal.
@@ -100,6 +101,8 @@ pub struct SealingParts {
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
     pub clock: Clock,
+    /// How far it is believed.
+    pub judge: ClockJudge,
 }
 
 /// The rules that were in force when the last run ended.
@@ -116,7 +119,7 @@ fn last_rules(store: &Store) -> Hash {
 impl Sealing {
     /// Puts the parts together; nothing is sealed before [`Sealing::run`].
     pub fn new(parts: SealingParts) -> Self {
-        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock } = parts;
+        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock, judge } = parts;
         if inventory.rules == Hash::default() {
             inventory.rules = last_rules(&store);
         }
@@ -131,6 +134,7 @@ impl Sealing {
             events,
             metrics,
             clock,
+            judge,
             sealed: Arc::new(Notify::new()),
             turn: tokio::sync::Mutex::default(),
         }
@@ -336,7 +340,7 @@ impl Sealing {
             index: BlockIndex(link.key.index),
             previous: link.previous,
             sealed_at: self.clock.now(),
-            clock: ClockState::Free,
+            clock: self.judge.state(&self.clock),
             rules: inventory.rules,
             plugins: inventory.plugins,
             firmware: inventory.firmware,

@@ -42,7 +42,7 @@ use crate::adapters::athletes::load_ring;
 use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::page::PageAdapter;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockJudge};
 use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
@@ -122,6 +122,7 @@ impl Gateway {
             events: events.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            judge: ClockJudge::new(settings.clock.synchronised_file.clone()),
         }));
         let releases = ledger::releases(settings, &store, clock);
         let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
