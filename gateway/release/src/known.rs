@@ -64,6 +64,8 @@ pub struct Release {
     pub rollouts: BTreeMap<HardwareId, Rollout>,
     /// Whether it was stopped, and why.
     pub halted: Option<HaltReason>,
+    /// The member of the ledger that stopped it.
+    pub halted_by: Option<DeviceId>,
 }
 
 /// How far a release is rolled out on one hardware.

@@ -25,6 +25,7 @@ use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
+use super::firmware::own::OwnParts;
 use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
@@ -163,8 +164,11 @@ impl Gateway {
             &back_tasks,
         )?;
 
-        if let Some(shelf) = &shelf {
-            firmware::start(shelf, settings, &store, clock, &back_tasks, &stop_back);
+        let halter = ledger::halter(settings, &identity, &sealing)?.map(Arc::new);
+        if let (Some(shelf), Some(halter)) = (&shelf, &halter) {
+            let (shelf, vitals, halter) = (Arc::clone(shelf), Arc::clone(door.vitals()), Arc::clone(halter));
+            let parts = OwnParts { shelf, store: store.clone(), clock: clock.clone(), vitals, halter };
+            firmware::start(parts, settings, &back_tasks, &stop_back);
         }
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
@@ -233,7 +237,7 @@ impl Gateway {
             heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
-        if let (Some(shelf), Some(halter)) = (&shelf, ledger::halter(settings, &identity, &sealing)?) {
+        if let (Some(shelf), Some(halter)) = (&shelf, halter) {
             let parts = DeskParts {
                 shelf: Arc::clone(shelf),
                 auth: Arc::clone(&front.auth),

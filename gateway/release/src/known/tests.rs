@@ -167,6 +167,7 @@ fn what_an_honest_ledger_says_is_learnt_once_and_in_order() {
     assert_eq!(news[3], News::Halted { release: id, why: HaltReason::Failures });
     let release = known.release(&id).unwrap();
     assert_eq!((release.place, release.threshold, release.publisher.as_str()), (5, 2, "maker"));
+    assert_eq!(release.halted_by, DeviceId::parse("maker").ok(), "who stopped it can be asked why");
     assert_eq!(release.rollouts[&"r2".parse().unwrap()], Rollout { now: Cohort::Ten, widest: Cohort::Ten });
     assert_eq!(known.content(&manifest(1).blake3), Some((1_000, manifest(1).sha256)));
     assert_eq!(known.content(&[0; 32]), None);
