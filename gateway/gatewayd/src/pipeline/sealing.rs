@@ -5,6 +5,7 @@
 //! start seals them.
 
 mod bite;
+mod chain;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use ledger_block::{
-    BlockIndex, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
-};
+use ledger_block::{BlockIndex, GatewayKey, Hash, Incarnation};
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
 use pitchside_model::{AlertEvent, Entry, Timestamp};
@@ -27,9 +26,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use bite::Unsealed;
+use chain::ChainLink;
 use keys::Keys;
 
-use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::page::block_view;
 use crate::blocking;
 use crate::clock::{Clock, ClockJudge};
@@ -53,14 +52,6 @@ pub struct Inventory {
     pub plugins: Hash,
     /// Hash of this program.
     pub firmware: Hash,
-}
-
-/// Where the next block goes.
-struct ChainLink {
-    key: BlockKey,
-    previous: Hash,
-    checkpoint: Option<SeenCheckpoint>,
-    sealed_up_to: RowId,
 }
 
 /// The sealing room.
@@ -322,14 +313,6 @@ impl Sealing {
         self.put(blocks, rows, steps, &aside)
     }
 
-    /// Where the chain goes on; nowhere yet, if only the ledger knows: after a restore readings wait in the journal until it
-    /// has said so.
-    fn link(&self) -> anyhow::Result<Option<ChainLink>> {
-        let Some((key, previous)) = self.store.next_block()? else { return Ok(None) };
-        let (checkpoint, sealed_up_to) = (self.last_checkpoint()?, self.store.sealed_up_to()?);
-        Ok(Some(ChainLink { key, previous, checkpoint, sealed_up_to }))
-    }
-
     /// Seals one block at the end of the chain, and moves the end.
     fn seal_block(&self, link: &mut ChainLink, entries: &[Entry], alerts: &[AlertEvent]) -> Result<NewBlock, Unsealed> {
         let ring = self.ring.load();
@@ -390,13 +373,5 @@ impl Sealing {
         }
         self.sealed.notify_one();
         Ok(())
-    }
-
-    /// The newest checkpoint the ledger has sent us.
-    fn last_checkpoint(&self) -> anyhow::Result<Option<SeenCheckpoint>> {
-        let Some(bytes) = self.store.meta(CHECKPOINT)? else { return Ok(None) };
-        let note = SignedNote::parse(&bytes)?;
-        let Checkpoint { size, root, .. } = Checkpoint::parse(note.text())?;
-        Ok(Some(SeenCheckpoint { size, root }))
     }
 }

@@ -18,7 +18,7 @@ use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{Options, RootKey, RowId, Store};
+use pitchside_store::{Options, RootKey, Store};
 use pitchside_wire::PrivateKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,6 +32,7 @@ use super::health::{self, Health, HealthParts};
 use super::live;
 use super::outputs::{self, OutputsParts, authorities::Authorities, carry::Carrier};
 use super::plugins::{PluginsParts, PluginsTask};
+use super::recall::recall_since;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
@@ -53,8 +54,6 @@ pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
 const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
-/// Bytes of journal read at a time for that.
-const RECALL_BITE: usize = 1 << 20;
 
 /// What a gateway is started with.
 pub struct Startup {
@@ -327,16 +326,7 @@ async fn recall(front: &Arc<Front>, store: &Store) -> anyhow::Result<()> {
     let (front, store) = (Arc::clone(front), store.clone());
     tokio::task::spawn_blocking(move || {
         let (_, newest) = store.journal_end()?;
-        let from = newest.plus_micros(-RECALLED_US);
-        let mut after = RowId(0);
-        loop {
-            let replayed = store.replay(from, after, RECALL_BITE)?;
-            for row in &replayed.rows {
-                front.recall(&row.entries);
-            }
-            let Some(last) = replayed.last else { return Ok(()) };
-            after = last;
-        }
+        Ok(recall_since(&store, newest.plus_micros(-RECALLED_US), |entries| front.recall(entries))?)
     })
     .await?
 }

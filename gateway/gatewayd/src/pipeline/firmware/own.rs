@@ -23,10 +23,10 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ledger_block::release::{ReleaseId, SecurityCounter, Target, Version};
-use pitchside_model::{DeviceId, Timestamp};
+use pitchside_model::{DeviceId, Entry, Timestamp};
 use pitchside_release::policy::Thing;
 use pitchside_release::rollout;
-use pitchside_store::{FirmwareOutcome, RowId, Store};
+use pitchside_store::{FirmwareOutcome, Store};
 use pitchside_wire::firmware::Reason;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
@@ -39,6 +39,7 @@ use super::vitals::{QUIET_US, Vitals};
 use super::{Halter, Offer, Shelf};
 use crate::clock::Clock;
 use crate::files::write_public;
+use crate::pipeline::recall::recall_since;
 
 /// What boxes call themselves in manifests.
 const COMPONENT: &str = "box";
@@ -51,8 +52,9 @@ const REST_US: i64 = 10 * 60 * 1_000_000;
 /// A release that has waited so long for that begins in the first short pause: when nobody trains, as sensors' updates do. Never
 /// before: the box restarts, and what happens to an athlete meanwhile raises no alert.
 pub const WAIT_MAX_US: i64 = 7 * 24 * 3_600 * 1_000_000;
-/// Bytes of journal read back at once at a start.
-const RECALL_BITE: usize = 1 << 20;
+
+/// Whoever goes back within so long of coming up did not prove healthy: a trial takes minutes, and starts again after a power cut.
+const TRIAL_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -196,14 +198,9 @@ impl Own {
 
     /// Who trained when the last run ended.
     fn recall(&self) -> anyhow::Result<()> {
-        let from = self.parts.clock.now().plus_micros(-REST_US);
-        let mut after = RowId(0);
-        loop {
-            let replayed = self.parts.store.replay(from, after, RECALL_BITE)?;
-            replayed.rows.iter().flat_map(|row| &row.entries).for_each(|entry| self.parts.vitals.recall(entry));
-            let Some(last) = replayed.last else { return Ok(()) };
-            after = last;
-        }
+        let (from, vitals) = (self.parts.clock.now().plus_micros(-REST_US), &self.parts.vitals);
+        let took = |entries: &[Entry]| entries.iter().for_each(|entry| vitals.recall(entry));
+        Ok(recall_since(&self.parts.store, from, took)?)
     }
 
     /// Whether somebody trains, or did so a moment ago.
@@ -254,17 +251,20 @@ impl Own {
                 }
             }
             // Kept first: `result` alone says whose fault it was. What a cut in between leaves here, the next request removes.
-            let settled = self.keep(settled)?;
+            let settled = self.keep(Tried { settled_us: self.parts.clock.now().0, ..settled })?;
             for name in ["request", "bundle.raucb", "result"] {
                 remove(&self.folder.join(name))?;
             }
             return Ok(Some(settled));
         }
-        // It came up, on trial, and the machine went back to the image before it.
+        // It came up, and the machine went back to the image before it: by itself while on trial; later by a stick, or because a
+        // disk rots, which speaks against nobody.
         if tried.failed.is_none() && is_older(&self.version(), &tried.version) {
-            let why = format!("it started, did not prove healthy, and gave way to {}", self.version());
+            let gave_way = self.parts.clock.now().micros_since(Timestamp(tried.settled_us)).abs() < TRIAL_US;
+            let why = if gave_way { "it started, did not prove healthy," } else { "it ran for a while" };
+            let why = format!("{why} and gave way to {}", self.version());
             tracing::error!(version = tried.version, release = tried.release, why, "the update of the box is undone");
-            return self.keep(Tried { failed: Some(why), gave_way: true, ..tried }).map(Some);
+            return self.keep(Tried { failed: Some(why), gave_way, ..tried }).map(Some);
         }
         Ok(Some(tried))
     }

@@ -383,6 +383,22 @@ async fn a_box_that_goes_back_stops_a_release_that_is_being_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_somebody_takes_back_later_stops_nothing() {
+    let update = bundle(1);
+    let name = (0..).map(|n| format!("box-{n}")).find(|name| is_in(&update.0.id(), name, Cohort::Ten)).unwrap();
+    let house = House::told_up_to(std::slice::from_ref(&update.0), Cohort::Ten);
+    house.has(&update);
+    house.own(&name, "1.0.0").look().unwrap();
+    house.installer_says("installed, restarting into it");
+    house.own(&name, "1.1.0").look().unwrap();
+    house.after(2 * DAY);
+    house.own(&name, "1.0.0").look().unwrap();
+    assert!(house.asked().is_empty(), "it had proven itself");
+    assert_eq!(house.store.firmware_tally(&update.0.id().0).unwrap(), (0, 0));
+    assert!(!house.is_asked_for(&update), "and is left alone here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
     let update = bundle(1);
     let id = update.0.id();

@@ -26,6 +26,9 @@ pub struct Tried {
     pub(super) counter: u32,
     /// Whether its end was seen.
     pub(super) settled: bool,
+    /// When.
+    #[serde(default)]
+    pub(super) settled_us: i64,
     /// Why it was not installed, if it was not.
     #[serde(default)]
     pub failed: Option<String>,
@@ -40,7 +43,7 @@ pub struct Tried {
 impl Tried {
     /// One that is handed over now.
     pub(super) const fn new(release: String, version: String, counter: u32) -> Self {
-        Self { release, version, counter, settled: false, failed: None, gave_way: false, told: false }
+        Self { release, version, counter, settled: false, settled_us: 0, failed: None, gave_way: false, told: false }
     }
 }
 
