@@ -313,7 +313,7 @@ def a_release_of_the_ledger_updates_the_box(state):
         ledger.do("enrol-gateway", given / "ledger-enrolment.toml")
         publisher.publish_for_boxes(versions.bundle(versions.LATER), versions.LATER, (REPO / "images/security-counter").read_text().strip())
         started = time.monotonic()
-        # Nothing is installed until nothing was measured for ten minutes.
+        # Nothing is installed until nothing was measured of an athlete for ten minutes.
         trial.box.wait(r"update: installed, restarting into it", 1200)
         handed = time.monotonic() - started
         now = trial.healthy(400)

@@ -245,12 +245,15 @@ section! {
 
 section! {
     all default
-    /// What device clocks may do before a reading is flagged.
+    /// What device clocks may do before a reading is flagged, and how far the gateway's own is believed.
     struct ClockTolerance in "clock" {
         /// Readings further ahead of the gateway's clock, in seconds, are flagged `future`.
         future_s: u32 = 120, Whole { min: 0, max: 86_400 };
         /// Readings further behind the gateway's clock, in seconds, are flagged `late`.
         late_s: u32 = 3_600, Whole { min: 0, max: 31_622_400 };
+        /// A file that is there while the machine's clock follows time servers: then block headers say so. The appliance keeps it;
+        /// systemd-timesyncd's is /run/systemd/timesync/synchronized.
+        synchronised_file: PathBuf = PathBuf::from("/run/pitchside-clock/synchronised"), At;
     }
 }
 

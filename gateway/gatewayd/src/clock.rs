@@ -1,13 +1,24 @@
-//! The edge where time enters: the only place of the gateway that reads the system's clocks.
+//! The edge where time enters: the only place of the gateway that reads the system's clocks, and that says how far the one on
+//! the wall is believed.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use ledger_block::ClockState;
 use pitchside_model::Timestamp;
 
 /// Earlier than this the clock was never set: the first release of this program.
 pub const CLOCK_FLOOR_MS: i64 = 1_767_225_600_000;
+/// A machine that was started within so long of the floor, by what its clock shows now, began at the floor: in microseconds.
+const BEGAN_NEAR_US: i64 = 600 * 1_000_000;
+
+/// When this program was made, as far as the build says (SOURCE_DATE_EPOCH): a clock that shows less was never set.
+pub fn floor() -> Timestamp {
+    let made = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse::<i64>().ok());
+    Timestamp::from_millis(made.map_or(0, |seconds| seconds.saturating_mul(1_000)).max(CLOCK_FLOOR_MS))
+}
 
 #[allow(clippy::disallowed_methods, reason = "the edge")]
 static STARTED: LazyLock<Instant> = LazyLock::new(Instant::now);
@@ -41,5 +52,81 @@ impl Clock {
             Self::System => STARTED.elapsed(),
             Self::Manual(millis) => Duration::from_millis(millis.load(Ordering::Acquire).unsigned_abs()),
         }
+    }
+}
+
+/// Says how far the clock on the wall is believed: for block headers, and for whatever must not be decided by a clock that
+/// was never set.
+#[derive(Debug, Clone)]
+pub struct ClockJudge {
+    /// There while the machine's clock follows time servers.
+    synchronised: PathBuf,
+}
+
+impl ClockJudge {
+    /// By this file (`clock.synchronised_file`), kept by whoever sets the machine's clock.
+    pub const fn new(synchronised: PathBuf) -> Self {
+        Self { synchronised }
+    }
+
+    /// Now. Looks for a file, in memory where it should lie.
+    pub fn state(&self, clock: &Clock) -> ClockState {
+        judged(clock.now(), clock.since_boot(), floor(), self.synchronised.exists())
+    }
+}
+
+impl Clock {
+    /// How long the machine has been on; none if a test turns its clock.
+    fn since_boot(&self) -> Option<Duration> {
+        let Self::System = self else { return None };
+        let on = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        Some(Duration::from_secs(u64::try_from(on.tv_sec).unwrap_or(0)))
+    }
+}
+
+/// What a clock is worth. A machine without a battery begins at its image's date, which is the floor or a little later: if it
+/// was started there, by what the clock shows now, nobody has set the clock since.
+fn judged(now: Timestamp, since_boot: Option<Duration>, floor: Timestamp, synchronised: bool) -> ClockState {
+    if now < floor {
+        return ClockState::Unset;
+    }
+    if synchronised {
+        return ClockState::Synchronised;
+    }
+    let booted = since_boot.map(|on| now.plus_micros(-i64::try_from(on.as_micros()).unwrap_or(i64::MAX)));
+    if booted.is_some_and(|at| at.micros_since(floor).abs() < BEGAN_NEAR_US) {
+        return ClockState::Unset;
+    }
+    ClockState::Free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOOR: Timestamp = Timestamp::from_millis(CLOCK_FLOOR_MS);
+
+    #[test]
+    fn a_clock_that_was_never_set_is_told_from_one_that_runs_free() {
+        let hour = Duration::from_secs(3_600);
+        let after = |seconds: i64| FLOOR.plus_micros(seconds * 1_000_000);
+        for (now, on, synchronised, state) in [
+            (Timestamp::default(), hour, false, ClockState::Unset),
+            (after(-1), hour, true, ClockState::Unset),
+            // It began at the image's date, and an hour later nobody has set it.
+            (after(3_605), hour, false, ClockState::Unset),
+            (after(3_605), hour, true, ClockState::Synchronised),
+            (after(86_400), hour, false, ClockState::Free),
+            (after(86_400), 48 * hour, false, ClockState::Free),
+            (after(86_400), hour, true, ClockState::Synchronised),
+        ] {
+            assert_eq!(judged(now, Some(on), FLOOR, synchronised), state, "{now} on for {on:?}, {synchronised}");
+        }
+        assert_eq!(judged(FLOOR, None, FLOOR, false), ClockState::Free);
+    }
+
+    #[test]
+    fn the_machine_itself_knows_how_long_it_has_been_on() {
+        assert!(Clock::System.since_boot().is_some_and(|on| on > Duration::ZERO));
     }
 }

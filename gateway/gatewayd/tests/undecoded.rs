@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use gatewayd::adapters::keys::{StoreKeys, row};
-use gatewayd::clock::Clock;
+use gatewayd::clock::{Clock, ClockJudge};
 use gatewayd::pipeline::front::{Front, Gatehouse, Parts};
 use gatewayd::pipeline::roster::{Roster, Row};
 use gatewayd::pipeline::sealing::{Inventory, Sealing, SealingParts};
@@ -82,6 +82,7 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
         events: Events::new([1; 8]),
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
+        judge: ClockJudge::new(dir.join("synchronised")),
     });
     let roster = Roster::default();
     roster.replace([(pod.clone(), Row { athlete: None, decoder: Some(decoder) })].into());

@@ -61,6 +61,13 @@ impl Tally {
     }
 }
 
+/// Whether a box that went back from a release stops it for everybody: while it is being tried, on a hundredth or a tenth of all
+/// boxes. There are few then, so nobody sees two failures; later a single box that is broken itself says nothing of a release
+/// that others run well.
+pub const fn one_box_stops(widest: Cohort) -> bool {
+    !matches!(widest, Cohort::All)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -96,6 +103,11 @@ mod tests {
         assert!((900..1_100).contains(&first.len()), "{}", first.len());
         let both = first.iter().filter(|device| second.contains(device)).count();
         assert!(both < 200, "{both} of {} would always be first", first.len());
+    }
+
+    #[test]
+    fn one_box_stops_what_is_being_tried_and_not_what_is_out() {
+        assert_eq!(Cohort::STEPS.map(one_box_stops), [true, true, true, false]);
     }
 
     #[test]

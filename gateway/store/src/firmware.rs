@@ -53,7 +53,7 @@ pub struct SensorFirmware {
 pub struct FirmwareOutcome {
     /// Which release.
     pub release: [u8; 32],
-    /// On which sensor.
+    /// On which sensor, or the box's own name.
     pub device: DeviceId,
     /// The new image proved itself.
     pub confirmed: bool,
@@ -110,23 +110,38 @@ fn put(connection: &rusqlite::Connection, row: &SensorFirmware) -> Result<(), St
     Ok(())
 }
 
+fn put_outcome(connection: &rusqlite::Connection, outcome: &FirmwareOutcome) -> Result<(), StoreError> {
+    connection.prepare_cached(sql!("firmware/outcome_put"))?.execute(params![
+        outcome.release,
+        outcome.device.as_str(),
+        outcome.confirmed,
+        outcome.reason,
+        outcome.counts,
+        outcome.at.0,
+    ])?;
+    connection.prepare_cached(sql!("firmware/outcome_trim"))?.execute([])?;
+    Ok(())
+}
+
 impl Tables {
     /// Keeps what a sensor said, and with it how an update ended, if one did: both or neither.
     pub fn put_sensor_firmware(&self, row: SensorFirmware, outcome: Option<FirmwareOutcome>) -> Result<(), StoreError> {
         self.write(move |connection| {
             put(connection, &row)?;
-            if let Some(outcome) = &outcome {
-                connection.prepare_cached(sql!("firmware/outcome_put"))?.execute(params![
-                    outcome.release,
-                    outcome.device.as_str(),
-                    outcome.confirmed,
-                    outcome.reason,
-                    outcome.counts,
-                    outcome.at.0,
-                ])?;
-                connection.prepare_cached(sql!("firmware/outcome_trim"))?.execute([])?;
-            }
-            Ok(())
+            outcome.iter().try_for_each(|outcome| put_outcome(connection, outcome))
+        })
+    }
+
+    /// Keeps how an update of the box itself ended.
+    pub fn put_firmware_outcome(&self, outcome: FirmwareOutcome) -> Result<(), StoreError> {
+        self.write(move |connection| put_outcome(connection, &outcome))
+    }
+
+    /// Whether a release came to nothing on this sensor or box, by whosever fault.
+    pub fn firmware_failed_on(&self, release: &[u8; 32], device: &DeviceId) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("firmware/failed_on"))?;
+            Ok(statement.query_row(params![release.as_slice(), device.as_str()], |row| row.get(0))?)
         })
     }
 

@@ -12,6 +12,7 @@ use pitchside_release::known::{Anchors, Known, News, Shelf, ShelfError};
 use pitchside_store::Store;
 use tokio::sync::watch;
 
+use super::outbox::CHECKPOINT;
 use crate::clock::Clock;
 
 /// Where it is kept.
@@ -41,7 +42,8 @@ pub struct KnownReleases {
 }
 
 impl KnownReleases {
-    /// Takes up what was kept; none if the settings name no release policy.
+    /// Takes up what was kept; none if the settings name no release policy. What is known of releases is in no backup, the ledger
+    /// tells it again: but from no older log than the backup's checkpoint.
     ///
     /// # Errors
     /// The policy file is none, or what was kept does not fit the settings any more: to begin from nothing would be to
@@ -57,7 +59,11 @@ impl KnownReleases {
         let first = SignedPolicy::parse(&bytes).with_context(|| path.display().to_string())?;
         let anchors = Anchors { ledger, first_policy: first.policy().id() };
         let shelf = StoreShelf(store.clone());
-        let known = RwLock::new(Arc::new(Known::load(&shelf, &anchors)?));
+        let mut known = Known::load(&shelf, &anchors)?;
+        if let (None, Some(note)) = (known.seen(), store.meta(CHECKPOINT)?) {
+            known = Known::since(note, &anchors).context("the last checkpoint that was verified")?;
+        }
+        let known = RwLock::new(Arc::new(known));
         let news = watch::Sender::new(0);
         Ok(Some(Arc::new(Self { known, news, anchors, shelf, clock: clock.clone() })))
     }

@@ -4,9 +4,12 @@
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use ledger_block::ingest::{Act, HaltReason};
+use ledger_block::note::{KeyKind, SignerKey};
+use ledger_block::policy::Policy;
 use pitchside_config::{Firmware, Gateway, Library, Settings};
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
-use pitchside_store::{Anchor, ChainStart, SnapshotRow};
+use pitchside_store::{Anchor, ChainStart, RootKey, SnapshotRow, Store};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -14,10 +17,14 @@ use super::envelope::{CHUNK_BYTES, EnvelopeError, Opener, Sealer, check_tail};
 use super::record::Record;
 use super::restore::{Restored, staging};
 use super::*;
+use crate::adapters::outbox::CHECKPOINT;
+use crate::adapters::releases::KnownReleases;
 use crate::cli::args::{ClassArg, ConfigArg};
 use crate::cli::context::{Context, open};
 use crate::cli::device::{Plan, enrol};
 use crate::cli::{InitPlan, SETTINGS_FILE, add_athlete, make_box};
+use crate::clock::Clock;
+use crate::pipeline::firmware::tests::{ORIGIN, policy, reply, signed};
 
 const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
 
@@ -292,6 +299,34 @@ fn a_restored_box_is_the_same_box_under_fresh_keys() {
     assert_restored(&clinic, "new");
     let error = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap_err();
     assert!(format!("{error:#}").contains("not empty"), "{error:#}");
+}
+
+#[test]
+fn a_restored_box_believes_no_log_from_before_its_backup() {
+    let clinic = Clinic::new();
+    let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
+    let mut acts = vec![
+        Act::ReleasePolicy { signed: policy().to_bytes() },
+        Act::Release { signed: signed(1).to_bytes() },
+        Act::Halt { release: signed(1).id(), why: HaltReason::Failures },
+    ];
+    let halted = reply(acts.clone(), &key);
+    acts.pop();
+    let before_the_halt = reply(acts, &key);
+    clinic.context("box").tables.set_meta(CHECKPOINT, &halted.checkpoint.note).unwrap();
+    clinic.backup();
+    clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    let (new, first) = (clinic.context("new"), clinic.home("first"));
+    std::fs::write(&first, policy().to_bytes()).unwrap();
+    let settings = Firmware { release_policy: Some(first), ..Firmware::default() };
+    let root = RootKey::new(*new.identity.derive("pitchside/1/store").unwrap());
+    let store = Store::open(&new.settings.gateway.data_dir, root).unwrap();
+    let ledger = Policy::of_logs([key.verifier().clone()]);
+    let known = KnownReleases::open(&settings, ledger, &store, &Clock::default()).unwrap().unwrap();
+    assert!(!known.told(&before_the_halt).unwrap());
+    assert_eq!((known.wanted(), known.known().releases().len()), ((0, 3), 0), "nothing of it was taken");
+    known.told(&halted).unwrap();
+    assert_eq!(known.known().release(&signed(1).id()).unwrap().halted, Some(HaltReason::Failures));
 }
 
 fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {

@@ -26,6 +26,7 @@
 //! | [`plugins`] | the plugins that run, changed while running |
 //! | [`outputs`] | plugins that make requests of alerts, and who carries them out |
 //! | [`undecoded`] | payloads that wait for their plugin, and how plugins are |
+//! | `recall` | the journal's last minutes, read back at a start |
 //! | [`start`] | putting it all together |
 
 pub mod alerts;
@@ -39,6 +40,7 @@ pub mod health;
 mod live;
 pub mod outputs;
 pub mod plugins;
+mod recall;
 pub mod roster;
 pub mod rules;
 pub mod sealing;

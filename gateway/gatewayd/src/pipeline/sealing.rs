@@ -5,6 +5,7 @@
 //! start seals them.
 
 mod bite;
+mod chain;
 mod keys;
 #[cfg(test)]
 mod tests;
@@ -15,9 +16,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use arc_swap::ArcSwap;
-use ledger_block::{
-    BlockIndex, ClockState, GatewayKey, Hash, Incarnation, SeenCheckpoint, checkpoint::Checkpoint, note::SignedNote,
-};
+use ledger_block::{BlockIndex, GatewayKey, Hash, Incarnation};
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics};
 use pitchside_model::{AlertEvent, Entry, Timestamp};
@@ -27,12 +26,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use bite::Unsealed;
+use chain::ChainLink;
 use keys::Keys;
 
-use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::page::block_view;
 use crate::blocking;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockJudge};
 use crate::random::OsRandom;
 
 /// Bytes of journal that go into one block at the most, before compression.
@@ -55,14 +54,6 @@ pub struct Inventory {
     pub firmware: Hash,
 }
 
-/// Where the next block goes.
-struct ChainLink {
-    key: BlockKey,
-    previous: Hash,
-    checkpoint: Option<SeenCheckpoint>,
-    sealed_up_to: RowId,
-}
-
 /// The sealing room.
 pub struct Sealing {
     store: Store,
@@ -76,6 +67,7 @@ pub struct Sealing {
     events: Events,
     metrics: Arc<Metrics>,
     clock: Clock,
+    judge: ClockJudge,
     /// Woken when a block was stored.
     pub sealed: Arc<Notify>,
     /// Whose turn it is to seal.
@@ -100,6 +92,8 @@ pub struct SealingParts {
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
     pub clock: Clock,
+    /// How far it is believed.
+    pub judge: ClockJudge,
 }
 
 /// The rules that were in force when the last run ended.
@@ -116,7 +110,7 @@ fn last_rules(store: &Store) -> Hash {
 impl Sealing {
     /// Puts the parts together; nothing is sealed before [`Sealing::run`].
     pub fn new(parts: SealingParts) -> Self {
-        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock } = parts;
+        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock, judge } = parts;
         if inventory.rules == Hash::default() {
             inventory.rules = last_rules(&store);
         }
@@ -131,6 +125,7 @@ impl Sealing {
             events,
             metrics,
             clock,
+            judge,
             sealed: Arc::new(Notify::new()),
             turn: tokio::sync::Mutex::default(),
         }
@@ -318,14 +313,6 @@ impl Sealing {
         self.put(blocks, rows, steps, &aside)
     }
 
-    /// Where the chain goes on; nowhere yet, if only the ledger knows: after a restore readings wait in the journal until it
-    /// has said so.
-    fn link(&self) -> anyhow::Result<Option<ChainLink>> {
-        let Some((key, previous)) = self.store.next_block()? else { return Ok(None) };
-        let (checkpoint, sealed_up_to) = (self.last_checkpoint()?, self.store.sealed_up_to()?);
-        Ok(Some(ChainLink { key, previous, checkpoint, sealed_up_to }))
-    }
-
     /// Seals one block at the end of the chain, and moves the end.
     fn seal_block(&self, link: &mut ChainLink, entries: &[Entry], alerts: &[AlertEvent]) -> Result<NewBlock, Unsealed> {
         let ring = self.ring.load();
@@ -336,7 +323,7 @@ impl Sealing {
             index: BlockIndex(link.key.index),
             previous: link.previous,
             sealed_at: self.clock.now(),
-            clock: ClockState::Free,
+            clock: self.judge.state(&self.clock),
             rules: inventory.rules,
             plugins: inventory.plugins,
             firmware: inventory.firmware,
@@ -386,13 +373,5 @@ impl Sealing {
         }
         self.sealed.notify_one();
         Ok(())
-    }
-
-    /// The newest checkpoint the ledger has sent us.
-    fn last_checkpoint(&self) -> anyhow::Result<Option<SeenCheckpoint>> {
-        let Some(bytes) = self.store.meta(CHECKPOINT)? else { return Ok(None) };
-        let note = SignedNote::parse(&bytes)?;
-        let Checkpoint { size, root, .. } = Checkpoint::parse(note.text())?;
-        Ok(Some(SeenCheckpoint { size, root }))
     }
 }

@@ -18,19 +18,21 @@ use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{Options, RootKey, RowId, Store};
+use pitchside_store::{Options, RootKey, Store};
 use pitchside_wire::PrivateKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::alerts::Alerts;
 use super::bluetooth;
+use super::firmware::own::OwnParts;
 use super::firmware::{self, Desk, DeskParts, Door, Shelf};
 use super::front::{Front, Gatehouse, Parts};
 use super::health::{self, Health, HealthParts};
 use super::live;
 use super::outputs::{self, OutputsParts, authorities::Authorities, carry::Carrier};
 use super::plugins::{PluginsParts, PluginsTask};
+use super::recall::recall_since;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
 use super::sealing::{Inventory, Sealing, SealingParts};
@@ -42,7 +44,7 @@ use crate::adapters::athletes::load_ring;
 use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::page::PageAdapter;
-use crate::clock::Clock;
+use crate::clock::{Clock, ClockJudge};
 use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
@@ -52,8 +54,6 @@ pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
 const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
-/// Bytes of journal read at a time for that.
-const RECALL_BITE: usize = 1 << 20;
 
 /// What a gateway is started with.
 pub struct Startup {
@@ -122,6 +122,7 @@ impl Gateway {
             events: events.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
+            judge: ClockJudge::new(settings.clock.synchronised_file.clone()),
         }));
         let releases = ledger::releases(settings, &store, clock);
         let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
@@ -162,8 +163,11 @@ impl Gateway {
             &back_tasks,
         )?;
 
-        if let Some(shelf) = &shelf {
-            firmware::start(shelf, settings, &store, clock, &back_tasks, &stop_back);
+        let halter = ledger::halter(settings, &identity, &sealing)?.map(Arc::new);
+        if let (Some(shelf), Some(halter)) = (&shelf, &halter) {
+            let (shelf, vitals, halter) = (Arc::clone(shelf), Arc::clone(door.vitals()), Arc::clone(halter));
+            let parts = OwnParts { shelf, store: store.clone(), clock: clock.clone(), vitals, halter };
+            firmware::start(parts, settings, &back_tasks, &stop_back);
         }
 
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
@@ -232,7 +236,7 @@ impl Gateway {
             heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
-        if let (Some(shelf), Some(halter)) = (&shelf, ledger::halter(settings, &identity, &sealing)?) {
+        if let (Some(shelf), Some(halter)) = (&shelf, halter) {
             let parts = DeskParts {
                 shelf: Arc::clone(shelf),
                 auth: Arc::clone(&front.auth),
@@ -322,16 +326,7 @@ async fn recall(front: &Arc<Front>, store: &Store) -> anyhow::Result<()> {
     let (front, store) = (Arc::clone(front), store.clone());
     tokio::task::spawn_blocking(move || {
         let (_, newest) = store.journal_end()?;
-        let from = newest.plus_micros(-RECALLED_US);
-        let mut after = RowId(0);
-        loop {
-            let replayed = store.replay(from, after, RECALL_BITE)?;
-            for row in &replayed.rows {
-                front.recall(&row.entries);
-            }
-            let Some(last) = replayed.last else { return Ok(()) };
-            after = last;
-        }
+        Ok(recall_since(&store, newest.plus_micros(-RECALLED_US), |entries| front.recall(entries))?)
     })
     .await?
 }

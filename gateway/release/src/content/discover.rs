@@ -139,7 +139,8 @@ pub fn start(
 }
 
 /// Boxes that answered. Bounded, in all and by address, so that one liar with ten thousand names neither fills memory nor
-/// takes every place; boxes found first stay. The worst such a liar brings about is that firmware comes from the ledger.
+/// takes every place; boxes found first stay. The worst such a liar brings about is that firmware comes from the ledger: what
+/// boxes promise keeps the ledger away only while they give something (`plan`).
 #[derive(Debug, Default)]
 struct Found(BTreeMap<String, SocketAddr>);
 

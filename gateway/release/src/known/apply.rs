@@ -2,6 +2,7 @@
 
 use ledger_block::ingest::{Act, Cohort, HaltReason, SignedTransaction, Transaction};
 use ledger_block::release::{HardwareId, ReleaseId, SignedManifest, SignedPolicy};
+use pitchside_model::DeviceId;
 
 use super::{Anchors, Known, LEAVES_MAX, LearnError, News, Release, Rollout, Rule};
 
@@ -17,7 +18,7 @@ impl Known {
             Act::ReleasePolicy { signed } => self.policy_of(signed, anchors),
             Act::Release { signed } => self.released(place, transaction, signed),
             Act::Rollout { release, hardware, cohort } => self.rolled_out(release, hardware, *cohort),
-            Act::Halt { release, why } => self.halted(release, *why),
+            Act::Halt { release, why } => self.halted(release, *why, &transaction.signer),
             _ => return Err(LearnError::OtherKind { place }),
         };
         let news = news.map_err(|rule| LearnError::Broken { place, rule })?;
@@ -65,8 +66,9 @@ impl Known {
         }
         self.contents.insert(manifest.blake3, content);
         let (publisher, published_at) = (transaction.signer.clone(), transaction.time);
-        let (rollouts, halted) = (std::collections::BTreeMap::new(), None);
-        self.releases.insert(id, Release { signed, place, publisher, published_at, threshold, rollouts, halted });
+        let (rollouts, halted, halted_by) = (std::collections::BTreeMap::new(), None, None);
+        let release = Release { signed, place, publisher, published_at, threshold, rollouts, halted, halted_by };
+        self.releases.insert(id, release);
         Ok(News::Released(id))
     }
 
@@ -88,8 +90,9 @@ impl Known {
         Ok(News::RolledOut { release: *id, hardware: hardware.clone(), cohort })
     }
 
-    fn halted(&mut self, id: &ReleaseId, why: HaltReason) -> Result<News, Rule> {
-        self.standing(id)?.halted = Some(why);
+    fn halted(&mut self, id: &ReleaseId, why: HaltReason, by: &DeviceId) -> Result<News, Rule> {
+        let release = self.standing(id)?;
+        (release.halted, release.halted_by) = (Some(why), Some(by.clone()));
         Ok(News::Halted { release: *id, why })
     }
 }

@@ -3,10 +3,11 @@ use ledger_block::ingest::{Act, Proven, Transaction};
 use ledger_block::merkle::{consistency_proof, inclusion_proof, root};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::release::{Manifest, ReleaseKey, SignedPolicy};
-use ledger_block::{GatewayKey, Hash};
+use ledger_block::{ClockState, GatewayKey, Hash};
 use proptest::prelude::*;
 
 use super::*;
+use crate::policy::{Clock, Limits, Refused, may_decide};
 
 pub(crate) const ORIGIN: &str = "ledger.example/clinic";
 pub(crate) const DAY: i64 = 86_400_000_000;
@@ -167,6 +168,7 @@ fn what_an_honest_ledger_says_is_learnt_once_and_in_order() {
     assert_eq!(news[3], News::Halted { release: id, why: HaltReason::Failures });
     let release = known.release(&id).unwrap();
     assert_eq!((release.place, release.threshold, release.publisher.as_str()), (5, 2, "maker"));
+    assert_eq!(release.halted_by, DeviceId::parse("maker").ok(), "who stopped it can be asked why");
     assert_eq!(release.rollouts[&"r2".parse().unwrap()], Rollout { now: Cohort::Ten, widest: Cohort::Ten });
     assert_eq!(known.content(&manifest(1).blake3), Some((1_000, manifest(1).sha256)));
     assert_eq!(known.content(&[0; 32]), None);
@@ -196,6 +198,28 @@ fn a_checkpoint_smaller_than_one_seen_or_of_another_log_is_refused() {
     let told = stranger.answer(&Known::default().question(), 9);
     assert!(matches!(known.learn(&told, &log.anchors(), NOW), Err(LearnError::Untrusted(_))));
     assert_eq!(known, before, "nothing was taken");
+}
+
+#[test]
+fn whoever_knows_a_checkpoint_alone_learns_from_no_older_log_and_decides_nothing_before_the_ledger_speaks() {
+    let mut log = Log::ready();
+    log.put(publish(&manifest(1), &[101, 102]));
+    let older = log.answer(&Known::default().question(), 9);
+    log.put(halt(manifest(1).id()));
+    let note = log.known().seen().unwrap().note.clone();
+    let mut known = Known::since(note, &log.anchors()).unwrap();
+    assert_eq!(known.question(), Request::Releases { since: 0, seen: 9 });
+    assert_eq!(known.learn(&older, &log.anchors(), NOW), Err(LearnError::Older { shown: 7, seen: 9 }));
+    let (limits, clock) = (Limits::usual(Timestamp(0)), Clock { now: NOW, state: ClockState::Free });
+    assert!(matches!(may_decide(&known, &limits, clock), Err(Refused::StaleCheckpoint { .. })));
+    assert_eq!(Known::from_bytes(&known.to_bytes(), &log.anchors()).as_ref(), Ok(&known), "over a restart, too");
+    log.put(publish(&manifest(2), &[101, 102]));
+    log.tell(&mut known).unwrap();
+    assert!(known.release(&manifest(1).id()).unwrap().halted.is_some());
+    assert_eq!(may_decide(&known, &limits, clock), Ok(()));
+    let stranger = Log { key: log_key(2), ..Log::ready() };
+    let note = stranger.known().seen().unwrap().note.clone();
+    assert!(matches!(Known::since(note, &log.anchors()), Err(LearnError::Untrusted(_))));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use pitchside_release::content::{Content, Groups, StoreError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::house::{House, PATIENCE, SHORT, bytes, content, settings};
 
@@ -32,6 +33,8 @@ enum Manner {
     Absent,
     /// Not HTTP.
     Noise,
+    /// 503 until then; afterwards what the honest box says.
+    Busy(Instant),
 }
 
 async fn request(stream: &mut TcpStream) -> Option<String> {
@@ -103,6 +106,10 @@ async fn answer(
             Some(())
         }
         Manner::Absent => stream.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").await.ok(),
+        Manner::Busy(until) if Instant::now() < until => {
+            stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n").await.ok()
+        }
+        Manner::Busy(_) => stream.write_all(&[head(slice.len()), slice].concat()).await.ok(),
         Manner::Noise => stream.write_all(b"SSH-2.0-nothing to see\r\n\r\n").await.ok(),
     }
 }
@@ -179,6 +186,30 @@ async fn a_peer_that_does_not_give_what_it_promised_is_dropped() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_peer_that_cuts_every_answer_short_is_dropped() {
     assert_eq!(before(Manner::Truncated).await, Fault::Gone);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_peer_that_says_it_has_all_and_is_always_busy_does_not_keep_the_ledger_away() {
+    let bytes = bytes(1_200 * 1_024 + 5);
+    let whole = content(&bytes);
+    let ledger = House::with(&bytes).await;
+    let peer = hostile(ledger.address(), &bytes, Manner::Busy(Instant::now() + 10 * PATIENCE)).await;
+    let house = House::new(&[&whole], &[peer], Some(ledger.address())).await;
+    let (fetched, progress) = house.fetched(&whole).await;
+    assert!(fetched.unwrap() == bytes);
+    assert_eq!(progress.dropped, [], "it may be busy indeed");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_was_busy_is_used_later() {
+    let bytes = bytes(400_000);
+    let whole = content(&bytes);
+    let honest = House::with(&bytes).await;
+    let peer = hostile(honest.address(), &bytes, Manner::Busy(Instant::now() + Duration::from_secs(3))).await;
+    let house = House::new(&[&whole], &[peer], None).await;
+    let (fetched, progress) = house.fetched(&whole).await;
+    assert!(fetched.unwrap() == bytes);
+    assert_eq!(progress.dropped, []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

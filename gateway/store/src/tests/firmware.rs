@@ -35,7 +35,10 @@ fn what_sensors_say_of_their_firmware_is_kept_and_each_counts_once() {
     store.put_sensor_firmware(sensor("s8"), outcome("s8", true, true)).unwrap();
     store.put_sensor_firmware(sensor("s9"), outcome("s9", false, false)).unwrap();
     assert_eq!(store.firmware_tally(&[7; 32]).unwrap(), (1, 1), "what is nobody's fault counts for nothing");
+    let failed_on = |device: &str| store.firmware_failed_on(&[7; 32], &DeviceId::parse(device).unwrap()).unwrap();
+    assert_eq!(["s7", "s8", "s9", "s1"].map(failed_on), [true, false, true, false]);
     store.put_sensor_firmware(sensor("s7"), outcome("s7", true, true)).unwrap();
+    assert!(!failed_on("s7"));
     assert_eq!(store.firmware_tally(&[7; 32]).unwrap(), (2, 0), "the last word of a sensor counts");
     store.add_act([1; 32], [7; 32], vec![1, 2], Timestamp(4)).unwrap();
     store.add_act([1; 32], [7; 32], vec![1, 2], Timestamp(5)).unwrap();

@@ -12,7 +12,7 @@ use super::Finding;
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::cli::context::Context;
-use crate::pipeline::firmware::own::{self, Tried};
+use crate::pipeline::firmware::own::{self, Tried, WAIT_MAX_US};
 use crate::pipeline::undecoded::troubles;
 use crate::rulebook::standing::{self, Standing};
 
@@ -47,6 +47,7 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
     findings.extend(own_update(context));
+    findings.extend(own_update_waits(context, now));
     findings.extend(leftover(context));
     findings
 }
@@ -206,14 +207,23 @@ fn own_update(context: &Context) -> Option<Finding> {
     const WHAT: &str = "box update";
     let mend = "pitchside firmware status (a later release is tried by itself)";
     Some(match own::tried(&context.tables).transpose()? {
-        Ok(Tried { version, release, failed: Some(why), .. }) => {
-            Finding::new(WHAT, false, format!("{version} (release {release}) was not installed: {why}"), mend)
+        Ok(Tried { version, release, failed: Some(why), gave_way, .. }) => {
+            let came = if gave_way { "does not run" } else { "was not installed" };
+            Finding::new(WHAT, false, format!("{version} (release {release}) {came}: {why}"), mend)
         }
         Ok(Tried { version, release, failed: None, .. }) => {
             Finding::well(WHAT, format!("the last one asked for was {version} (release {release})"))
         }
         Err(error) => Finding::new(WHAT, false, format!("{error:#}"), mend),
     })
+}
+
+/// A release that waits for a pause in training; off once that has lasted longer than any clinic's day off.
+fn own_update_waits(context: &Context, now: Timestamp) -> Option<Finding> {
+    let waiting = own::waiting(&context.tables).ok().flatten()?;
+    let evidence = format!("release {} waits since {} until nobody trains", waiting.release, waiting.since());
+    let mend = "take every sensor off for three minutes, or update from a stick";
+    Some(Finding::new("box update waits", now.micros_since(waiting.since()) < WAIT_MAX_US, evidence, mend))
 }
 
 /// What a broken-off `restore --force` left of the box it replaced.

@@ -4,12 +4,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use ledger_block::ClockState;
 use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 
 use super::{Finding, appliance};
 use crate::backup::create::KEY_FILES;
-use crate::clock::CLOCK_FLOOR_MS;
+use crate::clock::{Clock, ClockJudge};
 use crate::tls;
 
 /// Fewer free inodes than this, and files can't be made much longer.
@@ -17,7 +18,8 @@ const INODES_MIN: u64 = 1_000;
 
 /// Everything about the machine.
 pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
-    let mut findings = vec![clock(now)];
+    let state = ClockJudge::new(settings.clock.synchronised_file.clone()).state(&Clock::System);
+    let mut findings = vec![clock(state, now)];
     findings.extend(disk(settings));
     findings.extend(keys(settings));
     findings.push(listeners(settings));
@@ -49,9 +51,14 @@ fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn clock(now: Timestamp) -> Finding {
+fn clock(state: ClockState, now: Timestamp) -> Finding {
+    let word = match state {
+        ClockState::Unset => "was never set",
+        ClockState::Free => "runs free",
+        ClockState::Synchronised => "follows time servers",
+    };
     let mend = if has("chronyc") { "chronyc makestep" } else { "timedatectl set-ntp true" };
-    Finding::new("clock", now.millis() >= CLOCK_FLOOR_MS, format!("the system's clock says {now}"), mend)
+    Finding::new("clock", state != ClockState::Unset, format!("the system's clock says {now}, and {word}"), mend)
 }
 
 fn disk(settings: &Settings) -> Vec<Finding> {
@@ -221,7 +228,8 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_at_1970_is_found() {
-        assert!(!clock(Timestamp(0)).ok);
+    fn a_clock_that_was_never_set_is_found() {
+        assert!(!clock(ClockState::Unset, Timestamp(0)).ok);
+        assert!([ClockState::Free, ClockState::Synchronised].iter().all(|state| clock(*state, Timestamp(0)).ok));
     }
 }

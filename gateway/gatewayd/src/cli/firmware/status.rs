@@ -28,6 +28,9 @@ struct Row {
     version: String,
     counter: u32,
     state: String,
+    /// The member of the ledger that halted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    halted_by: Option<String>,
     rollouts: Vec<Progress>,
     expires: String,
     /// How much of the content is on this machine, in per cent; 100 only if it was checked as a whole.
@@ -74,6 +77,7 @@ fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow], c
         version: manifest.version.to_string(),
         counter: manifest.counter.0,
         state: state.to_owned(),
+        halted_by: release.halted_by.as_ref().map(ToString::to_string),
         rollouts,
         expires: manifest.expires.to_string(),
         content_percent: contents.iter().find(|at| at.content.id.0 == manifest.blake3).map_or(0, percent),
@@ -125,7 +129,11 @@ pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output)
             let day = row.expires.get(..10).unwrap_or(&row.expires).to_owned();
             let here = if row.content_percent == 0 { "-".to_owned() } else { format!("{}%", row.content_percent) };
             let counts = row.sensors.text();
-            vec![short, row.component.clone(), row.version.clone(), row.state.clone(), rollouts, here, counts, day]
+            let state = match &row.halted_by {
+                Some(by) => format!("{} (by {by})", row.state),
+                None => row.state.clone(),
+            };
+            vec![short, row.component.clone(), row.version.clone(), state, rollouts, here, counts, day]
         },
     )?;
     sensors::show(&sensors, output)?;

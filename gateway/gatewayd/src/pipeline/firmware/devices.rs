@@ -61,6 +61,11 @@ impl Door {
         self.queue.try_send(heard).is_ok()
     }
 
+    /// Who trains.
+    pub const fn vitals(&self) -> &Arc<Vitals> {
+        &self.vitals
+    }
+
     /// Takes what an entry tells of training and batteries.
     pub fn observe(&self, entry: &Entry) {
         self.vitals.observe(entry);
@@ -94,7 +99,7 @@ pub struct DeskParts {
     /// The gateway's clock.
     pub clock: Clock,
     /// The way to a halt.
-    pub halter: Halter,
+    pub halter: Arc<Halter>,
 }
 
 /// A device in session that spoke of firmware.

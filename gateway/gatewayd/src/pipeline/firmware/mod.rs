@@ -5,7 +5,7 @@
 //! | [`shelf`] | what stands ready for a device or the box: start here |
 //! | [`lines`] | what this clinic has that firmware is made for |
 //! | [`carrier`] | contents fetched and handed on |
-//! | [`own`] | the box's own update |
+//! | [`own`] | the box's own update, and what it remembers of it |
 //! | [`devices`] | the desk that sensors speak to, and who sits at it |
 //! | `offers` | who is offered what, and when not |
 //! | `pulls` | bytes, paced, of what was offered |
@@ -27,39 +27,30 @@ mod pulls;
 pub mod reports;
 pub mod shelf;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod vitals;
 
 use std::sync::Arc;
 
 use pitchside_config::Settings;
-use pitchside_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::adapters::content::service_settings;
-use crate::clock::Clock;
 
 pub use devices::{Desk, DeskParts, Door, Halter, Heard};
 pub use shelf::{Offer, ReadError, Shelf};
 
 /// Starts what carries contents and what looks after the box itself, until told to stop.
-pub(super) fn start(
-    shelf: &Arc<Shelf>,
-    settings: &Settings,
-    store: &Store,
-    clock: &Clock,
-    tasks: &TaskTracker,
-    stop: &CancellationToken,
-) {
+pub(super) fn start(parts: own::OwnParts, settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(carrier::run(
-        Arc::clone(shelf),
+        Arc::clone(&parts.shelf),
         service_settings(settings),
         carrier::Patience::default(),
         stop.clone(),
     ));
     let (gateway, image) = (&settings.gateway, &settings.firmware.box_image);
-    match own::Own::open(Arc::clone(shelf), store, clock.clone(), &gateway.name, image, &gateway.data_dir) {
+    match own::Own::open(parts, &gateway.name, image, &gateway.data_dir) {
         Ok(Some(own)) => drop(tasks.spawn(own.run(stop.clone()))),
         Ok(None) => {}
         Err(error) => tracing::error!(error = format!("{error:#}"), "the box itself is not updated"),

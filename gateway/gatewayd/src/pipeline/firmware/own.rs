@@ -11,42 +11,50 @@
 //! ```
 //!
 //! A release is tried once. That it was installed is known when this image says its version; if neither request nor `taken` is
-//! there and the version is another, the new image was refused or gave way to the old one, and the release is left alone.
+//! there and the version is another, the new image was refused or gave way to the old one, and the release is left alone. How it
+//! ended is kept as a sensor's outcome is; one that gave way while its release is being tried asks the ledger for a halt.
 
-use std::io::Read as _;
+mod record;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use ledger_block::release::{SecurityCounter, Target, Version};
-use pitchside_model::DeviceId;
+use ledger_block::release::{ReleaseId, SecurityCounter, Target, Version};
+use pitchside_model::{DeviceId, Entry, Timestamp};
 use pitchside_release::policy::Thing;
-use pitchside_store::{Store, Tables};
-use serde::{Deserialize, Serialize};
+use pitchside_release::rollout;
+use pitchside_store::{FirmwareOutcome, Store};
+use pitchside_wire::firmware::Reason;
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use record::{TRIED, WAITS, is_older, outcome};
+pub use record::{Tried, Waiting, tried, waiting};
+
 use super::lines::Line;
-use super::{Offer, Shelf};
+use super::vitals::{QUIET_US, Vitals};
+use super::{Halter, Offer, Shelf};
 use crate::clock::Clock;
 use crate::files::write_public;
+use crate::pipeline::recall::recall_since;
 
 /// What boxes call themselves in manifests.
 const COMPONENT: &str = "box";
 /// Folder of bundle and request below the data folder.
 const FOLDER: &str = "update";
-/// What is remembered of the last release tried.
-const TRIED: &str = "firmware-box";
-/// What is remembered of the release that waits.
-const WAITS: &str = "firmware-box-waits";
 /// How often the box looks after itself.
 const LOOK: Duration = Duration::from_secs(5);
-/// No update begins while readings come in: so long nothing must have come.
-const QUIET_US: i64 = 10 * 60 * 1_000_000;
-/// A box where something is always measured waits no longer than this: sensors keep what they measure while it starts.
-const WAIT_MAX_US: i64 = 7 * 24 * 3_600 * 1_000_000;
-/// Bytes read of the installer's result.
-const RESULT_BYTES_MAX: u64 = 4_096;
+/// An update begins when nothing was measured of any athlete for so long: a break between two halves is over before.
+const REST_US: i64 = 10 * 60 * 1_000_000;
+/// A release that has waited so long for that begins in the first short pause: when nobody trains, as sensors' updates do. Never
+/// before: the box restarts, and what happens to an athlete meanwhile raises no alert.
+pub const WAIT_MAX_US: i64 = 7 * 24 * 3_600 * 1_000_000;
+
+/// Whoever goes back within so long of coming up did not prove healthy: a trial takes minutes, and starts again after a power cut.
+const TRIAL_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// What an image says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -60,48 +68,28 @@ pub struct Image {
     pub counter: u32,
 }
 
-/// The last release this box tried, and the highest security counter it has accepted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tried {
-    /// Its id.
-    pub release: String,
-    /// The version it would bring.
-    pub version: String,
-    counter: u32,
-    /// Whether its end was seen.
-    settled: bool,
-    /// Why it was not installed, if it was not.
-    #[serde(default)]
-    pub failed: Option<String>,
-}
-
-/// Since when a release waits for a time when nothing is measured.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Waiting {
-    release: String,
-    since_us: i64,
-}
-
-/// The last release this box tried, as the database remembers it.
-///
-/// # Errors
-/// The database does not answer, or holds something else.
-pub fn tried(tables: &Tables) -> anyhow::Result<Option<Tried>> {
-    kept(tables, TRIED)
-}
-
-fn kept<T: serde::de::DeserializeOwned>(tables: &Tables, name: &str) -> anyhow::Result<Option<T>> {
-    let Some(bytes) = tables.meta(name)? else { return Ok(None) };
-    Ok(Some(serde_json::from_slice(&bytes).with_context(|| format!("what is remembered under {name}"))?))
+/// What the box's own update needs.
+pub struct OwnParts {
+    /// Releases and contents.
+    pub shelf: Arc<Shelf>,
+    /// What is remembered.
+    pub store: Store,
+    /// The gateway's clock.
+    pub clock: Clock,
+    /// Who trains.
+    pub vitals: Arc<Vitals>,
+    /// The way to a halt.
+    pub halter: Arc<Halter>,
 }
 
 /// The box as something that is updated.
 pub struct Own {
-    shelf: Arc<Shelf>,
-    store: Store,
-    clock: Clock,
+    parts: OwnParts,
+    name: DeviceId,
     folder: PathBuf,
     thing: Thing,
+    /// The journal's last minutes were read back.
+    recalled: AtomicBool,
 }
 
 /// What this machine's image says; none where there is none.
@@ -121,14 +109,7 @@ impl Own {
     ///
     /// # Errors
     /// The image's file cannot be read or understood.
-    pub fn open(
-        shelf: Arc<Shelf>,
-        store: &Store,
-        clock: Clock,
-        name: &DeviceId,
-        installed: &Path,
-        data_dir: &Path,
-    ) -> anyhow::Result<Option<Self>> {
+    pub fn open(parts: OwnParts, name: &DeviceId, installed: &Path, data_dir: &Path) -> anyhow::Result<Option<Self>> {
         let Some(image) = image(installed)? else { return Ok(None) };
         let version: Version = image.version.parse().context("the image's version")?;
         let thing = Thing {
@@ -139,7 +120,8 @@ impl Own {
             installed: Some(version),
             counter: SecurityCounter(image.counter),
         };
-        Ok(Some(Self { shelf, store: store.clone(), clock, folder: data_dir.join(FOLDER), thing }))
+        let (name, folder, recalled) = (name.clone(), data_dir.join(FOLDER), AtomicBool::new(false));
+        Ok(Some(Self { parts, name, folder, thing, recalled }))
     }
 
     /// Looks after the box until told to stop.
@@ -150,7 +132,7 @@ impl Own {
         loop {
             let (looking, line) = (Arc::clone(&own), line.clone());
             let looked = tokio::task::spawn_blocking(move || {
-                looking.shelf.lines().has(line)?;
+                looking.parts.shelf.lines().has(line)?;
                 looking.look()
             });
             match looked.await {
@@ -175,86 +157,156 @@ impl Own {
     }
 
     fn remember(&self, tried: &Tried) -> anyhow::Result<()> {
-        Ok(self.store.set_meta(TRIED, &serde_json::to_vec(tried)?)?)
+        Ok(self.parts.store.set_meta(TRIED, &serde_json::to_vec(tried)?)?)
     }
 
     /// Sees how the last update ended, and begins the next if there is one. Blocks.
-    fn look(&self) -> anyhow::Result<()> {
-        let mut thing = self.thing.clone();
-        let tried = tried(&self.store)?;
-        if let Some(tried) = &tried {
-            thing.counter = thing.counter.max(SecurityCounter(tried.counter));
-            if !tried.settled && !self.settle(tried)? {
-                return Ok(());
-            }
-            // It came up, on trial, and the machine went back to the image before it.
-            if tried.settled && tried.failed.is_none() && is_older(&self.version(), &tried.version) {
-                let why = format!("it started, did not prove healthy, and gave way to {}", self.version());
-                tracing::error!(
-                    version = tried.version,
-                    release = tried.release,
-                    why,
-                    "the update of the box is undone"
-                );
-                self.remember(&Tried { failed: Some(why), ..tried.clone() })?;
-            }
+    pub(super) fn look(&self) -> anyhow::Result<()> {
+        if !self.recalled.load(Ordering::Acquire) {
+            self.recall()?;
+            self.recalled.store(true, Ordering::Release);
         }
-        let chosen = match self.shelf.choose(&thing) {
+        let mut thing = self.thing.clone();
+        let tried = match tried(&self.parts.store)? {
+            Some(tried) => {
+                thing.counter = thing.counter.max(SecurityCounter(tried.counter));
+                let Some(settled) = self.settled(tried)? else { return Ok(()) };
+                Some(self.tell(settled)?)
+            }
+            None => None,
+        };
+        let chosen = match self.parts.shelf.choose(&thing) {
             Ok(chosen) => chosen,
             Err(refused) => {
                 tracing::debug!("no update of the box: {refused}");
                 return Ok(());
             }
         };
-        let Some(offer) = chosen.filter(|offer| offer.whole) else { return Ok(()) };
-        if tried.is_some_and(|tried| tried.release == offer.id.to_string()) {
-            return Ok(());
+        let chosen =
+            chosen.filter(|offer| offer.whole && tried.is_none_or(|tried| tried.release != offer.id.to_string()));
+        let Some(offer) = chosen else { return self.nothing_waits() };
+        // An older release may be the newest again, after a halt: what came to nothing here is left alone for good.
+        if self.parts.store.firmware_failed_on(&offer.id.0, &self.name)? {
+            return self.nothing_waits();
         }
         if self.waits(&offer)? {
-            tracing::debug!(release = %offer.id, "the update of the box waits until nothing is measured");
+            tracing::debug!(release = %offer.id, "the update of the box waits until nobody trains");
             return Ok(());
         }
         self.request(&offer)
     }
 
-    /// Whether something is measured, and this release has not waited too long for the end of that.
+    /// Who trained when the last run ended.
+    fn recall(&self) -> anyhow::Result<()> {
+        let (from, vitals) = (self.parts.clock.now().plus_micros(-REST_US), &self.parts.vitals);
+        let took = |entries: &[Entry]| entries.iter().for_each(|entry| vitals.recall(entry));
+        Ok(recall_since(&self.parts.store, from, took)?)
+    }
+
+    /// Whether somebody trains, or did so a moment ago.
     fn waits(&self, offer: &Offer) -> anyhow::Result<bool> {
-        let (_, newest) = self.store.journal_end()?;
-        let now = self.clock.now();
-        if now.micros_since(newest) >= QUIET_US {
+        let now = self.parts.clock.now();
+        if !self.parts.vitals.anybody_within(now, REST_US) {
             return Ok(false);
         }
+        let since = self.waits_since(offer, now)?;
+        Ok(self.parts.vitals.anybody_within(now, QUIET_US) || now.micros_since(since) < WAIT_MAX_US)
+    }
+
+    /// Since when this release waits.
+    fn waits_since(&self, offer: &Offer, now: Timestamp) -> anyhow::Result<Timestamp> {
         let release = offer.id.to_string();
-        match kept::<Waiting>(&self.store, WAITS)?.filter(|waiting| waiting.release == release) {
+        match waiting(&self.parts.store)?.filter(|waiting| waiting.release == release) {
             // A clock that jumped back begins the wait anew.
-            Some(waiting) if waiting.since_us <= now.0 => Ok(now.0 - waiting.since_us < WAIT_MAX_US),
+            Some(waiting) if waiting.since() <= now => Ok(waiting.since()),
             _ => {
-                self.store.set_meta(WAITS, &serde_json::to_vec(&Waiting { release, since_us: now.0 })?)?;
-                Ok(true)
+                let waiting = Waiting { release, since_us: now.0 };
+                self.parts.store.set_meta(WAITS, &serde_json::to_vec(&waiting)?)?;
+                Ok(now)
             }
         }
     }
 
-    /// Whether the last update has ended, well or not.
-    fn settle(&self, tried: &Tried) -> anyhow::Result<bool> {
-        let Some(settled) = outcome(&self.folder, &self.version(), tried) else { return Ok(false) };
-        let (version, release) = (&tried.version, &tried.release);
-        match &settled.failed {
-            None => tracing::info!(version, release, "the box runs the update"),
-            Some(why) => {
-                tracing::error!(version, release, why, "the update of the box was not installed; the old image runs")
+    fn nothing_waits(&self) -> anyhow::Result<()> {
+        if waiting(&self.parts.store)?.is_some() {
+            self.parts.store.set_meta(WAITS, &serde_json::to_vec(&None::<Waiting>)?)?;
+        }
+        Ok(())
+    }
+
+    /// The last update, if it has ended, well or not.
+    fn settled(&self, tried: Tried) -> anyhow::Result<Option<Tried>> {
+        if !tried.settled {
+            let Some(settled) = outcome(&self.folder, &self.version(), &tried) else { return Ok(None) };
+            let (version, release) = (&tried.version, &tried.release);
+            match &settled.failed {
+                None => tracing::info!(version, release, "the box runs the update"),
+                Some(why) => {
+                    tracing::error!(
+                        version,
+                        release,
+                        why,
+                        "the update of the box was not installed; the old image runs"
+                    );
+                }
             }
+            // Kept first: `result` alone says whose fault it was. What a cut in between leaves here, the next request removes.
+            let settled = self.keep(Tried { settled_us: self.parts.clock.now().0, ..settled })?;
+            for name in ["request", "bundle.raucb", "result"] {
+                remove(&self.folder.join(name))?;
+            }
+            return Ok(Some(settled));
         }
-        for name in ["request", "bundle.raucb", "result"] {
-            remove(&self.folder.join(name))?;
+        // It came up, and the machine went back to the image before it: by itself while on trial; later by a stick, or because a
+        // disk rots, which speaks against nobody.
+        if tried.failed.is_none() && is_older(&self.version(), &tried.version) {
+            let gave_way = self.parts.clock.now().micros_since(Timestamp(tried.settled_us)).abs() < TRIAL_US;
+            let why = if gave_way { "it started, did not prove healthy," } else { "it ran for a while" };
+            let why = format!("{why} and gave way to {}", self.version());
+            tracing::error!(version = tried.version, release = tried.release, why, "the update of the box is undone");
+            return self.keep(Tried { failed: Some(why), gave_way, ..tried }).map(Some);
         }
-        self.remember(&settled)?;
-        Ok(true)
+        Ok(Some(tried))
+    }
+
+    /// Keeps how an update ended: as a sensor's outcome is kept, and then as what this box tried last.
+    fn keep(&self, tried: Tried) -> anyhow::Result<Tried> {
+        let confirmed = tried.failed.is_none();
+        let outcome = FirmwareOutcome {
+            release: id_of(&tried)?.0,
+            device: self.name.clone(),
+            confirmed,
+            reason: if tried.gave_way { Reason::RETURNED } else { Reason::NONE }.0,
+            // What kept it from being installed (no room, a cut, another maker's signature) says nothing of how it runs.
+            counts: confirmed || tried.gave_way,
+            at: self.parts.clock.now(),
+        };
+        self.parts.store.put_firmware_outcome(outcome)?;
+        self.remember(&tried)?;
+        Ok(tried)
+    }
+
+    /// An image that gave way stops its release for everybody while that is being tried; afterwards it is left alone here.
+    fn tell(&self, tried: Tried) -> anyhow::Result<Tried> {
+        if !tried.gave_way || tried.told {
+            return Ok(tried);
+        }
+        let id = id_of(&tried)?;
+        let known = self.parts.shelf.known();
+        let open = known.release(&id).filter(|release| release.halted.is_none());
+        let widest = open.and_then(|release| release.rollouts.get(&self.thing.hardware)).map(|rollout| rollout.widest);
+        if widest.is_some_and(rollout::one_box_stops) {
+            tracing::error!(release = %id, "this box went back from a release that is being tried: the ledger is asked to halt it");
+            self.parts.halter.ask(&self.parts.store, &id, self.parts.clock.now())?;
+        }
+        let told = Tried { told: true, ..tried };
+        self.remember(&told)?;
+        Ok(told)
     }
 
     fn request(&self, offer: &Offer) -> anyhow::Result<()> {
         let manifest = offer.manifest();
-        let content = self.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
+        let content = self.parts.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
         for name in ["request", "taken", "result"] {
@@ -271,35 +323,15 @@ impl Own {
         write_public(&request, text.as_bytes())?;
         // After the request: cut off in between, the box tries once more. The other way round it would never have tried.
         let counter = manifest.counter.0;
-        self.remember(&Tried { release: release.clone(), version, counter, settled: false, failed: None })?;
+        self.remember(&Tried::new(release.clone(), version, counter))?;
+        self.nothing_waits()?;
         tracing::info!(release, version = %manifest.version, "an update of the box is handed to its installer");
         Ok(())
     }
 }
 
-/// How an update that was handed over ended, as this folder and the version that now runs tell; none while it is under way.
-fn outcome(folder: &Path, running: &str, tried: &Tried) -> Option<Tried> {
-    let settled = Tried { settled: true, ..tried.clone() };
-    if tried.version == running {
-        return Some(settled);
-    }
-    if ["request", "taken"].iter().any(|name| folder.join(name).exists()) {
-        return None;
-    }
-    let why = refusal(folder).unwrap_or_else(|| "it was cut off, or did not prove healthy".to_owned());
-    Some(Tried { failed: Some(why), ..settled })
-}
-
-/// What the installer said, if it refused: of one it installed, the machine's own way back says no more.
-fn refusal(folder: &Path) -> Option<String> {
-    let mut said = String::new();
-    std::fs::File::open(folder.join("result")).ok()?.take(RESULT_BYTES_MAX).read_to_string(&mut said).ok()?;
-    said.strip_prefix("refused: ").map(|why| why.lines().next().unwrap_or_default().to_owned())
-}
-
-/// Whether the version that runs is older than the one that was tried: a newer one came some other way.
-fn is_older(running: &str, tried: &str) -> bool {
-    running.parse::<Version>().ok().zip(tried.parse().ok()).is_some_and(|(running, tried)| running < tried)
+fn id_of(tried: &Tried) -> anyhow::Result<ReleaseId> {
+    tried.release.parse().context("the release that was tried")
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {
@@ -308,34 +340,5 @@ fn remove(path: &Path) -> anyhow::Result<()> {
             Err(error).with_context(|| path.display().to_string())
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_box_that_went_on_by_a_stick_did_not_go_back() {
-        assert!(is_older("1.9.0", "1.10.0"));
-        assert!(!is_older("1.10.0", "1.10.0") && !is_older("1.11.0", "1.10.0"));
-    }
-
-    #[test]
-    fn an_update_ends_when_its_version_runs_or_the_installer_is_done_with_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let (request, taken) = (dir.path().join("request"), dir.path().join("taken"));
-        let tried =
-            Tried { release: "r".to_owned(), version: "1.1.0".to_owned(), counter: 2, settled: false, failed: None };
-        let now = |running: &str| outcome(dir.path(), running, &tried).map(|settled| settled.failed);
-        std::fs::write(&request, "release r").unwrap();
-        assert_eq!(now("1.0.0"), None, "asked for");
-        std::fs::rename(&request, &taken).unwrap();
-        assert_eq!(now("1.0.0"), None, "the installer is at work");
-        assert_eq!(now("1.1.0"), Some(None), "it runs");
-        std::fs::remove_file(&taken).unwrap();
-        assert!(now("1.0.0").unwrap().unwrap().contains("did not prove healthy"));
-        std::fs::write(dir.path().join("result"), "refused: no room\nmore\n").unwrap();
-        assert_eq!(now("1.0.0"), Some(Some("no room".to_owned())));
     }
 }

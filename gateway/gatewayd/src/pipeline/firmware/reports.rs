@@ -6,12 +6,12 @@
 use ledger_block::ingest::{Act, HaltReason, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::release::ReleaseId;
-use pitchside_model::DeviceId;
+use pitchside_model::{DeviceId, Timestamp};
 use pitchside_release::rollout::{FailureLimits, Tally};
-use pitchside_store::{FirmwareOutcome, SensorFirmware};
+use pitchside_store::{FirmwareOutcome, SensorFirmware, Tables};
 use pitchside_wire::firmware::{Down, Noted, Reason, Report, Stage};
 
-use super::devices::Desk;
+use super::devices::{Desk, Halter};
 use super::offers::{NOT_NOW_S, NOTHING_S, Verdict};
 
 impl Desk {
@@ -111,7 +111,7 @@ impl Desk {
         if self.halted.insert(*release) {
             tracing::error!(%release, confirmed, failed, "too many updates failed: the release is halted");
         }
-        match self.ask_for_halt(release) {
+        match self.parts.halter.ask(&self.parts.store, release, self.parts.clock.now()) {
             Ok(()) => {
                 self.asked.insert(*release);
             }
@@ -120,14 +120,19 @@ impl Desk {
             }
         }
     }
+}
 
-    fn ask_for_halt(&self, release: &ReleaseId) -> anyhow::Result<()> {
-        let (halter, now) = (&self.parts.halter, self.parts.clock.now());
+impl Halter {
+    /// Asks the ledger to halt a release that fails: kept until it has heard.
+    ///
+    /// # Errors
+    /// The request could not be signed, or the store refused it.
+    pub fn ask(&self, tables: &Tables, release: &ReleaseId, now: Timestamp) -> anyhow::Result<()> {
         let act = Act::Halt { release: *release, why: HaltReason::Failures };
-        let transaction = Transaction { signer: halter.name.clone(), time: now, act };
-        let leaf = transaction.sign(&halter.origin, &halter.key)?;
-        self.parts.store.add_act(leaf_hash(&leaf), release.0, leaf, now)?;
-        halter.wake.notify_one();
+        let transaction = Transaction { signer: self.name.clone(), time: now, act };
+        let leaf = transaction.sign(&self.origin, &self.key)?;
+        tables.add_act(leaf_hash(&leaf), release.0, leaf, now)?;
+        self.wake.notify_one();
         Ok(())
     }
 }

@@ -5,11 +5,9 @@
 
 use std::sync::Arc;
 
-use ledger_block::ClockState;
 use ledger_block::ingest::Cohort;
 use ledger_block::release::{HardwareId, Manifest, ReleaseId};
 use pitchside_config::{Firmware as FirmwareSettings, Settings};
-use pitchside_model::Timestamp;
 use pitchside_release::content::{ContentId, Store as Contents, StoreError, StoreLimits};
 use pitchside_release::known::{Known, Release};
 use pitchside_release::policy::{self, Clock as PolicyClock, Limits, Refused, Thing};
@@ -18,13 +16,11 @@ use tokio::sync::watch;
 
 use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
-use crate::clock::Clock;
+use crate::clock::{self, Clock, ClockJudge};
 
 /// Beside the database.
 pub const FOLDER: &str = "content";
 const MICROS_PER_HOUR: i64 = 3_600_000_000;
-/// 2026-01-01: no build of this software is older. A build that knows better says so (SOURCE_DATE_EPOCH).
-const MADE_S: i64 = 1_767_225_600;
 
 /// A release that may be installed on a thing, now.
 #[derive(Debug, Clone)]
@@ -84,6 +80,7 @@ pub struct Shelf {
     lines: Lines,
     limits: Limits,
     clock: Clock,
+    judge: ClockJudge,
 }
 
 /// How much firmware may lie on the disk.
@@ -98,11 +95,10 @@ fn store_limits(settings: &Settings) -> StoreLimits {
 
 /// The bounds the settings set.
 pub fn limits(settings: &FirmwareSettings) -> Limits {
-    let made = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse().ok()).unwrap_or(MADE_S);
     Limits {
         checkpoint_age_us_max: i64::from(settings.checkpoint_age_h_max) * MICROS_PER_HOUR,
         threshold_min: settings.signatures_min,
-        earliest: Timestamp::from_seconds(made.max(MADE_S)),
+        earliest: clock::floor(),
     }
 }
 
@@ -119,7 +115,9 @@ impl Shelf {
         match Contents::open(&folder, store_limits(settings)) {
             Ok(contents) => {
                 let lines = Lines::open(store);
-                Some(Arc::new(Self::new(releases, Arc::new(contents), lines, &settings.firmware, clock)))
+                let (limits, judge) =
+                    (limits(&settings.firmware), ClockJudge::new(settings.clock.synchronised_file.clone()));
+                Some(Arc::new(Self { releases, contents: Arc::new(contents), lines, limits, clock, judge }))
             }
             Err(error) => {
                 tracing::error!(%error, "firmware is off: its content store does not open");
@@ -128,20 +126,8 @@ impl Shelf {
         }
     }
 
-    /// Over what the ledger has proven and what the content store holds.
-    pub fn new(
-        releases: Arc<KnownReleases>,
-        contents: Arc<Contents>,
-        lines: Lines,
-        settings: &FirmwareSettings,
-        clock: Clock,
-    ) -> Self {
-        Self { releases, contents, lines, limits: limits(settings), clock }
-    }
-
     fn policy_clock(&self) -> PolicyClock {
-        // What is known of the clock: it runs, and whether it was ever set shows in what it shows.
-        PolicyClock { now: self.clock.now(), state: ClockState::Free }
+        PolicyClock { now: self.clock.now(), state: self.judge.state(&self.clock) }
     }
 
     fn offer(&self, id: ReleaseId, release: &Release, hardware: &HardwareId) -> Offer {

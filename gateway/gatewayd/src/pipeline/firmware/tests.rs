@@ -1,7 +1,8 @@
 //! What no other test can bring about: a store that refuses a request, and a release whose content nobody has.
 
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use ledger_block::GatewayKey;
@@ -17,27 +18,36 @@ use ledger_block::release::{
 use pitchside_admin::Metrics;
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits};
 use pitchside_config::Settings;
-use pitchside_model::{DeviceId, Timestamp};
-use pitchside_release::content::ContentId;
+use pitchside_model::{
+    Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value,
+};
+use pitchside_release::content::{Content, ContentId, Shape};
+use pitchside_release::rollout::is_in;
 use pitchside_store::{FirmwareOutcome, RootKey, SensorFirmware, Store};
 use pitchside_wire::PrivateKey;
 use pitchside_wire::firmware::{Reason, Stage};
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::lines::Line;
+use super::own::{Own, OwnParts};
+use super::vitals::Vitals;
 use super::*;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::releases::KnownReleases;
+use crate::clock::Clock;
 use crate::pipeline::roster::Roster;
 
-const ORIGIN: &str = "ledger.example/clinic";
+pub(crate) const ORIGIN: &str = "ledger.example/clinic";
 /// 2026-11-21.
 const NOW: Timestamp = Timestamp(1_795_219_200_000_000);
+const DAY: i64 = 86_400_000_000;
+const MINUTE: i64 = 60_000_000;
 
-fn signed(version: u32) -> SignedManifest {
-    let mut signed = SignedManifest::draft(Manifest {
+pub(crate) fn signed(version: u32) -> SignedManifest {
+    endorsed(Manifest {
         target: Target::Sensor,
         component: "strap".parse().unwrap(),
         hardware: vec!["r2".parse().unwrap()],
@@ -47,14 +57,31 @@ fn signed(version: u32) -> SignedManifest {
         sha256: [version as u8; 32],
         blake3: [version as u8 + 100; 32],
         from: None,
-        expires: NOW.plus_micros(30 * 86_400_000_000),
+        expires: NOW.plus_micros(30 * DAY),
     })
-    .unwrap();
+}
+
+/// A release for boxes, and its bundle.
+fn bundle(version: u32) -> (SignedManifest, Vec<u8>) {
+    let bytes = vec![version as u8; 50_000];
+    let signed = endorsed(Manifest {
+        target: Target::Box,
+        component: "box".parse().unwrap(),
+        size: bytes.len() as u64,
+        sha256: Sha256::digest(&bytes).into(),
+        blake3: *blake3::hash(&bytes).as_bytes(),
+        ..signed(version).manifest().clone()
+    });
+    (signed, bytes)
+}
+
+fn endorsed(manifest: Manifest) -> SignedManifest {
+    let mut signed = SignedManifest::draft(manifest).unwrap();
     [101, 102].iter().for_each(|seed| signed.sign(&ReleaseKey::new(&[*seed; 32])).unwrap());
     signed
 }
 
-fn policy() -> SignedPolicy {
+pub(crate) fn policy() -> SignedPolicy {
     let mut keys: Vec<[u8; 32]> = [101, 102, 103].map(|seed| ReleaseKey::new(&[seed; 32]).public()).to_vec();
     keys.sort_unstable();
     let policy = ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys, single: false };
@@ -69,10 +96,18 @@ struct House {
     store: Store,
     shelf: Arc<Shelf>,
     clock: Clock,
+    /// By the ledger.
+    said: Releases,
+    vitals: Arc<Vitals>,
 }
 
 impl House {
     fn told(releases: &[SignedManifest]) -> Self {
+        Self::told_up_to(releases, Cohort::All)
+    }
+
+    /// Rolled out so far.
+    fn told_up_to(releases: &[SignedManifest], widest: Cohort) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
         let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW.millis())));
@@ -87,15 +122,68 @@ impl House {
         let mut acts = vec![Act::ReleasePolicy { signed: policy().to_bytes() }];
         for signed in releases {
             acts.push(Act::Release { signed: signed.to_bytes() });
-            for cohort in [Cohort::One, Cohort::Ten, Cohort::All] {
+            for cohort in [Cohort::One, Cohort::Ten, Cohort::All].into_iter().filter(|cohort| *cohort <= widest) {
                 acts.push(Act::Rollout { release: signed.id(), hardware: "r2".parse().unwrap(), cohort });
             }
         }
-        known.told(&reply(acts, &key)).unwrap();
+        let said = reply(acts, &key);
+        known.told(&said).unwrap();
         let shelf = Shelf::open(&settings, Some(known), &store, clock.clone()).unwrap();
         let (target, component, hardware) = (Target::Sensor, "strap".parse().unwrap(), "r2".parse().unwrap());
         shelf.lines().has(Line { target, component, hardware }).unwrap();
-        Self { dir, store, shelf, clock }
+        Self { dir, store, shelf, clock, said, vitals: Arc::default() }
+    }
+
+    fn halter() -> Arc<Halter> {
+        let (name, origin) = (DeviceId::parse("box").unwrap(), ORIGIN.to_owned());
+        Arc::new(Halter { name, origin, key: GatewayKey::new(&[7; 32]), wake: Arc::new(Notify::new()) })
+    }
+
+    /// The box itself, as an image of this version sees it at its start.
+    fn own(&self, name: &str, version: &str) -> Own {
+        let image = self.dir.path().join("image");
+        std::fs::write(&image, format!("hardware = \"r2\"\nversion = \"{version}\"\ncounter = 1\n")).unwrap();
+        let parts = OwnParts {
+            shelf: Arc::clone(&self.shelf),
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            vitals: Arc::clone(&self.vitals),
+            halter: Self::halter(),
+        };
+        Own::open(parts, &DeviceId::parse(name).unwrap(), &image, self.dir.path()).unwrap().unwrap()
+    }
+
+    /// A bundle is here, whole.
+    fn has(&self, (signed, bytes): &(SignedManifest, Vec<u8>)) {
+        let Manifest { blake3, sha256, size, .. } = *signed.manifest();
+        let content = Content { id: ContentId(blake3), sha256, shape: Shape::new(size).unwrap() };
+        let file = self.dir.path().join("bundle");
+        std::fs::write(&file, bytes).unwrap();
+        self.shelf.contents().import(&file, &content, &[]).unwrap();
+    }
+
+    /// Time passes, and the ledger is heard at its end.
+    fn after(&self, micros: i64) {
+        let Clock::Manual(millis) = &self.clock else { unreachable!("turned by hand") };
+        millis.fetch_add(micros / 1_000, Ordering::AcqRel);
+        self.shelf.releases().told(&Releases { leaves: Vec::new(), ..self.said.clone() }).unwrap();
+        let heard = self.shelf.known().seen().map(|seen| seen.confirmed_at);
+        assert_eq!(heard, Some(self.clock.now()));
+    }
+
+    /// What the installer left behind, of a request it took.
+    fn installer_says(&self, result: &str) {
+        std::fs::remove_file(self.update("request")).unwrap();
+        std::fs::write(self.update("result"), result).unwrap();
+    }
+
+    fn update(&self, name: &str) -> PathBuf {
+        self.dir.path().join("update").join(name)
+    }
+
+    fn is_asked_for(&self, release: &(SignedManifest, Vec<u8>)) -> bool {
+        let request = std::fs::read_to_string(self.update("request")).unwrap_or_default();
+        request.starts_with(&format!("release {}\n", release.0.id()))
     }
 
     fn desk(&self) -> Desk {
@@ -105,8 +193,7 @@ impl House {
             GatewayIdentity::from_private(PrivateKey::new([3; 32])),
             Limits::default(),
         );
-        let (name, origin) = (DeviceId::parse("box").unwrap(), ORIGIN.to_owned());
-        let halter = Halter { name, origin, key: GatewayKey::new(&[7; 32]), wake: Arc::new(Notify::new()) };
+        let halter = Self::halter();
         let parts = DeskParts {
             shelf: Arc::clone(&self.shelf),
             auth: Arc::new(auth.unwrap()),
@@ -153,7 +240,7 @@ impl House {
 }
 
 /// What an honest ledger answers.
-fn reply(acts: Vec<Act>, key: &SignerKey) -> Releases {
+pub(crate) fn reply(acts: Vec<Act>, key: &SignerKey) -> Releases {
     let signer = DeviceId::parse("maker").unwrap();
     let transaction = |(at, act)| Transaction { signer: signer.clone(), time: NOW.plus_micros(at), act };
     let leaves: Vec<Vec<u8>> =
@@ -212,4 +299,123 @@ async fn a_content_nobody_has_lets_the_others_have_their_turn() {
     assert!(begun(older).await, "nobody has that, and the older one waits for it still");
     stop.cancel();
     carrying.await.unwrap();
+}
+
+/// Something that was measured now, of an athlete or of a room.
+fn measured(house: &House, athlete: Option<&str>) -> Entry {
+    let now = house.clock.now();
+    let quantity = Quantity::HEART_RATE;
+    let (value, quality) = (Value::Number(Decimal::integer(60)), Quality::empty());
+    let reading = Reading { quantity, unit: quantity.unit(), device_time: now, gateway_time: now, quality, value };
+    Entry {
+        device: DeviceId::parse("s7").unwrap(),
+        athlete: athlete.map(|name| AthleteId::parse(name).unwrap()),
+        assurance: Assurance::Noise,
+        epoch: Epoch(1),
+        seq: Seq(now.0.unsigned_abs()),
+        readings: vec![reading],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_of_the_box_never_begins_while_somebody_trains_however_long_it_waits() {
+    let update = bundle(1);
+    let house = House::told(std::slice::from_ref(&update.0));
+    house.has(&update);
+    let own = house.own("box", "1.0.0");
+    for _ in 0..10 {
+        house.vitals.observe(&measured(&house, Some("ada")));
+        own.look().unwrap();
+        house.after(DAY - 5 * MINUTE);
+        // Nobody trains in a pause this short, but until a week is over a longer one is waited for.
+        house.vitals.observe(&measured(&house, Some("ada")));
+        house.after(2 * MINUTE);
+        own.look().unwrap();
+        assert!(!house.is_asked_for(&update), "in the middle of training");
+        house.after(3 * MINUTE);
+    }
+    let waits = own::waiting(&house.store).unwrap().unwrap();
+    assert_eq!((waits.since(), waits.release), (NOW, update.0.id().to_string()));
+    own.look().unwrap();
+    assert!(house.is_asked_for(&update), "after a week the first pause will do");
+    assert_eq!(own::waiting(&house.store).unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_of_the_box_waits_for_ten_minutes_without_training_and_for_no_room() {
+    let update = bundle(1);
+    let house = House::told(std::slice::from_ref(&update.0));
+    house.has(&update);
+    // The journal is all that a start knows of training.
+    house.store.journal_append(vec![measured(&house, Some("ada"))]).await.unwrap();
+    let look = |after: i64| {
+        house.after(after);
+        house.vitals.observe(&measured(&house, None));
+        house.own("box", "1.0.0").look().unwrap();
+        house.is_asked_for(&update)
+    };
+    assert!(!look(0) && !look(9 * MINUTE), "a pause between two halves");
+    assert!(look(MINUTE), "the room's thermometer is always at it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_goes_back_stops_a_release_that_is_being_tried() {
+    let (update, older) = (bundle(2), bundle(1));
+    let names = || (0..).map(|n| format!("box-{n}"));
+    let in_both = |name: &String| [&update, &older].iter().all(|one| is_in(&one.0.id(), name, Cohort::Ten));
+    let name = names().find(in_both).unwrap();
+    let house = House::told_up_to(&[older.0.clone(), update.0.clone()], Cohort::Ten);
+    [&older, &update].into_iter().for_each(|one| house.has(one));
+    house.own(&name, "1.0.0").look().unwrap();
+    assert!(house.is_asked_for(&update));
+    // It came up, and the machine went back later.
+    house.installer_says("installed, restarting into it");
+    house.own(&name, "1.2.0").look().unwrap();
+    assert_eq!(house.store.firmware_tally(&update.0.id().0).unwrap(), (1, 0));
+    assert!(house.asked().is_empty());
+    house.own(&name, "1.0.0").look().unwrap();
+    assert_eq!(house.store.firmware_tally(&update.0.id().0).unwrap(), (0, 1));
+    let halt = [Act::Halt { release: update.0.id(), why: HaltReason::Failures }];
+    assert_eq!(house.asked(), halt, "for everybody");
+    house.own(&name, "1.0.0").look().unwrap();
+    assert_eq!(house.asked(), halt, "once");
+    assert!(!house.is_asked_for(&update) && !house.is_asked_for(&older), "the newest one for this box came to nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_somebody_takes_back_later_stops_nothing() {
+    let update = bundle(1);
+    let name = (0..).map(|n| format!("box-{n}")).find(|name| is_in(&update.0.id(), name, Cohort::Ten)).unwrap();
+    let house = House::told_up_to(std::slice::from_ref(&update.0), Cohort::Ten);
+    house.has(&update);
+    house.own(&name, "1.0.0").look().unwrap();
+    house.installer_says("installed, restarting into it");
+    house.own(&name, "1.1.0").look().unwrap();
+    house.after(2 * DAY);
+    house.own(&name, "1.0.0").look().unwrap();
+    assert!(house.asked().is_empty(), "it had proven itself");
+    assert_eq!(house.store.firmware_tally(&update.0.id().0).unwrap(), (0, 0));
+    assert!(!house.is_asked_for(&update), "and is left alone here");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
+    let update = bundle(1);
+    let id = update.0.id();
+    let name = (0..).map(|n| format!("box-{n}")).find(|name| is_in(&id, name, Cohort::One)).unwrap();
+    for (widest, said, tally) in [
+        (Cohort::All, "installed, restarting into it", (0, 1)),
+        (Cohort::One, "refused: a copy of the bundle needs 90000000 bytes on the data partition", (0, 0)),
+        (Cohort::One, "", (0, 0)),
+    ] {
+        let house = House::told_up_to(std::slice::from_ref(&update.0), widest);
+        house.has(&update);
+        house.own(&name, "1.0.0").look().unwrap();
+        house.installer_says(said);
+        for _ in 0..2 {
+            house.own(&name, "1.0.0").look().unwrap();
+            assert!(house.asked().is_empty() && !house.is_asked_for(&update), "{widest:?}: {said}");
+        }
+        assert_eq!(house.store.firmware_tally(&id.0).unwrap(), tally, "{said}");
+    }
 }

@@ -1,5 +1,6 @@
 //! What decides whether now is a time for firmware: who trains, and how full batteries are. Told by every entry that comes
-//! in, asked by the desk; nothing is kept over a restart but what the journal's last minutes say again.
+//! in, asked by the desk and by the box about itself; nothing is kept over a restart but what the journal's last minutes say
+//! again.
 
 use std::collections::HashMap;
 
@@ -25,10 +26,7 @@ pub struct Vitals(Mutex<Told>);
 impl Vitals {
     /// Takes what an entry tells. Enrolled devices and athletes bound the tables.
     pub fn observe(&self, entry: &Entry) {
-        let measured = |reading: &&pitchside_model::Reading| {
-            !reading.quantity.is_state() && !matches!(reading.value, Value::Gap(_))
-        };
-        let last = entry.readings.iter().filter(measured).map(|reading| reading.gateway_time).max();
+        let last = measured_at(entry);
         let battery = entry.readings.iter().rev().find(|reading| reading.quantity == Quantity::BATTERY);
         let percent = battery.and_then(|reading| match reading.value {
             Value::Number(number) => percent(number.mantissa, number.exponent),
@@ -39,13 +37,23 @@ impl Vitals {
         }
         let mut told = self.0.lock();
         if let (Some(at), Some(athlete)) = (last, &entry.athlete) {
+            // What came last, not what is latest: after a clock ran ahead, nobody trains till the clock is there again.
             match told.measured.get_mut(athlete) {
-                Some(before) => *before = at.max(*before),
+                Some(before) => *before = at,
                 None => drop(told.measured.insert(athlete.clone(), at)),
             }
         }
         if let Some(percent) = percent {
             told.batteries.insert(entry.device.clone(), Battery::Percent(percent));
+        }
+    }
+
+    /// Takes what an entry from before tells of training alone; what came since stays.
+    pub fn recall(&self, entry: &Entry) {
+        if let (Some(at), Some(athlete)) = (measured_at(entry), &entry.athlete) {
+            let mut told = self.0.lock();
+            let last = told.measured.entry(athlete.clone()).or_insert(at);
+            *last = at.max(*last);
         }
     }
 
@@ -59,13 +67,30 @@ impl Vitals {
     /// Whether something was measured of the athlete of late.
     pub fn trains(&self, athlete: &AthleteId, now: Timestamp) -> bool {
         let last = self.0.lock().measured.get(athlete).copied();
-        last.is_some_and(|at| now.micros_since(at) < QUIET_US)
+        last.is_some_and(|at| is_within(at, now, QUIET_US))
+    }
+
+    /// Whether something was measured of any athlete within so many microseconds. A room's thermometer is worn by nobody.
+    pub fn anybody_within(&self, now: Timestamp, us: i64) -> bool {
+        self.0.lock().measured.values().any(|at| is_within(*at, now, us))
     }
 
     /// How much a device has to run on, as far as it was heard.
     pub fn battery(&self, device: &DeviceId) -> Battery {
         self.0.lock().batteries.get(device).copied().unwrap_or(Battery::Unknown)
     }
+}
+
+/// When something was last measured in it, by the gateway's clock.
+fn measured_at(entry: &Entry) -> Option<Timestamp> {
+    let measured =
+        |reading: &&pitchside_model::Reading| !reading.quantity.is_state() && !matches!(reading.value, Value::Gap(_));
+    entry.readings.iter().filter(measured).map(|reading| reading.gateway_time).max()
+}
+
+/// A time ahead is none of late either: the clock was set back since.
+const fn is_within(at: Timestamp, now: Timestamp, us: i64) -> bool {
+    now.micros_since(at).abs() < us
 }
 
 fn percent(mantissa: i64, exponent: i8) -> Option<u8> {

@@ -1,5 +1,8 @@
-use ledger_block::SignedHeader;
+use std::path::Path;
+use std::sync::atomic::AtomicI64;
+
 use ledger_block::segment::SAMPLES_MAX;
+use ledger_block::{ClockState, SignedHeader};
 use pitchside_model::{Assurance, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value, Wave};
 use pitchside_seal::{Filter, open};
 use pitchside_store::{Options, RootKey};
@@ -17,6 +20,10 @@ fn ring() -> KeyRing {
 }
 
 fn sealing(store: &Store) -> Arc<Sealing> {
+    by_clock(store, Clock::Manual(Arc::new(AtomicI64::new(NOW.millis()))), Path::new("/nonexistent/synchronised"))
+}
+
+fn by_clock(store: &Store, clock: Clock, synchronised: &Path) -> Arc<Sealing> {
     Arc::new(Sealing::new(SealingParts {
         store: store.clone(),
         key: GatewayKey::new(&[7; 32]),
@@ -25,7 +32,8 @@ fn sealing(store: &Store) -> Arc<Sealing> {
         policy: ClosingPolicy { interval_us: 1_000_000, weight_max: 1 << 20 },
         events: Events::new([1; 8]),
         metrics: Metrics::new(),
-        clock: Clock::System,
+        clock,
+        judge: ClockJudge::new(synchronised.to_owned()),
     }))
 }
 
@@ -112,4 +120,25 @@ async fn blocks_of_a_start_name_the_rules_of_the_last_run() {
     next.seal_all().await;
     let rules: Vec<Hash> = headers(&store).iter().map(|header| header.header().rules).collect();
     assert_eq!(rules, [[9; 32], [0; 32]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn block_headers_say_how_far_the_clock_is_believed() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let (millis, file) = (Arc::new(AtomicI64::new(0)), dir.path().join("synchronised"));
+    let sealing = by_clock(&store, Clock::Manual(Arc::clone(&millis)), &file);
+    let seal = async |seq| {
+        store.journal_append(vec![good(seq)]).await.unwrap();
+        sealing.seal_all().await;
+    };
+    seal(0).await;
+    millis.store(NOW.millis(), Ordering::Release);
+    seal(1).await;
+    std::fs::write(&file, "").unwrap();
+    seal(2).await;
+    std::fs::remove_file(&file).unwrap();
+    seal(3).await;
+    let states: Vec<ClockState> = headers(&store).iter().map(|header| header.header().clock).collect();
+    assert_eq!(states, [ClockState::Unset, ClockState::Free, ClockState::Synchronised, ClockState::Free]);
 }

@@ -15,6 +15,9 @@ const LEFT_MAX: u32 = 8;
 /// Pieces that nobody has yet for each box that fetches one of them: the fewer, the more often two boxes choose the same.
 const SPREAD: u64 = 3;
 
+/// The rank of pieces that only boxes have whose word is doubted.
+const LAST: usize = usize::MAX;
+
 /// What could be ordered: of somebody who has all, of somebody who has part, and how many pieces no box with a part has.
 struct Choices {
     seed: Option<Choice>,
@@ -40,7 +43,7 @@ impl Plan {
             return self.ask(peer);
         }
         if self.orders.len() < self.limits.orders_max {
-            let shares = self.shares();
+            let shares = self.sharing(now) > 0;
             let Choices { seed, part, scarce } = self.choose(shares, now, random);
             match seed {
                 Some(choice) if !shares => return self.order(choice, now),
@@ -92,9 +95,18 @@ impl Plan {
         peer == Peer::Ledger || self.sources.get(&peer).is_some_and(Source::has_all)
     }
 
-    /// Whether there are boxes that have part of it: then those that have all are spared.
-    fn shares(&self) -> bool {
-        self.sources.iter().any(|(peer, source)| *peer != Peer::Ledger && source.held.is_some() && !source.has_all())
+    /// Whether what a box says it holds counts: a liar's word must keep neither the ledger nor other boxes away.
+    fn is_believed(&self, source: &Source, now: Moment) -> bool {
+        let idle = now.ms_since(self.lan_gave_at) >= self.limits.lan_idle_ms;
+        source.fruitless < self.limits.fruitless_max && (source.delivered || !idle)
+    }
+
+    /// Boxes that have part of it, and are believed.
+    fn sharing(&self, now: Moment) -> usize {
+        let sharing = |(peer, source): &(&Peer, &Source)| {
+            **peer != Peer::Ledger && source.held.is_some() && !source.has_all() && self.is_believed(source, now)
+        };
+        self.sources.iter().filter(sharing).count()
     }
 
     /// Somebody whose turn it is to be asked what it holds.
@@ -102,7 +114,7 @@ impl Plan {
         let due = self.sources.iter().find(|(peer, source)| {
             let wanted = match peer {
                 Peer::Lan(_) => true,
-                Peer::Ledger => now >= self.ledger_from && source.held.is_none() && self.lan_lacks_something(),
+                Peer::Ledger => now >= self.ledger_from && source.held.is_none() && self.lan_lacks_something(now),
             };
             wanted && !source.asking && !source.has_all() && source.is_open(now) && source.ask_from <= now
         });
@@ -134,9 +146,7 @@ impl Plan {
     /// Whether to fetch one of so many pieces that nobody else has, or to leave it to the others for a moment: what they have
     /// ordered cannot be seen before it has come.
     fn takes_turn(&mut self, scarce: usize, now: Moment, random: &mut dyn FnMut() -> u64) -> bool {
-        let sharing =
-            |(peer, source): &(&Peer, &Source)| **peer != Peer::Ledger && source.held.is_some() && !source.has_all();
-        let wanting = self.sources.iter().filter(sharing).count() as u64 * SPREAD + SPREAD;
+        let wanting = self.sharing(now) as u64 * SPREAD + SPREAD;
         if scarce as u64 >= wanting || self.turn.left >= LEFT_MAX || random() % wanting < scarce as u64 {
             self.turn.left = 0;
             return true;
@@ -164,8 +174,10 @@ impl Plan {
         })
     }
 
-    fn lan_lacks_something(&self) -> bool {
-        self.wanted().any(|span| !self.sources.iter().any(|(peer, s)| *peer != Peer::Ledger && s.covers(span)))
+    fn lan_lacks_something(&self, now: Moment) -> bool {
+        let believed = |(peer, source): &(&Peer, &Source)| **peer != Peer::Ledger && self.is_believed(source, now);
+        let lan: Vec<&Source> = self.sources.iter().filter(believed).map(|(_, source)| source).collect();
+        self.wanted().any(|span| !lan.iter().any(|source| source.covers(span)))
     }
 
     /// Orders a source may have out now.
@@ -184,8 +196,11 @@ impl Plan {
         let open: Vec<Open<'_>> = open
             .filter_map(|(peer, source)| {
                 let (held, seed) = (source.held.as_ref()?, *peer == Peer::Ledger || source.has_all());
-                let free = source.orders < self.orders_of(*peer, seed, shares);
-                Some(Open { peer: *peer, held, orders: source.orders, seed, free })
+                let believed = *peer == Peer::Ledger || self.is_believed(source, now);
+                // One that is doubted is tried with one order, not with all there are.
+                let most = if believed { self.orders_of(*peer, seed, shares) } else { 1 };
+                let free = source.orders < most;
+                Some(Open { peer: *peer, held, orders: source.orders, seed, believed, free })
             })
             .collect();
         let (mut seed, mut part, mut scarce) = (None, None, 0);
@@ -193,17 +208,25 @@ impl Plan {
             for span in self.wanted() {
                 let holders = open.iter().filter(|source| source.held.covers(span));
                 let [whole, some, ledger] = holders.fold([0; 3], |mut count, source| {
-                    count[if source.peer == Peer::Ledger { 2 } else { usize::from(!source.seed) }] += 1;
+                    match source.peer {
+                        Peer::Ledger => count[2] += usize::from(source.free),
+                        Peer::Lan(_) if source.believed => count[usize::from(!source.seed)] += 1,
+                        Peer::Lan(_) => {}
+                    }
                     count
                 });
                 scarce += usize::from(some == 0);
-                // The ledger comes last, and nobody who has all is asked for what somebody else has.
+                // The ledger comes after all that are believed, and nobody who has all is asked for what somebody else has.
                 if some > 0 {
-                    better(&mut part, span, some + whole, |source| !source.seed, &open, random);
+                    better(&mut part, span, some + whole, |source| source.believed && !source.seed, &open, random);
                 } else if whole > 0 {
-                    better(&mut seed, span, whole, |source| source.peer != Peer::Ledger, &open, random);
+                    let of_lan = |source: &Open<'_>| source.believed && source.peer != Peer::Ledger;
+                    better(&mut seed, span, whole, of_lan, &open, random);
                 } else if ledger > 0 {
                     better(&mut seed, span, 0, |source| source.peer == Peer::Ledger, &open, random);
+                } else {
+                    better(&mut seed, span, LAST, |source| !source.believed && source.seed, &open, random);
+                    better(&mut part, span, LAST, |source| !source.believed && !source.seed, &open, random);
                 }
             }
         }
@@ -228,6 +251,8 @@ struct Open<'a> {
     held: &'a Groups,
     orders: usize,
     seed: bool,
+    /// Whether its word counts.
+    believed: bool,
     /// Whether it may be given an order.
     free: bool,
 }

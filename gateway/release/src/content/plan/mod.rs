@@ -9,8 +9,12 @@
 //! - When few pieces are left that nobody on the LAN has, and many boxes want them, each box draws lots whether it fetches one
 //!   or leaves it to the others; a few times in a row at most, whoever they are. Without the lots twenty boxes cost the
 //!   publisher twice the size of a small file, with them 1.2 to 1.4 times (`tests`).
-//! - Wrong bytes or broken answers drop a source at once; slow ones after [`PlanLimits::strikes_max`]; one that is gone is
-//!   tried again later and later. The ledger is never dropped for being slow or gone: there may be nobody else.
+//! - Wrong bytes or broken answers drop a source at once; slow ones after [`PlanLimits::strikes_max`]; one that is gone or busy
+//!   is tried again later and later. The ledger is never dropped for being slow or gone: there may be nobody else.
+//! - What a box says it holds keeps the ledger out of it only while the box is believed: not after
+//!   [`PlanLimits::fruitless_max`] orders in a row that gave nothing, and of a box that never gave anything not once the LAN as a
+//!   whole has given nothing for [`PlanLimits::lan_idle_ms`]. One that is doubted comes after the ledger, and is believed again
+//!   when it gives something: it may have been busy indeed.
 
 mod choose;
 mod source;
@@ -81,6 +85,10 @@ pub struct PlanLimits {
     pub back_off_ms: (u64, u64),
     /// Tries of a box that is gone.
     pub gone_max: u32,
+    /// Orders in a row that gave nothing, until what a box says it holds counts no more.
+    pub fruitless_max: u32,
+    /// When no box on the LAN has given anything for so long, in milliseconds, those that never did count no more.
+    pub lan_idle_ms: u64,
 }
 
 impl Default for PlanLimits {
@@ -96,6 +104,8 @@ impl Default for PlanLimits {
             strikes_max: 3,
             back_off_ms: (1_000, 60_000),
             gone_max: 6,
+            fruitless_max: 4,
+            lan_idle_ms: 30_000,
         }
     }
 }
@@ -174,6 +184,8 @@ pub struct Plan {
     /// Since when such an order waits for the others' answers.
     hearing_since: Option<Moment>,
     turn: Turn,
+    /// When a box on the LAN last gave what was ordered; at first, the beginning.
+    lan_gave_at: Moment,
 }
 
 /// Whose turn it is, among boxes that want the same last pieces of somebody who has all.
@@ -194,8 +206,21 @@ impl Plan {
     /// release at the same time must not all go there at once.
     pub fn new(held: Groups, limits: PlanLimits, ledger_from: Moment) -> Self {
         let (ordered, orders, sources) = (Groups::none(held.shape()), BTreeMap::new(), BTreeMap::new());
-        let (seeded_at, hearing_since, turn) = (None, None, Turn::default());
-        Self { limits, held, ordered, orders, order_next: 0, sources, ledger_from, seeded_at, hearing_since, turn }
+        let (seeded_at, hearing_since, turn, lan_gave_at) = (None, None, Turn::default(), Moment::default());
+        let order_next = 0;
+        Self {
+            limits,
+            held,
+            ordered,
+            orders,
+            order_next,
+            sources,
+            ledger_from,
+            seeded_at,
+            hearing_since,
+            turn,
+            lan_gave_at,
+        }
     }
 
     /// The groups that are here.
@@ -264,7 +289,10 @@ impl Plan {
             Ok(held) => {
                 // What was held is held: a box that forgets is believed the next time it says so.
                 source.held = Some(held);
-                source.gone = 0;
+                // Who only ever says so, and cuts every answer short, is gone all the same.
+                if source.fruitless == 0 {
+                    source.gone = 0;
+                }
                 return None;
             }
             // It holds nothing of it (yet): asked again, less and less often.
@@ -294,6 +322,14 @@ impl Plan {
         }
         let source = self.sources.get_mut(&peer)?;
         source.orders = source.orders.saturating_sub(1);
+        if outcome == Outcome::Done {
+            (source.fruitless, source.delivered) = (0, true);
+            if peer != Peer::Ledger {
+                self.lan_gave_at = now;
+            }
+        } else {
+            source.fruitless = source.fruitless.saturating_add(1);
+        }
         self.blame(peer, outcome, now, random)
     }
 

@@ -23,6 +23,10 @@ pub struct Source {
     pub gone: u32,
     /// Times it said that it has none of it, one after the other.
     pub without: u32,
+    /// Orders it gave nothing for, or not all, since it last gave all of one.
+    pub fruitless: u32,
+    /// Whether it ever gave all of an order.
+    pub delivered: bool,
 }
 
 impl Source {
@@ -53,8 +57,12 @@ impl Source {
             }
             Outcome::WrongBytes(error) => Some(Fault::WrongBytes(error)),
             Outcome::Broken => Some(Fault::Broken),
+            // No fault: an honest box has eight places for twenty others. But one that says nothing else is asked ever less. The
+            // ledger's places are many boxes' and soon free again.
             Outcome::Busy => {
-                self.quiet_until = now.plus_ms(jittered(limits.ask_ms / 2, random));
+                let times = if last_resort { 0 } else { self.fruitless.saturating_sub(1).min(16) };
+                let wait = (limits.ask_ms / 2).saturating_mul(1 << times).min(limits.back_off_ms.1);
+                self.quiet_until = now.plus_ms(jittered(wait, random));
                 None
             }
             Outcome::NotHeld => {

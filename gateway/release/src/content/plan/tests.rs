@@ -19,6 +19,8 @@ const LIMITS: PlanLimits = PlanLimits {
     strikes_max: 3,
     back_off_ms: (1_000, 60_000),
     gone_max: 6,
+    fruitless_max: 4,
+    lan_idle_ms: 30_000,
 };
 
 fn xorshift(mut state: u64) -> impl FnMut() -> u64 {
@@ -44,6 +46,12 @@ enum Manner {
     Away,
     /// Says it holds everything, gives nothing.
     Boaster,
+    /// Says it holds everything, and that all its places are taken.
+    Busy,
+    /// So till then, and honest afterwards.
+    BusyUntil(u64),
+    /// Says it holds everything but this group, which it is asked for again and again; breaks off whatever it gives.
+    Cuts(u32),
 }
 
 enum Event {
@@ -72,6 +80,9 @@ struct Swarm {
     now: u64,
     events: BinaryHeap<Reverse<(u64, usize)>>,
     details: Vec<Option<Event>>,
+    /// Slices the publisher gives at once, and those it is giving.
+    places: usize,
+    giving: BTreeSet<(usize, OrderId)>,
     random: Box<dyn FnMut() -> u64>,
     /// Bytes a millisecond of the publisher's (or ledger's) one uplink, and when it is free.
     uplink: u64,
@@ -88,6 +99,8 @@ impl Swarm {
             now: 0,
             events: BinaryHeap::new(),
             details: Vec::new(),
+            places: usize::MAX,
+            giving: BTreeSet::new(),
             random: Box::new(xorshift(seed)),
             uplink,
             uplink_free: 0,
@@ -146,6 +159,7 @@ impl Swarm {
                     self.look(at);
                 }
                 Event::End(at, order, from, span, outcome) => {
+                    self.giving.remove(&(at, order));
                     if outcome == Outcome::Done {
                         span.groups().for_each(|group| self.nodes[at].plan.kept(group));
                     }
@@ -198,9 +212,16 @@ impl Swarm {
                 let node = self.node(from);
                 match node.manner {
                     Manner::Away => (20, Err(Outcome::Gone)),
-                    Manner::Boaster | Manner::WrongBytes | Manner::Slow => (2, Ok(Groups::all(self.shape))),
+                    Manner::Boaster | Manner::WrongBytes | Manner::Slow | Manner::Busy => {
+                        (2, Ok(Groups::all(self.shape)))
+                    }
+                    Manner::Cuts(group) => {
+                        let mut held = Groups::all(self.shape);
+                        held.remove(GroupIndex(group));
+                        (2, Ok(held))
+                    }
                     Manner::Broken => (2, Err(Outcome::Broken)),
-                    Manner::Honest => (2, Ok(node.plan.held().clone())),
+                    Manner::Honest | Manner::BusyUntil(_) => (2, Ok(node.plan.held().clone())),
                 }
             }
         };
@@ -218,12 +239,24 @@ impl Swarm {
             Peer::Ledger => (true, Manner::Honest),
             from => (self.node(from).plan.held().is_all() && !self.node(from).fetches, self.node(from).manner),
         };
+        let manner = match manner {
+            Manner::BusyUntil(then) if self.now < then => Manner::Busy,
+            Manner::BusyUntil(_) => Manner::Honest,
+            Manner::Honest if seed && from != Peer::Ledger && self.giving.len() >= self.places => Manner::Busy,
+            other => other,
+        };
+        if seed && from != Peer::Ledger && manner == Manner::Honest {
+            self.giving.insert((at, order));
+        }
         let (delay, outcome) = match manner {
             Manner::WrongBytes => (5, Outcome::WrongBytes(SliceError::WrongBytes(span.first().0))),
             Manner::Broken => (5, Outcome::Broken),
             Manner::Slow => (5_000, Outcome::Slow),
             Manner::Away => (20, Outcome::Gone),
             Manner::Boaster => (3, Outcome::NotHeld),
+            Manner::Busy => (3, Outcome::Busy),
+            Manner::Cuts(_) => (3, Outcome::Gone),
+            Manner::BusyUntil(_) => unreachable!("one or the other by now"),
             Manner::Honest if seed => {
                 self.uplink_free = self.uplink_free.max(self.now) + bytes / self.uplink;
                 (self.uplink_free - self.now + 2, Outcome::Done)
@@ -265,6 +298,22 @@ fn twenty_boxes_cost_the_publisher_less_than_two_copies() {
 }
 
 #[test]
+fn a_publisher_with_few_places_still_sends_less_than_two_copies_and_is_not_given_up() {
+    for (seed, places, ledger) in [(11, 8, false), (12, 2, false), (13, 8, true), (14, 2, true)] {
+        let mut swarm = Swarm::new(512, seed, 12_500);
+        (swarm.places, swarm.ledger) = (places, ledger);
+        swarm.add(Manner::Honest, true);
+        (0..20).for_each(|_| swarm.add(Manner::Honest, false));
+        swarm.run();
+        assert!(swarm.all_done());
+        assert!(swarm.nodes.iter().all(|node| node.faults.is_empty()), "to be busy is no fault");
+        let sent = [swarm.nodes[0].uploaded, swarm.ledger_uploaded];
+        let copies = sent.map(|bytes| bytes as f64 / swarm.shape.size() as f64);
+        assert!(copies[0] + copies[1] < COPIES_MAX, "{places} places: {copies:?} copies in {} ms", swarm.now);
+    }
+}
+
+#[test]
 fn twenty_boxes_cost_the_ledger_less_than_two_copies() {
     let mut swarm = Swarm::new(512, 5, 12_500);
     swarm.ledger = true;
@@ -284,6 +333,51 @@ fn the_ledger_is_left_alone_while_the_lan_has_it() {
     swarm.run();
     assert!(swarm.all_done());
     assert_eq!(swarm.ledger_uploaded, 0);
+}
+
+#[test]
+fn boxes_that_promise_everything_and_give_nothing_do_not_keep_the_ledger_away() {
+    let (busy, cuts) = (Manner::Busy, [Manner::Cuts(0), Manner::Cuts(150)]);
+    for liars in [vec![busy], vec![busy; 40], cuts.to_vec(), [cuts.to_vec(), vec![busy; 3]].concat()] {
+        let mut swarm = Swarm::new(300, 8, 12_500);
+        swarm.ledger = true;
+        liars.iter().for_each(|manner| swarm.add(*manner, false));
+        swarm.add(Manner::Honest, false);
+        swarm.run();
+        let done_at = swarm.nodes.last().unwrap().done_at;
+        assert!(done_at.is_some_and(|at| at < 60_000), "{liars:?}: {done_at:?}");
+        assert_eq!(swarm.ledger_uploaded, swarm.shape.size());
+    }
+}
+
+#[test]
+fn a_box_that_breaks_off_whatever_it_gives_is_dropped_however_often_it_says_what_it_holds() {
+    let mut swarm = Swarm::new(100, 9, 12_500);
+    swarm.add(Manner::Cuts(99), false);
+    swarm.add(Manner::Honest, false);
+    swarm.add(Manner::BusyUntil(120_000), true);
+    swarm.run();
+    let node = &swarm.nodes[1];
+    assert!(node.done_at.is_some());
+    assert_eq!(node.faults, [(peer(0), Fault::Gone)]);
+}
+
+#[test]
+fn a_box_that_was_busy_for_minutes_is_used_as_soon_as_it_has_a_place() {
+    let mut swarm = Swarm::new(100, 10, 12_500);
+    swarm.add(Manner::BusyUntil(300_000), true);
+    swarm.add(Manner::Honest, false);
+    swarm.run();
+    let node = &swarm.nodes[1];
+    assert!(node.done_at.is_some_and(|at| at < 300_000 + 2 * LIMITS.back_off_ms.1), "{:?}", node.done_at);
+    assert!(node.faults.is_empty(), "to be busy is no fault");
+    // With a slow ledger beside it, too: it is tried now and then, and then believed again.
+    let mut swarm = Swarm::new(2_000, 10, 100);
+    swarm.ledger = true;
+    swarm.add(Manner::BusyUntil(60_000), true);
+    swarm.add(Manner::Honest, false);
+    swarm.run();
+    assert!(swarm.all_done() && swarm.nodes[0].uploaded > swarm.shape.size() / 4, "{}", swarm.nodes[0].uploaded);
 }
 
 #[test]
@@ -309,7 +403,7 @@ proptest! {
         fn every_box_gets_it_as_long_as_one_honest_source_has_it(
         seed in any::<u64>(), groups in 1u64..200, boxes in 1usize..8, ledger in any::<bool>(),
         liars in prop::collection::vec(prop_oneof![Just(Manner::WrongBytes), Just(Manner::Broken), Just(Manner::Slow),
-            Just(Manner::Away), Just(Manner::Boaster)], 0..5),
+            Just(Manner::Away), Just(Manner::Boaster), Just(Manner::Busy), Just(Manner::Cuts(0))], 0..5),
     ) {
         let mut swarm = Swarm::new(groups, seed, 12_500);
         swarm.ledger = ledger;
