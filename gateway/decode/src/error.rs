@@ -240,8 +240,6 @@ faults! {
         Range(&'static str, i64) = "out_of_range", "{0} is {1}, outside what is allowed";
         /// No such date.
         Date = "bad_date", "the time stamp is no date";
-        /// The device's unit has no finite factor.
-        InexactUnit(&'static str, &'static str) = "inexact_unit", "{0} can't be converted to {1} without rounding: set the device to that";
         /// Not of a body.
         NotMeasured(&'static str) = "not_a_measurement", "the device marks it as data for {0}";
         /// Stored, but when?

@@ -2,7 +2,8 @@
 //!
 //! Everything a quantity is stored in is a power of ten of its dimension's base, so a conversion is a whole factor, a
 //! shift of the exponent and, for temperatures, an offset. What would need a division (km/h, degrees Fahrenheit) is
-//! refused: rounding is the sensor's business, not ours.
+//! refused: rounding is the sensor's business, not ours. Profiles of Bluetooth alone let the sensor choose such a unit, and
+//! have a conversion of their own (`gatt::rounded`).
 
 use pitchside_model::{Decimal, Quantity, Unit};
 

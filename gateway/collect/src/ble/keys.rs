@@ -206,6 +206,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_whose_folder_may_be_lost_is_not_settled() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        std::fs::write(&file, "here").unwrap();
+        assert_eq!(settled(&file, folder.path()).unwrap(), "here");
+        // The same file, reached through a folder that cannot be synced.
+        let own = File::open(folder.path()).unwrap();
+        let way = folder.path().join("way");
+        std::os::unix::fs::symlink("/proc/self/fd", &way).unwrap();
+        let around = way.join(std::os::fd::AsRawFd::as_raw_fd(&own).to_string()).join("file");
+        assert_eq!(std::fs::read_to_string(&around).unwrap(), "here");
+        assert!(settled(&around, folder.path()).is_err());
+    }
+
+    #[test]
     fn it_is_read_where_bluez_puts_it_and_nowhere_else() {
         let folder = tempfile::tempdir().unwrap();
         let (adapter, device) = (BleAddress([1; 6]), BleAddress([0xF0, 1, 2, 3, 4, 5]));

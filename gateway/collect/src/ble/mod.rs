@@ -14,6 +14,7 @@
 //! | [`core`] | slots, turns, pauses, stalls: pure |
 //! | [`radio`] | what a radio must do; devices to look for |
 //! | [`profile`] | services and characteristics, and which of them speak by themselves |
+//! | [`plan`] | in which order a connected device is asked for what: pure |
 //! | [`keys`] | what BlueZ stored of a bond, read without the keys |
 //! | [`memory`] | who was bonded once |
 //! | [`bluez`] | the real radio, over BlueZ (feature `ble`) |
@@ -27,6 +28,7 @@ mod connection;
 pub mod core;
 pub mod keys;
 pub mod memory;
+pub mod plan;
 pub mod profile;
 mod queue;
 pub mod radio;

@@ -13,6 +13,8 @@ pub enum Manner {
     Read,
     /// Read once when connected.
     ReadOnce,
+    /// The same, and what it says decides how the others are read: without it nothing is subscribed to.
+    ReadFirst,
 }
 
 /// A characteristic that is listened to.
@@ -41,7 +43,7 @@ const fn of(uuid: u16, manner: Manner) -> Characteristic {
     Characteristic { uuid, manner }
 }
 
-use Manner::{Read, ReadOnce, Speaks, Streams};
+use Manner::{Read, ReadFirst, ReadOnce, Speaks, Streams};
 
 /// All services that are listened to.
 pub const SERVICES: &[Service] = &[
@@ -55,7 +57,7 @@ pub const SERVICES: &[Service] = &[
         uuid: 0x1809,
         profile: Profiles::THERMOMETER,
         word: "thermometer",
-        characteristics: &[of(0x2A1D, ReadOnce), of(0x2A1C, Speaks), of(0x2A1E, Speaks)],
+        characteristics: &[of(0x2A1D, ReadFirst), of(0x2A1C, Speaks), of(0x2A1E, Speaks)],
     },
     Service {
         uuid: 0x1810,
@@ -92,10 +94,22 @@ pub const SERVICES: &[Service] = &[
         uuid: 0x181A,
         profile: Profiles::ENVIRONMENT,
         word: "environment",
-        characteristics: &[of(0x2A6E, Read), of(0x2A6F, Read), of(0x2A6D, Read)],
+        characteristics: &[
+            of(0x2A6E, Read),
+            of(0x2A6F, Read),
+            of(0x2A6D, Read),
+            of(0x2A6C, Read),
+            of(0x2A70, Read),
+            of(0x2A72, Read),
+            of(0x2A76, Read),
+            of(0x2A77, Read),
+            of(0x2A79, Read),
+            of(0x2A7A, Read),
+            of(0x2A7B, Read),
+        ],
     },
     Service { uuid: 0x180F, profile: Profiles::BATTERY, word: "battery", characteristics: &[of(0x2A19, Read)] },
-    // Texts are for the log: they are no readings.
+    // What it says is for the log (`TEXTS`, `information`): it is no reading.
     Service { uuid: 0x180A, profile: Profiles::DEVICE_INFORMATION, word: "device-information", characteristics: &[] },
 ];
 
@@ -111,6 +125,13 @@ pub const TEXTS: &[(u16, &str)] = &[
     (0x2A26, "firmware"),
     (0x2A28, "software"),
 ];
+
+/// The service whose values are shown in the log alone.
+pub const DEVICE_INFORMATION: u16 = 0x180A;
+
+/// System ID and PnP ID: Device Information that is no text.
+const SYSTEM_ID: u16 = 0x2A23;
+const PNP_ID: u16 = 0x2A50;
 
 /// The most bytes of such a text that are shown.
 pub const TEXT_BYTES_MAX: usize = 64;
@@ -132,6 +153,43 @@ pub fn parse(words: &str) -> Result<Profiles, String> {
 /// The words of profiles.
 pub fn words(profiles: Profiles) -> Vec<&'static str> {
     SERVICES.iter().filter(|service| profiles.contains(service.profile)).map(|service| service.word).collect()
+}
+
+/// Whether a characteristic of Device Information is shown in the log.
+pub fn is_information(characteristic: u16) -> bool {
+    matches!(characteristic, SYSTEM_ID | PNP_ID) || TEXTS.iter().any(|(known, _)| *known == characteristic)
+}
+
+/// What a value of Device Information tells, and its text for the log (DIS 1.1, 3; GATT Specification Supplement).
+pub fn information(characteristic: u16, bytes: &[u8]) -> Option<(&'static str, String)> {
+    match characteristic {
+        SYSTEM_ID => Some(("system id", system_id(bytes))),
+        PNP_ID => Some(("pnp id", pnp_id(bytes))),
+        _ => TEXTS.iter().find(|(known, _)| *known == characteristic).map(|(_, what)| (*what, text(bytes))),
+    }
+}
+
+/// A 40-bit number of the manufacturer and its 24-bit OUI, least significant octet first; shown the other way round, as an EUI-64
+/// is written.
+fn system_id(bytes: &[u8]) -> String {
+    match <[u8; 8]>::try_from(bytes) {
+        Ok(octets) => octets.iter().rev().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join("-"),
+        Err(_) => format!("{} bytes where there are 8", bytes.len()),
+    }
+}
+
+/// Who numbers vendors (1: Bluetooth SIG, 2: USB-IF), vendor and product, and a version 0xJJMN that is JJ.M.N.
+fn pnp_id(bytes: &[u8]) -> String {
+    let Ok([source, v0, v1, p0, p1, minor, major]) = <[u8; 7]>::try_from(bytes) else {
+        return format!("{} bytes where there are 7", bytes.len());
+    };
+    let by = match source {
+        1 => "bluetooth".to_owned(),
+        2 => "usb".to_owned(),
+        other => format!("source {other}"),
+    };
+    let (vendor, product) = (u16::from_le_bytes([v0, v1]), u16::from_le_bytes([p0, p1]));
+    format!("{by} vendor {vendor:04x} product {product:04x} version {major:x}.{:x}.{:x}", minor >> 4, minor & 0x0F)
 }
 
 /// A text as shown in the log: what a device says of itself is not to be trusted with line ends or the terminal.
@@ -158,6 +216,22 @@ mod tests {
         assert_eq!(wanted(strap, 0x180D, 0x2A37).map(|known| known.manner), Some(Streams));
         assert_eq!(wanted(strap, 0x180F, 0x2A19), None, "not asked for");
         assert_eq!(wanted(strap, 0x180F, 0x2A37), None, "in the wrong service");
+    }
+
+    #[test]
+    fn device_information_is_shown_octet_by_octet() {
+        // Of the Bluetooth address 12:34:56:9A:BC:DE: OUI, FFFE, the rest (DIS 1.1, 3.6).
+        let shown = |uuid, bytes: &[u8]| information(uuid, bytes).unwrap();
+        let system = shown(0x2A23, &[0xDE, 0xBC, 0x9A, 0xFE, 0xFF, 0x56, 0x34, 0x12]);
+        assert_eq!(system, ("system id", "12-34-56-ff-fe-9a-bc-de".to_owned()));
+        let pnp = shown(0x2A50, &[1, 0x6B, 0, 0x2A, 1, 0x13, 2]);
+        assert_eq!(pnp, ("pnp id", "bluetooth vendor 006b product 012a version 2.1.3".to_owned()));
+        assert_eq!(shown(0x2A50, &[2, 0x34, 0x12, 0, 0, 0, 0x10]).1, "usb vendor 1234 product 0000 version 10.0.0");
+        assert_eq!(shown(0x2A50, &[0; 7]).1, "source 0 vendor 0000 product 0000 version 0.0.0");
+        assert_eq!(shown(0x2A50, &[1]).1, "1 bytes where there are 7");
+        assert_eq!(shown(0x2A23, &[]).1, "0 bytes where there are 8");
+        assert_eq!(shown(0x2A24, b"H10"), ("model", "H10".to_owned()));
+        assert!((0x2A00..0x2B00).all(|uuid| is_information(uuid) == information(uuid, &[]).is_some()));
     }
 
     #[test]

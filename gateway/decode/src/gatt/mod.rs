@@ -12,6 +12,7 @@
 //! | [`counter`] | cumulative counts to rates |
 //! | [`scalar`] | Environmental Sensing, Battery Level |
 //! | [`fact`] | Device Information, Body Sensor Location, Temperature Type |
+//! | [`rounded`] | units of the device that have no finite factor into ours |
 //! | [`medical`], [`date`], [`fields`], [`sheet`] | SFLOAT and FLOAT, Date Time, octets in, readings out |
 //! | [`devices`] | the states of all devices |
 //!
@@ -36,6 +37,7 @@ pub mod medical;
 mod oximeter;
 mod power;
 mod pressure;
+mod rounded;
 mod running;
 mod scalar;
 mod sheet;

@@ -1,12 +1,12 @@
 //! Blood Pressure Measurement, 2A35, and Intermediate Cuff Pressure, 2A36 (BLS 1.1.1, 3.1 and 3.2): one layout.
 
-use pitchside_model::{Decimal, Quantity, Reading, Unit};
+use pitchside_model::{Decimal, Quantity, Reading};
 
 use super::Context;
 use super::fields::Fields;
 use super::medical::Number;
+use super::rounded;
 use super::sheet::Sheet;
-use super::thermometer::in_unit_of;
 use crate::error::GattFault;
 
 const KILOPASCAL: u8 = 1;
@@ -27,10 +27,13 @@ const STATUS_IRREGULAR: u16 = 1 << 2;
 pub fn measurement(bytes: &[u8], settled: bool, context: &Context) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
-    let unit = if flags & KILOPASCAL == 0 { Unit::MILLIMETRE_OF_MERCURY } else { Unit::KILOPASCAL };
-    let first = fields.sfloat("the first pressure")?;
-    let second = fields.sfloat("the second pressure")?;
-    let third = fields.sfloat("the third pressure")?;
+    let pressure = |fields: &mut Fields<'_>, name| {
+        let value = fields.sfloat(name)?;
+        if flags & KILOPASCAL == 0 { Ok(value) } else { rounded::KILOPASCAL.apply(value, name) }
+    };
+    let first = pressure(&mut fields, "the first pressure")?;
+    let second = pressure(&mut fields, "the second pressure")?;
+    let third = pressure(&mut fields, "the third pressure")?;
     let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context.utc_offset_s)? };
     let pulse_rate = if flags & PULSE_RATE == 0 { None } else { Some(fields.sfloat("the pulse rate")?) };
     let user = if flags & USER_ID == 0 { None } else { Some(fields.u8("the user id")?) };
@@ -51,7 +54,7 @@ pub fn measurement(bytes: &[u8], settled: bool, context: &Context) -> Result<Vec
         &[(Quantity::CUFF_PRESSURE, first)]
     };
     for (quantity, value) in values {
-        sheet.medical(*quantity, in_unit_of(*quantity, *value, unit)?);
+        sheet.medical(*quantity, *value);
     }
     if let Some(rate) = pulse_rate {
         sheet.medical(Quantity::PULSE_RATE, rate);

@@ -1,13 +1,12 @@
 //! Temperature Measurement, 2A1C, and Intermediate Temperature, 2A1E (HTS 1.0, 3.1 and 3.3).
 
-use pitchside_model::{Quantity, Reading, Unit};
+use pitchside_model::{Quantity, Reading};
 
 use super::Context;
 use super::fields::Fields;
-use super::medical::Number;
+use super::rounded;
 use super::sheet::Sheet;
 use crate::error::GattFault;
-use crate::unit;
 
 const FAHRENHEIT: u8 = 1;
 const TIME_STAMP: u8 = 1 << 1;
@@ -90,19 +89,8 @@ pub fn measurement(
         Some(site) => site.quantity(),
         None => Quantity::BODY_TEMPERATURE,
     };
-    let unit = if flags & FAHRENHEIT == 0 { Unit::CELSIUS } else { Unit::FAHRENHEIT };
-    let value = in_unit_of(quantity, value, unit)?;
+    let value = if flags & FAHRENHEIT == 0 { value } else { rounded::FAHRENHEIT.apply(value, "the temperature")? };
     let mut sheet = Sheet::dated(context, time)?;
     sheet.medical(quantity, value);
     Ok(sheet.readings())
-}
-
-/// Converts exactly or not at all; a special value has no unit.
-pub fn in_unit_of(quantity: Quantity, number: Number, from: Unit) -> Result<Number, GattFault> {
-    match number {
-        Number::Special(_) => Ok(number),
-        Number::Decimal(value) => unit::convert(value, unit::ucum(from), quantity)
-            .map(Number::Decimal)
-            .map_err(|_| GattFault::InexactUnit(from.ucum(), quantity.unit().ucum())),
-    }
 }

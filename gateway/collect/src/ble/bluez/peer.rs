@@ -17,7 +17,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use super::super::profile::{self, Manner};
+use super::super::plan::{Found, Step, plan};
+use super::super::profile;
 use super::super::queue::{Queue, Source};
 use super::super::radio::{Peer, RadioError, Subscribed, Target};
 use super::DateTime;
@@ -99,43 +100,69 @@ impl BluezPeer {
         services.map_err(|_| RadioError::Failed("it did not name its services in time".to_owned()))?.map_err(failed)
     }
 
-    async fn bonded(&self, profiles: Profiles, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
-        let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let mut read = Vec::new();
+    /// Every characteristic with a 16-bit UUID, in the order in which the device names them.
+    async fn characteristics(&self) -> Result<Vec<Found<Characteristic>>, RadioError> {
+        let mut found = Vec::new();
         for service in self.services().await? {
             let Some(service_uuid) = service.uuid().await.map_err(failed)?.as_u16() else { continue };
             for characteristic in service.characteristics().await.map_err(failed)? {
                 let Some(uuid) = characteristic.uuid().await.map_err(failed)?.as_u16() else { continue };
-                if service_uuid == 0x180A && profiles.contains(Profiles::DEVICE_INFORMATION) {
-                    self.tell(&characteristic, uuid).await;
-                }
-                if uuid == profile::DATE_TIME && characteristic.flags().await.map_err(failed)?.write {
-                    self.set_clock(&characteristic).await;
-                }
-                let Some(wanted) = profile::wanted(profiles, service_uuid, uuid) else { continue };
                 let flags = characteristic.flags().await.map_err(failed)?;
-                if wanted.manner == Manner::ReadOnce || (wanted.manner == Manner::Read && flags.read) {
-                    // The first value now, so that a subscription to changes has a beginning.
-                    self.read(&characteristic, uuid, into).await;
-                }
-                if flags.notify || flags.indicate {
-                    self.listen(&characteristic, Source::Gatt(uuid), flags.notify, into).await?;
-                    subscribed.streams |= wanted.manner == Manner::Streams;
-                } else if wanted.manner == Manner::Read && flags.read {
-                    read.push((characteristic, uuid));
-                } else if wanted.manner != Manner::ReadOnce {
-                    tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: can be neither subscribed to nor read");
-                    continue;
-                }
-                subscribed.characteristics.push(uuid);
+                found.push(Found {
+                    service: service_uuid,
+                    uuid,
+                    reads: flags.read,
+                    writes: flags.write,
+                    notifies: flags.notify,
+                    indicates: flags.indicate,
+                    by: characteristic,
+                });
             }
         }
-        if subscribed.characteristics.is_empty() {
+        Ok(found)
+    }
+
+    async fn bonded(&self, profiles: Profiles, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
+        let steps = plan(profiles, self.characteristics().await?);
+        if !steps.iter().any(|(step, _)| step.measures()) {
             let words = profile::words(profiles).join(", ");
             return Err(RadioError::Refused(format!("it has none of what it was enrolled for: {words}")));
         }
-        if !read.is_empty() {
-            self.read_on(read, into);
+        let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
+        let mut polled = Vec::new();
+        for (step, Found { uuid, notifies, by: characteristic, .. }) in steps {
+            match step {
+                Step::SetClock => self.set_clock(&characteristic).await,
+                Step::Tell => self.tell(&characteristic, uuid).await,
+                Step::ReadFirst => {
+                    let read = self.value(&characteristic).await;
+                    let value = read.map_err(|why| {
+                        RadioError::Failed(format!("{uuid:04x}, which decides what it measures, was not read: {why}"))
+                    })?;
+                    into.push(Source::Gatt(uuid), &value);
+                }
+                Step::ReadOnce => self.read(&characteristic, uuid, into).await,
+                Step::Subscribe { read, streams } => {
+                    if read {
+                        self.read(&characteristic, uuid, into).await;
+                    }
+                    self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?;
+                    subscribed.streams |= streams;
+                }
+                Step::Poll => {
+                    self.read(&characteristic, uuid, into).await;
+                    polled.push((characteristic, uuid));
+                }
+                Step::Unusable => {
+                    tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: can be neither subscribed to nor read");
+                }
+            }
+            if step.is_listened_to() {
+                subscribed.characteristics.push(uuid);
+            }
+        }
+        if !polled.is_empty() {
+            self.read_on(polled, into);
         }
         Ok(subscribed)
     }
@@ -209,14 +236,18 @@ impl BluezPeer {
         Ok(())
     }
 
-    async fn read(&self, characteristic: &Characteristic, uuid: u16, into: &Queue) {
+    async fn value(&self, characteristic: &Characteristic) -> Result<Vec<u8>, String> {
         match timeout(READ_WITHIN, characteristic.read()).await {
-            Ok(Ok(value)) => into.push(Source::Gatt(uuid), &value),
-            Ok(Err(error)) => {
-                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), %error, "BLE: not read");
-            }
-            Err(_) => {
-                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: not read in time")
+            Ok(read) => read.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    async fn read(&self, characteristic: &Characteristic, uuid: u16, into: &Queue) {
+        match self.value(characteristic).await {
+            Ok(value) => into.push(Source::Gatt(uuid), &value),
+            Err(why) => {
+                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), why, "BLE: not read");
             }
         }
     }
@@ -249,11 +280,11 @@ impl BluezPeer {
         }
     }
 
-    /// A text of Device Information, for the log.
+    /// What it says in Device Information, for the log.
     async fn tell(&self, characteristic: &Characteristic, uuid: u16) {
-        let Some((_, what)) = profile::TEXTS.iter().find(|(known, _)| *known == uuid) else { return };
-        if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await {
-            tracing::info!(device = %self.target.id, what, text = profile::text(&value), "BLE: device information");
+        let Ok(value) = self.value(characteristic).await else { return };
+        if let Some((what, text)) = profile::information(uuid, &value) {
+            tracing::info!(device = %self.target.id, what, text, "BLE: device information");
         }
     }
 }

@@ -93,6 +93,42 @@ fn date() -> [u8; 7] {
     [0xeb, 0x07, 1, 15, 8, 0, 0]
 }
 
+/// What a number in another unit means in ours: `(theirs - zero) * over / under`, to one digit more, reckoned in doubles. Only of
+/// numbers so small that a double holds all of their digits.
+fn elsewhere(value: Value, zero: f64, over: f64, under: f64) -> Value {
+    let Value::Number(theirs) = value else { return value };
+    let exponent = theirs.exponent.min(0) - 1;
+    let ours = (theirs.to_f64() - zero) * over / under;
+    number((ours * 10f64.powi(-i32::from(exponent))).round() as i64, exponent)
+}
+
+/// Numbers as thermometers and cuffs write them, and the special values.
+fn small(written: impl Fn(i64, i8) -> Vec<u8>, nan: Vec<u8>) -> impl Strategy<Value = Medical> {
+    let numbers = (-2_045i64..=2_045, -3i8..=0)
+        .prop_map(move |(mantissa, exponent)| (written(mantissa, exponent), number(mantissa, exponent)));
+    prop_oneof![8 => numbers, 1 => Just((nan, gap(GapReason::Invalid)))]
+}
+
+fn fahrenheit() -> impl Strategy<Value = Message> {
+    let written =
+        |mantissa: i64, exponent: i8| ((exponent as u32) << 24 | mantissa as u32 & 0x00ff_ffff).to_le_bytes().to_vec();
+    small(written, vec![0xff, 0xff, 0x7f, 0]).prop_map(|(raw, value)| Message {
+        characteristic: 0x2a1c,
+        bytes: [vec![1], raw].concat(),
+        expected: vec![(Quantity::BODY_TEMPERATURE, elsewhere(value, 32.0, 5.0, 9.0))],
+    })
+}
+
+fn kilopascals() -> impl Strategy<Value = Message> {
+    let written =
+        |mantissa: i64, exponent: i8| ((exponent as u16) << 12 | mantissa as u16 & 0x0fff).to_le_bytes().to_vec();
+    small(written, vec![0xff, 7]).prop_map(|(raw, value)| Message {
+        characteristic: 0x2a36,
+        bytes: [vec![1], raw, vec![0xff, 7, 0xff, 7]].concat(),
+        expected: vec![(Quantity::CUFF_PRESSURE, elsewhere(value, 0.0, 1_000.0, 133.322))],
+    })
+}
+
 fn thermometer() -> impl Strategy<Value = Message> {
     (float(), any::<bool>(), prop::option::of(1u8..=9), any::<bool>()).prop_map(
         |((raw, value), dated, site, settled)| {
@@ -255,5 +291,16 @@ fn cycling() -> impl Strategy<Value = Message> {
 
 /// A value of any profile.
 pub fn message() -> impl Strategy<Value = Message> {
-    prop_oneof![heart(), thermometer(), pressure(), oximeter(), power(), running(), air(), cycling()]
+    prop_oneof![
+        heart(),
+        thermometer(),
+        fahrenheit(),
+        pressure(),
+        kilopascals(),
+        oximeter(),
+        power(),
+        running(),
+        air(),
+        cycling()
+    ]
 }
