@@ -333,7 +333,7 @@ async fn what_a_webhook_takes_for_wrong_is_given_up_after_ten_minutes_and_the_ne
     let busy = hook.refused_one(before).await;
     clinic.advance(11 * 60);
     hook.refused_one(before + 1).await;
-    let name = pitchside_model::PluginName::parse("hook").unwrap();
+    let name = PluginName::parse("hook").unwrap();
     let aside = || (!clinic.tables().requests_waiting(&name).unwrap().is_empty()).then_some(());
     until("it to be put aside", aside).await;
     hook.breaks(false);
