@@ -202,8 +202,39 @@ async def revoked_while_connected(lab):
         await asyncio.sleep(6)
         must("nothing after", len(await clinic.readings("strap-1")) == count)
         must("not connected again", strap.connected == 1, strap.connected)
+        await until("the host has no bond with it", 20, lambda: _no_bond(clinic, ONE))
         strap.stop()
-        return "disconnected at once, never connected again, nothing stored after"
+        return "disconnected at once, its bond removed, never connected again, nothing stored after"
+
+
+async def _no_bond(clinic, address):
+    return address not in await clinic.bonds()
+
+
+async def a_sensor_that_was_reset(lab):
+    """It has lost its keys; the host still has its own. Nobody pairs anew until a person says so."""
+    async with lab.clinic() as clinic:
+        strap = Strap(lab.air, "strap-1", ONE).start()
+        await clinic.switch_on(strap)
+        await clinic.enrol(strap, CODE, profiles="heart-rate")
+        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        strap.leave(), strap.stop()
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        reset = Strap(lab.air, "reset", ONE, rate=90).start()
+        await clinic.switch_on(reset)
+        await clinic.hears(r"BLE: refused[^\n]*pitchside device forget strap-1", 180)
+        must("it was not paired anew", len(clinic.said("BLE: pairing device=strap-1")) == 1)
+        must("nothing of it", "90" not in await clinic.values("strap-1", "heart_rate"))
+        await clinic.cli("device forget strap-1")
+        await until("it has paired anew, with its code", 180, lambda: _holds_rate(clinic, "90"))
+        bond = (await clinic.bonds())[ONE]
+        must("as strong as before", bond == ("LE Secure Connections", True, 128), bond)
+        reset.stop()
+        return "told, with the command that mends it; not paired anew before that was given, and with its code after"
+
+
+async def _holds_rate(clinic, rate):
+    return rate in await clinic.values("strap-1", "heart_rate")
 
 
 async def two_adapters(lab):
@@ -233,5 +264,5 @@ async def an_active_scan(lab):
 
 
 BAD = [a_peer_that_stalls, a_bond_too_weak, a_sensor_without_a_code, strangers_and_an_address_that_is_stolen,
-       malformed_and_too_many_values, the_adapter_is_pulled, bluetoothd_dies, the_gateway_dies, revoked_while_connected, two_adapters,
-       an_active_scan]
+       malformed_and_too_many_values, the_adapter_is_pulled, bluetoothd_dies, the_gateway_dies, revoked_while_connected,
+       a_sensor_that_was_reset, two_adapters, an_active_scan]

@@ -305,6 +305,10 @@ fn told(id: &DeviceId, adapter: &str, step: &str, error: &RadioError) -> End {
             tracing::warn!(device = %id, adapter, step, %error, "BLE: refused");
             End::Refused
         }
+        RadioError::BondLost(_) => {
+            tracing::warn!(device = %id, adapter, step, %error, "BLE: refused");
+            End::BondLost
+        }
     }
 }
 

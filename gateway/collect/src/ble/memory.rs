@@ -1,4 +1,5 @@
-//! Who was bonded once, remembered apart from BlueZ's own store: so that a bond this box has lost is told from a first one.
+//! Who was bonded once, remembered apart from BlueZ's own store: so that a bond this box has lost is told from a first one, and that
+//! none but our own bonds are ever removed.
 
 use pitchside_model::{BleAddress, DeviceId};
 
@@ -21,4 +22,16 @@ pub trait Memory: Send + Sync + 'static {
     /// # Errors
     /// It could not be kept, and why.
     fn bonded(&self, device: &DeviceId, made: Made) -> Result<(), String>;
+
+    /// Bonds that the host is to remove: of devices that are no longer enrolled, and of those that somebody asked to be forgotten.
+    ///
+    /// # Errors
+    /// It is not known, and why.
+    fn given_up(&self) -> Result<Vec<(DeviceId, Made)>, String>;
+
+    /// The host has removed one. Durable when it returns.
+    ///
+    /// # Errors
+    /// It could not be kept, and why.
+    fn removed(&self, device: &DeviceId, made: Made) -> Result<(), String>;
 }

@@ -16,7 +16,8 @@
 //! | [`profile`] | services and characteristics, and which of them speak by themselves |
 //! | [`plan`] | in which order a connected device is asked for what: pure |
 //! | [`keys`] | what BlueZ stored of a bond, read without the keys |
-//! | [`memory`] | who was bonded once |
+//! | [`memory`] | who was bonded once, and which of these bonds are given up |
+//! | [`doubt`] | whether a device has lost its side of a bond: pure |
 //! | [`bluez`] | the real radio, over BlueZ (feature `ble`) |
 //! | `run` | between core and radio |
 //! | `connection` | one link: values up, frames down |
@@ -26,6 +27,7 @@
 pub mod bluez;
 mod connection;
 pub mod core;
+pub mod doubt;
 pub mod keys;
 pub mod memory;
 pub mod plan;

@@ -71,6 +71,9 @@ pub enum RadioError {
     /// It will not work until somebody changes something.
     #[error("{0}")]
     Refused(String),
+    /// It answers, and seems to have lost its side of the bond: never paired anew by itself.
+    #[error("{0}")]
+    BondLost(String),
 }
 
 /// What was subscribed to.

@@ -288,3 +288,14 @@ async fn ps1_frames_are_put_together_and_answers_are_cut() {
     world.seen.until("wrote 12 bytes", 1).await;
     world.end().await;
 }
+
+#[tokio::test]
+async fn a_sensor_that_lost_its_bond_is_reported_until_it_is_connected() {
+    let world = World::new(true, true, vec![RadioError::BondLost("it has no key".to_owned())]);
+    world.in_range().await;
+    let mut status = world.ble.status();
+    status.wait_for(|all| all.iter().any(|one| one.bond_lost)).await.unwrap();
+    let connected = |all: &Vec<core::Status>| all[0].state == Condition::Connected && !all[0].bond_lost;
+    status.wait_for(connected).await.unwrap();
+    world.end().await;
+}

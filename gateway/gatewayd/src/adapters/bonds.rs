@@ -1,6 +1,14 @@
-//! Which devices this box has bonded with, kept by `store` for `collect`; and which of those bonds are gone.
+//! Which devices this box has bonded with, kept by `store` for `collect`; which of those bonds are gone, and which are to go.
+//!
+//! ```text
+//! ble-bonds    strap-1 00:11:22:33:44:55 F0:F1:F2:F3:F4:01 2    device, adapter, the device's address, asked   the gateway writes
+//! ble-forget   strap-1 3                                        device, asked                                  the command line writes
+//! ```
+//!
+//! `asked` counts how often somebody asked for the device to be forgotten. A bond made when that was 2 goes when it is 3: so each side
+//! writes its own list alone, and no clock is compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use parking_lot::Mutex;
@@ -9,62 +17,140 @@ use pitchside_collect::ble::{Made, Memory};
 use pitchside_model::DeviceId;
 use pitchside_store::{Store, StoreError, Tables};
 
-/// Where they are kept: one a line, `strap-1 00:11:22:33:44:55 F0:F1:F2:F3:F4:01`: device, adapter, the device's address.
 const KEPT: &str = "ble-bonds";
-/// Devices remembered: more than any box has slots for.
+const FORGET: &str = "ble-forget";
+/// Bonds remembered: more than any box has slots for.
 const BONDS_MAX: usize = 1_024;
 
-type Bonded = BTreeMap<DeviceId, Made>;
+/// A bond that is remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Kept {
+    device: DeviceId,
+    made: Made,
+    asked: u64,
+}
 
-fn parse(line: &str) -> Option<(DeviceId, Made)> {
+fn parse(line: &str) -> Option<Kept> {
     let mut words = line.split(' ');
     let device = DeviceId::parse(words.next()?).ok()?;
     let made = Made { adapter: words.next()?.parse().ok()?, device: words.next()?.parse().ok()? };
-    words.next().is_none().then_some((device, made))
+    // Written before anybody could ask, it has no fourth word.
+    let asked = words.next().map_or(Some(0), |asked| asked.parse().ok())?;
+    words.next().is_none().then_some(Kept { device, made, asked })
 }
 
-fn load(tables: &Tables) -> Result<Bonded, StoreError> {
-    let text = tables.meta(KEPT)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-    Ok(text.lines().filter_map(parse).take(BONDS_MAX).collect())
+fn text(tables: &Tables, name: &str) -> Result<String, StoreError> {
+    Ok(tables.meta(name)?.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default())
+}
+
+/// In the order in which they were made.
+fn load(tables: &Tables) -> Result<Vec<Kept>, StoreError> {
+    Ok(text(tables, KEPT)?.lines().filter_map(parse).take(BONDS_MAX).collect())
+}
+
+type Asked = BTreeMap<DeviceId, u64>;
+
+fn asked(tables: &Tables) -> Result<Asked, StoreError> {
+    let line = |line: &str| {
+        let (device, asked) = line.split_once(' ')?;
+        Some((DeviceId::parse(device).ok()?, asked.parse().ok()?))
+    };
+    Ok(text(tables, FORGET)?.lines().filter_map(line).collect())
+}
+
+/// Asks the gateway, running or not, to remove its bond with a device, which stays enrolled and pairs anew.
+///
+/// # Errors
+/// The database does not answer.
+pub fn forget(tables: &Tables, device: &DeviceId) -> Result<(), StoreError> {
+    let mut asked = asked(tables)?;
+    // Of devices without a bond there is nothing left to ask.
+    let bonded = load(tables)?;
+    asked.retain(|other, _| other == device || bonded.iter().any(|kept| kept.device == *other));
+    let count = asked.entry(device.clone()).or_default();
+    *count = count.saturating_add(1);
+    let lines: String = asked.iter().map(|(device, asked)| format!("{device} {asked}\n")).collect();
+    tables.set_meta(FORGET, lines.as_bytes())
+}
+
+/// Bonds that are to be removed: of whoever is no longer enrolled, and those made before somebody asked.
+fn given_up(kept: &[Kept], is_enrolled: impl Fn(&DeviceId) -> bool, asked: &Asked) -> Vec<(DeviceId, Made)> {
+    let is_over =
+        |kept: &&Kept| !is_enrolled(&kept.device) || asked.get(&kept.device).is_some_and(|now| *now > kept.asked);
+    kept.iter().filter(is_over).map(|kept| (kept.device.clone(), kept.made)).collect()
 }
 
 /// The memory.
 pub struct Bonds {
     store: Store,
-    bonded: Mutex<Bonded>,
+    kept: Mutex<Vec<Kept>>,
+    /// Who was enrolled at a revision of the devices: asked for every second, it is read when it changed.
+    enrolled: Mutex<Option<(u64, BTreeSet<DeviceId>)>>,
 }
 
 impl Bonds {
-    /// Takes up what was kept of the devices that are still enrolled.
-    pub fn open(store: &Store, enrolled: &[DeviceId]) -> Self {
-        let mut bonded = load(store).unwrap_or_else(|error| {
-            tracing::warn!(%error, "which devices were bonded is not known: a lost bond is not told");
-            Bonded::new()
+    /// Takes up what was kept.
+    pub fn open(store: &Store) -> Self {
+        let kept = load(store).unwrap_or_else(|error| {
+            tracing::warn!(%error, "which devices were bonded is not known: a lost bond is not told, and none is removed");
+            Vec::new()
         });
-        bonded.retain(|device, _| enrolled.contains(device));
-        Self { store: store.clone(), bonded: Mutex::new(bonded) }
+        Self { store: store.clone(), kept: Mutex::new(kept), enrolled: Mutex::default() }
+    }
+
+    /// Durable first: what is remembered and not kept would be forgotten by the next start.
+    fn keep(&self, kept: &mut Vec<Kept>, next: Vec<Kept>) -> Result<(), String> {
+        let line = |kept: &Kept| format!("{} {} {} {}\n", kept.device, kept.made.adapter, kept.made.device, kept.asked);
+        let lines: String = next.iter().map(line).collect();
+        self.store.set_meta(KEPT, lines.as_bytes()).map_err(|error| error.to_string())?;
+        *kept = next;
+        Ok(())
     }
 }
 
 impl Memory for Bonds {
     fn was_bonded(&self, device: &DeviceId) -> bool {
-        self.bonded.lock().contains_key(device)
+        self.kept.lock().iter().any(|kept| kept.device == *device)
     }
 
     fn bonded(&self, device: &DeviceId, made: Made) -> Result<(), String> {
-        let text = {
-            let mut bonded = self.bonded.lock();
-            if bonded.get(device) == Some(&made) {
-                return Ok(());
+        let mut kept = self.kept.lock();
+        // One that is about to go stays so: it is not this bond that was asked for anew.
+        if kept.iter().any(|kept| kept.device == *device && kept.made == made) {
+            return Ok(());
+        }
+        // A host has one bond with an address: whoever had it before has none.
+        let mut next: Vec<Kept> = kept.iter().filter(|kept| kept.made != made).cloned().collect();
+        if next.len() >= BONDS_MAX {
+            return Err(format!("{BONDS_MAX} bonds are remembered already"));
+        }
+        let asked = asked(&self.store).map_err(|error| error.to_string())?.get(device).copied().unwrap_or(0);
+        next.push(Kept { device: device.clone(), made, asked });
+        self.keep(&mut kept, next)
+    }
+
+    fn given_up(&self) -> Result<Vec<(DeviceId, Made)>, String> {
+        let kept = self.kept.lock();
+        if kept.is_empty() {
+            return Ok(Vec::new());
+        }
+        let read = || {
+            let revision = self.store.changes()?.devices;
+            let mut known = self.enrolled.lock();
+            if known.as_ref().is_none_or(|(at, _)| *at != revision) {
+                let devices = self.store.devices()?.into_iter().filter(|device| device.revoked_at.is_none());
+                *known = Some((revision, devices.map(|device| device.id).collect()));
             }
-            if bonded.len() >= BONDS_MAX && !bonded.contains_key(device) {
-                return Err(format!("{BONDS_MAX} bonds are remembered already"));
-            }
-            bonded.insert(device.clone(), made);
-            let line = |(device, made): (&DeviceId, &Made)| format!("{device} {} {}\n", made.adapter, made.device);
-            bonded.iter().map(line).collect::<String>()
+            let is_enrolled = |id: &DeviceId| known.as_ref().is_some_and(|(_, ids)| ids.contains(id));
+            Ok(given_up(&kept, is_enrolled, &asked(&self.store)?))
         };
-        self.store.set_meta(KEPT, text.as_bytes()).map_err(|error| error.to_string())
+        read().map_err(|error: StoreError| error.to_string())
+    }
+
+    fn removed(&self, device: &DeviceId, made: Made) -> Result<(), String> {
+        let mut kept = self.kept.lock();
+        let next = kept.iter().filter(|kept| kept.device != *device || kept.made != made).cloned().collect();
+        self.keep(&mut kept, next)
     }
 }
 
@@ -80,8 +166,13 @@ pub fn lost(tables: &Tables, folder: &Path) -> Result<Vec<DeviceId>, StoreError>
         Err(KeysError::Unreadable { error, .. }) => error.kind() == std::io::ErrorKind::NotFound,
         Ok(_) => false,
     };
-    let lost = load(tables)?.into_iter().filter(|(device, made)| is_enrolled(device) && is_gone(made));
-    Ok(lost.map(|(device, _)| device).collect())
+    // The last one of each: a device that moved to another adapter has left its first bond behind.
+    let last: BTreeMap<DeviceId, Made> = load(tables)?.into_iter().map(|kept| (kept.device, kept.made)).collect();
+    Ok(last
+        .into_iter()
+        .filter(|(device, made)| is_enrolled(device) && is_gone(made))
+        .map(|(device, _)| device)
+        .collect())
 }
 
 #[cfg(test)]
@@ -107,7 +198,7 @@ mod tests {
         std::fs::create_dir_all(&place).unwrap();
         let info = "[LongTermKey]\nAuthenticated=3\nEncSize=16\n";
         std::fs::write(place.join("info"), info).unwrap();
-        let bonds = Bonds::open(&store, from_ref(&strap));
+        let bonds = Bonds::open(&store);
         assert!(!bonds.was_bonded(&strap));
         bonds.bonded(&strap, MADE).unwrap();
         let lost = || lost(&store, host.path()).unwrap();
@@ -117,11 +208,70 @@ mod tests {
         assert_eq!(lost(), from_ref(&strap));
         std::fs::remove_dir_all(&place).unwrap();
         assert_eq!(lost(), from_ref(&strap));
-        assert!(Bonds::open(&store, from_ref(&strap)).was_bonded(&strap), "the next start knows");
+        assert!(Bonds::open(&store).was_bonded(&strap), "the next start knows");
         std::fs::create_dir_all(&place).unwrap();
         std::fs::write(place.join("info"), info).unwrap();
         assert!(lost().is_empty());
-        assert!(!Bonds::open(&store, &[]).was_bonded(&strap), "who is no longer enrolled is forgotten");
+    }
+
+    #[test]
+    fn the_bond_of_a_revoked_device_is_given_up_over_restarts_until_the_host_has_removed_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let (strap, other) = (DeviceId::parse("strap-1").unwrap(), DeviceId::parse("strap-2").unwrap());
+        for id in [&strap, &other] {
+            store.add_device(row(enrol::wired(id.clone(), None, Timestamp(0)))).unwrap();
+        }
+        let elsewhere = Made { device: BleAddress([0xF0, 9, 9, 9, 9, 9]), ..MADE };
+        let bonds = Bonds::open(&store);
+        bonds.bonded(&strap, MADE).unwrap();
+        bonds.bonded(&other, elsewhere).unwrap();
+        assert_eq!(bonds.given_up(), Ok(vec![]));
+        store.revoke_device(&strap, Timestamp(1)).unwrap();
+        assert_eq!(bonds.given_up(), Ok(vec![(strap.clone(), MADE)]));
+        // The gateway stopped before BlueZ was there.
+        let bonds = Bonds::open(&store);
+        assert_eq!(bonds.given_up(), Ok(vec![(strap.clone(), MADE)]), "and no bond but ours");
+        bonds.removed(&strap, MADE).unwrap();
+        assert_eq!((bonds.given_up(), Bonds::open(&store).given_up()), (Ok(vec![]), Ok(vec![])));
+        assert!(!bonds.was_bonded(&strap) && bonds.was_bonded(&other));
+    }
+
+    #[test]
+    fn a_device_that_is_to_be_forgotten_loses_the_bonds_it_had_then_and_no_later_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let strap = DeviceId::parse("strap-1").unwrap();
+        store.add_device(row(enrol::wired(strap.clone(), None, Timestamp(0)))).unwrap();
+        let second = Made { adapter: BleAddress([2; 6]), ..MADE };
+        let bonds = Bonds::open(&store);
+        bonds.bonded(&strap, MADE).unwrap();
+        bonds.bonded(&strap, second).unwrap();
+        forget(&store, &strap).unwrap();
+        let both = vec![(strap.clone(), MADE), (strap.clone(), second)];
+        assert_eq!(bonds.given_up(), Ok(both.clone()));
+        // Connected once more before it was removed: that makes the old bond no new one.
+        bonds.bonded(&strap, MADE).unwrap();
+        assert_eq!(bonds.given_up(), Ok(both));
+        bonds.removed(&strap, MADE).unwrap();
+        bonds.removed(&strap, second).unwrap();
+        bonds.bonded(&strap, MADE).unwrap();
+        assert_eq!((bonds.given_up(), Bonds::open(&store).given_up()), (Ok(vec![]), Ok(vec![])), "it has paired anew");
+        forget(&store, &strap).unwrap();
+        assert_eq!(bonds.given_up(), Ok(vec![(strap, MADE)]), "asked a second time");
+    }
+
+    #[test]
+    fn an_address_that_is_enrolled_anew_is_its_new_owners() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let (old, new) = (DeviceId::parse("strap-1").unwrap(), DeviceId::parse("strap-2").unwrap());
+        store.add_device(row(enrol::wired(new.clone(), None, Timestamp(0)))).unwrap();
+        let bonds = Bonds::open(&store);
+        bonds.bonded(&old, MADE).unwrap();
+        assert_eq!(bonds.given_up(), Ok(vec![(old, MADE)]));
+        bonds.bonded(&new, MADE).unwrap();
+        assert_eq!(bonds.given_up(), Ok(vec![]), "the new bond is not removed in the old one's name");
     }
 
     #[test]
@@ -131,5 +281,7 @@ mod tests {
         {
             assert_eq!(parse(bad), None, "{bad}");
         }
+        let before = parse("s7 00:00:00:00:00:01 F0:F1:F2:F3:F4:01").unwrap();
+        assert_eq!((before.device.as_str(), before.asked), ("s7", 0), "as it was written before anybody could ask");
     }
 }

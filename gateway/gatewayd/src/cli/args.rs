@@ -241,6 +241,11 @@ pub enum DeviceCommand {
         #[arg(long)]
         forget: bool,
     },
+    /// Remove the bond with a sensor that was reset: it stays enrolled and pairs anew.
+    Forget {
+        /// The device.
+        id: DeviceId,
+    },
     /// How BlueZ's devices are bonded; as root.
     Bonds {
         /// Where BlueZ keeps its bonds.

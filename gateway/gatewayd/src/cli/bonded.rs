@@ -3,7 +3,7 @@
 use std::io::BufRead as _;
 
 use anyhow::Context as _;
-use pitchside_auth::{DeviceRecord, Kek, enrol};
+use pitchside_auth::{DeviceClass, DeviceRecord, Kek, enrol};
 use pitchside_collect::ble::profile;
 use pitchside_model::ble::CODE_MAX;
 use pitchside_model::{Bonding, DeviceId, Pairing, PluginName, Profiles};
@@ -13,6 +13,7 @@ use super::args::RadioArgs;
 use super::context::Context;
 use super::output::Output;
 use super::{Failure, Outcome};
+use crate::adapters::bonds;
 use crate::adapters::keys::{record, row};
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -111,6 +112,22 @@ pub fn code(context: &Context, id: &DeviceId, forget: bool, output: &Output) -> 
     context.tables.put_device(row(fresh)).map_err(anyhow::Error::from)?;
     output.print(id, |id| {
         if forget { format!("{id} pairs with a code to be told") } else { format!("{id} pairs with the code told now") }
+    })?;
+    Ok(())
+}
+
+/// Asks for the bond with a device to be removed, on whose side it is lost or not trusted any more.
+pub fn forget(context: &Context, id: &DeviceId, output: &Output) -> Outcome {
+    let device = context.tables.device(id).map_err(anyhow::Error::from)?;
+    let device = device.with_context(|| format!("no device {id}; see: pitchside device list"))?;
+    if device.class != DeviceClass::Bonded.word() || device.revoked_at.is_some() {
+        let text =
+            format!("{id} is revoked, or of a class that has no bond; a revoked device's bond is removed by itself");
+        return Err(Failure::Failed(anyhow::anyhow!(text)));
+    }
+    bonds::forget(&context.tables, id).map_err(anyhow::Error::from)?;
+    output.print(id, |id| {
+        format!("the gateway removes its bond with {id} and pairs anew: make the sensor ready to pair (its own pairing mode)")
     })?;
     Ok(())
 }

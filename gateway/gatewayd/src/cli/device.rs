@@ -87,6 +87,7 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
             return Err(Failure::Usage("a bonded device has no key, no file and no filters".to_owned()));
         }
         DeviceCommand::Code { id, forget } => bonded::code(&context, id, *forget, output)?,
+        DeviceCommand::Forget { id } => bonded::forget(&context, id, output)?,
         DeviceCommand::Bonds { .. } => {}
         DeviceCommand::Enrol { id, class, public_key, decoder, read, out, radio } => {
             if let Some(out) = out.as_deref().filter(|out| out.exists()) {

@@ -47,6 +47,9 @@ pub struct DeviceReport {
     pub adapter: Option<String>,
     /// Failures in a row.
     pub failures: u32,
+    /// It answers without its side of the bond, as it seems.
+    #[serde(default)]
+    pub bond_lost: bool,
     /// What it said of itself, e.g. `body_location: chest`.
     #[serde(default)]
     pub facts: Vec<String>,
@@ -67,6 +70,7 @@ impl From<Status> for DeviceReport {
             state: state.to_owned(),
             adapter: status.adapter.map(|adapter| adapter.to_string()),
             failures: status.failures,
+            bond_lost: status.bond_lost,
             facts: Vec::new(),
         }
     }
@@ -90,10 +94,9 @@ pub fn start(
         stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
         ..CoreConfig::default()
     };
-    let enrolled: Vec<DeviceId> = targets.borrow().iter().map(|target| target.id.clone()).collect();
     let ble = radio::start(
         settings,
-        Bonds::open(&front.store, &enrolled),
+        Bonds::open(&front.store),
         front.clock.clone(),
         intake,
         targets,
@@ -237,5 +240,26 @@ mod radio {
         _: CancellationToken,
     ) -> anyhow::Result<Ble> {
         anyhow::bail!("the settings name a Bluetooth adapter, but this program was built without the feature `ble`")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_collect::ble::profile;
+    use pitchside_decode::gatt;
+
+    #[test]
+    fn all_that_can_be_decoded_is_asked_for_and_nothing_else() {
+        for characteristic in 0..=u16::MAX {
+            let listened = profile::SERVICES
+                .iter()
+                .any(|service| service.characteristics.iter().any(|of| of.uuid == characteristic));
+            // Texts are shown in the log, whoever decodes them besides; two numbers of Device Information nowhere else.
+            let told = profile::is_information(characteristic);
+            let decoded = gatt::is_known(characteristic);
+            assert!(!(listened && told), "{characteristic:04x}");
+            assert!(decoded || !listened, "{characteristic:04x} is listened to, and nobody reads it");
+            assert!(listened || told || !decoded, "{characteristic:04x} could be decoded, and is never asked for");
+        }
     }
 }

@@ -9,18 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bluer::{Adapter, Address, Device, DeviceEvent, DeviceProperty, ErrorKind, Session};
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use pitchside_model::{BleAddress, Bond};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::super::core::AdapterName;
+use super::super::doubt;
 use super::super::keys::{self, KeysError};
 use super::super::memory::{Made, Memory};
 use super::super::radio::{RadioError, Target};
 use super::peer::BluezPeer;
-use super::{DateTime, address};
+use super::{Bluez, address};
 
 /// How long a device may take to answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -74,43 +75,120 @@ pub(super) async fn disconnect(device: &Device) {
     }
 }
 
-pub(super) async fn connect(
-    session: &Session,
-    adapter: &AdapterName,
-    target: &Target,
-    bonds: &Path,
-    memory: &Arc<dyn Memory>,
-    date: &DateTime,
-) -> Result<BluezPeer, RadioError> {
-    let adapter = session.adapter(adapter).map_err(failed)?;
-    let device = adapter.device(Address(target.address.0)).map_err(failed)?;
-    // Until it has advertised BlueZ knows no such device.
-    let mut paired = device.is_paired().await.map_err(|_| RadioError::Unreachable("not heard yet".to_owned()))?;
-    let attempt = Attempt(Some(device.clone()));
-    match timeout(CONNECT_WITHIN, device.connect()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) if error.kind == ErrorKind::AlreadyConnected => {}
-        Ok(Err(error)) => return Err(not_connected(&error)),
-        Err(_) => return Err(RadioError::Unreachable("no answer in time".to_owned())),
-    }
-    let mut bond = None;
-    if target.bonding.is_some() {
-        if !paired {
-            gone(Place::of(&adapter, &device, bonds).await?).await?;
-            pair_anew(&device, target, &**memory).await?;
-            paired = device.is_paired().await.map_err(failed)?;
+impl Bluez {
+    /// Connects and bonds, and tells a device that has lost its side of the bond from one that is merely away.
+    pub(super) async fn attempt(
+        &self,
+        session: &Session,
+        adapter: &AdapterName,
+        target: &Target,
+    ) -> Result<BluezPeer, RadioError> {
+        self.without_old_bond(session, target).await?;
+        let adapter = session.adapter(adapter).map_err(failed)?;
+        let device = adapter.device(Address(target.address.0)).map_err(failed)?;
+        // Until it has advertised BlueZ knows no such device.
+        let paired = device.is_paired().await.map_err(|_| RadioError::Unreachable("not heard yet".to_owned()))?;
+        let attempt = Attempt(Some(device.clone()));
+        let reached = self.reach(&adapter, device, target, paired).await;
+        if target.bonding.is_some() {
+            let how = match &reached {
+                Ok(_) => doubt::Attempt::Encrypted,
+                // Without a bond there is none to have lost.
+                Err(_) if !paired => doubt::Attempt::Untold,
+                Err(ended) => ended.how,
+            };
+            let is_lost = self.doubts.lock().hear(&target.id, how);
+            if let Err(Ended { error, .. }) = &reached
+                && is_lost
+            {
+                return Err(RadioError::BondLost(format!("{error}; {}", doubt::advice(&target.id))));
+            }
         }
+        let peer = reached.map_err(|ended| ended.error)?;
+        attempt.succeeded();
+        Ok(peer)
+    }
+
+    /// From the link to a peer that has named its services, which it does over an encrypted link if it is bonded.
+    async fn reach(
+        &self,
+        adapter: &Adapter,
+        device: Device,
+        target: &Target,
+        paired: bool,
+    ) -> Result<BluezPeer, Ended> {
+        link(&device).await?;
+        let bond = match target.bonding {
+            Some(_) => Some(self.bond(adapter, &device, target, paired).await?),
+            None => None,
+        };
+        let early = |error| Ended { error, how: doubt::Attempt::Early };
+        let peer = BluezPeer::new(device, target.clone(), bond, self.date.clone()).await.map_err(early)?;
+        if bond.is_some()
+            && let Err(error) = peer.named().await
+        {
+            return Err(if peer.is_up().await { error.into() } else { early(error) });
+        }
+        Ok(peer)
+    }
+
+    /// The bond there is, or a new one if there is none.
+    async fn bond(
+        &self,
+        adapter: &Adapter,
+        device: &Device,
+        target: &Target,
+        paired: bool,
+    ) -> Result<Bond, RadioError> {
         if !paired {
-            return Err(RadioError::Refused("it paired without a bond".to_owned()));
+            gone(Place::of(adapter, device, &self.bonds).await?).await?;
+            pair_anew(device, target, &*self.memory).await?;
+            if !device.is_paired().await.map_err(failed)? {
+                return Err(RadioError::Refused("it paired without a bond".to_owned()));
+            }
         }
         // Only now, since a device that changes its address told its identity address while bonding.
-        let place = Place::of(&adapter, &device, bonds).await?;
-        bond = Some(bond_of(&place).await?);
-        remember(memory, target, &place).await;
+        let place = Place::of(adapter, device, &self.bonds).await?;
+        let bond = bond_of(&place).await?;
+        remember(&self.memory, target, &place).await;
+        Ok(bond)
     }
-    let peer = BluezPeer::new(device, target.clone(), bond, date.clone()).await?;
-    attempt.succeeded();
-    Ok(peer)
+}
+
+/// An attempt that ended, and what that says of the device's bond.
+struct Ended {
+    error: RadioError,
+    how: doubt::Attempt,
+}
+
+impl From<RadioError> for Ended {
+    fn from(error: RadioError) -> Self {
+        Self { error, how: doubt::Attempt::Untold }
+    }
+}
+
+/// Connects; if that fails, whether there was a link for a moment.
+async fn link(device: &Device) -> Result<(), Ended> {
+    let mut said = pin!(device.events().await.map_err(failed)?);
+    let error = match timeout(CONNECT_WITHIN, device.connect()).await {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) if error.kind == ErrorKind::AlreadyConnected => return Ok(()),
+        Ok(Err(error)) => error,
+        Err(_) => return Err(RadioError::Unreachable("no answer in time".to_owned()).into()),
+    };
+    let mut was_up = false;
+    // What has been said by now: nothing is waited for.
+    while let Some(Some(DeviceEvent::PropertyChanged(property))) = said.next().now_or_never() {
+        was_up |= matches!(property, DeviceProperty::Connected(true));
+    }
+    let how = if doubt::says_key_missing(&format!("{:?} {error}", error.kind)) {
+        doubt::Attempt::KeyMissing
+    } else if was_up {
+        doubt::Attempt::Early
+    } else {
+        doubt::Attempt::Untold
+    };
+    Err(Ended { error: not_connected(&error), how })
 }
 
 /// Where a bond is shown.
@@ -163,7 +241,7 @@ async fn pair_anew(device: &Device, target: &Target, memory: &dyn Memory) -> Res
     pair(device, target).await.map_err(|error| match error {
         RadioError::Refused(why) => RadioError::Refused(format!("{why}; {advice}")),
         RadioError::Failed(why) => RadioError::Failed(format!("{why}; {advice}")),
-        error @ RadioError::Unreachable(_) => error,
+        error @ (RadioError::Unreachable(_) | RadioError::BondLost(_)) => error,
     })
 }
 

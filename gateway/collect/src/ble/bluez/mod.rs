@@ -8,10 +8,12 @@
 //! | `bus` | who owns `org.bluez` |
 //! | `agent` | codes while pairing; everybody else is refused |
 //! | `scan` | one adapter: powered, listening |
+//! | `bonds` | bonds that are given up, removed |
 //! | `connect` | connect, bond, and what is known of the bond |
 //! | `peer` | a connected device: subscriptions, reads, writes |
 
 mod agent;
+mod bonds;
 mod bus;
 mod connect;
 mod peer;
@@ -32,6 +34,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::core::AdapterName;
+use super::doubt::Doubts;
 use super::memory::Memory;
 use super::radio::{Peer, Radio, RadioError, RadioEvent, Target, Targets};
 
@@ -75,6 +78,7 @@ pub struct Bluez {
     bonds: PathBuf,
     memory: Arc<dyn Memory>,
     date: DateTime,
+    doubts: Mutex<Doubts>,
     session: Mutex<Option<Session>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
@@ -90,7 +94,8 @@ fn address(address: Address) -> BleAddress {
 impl Bluez {
     /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
     pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, date: DateTime) -> Self {
-        Self { adapters, bonds, memory, date, session: Mutex::new(None), busy: Mutex::default() }
+        let doubts = Mutex::default();
+        Self { adapters, bonds, memory, date, doubts, session: Mutex::new(None), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
@@ -134,6 +139,7 @@ impl Bluez {
         let mut running: HashMap<AdapterName, CancellationToken> = HashMap::new();
         let mut tasks: JoinSet<AdapterName> = JoinSet::new();
         let mut failing: HashSet<AdapterName> = HashSet::new();
+        let mut bonds_kept = HashSet::new();
         let result = loop {
             if bus.owner().await.as_deref() != Some(owner) {
                 break Ok(());
@@ -175,6 +181,7 @@ impl Bluez {
                     Err(_) => {}
                 }
             }
+            self.remove_given_up(&session, &mut bonds_kept).await;
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break Ok(()),
@@ -241,7 +248,7 @@ impl Radio for Bluez {
     async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
         let session = self.session()?;
         let busy = connect::Busy::set(self.busy(adapter));
-        let peer = connect::connect(&session, adapter, target, &self.bonds, &self.memory, &self.date).await;
+        let peer = self.attempt(&session, adapter, target).await;
         drop(busy);
         Ok(Box::new(peer?))
     }

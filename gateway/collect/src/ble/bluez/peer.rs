@@ -100,6 +100,18 @@ impl BluezPeer {
         services.map_err(|_| RadioError::Failed("it did not name its services in time".to_owned()))?.map_err(failed)
     }
 
+    /// Returns once it has named its services, or its link is down.
+    pub(super) async fn named(&self) -> Result<(), RadioError> {
+        tokio::select! {
+            named = self.services() => named.map(|_| ()),
+            why = self.ended() => Err(RadioError::Failed(why)),
+        }
+    }
+
+    pub(super) async fn is_up(&self) -> bool {
+        self.device.is_connected().await.unwrap_or(false)
+    }
+
     /// Every characteristic with a 16-bit UUID, in the order in which the device names them.
     async fn characteristics(&self) -> Result<Vec<Found<Characteristic>>, RadioError> {
         let mut found = Vec::new();

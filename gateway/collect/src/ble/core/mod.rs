@@ -71,6 +71,8 @@ struct Device {
     renew: bool,
     state: State,
     failures: u32,
+    /// It answered without its side of the bond, and has not been connected since.
+    bond_lost: bool,
     not_before: Ms,
     /// When the last connection or attempt ended.
     ended: Option<Ms>,
@@ -129,6 +131,7 @@ impl Core {
             Event::Ready { device, streams } => {
                 let Some(device) = self.devices.get_mut(&device) else { return };
                 if let State::Connecting { adapter, .. } = &device.state {
+                    device.bond_lost = false;
                     device.home = Some(Arc::clone(adapter));
                     device.state = State::Up { adapter: Arc::clone(adapter), since: now, heard: now, streams };
                 }
@@ -157,6 +160,7 @@ impl Core {
             },
             adapter: device.state.adapter().cloned(),
             failures: device.failures,
+            bond_lost: device.bond_lost,
         };
         self.devices.iter().map(status).collect()
     }
@@ -215,6 +219,7 @@ impl Core {
         device.ended = Some(now);
         device.renew = false;
         device.absent = end == End::Unreachable;
+        device.bond_lost |= end == End::BondLost;
         device.waiting = None;
         match (end, state) {
             (End::Asked, State::Leaving { why: Why::TurnOver | Why::MakesWay | Why::Unenrolled, .. }) => {
@@ -223,7 +228,7 @@ impl Core {
             }
             (End::Unreachable, _) => device.seen.clear(),
             (End::Refused, _) => device.failures = device.failures.max(backoff::REFUSED_AS),
-            (End::LinkLost | End::Failed | End::Asked, _) => {}
+            (End::LinkLost | End::Failed | End::BondLost | End::Asked, _) => {}
         }
         device.failures = device.failures.saturating_add(1);
         device.not_before = now.saturating_add(self.backoff.pause(&self.config, device.failures));
@@ -238,6 +243,7 @@ impl Device {
             renew: false,
             state: State::Idle,
             failures: 0,
+            bond_lost: false,
             not_before: now,
             ended: None,
             absent: false,

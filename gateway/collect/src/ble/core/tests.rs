@@ -225,6 +225,28 @@ fn a_refused_device_is_left_alone_for_long() {
 }
 
 #[test]
+fn a_device_without_its_bond_is_named_until_it_is_connected_again() {
+    let mut core = Core::new(CoreConfig::default(), 1);
+    let adapter = AdapterName::from("hci0");
+    let seen = || Event::Seen { adapter: Arc::clone(&adapter), device: name(0), rssi: -50, bonded: true };
+    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }, 0);
+    core.handle(Event::Enrolled(vec![Known { id: name(0), version: 0 }]), 0);
+    core.handle(seen(), 0);
+    assert_eq!(core.poll(0).len(), 1);
+    assert!(!core.status()[0].bond_lost);
+    core.handle(Event::Ended { device: name(0), end: End::BondLost }, 100);
+    assert!(core.status()[0].bond_lost);
+    // Out of reach for once: nothing is known to be better.
+    assert_eq!(core.poll(60_000).len(), 1);
+    core.handle(Event::Ended { device: name(0), end: End::Unreachable }, 70_000);
+    assert!(core.status()[0].bond_lost);
+    core.handle(seen(), 140_000);
+    assert_eq!(core.poll(140_000).len(), 1);
+    core.handle(Event::Ready { device: name(0), streams: false }, 141_000);
+    assert!(!core.status()[0].bond_lost);
+}
+
+#[test]
 fn a_vanished_adapter_hands_its_devices_to_another_and_the_bond_draws_them_back() {
     let mut world = World::new(&[4, 4], &[Nature::Good], 5);
     world.run(30_000);
@@ -297,7 +319,7 @@ proptest! {
                 6 => core.handle(Event::Ready { device: id, streams: later % 2 == 0 }, now),
                 7 => core.handle(Event::Heard { device: id }, now),
                 _ => {
-                    let end = [End::Unreachable, End::LinkLost, End::Failed, End::Refused, End::Asked][later as usize % 5];
+                    let end = [End::Unreachable, End::LinkLost, End::Failed, End::Refused, End::Asked, End::BondLost][later as usize % 6];
                     on[device] = None;
                     core.handle(Event::Ended { device: id, end }, now);
                 }

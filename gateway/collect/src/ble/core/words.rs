@@ -115,6 +115,8 @@ pub enum End {
     Failed,
     /// It is not let in: pairing failed, the bond is too weak, or it has none of its services. Tried again seldom.
     Refused,
+    /// It answers without its side of the bond, as it seems. Tried again like any other failure: it may be a weak signal.
+    BondLost,
     /// As [`Action::Disconnect`] asked.
     Asked,
 }
@@ -169,6 +171,8 @@ pub struct Status {
     pub adapter: Option<AdapterName>,
     /// Failures in a row.
     pub failures: u32,
+    /// When last tried it answered without its side of the bond.
+    pub bond_lost: bool,
 }
 
 /// How a device is doing, in one word.

@@ -19,7 +19,11 @@ pub fn findings(settings: &Settings) -> Vec<Finding> {
     if settings.ble.iter().any(|adapter| adapter.scan == pitchside_config::BleScan::Passive) {
         findings.push(passive());
     }
-    findings.push(match bluetooth::read(&settings.gateway.data_dir) {
+    let report = bluetooth::read(&settings.gateway.data_dir);
+    if let Ok(Some(report)) = &report {
+        findings.extend(without_bond(report));
+    }
+    findings.push(match report {
         Ok(Some(report)) => devices(&report),
         Ok(None) => Finding::new(
             "Bluetooth devices",
@@ -67,6 +71,19 @@ pub fn lost(context: &Context) -> Vec<Finding> {
         }
         Err(error) => Finding::new(name, false, error.to_string(), "systemctl restart pitchside"),
     }]
+}
+
+/// Devices that answer without their side of the bond: reset, or somebody plays their address.
+fn without_bond(report: &Report) -> Option<Finding> {
+    let named: Vec<&str> =
+        report.devices.iter().filter(|device| device.bond_lost).map(|device| device.device.as_str()).collect();
+    let first = named.first()?;
+    Some(Finding::new(
+        "Bluetooth sensors that lost their bond",
+        false,
+        format!("they answer, and do not know their bond with this box: {}", named.join(", ")),
+        format!("if it was reset, and only then: pitchside device forget {first}, and make it ready to pair"),
+    ))
 }
 
 fn passive() -> Finding {
@@ -124,6 +141,7 @@ mod tests {
             state: state.to_owned(),
             adapter: None,
             failures: 0,
+            bond_lost: false,
             facts: vec!["body_location: chest".to_owned()],
         };
         let report = |devices| Report { at: Timestamp(0), devices };
@@ -131,5 +149,9 @@ mod tests {
         assert!(well.ok && well.evidence.contains("connected: s1 (body_location: chest)"), "{well:?}");
         let sick = devices(&report(vec![device("s1", "connected"), device("s2", "waiting")]));
         assert!(!sick.ok && sick.evidence.contains("waiting: s2"), "{sick:?}");
+        assert!(without_bond(&report(vec![device("s1", "resting")])).is_none());
+        let lost = DeviceReport { bond_lost: true, ..device("s2", "resting") };
+        let lost = without_bond(&report(vec![device("s1", "connected"), lost])).unwrap();
+        assert!(!lost.ok && lost.evidence.ends_with(": s2"), "{lost:?}");
     }
 }

@@ -1,0 +1,86 @@
+//! Bonds that are given up, removed from BlueZ: of devices that were revoked, and of those somebody asked to be forgotten. Only what
+//! the memory names is removed: the bonds of others on this host are none of our business.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bluer::{Address, ErrorKind, Session};
+use pitchside_model::DeviceId;
+use tokio::task::spawn_blocking;
+
+use super::super::memory::Made;
+use super::super::radio::{RadioError, Target};
+use super::{Bluez, address};
+
+/// What became of a bond.
+enum Removal {
+    Gone,
+    /// The adapter that holds it is not there.
+    NoAdapter,
+}
+
+async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
+    for name in session.adapter_names().await? {
+        let adapter = session.adapter(&name)?;
+        if address(adapter.address().await?) != made.adapter {
+            continue;
+        }
+        return match adapter.remove_device(Address(made.device.0)).await {
+            Ok(()) => Ok(Removal::Gone),
+            Err(error) if matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => Ok(Removal::Gone),
+            Err(error) => Err(error),
+        };
+    }
+    Ok(Removal::NoAdapter)
+}
+
+impl Bluez {
+    async fn given_up(&self) -> Result<Vec<(DeviceId, Made)>, String> {
+        let memory = Arc::clone(&self.memory);
+        spawn_blocking(move || memory.given_up()).await.map_err(|error| error.to_string())?
+    }
+
+    async fn remove_bond(&self, session: &Session, device: &DeviceId, made: Made) -> Result<(), String> {
+        match remove(session, made).await {
+            Ok(Removal::Gone) => {}
+            Ok(Removal::NoAdapter) => return Err(format!("the adapter {} that holds it is not there", made.adapter)),
+            Err(error) => return Err(error.to_string()),
+        }
+        self.doubts.lock().forget(device);
+        let (memory, id) = (Arc::clone(&self.memory), device.clone());
+        spawn_blocking(move || memory.removed(&id, made)).await.map_err(|error| error.to_string())??;
+        tracing::info!(%device, address = %made.device, adapter = %made.adapter, "BLE: its bond is removed");
+        Ok(())
+    }
+
+    /// Removes whatever is given up; of what cannot be removed yet `kept` remembers that it was told.
+    pub(super) async fn remove_given_up(&self, session: &Session, kept: &mut HashSet<DeviceId>) {
+        let given_up = match self.given_up().await {
+            Ok(given_up) => given_up,
+            Err(error) => {
+                tracing::debug!(error, "BLE: which bonds are given up is not known");
+                return;
+            }
+        };
+        kept.retain(|device| given_up.iter().any(|(other, _)| other == device));
+        for (device, made) in given_up {
+            if let Err(error) = self.remove_bond(session, &device, made).await
+                && kept.insert(device.clone())
+            {
+                tracing::warn!(%device, address = %made.device, error, "BLE: its bond is not removed yet; it is tried again");
+            }
+        }
+    }
+
+    /// Before a device is connected: a bond given up, its own or that of whoever had its address, must not let it in.
+    pub(super) async fn without_old_bond(&self, session: &Session, target: &Target) -> Result<(), RadioError> {
+        for (device, made) in self.given_up().await.map_err(RadioError::Failed)? {
+            if device == target.id || made.device == target.address {
+                self.remove_bond(session, &device, made).await.map_err(|why| {
+                    RadioError::Failed(format!("its bond is given up, and could not be removed: {why}"))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
