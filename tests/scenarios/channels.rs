@@ -197,20 +197,26 @@ async fn mail_server(full: Arc<AtomicBool>) -> (u16, Mails) {
     (port, mails)
 }
 
-#[tokio::test]
-async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_is_unknown_keeps_nobody_waiting() {
-    let (port, mails) = mail_server(Arc::default()).await;
+/// The clinic of these tests, with mail by this server.
+async fn clinic_that_mails(port: u16, recipients: &str) -> Running {
     let clinic = clinic(&["mail-out"]).await;
     let settings = [
         ("server", "127.0.0.1"),
         ("port", &*port.to_string()),
         ("security", "clear"),
         ("sender", "box@clinic.test"),
-        ("recipients", "nobody@clinic.test, doctor@clinic.test"),
+        ("recipients", recipients),
     ];
     set(&clinic, "mail-out", &settings);
     plugin(&clinic, &["grant", "mail-out", &format!("smtp:127.0.0.1:{port}")]).ok();
     begun(&clinic, "mail-out").await;
+    clinic
+}
+
+#[tokio::test]
+async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_is_unknown_keeps_nobody_waiting() {
+    let (port, mails) = mail_server(Arc::default()).await;
+    let clinic = clinic_that_mails(port, "nobody@clinic.test, doctor@clinic.test").await;
     let mut s7 = clinic.sensor("s7").await;
     rises_and_falls(&clinic, &mut s7).await;
     let kept = until("the mails arrive", || Some(mails.lock().unwrap().clone()).filter(|kept| kept.len() == 3)).await;
@@ -236,17 +242,7 @@ async fn a_mail_goes_to_each_recipient_at_least_once_under_one_id_and_one_that_i
 async fn a_mailbox_that_is_full_keeps_no_other_from_its_mail_and_gets_its_own_in_order_once_there_is_room() {
     let full = Arc::new(AtomicBool::new(true));
     let (port, mails) = mail_server(Arc::clone(&full)).await;
-    let clinic = clinic(&["mail-out"]).await;
-    let settings = [
-        ("server", "127.0.0.1"),
-        ("port", &*port.to_string()),
-        ("security", "clear"),
-        ("sender", "box@clinic.test"),
-        ("recipients", "full@clinic.test, doctor@clinic.test"),
-    ];
-    set(&clinic, "mail-out", &settings);
-    plugin(&clinic, &["grant", "mail-out", &format!("smtp:127.0.0.1:{port}")]).ok();
-    begun(&clinic, "mail-out").await;
+    let clinic = clinic_that_mails(port, "full@clinic.test, doctor@clinic.test").await;
     let to = |whom: &str| {
         let kept = mails.lock().unwrap();
         let mut subjects: Vec<String> = Vec::new();
