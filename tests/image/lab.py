@@ -120,14 +120,21 @@ def running(state):
     return clinic
 
 
-def stopped_copy(state, name):
-    """The clinic's box as it is, off, to be broken without breaking it."""
+def off(state):
+    """The clinic, its box shut down."""
     clinic = state["clinic"]
     if clinic.box.process:
         clinic.cable.unlink(); clinic.radio.unlink()
         clinic.box.run("sync; systemctl --no-block poweroff", check=False)
         stopped(clinic)
-    return copied(clinic, name)
+    return clinic
+
+
+def stopped_copy(state, name):
+    """The clinic's box as it is, off, to be broken without breaking it."""
+    trial = copied(off(state), name)
+    state.setdefault("copies", []).append(trial)
+    return trial
 
 
 def started_copy(state, name, keeps_discarded=False):

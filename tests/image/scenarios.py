@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import random
 import re
 import shutil
@@ -14,10 +13,10 @@ import bill
 import versions
 from cuts import Camera
 from lab import Clinic, copied, running, started_copy, stopped_copy
-from vm import OUT, REPO, Stuck
+from vm import LANES, OUT, REPO, Stuck
 
 
-def the_same_inputs_build_the_same_bytes():
+def the_same_inputs_build_the_same_bytes(_state):
     versions.base()
     first = versions.fingerprints(versions.BASE)
     versions.build(versions.BASE)
@@ -28,7 +27,7 @@ def the_same_inputs_build_the_same_bytes():
     return f"{len(first)} files alike, bundle's contents among them"
 
 
-def the_bill_of_materials_names_everything():
+def the_bill_of_materials_names_everything(_state):
     """Everything that is in root and initrd, and nothing that only tests or builds use."""
     folder = versions.folder(versions.BASE)
     with open(folder / "sbom.cdx.json", encoding="utf-8") as file:
@@ -223,7 +222,7 @@ def power_cuts_at_twenty_points_of_that_update(state):
         shutil.rmtree(cut.folder)
         return version
 
-    with ThreadPoolExecutor(max_workers=int(os.environ.get("IMAGE_TEST_LANES", 2))) as lanes:
+    with ThreadPoolExecutor(max_workers=LANES) as lanes:
         came_back = list(lanes.map(start_after, cuts))
     told = ", ".join(f"{came_back.count(version)} as {version}" for version in sorted(set(came_back)))
     return f"came back {told}; each healthy, with every reading and a chain that verifies; the update goes in again after a cut"

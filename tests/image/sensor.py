@@ -13,7 +13,7 @@ import ssl
 import struct
 import time
 
-from vm import REPO, Stuck
+from vm import PATIENCE, REPO, Stuck
 
 _spec = importlib.util.spec_from_file_location("ps1_p0", REPO / "gateway/wire/examples/ps1_p0.py")
 ps1 = importlib.util.module_from_spec(_spec)
@@ -132,7 +132,7 @@ class Sensor:
 
     def connect(self, open_link, seconds=60):
         """Tries until there is a session; then sends again what has no receipt."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while True:
             try:
                 self.link = open_link()
@@ -173,7 +173,7 @@ class Sensor:
 
     def receipts(self, seconds=60):
         """Waits until nothing is without a receipt."""
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while self.kept:
             frame = self._until(lambda _: True, max(0.1, end - time.monotonic()))
             kind, plain = self.device.open(frame)
@@ -219,7 +219,7 @@ class Browser:
         return self._ask("GET", f"/api/v1/{path}")[0]
 
     def wait(self, path, wanted, seconds=120):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while True:
             answer = self.get(path)
             if wanted(answer):

@@ -15,6 +15,7 @@ from vm import OUT, REPO, Stuck, tool
 
 def power_cuts_in_the_first_start(state, points=6):
     whole = Clinic("first-none")
+    state["copies"] = [whole]
     whole.box.power_on()
     whole.box.wait("handing over", 300)
     handed = whole.box.uptime()
@@ -23,6 +24,7 @@ def power_cuts_in_the_first_start(state, points=6):
     whole.box.cut_power()
     for point in range(points):
         trial = Clinic(f"first-{point}")
+        state["copies"].append(trial)
         trial.box.power_on()
         # The interesting part begins where the data partition is made.
         time.sleep(handed * 0.8 + (length - handed * 0.8) * (point + 0.5) / points)
@@ -328,5 +330,7 @@ def a_release_of_the_ledger_updates_the_box(state):
         ledger.close()
 
 
-TROUBLE = [a_stick_carries_a_box_to_another_one, a_confirmed_slot_that_rots_gives_way, a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970,
-           a_release_of_the_ledger_updates_the_box, power_cuts_in_a_factory_reset, power_cuts_in_the_first_start]
+# What is tried on a copy of the clinic's box, or on a box of its own: several at a time. The longest first.
+APART = [power_cuts_in_the_first_start, power_cuts_in_a_factory_reset, a_release_of_the_ledger_updates_the_box, a_confirmed_slot_that_rots_gives_way,
+         a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970]
+TROUBLE = [a_stick_carries_a_box_to_another_one, *APART]

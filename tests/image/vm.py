@@ -17,6 +17,8 @@ OUT = REPO / "images/out"
 TOOL = REPO / "images/tool"
 # A stock slow machine of two cores; twice that when others compile beside us.
 PATIENCE = float(os.environ.get("IMAGE_TEST_PATIENCE", "1"))
+# Boxes on at a time, where each is one of its own.
+LANES = int(os.environ.get("IMAGE_TEST_LANES", "2"))
 
 # The tests' own window into a box that has no shell: a unit that the machine's owner (QEMU) hands in as a systemd credential.
 # The image is the one that is shipped; on real hardware the kernel has no such channel.
