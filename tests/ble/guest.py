@@ -22,8 +22,8 @@ PITCHSIDE = pathlib.Path(os.environ.get("PITCHSIDE", REPO / "target/debug/pitchs
 LEDGERD = pathlib.Path(os.environ.get("LEDGERD", REPO / "target/debug/ledgerd"))
 # Times as on a stock machine of two cores; more when others compile beside us.
 PATIENCE = float(os.environ.get("BLE_TEST_PATIENCE", "1"))
-# Where the guest keeps what a command printed, and how much of it is fetched at once: well below what a socket holds.
-SAID, PIECE = "/run/said", 65536
+# Where the guest keeps what a command printed, and how much of it is fetched at once: well below what a socket holds, line by line.
+SAID, PIECE = "/run/said", 8192
 CABLES = {"hci0": "ttyS1", "hci1": "ttyS2"}
 
 
@@ -96,11 +96,17 @@ class Guest:
     # --- The shell ------------------------------------------------------------------------------------------------------------
 
     async def run(self, command, seconds=60, check=True):
-        """What a command prints. It comes in pieces, one asked for after the other: QEMU drops what a console says while we do not read."""
+        """What a command prints. It comes in pieces, one asked for after the other, and again if it comes in part: QEMU drops what a
+        console says while we do not read."""
         async with self.turn:
             ended = await self._ask(f"{{ {command}\n}} > {SAID} 2>&1; echo $? $(wc -c < {SAID})", command, seconds)
             code, size = (int(word) for word in ended.split())
-            pieces = [await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}", command) for at in range(0, size, PIECE)]
+            pieces = []
+            for at in range(0, size, PIECE):
+                async def whole(at=at):
+                    piece = await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}", command)
+                    return piece if len(piece) == min(PIECE, size - at) else None
+                pieces.append(await until(f"all of what `{command}` printed", 10, whole))
         text = b"".join(pieces).decode("utf-8", "replace")
         if check and code != 0:
             raise Stuck(f"`{command}`: exit {code}: {text.strip()[-600:]}")

@@ -9,6 +9,8 @@ use crate::functions::{HELPERS_BY_NAME, SPAN_MAX};
 use crate::library::RuleSource;
 use crate::window::Wanted;
 
+/// The most spans one rule has windows of, on each of its inputs.
+const SPANS_MAX: usize = 16;
 /// The functions of an input that ask for a baseline.
 const OF_BASELINES: [&str; 3] = ["typical", "spread", "deviations"];
 
@@ -85,6 +87,10 @@ pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Pr
     }
     spans.sort_unstable();
     spans.dedup();
+    if spans.len() > SPANS_MAX {
+        let why = format!("{} different spans of time; at most {SPANS_MAX} are kept", spans.len());
+        problems.push(Problem::of(&source.file(), why));
+    }
     (asked.spans, asked.texts) = spans.into_iter().map(|(micros, text)| (micros, ImmutableString::from(text))).unzip();
     if problems.is_empty() { Ok(asked) } else { Err(problems) }
 }

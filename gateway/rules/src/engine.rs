@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_script::manifest::RuleScope;
-use pitchside_script::{Fault, Problem};
+use pitchside_script::{Fault, FaultKind, Problem};
 use serde::{Deserialize, Serialize};
 
 use crate::derive::streams::{Arrived, Streams};
@@ -18,6 +18,11 @@ use crate::scripted::{Derived, Scripted};
 
 /// The most subjects one rule remembers; the one heard least lately, without a raised alert, makes room.
 pub const SUBJECTS_MAX: usize = 4_096;
+/// What all rules of a set may keep together, in units of sixteen bytes or so. A squad of forty at 1 Hz has room for more than a hundred
+/// windows of an hour; beyond it whichever keeps most is switched off, before the process dies of it and takes all others along.
+pub const WEIGHT_MAX: usize = 4 << 20;
+/// How many messages are taken between two looks at that.
+const WEIGHED_EVERY: u64 = 64;
 /// Faults after which a rule is switched off.
 pub const FAULTS_MAX: u32 = 8;
 
@@ -161,6 +166,9 @@ impl Engine {
     /// The same; `watch` is told each rule's name before its script runs.
     pub(crate) fn take_watched(&mut self, item: &Item<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
         self.messages += 1;
+        if self.messages.is_multiple_of(WEIGHED_EVERY) {
+            self.weigh(fed);
+        }
         let (number, assurance) = (self.messages, item.assurance);
         let Some((device, who)) = self.devices.take(item, number) else { return };
         let subject = who.subject(RuleScope::Athlete);
@@ -178,6 +186,20 @@ impl Engine {
             }
             self.ask_streams(&heard, fed, watch);
         }
+    }
+
+    /// Switches off whichever keeps most, if all together keep too much.
+    fn weigh(&mut self, fed: &mut Fed) {
+        let all = || self.rules.iter().chain(&self.scripted.running);
+        if all().map(Running::weight).sum::<usize>() <= WEIGHT_MAX {
+            return;
+        }
+        let heaviest = self.rules.iter_mut().chain(&mut self.scripted.running).max_by_key(|running| running.weight());
+        let Some(running) = heaviest else { return };
+        let told = format!("it keeps {} MB of readings: shorten its spans, or have fewer", running.weight() / (1 << 16));
+        running.forget();
+        running.demerits = FAULTS_MAX;
+        fed.faults.push(running.fail(Fault::new(FaultKind::Memory, told)));
     }
 
     /// Lets the streams of plugins hear a reading, and the rules what follows from it.

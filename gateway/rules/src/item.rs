@@ -13,6 +13,9 @@ const SAMPLES_A_READING: usize = 64;
 const ITEMS_MAX: usize = 2_048;
 /// The most readings of one call, unless a single entry has more.
 const READINGS_MAX: usize = 32_768;
+/// The most evaluations one call asks for, unless a single entry asks for more: a twentieth of what a slow box does within the call's
+/// deadline.
+const EVALUATIONS_MAX: usize = 65_536;
 
 /// An entry as rules see it. Borrowed, so that a batch crosses to the worker without a copy of its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,6 +75,8 @@ pub enum PointContent {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     wanted: Vec<bool>,
+    /// How many rules hear each.
+    heard_by: Vec<usize>,
     /// Those whose waveforms are wanted with their samples.
     samples: Vec<bool>,
 }
@@ -83,6 +88,9 @@ impl Filter {
         let named = |quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity));
         for quantity in set.all().flat_map(|rule| &rule.manifest.inputs) {
             mark(&mut filter.wanted, *quantity);
+            let at = usize::from(quantity.code());
+            filter.heard_by.resize(filter.heard_by.len().max(at + 1), 0);
+            filter.heard_by[at] += 1;
         }
         for (_, made) in makers(named) {
             for quantity in made.inputs {
@@ -108,6 +116,18 @@ impl Filter {
     /// Whether the samples of its waveforms are wanted, too.
     pub fn wants_samples(&self, quantity: Quantity) -> bool {
         marked(&self.samples, quantity)
+    }
+
+    /// How many of the items go into one call of the worker.
+    pub(crate) fn portion(&self, items: &[Item<'_>]) -> usize {
+        let (mut readings, mut evaluations) = (0, 0);
+        let heard_by = |point: &Point| self.heard_by.get(usize::from(point.quantity.code())).copied().unwrap_or(0);
+        let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
+            readings += item.weight();
+            evaluations += item.readings.iter().map(heard_by).sum::<usize>();
+            readings <= READINGS_MAX && evaluations <= EVALUATIONS_MAX
+        });
+        fits.count().max(1)
     }
 
     /// What the rules see of an entry; none if it holds nothing they want. A reading in a unit that is not its quantity's
@@ -165,16 +185,6 @@ impl Routes {
     pub fn of(&self, quantity: Quantity) -> &[(usize, usize)] {
         self.0.get(usize::from(quantity.code())).map_or(&[], Vec::as_slice)
     }
-}
-
-/// How many of the items go into one call of the worker.
-pub(crate) fn portion(items: &[Item<'_>]) -> usize {
-    let mut readings = 0;
-    let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
-        readings += item.weight();
-        readings <= READINGS_MAX
-    });
-    fits.count().max(1)
 }
 
 fn mark(marks: &mut Vec<bool>, quantity: Quantity) {

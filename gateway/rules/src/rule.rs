@@ -21,6 +21,7 @@ use crate::machine::Timing;
 use crate::running::{SHARE_NANOS, SHARE_OPERATIONS};
 use crate::series::Series;
 use crate::state::{State, Track};
+use crate::window::Wanted;
 
 /// Variables every rule has beside its inputs, params and state.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -37,6 +38,8 @@ pub(crate) const TIME: usize = 2;
 const VARIABLES_OF_STREAMS: usize = 3;
 /// The longest text a state field holds, in bytes.
 const STATE_TEXT_MAX: usize = 256;
+/// What the state of a subject weighs without readings and baselines.
+const STATE_WEIGHT: usize = 32;
 /// The longest message of an alert, in characters.
 const MESSAGE_CHARS_MAX: usize = 200;
 
@@ -161,6 +164,14 @@ impl Rule {
             scope,
             inputs,
         })
+    }
+
+    /// What one subject's state weighs at most before it keeps a reading, and what a reading weighs in it: in units of sixteen bytes or so.
+    pub fn weights(&self) -> (usize, usize) {
+        let baselines = (0..self.inputs.len()).flat_map(|input| self.asked.forms(input)).map(|form| form.weight());
+        let Wanted { extremes, order, .. } = self.asked.wanted;
+        let of_window = usize::from(extremes) + 2 * usize::from(order);
+        (STATE_WEIGHT + baselines.sum::<usize>(), 1 + self.asked.spans.len() * of_window)
     }
 
     /// In microseconds; 0 without windows.

@@ -42,6 +42,8 @@ pub(crate) struct Running {
     pub overdraft: u64,
     /// The same of processor time. It is not kept: another machine is another time.
     pub overdraft_nanos: u64,
+    /// Readings its states keep, counted as they come and go.
+    pub samples: usize,
 }
 
 /// A reading on its way to a rule.
@@ -77,7 +79,7 @@ impl Running {
             stream: rule.source.makes.is_some(),
         };
         let mut running =
-            Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0, overdraft_nanos: 0 };
+            Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0, overdraft_nanos: 0, samples: 0 };
         let Some(before) = before else { return running };
         let alike = hears_like(running.rule.manifest(), before.rule.manifest());
         for (subject, old) in before.states {
@@ -93,6 +95,7 @@ impl Running {
                 running.states.insert(subject, state);
             }
         }
+        running.count_samples();
         running
     }
 
@@ -119,7 +122,8 @@ impl Running {
     fn make_room(&mut self) {
         let oldest = self.states.iter().min_by_key(|(_, state)| (state.phase.raised().is_some(), state.touched));
         let oldest = oldest.map(|(subject, _)| subject.clone());
-        oldest.and_then(|subject| self.states.remove(&subject));
+        let gone = oldest.and_then(|subject| self.states.remove(&subject));
+        self.samples = self.samples.saturating_sub(gone.map_or(0, |state| state.samples()));
     }
 
     /// Enters a reading, asks the script about it, and gives `then` what came of it: no answer if it was entered but not asked
@@ -142,6 +146,8 @@ impl Running {
         if is_wave(heard.point) && !asks_gaps {
             return;
         }
+        // From here on it costs something, in native code, too.
+        watch(self.rule.source.name());
         let subject = heard.who.subject(manifest.scope);
         if !self.states.contains_key(subject) {
             if self.states.len() >= SUBJECTS_MAX {
@@ -152,7 +158,10 @@ impl Running {
         let Some(state) = self.states.get_mut(subject) else { return };
         state.touched = number;
         let time = Timestamp(heard.point.time);
-        let Some((event, whole)) = enter(state, input, heard, gap_after) else { return };
+        let before = state.samples();
+        let entered = enter(state, input, heard, gap_after);
+        self.samples = (self.samples + state.samples()).saturating_sub(before);
+        let Some((event, whole)) = entered else { return };
         self.status.shortened += u64::from(!whole);
         if !is_ahead(heard.point) {
             state.advance(time);
@@ -168,7 +177,6 @@ impl Running {
         if leaderless || (matches!(event, Event::Gap(..)) && !asks_gaps) {
             return then(&self.rule, state, subject, None, fed);
         }
-        watch(self.rule.source.name());
         let answer = self.rule.evaluate(bench, state, (input, event), read);
         self.overdraft = (self.overdraft + self.rule.cost()).saturating_sub(SHARE_OPERATIONS);
         self.overdraft_nanos = (self.overdraft_nanos + self.rule.spent()).saturating_sub(SHARE_NANOS);
@@ -207,12 +215,14 @@ impl Running {
         self.ask(turn, fed, watch, verdict, |rule, state, subject, answer, fed| {
             let Some(verdict) = answer else { return };
             let time = Timestamp(heard.point.time);
-            match state.phase.step(&rule.timing, Timestamp(state.now), verdict.holds) {
+            let now = Timestamp(state.now);
+            match state.phase.step(&state.pulse.steadied(&rule.timing, now), now, verdict.holds) {
                 Step::Stay => {}
                 Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
                 Step::Raise => {
                     let alert = alert(rule, subject, heard, verdict);
                     state.phase = Phase::Raised(alert.id, None);
+                    state.pulse.raise(now);
                     fed.events.push(AlertEvent::Raised(alert));
                 }
             }
@@ -245,6 +255,10 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
             if other && track.source.is_some() && since <= gap_after {
                 return None;
             }
+            // The clock of whoever takes over counts: if it is behind the one before, time is set back to it, or nothing would hold, and
+            // no window would be of now, until it had come as far.
+            let is_behind = other && state.now.saturating_sub(time) > gap_after;
+            let back = back || (is_behind && state.hears_nothing_but(input, gap_after));
             if back {
                 state.set_back();
             }
@@ -282,6 +296,26 @@ impl Running {
         let was = std::mem::take(&mut self.status.off);
         (self.demerits, self.clean, self.overdraft, self.overdraft_nanos) = (0, 0, 0, 0);
         was
+    }
+}
+
+impl Running {
+    /// What it keeps, in units of sixteen bytes or so.
+    pub fn weight(&self) -> usize {
+        let (state, sample) = self.rule.weights();
+        self.states.len() * state + self.samples * sample
+    }
+
+    /// Counts what its states keep anew, after they were filled from elsewhere.
+    pub fn count_samples(&mut self) {
+        self.samples = self.states.values().map(State::samples).sum();
+    }
+
+    /// Lets go of all it keeps but its raised alerts.
+    pub fn forget(&mut self) {
+        self.states.retain(|_, state| state.phase.raised().is_some());
+        self.states.values_mut().for_each(State::forget_samples);
+        self.samples = 0;
     }
 }
 

@@ -14,7 +14,7 @@ use crate::state::{Kept, State};
 
 /// What every snapshot of this layout begins with. The number rises with every change of [`Memory`], and of what it holds; so does that of
 /// [`crate::replay::ENGINE_VERSION`], for evidence holds a part of it.
-pub const LAYOUT: &[u8] = b"pitchside-rules-memory/1\n";
+pub const LAYOUT: &[u8] = b"pitchside-rules-memory/2\n";
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,7 @@ impl Engine {
         for ((running, kept), states) in running.zip(kept).zip(rules.into_iter().chain(scripted)) {
             (running.states, running.status) = (states, kept.status);
             (running.demerits, running.clean, running.overdraft) = (kept.demerits, kept.clean, kept.overdraft);
+            running.count_samples();
         }
         self.messages = memory.messages;
         self.devices.resume(memory.devices);

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::baseline::Baseline;
 use crate::gaps::Gaps;
-use crate::machine::Phase;
+use crate::machine::{Phase, Pulse};
 use crate::moments::Moments;
 use crate::scripted::marks::Marks;
 use crate::series::{Sample, Series};
@@ -20,6 +20,8 @@ pub(crate) struct State {
     pub touched: u64,
     /// Where the alert stands.
     pub phase: Phase,
+    /// How often it was raised lately.
+    pub pulse: Pulse,
     /// The declared fields.
     pub fields: Vec<Plain>,
     /// What the helpers remember by name.
@@ -92,6 +94,7 @@ pub(crate) struct Kept {
     now: i64,
     touched: u64,
     phase: Phase,
+    pulse: Pulse,
     fields: Vec<Plain>,
     moments: Moments,
     tracks: Vec<KeptTrack>,
@@ -100,7 +103,8 @@ pub(crate) struct Kept {
 
 impl State {
     pub fn new(fields: Vec<Plain>, tracks: Vec<Track>) -> Self {
-        Self { now: i64::MIN, touched: 0, phase: Phase::Idle, fields, moments: Moments::default(), tracks, marks: None }
+        let (phase, pulse, moments) = (Phase::Idle, Pulse::default(), Moments::default());
+        Self { now: i64::MIN, touched: 0, phase, pulse, fields, moments, tracks, marks: None }
     }
 
     /// Nothing is known of an input for a while: what held need not have held on.
@@ -113,8 +117,25 @@ impl State {
     pub fn set_back(&mut self) {
         self.now = i64::MIN;
         self.phase.set_back();
+        self.pulse = Pulse::default();
         self.moments.clear();
         self.tracks.iter_mut().for_each(|track| track.gaps.clear());
+    }
+
+    /// Whether no other input has a value now.
+    pub fn hears_nothing_but(&self, input: usize, gap_after: i64) -> bool {
+        let mut others = self.tracks.iter().enumerate().filter(|(other, _)| *other != input);
+        others.all(|(_, track)| track.value(self.now, gap_after).is_none())
+    }
+
+    /// Readings kept, over all inputs.
+    pub fn samples(&self) -> usize {
+        self.tracks.iter().map(|track| track.series.len()).sum()
+    }
+
+    /// Forgets the readings kept, as a gap does.
+    pub fn forget_samples(&mut self) {
+        self.tracks.iter_mut().for_each(|track| track.series.clear());
     }
 
     /// The event time, never backwards: devices of one athlete may disagree by a little.
@@ -134,6 +155,7 @@ impl State {
             now: self.now,
             touched: self.touched,
             phase: self.phase,
+            pulse: self.pulse,
             fields: self.fields.clone(),
             moments: self.moments.clone(),
             tracks: self.tracks.iter().map(kept).collect(),
@@ -149,7 +171,7 @@ impl State {
             return false;
         }
         (self.now, self.touched, self.phase, self.fields) = (kept.now, kept.touched, kept.phase, kept.fields);
-        (self.moments, self.marks) = (kept.moments, kept.marks);
+        (self.pulse, self.moments, self.marks) = (kept.pulse, kept.moments, kept.marks);
         for (track, kept) in self.tracks.iter_mut().zip(kept.tracks) {
             if !track.baselines.iter().map(Baseline::form).eq(kept.baselines.iter().map(Baseline::form)) {
                 return false;

@@ -14,7 +14,7 @@ use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, 
 
 use crate::drill;
 use crate::engine::{Fed, RuleFault, RuleStatus};
-use crate::item::{Filter, Item, portion};
+use crate::item::{Filter, Item};
 use crate::library::{RuleSet, RuleSource};
 use crate::protocol::{Answer, Request};
 use crate::scripted::source::leave_out;
@@ -23,8 +23,12 @@ use crate::scripted::source::leave_out;
 const DEADLINE: Duration = Duration::from_secs(2);
 /// How long loading all rules, or taking a snapshot, may take.
 const DEADLINE_LOAD: Duration = Duration::from_secs(20);
-/// Bytes of batches kept before a new snapshot takes their place.
+/// Bytes of batches kept before a new snapshot takes their place; and how many are kept at most where none can be had.
 const TAIL_BYTES_MAX: usize = 4 * 1024 * 1024;
+const TAIL_BYTES_LIMIT: usize = 8 * TAIL_BYTES_MAX;
+/// What the worker may take of the box: twice the bytes of all that rules may keep ([`crate::engine::WEIGHT_MAX`]), and a snapshot of it.
+const LIMITS: WorkerLimits =
+    WorkerLimits { memory_bytes: 384 * 1024 * 1024, frame_bytes: 96 * 1024 * 1024, start: Duration::from_secs(10) };
 /// How many rules one batch may cost before the rules as a whole are given up until the next.
 const CULPRITS_MAX: usize = 16;
 
@@ -69,6 +73,8 @@ pub struct RulesWorker {
     tail_bytes: usize,
     /// Rules that ended a worker, and how.
     culprits: Vec<(RuleName, Fault)>,
+    /// What the worker remembers could not be had when it had to be: a worker in its place would know less.
+    is_forgotten: bool,
     restarts: u64,
 }
 
@@ -91,7 +97,7 @@ impl RulesWorker {
         set: RuleSet,
         streams: Vec<RuleSource>,
     ) -> Result<Self, RulesError> {
-        let worker = Worker::spawn(program, WorkerLimits::default()).await?;
+        let worker = Worker::spawn(program, LIMITS).await?;
         let mut rules = Self {
             worker,
             folder: folder.to_owned(),
@@ -103,6 +109,7 @@ impl RulesWorker {
             tail: Vec::new(),
             tail_bytes: 0,
             culprits: Vec::new(),
+            is_forgotten: false,
             restarts: 0,
         };
         let (set, _) = match rules.load_with_streams(&set).await {
@@ -135,11 +142,17 @@ impl RulesWorker {
     /// Feeds entries in the order they were accepted: all that follows from them. Entries fed before are passed over. To
     /// fill the rules from the journal, feed it; alerts come out under the ids they had.
     pub async fn feed(&mut self, entries: &[Entry]) -> Result<Fed, RulesError> {
+        if std::mem::take(&mut self.is_forgotten) {
+            self.worker.stop().await;
+            (self.snapshot, self.tail_bytes) = (None, 0);
+            self.tail.clear();
+            return Err(RulesError::Forgotten);
+        }
         let mut all = Fed::default();
         let items: Vec<Item<'_>> = entries.iter().filter_map(|entry| self.filter.item(entry)).collect();
         let mut rest = items.as_slice();
         while !rest.is_empty() {
-            let (items, later) = rest.split_at(portion(rest));
+            let (items, later) = rest.split_at(self.filter.portion(rest));
             rest = later;
             let request = |watch| encode(&Request::Feed { watch, items: items.to_vec() });
             let plain = request(false)?;
@@ -152,8 +165,9 @@ impl RulesWorker {
             all.faults.extend(fed.faults);
             self.tail_bytes += plain.len();
             self.tail.push(plain);
-            if self.tail_bytes > TAIL_BYTES_MAX {
-                self.remember().await?;
+            // Without a new one the last snapshot and a longer tail are worth the same.
+            if self.tail_bytes > TAIL_BYTES_MAX && self.remember().await.is_err() {
+                self.is_forgotten |= self.tail_bytes > TAIL_BYTES_LIMIT;
             }
         }
         Ok(all)
@@ -187,9 +201,9 @@ impl RulesWorker {
         self.culprits.retain(|(rule, _)| same(rule));
         self.filter = Filter::new(&set);
         self.set = Arc::new(set);
-        self.snapshot = None;
+        (self.snapshot, self.tail_bytes) = (None, 0);
         self.tail.clear();
-        self.remember().await?;
+        self.remember_now().await;
         Ok(events)
     }
 
@@ -225,7 +239,7 @@ impl RulesWorker {
     pub async fn reset(&mut self, id: AlertId, at: Timestamp) -> Result<Option<AlertEvent>, RulesError> {
         match self.ask(&Request::Reset(id, at)).await? {
             Answer::Reset(Some(event)) => {
-                self.remember().await?;
+                self.remember_now().await;
                 Ok(Some(event))
             }
             Answer::Reset(None) => Ok(None),
@@ -238,7 +252,7 @@ impl RulesWorker {
     pub async fn again(&mut self, rule: &RuleName) -> Result<bool, RulesError> {
         self.culprits.retain(|(culprit, _)| culprit != rule);
         let answer = self.ask(&Request::Again(rule.clone())).await?;
-        self.remember().await?;
+        self.remember_now().await;
         match answer {
             Answer::Again(was) => Ok(was),
             _ => Err(RulesError::Misunderstood),
@@ -317,6 +331,11 @@ impl RulesWorker {
             Answer::Loaded(Err(problems)) => Err(RulesError::Problems(problems)),
             _ => Err(RulesError::Misunderstood),
         }
+    }
+
+    /// The same after what no batch tells. If that fails, what was done stands, and the next feed says that the rules must be fed anew.
+    async fn remember_now(&mut self) {
+        self.is_forgotten |= self.remember().await.is_err();
     }
 
     /// Takes a snapshot in place of the batches since the last.

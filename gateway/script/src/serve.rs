@@ -83,7 +83,11 @@ pub fn serve(handler: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), ServeError
             return Err(ServeError::Turn { kind });
         }
         let answer = handler(&request);
-        write(socket, ANSWER, &answer, limits.frame_bytes)?;
+        match write(socket, ANSWER, &answer, limits.frame_bytes) {
+            // Nothing was written yet. An empty answer is one that the parent does not understand; what we remember is worth more.
+            Err(ServeError::TooLarge { .. }) => write(socket, ANSWER, &[], limits.frame_bytes)?,
+            written => written?,
+        }
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ struct Said {
     proved: bool,
     ended_at: String,
     legs: Vec<Leg>,
-    /// Outputs that hear of no drills.
+    /// Outputs that sent nothing in it.
     unproven: Vec<String>,
 }
 
@@ -72,7 +72,7 @@ fn print(ended_at: Timestamp, proved: bool, report: Report, output: &Output) -> 
         vec![leg.leg.clone(), ms, leg.fault.clone().unwrap_or_default()]
     })?;
     if !unproven.is_empty() {
-        output::note(&format!("of these nothing is proven, as they hear of no drills: {}", unproven.join(", ")));
+        output::note(&format!("of these nothing is proven, as they send nothing in a drill: {}", unproven.join(", ")));
     }
     Ok(())
 }

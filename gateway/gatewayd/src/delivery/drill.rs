@@ -29,7 +29,7 @@ pub struct Leg {
 pub struct Report {
     /// The legs, in the order in which they were walked.
     pub legs: Vec<Leg>,
-    /// Outputs that hear of no drills: of them nothing is proven.
+    /// Outputs out of which nothing went: of what lies beyond them nothing is proven.
     pub unproven: Vec<String>,
 }
 

@@ -9,6 +9,7 @@
 //! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
 //! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
+//! | `record` | what is written of all that, and waits while nothing can be |
 //! | [`address`] | where a name may lead |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
@@ -28,6 +29,7 @@ pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
+mod record;
 pub mod signed;
 mod telling;
 mod trial;
@@ -38,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_model::PluginName;
-use pitchside_script::Program;
+use pitchside_script::{Program, WorkerError};
 use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_store::delivery::HELD_MAX;
@@ -54,6 +56,7 @@ use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::Carrier;
 use hearing::{Hearing, OutputEar};
+use record::{Entry, Record};
 use trial::Courier;
 
 /// How often library, database and alerts are looked at.
@@ -169,7 +172,8 @@ fn reconcile(
             }
         };
         let secrets = wanted.folder.manifest.secrets.clone();
-        let courier = Courier { name: name.clone(), parts: parts.clone(), secrets, before_start };
+        let record = Record::new(name.clone(), parts.store.clone());
+        let courier = Courier { name: name.clone(), parts: parts.clone(), record, secrets, before_start };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -183,6 +187,16 @@ fn reconcile(
         tasks.spawn(task.run(source, constants, stop.clone()));
         running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
     }
+}
+
+/// Why an output cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+enum RoundError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no process to ask.
+    #[error("its process does not run: {0}")]
+    Process(#[from] WorkerError),
 }
 
 /// One output.
@@ -217,7 +231,7 @@ impl OutputTask {
         tracing::info!(plugin = %self.name, "output runs");
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut told = None;
+        let (mut told, mut goes_on) = (None, true);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -225,9 +239,11 @@ impl OutputTask {
             }
             // Cut off in the middle, it is told again.
             let round = stop.run_until_cancelled(self.round(&mut told)).await;
-            if let Some(Err(error)) = round {
-                tracing::warn!(plugin = %self.name, %error, "alerts could not be read for an output; they stay");
+            // Once, not four times a second for as long as the disk is full.
+            if let (true, Some(Err(error))) = (goes_on, &round) {
+                tracing::warn!(plugin = %self.name, %error, "an output cannot go on; alerts wait for it");
             }
+            goes_on = !matches!(round, Some(Err(_)));
         }
         if let Some(mut process) = self.process.take() {
             process.stop().await;
@@ -235,7 +251,7 @@ impl OutputTask {
     }
 
     /// Tells it of everything that is new. One that is new itself hears of nothing that was before it.
-    async fn round(&mut self, told: &mut Option<DeliveryStepId>) -> Result<(), StoreError> {
+    async fn round(&mut self, told: &mut Option<DeliveryStepId>) -> Result<(), RoundError> {
         let store = self.parts.store.clone();
         let mut up_to = match *told {
             Some(up_to) => up_to,
@@ -249,12 +265,14 @@ impl OutputTask {
             })?,
         };
         *told = Some(up_to);
+        self.courier.record.settled()?;
         self.try_waiting().await?;
         self.tell_held().await?;
         loop {
             let steps = blocking::here(|| store.delivery_steps_after(up_to, PAGE))?;
             let Some(last) = steps.last().map(|step| step.id) else { return Ok(()) };
             for step in &steps {
+                self.courier.record.settled()?;
                 let mut held = false;
                 if self.hear(step, true).await? {
                     held = blocking::here(|| store.hold_for_plugin(&self.name, step.id))?;
@@ -267,7 +285,7 @@ impl OutputTask {
                     }
                 }
                 if !held {
-                    blocking::here(|| store.set_plugin_told(&self.name, step.id))?;
+                    self.courier.record.write(Entry::Told(step.id));
                 }
                 *told = Some(step.id);
             }
@@ -276,7 +294,7 @@ impl OutputTask {
     }
 
     /// Tells it of one step, if it hears of it; true if it is to be held instead, which nothing is unless it may be.
-    async fn hear(&mut self, step: &DeliveryStep, may_hold: bool) -> Result<bool, StoreError> {
+    async fn hear(&mut self, step: &DeliveryStep, may_hold: bool) -> Result<bool, RoundError> {
         if step.kind == DeliveryKind::Drill {
             self.drill(step).await;
             return Ok(false);
@@ -295,13 +313,14 @@ impl OutputTask {
     }
 
     /// Once its hours are no longer quiet: what was held, in order, of alerts that still matter.
-    async fn tell_held(&mut self) -> Result<(), StoreError> {
+    async fn tell_held(&mut self) -> Result<(), RoundError> {
         if self.ear.is_quiet(self.parts.clock.now()) {
             return Ok(());
         }
         let store = self.parts.store.clone();
         let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
         for step in &held {
+            self.courier.record.settled()?;
             if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
@@ -315,7 +334,7 @@ impl OutputTask {
                     self.tell(step, event, self.courier.fresh()).await?;
                 }
             }
-            blocking::here(|| store.release_for_plugin(&self.name, step.id))?;
+            self.courier.record.write(Entry::Released(step.id));
         }
         Ok(())
     }

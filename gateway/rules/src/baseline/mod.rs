@@ -64,6 +64,11 @@ impl Form {
         }
     }
 
+    /// What a baseline of this form weighs at most, in units of sixteen bytes or so: a value and its weight.
+    pub(crate) fn weight(&self) -> usize {
+        self.bins() * if self.by_hour { 24 } else { 1 }
+    }
+
     fn part(&self, time: i64) -> i64 {
         time.div_euclid((self.half_life / PARTS).max(1))
     }

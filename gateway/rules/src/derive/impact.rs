@@ -1,4 +1,4 @@
-//! Head impacts: the peak of linear acceleration. Formula `impact-peak-1`.
+//! Head impacts: the peak of linear acceleration. Formula `impact-peak-2`.
 //!
 //! The greatest resultant of three axes in an impact, which begins where it reaches 10 g (98.0665 m/s2) and is looked at for
 //! 40 ms, as head-impact systems record it (Crisco, Chu, Greenwald, "An algorithm for estimating acceleration magnitude and
@@ -8,8 +8,9 @@
 //! threshold impacts are missed or feigned (Wang et al., "Head impact sensor triggering bias", ABME 49, 2021), and a
 //! dropped mouthguard looks like one. Slower than 1 kHz a sensor misses peaks.
 //!
-//! Told at the end of the waveform (or reading) that held the peak; again if the impact goes on higher in the next. The
-//! three axes must come with the same time, period and length.
+//! Told at the end of the waveform (or reading) that held the peak; again if the impact goes on higher in the next: then a microsecond
+//! after it was told first, by which whoever counts impacts knows it for the same. The three axes must come with the same time, period
+//! and length. (`impact-peak-1` told it again at the end of the next waveform.)
 
 use pitchside_model::{Quality, Wave};
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,33 @@ struct Axis {
     quality: Quality,
 }
 
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Impact {
+    began: i64,
+    peak: f64,
+    /// When it was told, and which peak.
+    told: Option<(i64, f64)>,
+}
+
+impl Impact {
+    /// Tells it, unless as much is known already.
+    fn tell(&mut self, told: &mut Vec<Told>, time: i64, quality: Quality) {
+        let time = match self.told {
+            None => time,
+            Some((at, peak)) if self.peak > peak => at.saturating_add(1),
+            Some(_) => return,
+        };
+        self.told = Some((time, self.peak));
+        let value = arith::decimal(self.peak, 1);
+        told.extend(value.map(|value| Told { output: 0, time, value, quality }));
+    }
+}
+
 /// The newest of each axis, and the impact that goes on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
     axes: [Option<Axis>; 3],
-    /// When it began, its peak, and the peak that was told.
-    open: Option<(i64, f64, f64)>,
+    open: Option<Impact>,
 }
 
 impl State {
@@ -57,34 +79,26 @@ impl State {
             time = given.time.saturating_add(after);
             let resultant = (x * x + y * y + z * z).sqrt();
             match &mut self.open {
-                Some((began, peak, _)) if since(time, *began) <= LASTS => *peak = peak.max(resultant),
+                Some(open) if since(time, open.began) <= LASTS => open.peak = open.peak.max(resultant),
                 open if resultant >= TRIGGER => {
                     // Two in one waveform: the first is told where the second begins.
-                    if let Some((_, peak, _)) = open.filter(|(_, peak, known)| peak > known) {
-                        tell(told, time, peak, quality);
+                    if let Some(before) = open {
+                        before.tell(told, time, quality);
                     }
-                    *open = Some((time, resultant, 0.0));
+                    *open = Some(Impact { began: time, peak: resultant, told: None });
                 }
                 _ => {}
             }
         }
         self.axes = Default::default();
-        if let Some((_, peak, known)) = &mut self.open
-            && *peak > *known
-        {
-            *known = *peak;
-            tell(told, time, *peak, quality);
+        if let Some(open) = &mut self.open {
+            open.tell(told, time, quality);
         }
     }
 
     pub fn gap(&mut self) {
         *self = Self::default();
     }
-}
-
-fn tell(told: &mut Vec<Told>, time: i64, peak: f64, quality: Quality) {
-    let value = arith::decimal(peak, 1);
-    told.extend(value.map(|value| Told { output: 0, time, value, quality }));
 }
 
 fn values(wave: &Wave) -> Vec<f64> {

@@ -311,6 +311,7 @@ fn an_impact_is_told_by_its_peak_and_a_step_is_none() {
         .flat_map(|(time, at)| blow(&mut impact, time, at, 400.0))
         .collect();
     assert_eq!(told.iter().map(|t| t.value.to_string()).collect::<Vec<_>>(), ["124.0", "400.1"]);
+    assert_eq!(told[1].time - told[0].time, 1, "by which it is known for the same");
 }
 
 #[test]

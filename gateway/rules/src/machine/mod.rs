@@ -7,6 +7,7 @@
 //!    |                v                              v
 //!    +------------- Idle <---- `cool_down` over --- Cooling
 //! ```
+//! An alert that was raised ten times within ten minutes clears only after a minute ([`Pulse`]).
 //! A gap ends a hold; it never clears: missing data must not look normal. A clock that is set back ends a hold and a cool-down.
 
 use pitchside_model::{AlertId, Timestamp};
@@ -37,6 +38,38 @@ pub enum Phase {
     Raised(AlertId, Option<Timestamp>),
     /// Cleared; nothing is raised until then.
     Cooling(Timestamp),
+}
+
+/// The longest that an alert's raises are counted together, in microseconds.
+const PULSE: i64 = 600_000_000;
+/// The most raises within that before the alert counts as one that flaps.
+const RAISES_MAX: u32 = 10;
+/// How long the condition of one that flaps must not hold before it is cleared.
+const STEADY_AFTER: i64 = 60_000_000;
+
+/// How often an alert was raised lately. One that is raised and cleared with every other reading would drown all others, on every
+/// way alerts take; so it stays raised until its condition has not held for a minute. Nothing is missed by that.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pulse {
+    since: Timestamp,
+    raises: u32,
+}
+
+impl Pulse {
+    /// It is raised.
+    pub fn raise(&mut self, now: Timestamp) {
+        if now.micros_since(self.since) > PULSE {
+            *self = Self { since: now, raises: 0 };
+        }
+        self.raises = self.raises.saturating_add(1);
+    }
+
+    /// The timing that counts for it.
+    pub fn steadied(&self, timing: &Timing, now: Timestamp) -> Timing {
+        let flaps = self.raises >= RAISES_MAX && now.micros_since(self.since) <= PULSE;
+        let clear_after = if flaps { timing.clear_after.max(STEADY_AFTER) } else { timing.clear_after };
+        Timing { clear_after, ..*timing }
+    }
 }
 
 /// What a step asks for.

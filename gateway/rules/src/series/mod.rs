@@ -123,6 +123,11 @@ impl Series {
         self.run.samples.back().copied()
     }
 
+    /// How many samples are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.run.samples.len()
+    }
+
     /// When the run began: the first reading after the last gap.
     pub fn began(&self) -> i64 {
         self.began

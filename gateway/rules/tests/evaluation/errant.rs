@@ -6,10 +6,10 @@ use super::*;
 fn a_rule_of_few_operations_that_each_take_long_is_told_so_and_its_answers_stand() {
     let script = "let a = []; a.pad(4000, 0); let n = 0; while n < 100 { a.sort(); a.sort(); a.sort(); a.sort(); n += 1; } value > 180.0";
     let mut engine = Engine::new(set([rule("slow", "", script)])).unwrap();
-    // No value comes twice: what was answered before is not asked again.
-    let mut feed = |second| engine.feed(&[rate(second, if second % 2 == 0 { 200 + second } else { -second })]);
-    let fault = (0..10_000).find_map(|second| {
-        let mut fed = feed(second);
+    // No value comes twice: what was answered before is not asked again. A minute apart nothing flaps.
+    let mut feed = |turn: i64| engine.feed(&[rate(60 * turn, if turn % 2 == 0 { 200 + turn } else { -turn })]);
+    let fault = (0..10_000).find_map(|turn| {
+        let mut fed = feed(turn);
         assert_eq!(fed.events.len(), 1, "raised and cleared in turn");
         fed.faults.pop()
     });
@@ -50,4 +50,52 @@ fn a_clock_that_was_set_back_does_not_blind_a_rule() {
     assert_eq!(engine.feed(&[rate(100_000, 100)]), Fed::default());
     let back: Vec<Entry> = (0..8).map(|i| Entry { seq: Seq(100_001 + i as u64), ..rate(i, 190) }).collect();
     assert_eq!(raised(&engine.feed(&back)).len(), 1);
+}
+
+#[test]
+fn an_alert_that_flaps_stays_raised_until_it_was_quiet_for_a_minute() {
+    let mut engine = Engine::new(set([rule("high", "", "value > 180.0")])).unwrap();
+    let events: usize = (0..300).map(|second| engine.feed(&[rate(second, 170 + 20 * (second % 2))]).events.len()).sum();
+    assert_eq!(events, 19, "raised ten times, cleared nine times");
+    let quiet = (300..400).find(|second| !engine.feed(&[rate(*second, 100)]).events.is_empty());
+    assert_eq!(quiet, Some(360), "a minute after it held last");
+    assert_eq!(raised(&engine.feed(&[rate(1_500, 190)])).len(), 1);
+    assert_eq!(engine.feed(&[rate(1_501, 100)]).events.len(), 1, "steady again");
+}
+
+#[test]
+fn a_second_sensor_whose_clock_is_behind_does_not_blind_a_rule() {
+    for script in ["value > 180.0", "heart_rate.mean(\"1min\") > 180.0"] {
+        let mut engine = Engine::new(set([rule("high", "hold = \"10s\"\n", script)])).unwrap();
+        let of = |name: &str, entry: Entry| Entry { device: name.parse().unwrap(), ..entry };
+        (0..100).for_each(|second| drop(engine.feed(&[of("a", rate(10_000 + second, 100))])));
+        let mut gap = rate(10_100, 0);
+        gap.readings[0].value = Value::Gap(Gap { reason: GapReason::Disconnected, extent: 0 });
+        engine.feed(&[of("a", gap)]);
+        let told: usize = (0..60).map(|second| raised(&engine.feed(&[of("b", rate(6_400 + second, 200))])).len()).sum();
+        assert_eq!(told, 1, "{script}");
+    }
+}
+
+#[test]
+fn a_rule_that_asks_for_more_spans_than_anybody_needs_is_refused() {
+    let asks = |count: i64| (1..=count).map(|s| format!("heart_rate.max(\"{s}s\") > 900.0")).collect::<Vec<_>>().join(" || ");
+    assert!(Engine::new(set([rule("wide", "", &asks(16))])).is_ok());
+    let problems = Engine::new(set([rule("wide", "", &asks(17))])).unwrap_err();
+    assert!(problems[0].to_string().contains("17 different spans of time; at most 16"), "{problems:?}");
+}
+
+#[test]
+fn whichever_rule_keeps_most_is_switched_off_before_all_keep_too_much() {
+    let spans = (0..16).map(|i| format!("heart_rate.percentile(50.0, \"{}h\") > 900.0", 8 + i)).collect::<Vec<_>>().join(" || ");
+    let mut engine = Engine::new(set([rule("hoard", "", &spans), rule("honest", "", "heart_rate.mean(\"1h\") > 180.0")])).unwrap();
+    let fault = (0..8_000).find_map(|second| {
+        let squad = (0..40).map(|n| Entry { device: format!("s{n}").parse().unwrap(), athlete: None, ..rate(second, second % 200) });
+        engine.feed(&squad.collect::<Vec<_>>()).faults.pop()
+    });
+    let fault = fault.expect("there is a limit");
+    assert_eq!((fault.rule.as_str(), fault.off), ("hoard", true), "{fault:?}");
+    assert!(fault.fault.to_string().contains("MB of readings"), "{fault:?}");
+    let status = engine.status();
+    assert_eq!(status.iter().map(|rule| rule.off).collect::<Vec<_>>(), [true, false]);
 }

@@ -364,7 +364,7 @@ fn memory_is_laid_out_as_its_name_says() {
     assert!(snapshot.starts_with(LAYOUT));
     assert_eq!(
         (LAYOUT, &blake3::hash(&snapshot).to_hex()[..16]),
-        (&b"pitchside-rules-memory/1\n"[..], "5c01bb4f59cf914f")
+        (&b"pitchside-rules-memory/2\n"[..], "2b983361e7b8ed6d")
     );
     let mut another = snapshot.clone();
     another[LAYOUT.len() - 2] += 1;

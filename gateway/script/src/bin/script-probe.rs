@@ -1,16 +1,20 @@
 //! A worker for the tests: runs the script it is sent, or steps over a line of the jail on purpose. With the argument
-//! `decoder` it runs them within a decoder's limits, otherwise within a rule's.
+//! `decoder` it runs them within a decoder's limits, otherwise within a rule's. With `output` it is an output's process.
 
-use pitchside_script::{Fault, Limits, Sandbox, compile, serve};
+use pitchside_script::{Fault, Limits, Sandbox, ServeError, compile, serve};
 use rhai::{Dynamic, Scope};
 
 fn main() -> std::process::ExitCode {
-    let decoder = std::env::args().nth(1).is_some_and(|kind| kind == "decoder");
-    let sandbox = Sandbox::new(if decoder { Limits::DECODER } else { Limits::RULE }, |_| {});
-    match serve(&mut |request| answer(&sandbox, &String::from_utf8_lossy(request)).into_bytes()) {
-        Ok(()) => std::process::ExitCode::SUCCESS,
-        Err(_) => std::process::ExitCode::FAILURE,
+    let kind = std::env::args().nth(1).unwrap_or_default();
+    if kind == "output" {
+        return ended(pitchside_script::output::worker::worker_main());
     }
+    let sandbox = Sandbox::new(if kind == "decoder" { Limits::DECODER } else { Limits::RULE }, |_| {});
+    ended(serve(&mut |request| answer(&sandbox, &String::from_utf8_lossy(request)).into_bytes()))
+}
+
+fn ended(how: Result<(), ServeError>) -> std::process::ExitCode {
+    if how.is_ok() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE }
 }
 
 fn answer(sandbox: &Sandbox, request: &str) -> String {

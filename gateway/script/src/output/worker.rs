@@ -1,5 +1,5 @@
 //! An output's process, from both sides: postcard over the frames of [`crate::worker`]. Alerts are rare, so it is asked one event
-//! at a time, and started again when it died of the one before.
+//! at a time, and started again when it died of the one before. A machine that is busy, or out of something, is no fault of a script.
 
 use std::time::Duration;
 
@@ -15,6 +15,8 @@ use crate::{Limits, Program, ServeError, Worker, WorkerError, WorkerLimits};
 const SLACK: Duration = Duration::from_secs(1);
 /// What compiling a script may take: on a box that is busy with its start, longer than any call.
 const LOAD: Duration = Duration::from_secs(10);
+/// How often a process must die of one event, or be late with it, for that to be a fault of the script.
+const DEATHS_MAX: u32 = 3;
 /// The least time between two starts of the process.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
 
@@ -90,32 +92,41 @@ impl OutputProcess {
         }
     }
 
-    /// What the script makes of one event. What kills the process is a fault of the script.
-    pub async fn tell(&mut self, event: &Event) -> Outcome {
-        match self.ask(event).await {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.worker.stop().await;
-                Outcome::Fault(error.to_string())
+    /// What the script makes of one event. What kills its process three times in turn is a fault of the script; an error says that
+    /// there is no process to ask, which may be otherwise later.
+    pub async fn tell(&mut self, event: &Event) -> Result<Outcome, WorkerError> {
+        let question = Question::Tell(Box::new(event.clone()));
+        let question = postcard::to_allocvec(&question).map_err(|_| WorkerError::Down)?;
+        let mut deaths = 0;
+        loop {
+            self.ensure_up().await?;
+            let answer = self.worker.call(&question, Limits::DECODER.wall + SLACK).await;
+            let error = match answer.map(|answer| postcard::from_bytes(&answer)) {
+                Ok(Ok(Answer::Told(outcome))) => return Ok(outcome),
+                Ok(_) => WorkerError::Down,
+                Err(error) => error,
+            };
+            self.worker.stop().await;
+            deaths += 1;
+            if deaths == DEATHS_MAX {
+                return Ok(Outcome::Fault(error.to_string()));
             }
         }
     }
 
-    async fn ask(&mut self, event: &Event) -> Result<Outcome, WorkerError> {
-        if !self.worker.is_up() {
-            tokio::time::sleep_until(self.started + RESTART_AFTER).await;
-            self.started = Instant::now();
-            self.worker.restart().await?;
-            // It compiled before.
-            self.load().await?.map_err(|_| WorkerError::Down)?;
+    async fn ensure_up(&mut self) -> Result<(), WorkerError> {
+        if self.worker.is_up() {
+            return Ok(());
         }
-        let question = Question::Tell(Box::new(event.clone()));
-        let question = postcard::to_allocvec(&question).map_err(|_| WorkerError::Down)?;
-        let answer = self.worker.call(&question, Limits::DECODER.wall + SLACK).await?;
-        match postcard::from_bytes(&answer) {
-            Ok(Answer::Told(outcome)) => Ok(outcome),
-            _ => Err(WorkerError::Down),
+        tokio::time::sleep_until(self.started + RESTART_AFTER).await;
+        self.started = Instant::now();
+        self.worker.restart().await?;
+        // It compiled before.
+        let loaded = self.load().await;
+        if !matches!(loaded, Ok(Ok(()))) {
+            self.worker.stop().await;
         }
+        loaded?.map_err(|_| WorkerError::Down)
     }
 
     /// Ends the process.

@@ -17,7 +17,7 @@ use pitchside_store::{DrillRow, Store, StoreError};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::muster::Muster;
+use super::muster::{Muster, Went};
 use crate::blocking;
 use crate::clock::Clock;
 use crate::delivery::drill::{Report, Schedule};
@@ -144,7 +144,11 @@ impl Drills {
         }
         report.note("mqtt", self.publish(&said).map(|()| began.elapsed()));
         for (name, delivered) in parts.muster.wait(within.saturating_sub(begun)).await {
-            report.note(&format!("output {name}"), delivered.map(|took| begun + took));
+            match delivered {
+                Ok((Went::Nowhere, _)) => report.unproven.push(name.to_string()),
+                Ok((Went::Out, took)) => report.note(&format!("output {name}"), Ok(begun + took)),
+                Err(fault) => report.note(&format!("output {name}"), Err(fault)),
+            }
         }
         report
     }

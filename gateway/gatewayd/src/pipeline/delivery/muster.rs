@@ -9,8 +9,17 @@ use pitchside_model::{AlertId, PluginName};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// What became of a drill at one output: how long it took since it was recorded, or why it did not go out.
-pub type Delivered = Result<Duration, String>;
+/// Where a drill went from an output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Went {
+    /// What the output asked for was carried out.
+    Out,
+    /// Its script runs and asked for nothing, so of what lies beyond it nothing is known.
+    Nowhere,
+}
+
+/// What became of a drill at one output: where it went, and how long that took since it was recorded; or why it did not go out.
+pub type Delivered = Result<(Went, Duration), String>;
 
 #[derive(Default)]
 struct State {
@@ -48,11 +57,11 @@ impl Muster {
     }
 
     /// An output is done with a drill. One that is no longer under way is passed over.
-    pub fn delivered(&self, drill: AlertId, name: &PluginName, how: Result<(), String>) {
+    pub fn delivered(&self, drill: AlertId, name: &PluginName, how: Result<Went, String>) {
         let mut state = self.0.0.lock();
         let Some((current, began)) = state.current else { return };
         if current == drill {
-            state.delivered.insert(name.clone(), how.map(|()| began.elapsed()));
+            state.delivered.insert(name.clone(), how.map(|went| (went, began.elapsed())));
             self.0.1.notify_waiters();
         }
     }
@@ -95,7 +104,7 @@ mod tests {
         let (drill, other) = (AlertId([1; 16]), AlertId([2; 16]));
         muster.begin(drill);
         muster.delivered(other, &name("hook"), Err("of another drill".to_owned()));
-        muster.delivered(drill, &name("hook"), Ok(()));
+        muster.delivered(drill, &name("hook"), Ok(Went::Out));
         let of = |told: &[(PluginName, Delivered)], at: usize| told[at].1.clone();
         let told = muster.wait(Duration::ZERO).await;
         assert!(of(&told, 0).is_ok() && of(&told, 1).unwrap_err().contains("not done within 0 s"), "{told:?}");

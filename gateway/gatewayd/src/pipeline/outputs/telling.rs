@@ -3,17 +3,27 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pitchside_script::WorkerError;
 use pitchside_script::output::{Event, Outcome, Request};
 use pitchside_store::delivery::WAITING_MAX;
-use pitchside_store::{Came, DeliveryStep, StoreError};
+use pitchside_store::{Came, DeliveryStep};
 
 use super::trial::{Age, Errand, Trial};
-use super::{OutputTask, hearing};
+use super::{OutputTask, RoundError, hearing};
 use crate::blocking;
 use crate::delivery::route::Verdict;
+use crate::pipeline::delivery::muster::Went;
 
 /// How long before what was put aside is tried again.
 const WAITING_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What a script makes of an event.
+enum Asked {
+    /// It asks for these.
+    For(Vec<Request>),
+    /// For nothing, as it failed: why.
+    Nothing(String),
+}
 
 impl OutputTask {
     /// A drill is told at once or not at all, and what becomes of it is reported.
@@ -29,34 +39,55 @@ impl OutputTask {
         self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    async fn drill_within(&mut self, step: &DeliveryStep, event: Event, trial: Trial) -> Result<(), String> {
+    async fn drill_within(&mut self, step: &DeliveryStep, event: Event, trial: Trial) -> Result<Went, String> {
         let age = self.courier.age(step);
-        for (number, request) in self.ask(&event).await?.iter().enumerate() {
+        let requests = match self.ask(&event).await.map_err(|error| error.to_string())? {
+            Asked::For(requests) => requests,
+            Asked::Nothing(why) => return Err(why),
+        };
+        if requests.is_empty() {
+            return Ok(Went::Nowhere);
+        }
+        for (number, request) in requests.iter().enumerate() {
             match self.courier.carry(request, &event.key(number), age, trial).await {
                 (Came::Done, _) => {}
                 (Came::Waits | Came::GivenUp, why) => return Err(why),
             }
         }
-        Ok(())
+        Ok(Went::Out)
     }
 
     /// Tells it of a step: what it asks for is carried out, side by side. What waits already on the same way, of the same alert, is not
-    /// overtaken.
-    pub(super) async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), StoreError> {
-        // What went wrong stands in its log.
-        let Ok(requests) = self.ask(&event).await else { return Ok(()) };
+    /// overtaken; on a way where something of another alert waits it is tried once, and waits, too.
+    pub(super) async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), RoundError> {
+        let requests = match self.ask(&event).await? {
+            Asked::For(requests) => requests,
+            // Of this step it sends nothing: why stands in its log, that it does in the alert's evidence.
+            Asked::Nothing(_) => {
+                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                return Ok(());
+            }
+        };
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
         let behind: BTreeSet<u32> =
             waiting.iter().filter(|(other, _)| other.alert == step.alert).map(|(_, number)| *number).collect();
-        let trial = if waiting.len() + requests.len() <= WAITING_MAX as usize { Trial::Aside } else { Trial::On };
+        let blocked: BTreeSet<u32> = waiting.iter().map(|(_, number)| *number).collect();
+        let has_room = waiting.len() + requests.len() <= WAITING_MAX as usize;
+        let trial = |number: u32| match (behind.contains(&number), has_room) {
+            (true, _) => None,
+            (false, false) => Some(Trial::On),
+            (false, true) if blocked.contains(&number) => Some(Trial::Brief),
+            (false, true) => Some(Trial::Aside),
+        };
         let errand = Errand { step: *step, event, requests, age };
-        self.courier.run(&errand, |number| !behind.contains(&number), trial).await?;
+        self.courier.run(&errand, trial).await;
         let all = u32::try_from(errand.requests.len()).unwrap_or(u32::MAX);
-        self.courier.note(step.id, behind.range(..all).map(|number| (*number, Came::Waits)).collect())
+        self.courier.note(step.id, behind.range(..all).map(|number| (*number, Came::Waits)).collect());
+        Ok(())
     }
 
     /// Has what was put aside tried again, now and then, while new steps are told.
-    pub(super) async fn try_waiting(&mut self) -> Result<(), StoreError> {
+    pub(super) async fn try_waiting(&mut self) -> Result<(), RoundError> {
         let now = self.parts.clock.uptime();
         let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= WAITING_AGAIN_AFTER);
         while self.again.try_join_next().is_some() {}
@@ -81,7 +112,10 @@ impl OutputTask {
                 (_, Some(Verdict::Hold)) => continue,
                 (Some(row), Some(Verdict::Tell(told))) => {
                     let event = hearing::event(&step, row, &self.parts.hearing.notes, told);
-                    self.ask(&event).await.map(|requests| (event, requests)).ok()
+                    match self.ask(&event).await? {
+                        Asked::For(requests) => Some((event, requests)),
+                        Asked::Nothing(_) => None,
+                    }
                 }
                 // Nobody wants to hear of it any more.
                 _ => None,
@@ -92,7 +126,7 @@ impl OutputTask {
                     errands.push((Errand { step, event, requests, age }, numbers));
                 }
                 None => {
-                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect())?;
+                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect());
                 }
             }
         }
@@ -102,21 +136,21 @@ impl OutputTask {
         Ok(())
     }
 
-    /// What its script asks for; why it asks for nothing, otherwise.
-    async fn ask(&mut self, event: &Event) -> Result<Vec<Request>, String> {
-        let Some(process) = &mut self.process else { return Err("its process does not run".to_owned()) };
-        match process.tell(event).await {
-            Outcome::Requests(requests) => Ok(requests),
+    /// What its script asks for. An error says that there is no process to ask: the step waits for one.
+    async fn ask(&mut self, event: &Event) -> Result<Asked, RoundError> {
+        let Some(process) = &mut self.process else { return Err(WorkerError::Down.into()) };
+        Ok(match process.tell(event).await? {
+            Outcome::Requests(requests) => Asked::For(requests),
             Outcome::Refused(name) => {
                 self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
-                Err(format!("its script refuses it: {name}"))
+                Asked::Nothing(format!("its script refuses it: {name}"))
             }
             Outcome::Fault(why) => {
                 tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
                 self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
-                Err(format!("its script fails: {why}"))
+                Asked::Nothing(format!("its script fails: {why}"))
             }
-        }
+        })
     }
 
     pub(super) fn trouble(&self, text: String) {

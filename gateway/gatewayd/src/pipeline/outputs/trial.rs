@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::OutputsParts;
 use super::carry::CarryError;
 use super::given::Given;
+use super::record::{Entry, Record};
 use crate::blocking;
 use crate::clock::CLOCK_FLOOR_MS;
 
@@ -38,6 +39,8 @@ pub(super) enum Trial {
     Aside,
     /// Until it is given up: nothing more can be put aside.
     On,
+    /// Once, then it is put aside: something waits on its way already.
+    Brief,
     /// Once: it was put aside, and comes again.
     Once,
     /// Until then.
@@ -56,6 +59,8 @@ pub(super) struct Age {
 pub(super) struct Courier {
     pub name: PluginName,
     pub parts: OutputsParts,
+    /// What is written of it.
+    pub record: Record,
     /// Those it may name.
     pub secrets: Vec<(String, SecretParam)>,
     /// The last step there was when the gateway was started.
@@ -92,30 +97,24 @@ impl Courier {
         age.was_us.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// Carries out the requests of a step side by side, those of these numbers alone, and writes down what became of each.
-    pub async fn run(
-        &self,
-        errand: &Errand,
-        wanted: impl Fn(u32) -> bool,
-        trial: Trial,
-    ) -> Result<Vec<(u32, Came)>, StoreError> {
-        let numbered = (0..).zip(&errand.requests).filter(|(number, _)| wanted(*number));
-        let came = join_all(numbered.map(|(number, request)| async move {
+    /// Carries out the requests of a step side by side, each as `trial` says of its number or not at all, and writes down what became
+    /// of each.
+    pub async fn run(&self, errand: &Errand, trial: impl Fn(u32) -> Option<Trial>) -> Vec<(u32, Came)> {
+        let numbered = (0..).zip(&errand.requests).filter_map(|(number, r)| Some((number, r, trial(number)?)));
+        let came = join_all(numbered.map(|(number, request, trial)| async move {
             let key = errand.event.key(number as usize);
             (number, self.carry(request, &key, errand.age, trial).await.0)
         }));
         let came = came.await;
-        self.note(errand.step.id, came.clone())?;
-        Ok(came)
+        self.note(errand.step.id, came.clone());
+        came
     }
 
     /// Writes down what became of requests.
-    pub fn note(&self, step: DeliveryStepId, came: Vec<(u32, Came)>) -> Result<(), StoreError> {
-        if came.is_empty() {
-            return Ok(());
+    pub fn note(&self, step: DeliveryStepId, came: Vec<(u32, Came)>) {
+        if !came.is_empty() {
+            self.record.write(Entry::Came(step, came, self.parts.clock.now()));
         }
-        let now = self.parts.clock.now();
-        blocking::here(|| self.parts.store.note_requests(&self.name, step, came, now))
     }
 
     /// Tries once what was put aside, in order; of an alert, what comes after something that still waits on the same way waits on.
@@ -124,15 +123,14 @@ impl Courier {
         for (errand, numbers) in errands {
             let alert = errand.step.alert;
             let free = |number| numbers.contains(&number) && !waits.contains(&(alert, number));
-            let came = match self.run(&errand, free, Trial::Once).await {
-                Ok(came) => came,
-                Err(error) => return tracing::warn!(plugin = %self.name, %error, "what was put aside stays there"),
-            };
+            let once = |number| free(number).then_some(Trial::Once);
+            if self.record.settled().is_err() {
+                return;
+            }
+            let came = self.run(&errand, once).await;
             // What the script no longer asks for will never come.
             let gone = numbers.iter().filter(|number| errand.requests.len() <= **number as usize);
-            if let Err(error) = self.note(errand.step.id, gone.map(|number| (*number, Came::GivenUp)).collect()) {
-                tracing::warn!(plugin = %self.name, %error, "what became of requests could not be written down");
-            }
+            self.note(errand.step.id, gone.map(|number| (*number, Came::GivenUp)).collect());
             waits.extend(came.iter().filter(|(_, came)| *came == Came::Waits).map(|(number, _)| (alert, *number)));
             waits.extend(numbers.iter().filter(|number| !came.iter().any(|(n, _)| n == *number)).map(|n| (alert, *n)));
         }
@@ -172,7 +170,7 @@ impl Courier {
             };
             let told = format!("{}: {why}", request.target());
             let (over, span) = match trial {
-                Trial::Aside | Trial::On | Trial::Once => {
+                Trial::Aside | Trial::On | Trial::Brief | Trial::Once => {
                     let limit_us = limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX });
                     (self.age_us(age) > limit_us, "its time")
                 }
@@ -183,15 +181,20 @@ impl Courier {
                 self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
                 return (Came::GivenUp, told);
             }
-            if !said && matches!(trial, Trial::Aside | Trial::On) {
+            if !said && matches!(trial, Trial::Aside | Trial::On | Trial::Brief) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
             }
             let tried = self.parts.clock.uptime().saturating_sub(begun);
             // What soon comes too late is not put aside: it would come back too late.
-            let aside = trial == Trial::Aside && tried >= ASIDE_AFTER && moot_after_us.is_none();
-            if aside || trial == Trial::Once {
+            let aside = match trial {
+                Trial::Aside => tried >= ASIDE_AFTER && moot_after_us.is_none(),
+                Trial::Brief => moot_after_us.is_none(),
+                Trial::Once => true,
+                Trial::On | Trial::Drill(_) => false,
+            };
+            if aside {
                 return (Came::Waits, told);
             }
             tokio::time::sleep(pause).await;
