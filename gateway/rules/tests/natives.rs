@@ -181,9 +181,9 @@ fn a_rule_that_costs_more_than_its_share_is_switched_off_and_can_be_put_back() {
     let heavy = rule("heavy", HEART, "", "let n = 0;\nfor i in 0..3000 { n += i; }\nn < 0");
     let light = rule("light", HEART, "", "value > 180.0");
     let mut engine = Engine::new(Arc::new(RuleSet::new([heavy, light]).unwrap())).unwrap();
-    let entries: Vec<Entry> = (0..2_000).map(|s| rate(s, if s % 20 < 10 { 150 } else { 190 })).collect();
+    let entries: Vec<Entry> = (0..2_000).map(|s| rate(s, if s % 200 < 100 { 150 } else { 190 })).collect();
     let fed = engine.feed(&entries);
-    assert_eq!(fed.events.len(), 199, "the light one answers every time");
+    assert_eq!(fed.events.len(), 19, "the light one answers every time");
     assert_eq!(fed.faults.len(), 8);
     // On a busy machine the clock may be first now and then.
     assert!(fed.faults[7].off && fed.faults.iter().any(|f| f.fault.kind == FaultKind::Operations), "{:?}", fed.faults);
