@@ -4,7 +4,8 @@ use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Reque
 use ledger_block::merkle::leaf_hash;
 use ledger_block::policy::Policy;
 use ledger_block::release::{
-    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target, Version,
+    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Sum, Tally, Target,
+    Version,
 };
 use pitchside_release::known::{Anchors, Known, News};
 use pitchside_sync::connection::{Connection, connect};
@@ -127,6 +128,34 @@ async fn a_gateway_learns_of_releases_with_their_proofs() {
     assert_eq!(news[2], News::Halted { release: first.id(), why: HaltReason::Failures });
     assert_eq!(known.release(&second.id()).unwrap().publisher, DeviceId::parse("maker").unwrap());
     assert_eq!(learn(&mut at_box, &mut known, &ledger).await, (1, Vec::new()));
+    ledger.stop().await;
+    ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_hears_what_all_gateways_counted_and_rolls_out_no_wider_what_fails() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let other = Gateway::new("box-2", 60);
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.enrol(&other);
+    ledger.start().await;
+    let (mut publisher, mut at_box) = (call(&ledger, &maker).await, call(&ledger, &gateway).await);
+    let mut at_other = call(&ledger, &other).await;
+    let release = manifest(1);
+    assert_eq!(enter(&mut publisher, &maker, signed(&release, &[101, 102])).await, Ok(()));
+    let step = |cohort| Act::Rollout { release: release.id(), hardware: "r2".parse().unwrap(), cohort };
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::One)).await, Ok(()));
+    let tally = |confirmed, failed| Act::Tally { release: release.id(), tally: Tally { confirmed, failed } };
+    assert_eq!(enter(&mut at_box, &gateway, tally(3, 0)).await, Ok(()));
+    assert_eq!(enter(&mut at_other, &other, tally(2, 1)).await, Ok(()));
+    publisher.requests.send(Request::Sum { release: release.id() }).await.unwrap();
+    let Reply::Sum(summed) = hear(&mut publisher).await else { panic!("another answer") };
+    let sum = Sum { tally: Tally { confirmed: 5, failed: 1 }, gateways: 2, failing: 1 };
+    assert_eq!((summed.release, summed.sum), (release.id(), sum));
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::Ten)).await, Err(Code::NotAllowed));
+    // Boxes of before, which know no tallies, are told of none.
+    let mut known = Known::default();
+    assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1.len(), 3);
     ledger.stop().await;
     ledger.assert_sound();
 }

@@ -278,7 +278,7 @@ fn failures_too_few_in_each_clinic_stop_a_rollout_together() {
     let (mut world, id) = counting();
     for number in 0..10 {
         world.put(&enrol(&format!("clinic-{number}"), &clinic(number), Role::Gateway)).unwrap();
-        // One of seven: no clinic sees more than a tenth of its five, or two without a success, before it has five.
+        // Four are too few to judge by, and one failure after a success is none of the first two.
         assert_eq!(world.counts(number, id, 3, 1), Ok(()));
     }
     assert_eq!(world.sum(&id), Sum { tally: Tally { confirmed: 30, failed: 10 }, gateways: 10, failing: 10 });
