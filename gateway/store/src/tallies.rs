@@ -64,9 +64,9 @@ impl Tables {
         limit("a transaction", &tally.leaf, ACT_BYTES_MAX)?;
         self.write(move |connection| {
             let NewTally { counted: Counted { release, confirmed, failed }, hash, leaf, at } = &tally;
-            connection.prepare_cached(sql!("tallies/put"))?.execute(params![
-                release, confirmed, failed, hash, leaf, at.0
-            ])?;
+            connection
+                .prepare_cached(sql!("tallies/put"))?
+                .execute(params![release, confirmed, failed, hash, leaf, at.0])?;
             Ok(())
         })
     }

@@ -71,7 +71,11 @@ fn a_tally_waits_behind_a_halt_and_gives_way_to_a_newer_one() {
     assert_eq!(store.waiting_acts(8).unwrap(), [vec![99], vec![1]], "a halt first, however late");
     store.put_tally(tally(2, 6)).unwrap();
     store.settle_act(&[1; 32], true).unwrap();
-    assert_eq!(store.waiting_acts(8).unwrap(), [vec![99], vec![2]], "the word about the older one is not about this one");
+    assert_eq!(
+        store.waiting_acts(8).unwrap(),
+        [vec![99], vec![2]],
+        "the word about the older one is not about this one"
+    );
     assert_eq!(store.acts_about().unwrap(), [[8; 32]], "who counts asks for no halt");
     store.note_sum(Counted { confirmed: 40, failed: 9, ..counted }).unwrap();
     store.settle_act(&[2; 32], false).unwrap();

@@ -45,6 +45,12 @@ impl Tally {
         }
         u64::from(self.failed) * 100 > u64::from(limits.failed_percent_max) * u64::from(self.tried())
     }
+
+    /// The same of what all gateways have counted together, where one broken device among the first few must not stop what every other
+    /// runs well.
+    pub fn is_too_bad_together(&self) -> bool {
+        self.failed >= 2 && self.is_too_bad(&FailureLimits::USUAL)
+    }
 }
 
 /// What all gateways have counted of one release, each by its newest tally.
@@ -76,7 +82,7 @@ impl Sum {
 
     /// Whether failures, wherever they came from, pass the limits.
     pub fn is_too_bad(&self) -> bool {
-        self.tally.is_too_bad(&FailureLimits::USUAL)
+        self.tally.is_too_bad_together()
     }
 }
 
@@ -112,5 +118,13 @@ mod tests {
         let sum = (0..20).fold(Sum::default(), |sum, _| sum.with(None, one));
         assert!(sum.is_too_bad());
         assert_eq!((sum.gateways, sum.failing), (20, 20));
+    }
+
+    #[test]
+    fn one_broken_device_stops_nothing_everywhere() {
+        let bad = |confirmed, failed| Tally { confirmed, failed }.is_too_bad_together();
+        assert!(!bad(0, 1) && !bad(4, 1) && !bad(8, 1), "whatever its share is");
+        assert!(bad(0, 2) && bad(4, 2) && bad(17, 2));
+        assert!(!bad(1, 2) && !bad(18, 2));
     }
 }

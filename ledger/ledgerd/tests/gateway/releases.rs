@@ -148,14 +148,16 @@ async fn a_publisher_hears_what_all_gateways_counted_and_rolls_out_no_wider_what
     let tally = |confirmed, failed| Act::Tally { release: release.id(), tally: Tally { confirmed, failed } };
     assert_eq!(enter(&mut at_box, &gateway, tally(3, 0)).await, Ok(()));
     assert_eq!(enter(&mut at_other, &other, tally(2, 1)).await, Ok(()));
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::Ten)).await, Ok(()), "one broken device");
+    assert_eq!(enter(&mut at_other, &other, tally(2, 2)).await, Ok(()));
     publisher.requests.send(Request::Sum { release: release.id() }).await.unwrap();
     let Reply::Sum(summed) = hear(&mut publisher).await else { panic!("another answer") };
-    let sum = Sum { tally: Tally { confirmed: 5, failed: 1 }, gateways: 2, failing: 1 };
+    let sum = Sum { tally: Tally { confirmed: 5, failed: 2 }, gateways: 2, failing: 1 };
     assert_eq!((summed.release, summed.sum), (release.id(), sum));
-    assert_eq!(enter(&mut publisher, &maker, step(Cohort::Ten)).await, Err(Code::NotAllowed));
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::All)).await, Err(Code::NotAllowed));
     // Boxes of before, which know no tallies, are told of none.
     let mut known = Known::default();
-    assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1.len(), 3);
+    assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1.len(), 4);
     ledger.stop().await;
     ledger.assert_sound();
 }

@@ -1,9 +1,7 @@
 //! What gateways ask to learn of firmware, and what may be kept and served of its content.
 
 use ledger_block::Hash;
-use ledger_block::ingest::{
-    DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed,
-};
+use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
 use ledger_block::release::{ReleaseId, Sum};
 
 use super::{Log, Published};

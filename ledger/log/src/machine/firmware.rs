@@ -8,8 +8,8 @@ use ledger_block::release::{
     HardwareId, Manifest, ReleaseId, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target, Version,
 };
 
-use super::{Verdict, tally};
 use super::transaction::{Decision, Signer, fact, is_used};
+use super::{Verdict, tally};
 use crate::objects::StorageError;
 use crate::state::{Change, FactKind, State};
 
@@ -150,7 +150,10 @@ pub(super) fn release(state: &dyn State, transaction: &Transaction, signer: &Sig
 }
 
 /// A release that stands and is not halted, and who published it.
-pub(super) fn standing(state: &dyn State, id: &ReleaseId) -> Result<Result<(Manifest, DeviceId), Verdict>, StorageError> {
+pub(super) fn standing(
+    state: &dyn State,
+    id: &ReleaseId,
+) -> Result<Result<(Manifest, DeviceId), Verdict>, StorageError> {
     let Some(fact) = state.fact(FactKind::Manifest, &id.0)? else {
         return Ok(Err(Verdict::refuse(Code::NotAllowed, "no such release")));
     };

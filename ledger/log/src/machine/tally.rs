@@ -72,12 +72,9 @@ pub(super) fn tally(
         return not("this gateway has counted this release too often");
     }
     let sum = sum(state, id)?.with(last, now);
-    let value = [
-        now.confirmed.to_be_bytes().as_slice(),
-        &now.failed.to_be_bytes(),
-        &times.saturating_add(1).to_be_bytes(),
-    ]
-    .concat();
+    let value =
+        [now.confirmed.to_be_bytes().as_slice(), &now.failed.to_be_bytes(), &times.saturating_add(1).to_be_bytes()]
+            .concat();
     Ok(Verdict::Admit(vec![
         fact(transaction, FactKind::Tally, &key, &value),
         fact(transaction, FactKind::Sum, &id.0, &to_bytes(&sum)),

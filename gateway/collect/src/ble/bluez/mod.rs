@@ -219,10 +219,9 @@ impl Radio for Bluez {
             // Kept while it lives: a box without a radio waits so for as long as it runs.
             let connected = match bus.take() {
                 Some(bus) => Some(bus),
-                None => bus::Bus::connect()
-                    .await
-                    .inspect_err(|error| tracing::debug!(%error, "BLE: no system bus"))
-                    .ok(),
+                None => {
+                    bus::Bus::connect().await.inspect_err(|error| tracing::debug!(%error, "BLE: no system bus")).ok()
+                }
             };
             let owner = match &connected {
                 Some(bus) => bus.owner().await,
@@ -239,7 +238,9 @@ impl Radio for Bluez {
                 }
                 _ if !missing => {
                     missing = true;
-                    tracing::warn!("BLE: bluetoothd is not running, or there is no radio; waiting. `systemctl status bluetooth`");
+                    tracing::warn!(
+                        "BLE: bluetoothd is not running, or there is no radio; waiting. `systemctl status bluetooth`"
+                    );
                 }
                 _ => {}
             }

@@ -11,7 +11,6 @@ use ledger_block::ingest::{Act, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::release::{ReleaseId, Tally};
 use pitchside_model::Timestamp;
-use pitchside_release::rollout::FailureLimits;
 use pitchside_store::{Counted, NewTally, Store, Tables, Told};
 use tokio_util::sync::CancellationToken;
 
@@ -58,9 +57,8 @@ impl Counting {
     /// Tells what is new, and asks for a halt of what fails too often over all boxes. Blocks.
     pub(super) fn look(&self) -> anyhow::Result<()> {
         let (store, now, known) = (&self.store, self.clock.now(), self.shelf.known());
-        let is_open = |release: &[u8; 32]| {
-            known.release(&ReleaseId(*release)).is_some_and(|release| release.halted.is_none())
-        };
+        let is_open =
+            |release: &[u8; 32]| known.release(&ReleaseId(*release)).is_some_and(|release| release.halted.is_none());
         let told: HashMap<_, _> = store.tallies()?.into_iter().map(|told| (told.counted.release, told)).collect();
         for counted in store.counted_outcomes()?.into_iter().filter(|counted| is_open(&counted.release)) {
             if is_due(&counted, told.get(&counted.release), now) {
@@ -69,7 +67,7 @@ impl Counting {
         }
         let too_bad = |told: &&Told| {
             let all = told.all.map(|(confirmed, failed)| Tally { confirmed, failed });
-            is_open(&told.counted.release) && all.is_some_and(|all| all.is_too_bad(&FailureLimits::USUAL))
+            is_open(&told.counted.release) && all.is_some_and(|all| all.is_too_bad_together())
         };
         let asked = store.acts_about()?;
         for told in told.values().filter(too_bad).filter(|told| !asked.contains(&told.counted.release)) {
