@@ -1,6 +1,6 @@
 //! Firmware over the whole way: policy and releases into the log, and what a gateway learns of them.
 
-use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Timestamp, Transaction};
+use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Summed, Timestamp, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::policy::Policy;
 use ledger_block::release::{
@@ -160,6 +160,40 @@ async fn a_publisher_hears_what_all_gateways_counted_and_rolls_out_no_wider_what
     assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1.len(), 4);
     ledger.stop().await;
     ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_tells_what_it_counted_hears_what_all_have_counted() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let other = Gateway::new("box-2", 60);
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.enrol(&other);
+    ledger.start().await;
+    let (mut publisher, mut at_other) = (call(&ledger, &maker).await, call(&ledger, &other).await);
+    let release = manifest(1);
+    assert_eq!(enter(&mut publisher, &maker, signed(&release, &[101, 102])).await, Ok(()));
+    let tally = |confirmed, failed| Act::Tally { release: release.id(), tally: Tally { confirmed, failed } };
+    assert_eq!(enter(&mut at_other, &other, tally(4, 1)).await, Ok(()));
+    let leaf = |act| {
+        let transaction = Transaction { signer: gateway.name.clone(), time: ledgerd::clock::now(), act };
+        transaction.sign(ORIGIN, &gateway.key).unwrap()
+    };
+    let settled = async || tokio::time::timeout(PATIENCE, gateway.outbox.settled.notified()).await.unwrap();
+    gateway.outbox.held.lock().acts.push(leaf(tally(0, 2)));
+    let sync = gateway.sync(gateway.config(&ledger));
+    settled().await;
+    let sum = Sum { tally: Tally { confirmed: 4, failed: 3 }, gateways: 2, failing: 2 };
+    assert_eq!(gateway.outbox.held.lock().sums, [Summed { release: release.id(), sum }]);
+    // Anything else is done with at its receipt, and no sum comes of it; nor of a tally that is refused.
+    gateway.outbox.held.lock().acts.push(leaf(Act::Halt { release: release.id(), why: HaltReason::Failures }));
+    gateway.outbox.news.notify_one();
+    settled().await;
+    gateway.outbox.held.lock().acts.push(leaf(tally(1, 2)));
+    gateway.outbox.news.notify_one();
+    settled().await;
+    assert_eq!(gateway.outbox.held.lock().sums.len(), 1);
+    sync.stop().await;
+    ledger.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
