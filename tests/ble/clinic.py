@@ -6,7 +6,6 @@ The gateway runs as a user of its own, as it does in the image: what it may know
 import json
 import re
 import shlex
-import struct
 
 import guest as machine
 from air import Adapter, Air

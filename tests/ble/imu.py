@@ -1,7 +1,6 @@
 """A device that speaks PS/1 over GATT: the client of gateway/wire/examples behind a virtual radio."""
 
 import asyncio
-import struct
 import sys
 import time
 

@@ -14,7 +14,14 @@ from imu import Imu
 from sensors import CODE, Strap, Thermometer
 
 COUNTED = 100
-ONE, TWO, THREE = ("F0:F1:F2:F3:F4:01", "F0:F1:F2:F3:F4:02", "F0:F1:F2:F3:F4:03")
+
+
+def address(number):
+    """Of the sensor with this number."""
+    return f"F0:F1:F2:F3:F4:0{number}"
+
+
+ONE, TWO, THREE = (address(number) for number in (1, 2, 3))
 
 
 def must(what, truth, told=None):
@@ -30,6 +37,23 @@ def is_part(part, whole):
 def card(text):
     """What a device is given."""
     return dict(re.findall(r'^(\w+) = "(.*)"$', text, re.M))
+
+
+async def served(clinic, strap, count=3):
+    """Switched on, enrolled with its code, and so many of its values stored."""
+    await clinic.switch_on(strap)
+    await clinic.enrol(strap, CODE, profiles="heart-rate")
+    return await clinic.stored(strap.name, "heart_rate", count, 60)
+
+
+async def holds(clinic, device, rate):
+    """Whether this heart rate of the device is stored."""
+    return rate in await clinic.values(device, "heart_rate")
+
+
+async def holds_since(clinic, before, rate="90", device="strap-1"):
+    """Whether it is among the values after so many."""
+    return rate in (await clinic.values(device, "heart_rate"))[before:]
 
 
 async def a_strap_and_a_thermometer(lab):
@@ -91,9 +115,7 @@ def _at_least(found, count):
 async def out_of_range_and_back(lab):
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start()
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 5, 60)
+        await served(clinic, strap, 5)
         strap.leave()
         await clinic.gap("strap-1", "heart_rate", "disconnected")
         await until("the strap heard of it", 10, lambda: strap.disconnected == 1)
@@ -105,15 +127,11 @@ async def out_of_range_and_back(lab):
         strap.rate = 90
         await until("reconnected", 60, lambda: strap.connected == 2)
         took = asyncio.get_running_loop().time() - begun
-        await until("a new value", 60, lambda: _new(clinic, before))
+        await until("a new value", 60, lambda: holds_since(clinic, before))
         must("paired once", len(clinic.said("BLE: pairing")) == 1)
         must("nothing was stored while it was away", before >= 5)
         strap.stop()
         return f"a gap `disconnected`, connected again {took:.1f} s after it came back, on the old bond"
-
-
-async def _new(clinic, before):
-    return "90" in (await clinic.values("strap-1", "heart_rate"))[before:]
 
 
 async def a_wrong_passkey(lab):
@@ -148,14 +166,12 @@ async def a_code_read_off_the_sensor(lab):
 async def contact_lost(lab):
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start()
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await served(clinic, strap)
         strap.touching, strap.rate = False, 33
         await clinic.gap("strap-1", "heart_rate", "contact_lost")
         must("what it guesses off the skin is no heart rate", "33" not in await clinic.values("strap-1", "heart_rate"))
         strap.touching, strap.rate = True, 71
-        await until("a value on the skin again", 30, lambda: _holds(clinic, "strap-1", "71"))
+        await until("a value on the skin again", 30, lambda: holds(clinic, "strap-1", "71"))
         must("skin contact", {"0", "1"} <= set(await clinic.values("strap-1", "skin_contact")))
         must("the link held", strap.disconnected == 0)
         await clinic.sealed("strap-1")
@@ -163,13 +179,9 @@ async def contact_lost(lab):
         return "a gap `contact_lost`, sealed; no heart rate from off the skin; values again after"
 
 
-async def _holds(clinic, device, value):
-    return value in await clinic.values(device, "heart_rate")
-
-
 async def more_straps_than_slots(lab):
     async with lab.clinic(slots=2, turn=6) as clinic:
-        straps = [Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}", rate=60 + n).start() for n in range(1, 5)]
+        straps = [Strap(lab.air, f"strap-{n}", address(n), rate=60 + n).start() for n in range(1, 5)]
         most = 0
 
         async def count():

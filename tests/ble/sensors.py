@@ -92,19 +92,17 @@ class Sensor:
 
     async def notify(self, characteristic, value):
         """To whoever subscribed; false if nobody did."""
-        told = False
-        for link in self.links():
-            if self._wants(link, characteristic, 1):
-                await self.device.notify_subscriber(link, characteristic, value)
-                told = True
-        return told
+        return await self._tell(characteristic, value, 1, self.device.notify_subscriber)
 
     async def indicate(self, characteristic, value):
         """Returns once it is confirmed; false if nobody subscribed."""
+        return await self._tell(characteristic, value, 2, self.device.indicate_subscriber)
+
+    async def _tell(self, characteristic, value, bit, send):
         told = False
         for link in self.links():
-            if self._wants(link, characteristic, 2):
-                await self.device.indicate_subscriber(link, characteristic, value)
+            if self._wants(link, characteristic, bit):
+                await send(link, characteristic, value)
                 told = True
         return told
 

@@ -3,14 +3,14 @@
 import asyncio
 
 from guest import until
-from scenarios import ONE, TWO, _new, is_part, must
+from scenarios import ONE, TWO, address, holds, holds_since, is_part, must, served
 from sensors import CODE, Strap, Thermometer
 
 
 async def a_peer_that_stalls(lab):
     """One falls silent when connected; another lets nobody finish subscribing. A third is served all the while."""
     async with lab.clinic(stall=4) as clinic:
-        silent, mute, good = (Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}") for n in (1, 2, 3))
+        silent, mute, good = (Strap(lab.air, f"strap-{n}", address(n)) for n in (1, 2, 3))
         silent.start(), good.start()
         await clinic.switch_on(silent, good)
         for strap in (silent, good):
@@ -84,7 +84,7 @@ async def strangers_and_an_address_that_is_stolen(lab):
         await asyncio.sleep(1.5)
         strap.rate = 90
         strap.back()
-        await until("the true one is back", 120, lambda: _new(clinic, before))
+        await until("the true one is back", 120, lambda: holds_since(clinic, before))
         strap.stop(), stranger.stop(), thief.stop()
         return "never connected to a stranger; the thief has no key and is dropped, nothing stored; the true strap returns on its bond"
 
@@ -99,7 +99,7 @@ async def malformed_and_too_many_values(lab):
             await strap.notify(strap.measurement, value)
         strap.rate = 90
         await strap.beat()
-        await until("a good value behind the bad", 30, lambda: _new(clinic, 0))
+        await until("a good value behind the bad", 30, lambda: holds_since(clinic, 0))
         must("the link held", strap.disconnected == 0)
         # Faster than any host reads: what finds no room must be told, nothing may be wrong.
         sent = []
@@ -133,9 +133,7 @@ async def _last(clinic, value):
 async def the_adapter_is_pulled(lab):
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start()
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await served(clinic, strap)
         await lab.guest.kill(clinic.tasks["hci0"])
         await clinic.hears("adapter is gone", 30)
         await clinic.gap("strap-1", "heart_rate", "disconnected")
@@ -145,7 +143,7 @@ async def the_adapter_is_pulled(lab):
         before = len(await clinic.values("strap-1", "heart_rate"))
         clinic.tasks["hci0"] = await lab.guest.plug("hci0")
         strap.rate = 90
-        await until("values after it was put back", 90, lambda: _new(clinic, before))
+        await until("values after it was put back", 90, lambda: holds_since(clinic, before))
         strap.stop()
         return "told, a gap `disconnected`; put back: connected by itself, on the old bond"
 
@@ -153,16 +151,14 @@ async def the_adapter_is_pulled(lab):
 async def bluetoothd_dies(lab):
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start()
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await served(clinic, strap)
         await lab.guest.kill(clinic.tasks["bluetoothd"], "KILL")
         await clinic.hears("bluetoothd is gone", 30)
         await clinic.gap("strap-1", "heart_rate", "disconnected")
         before = len(await clinic.values("strap-1", "heart_rate"))
         clinic.tasks["bluetoothd"] = await lab.guest.bluetoothd()
         strap.rate = 90
-        await until("values with the new bluetoothd", 90, lambda: _new(clinic, before))
+        await until("values with the new bluetoothd", 90, lambda: holds_since(clinic, before))
         must("paired once", len(clinic.said("BLE: pairing")) == 1)
         strap.stop()
         return "killed: told, a gap `disconnected`; started again: connected by itself, no new pairing"
@@ -181,7 +177,7 @@ async def the_gateway_dies(lab):
         before = await clinic.values("strap-1", "heart_rate")
         await clinic.start()
         strap.rate = 90
-        await until("values after the restart", 90, lambda: _new(clinic, len(before)))
+        await until("values after the restart", 90, lambda: holds_since(clinic, len(before)))
         must("what was stored is there", (await clinic.values("strap-1", "heart_rate"))[:len(before)] == before)
         must("paired once each", len(clinic.said("BLE: pairing")) == 2)
         await clinic.sealed("strap-1")
@@ -192,9 +188,7 @@ async def the_gateway_dies(lab):
 async def revoked_while_connected(lab):
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start(0.1)
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await served(clinic, strap)
         strap.rate = 90
         await clinic.cli("device revoke strap-1")
         await until("disconnected", 20, lambda: strap.disconnected)
@@ -215,9 +209,7 @@ async def a_sensor_that_was_reset(lab):
     """It has lost its keys; the host still has its own. Nobody pairs anew until a person says so."""
     async with lab.clinic() as clinic:
         strap = Strap(lab.air, "strap-1", ONE).start()
-        await clinic.switch_on(strap)
-        await clinic.enrol(strap, CODE, profiles="heart-rate")
-        await clinic.stored("strap-1", "heart_rate", 3, 60)
+        await served(clinic, strap)
         strap.leave(), strap.stop()
         await clinic.gap("strap-1", "heart_rate", "disconnected")
         reset = Strap(lab.air, "reset", ONE, rate=90).start()
@@ -226,20 +218,16 @@ async def a_sensor_that_was_reset(lab):
         must("it was not paired anew", len(clinic.said("BLE: pairing device=strap-1")) == 1)
         must("nothing of it", "90" not in await clinic.values("strap-1", "heart_rate"))
         await clinic.cli("device forget strap-1")
-        await until("it has paired anew, with its code", 180, lambda: _holds_rate(clinic, "90"))
+        await until("it has paired anew, with its code", 180, lambda: holds(clinic, "strap-1", "90"))
         bond = (await clinic.bonds())[ONE]
         must("as strong as before", bond == ("LE Secure Connections", True, 128), bond)
         reset.stop()
         return "told, with the command that mends it; not paired anew before that was given, and with its code after"
 
 
-async def _holds_rate(clinic, rate):
-    return rate in await clinic.values("strap-1", "heart_rate")
-
-
 async def two_adapters(lab):
     async with lab.clinic(slots=1, adapters=("hci0", "hci1")) as clinic:
-        straps = [Strap(lab.air, f"strap-{n}", f"F0:F1:F2:F3:F4:0{n}", rate=60 + n).start() for n in (1, 2)]
+        straps = [Strap(lab.air, f"strap-{n}", address(n), rate=60 + n).start() for n in (1, 2)]
         await clinic.switch_on(*straps)
         for strap in straps:
             await clinic.enrol(strap, CODE, profiles="heart-rate")

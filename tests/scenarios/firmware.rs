@@ -169,6 +169,11 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     assert_eq!(s7.updates().await, "1.0.0", "the old image is back");
     assert_eq!(of(&clinic, "s7", "state"), "failed: self_test");
     assert_eq!(status(&clinic)["releases"][0]["state"], "out", "one failure says little");
+    until("the publisher to hear of it", || {
+        let everywhere = &maker.firmware(&["status", "--json"]).ok().json()["releases"][0]["everywhere"];
+        (everywhere["failed"] == 1 && everywhere["boxes"] == 1).then_some(())
+    })
+    .await;
     assert_eq!(s8.updates().await, "1.0.0");
     // At once here, and in the ledger as soon as it has heard of it.
     let mut s9 = flashed(&clinic, "s9").await;
@@ -184,7 +189,10 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     let known = Happened::Refused(Reason::FAILED_BEFORE);
     assert!(s7.happened.iter().all(|happened| *happened == known), "tried again: {:?}", s7.happened);
     assert_eq!(of(&clinic, "s7", "state"), "failed: self_test", "that is still what it failed of");
-    assert!(clinic.tables().waiting_acts(8).expect("the database answers").is_empty());
+    until("nothing waits for the ledger any more", || {
+        clinic.tables().waiting_acts(8).expect("the database answers").is_empty().then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

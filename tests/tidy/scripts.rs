@@ -63,3 +63,60 @@ fn every_unit_runs_a_script_that_is_there() {
         }
     }
 }
+
+/// Runs `restart` as the box does, of a gateway that gives these answers, one each time it is asked: what was said on the screen and to
+/// the programs beside it, and the word the gateway is left with.
+fn restarted(answers: &[&str]) -> (String, String) {
+    let box_ = tempfile::tempdir().expect("a folder");
+    let at = |name: &str| box_.path().join(name);
+    let put = |name: &str, text: &str| std::fs::write(at(name), text).expect("room");
+    let own = |name: &str| {
+        let text = std::fs::read_to_string(laid_over().join(SCRIPTS).join(name)).expect("a script");
+        let here = text.replace("/usr/lib/pitchside", &at("").display().to_string());
+        let here = here.replace("/data/box/data/update", &at("asked").display().to_string());
+        put(name, &here.replace(">/dev/console", &format!(">>{}", at("console").display())));
+    };
+    ["restart", "asked.sh"].into_iter().for_each(own);
+    std::fs::create_dir(at("asked")).expect("a folder");
+    put("asked/taken", "");
+    // From before: no answer to a question that is asked now.
+    put("asked/restart", "go\n");
+    put("answers", &answers.iter().map(|answer| format!("{answer}\n")).collect::<String>());
+    let (answers, answer) = (at("answers").display().to_string(), at("asked/restart").display().to_string());
+    put(
+        "as-pitchside.sh",
+        &format!(
+            "sleep() {{ :; }}\nseq() {{ echo 1 2; }}\nas_pitchside() {{\n  \"$@\"\n  [ \"$*\" != 'rm -f {answer}' ] || {{ head -n1 {answers} >{answer}; \
+             sed -i 1d {answers}; }}\n}}\n"
+        ),
+    );
+    for (program, text) in [("slots", "[ \"$1\" != get-current ] || echo B"), ("systemctl", ":")] {
+        let said = at("console").display().to_string();
+        put(program, &format!("#!/bin/sh\necho {program} \"$@\" >>{said}\n{text}\n"));
+        let run = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(at(program), run).expect("a program");
+    }
+    let path = format!("{}:{}", box_.path().display(), std::env::var("PATH").unwrap_or_default());
+    let ran = Command::new("sh").arg(at("restart")).env("PATH", path).output().expect("a shell");
+    assert!(ran.status.success(), "{ran:?}");
+    let read = |name: &str| std::fs::read_to_string(at(name)).unwrap_or_default();
+    let left = if at("asked/taken").exists() { "taken, " } else { "" };
+    (read("console"), format!("{left}{}", read("asked/result").trim()))
+}
+
+#[test]
+fn a_box_restarts_into_its_update_when_the_gateway_says_so_or_says_nothing_for_long() {
+    let end = "update: installed, restarting into it\nsystemctl --no-block reboot\n";
+    let word = "taken, installed, restarting into it".to_owned();
+    let waits = "waits: somebody trains, or did a moment ago";
+    let (said, left) = restarted(&[waits, waits, "go"]);
+    assert_eq!((said, left), (format!("update: installed; {waits}\n{end}"), word.clone()));
+    assert_eq!(restarted(&[]), (end.to_owned(), word), "no gateway, no reading");
+}
+
+#[test]
+fn a_box_takes_back_an_update_that_was_withdrawn_before_its_restart() {
+    let (said, left) = restarted(&["waits: its rollout is paused", "withdrawn: 1.2.0 takes its place"]);
+    assert!(said.contains("slots set-state A bad\n") && !said.contains("systemctl"), "{said}");
+    assert_eq!(left, "refused: 1.2.0 takes its place");
+}

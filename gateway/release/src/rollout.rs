@@ -1,8 +1,9 @@
-//! Who gets a release when: cohorts that only grow, and the point at which failures stop it. Pure.
+//! Who gets a release when: cohorts that only grow, and the point at which failures stop it, which the log shares. Pure.
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use ledger_block::ingest::Cohort;
 use ledger_block::release::ReleaseId;
+pub use ledger_block::release::{FailureLimits, Sum, Tally};
 use sha2::Sha256;
 
 /// Where a device stands in a release's queue, from 0 to 2^64 - 1: the first 8 bytes, big endian, of HMAC-SHA256 (RFC 2104)
@@ -20,45 +21,6 @@ pub fn place(release: &ReleaseId, device: &str) -> u64 {
 /// every wider one.
 pub fn is_in(release: &ReleaseId, device: &str, cohort: Cohort) -> bool {
     u128::from(place(release, device)) * 100 < u128::from(cohort.percent()) << 64
-}
-
-/// When failures stop a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FailureLimits {
-    /// Below so many finished updates one failure says little, unless all failed.
-    pub tried_min: u32,
-    /// More than so many per cent of the finished updates failed: halt.
-    pub failed_percent_max: u8,
-}
-
-impl Default for FailureLimits {
-    fn default() -> Self {
-        Self { tried_min: 5, failed_percent_max: 10 }
-    }
-}
-
-/// How updates to one release ended on the devices of one gateway.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// The new image proved itself.
-    pub confirmed: u32,
-    /// It did not install, did not start, or the old one came back.
-    pub failed: u32,
-}
-
-impl Tally {
-    /// Finished, well or not.
-    pub const fn tried(&self) -> u32 {
-        self.confirmed.saturating_add(self.failed)
-    }
-
-    /// Whether the release is to be halted. Two failures and no success are enough before `tried_min` is reached.
-    pub fn is_too_bad(&self, limits: &FailureLimits) -> bool {
-        if self.tried() < limits.tried_min {
-            return self.confirmed == 0 && self.failed >= 2;
-        }
-        u64::from(self.failed) * 100 > u64::from(limits.failed_percent_max) * u64::from(self.tried())
-    }
 }
 
 /// Whether a box that went back from a release stops it for everybody: while it is being tried, on a hundredth or a tenth of all

@@ -180,11 +180,12 @@ impl Tables {
         let (hash, state) = (*hash, if taken { 1 } else { 2 });
         self.write(move |connection| {
             connection.prepare_cached(sql!("firmware/act_settle"))?.execute(params![hash, state])?;
+            connection.prepare_cached(sql!("tallies/settle"))?.execute(params![hash, state])?;
             Ok(())
         })
     }
 
-    /// Transactions the ledger does not have yet, oldest first.
+    /// Transactions the ledger does not have yet: halts and the like first, then tallies; oldest first.
     pub fn waiting_acts(&self, rows: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("firmware/acts_waiting"))?;

@@ -17,6 +17,7 @@
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
 //! | [`users`] | who may sign in |
 //! | [`firmware`] | what sensors run, how updates ended, halts on their way to the ledger |
+//! | [`tallies`] | how updates ended, counted for the ledger |
 //! | [`plugins`] | installed plugins, grants, signers, their log |
 //! | [`rules`] | versions of rules, which were in force, what rules in the shadow said |
 //! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
@@ -60,6 +61,7 @@ pub mod snapshot;
 mod sql;
 mod store;
 mod tables;
+pub mod tallies;
 #[cfg(test)]
 mod tests;
 pub mod undecoded;
@@ -90,5 +92,6 @@ pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, Sh
 pub use snapshot::SnapshotRow;
 pub use store::Store;
 pub use tables::Tables;
+pub use tallies::{Counted, NewTally, Told};
 pub use undecoded::{Undecoded, UndecodedId, Waiting};
 pub use users::User;

@@ -5,7 +5,7 @@ mod copies;
 mod releases;
 mod resume;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use ledger_block::Hash;
 use ledger_block::channel::CHANNEL_SECONDS_MAX;
 use ledger_block::ingest::{Code, Head, Proven, Refusal, Reply, Request};
 use ledger_block::receipt::{Level, Receipt};
+use ledger_block::release::ReleaseId;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -55,8 +56,9 @@ pub struct Conversation<'a> {
     /// Copies of keys on their way, and those refused on this connection.
     copying: BTreeSet<Hash>,
     refused_copies: BTreeSet<Hash>,
-    /// Transactions beside the chain, on their way.
-    acting: BTreeSet<Hash>,
+    /// Transactions beside the chain, on their way, each with the release it counts, if it does; and those whose sum was asked for.
+    acting: BTreeMap<Hash, Option<ReleaseId>>,
+    summing: BTreeMap<Hash, ReleaseId>,
     asking: releases::Asking,
     pings: u64,
 }
@@ -88,7 +90,8 @@ pub async fn talk(
         offered: BTreeSet::new(),
         copying: BTreeSet::new(),
         refused_copies: BTreeSet::new(),
-        acting: BTreeSet::new(),
+        acting: BTreeMap::new(),
+        summing: BTreeMap::new(),
         asking: releases::Asking { open: false, due: Instant::now() },
         pings: 0,
     };
@@ -235,6 +238,7 @@ impl Conversation<'_> {
             Reply::Stored { .. } => Err(Fault::OutOfPlace("a content nobody offered")),
             Reply::Kept { name, held } => self.kept(&name, held).await,
             Reply::Releases(told) => self.told_of_releases(&told).await,
+            Reply::Sum(summed) => self.summed(&summed).await,
             Reply::Pong { number } if number == self.pings => Ok(()),
             Reply::Pong { .. } => Err(Fault::OutOfPlace("an answer to no question")),
             Reply::Checkpoint(proven) => self.checkpoint(&proven).await,

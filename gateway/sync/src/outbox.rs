@@ -1,7 +1,7 @@
 //! What sync needs from the store, and from the world.
 
 use async_trait::async_trait;
-use ledger_block::ingest::{Refusal, Releases};
+use ledger_block::ingest::{Refusal, Releases, Summed};
 use ledger_block::receipt::Level;
 use ledger_block::{Hash, SignedHeader};
 use pitchside_model::Timestamp;
@@ -97,6 +97,12 @@ pub trait Outbox: Send + Sync + 'static {
     async fn acts(&self, limit: usize) -> Result<Vec<Vec<u8>>, OutboxError> {
         let _ = limit;
         Ok(Vec::new())
+    }
+
+    /// What the ledger has added up of a release, after a tally of this gateway entered: its word.
+    async fn summed(&self, summed: &Summed) -> Result<(), OutboxError> {
+        let _ = summed;
+        Ok(())
     }
 
     /// Such a transaction has R2 (`Ok`), or the ledger refuses it for good: it is not offered again.

@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | [`message`] | requests and replies, one CBOR array a message |
 //! | [`refusal`] | why the ledger refuses something, with stable numbers |
-//! | [`releases`] | leaves about firmware with their proofs |
-//! | [`transaction`] | enrol, assign-key, grant, revoke, release, rollout, halt, .. : signed leaves |
+//! | [`releases`] | leaves about firmware with their proofs; what was counted of a release |
+//! | [`transaction`] | enrol, assign-key, grant, revoke, release, rollout, halt, tally, .. : signed leaves |
 //!
 //! The conversation is drawn in `ledger/README.md`.
 
@@ -25,7 +25,7 @@ pub use pitchside_model::{DeviceId, Timestamp};
 
 pub use message::{CHUNK_BYTES_MAX, COPIES_MAX, COPY_BYTES_MAX, Copy, Head, PROOF_HASHES_MAX, Proven, Reply, Request};
 pub use refusal::{Code, Refusal};
-pub use releases::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
+pub use releases::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
 pub use transaction::{
     Act, Cohort, HaltReason, OPERATOR, Role, SignedTransaction, SubjectId, Transaction, TransactionError,
 };

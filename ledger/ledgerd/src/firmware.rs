@@ -61,12 +61,12 @@ pub fn release_policy(directory: &Path, file: &Path) -> Result<(ReleasePolicy, P
     Ok((signed.policy().clone(), placed))
 }
 
-/// Moves a log of version 1 on to version 2.
+/// Moves a log made by an older ledgerd on to the present version.
 ///
 /// # Errors
 /// It runs that already, or the log refuses.
 pub fn upgrade(directory: &Path) -> Result<Placed, FirmwareError> {
-    enter(directory, Act::Upgrade)
+    enter(directory, Act::Upgrade { version: ledger_log::VERSION })
 }
 
 fn enter(directory: &Path, act: Act) -> Result<Placed, FirmwareError> {

@@ -185,7 +185,7 @@ impl Log {
             return Err(OpenError::Present(origin));
         }
         let name = DeviceId::parse(OPERATOR)?;
-        let act = Act::Found { key: operator.id().0 };
+        let act = Act::Found { key: operator.id().0, version: machine::VERSION };
         let leaf = Transaction { signer: name, time: now, act }.sign(key.name(), operator)?;
         let nothing = Arc::new(Published { size: 0, note: Vec::new() });
         let log = Self { key, storage, published: RwLock::new(nothing) };

@@ -1,8 +1,10 @@
 //! The state machine: what may enter the log. A pure function of the state so far and the leaf. Version 2 knows firmware by
-//! whole manifests; a log founded with version 1 goes on under its rules until its operator upgrades it.
+//! whole manifests, version 3 how updates ended; a log founded with an older one goes on under its rules until its operator
+//! upgrades it.
 
 mod block;
 mod firmware;
+pub(crate) mod tally;
 mod transaction;
 
 use ledger_block::SignedHeader;

@@ -76,6 +76,11 @@ pub enum FactKind {
     Step = 17,
     /// Key: a release's name. Value: why it was halted.
     Stopped = 18,
+    /// Key: a release's name, name of a gateway. Value: what it counted last, confirmed and failed, 2 x 4 bytes, and how often it
+    /// said so, 2 bytes.
+    Tally = 19,
+    /// Key: a release's name. Value: all tallies added up: confirmed, failed, gateways, those that saw it fail, 4 x 4 bytes.
+    Sum = 20,
 }
 
 impl FactKind {
@@ -101,6 +106,8 @@ impl FactKind {
             16 => Self::Content,
             17 => Self::Step,
             18 => Self::Stopped,
+            19 => Self::Tally,
+            20 => Self::Sum,
             _ => return None,
         })
     }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ledger_block::ingest::{Refusal, Releases};
+use ledger_block::ingest::{Refusal, Releases, Summed};
 use ledger_block::receipt::Level as ReceiptLevel;
 use ledger_block::{GatewayId, Hash, SignedHeader};
 use parking_lot::Mutex;
 use pitchside_admin::{Event, Events, Metrics, Receipt};
 use pitchside_model::Timestamp;
-use pitchside_store::{BlockKey, BlockRow, Level, Store, StoreError};
+use pitchside_store::{BlockKey, BlockRow, Counted, Level, Store, StoreError};
 use pitchside_sync::{CopyTask, Edge, Outbox, OutboxError, Parcel};
 use tokio::sync::Notify;
 
@@ -226,6 +226,12 @@ impl Outbox for StoreOutbox {
     async fn acts(&self, limit: usize) -> Result<Vec<Vec<u8>>, OutboxError> {
         let rows = u32::try_from(limit).unwrap_or(u32::MAX);
         self.with_store(move |store| store.waiting_acts(rows)).await
+    }
+
+    async fn summed(&self, summed: &Summed) -> Result<(), OutboxError> {
+        let tally = summed.sum.tally;
+        let all = Counted { release: summed.release.0, confirmed: tally.confirmed, failed: tally.failed };
+        self.with_store(move |store| store.note_sum(all)).await
     }
 
     async fn acted(&self, leaf: &Hash, taken: Result<(), &Refusal>) -> Result<(), OutboxError> {

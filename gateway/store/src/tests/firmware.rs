@@ -51,3 +51,37 @@ fn what_sensors_say_of_their_firmware_is_kept_and_each_counts_once() {
     assert!(store.waiting_acts(8).unwrap().is_empty());
     assert_eq!(store.acts_about().unwrap(), [[7; 32]], "what was halted stays halted here");
 }
+
+fn tally(confirmed: u32, at: i64) -> NewTally {
+    let counted = Counted { release: [7; 32], confirmed, failed: 1 };
+    NewTally { counted, hash: [confirmed as u8; 32], leaf: vec![confirmed as u8], at: Timestamp(at) }
+}
+
+#[test]
+fn a_tally_waits_behind_a_halt_and_gives_way_to_a_newer_one() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    for (device, confirmed, counts) in [("s7", false, true), ("s8", true, true), ("s9", false, false)] {
+        store.put_sensor_firmware(sensor(device), outcome(device, confirmed, counts)).unwrap();
+    }
+    let counted = Counted { release: [7; 32], confirmed: 1, failed: 1 };
+    assert_eq!(store.counted_outcomes().unwrap(), [counted], "what is nobody's fault counts for nothing");
+    store.put_tally(tally(1, 4)).unwrap();
+    store.add_act([9; 32], [8; 32], vec![99], Timestamp(5)).unwrap();
+    assert_eq!(store.waiting_acts(8).unwrap(), [vec![99], vec![1]], "a halt first, however late");
+    store.put_tally(tally(2, 6)).unwrap();
+    store.settle_act(&[1; 32], true).unwrap();
+    assert_eq!(
+        store.waiting_acts(8).unwrap(),
+        [vec![99], vec![2]],
+        "the word about the older one is not about this one"
+    );
+    assert_eq!(store.acts_about().unwrap(), [[8; 32]], "who counts asks for no halt");
+    store.note_sum(Counted { confirmed: 40, failed: 9, ..counted }).unwrap();
+    store.settle_act(&[2; 32], false).unwrap();
+    assert_eq!(store.waiting_acts(8).unwrap(), [vec![99]]);
+    let told = Told { counted: tally(2, 6).counted, at: Timestamp(6), refused: true, all: Some((40, 9)) };
+    assert_eq!(store.tallies().unwrap(), [told]);
+    store.put_tally(tally(3, 7)).unwrap();
+    assert!(!store.tallies().unwrap()[0].refused, "a new one is asked for anew");
+}

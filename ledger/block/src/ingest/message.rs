@@ -5,8 +5,9 @@ mod codec;
 use pitchside_model::DeviceId;
 
 use super::refusal::Refusal;
-use super::releases::Releases;
+use super::releases::{Releases, Summed};
 use crate::cbor::{CborError, Deterministic as _, exact};
+use crate::release::ReleaseId;
 
 use codec::bounded;
 
@@ -107,6 +108,11 @@ pub enum Request {
         /// Size of the last checkpoint the asker has verified; 0 for none.
         seen: u64,
     },
+    /// Asks how updates to a release ended, over all gateways. A ledger from before there were tallies ends the connection.
+    Sum {
+        /// Which release.
+        release: ReleaseId,
+    },
 }
 
 /// What a ledger says.
@@ -191,6 +197,8 @@ pub enum Reply {
         /// Whether it is whole: read back, checked by both hashes, and safe from a power cut.
         whole: bool,
     },
+    /// Answers [`Request::Sum`].
+    Sum(Summed),
 }
 
 /// A deletable object of a gateway.

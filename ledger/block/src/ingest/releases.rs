@@ -7,7 +7,8 @@ use minicbor::decode::Error;
 use super::LEAF_BYTES_MAX;
 use super::bounded::bytes;
 use super::message::{PROOF_HASHES_MAX, Proven};
-use crate::cbor::{Writer, array, array_of, hashes, put_hashes};
+use crate::cbor::{Writer, array, array_of, fixed, hashes, put_hashes};
+use crate::release::{ReleaseId, Sum, Tally};
 
 /// The most leaves of one reply.
 pub const RELEASE_LEAVES_MAX: usize = 16;
@@ -66,5 +67,28 @@ impl Releases {
             leaves.push(ProvenLeaf { place, leaf, path: hashes(input, PROOF_HASHES_MAX)? });
         }
         Ok(Self { checkpoint, leaves, next: input.u64()? })
+    }
+}
+
+/// What the ledger has added up of one release. Its word: every tally stands in the log, signed, for whoever adds up again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summed {
+    /// Which release.
+    pub release: ReleaseId,
+    /// What all gateways have counted of it.
+    pub sum: Sum,
+}
+
+impl Summed {
+    pub(super) fn write<'w>(&self, out: &'w mut Writer) -> &'w mut Writer {
+        let Sum { tally, gateways, failing } = self.sum;
+        out.bytes(&self.release.0).uint(tally.confirmed.into()).uint(tally.failed.into());
+        out.uint(gateways.into()).uint(failing.into())
+    }
+
+    pub(super) fn read(input: &mut Decoder<'_>) -> Result<Self, Error> {
+        let release = ReleaseId(fixed(input)?);
+        let tally = Tally { confirmed: input.u32()?, failed: input.u32()? };
+        Ok(Self { release, sum: Sum { tally, gateways: input.u32()?, failing: input.u32()? } })
     }
 }

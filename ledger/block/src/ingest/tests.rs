@@ -1,7 +1,7 @@
 use super::*;
 use crate::GatewayKey;
-use crate::cbor::CborError;
-use crate::release::ReleaseId;
+use crate::cbor::{CborError, Deterministic as _, exact};
+use crate::release::{DEVICES_MAX, ReleaseId, Sum, Tally};
 use pitchside_model::{DeviceId, Timestamp};
 use proptest::prelude::*;
 
@@ -37,6 +37,7 @@ fn request() -> impl Strategy<Value = Request> {
             offset,
             bytes
         }),
+        hash().prop_map(|id| Request::Sum { release: ReleaseId(id) }),
     ]
 }
 
@@ -92,6 +93,12 @@ fn reply() -> impl Strategy<Value = Reply> {
                 let leaf = |(place, (leaf, path))| ProvenLeaf { place, leaf, path };
                 Reply::Releases(Releases { checkpoint, leaves: leaves.into_iter().map(leaf).collect(), next })
             }),
+        (hash(), any::<[u32; 4]>()).prop_map(|(id, [confirmed, failed, gateways, failing])| {
+            Reply::Sum(Summed {
+                release: ReleaseId(id),
+                sum: Sum { tally: Tally { confirmed, failed }, gateways, failing },
+            })
+        }),
         prop::collection::vec((hash(), prop::collection::vec(any::<u8>(), 1..90)), 0..=COPIES_MAX)
             .prop_map(|copies| Reply::Copies(copies.into_iter().map(|(name, body)| Copy { name, body }).collect())),
     ]
@@ -124,8 +131,8 @@ fn act() -> impl Strategy<Value = Act> {
         hash().prop_map(|rules| Act::Rule { rules }),
         (name(), hash()).prop_map(|(name, key)| Act::Rotate { name, key }),
         (subject(), any::<u32>()).prop_map(|(subject, generation)| Act::Erase { subject, generation }),
-        hash().prop_map(|key| Act::Found { key }),
-        Just(Act::Upgrade),
+        (hash(), 2..=transaction::VERSION).prop_map(|(key, version)| Act::Found { key, version }),
+        (2..=transaction::VERSION).prop_map(|version| Act::Upgrade { version }),
         prop::collection::vec(any::<u8>(), 0..900).prop_map(|signed| Act::ReleasePolicy { signed }),
         prop::collection::vec(any::<u8>(), 0..900).prop_map(|signed| Act::Release { signed }),
         (hash(), "[a-z][a-z0-9.-]{0,20}", prop::sample::select(&Cohort::STEPS)).prop_map(|(id, hardware, cohort)| {
@@ -134,6 +141,10 @@ fn act() -> impl Strategy<Value = Act> {
         (hash(), any::<bool>()).prop_map(|(id, failed)| Act::Halt {
             release: ReleaseId(id),
             why: if failed { HaltReason::Failures } else { HaltReason::Aborted }
+        }),
+        (hash(), 0..DEVICES_MAX, 0..DEVICES_MAX).prop_map(|(id, failed, more)| Act::Tally {
+            release: ReleaseId(id),
+            tally: Tally { confirmed: more.min(DEVICES_MAX - failed).max(1), failed }
         }),
     ]
 }
@@ -211,4 +222,33 @@ fn codes_keep_their_numbers_and_texts_their_bound() {
     }
     assert_eq!(Code::from_number(0), None);
     assert_eq!(Refusal::because(Code::Busy, "ä".repeat(900)).text.len().div_ceil(2), 200);
+}
+
+#[test]
+fn a_log_of_version_2_begins_with_the_bytes_it_always_began_with() {
+    let key = [7; 32];
+    let found = |version| Transaction { signer: id(OPERATOR), time: Timestamp(5), act: Act::Found { key, version } };
+    let second = found(2).to_cbor();
+    assert_eq!(second[..5], [0xa5, 0x00, 0x02, 0x01, 0x0b], "five fields, version 2, kind 11");
+    let third = found(3).to_cbor();
+    assert_eq!(third[..5], [0xa6, 0x00, 0x03, 0x01, 0x0b], "six fields, version 3, kind 11");
+    assert_eq!(third[third.len() - 2..], [0x05, 0x03]);
+    // Neither in the other's clothes, nor a version nobody knows.
+    let mut claims = third.clone();
+    claims[2] = 2;
+    assert!(exact::<Transaction>(&claims).is_err());
+    let unknown = found(4).sign("o", &GatewayKey::new(&[7; 32])).unwrap();
+    assert_eq!(SignedTransaction::parse(&unknown).unwrap_err(), TransactionError::Version(4));
+}
+
+#[test]
+fn a_tally_counts_somebody_and_no_more_than_a_gateway_has() {
+    let key = GatewayKey::new(&[7; 32]);
+    let reads = |confirmed, failed| {
+        let act = Act::Tally { release: ReleaseId([1; 32]), tally: Tally { confirmed, failed } };
+        let leaf = Transaction { signer: id("box-1"), time: Timestamp(5), act }.sign("o", &key).unwrap();
+        SignedTransaction::parse(&leaf).is_ok()
+    };
+    assert!(reads(DEVICES_MAX - 1, 1) && reads(0, 1) && reads(1, 0));
+    assert!(!reads(DEVICES_MAX, 1) && !reads(0, 0) && !reads(u32::MAX, 1));
 }

@@ -18,7 +18,7 @@ pub use act::{Act, Cohort, HaltReason};
 /// The five bytes before the COSE_Sign1: CBOR tag 0x70737478 ("pstx"). A block header never begins so.
 pub const PREFIX: [u8; 5] = [0xda, 0x70, 0x73, 0x74, 0x78];
 /// The newest version of the state machine these transactions are written for. Each states the one its kind came with.
-pub const VERSION: u64 = 2;
+pub const VERSION: u64 = 3;
 /// The name under which the ledger's operator signs; no member can be called so.
 pub const OPERATOR: &str = "operator";
 /// The external data of the signature; the log's origin follows.

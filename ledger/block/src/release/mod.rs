@@ -8,12 +8,14 @@
 //! | [`signers`] | the policy: which n keys, and how many of them, must sign |
 //! | [`endorsed`] | bytes with several signatures: COSE_Sign (RFC 9052, 4.1) |
 //! | [`signed`] | manifests and policies with their signatures |
+//! | [`tally`] | how updates ended, counted and added up; how much failure is too much |
 
 pub mod endorsed;
 pub mod manifest;
 pub mod names;
 pub mod signed;
 pub mod signers;
+pub mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -22,3 +24,4 @@ pub use manifest::{HARDWARE_MAX, MANIFEST_BYTES_MAX, Manifest, ManifestError, SI
 pub use names::{Component, HardwareId, ReleaseId, SecurityCounter, Version, VersionError};
 pub use signed::{SIGNED_BYTES_MAX, SignedManifest, SignedPolicy, SignedPolicyError, UnsoundRelease};
 pub use signers::{KEYS_MAX, PolicyId, ReleasePolicy, ReleasePolicyError};
+pub use tally::{DEVICES_MAX, FailureLimits, Sum, Tally};

@@ -87,7 +87,10 @@ impl Requests {
 
     /// Whether this is for gateways alone, and the caller is none: a publisher hands in transactions and asks for releases.
     async fn is_beyond(&mut self, request: &Request) -> Result<bool, SessionError> {
-        let for_all = matches!(request, Request::Ping { .. } | Request::Transact { .. } | Request::Releases { .. });
+        let for_all = matches!(
+            request,
+            Request::Ping { .. } | Request::Transact { .. } | Request::Releases { .. } | Request::Sum { .. }
+        );
         // Whose release it is, is looked at there.
         if for_all || matches!(request, Request::Content { .. } | Request::Piece { .. }) {
             return Ok(false);
@@ -128,6 +131,7 @@ impl Requests {
                 let releases = self.off(move |log, _| log.releases(since, seen, &log.published())).await??;
                 Ok(Doing::Reply(Reply::Releases(releases)))
             }
+            Request::Sum { release } => Ok(Doing::Reply(Reply::Sum(self.off(move |log, _| log.sum(release)).await??))),
             Request::Copies { after } => {
                 let copies = self.off(move |log, gateway| log.copies(gateway, after.as_ref())).await??;
                 Ok(Doing::Reply(Reply::Copies(copies)))

@@ -1,10 +1,11 @@
 //! Firmware over the whole way: policy and releases into the log, and what a gateway learns of them.
 
-use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Timestamp, Transaction};
+use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Summed, Timestamp, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::policy::Policy;
 use ledger_block::release::{
-    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target, Version,
+    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Sum, Tally, Target,
+    Version,
 };
 use pitchside_release::known::{Anchors, Known, News};
 use pitchside_sync::connection::{Connection, connect};
@@ -129,6 +130,70 @@ async fn a_gateway_learns_of_releases_with_their_proofs() {
     assert_eq!(learn(&mut at_box, &mut known, &ledger).await, (1, Vec::new()));
     ledger.stop().await;
     ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_hears_what_all_gateways_counted_and_rolls_out_no_wider_what_fails() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let other = Gateway::new("box-2", 60);
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.enrol(&other);
+    ledger.start().await;
+    let (mut publisher, mut at_box) = (call(&ledger, &maker).await, call(&ledger, &gateway).await);
+    let mut at_other = call(&ledger, &other).await;
+    let release = manifest(1);
+    assert_eq!(enter(&mut publisher, &maker, signed(&release, &[101, 102])).await, Ok(()));
+    let step = |cohort| Act::Rollout { release: release.id(), hardware: "r2".parse().unwrap(), cohort };
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::One)).await, Ok(()));
+    let tally = |confirmed, failed| Act::Tally { release: release.id(), tally: Tally { confirmed, failed } };
+    assert_eq!(enter(&mut at_box, &gateway, tally(3, 0)).await, Ok(()));
+    assert_eq!(enter(&mut at_other, &other, tally(2, 1)).await, Ok(()));
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::Ten)).await, Ok(()), "one broken device");
+    assert_eq!(enter(&mut at_other, &other, tally(2, 2)).await, Ok(()));
+    publisher.requests.send(Request::Sum { release: release.id() }).await.unwrap();
+    let Reply::Sum(summed) = hear(&mut publisher).await else { panic!("another answer") };
+    let sum = Sum { tally: Tally { confirmed: 5, failed: 2 }, gateways: 2, failing: 1 };
+    assert_eq!((summed.release, summed.sum), (release.id(), sum));
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::All)).await, Err(Code::NotAllowed));
+    // Boxes of before, which know no tallies, are told of none.
+    let mut known = Known::default();
+    assert_eq!(learn(&mut at_box, &mut known, &ledger).await.1.len(), 4);
+    ledger.stop().await;
+    ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gateway_that_tells_what_it_counted_hears_what_all_have_counted() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let other = Gateway::new("box-2", 60);
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.enrol(&other);
+    ledger.start().await;
+    let (mut publisher, mut at_other) = (call(&ledger, &maker).await, call(&ledger, &other).await);
+    let release = manifest(1);
+    assert_eq!(enter(&mut publisher, &maker, signed(&release, &[101, 102])).await, Ok(()));
+    let tally = |confirmed, failed| Act::Tally { release: release.id(), tally: Tally { confirmed, failed } };
+    assert_eq!(enter(&mut at_other, &other, tally(4, 1)).await, Ok(()));
+    let leaf = |act| {
+        let transaction = Transaction { signer: gateway.name.clone(), time: ledgerd::clock::now(), act };
+        transaction.sign(ORIGIN, &gateway.key).unwrap()
+    };
+    let settled = async || tokio::time::timeout(PATIENCE, gateway.outbox.settled.notified()).await.unwrap();
+    gateway.outbox.held.lock().acts.push(leaf(tally(0, 2)));
+    let sync = gateway.sync(gateway.config(&ledger));
+    settled().await;
+    let sum = Sum { tally: Tally { confirmed: 4, failed: 3 }, gateways: 2, failing: 2 };
+    assert_eq!(gateway.outbox.held.lock().sums, [Summed { release: release.id(), sum }]);
+    // Anything else is done with at its receipt, and no sum comes of it; nor of a tally that is refused.
+    gateway.outbox.held.lock().acts.push(leaf(Act::Halt { release: release.id(), why: HaltReason::Failures }));
+    gateway.outbox.news.notify_one();
+    settled().await;
+    gateway.outbox.held.lock().acts.push(leaf(tally(1, 2)));
+    gateway.outbox.news.notify_one();
+    settled().await;
+    assert_eq!(gateway.outbox.held.lock().sums.len(), 1);
+    sync.stop().await;
+    ledger.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ledger_block::channel::{Keypair, Psk, PublicKey};
 use ledger_block::header::GENESIS;
-use ledger_block::ingest::{DeviceId, Refusal, Timestamp};
+use ledger_block::ingest::{DeviceId, Refusal, Summed, Timestamp};
+use ledger_block::merkle::leaf_hash;
 use ledger_block::note::VerifierKey;
 use ledger_block::receipt::Level;
 use ledger_block::{BlockIndex, ClockState, GatewayKey, Hash, Header, Incarnation, SignedHeader};
@@ -122,6 +123,10 @@ pub struct Held {
     pub checkpoint: Option<Vec<u8>>,
     /// Every checkpoint kept, in order.
     pub checkpoints: Vec<Vec<u8>>,
+    /// Transactions beside the chain that wait.
+    pub acts: Vec<Vec<u8>>,
+    /// What the ledger had added up, in order.
+    pub sums: Vec<Summed>,
 }
 
 /// An outbox in memory.
@@ -129,6 +134,8 @@ pub struct Held {
 pub struct MemoryOutbox {
     pub held: Mutex<Held>,
     pub news: Notify,
+    /// A transaction beside the chain is done with.
+    pub settled: Notify,
     /// Payload bytes handed out, to see what was sent twice.
     pub handed_out: AtomicU64,
 }
@@ -170,6 +177,18 @@ impl Outbox for MemoryOutbox {
         let held = self.held.lock();
         let included = held.receipts.keys().filter(|(_, level)| *level == Level::R2).count();
         Ok((held.parcels.len() - included) as u64)
+    }
+    async fn acts(&self, limit: usize) -> Result<Vec<Vec<u8>>, OutboxError> {
+        Ok(self.held.lock().acts.iter().take(limit).cloned().collect())
+    }
+    async fn summed(&self, summed: &Summed) -> Result<(), OutboxError> {
+        self.held.lock().sums.push(*summed);
+        Ok(())
+    }
+    async fn acted(&self, leaf: &Hash, _taken: Result<(), &Refusal>) -> Result<(), OutboxError> {
+        self.held.lock().acts.retain(|act| leaf_hash(act) != *leaf);
+        self.settled.notify_one();
+        Ok(())
     }
     async fn changed(&self) {
         self.news.notified().await;

@@ -1,11 +1,13 @@
 //! What gateways ask to learn of firmware, and what may be kept and served of its content.
 
 use ledger_block::Hash;
-use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases};
+use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
+use ledger_block::release::{ReleaseId, Sum};
 
 use super::{Log, Published};
 use crate::bundle;
 use crate::contents::FileContents;
+use crate::machine::tally;
 use crate::objects::StorageError;
 use crate::state::FactKind;
 use crate::tile::{Kind, TILE_WIDTH, Tile};
@@ -61,6 +63,19 @@ impl Log {
             leaves.push(ProvenLeaf { place, leaf, path });
         }
         Ok(Releases { checkpoint: self.proven(published, seen)?, leaves, next })
+    }
+
+    /// How updates to a release ended, over all gateways.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn sum(&self, release: ReleaseId) -> Result<Summed, StorageError> {
+        let fact = self.read(|reads| reads.fact(FactKind::Sum, &release.0))?;
+        let sum = match fact {
+            Some(fact) => tally::parse(&fact.value).ok_or(StorageError::Impossible("sum of tallies"))?,
+            None => Sum::default(),
+        };
+        Ok(Summed { release, sum })
     }
 
     /// The content of this BLAKE3, if a release in the log names it. Nothing else is kept or served.

@@ -1,4 +1,4 @@
-//! When a transaction about firmware may enter (version 2). What a gateway checks again for itself is checked here first,
+//! When a transaction about firmware may enter (from version 2 on). What a gateway checks again for itself is checked here first,
 //! so that what stands in the log is what gateways will take: signatures of enough release keys, counters and versions that
 //! only rise, one manifest for one content, rollouts of known releases step by step, halts that are final.
 
@@ -8,8 +8,8 @@ use ledger_block::release::{
     HardwareId, Manifest, ReleaseId, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target, Version,
 };
 
-use super::Verdict;
 use super::transaction::{Decision, Signer, fact, is_used};
+use super::{Verdict, tally};
 use crate::objects::StorageError;
 use crate::state::{Change, FactKind, State};
 
@@ -150,7 +150,10 @@ pub(super) fn release(state: &dyn State, transaction: &Transaction, signer: &Sig
 }
 
 /// A release that stands and is not halted, and who published it.
-fn standing(state: &dyn State, id: &ReleaseId) -> Result<Result<(Manifest, DeviceId), Verdict>, StorageError> {
+pub(super) fn standing(
+    state: &dyn State,
+    id: &ReleaseId,
+) -> Result<Result<(Manifest, DeviceId), Verdict>, StorageError> {
     let Some(fact) = state.fact(FactKind::Manifest, &id.0)? else {
         return Ok(Err(Verdict::refuse(Code::NotAllowed, "no such release")));
     };
@@ -165,7 +168,7 @@ fn standing(state: &dyn State, id: &ReleaseId) -> Result<Result<(Manifest, Devic
 /// firmware, so whoever holds a publisher's key must not be able to fill them up by going back and forth.
 const STEPS_MAX: u8 = 32;
 
-/// A rollout: by the publisher of the release or the operator; it widens one step at a time.
+/// A rollout: by the publisher of the release or the operator; it widens one step at a time, and not while too many updates failed.
 pub(super) fn rollout(
     state: &dyn State,
     transaction: &Transaction,
@@ -203,6 +206,16 @@ pub(super) fn rollout(
     if cohort > widest.next() {
         let (next, widest) = (widest.next().percent(), widest.percent());
         return not(format_args!("a rollout widens step by step: {next} per cent comes after {widest}"));
+    }
+    // Whoever rolls out, on whichever hardware: what failed there is the same release. Narrowing is always let in.
+    if cohort > step(0).unwrap_or(Cohort::Paused) {
+        let sum = tally::sum(state, id)?;
+        if sum.is_too_bad() {
+            let (failed, tried, gateways) = (sum.tally.failed, sum.tally.tried(), sum.gateways);
+            return not(format_args!(
+                "{failed} of {tried} updates failed, over {gateways} gateway(s): halt it, and publish a new release"
+            ));
+        }
     }
     let steps = before.as_ref().and_then(|fact| fact.value.get(2).copied()).unwrap_or_default();
     if steps >= STEPS_MAX && cohort != Cohort::Paused {

@@ -3,7 +3,7 @@
 use ledger_block::ingest::DeviceId;
 use ledger_block::ingest::{Act, Code, OPERATOR, Role, SignedTransaction, SubjectId, Transaction};
 
-use super::{Verdict, firmware};
+use super::{Verdict, firmware, tally};
 use crate::objects::StorageError;
 use crate::state::{Change, Fact, FactKind, Member, State};
 
@@ -18,6 +18,10 @@ pub(super) enum Signer {
 impl Signer {
     pub const fn is_publisher(&self) -> bool {
         matches!(self, Self::Member(Role::Publisher))
+    }
+
+    pub const fn is_gateway(&self) -> bool {
+        matches!(self, Self::Member(Role::Gateway))
     }
 }
 
@@ -37,7 +41,7 @@ pub(super) fn admit(state: &dyn State, origin: &str, signed: &SignedTransaction)
         return Ok(Verdict::refuse(Code::BadSignature, format_args!("of {}", transaction.signer)));
     }
     let version = version(state)?;
-    if transaction.act.version() > version && transaction.act != Act::Upgrade {
+    if transaction.act.version() > version && !matches!(transaction.act, Act::Upgrade { .. }) {
         let detail = format_args!("the log runs version {version}; its operator runs `ledgerd upgrade`");
         return Ok(Verdict::refuse(Code::Version, detail));
     }
@@ -55,9 +59,9 @@ fn version(state: &dyn State) -> Result<u64, StorageError> {
     }
 }
 
-/// Version 2, from here on.
-fn second(transaction: &Transaction) -> Change {
-    fact(transaction, FactKind::Version, b"", &2u64.to_be_bytes())
+/// This version, from here on.
+fn runs(transaction: &Transaction, version: u64) -> Change {
+    fact(transaction, FactKind::Version, b"", &version.to_be_bytes())
 }
 
 /// The first leaf of a log names its operator's key, signed with that key.
@@ -67,7 +71,7 @@ fn first(origin: &str, signed: &SignedTransaction) -> Verdict {
     let (key, version) = match &transaction.act {
         // A log that was founded with version 1.
         Act::Rotate { name, key } if name.as_str() == OPERATOR && by_operator => (key, None),
-        Act::Found { key } if by_operator => (key, Some(second(transaction))),
+        Act::Found { key, version } if by_operator => (key, Some(runs(transaction, *version))),
         _ => return Verdict::refuse(Code::NotAllowed, "the first leaf of a log names its operator's key"),
     };
     if !signed.is_signed_by(origin, key) {
@@ -79,7 +83,7 @@ fn first(origin: &str, signed: &SignedTransaction) -> Verdict {
 fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer, version: u64) -> Decision {
     let done = |kind, key: &[u8], value: &[u8]| Ok(Verdict::Admit(vec![fact(transaction, kind, key, value)]));
     let has = |kind, key: &[u8]| state.fact(kind, key).map(|fact| fact.is_some());
-    let gateway = matches!(signer, Signer::Member(Role::Gateway));
+    let gateway = signer.is_gateway();
     let publisher = signer.is_publisher();
     let operator = matches!(signer, Signer::Operator);
     let not = |why: &str| Ok(Verdict::refuse(Code::NotAllowed, why));
@@ -90,17 +94,20 @@ fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer, version
         }
         Act::Rotate { name, key } => rotate(state, transaction, signer, name, key),
         Act::Found { .. } => not("this log was founded already"),
-        Act::Upgrade if !operator => not("only the operator upgrades"),
-        Act::Upgrade if version >= 2 => not("the log runs version 2 already"),
-        Act::Upgrade => Ok(Verdict::Admit(vec![second(transaction)])),
+        Act::Upgrade { .. } if !operator => not("only the operator upgrades"),
+        Act::Upgrade { version: to } if version >= *to => {
+            Ok(Verdict::refuse(Code::NotAllowed, format_args!("the log runs version {version} already")))
+        }
+        Act::Upgrade { version: to } => Ok(Verdict::Admit(vec![runs(transaction, *to)])),
         Act::ReleasePolicy { signed } => firmware::policy(state, transaction, signer, signed),
         Act::Release { signed } => firmware::release(state, transaction, signer, signed),
         Act::Rollout { release, hardware, cohort } => {
             firmware::rollout(state, transaction, signer, (release, hardware, *cohort))
         }
         Act::Halt { release, why } => firmware::halt(state, transaction, signer, release, *why),
+        Act::Tally { release, tally } => tally::tally(state, transaction, signer, (release, *tally)),
         Act::OldRelease { .. } | Act::OldRollout { .. } | Act::OldHalt { .. } if version >= 2 => {
-            Ok(Verdict::refuse(Code::Version, "version 2 has the whole manifest in the log; send that"))
+            Ok(Verdict::refuse(Code::Version, "this log has whole manifests; send that"))
         }
         Act::OldRelease { .. } if !publisher => not("only a publisher releases"),
         Act::OldHalt { .. } if !publisher && !gateway => not("only a publisher or a gateway halts"),

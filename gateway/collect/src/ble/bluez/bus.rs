@@ -27,6 +27,11 @@ impl Bus {
         Ok(Self { connection, task })
     }
 
+    /// Whether the connection is still there: it ends with the bus.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.task.is_finished()
+    }
+
     /// The unique name of bluetoothd; none if it is not running or the bus is gone.
     pub(super) async fn owner(&self) -> Option<String> {
         let proxy = Proxy::new("org.freedesktop.DBus", "/org/freedesktop/DBus", WITHIN, Arc::clone(&self.connection));

@@ -214,30 +214,37 @@ async fn prepare(session: &Session, name: &str) -> bluer::Result<Adapter> {
 #[async_trait]
 impl Radio for Bluez {
     async fn watch(&self, targets: Targets, events: mpsc::Sender<RadioEvent>, stop: CancellationToken) {
-        let mut missing = false;
+        let (mut missing, mut bus) = (false, None);
         while !stop.is_cancelled() {
-            let found = match bus::Bus::connect().await {
-                Ok(bus) => bus.owner().await.map(|owner| (bus, owner)),
-                Err(error) => {
-                    tracing::debug!(%error, "BLE: no system bus");
-                    None
+            // Kept while it lives: a box without a radio waits so for as long as it runs.
+            let connected = match bus.take() {
+                Some(bus) => Some(bus),
+                None => {
+                    bus::Bus::connect().await.inspect_err(|error| tracing::debug!(%error, "BLE: no system bus")).ok()
                 }
             };
-            match found {
-                Some((bus, owner)) => {
+            let owner = match &connected {
+                Some(bus) => bus.owner().await,
+                None => None,
+            };
+            match (&connected, owner) {
+                (Some(bus), Some(owner)) => {
                     missing = false;
-                    if let Err(error) = self.life(&bus, &owner, &targets, &events, &stop).await {
+                    if let Err(error) = self.life(bus, &owner, &targets, &events, &stop).await {
                         tracing::warn!(%error, "BLE: bluetoothd failed; beginning anew");
                     } else if !stop.is_cancelled() {
                         tracing::warn!("BLE: bluetoothd is gone; waiting for it");
                     }
                 }
-                None if !missing => {
+                _ if !missing => {
                     missing = true;
-                    tracing::warn!("BLE: bluetoothd is not running; waiting for it. `systemctl status bluetooth`");
+                    tracing::warn!(
+                        "BLE: bluetoothd is not running, or there is no radio; waiting. `systemctl status bluetooth`"
+                    );
                 }
-                None => {}
+                _ => {}
             }
+            bus = connected.filter(bus::Bus::is_alive);
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = sleep(LOOK_EVERY) => {}

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use ledger_block::ClockState;
-use pitchside_config::Settings;
+use pitchside_config::{BleAdapter, Settings};
 use pitchside_model::Timestamp;
 
 use super::{Finding, appliance};
@@ -15,6 +15,8 @@ use crate::tls;
 
 /// Fewer free inodes than this, and files can't be made much longer.
 const INODES_MIN: u64 = 1_000;
+/// Where the kernel lists Bluetooth adapters; not there before the first.
+const RADIOS: &str = "/sys/class/bluetooth";
 
 /// Everything about the machine.
 pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
@@ -24,6 +26,7 @@ pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     findings.extend(keys(settings));
     findings.push(listeners(settings));
     findings.extend(serial_ports(settings.serial.iter().map(|port| port.path.as_path()), is_appliance()));
+    findings.extend(radios(&settings.ble, Path::new(RADIOS), is_appliance()));
     findings.extend(slots());
     findings
 }
@@ -146,6 +149,18 @@ fn serial(path: &Path) -> Finding {
     Finding::new("serial port", there, evidence, "ls -l /dev/serial/by-id (plug it in, or correct serial.path)")
 }
 
+/// Bluetooth adapters. As for sockets: an appliance's settings name the first radio there may be, and a box without one lacks nothing.
+/// One that is named by its own address is not looked for here: the kernel lists names.
+fn radios(adapters: &[BleAdapter], kernel: &Path, appliance: bool) -> Vec<Finding> {
+    let named = adapters.iter().map(|radio| radio.adapter.as_str()).filter(|name| name.starts_with("hci"));
+    let finding = |name: &str| {
+        let there = kernel.join(name).exists();
+        let evidence = if there { format!("{name} is there") } else { format!("no radio: {name} is not there") };
+        Finding::new("Bluetooth radio", there || appliance, evidence, "plug it in, or correct ble.adapter")
+    };
+    named.map(finding).collect()
+}
+
 /// Boot slots, on the appliance: which is booted, and which would not boot.
 fn slots() -> Vec<Finding> {
     if !is_appliance() {
@@ -225,6 +240,24 @@ mod tests {
         assert_eq!(found[1].evidence, "plugged in: /dev/null; empty: /dev/no-such-socket");
         let elsewhere = serial_ports(paths.into_iter(), false);
         assert_eq!(elsewhere.iter().map(|f| f.ok).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn an_appliance_without_a_radio_lacks_nothing_and_says_so() {
+        let kernel = tempfile::tempdir().unwrap();
+        let radio = |adapter: &str| BleAdapter {
+            adapter: adapter.to_owned(),
+            slots: 6,
+            scan: pitchside_config::BleScan::Passive,
+        };
+        let listed = [radio("hci0"), radio("C0:FF:EE:00:00:01")];
+        let found = |appliance| radios(&listed, kernel.path(), appliance);
+        let seen = |found: &[Finding]| found.iter().map(|f| (f.ok, f.evidence.clone())).collect::<Vec<_>>();
+        let missing = "no radio: hci0 is not there".to_owned();
+        assert_eq!(seen(&found(true)), [(true, missing.clone())]);
+        assert_eq!(seen(&found(false)), [(false, missing)], "elsewhere somebody wrote that name by hand");
+        std::fs::create_dir(kernel.path().join("hci0")).unwrap();
+        assert_eq!(seen(&found(false)), [(true, "hci0 is there".to_owned())]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use ledger_block::GatewayKey;
 use ledger_block::ingest::{Act, Proven, Reply, Request, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::receipt::Receipt;
-use ledger_block::release::ReleaseId;
+use ledger_block::release::{ReleaseId, Sum};
 use pitchside_config::Settings;
 use pitchside_release::content::{Standing, Store as Contents};
 use pitchside_release::known::{Anchors, Known, LearnError, Release};
@@ -153,6 +153,15 @@ impl Desk {
             if self.known.is_up_to_date() {
                 return Ok(());
             }
+        }
+    }
+
+    /// What all gateways have counted of a release, by the ledger's word; none from a ledger that does not add up, which hangs up.
+    pub(super) async fn sum(&mut self, release: ReleaseId) -> Option<Sum> {
+        self.say(Request::Sum { release }).await.ok()?;
+        match self.hear().await {
+            Ok(Reply::Sum(summed)) if summed.release == release => Some(summed.sum),
+            _ => None,
         }
     }
 

@@ -1,8 +1,8 @@
-//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way; and on a box, how far
-//! they have come on its sensors.
+//! `pitchside firmware status`: what the ledger says about releases, every proof checked on the way, and how updates ended over all
+//! boxes, by its word; and on a box, how far they have come on its sensors.
 
 use ledger_block::ingest::{Cohort, HaltReason};
-use ledger_block::release::ReleaseId;
+use ledger_block::release::{ReleaseId, Sum};
 use pitchside_release::content::Standing;
 use pitchside_release::known::Release;
 use serde::Serialize;
@@ -36,9 +36,42 @@ struct Row {
     /// How much of the content is on this machine, in per cent; 100 only if it was checked as a whole.
     content_percent: u8,
     sensors: Counts,
+    /// Over all boxes; none if the ledger does not add up.
+    everywhere: Option<Everywhere>,
     publisher: String,
     published_at: String,
     leaf: u64,
+}
+
+#[derive(Serialize)]
+struct Everywhere {
+    confirmed: u32,
+    failed: u32,
+    /// Boxes that have counted it.
+    boxes: u32,
+    /// Those of them that saw it fail.
+    boxes_failing: u32,
+    too_many_failed: bool,
+}
+
+impl From<Sum> for Everywhere {
+    fn from(sum: Sum) -> Self {
+        let (tally, too_many_failed) = (sum.tally, sum.is_too_bad());
+        let (confirmed, failed) = (tally.confirmed, tally.failed);
+        Self { confirmed, failed, boxes: sum.gateways, boxes_failing: sum.failing, too_many_failed }
+    }
+}
+
+impl Everywhere {
+    fn text(&self) -> String {
+        match (self.boxes, self.failed) {
+            (0, _) => "-".to_owned(),
+            (boxes, 0) => format!("{} on {boxes} box(es)", self.confirmed),
+            (boxes, failed) => {
+                format!("{} on {boxes} box(es), {failed} failed on {}", self.confirmed, self.boxes_failing)
+            }
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -48,7 +81,13 @@ struct Progress {
     widest_percent: u8,
 }
 
-fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow], contents: &[Standing]) -> Row {
+fn row(
+    id: ReleaseId,
+    release: &Release,
+    expired: bool,
+    sum: Option<Sum>,
+    (sensors, contents): (&[SensorRow], &[Standing]),
+) -> Row {
     let manifest = release.signed.manifest();
     let reached = |cohort: fn(&pitchside_release::known::Rollout) -> Cohort| {
         move |hardware| release.rollouts.get(hardware).map_or(0, |rollout| cohort(rollout).percent())
@@ -64,6 +103,7 @@ fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow], c
     let state = match release.halted {
         Some(HaltReason::Aborted) => "aborted",
         Some(HaltReason::Failures) => "halted: too many failures",
+        None if sum.is_some_and(|sum| sum.is_too_bad()) => "failing",
         None if expired => "expired",
         None if rollouts.iter().all(|at| at.widest_percent == 0) => "published",
         None if rollouts.iter().all(|at| at.percent == 0) => "paused",
@@ -82,6 +122,7 @@ fn row(id: ReleaseId, release: &Release, expired: bool, sensors: &[SensorRow], c
         expires: manifest.expires.to_string(),
         content_percent: contents.iter().find(|at| at.content.id.0 == manifest.blake3).map_or(0, percent),
         sensors: Counts::of(&id.to_string(), sensors),
+        everywhere: sum.map(Everywhere::from),
         publisher: release.publisher.to_string(),
         published_at: release.published_at.to_string(),
         leaf: release.place,
@@ -102,13 +143,21 @@ pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output)
             let Image { hardware, version, counter } = image;
             output::note(&format!("this box: {hardware} {version}, counter {counter}"));
         }
-        let of = |(id, release): (ReleaseId, &Release)| {
-            row(id, release, release.signed.manifest().expires <= now, &sensors, &contents)
+        let ids: Vec<ReleaseId> = match release {
+            Some(text) => vec![desk.find(text)?.0],
+            None => desk.known().releases().into_iter().map(|(id, _)| id).collect(),
         };
-        let releases: Vec<Row> = match release {
-            Some(text) => vec![of(desk.find(text)?)],
-            None => desk.known().releases().into_iter().map(of).collect(),
-        };
+        let (mut releases, mut adds_up) = (Vec::new(), true);
+        for id in ids {
+            let sum = if adds_up { desk.sum(id).await } else { None };
+            adds_up = sum.is_some();
+            let Some(release) = desk.known().release(&id) else { continue };
+            let expired = release.signed.manifest().expires <= now;
+            releases.push(row(id, release, expired, sum, (&sensors, &contents)));
+        }
+        if !adds_up {
+            output::note("this ledger does not add up how updates ended; its operator runs a newer ledgerd");
+        }
         Ok((releases, sensors))
     })?;
     let sensors = match (release, releases.first()) {
@@ -121,7 +170,7 @@ pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output)
     }
     output.table(
         &releases,
-        &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "HERE", "SENSORS", "EXPIRES"],
+        &["RELEASE", "COMPONENT", "VERSION", "STATE", "ROLLED OUT", "EVERYWHERE", "HERE", "SENSORS", "EXPIRES"],
         |row| {
             let short = row.release.get(..12).unwrap_or(&row.release).to_owned();
             let rollouts = row.rollouts.iter().map(|at| format!("{} {}%", at.hardware, at.percent));
@@ -133,9 +182,16 @@ pub(super) fn status(release: Option<&str>, config: &ConfigArg, output: &Output)
                 Some(by) => format!("{} (by {by})", row.state),
                 None => row.state.clone(),
             };
-            vec![short, row.component.clone(), row.version.clone(), state, rollouts, here, counts, day]
+            let everywhere = row.everywhere.as_ref().map_or_else(|| "-".to_owned(), Everywhere::text);
+            vec![short, row.component.clone(), row.version.clone(), state, rollouts, everywhere, here, counts, day]
         },
     )?;
     sensors::show(&sensors, output)?;
+    for row in releases.iter().filter(|row| row.state == "failing") {
+        let short = row.release.get(..12).unwrap_or(&row.release);
+        output::note(&format!(
+            "{short} fails too often: it is rolled out no wider. See why, and: pitchside firmware abort {short}"
+        ));
+    }
     Ok(())
 }

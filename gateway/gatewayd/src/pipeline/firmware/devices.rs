@@ -72,7 +72,7 @@ impl Door {
     }
 }
 
-/// How this box asks the ledger for a halt.
+/// How this box asks the ledger for a halt, and tells it what it counted.
 pub struct Halter {
     /// Its name there.
     pub name: DeviceId,

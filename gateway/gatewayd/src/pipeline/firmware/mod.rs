@@ -10,6 +10,7 @@
 //! | `offers` | who is offered what, and when not |
 //! | `pulls` | bytes, paced, of what was offered |
 //! | [`reports`] | what became of it; failures stop a release |
+//! | [`counting`] | what the ledger is told of that, and what all boxes counted |
 //! | [`vitals`] | who trains, how full batteries are |
 //! | `proofs`, `pace` | hashes of groups; how much and how often |
 //!
@@ -17,6 +18,7 @@
 //! [`Shelf::accept`] while it reads: a halt that comes in between ends it.
 
 pub mod carrier;
+pub mod counting;
 pub mod devices;
 pub mod lines;
 mod offers;
@@ -41,7 +43,7 @@ use crate::adapters::content::service_settings;
 pub use devices::{Desk, DeskParts, Door, Halter, Heard};
 pub use shelf::{Offer, ReadError, Shelf};
 
-/// Starts what carries contents and what looks after the box itself, until told to stop.
+/// Starts what carries contents, what counts how updates ended and what looks after the box itself, until told to stop.
 pub(super) fn start(parts: own::OwnParts, settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) {
     tasks.spawn(carrier::run(
         Arc::clone(&parts.shelf),
@@ -49,6 +51,9 @@ pub(super) fn start(parts: own::OwnParts, settings: &Settings, tasks: &TaskTrack
         carrier::Patience::default(),
         stop.clone(),
     ));
+    let own::OwnParts { shelf, store, clock, halter, .. } = &parts;
+    let (shelf, halter) = (Arc::clone(shelf), Arc::clone(halter));
+    tasks.spawn(counting::Counting { shelf, store: store.clone(), clock: clock.clone(), halter }.run(stop.clone()));
     let (gateway, image) = (&settings.gateway, &settings.firmware.box_image);
     match own::Own::open(parts, &gateway.name, image, &gateway.data_dir) {
         Ok(Some(own)) => drop(tasks.spawn(own.run(stop.clone()))),

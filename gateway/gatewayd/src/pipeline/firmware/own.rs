@@ -7,6 +7,7 @@
 //! <data>/update/bundle.raucb           the verified bundle, a link to the content's file
 //! <data>/update/request                the request, written last
 //! <data>/update/taken                  what the root helper makes of it while it works, until the next start
+//! <data>/update/restart                whether it may restart into what it installed: see `restart`
 //! <data>/update/result                 how that ended, in one line
 //! ```
 //!
@@ -15,6 +16,7 @@
 //! ended is kept as a sensor's outcome is; one that gave way while its release is being tried asks the ledger for a halt.
 
 mod record;
+mod restart;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,6 +171,7 @@ impl Own {
         let mut thing = self.thing.clone();
         let tried = match tried(&self.parts.store)? {
             Some(tried) => {
+                self.answer(&tried)?;
                 thing.counter = thing.counter.max(SecurityCounter(tried.counter));
                 let Some(settled) = self.settled(tried)? else { return Ok(()) };
                 Some(self.tell(settled)?)
@@ -189,7 +192,7 @@ impl Own {
         if self.parts.store.firmware_failed_on(&offer.id.0, &self.name)? {
             return self.nothing_waits();
         }
-        if self.waits(&offer)? {
+        if self.waits(&offer.id.to_string())? {
             tracing::debug!(release = %offer.id, "the update of the box waits until nobody trains");
             return Ok(());
         }
@@ -204,23 +207,22 @@ impl Own {
     }
 
     /// Whether somebody trains, or did so a moment ago.
-    fn waits(&self, offer: &Offer) -> anyhow::Result<bool> {
+    fn waits(&self, release: &str) -> anyhow::Result<bool> {
         let now = self.parts.clock.now();
         if !self.parts.vitals.anybody_within(now, REST_US) {
             return Ok(false);
         }
-        let since = self.waits_since(offer, now)?;
+        let since = self.waits_since(release, now)?;
         Ok(self.parts.vitals.anybody_within(now, QUIET_US) || now.micros_since(since) < WAIT_MAX_US)
     }
 
     /// Since when this release waits.
-    fn waits_since(&self, offer: &Offer, now: Timestamp) -> anyhow::Result<Timestamp> {
-        let release = offer.id.to_string();
+    fn waits_since(&self, release: &str, now: Timestamp) -> anyhow::Result<Timestamp> {
         match waiting(&self.parts.store)?.filter(|waiting| waiting.release == release) {
             // A clock that jumped back begins the wait anew.
             Some(waiting) if waiting.since() <= now => Ok(waiting.since()),
             _ => {
-                let waiting = Waiting { release, since_us: now.0 };
+                let waiting = Waiting { release: release.to_owned(), since_us: now.0 };
                 self.parts.store.set_meta(WAITS, &serde_json::to_vec(&waiting)?)?;
                 Ok(now)
             }
@@ -252,7 +254,7 @@ impl Own {
             }
             // Kept first: `result` alone says whose fault it was. What a cut in between leaves here, the next request removes.
             let settled = self.keep(Tried { settled_us: self.parts.clock.now().0, ..settled })?;
-            for name in ["request", "bundle.raucb", "result"] {
+            for name in ["request", "bundle.raucb", restart::ANSWER, "result"] {
                 remove(&self.folder.join(name))?;
             }
             return Ok(Some(settled));
@@ -309,7 +311,7 @@ impl Own {
         let content = self.parts.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
-        for name in ["request", "taken", "result"] {
+        for name in ["request", "taken", restart::ANSWER, "result"] {
             remove(&self.folder.join(name))?;
         }
         let new = self.folder.join("bundle.new");

@@ -8,12 +8,12 @@ use std::time::Duration;
 use ledger_block::GatewayKey;
 use ledger_block::checkpoint::Checkpoint;
 use ledger_block::ingest::{Act, Cohort, HaltReason, Proven, ProvenLeaf, Releases, SignedTransaction, Transaction};
-use ledger_block::merkle::{inclusion_proof, leaf_hash, root};
+use ledger_block::merkle::{consistency_proof, inclusion_proof, leaf_hash, root};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::policy::Policy;
 use ledger_block::release::{
-    Manifest, PolicyId, ReleaseId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target,
-    Version,
+    Manifest, PolicyId, ReleaseId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Tally,
+    Target, Version,
 };
 use pitchside_admin::Metrics;
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits};
@@ -23,7 +23,7 @@ use pitchside_model::{
 };
 use pitchside_release::content::{Content, ContentId, Shape};
 use pitchside_release::rollout::is_in;
-use pitchside_store::{FirmwareOutcome, RootKey, SensorFirmware, Store};
+use pitchside_store::{Counted, FirmwareOutcome, RootKey, SensorFirmware, Store};
 use pitchside_wire::PrivateKey;
 use pitchside_wire::firmware::{Reason, Stage};
 use sha2::{Digest as _, Sha256};
@@ -31,6 +31,7 @@ use tempfile::TempDir;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::counting::Counting;
 use super::lines::Line;
 use super::own::{Own, OwnParts};
 use super::vitals::Vitals;
@@ -153,6 +154,11 @@ impl House {
         Own::open(parts, &DeviceId::parse(name).unwrap(), &image, self.dir.path()).unwrap().unwrap()
     }
 
+    fn counting(&self) -> Counting {
+        let (shelf, store, clock) = (Arc::clone(&self.shelf), self.store.clone(), self.clock.clone());
+        Counting { shelf, store, clock, halter: Self::halter() }
+    }
+
     /// A bundle is here, whole.
     fn has(&self, (signed, bytes): &(SignedManifest, Vec<u8>)) {
         let Manifest { blake3, sha256, size, .. } = *signed.manifest();
@@ -175,6 +181,31 @@ impl House {
     fn installer_says(&self, result: &str) {
         std::fs::remove_file(self.update("request")).unwrap();
         std::fs::write(self.update("result"), result).unwrap();
+    }
+
+    /// The installer takes the request, if it has not yet, and asks whether it may restart.
+    fn may_restart(&self, own: &Own) -> String {
+        if self.update("request").exists() {
+            std::fs::rename(self.update("request"), self.update("taken")).unwrap();
+        }
+        let _asked = std::fs::remove_file(self.update("restart"));
+        own.look().unwrap();
+        std::fs::read_to_string(self.update("restart")).unwrap().trim().to_owned()
+    }
+
+    /// The ledger says more, behind what it said.
+    fn told_more(&self, acts: Vec<Act>) {
+        let said = |leaf: &ProvenLeaf| SignedTransaction::parse(&leaf.leaf).unwrap().transaction().act.clone();
+        let before = self.said.leaves.iter().map(said);
+        let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
+        let said = reply(before.chain(acts).collect(), &key);
+        let (since, _) = self.shelf.known().wanted();
+        let hashes: Vec<_> = said.leaves.iter().map(|leaf| leaf_hash(&leaf.leaf)).collect();
+        let proof = consistency_proof(&hashes, since).unwrap();
+        let leaves = said.leaves.into_iter().filter(|leaf| leaf.place >= since).collect();
+        let checkpoint = Proven { from: since, proof, ..said.checkpoint };
+        self.shelf.releases().told(&Releases { checkpoint, leaves, next: said.next }).unwrap();
+        assert!(self.shelf.known().is_up_to_date());
     }
 
     fn update(&self, name: &str) -> PathBuf {
@@ -418,4 +449,104 @@ async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
         }
         assert_eq!(house.store.firmware_tally(&id.0).unwrap(), tally, "{said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_tells_what_it_counted_and_asks_for_a_halt_when_all_boxes_counted_too_much() {
+    let release = signed(1).id();
+    let house = House::told(&[signed(1)]);
+    let counting = house.counting();
+    counting.look().unwrap();
+    assert!(house.asked().is_empty(), "nothing has ended");
+    house.fails_on("s1", release);
+    counting.look().unwrap();
+    let tally = |confirmed, failed| Act::Tally { release, tally: Tally { confirmed, failed } };
+    assert_eq!(house.asked(), [tally(0, 1)], "one failure is too few to judge by here");
+    house.fails_on("s2", release);
+    counting.look().unwrap();
+    assert_eq!(house.asked(), [tally(0, 1)], "not every minute");
+    house.after(60 * MINUTE);
+    counting.look().unwrap();
+    assert_eq!(house.asked(), [tally(0, 2)], "the newest alone");
+    let all = |confirmed, failed| Counted { release: release.0, confirmed, failed };
+    house.store.note_sum(all(90, 10)).unwrap();
+    counting.look().unwrap();
+    assert_eq!(house.asked(), [tally(0, 2)], "a tenth is not too much");
+    house.store.note_sum(all(90, 11)).unwrap();
+    counting.look().unwrap();
+    let halt = Act::Halt { release, why: HaltReason::Failures };
+    assert_eq!(house.asked(), [halt.clone(), tally(0, 2)]);
+    counting.look().unwrap();
+    assert_eq!(house.asked(), [halt, tally(0, 2)], "asked for once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_that_goes_back_from_what_is_out_is_counted_for_everybody() {
+    let update = bundle(1);
+    let id = update.0.id();
+    let house = House::told_up_to(std::slice::from_ref(&update.0), Cohort::All);
+    house.has(&update);
+    house.own("box", "1.0.0").look().unwrap();
+    house.installer_says("installed, restarting into it");
+    house.own("box", "1.0.0").look().unwrap();
+    house.counting().look().unwrap();
+    assert_eq!(house.asked(), [Act::Tally { release: id, tally: Tally { confirmed: 0, failed: 1 } }]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_does_not_restart_into_its_update_while_somebody_trains() {
+    let update = bundle(1);
+    let house = House::told(std::slice::from_ref(&update.0));
+    house.has(&update);
+    let own = house.own("box", "1.0.0");
+    own.look().unwrap();
+    assert!(house.is_asked_for(&update) && !house.update("restart").exists(), "nobody asks yet");
+    // Training begins while the bundle is copied and written.
+    house.vitals.observe(&measured(&house, Some("ada")));
+    assert_eq!(house.may_restart(&own), "waits: somebody trains, or did a moment ago");
+    own.look().unwrap();
+    assert_eq!(own::waiting(&house.store).unwrap().unwrap().release, update.0.id().to_string(), "doctor says so");
+    house.after(9 * MINUTE);
+    assert!(house.may_restart(&own).starts_with("waits"), "a pause between two halves");
+    house.after(MINUTE);
+    assert_eq!(house.may_restart(&own), "go");
+    // A room's thermometer is worn by nobody; and who trained before the gateway was started anew trains still.
+    house.vitals.observe(&measured(&house, None));
+    assert_eq!(house.may_restart(&own), "go");
+    house.store.journal_append(vec![measured(&house, Some("ada"))]).await.unwrap();
+    assert!(house.may_restart(&house.own("box", "1.0.0")).starts_with("waits"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_halted_or_overtaken_before_the_restart_is_withdrawn() {
+    let (update, newer) = (bundle(1), bundle(2));
+    let house = House::told(std::slice::from_ref(&update.0));
+    [&update, &newer].into_iter().for_each(|one| house.has(one));
+    let own = house.own("box", "1.0.0");
+    own.look().unwrap();
+    house.vitals.observe(&measured(&house, Some("ada")));
+    assert!(house.may_restart(&own).starts_with("waits"));
+    let (release, hardware) = (update.0.id(), "r2".parse().unwrap());
+    let pause = Act::Rollout { release, hardware, cohort: Cohort::Paused };
+    house.told_more(vec![pause.clone()]);
+    house.vitals.observe(&measured(&house, None));
+    let out = |cohort| Act::Rollout { release: newer.0.id(), hardware: "r2".parse().unwrap(), cohort };
+    let mut published = vec![pause, Act::Release { signed: newer.0.to_bytes() }];
+    published.extend([Cohort::One, Cohort::Ten, Cohort::All].map(out));
+    house.told_more(published.clone());
+    assert_eq!(house.may_restart(&own), "withdrawn: 1.2.0 takes its place", "whoever trains");
+    published.push(Act::Halt { release, why: HaltReason::Failures });
+    house.told_more(published);
+    let said = house.may_restart(&own);
+    assert_eq!(said, "withdrawn: its release was halted (failures) before the box restarted");
+    // The installer takes it back and says so: the next one is asked for, once nobody trains.
+    std::fs::remove_file(house.update("taken")).unwrap();
+    std::fs::write(house.update("result"), said.replace("withdrawn", "refused")).unwrap();
+    own.look().unwrap();
+    assert!(!house.update("restart").exists() && !house.is_asked_for(&newer));
+    assert_eq!(house.store.firmware_tally(&release.0).unwrap(), (0, 0), "that speaks against nobody");
+    let Clock::Manual(millis) = &house.clock else { unreachable!("turned by hand") };
+    millis.fetch_add(10 * MINUTE / 1_000, Ordering::AcqRel);
+    own.look().unwrap();
+    assert!(house.is_asked_for(&newer));
 }

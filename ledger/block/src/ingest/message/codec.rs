@@ -12,8 +12,9 @@ use crate::channel::MESSAGE_BYTES_MAX;
 use crate::content::SIZE_MAX;
 use crate::ingest::bounded::{at_most, bytes, name, optional, text};
 use crate::ingest::refusal::{Code, Refusal, TEXT_BYTES_MAX};
-use crate::ingest::releases::Releases;
+use crate::ingest::releases::{Releases, Summed};
 use crate::ingest::{LEAF_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::release::ReleaseId;
 
 pub(super) fn bounded(bytes: &[u8]) -> Result<&[u8], CborError> {
     if bytes.len() > MESSAGE_BYTES_MAX { Err(CborError::Shape { at: MESSAGE_BYTES_MAX }) } else { Ok(bytes) }
@@ -36,6 +37,7 @@ impl Deterministic for Request {
             Self::Releases { since, seen } => out.array(3).uint(10).uint(*since).uint(*seen),
             Self::Content { content } => out.array(2).uint(11).bytes(content),
             Self::Piece { content, offset, bytes } => out.array(4).uint(12).bytes(content).uint(*offset).bytes(bytes),
+            Self::Sum { release } => out.array(2).uint(13).bytes(&release.0),
         };
     }
 
@@ -60,6 +62,7 @@ impl Deterministic for Request {
                 let (content, offset) = (fixed(input)?, at_most(input, SIZE_MAX)?);
                 Self::Piece { content, offset, bytes: chunk(input)? }
             }
+            (2, 13) => Self::Sum { release: ReleaseId(fixed(input)?) },
             _ => return Err(Error::message("unknown request")),
         })
     }
@@ -111,6 +114,7 @@ impl Deterministic for Reply {
             Self::Stored { content, held, whole } => {
                 out.array(4).uint(27).bytes(content).uint(*held).uint(u64::from(*whole))
             }
+            Self::Sum(summed) => summed.write(out.array(6).uint(28)),
         };
     }
 
@@ -159,6 +163,7 @@ impl Deterministic for Reply {
             (4, 27) => {
                 Self::Stored { content: fixed(input)?, held: at_most(input, SIZE_MAX)?, whole: at_most(input, 1)? == 1 }
             }
+            (6, 28) => Self::Sum(Summed::read(input)?),
             _ => return Err(Error::message("unknown reply")),
         })
     }

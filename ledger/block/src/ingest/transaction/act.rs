@@ -1,17 +1,19 @@
 //! What transactions do, and their fields. Kinds 5, 6 and 7 are those of version 1, which named a release by the digest
-//! of a manifest nobody had seen; logs of that time can be read, and version 2 takes no more of them.
+//! of a manifest nobody had seen; logs of that time can be read, and later versions take no more of them.
 
 use minicbor::Decoder;
 use minicbor::decode::Error;
 use pitchside_model::{DeviceId, Timestamp};
 
-use super::{Role, SubjectId};
+use super::{Role, SubjectId, VERSION};
 use crate::cbor::{Writer, fixed, key};
-use crate::ingest::bounded::{bytes, name};
-use crate::release::{HardwareId, ReleaseId, SIGNED_BYTES_MAX};
+use crate::ingest::bounded::{at_most, bytes, name};
+use crate::release::{DEVICES_MAX, HardwareId, ReleaseId, SIGNED_BYTES_MAX, Tally};
 
 /// The last kind of version 1.
 const LAST_OF_VERSION_1: u64 = 10;
+/// The last kind of version 2.
+const LAST_OF_VERSION_2: u64 = 16;
 
 /// What a transaction does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,9 +94,14 @@ pub enum Act {
     Found {
         /// The operator's Ed25519 key.
         key: [u8; 32],
+        /// The version of the state machine it begins with: 2 or later.
+        version: u64,
     },
-    /// Moves a log of version 1 to version 2. Signed by the operator.
-    Upgrade,
+    /// Moves a log to a later version. Signed by the operator.
+    Upgrade {
+        /// Which.
+        version: u64,
+    },
     /// Says who signs releases from here on. Signed by the operator; the policy bears signatures of its own.
     ReleasePolicy {
         /// A [`SignedPolicy`](crate::release::SignedPolicy).
@@ -120,6 +127,14 @@ pub enum Act {
         release: ReleaseId,
         /// Why.
         why: HaltReason,
+    },
+    /// Counts how updates to a release ended on the devices of a gateway, itself included; takes the place of what it said
+    /// before. Signed by that gateway. No device and nobody is named.
+    Tally {
+        /// Which release.
+        release: ReleaseId,
+        /// All that has ended so far: at least one, at most [`DEVICES_MAX`].
+        tally: Tally,
     },
 }
 
@@ -210,18 +225,24 @@ impl Act {
             Self::Rule { .. } => (8, 1),
             Self::Rotate { .. } => (9, 2),
             Self::Erase { .. } => (10, 2),
-            Self::Found { .. } => (11, 1),
-            Self::Upgrade => (12, 1),
+            Self::Found { version, .. } => (11, if *version > 2 { 2 } else { 1 }),
+            Self::Upgrade { .. } => (12, 1),
             Self::ReleasePolicy { .. } => (13, 1),
             Self::Release { .. } => (14, 1),
             Self::Rollout { .. } => (15, 3),
             Self::Halt { .. } => (16, 2),
+            Self::Tally { .. } => (17, 3),
         }
     }
 
     /// The version of the state machine this kind of act came with; the transaction states it.
     pub const fn version(&self) -> u64 {
-        if self.shape().0 > LAST_OF_VERSION_1 { 2 } else { 1 }
+        match self {
+            Self::Found { version, .. } | Self::Upgrade { version } => *version,
+            _ if self.shape().0 > LAST_OF_VERSION_2 => 3,
+            _ if self.shape().0 > LAST_OF_VERSION_1 => 2,
+            _ => 1,
+        }
     }
 
     /// Writes the fields; the first field's key has been written.
@@ -242,13 +263,17 @@ impl Act {
             Self::OldRollout { manifest, percent } => out.bytes(manifest).uint(5).uint(u64::from(*percent)),
             Self::Rotate { name, key } => out.text(name.as_str()).uint(5).bytes(key),
             Self::Erase { subject, generation } => out.bytes(&subject.0).uint(5).uint(u64::from(*generation)),
-            Self::Found { key } => out.bytes(key),
-            Self::Upgrade => out.uint(2),
+            Self::Found { key, version: 2 } => out.bytes(key),
+            Self::Found { key, version } => out.bytes(key).uint(5).uint(*version),
+            Self::Upgrade { version } => out.uint(*version),
             Self::ReleasePolicy { signed } | Self::Release { signed } => out.bytes(signed),
             Self::Rollout { release, hardware, cohort } => {
                 out.bytes(&release.0).uint(5).text(hardware.as_str()).uint(6).uint(cohort.percent().into())
             }
             Self::Halt { release, why } => out.bytes(&release.0).uint(5).uint(*why as u64),
+            Self::Tally { release, tally: Tally { confirmed, failed } } => {
+                out.bytes(&release.0).uint(5).uint(u64::from(*confirmed)).uint(6).uint(u64::from(*failed))
+            }
         };
     }
 
@@ -266,8 +291,9 @@ impl Act {
             Self::Rotate { .. } => "rotate",
             Self::Erase { .. } => "erase",
             Self::Found { .. } => "found",
-            Self::Upgrade => "upgrade",
+            Self::Upgrade { .. } => "upgrade",
             Self::ReleasePolicy { .. } => "release-policy",
+            Self::Tally { .. } => "tally",
         }
     }
 
@@ -305,8 +331,14 @@ impl Act {
             8 => Self::Rule { rules: fixed(input)? },
             9 => Self::Rotate { name: name(input)?, key: after(input, 5, fixed)? },
             10 => Self::Erase { subject: SubjectId(fixed(input)?), generation: after(input, 5, Decoder::u32)? },
-            11 => Self::Found { key: fixed(input)? },
-            12 if input.u64()? == 2 => Self::Upgrade,
+            11 => {
+                let key = fixed(input)?;
+                // A log founded with version 2 says so by its transaction's version alone.
+                let more = input.position() < input.input().len();
+                let version = if more { after(input, 5, |input| later(input, 3))? } else { 2 };
+                Self::Found { key, version }
+            }
+            12 => Self::Upgrade { version: later(input, 2)? },
             13 => Self::ReleasePolicy { signed: bytes(input, SIGNED_BYTES_MAX)? },
             14 => Self::Release { signed: bytes(input, SIGNED_BYTES_MAX)? },
             15 => Self::Rollout {
@@ -322,9 +354,29 @@ impl Act {
                     HaltReason::from_code(input.u8()?).ok_or_else(|| Error::message("unknown reason"))
                 })?,
             },
+            17 => {
+                let release = ReleaseId(fixed(input)?);
+                let (confirmed, failed) = (after(input, 5, devices)?, after(input, 6, devices)?);
+                let tally = Tally { confirmed, failed };
+                if !(1..=DEVICES_MAX).contains(&tally.tried()) {
+                    return Err(Error::message("a tally counts one device at least, and no more than a gateway has"));
+                }
+                Self::Tally { release, tally }
+            }
             _ => return Err(Error::message("unknown kind of transaction")),
         })
     }
+}
+
+/// A version of the state machine that this side knows, from the given one on.
+fn later(input: &mut Decoder<'_>, from: u64) -> Result<u64, Error> {
+    let version = at_most(input, VERSION)?;
+    if version < from { Err(Error::message("no version to begin with or to go on to")) } else { Ok(version) }
+}
+
+fn devices(input: &mut Decoder<'_>) -> Result<u32, Error> {
+    let count = input.u32()?;
+    if count > DEVICES_MAX { Err(Error::message("more devices than a gateway has")) } else { Ok(count) }
 }
 
 /// A map key, then its value.

@@ -1,10 +1,11 @@
 use ledger_block::cbor::Deterministic as _;
 use ledger_block::ingest::{Cohort, HaltReason};
 use ledger_block::release::{
-    Manifest, PolicyId, ReleaseId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Target,
-    Version,
+    DEVICES_MAX, Manifest, PolicyId, ReleaseId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest,
+    SignedPolicy, Sum, Tally, Target, Version,
 };
 
+use super::super::tally;
 use super::*;
 
 const DAY: i64 = 86_400_000_000;
@@ -54,10 +55,10 @@ fn widen(release: ReleaseId, hardware: &str, cohort: Cohort) -> Act {
     Act::Rollout { release, hardware: hardware.parse().unwrap(), cohort }
 }
 
-/// A log of version 2 with a box, two publishers and a release policy of two in three.
+/// A log of version 2, with a box, two publishers and a release policy of two in three.
 fn world() -> World {
     let mut world = World { state: Contents::default(), clock: 0 };
-    world.put(&by_operator(Act::Found { key: operator().id().0 })).unwrap();
+    world.put(&by_operator(Act::Found { key: operator().id().0, version: 2 })).unwrap();
     world.put(&enrol("box-1", &gateway(), Role::Gateway)).unwrap();
     world.put(&enrol("maker", &publisher(), Role::Publisher)).unwrap();
     world.put(&enrol("rival", &rival(), Role::Publisher)).unwrap();
@@ -216,7 +217,7 @@ fn release_keys_change_only_with_their_own_consent() {
 #[test]
 fn a_threshold_of_one_enters_only_if_it_was_chosen() {
     let mut bare = World { state: Contents::default(), clock: 0 };
-    bare.put(&by_operator(Act::Found { key: operator().id().0 })).unwrap();
+    bare.put(&by_operator(Act::Found { key: operator().id().0, version: 2 })).unwrap();
     bare.put(&enrol("maker", &publisher(), Role::Publisher)).unwrap();
     assert_eq!(bare.maker(publish(&manifest(1, 0), &[101, 102])), Err(Code::NotAllowed), "no policy yet");
     let one = ReleasePolicy { threshold: 1, single: true, ..first_policy() };
@@ -237,13 +238,107 @@ fn a_log_of_version_1_takes_no_firmware_before_its_operator_upgrades_it() {
     assert_eq!(old.operator(establish(&first_policy(), &[101, 102])), Err(Code::Version));
     assert_eq!(old.maker(publish(&manifest(1, 0), &[101, 102])), Err(Code::Version));
     assert_eq!(old.maker(Act::OldRelease { manifest: [8; 32] }), Ok(()));
-    assert_eq!(old.maker(Act::Upgrade), Err(Code::NotAllowed));
-    assert_eq!(old.operator(Act::Upgrade), Ok(()));
-    assert_eq!(old.operator(Act::Upgrade), Err(Code::NotAllowed));
+    assert_eq!(old.maker(Act::Upgrade { version: 2 }), Err(Code::NotAllowed));
+    assert_eq!(old.operator(Act::Upgrade { version: 2 }), Ok(()));
+    assert_eq!(old.operator(Act::Upgrade { version: 2 }), Err(Code::NotAllowed));
     assert_eq!(old.maker(Act::OldRelease { manifest: [9; 32] }), Err(Code::Version));
     assert_eq!(old.operator(establish(&first_policy(), &[101, 102])), Ok(()));
     assert_eq!(old.maker(publish(&manifest(1, 0), &[101, 102])), Ok(()));
-    assert_eq!(old.operator(Act::Found { key: operator().id().0 }), Err(Code::NotAllowed));
+    assert_eq!(old.operator(Act::Found { key: operator().id().0, version: 2 }), Err(Code::NotAllowed));
+}
+
+/// A log of version 3 with a release, out to a tenth.
+fn counting() -> (World, ReleaseId) {
+    let mut world = world();
+    assert_eq!(world.operator(Act::Upgrade { version: 3 }), Ok(()));
+    world.maker(publish(&manifest(1, 0), &[101, 102])).unwrap();
+    let id = manifest(1, 0).id();
+    [Cohort::One, Cohort::Ten].into_iter().for_each(|cohort| world.maker(widen(id, "r2", cohort)).unwrap());
+    (world, id)
+}
+
+/// A key of its own for each of many gateways.
+fn clinic(number: u8) -> GatewayKey {
+    GatewayKey::new(&[number + 200; 32])
+}
+
+impl World {
+    fn counts(&mut self, number: u8, release: ReleaseId, confirmed: u32, failed: u32) -> Result<(), Code> {
+        let act = Act::Tally { release, tally: Tally { confirmed, failed } };
+        self.act(&format!("clinic-{number}"), &clinic(number), act)
+    }
+
+    fn sum(&self, release: &ReleaseId) -> Sum {
+        tally::sum(&self.state, release).unwrap()
+    }
+}
+
+#[test]
+fn failures_too_few_in_each_clinic_stop_a_rollout_together() {
+    let (mut world, id) = counting();
+    for number in 0..10 {
+        world.put(&enrol(&format!("clinic-{number}"), &clinic(number), Role::Gateway)).unwrap();
+        // Four are too few to judge by, and one failure after a success is none of the first two.
+        assert_eq!(world.counts(number, id, 3, 1), Ok(()));
+    }
+    assert_eq!(world.sum(&id), Sum { tally: Tally { confirmed: 30, failed: 10 }, gateways: 10, failing: 10 });
+    assert_eq!(world.maker(widen(id, "r2", Cohort::All)), Err(Code::NotAllowed));
+    assert_eq!(world.maker(widen(id, "r3", Cohort::One)), Err(Code::NotAllowed), "other hardware, the same release");
+    assert_eq!(world.operator(widen(id, "r2", Cohort::All)), Err(Code::NotAllowed), "nor the operator");
+    assert_eq!(world.maker(widen(id, "r2", Cohort::One)), Ok(()), "narrower it may become");
+    assert_eq!(world.maker(widen(id, "r2", Cohort::Paused)), Ok(()));
+    assert_eq!(world.maker(widen(id, "r2", Cohort::One)), Err(Code::NotAllowed), "a pause mends nothing");
+    // What failed and came right in the end counts once, as what it is now.
+    (0..10).for_each(|number| assert_eq!(world.counts(number, id, 4, 0), Ok(())));
+    assert_eq!(world.sum(&id), Sum { tally: Tally { confirmed: 40, failed: 0 }, gateways: 10, failing: 0 });
+    assert_eq!(world.maker(widen(id, "r2", Cohort::All)), Ok(()));
+}
+
+#[test]
+fn a_tally_is_a_gateways_own_says_something_new_and_ends_with_the_release() {
+    let (mut world, id) = counting();
+    let act = |release| Act::Tally { release, tally: Tally { confirmed: 1, failed: 0 } };
+    assert_eq!(world.maker(act(id)), Err(Code::NotAllowed), "a publisher has no devices");
+    assert_eq!(world.operator(act(id)), Err(Code::NotAllowed));
+    assert_eq!(world.act("box-1", &publisher(), act(id)), Err(Code::BadSignature), "somebody else's name");
+    assert_eq!(world.act("box-1", &gateway(), act(ReleaseId([7; 32]))), Err(Code::NotAllowed), "no such release");
+    assert_eq!(world.act("box-1", &gateway(), act(id)), Ok(()));
+    assert_eq!(world.act("box-1", &gateway(), act(id)), Err(Code::NotAllowed), "nothing new");
+    let firmware = world.state.firmware.len();
+    let more = Act::Tally { release: id, tally: Tally { confirmed: DEVICES_MAX, failed: 0 } };
+    assert_eq!(world.act("box-1", &gateway(), more), Ok(()));
+    assert_eq!(world.state.firmware.len(), firmware, "no leaf that gateways ask for: older ones could not read it");
+    assert_eq!(world.sum(&id), Sum { tally: Tally { confirmed: DEVICES_MAX, failed: 0 }, gateways: 1, failing: 0 });
+    world.maker(Act::Halt { release: id, why: HaltReason::Aborted }).unwrap();
+    assert_eq!(world.act("box-1", &gateway(), act(id)), Err(Code::NotAllowed), "there is nothing left to decide");
+}
+
+#[test]
+fn a_gateway_counts_a_release_a_thousand_times_and_no_more() {
+    let (mut world, id) = counting();
+    let act = |confirmed| Act::Tally { release: id, tally: Tally { confirmed, failed: 0 } };
+    for count in 0..1_000 {
+        assert_eq!(world.act("box-1", &gateway(), act(1 + count % 2)), Ok(()), "{count}");
+    }
+    assert_eq!(world.act("box-1", &gateway(), act(3)), Err(Code::NotAllowed));
+}
+
+#[test]
+fn tallies_enter_once_the_operator_has_upgraded_the_log() {
+    let mut world = world();
+    world.maker(publish(&manifest(1, 0), &[101, 102])).unwrap();
+    let act = Act::Tally { release: manifest(1, 0).id(), tally: Tally { confirmed: 0, failed: 1 } };
+    assert_eq!(world.act("box-1", &gateway(), act.clone()), Err(Code::Version));
+    assert_eq!(world.operator(Act::Upgrade { version: 2 }), Err(Code::NotAllowed), "it runs that");
+    assert_eq!(world.operator(Act::Upgrade { version: 3 }), Ok(()));
+    assert_eq!(world.act("box-1", &gateway(), act), Ok(()));
+    // Straight from the oldest, too; and a log that begins today needs no upgrade.
+    let mut old = World::new();
+    assert_eq!(old.operator(Act::Upgrade { version: 3 }), Ok(()));
+    assert_eq!(old.operator(Act::Upgrade { version: 2 }), Err(Code::NotAllowed), "not back");
+    let mut new = World { state: Contents::default(), clock: 0 };
+    new.put(&by_operator(Act::Found { key: operator().id().0, version: 3 })).unwrap();
+    assert_eq!(new.operator(Act::Upgrade { version: 3 }), Err(Code::NotAllowed));
 }
 
 proptest! {
