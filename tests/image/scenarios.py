@@ -331,9 +331,9 @@ def an_update_the_gateway_asks_for_goes_in(state):
                       f"{as_pitchside} mkdir -p {folder} && install -o pitchside -g pitchside /run/bundle/bundle {folder}/bundle.raucb && umount /run/bundle", 300)
         trial.box.pull_stick()
         ask(image, "0" * 64)
-        trial.box.wait(r"update: refused: the bundle has another SHA-256", 200)
+        trial.box.wait(r"update: not now: the bundle has another SHA-256", 200)
         left = trial.box.run(f"cat {folder}/result; ls {folder}; ls /data")
-        if "refused: the bundle has another SHA-256" not in left or "taken" in left or "update.raucb" in left:
+        if "not now: the bundle has another SHA-256" not in left or "taken" in left or "update.raucb" in left:
             raise Stuck(left)
         ask(image, hashlib.sha256(image.read_bytes()).hexdigest())
         trial.box.wait(r"update: installed, restarting into it", 400)

@@ -405,7 +405,8 @@ async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
     let name = (0..).map(|n| format!("box-{n}")).find(|name| is_in(&id, name, Cohort::One)).unwrap();
     for (widest, said, tally) in [
         (Cohort::All, "installed, restarting into it", (0, 1)),
-        (Cohort::One, "refused: a copy of the bundle needs 90000000 bytes on the data partition", (0, 0)),
+        (Cohort::One, "refused: signature verification failed", (0, 0)),
+        (Cohort::One, "not now: a copy of the bundle needs 90000000 bytes on the data partition", (0, 0)),
         (Cohort::One, "", (0, 0)),
     ] {
         let house = House::told_up_to(std::slice::from_ref(&update.0), widest);
@@ -417,5 +418,29 @@ async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
             assert!(house.asked().is_empty() && !house.is_asked_for(&update), "{widest:?}: {said}");
         }
         assert_eq!(house.store.firmware_tally(&id.0).unwrap(), tally, "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_was_only_cut_short_is_tried_five_times_and_one_that_was_refused_once() {
+    const HOUR: i64 = 60 * MINUTE;
+    for (said, tries) in [("", 5), ("not now: no room", 5), ("refused: signature verification failed", 1)] {
+        let update = bundle(1);
+        let house = House::told(std::slice::from_ref(&update.0));
+        house.has(&update);
+        let mut asked_at = Vec::new();
+        for hour in 0..40 {
+            // Every look is another start of the box.
+            house.own("box", "1.0.0").look().unwrap();
+            if house.is_asked_for(&update) {
+                asked_at.push(hour);
+                house.installer_says(said);
+                house.own("box", "1.0.0").look().unwrap();
+                assert!(!house.is_asked_for(&update), "not at once: {said}");
+            }
+            house.after(HOUR);
+        }
+        assert_eq!(asked_at, [0, 1, 3, 7, 15][..tries], "{said}");
+        assert!(house.store.firmware_failed_on(&update.0.id().0, &DeviceId::parse("box").unwrap()).unwrap());
     }
 }
