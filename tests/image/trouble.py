@@ -195,6 +195,9 @@ def clock_at_1970(state):
     trial.cable.say("heart_rate", "beat/min", [101] * 3)
     trial.cable.receipts()
     _, verified = trial.stored()
+    # Nobody has set the clock: what is sealed now must say so. Blocks from before the copy was made are of another clock.
+    as_pitchside = "setpriv --reuid=pitchside --regid=pitchside --init-groups"
+    trial.box.run(f"until {as_pitchside} pitchside blocks list --last 1 | grep -qw unset; do sleep 2; done", 200)
     trial.box.run(f"printf '{TIME_SERVER.replace(chr(10), chr(92) + 'n')}' >/run/time-server.conf; chronyd -x -u root -f /run/time-server.conf && "
                   "chronyc add server 127.0.0.1 port 1123 iburst minpoll 2 maxpoll 2")
     trial.box.run(f"until [ -e {flag} ]; do sleep 1; done", 120)
@@ -203,7 +206,7 @@ def clock_at_1970(state):
     trial.box.cut_power()
     if said != ["root", "644"] or not verified:
         raise Stuck(f"the word for a right clock is {said}, chain {verified}")
-    return "begins at the image's own date, readings taken, chain verifies; said to be right only while chrony answers for it"
+    return "begins at the image's own date, readings taken, blocks say that nobody set the clock, chain verifies; said to be right only while chrony answers for it"
 
 
 def write_data(trial, content):
@@ -227,6 +230,36 @@ def a_slow_stick_is_given_up(state):
     return "given up after three minutes, nothing kept of it"
 
 
+def a_stick_called_like_the_slots_gets_nothing(state):
+    """A stick whose partitions have the names of the box's own: plugged in while it runs, and there when it starts."""
+    trial = started_copy(state, "imposter")
+    names = ("boot-a", "boot-b", "root-a", "root-b", "data")
+    stick = trial.box.folder / "imposter.img"
+    with open(stick, "wb") as image:
+        image.truncate(64 << 20)
+    table = "label: gpt\\n" + "".join(f"size=8MiB, name={name}\\n" for name in names)
+    tool("sh", "-ec", f"printf '{table}' | sfdisk -q {stick}".replace(str(OUT), "/out"))
+    look = ("cat /run/pitchside/disk /proc/sys/kernel/hostname; for name in " + " ".join(names) +
+            "; do readlink -f /dev/disk/pitchside/$name; done; findmnt -n -o SOURCE /data")
+    before = trial.box.run(look).split()
+    trial.box.plug_disk(stick)
+    trial.box.run("until grep -qsx PARTNAME=data /sys/class/block/sd*/uevent; do sleep 1; done; udevadm settle", 120)
+    beside = trial.box.run(look).split()
+    install = "RAUC_META_PITCHSIDE_COUNTER=999999999 /usr/lib/pitchside/may-install"
+    trial.box.run(install)
+    # Not even where the names were bent.
+    bent = trial.box.run(f"ln -sfn /dev/sda4 /dev/disk/pitchside/root-b; {install}; echo $?", check=False)
+    trial.box.run("systemctl --no-block reboot", check=False)
+    trial.healthy(400)
+    after = trial.box.run(look).split()
+    trial.box.cut_power()
+    if not before == beside == after or len(before) != 8 or not all(device.startswith(f"/dev/{before[0]}") for device in before[2:]):
+        raise Stuck(f"{before}, with the stick {beside}, started with it {after}")
+    if "root-b is not on the disk" not in bent or bent.split()[-1] != "1":
+        raise Stuck(f"a slot on the stick: {bent}")
+    return f"names and data stay on {before[0]}, also over a start with the stick; a slot that leads to the stick is refused"
+
+
 def a_confirmed_slot_that_rots_gives_way(state):
     trial = started_copy(state, "rot")
     slot = trial.box.run("/usr/lib/pitchside/slots get-current").strip()
@@ -239,7 +272,7 @@ def a_confirmed_slot_that_rots_gives_way(state):
         raise Stuck("the update of the other slot did not boot")
     slot, other = other, slot
     # Behind the back of everything: blocks the kernel has not kept, in the middle of the root.
-    trial.box.run(f"dd if=/dev/urandom of=/dev/disk/by-partlabel/root-{slot.lower()} bs=4096 count=2000 seek=200 conv=fsync,notrunc "
+    trial.box.run(f"dd if=/dev/urandom of=/dev/disk/pitchside/root-{slot.lower()} bs=4096 count=2000 seek=200 conv=fsync,notrunc "
                   "oflag=direct; sync; systemctl --no-block reboot", check=False)
     began = len(trial.box.console())
     back = trial.healthy(900)
@@ -332,5 +365,5 @@ def a_release_of_the_ledger_updates_the_box(state):
 
 # What is tried on a copy of the clinic's box, or on a box of its own: several at a time. The longest first.
 APART = [power_cuts_in_the_first_start, power_cuts_in_a_factory_reset, a_release_of_the_ledger_updates_the_box, a_confirmed_slot_that_rots_gives_way,
-         a_slow_stick_is_given_up, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970]
+         a_slow_stick_is_given_up, a_stick_called_like_the_slots_gets_nothing, data_full, data_read_only, data_damaged_a_little, data_corrupt, data_missing, clock_at_1970]
 TROUBLE = [a_stick_carries_a_box_to_another_one, *APART]

@@ -228,7 +228,11 @@ class Box:
             if source is not content:
                 source.write_bytes(content)
             tool("mcopy", "-i", stick, source, f"::{name}")
-        file = {"driver": "file", "filename": str(stick).replace(str(OUT), "/out")}
+        self.plug_disk(stick, bytes_a_second)
+
+    def plug_disk(self, image, bytes_a_second=None):
+        """Plugs this image in as a stick."""
+        file = {"driver": "file", "filename": str(image).replace(str(OUT), "/out")}
         if bytes_a_second:
             self.qmp(("object-add", {"qom-type": "throttle-group", "id": "slow", "limits": {"bps-total": bytes_a_second}}))
             file = {"driver": "throttle", "throttle-group": "slow", "file": file}

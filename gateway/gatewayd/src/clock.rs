@@ -1,10 +1,10 @@
 //! The edge where time enters: the only place of the gateway that reads the system's clocks, and that says how far the one on
 //! the wall is believed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use ledger_block::ClockState;
 use pitchside_model::Timestamp;
@@ -14,10 +14,19 @@ pub const CLOCK_FLOOR_MS: i64 = 1_767_225_600_000;
 /// A machine that was started within so long of the floor, by what its clock shows now, began at the floor: in microseconds.
 const BEGAN_NEAR_US: i64 = 600 * 1_000_000;
 
-/// When this program was made, as far as the build says (SOURCE_DATE_EPOCH): a clock that shows less was never set.
+/// Where an image says its date: systemd sets a clock that shows less to this file's time of change.
+const EPOCH_FILE: &str = "/usr/lib/clock-epoch";
+
+/// A clock that shows less was never set: the date of the image, or of the first release where there is no image.
 pub fn floor() -> Timestamp {
-    let made = option_env!("SOURCE_DATE_EPOCH").and_then(|text| text.parse::<i64>().ok());
-    Timestamp::from_millis(made.map_or(0, |seconds| seconds.saturating_mul(1_000)).max(CLOCK_FLOOR_MS))
+    floor_by(Path::new(EPOCH_FILE))
+}
+
+/// The later of this file's time of change and the first release.
+fn floor_by(epoch: &Path) -> Timestamp {
+    let changed = std::fs::metadata(epoch).and_then(|meta| meta.modified()).ok();
+    let since = changed.and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(0).max(CLOCK_FLOOR_MS))
 }
 
 #[allow(clippy::disallowed_methods, reason = "the edge")]
@@ -39,7 +48,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match self {
             Self::System => {
-                let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+                let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
                 Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
             }
             Self::Manual(millis) => Timestamp::from_millis(millis.load(Ordering::Acquire)),
@@ -61,17 +70,19 @@ impl Clock {
 pub struct ClockJudge {
     /// There while the machine's clock follows time servers.
     synchronised: PathBuf,
+    /// Where a clock that was never set begins.
+    floor: Timestamp,
 }
 
 impl ClockJudge {
-    /// By this file (`clock.synchronised_file`), kept by whoever sets the machine's clock.
-    pub const fn new(synchronised: PathBuf) -> Self {
-        Self { synchronised }
+    /// By this file (`clock.synchronised_file`), kept by whoever sets the machine's clock, and from this moment on ([`floor`]).
+    pub const fn new(synchronised: PathBuf, floor: Timestamp) -> Self {
+        Self { synchronised, floor }
     }
 
     /// Now. Looks for a file, in memory where it should lie.
     pub fn state(&self, clock: &Clock) -> ClockState {
-        judged(clock.now(), clock.since_boot(), floor(), self.synchronised.exists())
+        judged(clock.now(), clock.since_boot(), self.floor, self.synchronised.exists())
     }
 }
 
@@ -123,6 +134,23 @@ mod tests {
             assert_eq!(judged(now, Some(on), FLOOR, synchronised), state, "{now} on for {on:?}, {synchronised}");
         }
         assert_eq!(judged(FLOOR, None, FLOOR, false), ClockState::Free);
+    }
+
+    #[test]
+    fn a_clock_that_began_at_the_date_of_the_image_was_never_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let (epoch, month) = (dir.path().join("clock-epoch"), Duration::from_secs(30 * 86_400));
+        assert_eq!(floor_by(&epoch), FLOOR, "no image");
+        let image = UNIX_EPOCH + Duration::from_millis(CLOCK_FLOOR_MS.unsigned_abs()) + month;
+        let dated = |at| std::fs::File::create(&epoch).unwrap().set_modified(at).unwrap();
+        dated(image);
+        let floor = floor_by(&epoch);
+        assert_eq!(floor.micros_since(FLOOR), 30 * 86_400 * 1_000_000);
+        let minute = Duration::from_secs(60);
+        assert_eq!(judged(floor.plus_micros(60_000_000), Some(minute), floor, false), ClockState::Unset);
+        assert_eq!(judged(floor.plus_micros(-1), Some(minute), floor, true), ClockState::Unset);
+        dated(UNIX_EPOCH);
+        assert_eq!(floor_by(&epoch), FLOOR, "a file without a date");
     }
 
     #[test]

@@ -82,7 +82,7 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
         events: Events::new([1; 8]),
         metrics: Arc::clone(&metrics),
         clock: clock.clone(),
-        judge: ClockJudge::new(dir.join("synchronised")),
+        judge: ClockJudge::new(dir.join("synchronised"), Timestamp::default()),
     });
     let roster = Roster::default();
     roster.replace([(pod.clone(), Row { athlete: None, decoder: Some(decoder) })].into());

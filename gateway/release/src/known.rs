@@ -240,17 +240,6 @@ pub struct Known {
 }
 
 impl Known {
-    /// Knows no release, but a checkpoint that was verified before: that of a restored backup. No older log is believed, so no
-    /// halt that was known is forgotten; and since nobody knows when the ledger confirmed it, nothing is decided before it speaks.
-    ///
-    /// # Errors
-    /// The policy does not accept it (any more).
-    pub fn since(note: Vec<u8>, anchors: &Anchors) -> Result<Self, LearnError> {
-        let checkpoint = anchors.ledger.verify_checkpoint(&note)?.checkpoint;
-        let seen = Seen { note, checkpoint, confirmed_at: Timestamp::default() };
-        Ok(Self { seen: Some(seen), ..Self::default() })
-    }
-
     /// What to ask the ledger next.
     pub fn question(&self) -> Request {
         let (since, seen) = self.wanted();

@@ -4,31 +4,74 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ledger_block::ingest::Releases;
+use ledger_block::policy::Policy;
 use ledger_block::release::SignedPolicy;
 use parking_lot::RwLock;
 use pitchside_config::Firmware as FirmwareSettings;
 use pitchside_model::Timestamp;
 use pitchside_release::known::{Anchors, Known, News, Shelf, ShelfError};
-use pitchside_store::Store;
+use pitchside_store::{Store, Tables};
 use tokio::sync::watch;
 
 use super::outbox::CHECKPOINT;
 use crate::clock::Clock;
 
-/// Where it is kept.
+/// Where it is kept: by the name of its anchors behind this, so that other settings begin anew and the old ones go on.
 const RELEASES: &str = "firmware-known";
 
-/// The store as a shelf.
-struct StoreShelf(Store);
+/// The store as a shelf for one pair of anchors.
+struct StoreShelf<'a> {
+    tables: &'a Tables,
+    anchors: &'a Anchors,
+}
 
-impl Shelf for StoreShelf {
+impl StoreShelf<'_> {
+    fn name(&self) -> String {
+        format!("{RELEASES}/{}", self.anchors.name())
+    }
+}
+
+impl Shelf for StoreShelf<'_> {
     fn load(&self) -> Result<Option<Vec<u8>>, ShelfError> {
-        self.0.meta(RELEASES).map_err(|error| ShelfError(error.to_string()))
+        let kept = self.tables.meta(&self.name()).map_err(|error| ShelfError(error.to_string()))?;
+        Ok(kept.filter(|bytes| !bytes.is_empty()))
     }
 
     fn save(&self, known: &[u8]) -> Result<(), ShelfError> {
-        self.0.set_meta(RELEASES, known).map_err(|error| ShelfError(error.to_string()))
+        self.tables.set_meta(&self.name(), known).map_err(|error| ShelfError(error.to_string()))
     }
+}
+
+/// Whom the settings believe about firmware; nobody if they name no release policy.
+///
+/// # Errors
+/// The policy file is none.
+pub fn anchors(settings: &FirmwareSettings, ledger: Policy) -> anyhow::Result<Option<Anchors>> {
+    let Some(path) = &settings.release_policy else { return Ok(None) };
+    let bytes = std::fs::read(path).with_context(|| format!("reading the release policy {}", path.display()))?;
+    let first = SignedPolicy::parse(&bytes).with_context(|| path.display().to_string())?;
+    Ok(Some(Anchors { ledger, first_policy: first.policy().id() }))
+}
+
+/// What was kept for these anchors. What is known of releases is in no backup, the ledger tells it again: but from no older log than
+/// the backup's checkpoint.
+///
+/// # Errors
+/// It is damaged: to begin from nothing by itself would be to forget which checkpoint was seen last.
+pub fn kept(tables: &Tables, anchors: &Anchors) -> anyhow::Result<Known> {
+    let mut known = Known::load(&StoreShelf { tables, anchors }, anchors)?;
+    if let (None, Some(note)) = (known.seen(), tables.meta(CHECKPOINT)?) {
+        known = Known::since(note, anchors).context("the last checkpoint that was verified")?;
+    }
+    Ok(known)
+}
+
+/// Forgets what was kept for these anchors; the ledger tells it again.
+///
+/// # Errors
+/// The store refused.
+pub fn forget(tables: &Tables, anchors: &Anchors) -> Result<(), ShelfError> {
+    StoreShelf { tables, anchors }.save(&[])
 }
 
 /// What this box knows of releases.
@@ -37,35 +80,25 @@ pub struct KnownReleases {
     /// Rises with every piece of news.
     news: watch::Sender<u64>,
     anchors: Anchors,
-    shelf: StoreShelf,
+    store: Store,
     clock: Clock,
 }
 
 impl KnownReleases {
-    /// Takes up what was kept; none if the settings name no release policy. What is known of releases is in no backup, the ledger
-    /// tells it again: but from no older log than the backup's checkpoint.
+    /// Takes up what was kept; none if the settings name no release policy.
     ///
     /// # Errors
-    /// The policy file is none, or what was kept does not fit the settings any more: to begin from nothing would be to
-    /// forget which checkpoint was seen last.
+    /// The policy file is none, or what was kept is damaged.
     pub fn open(
         settings: &FirmwareSettings,
-        ledger: ledger_block::policy::Policy,
+        ledger: Policy,
         store: &Store,
         clock: &Clock,
     ) -> anyhow::Result<Option<Arc<Self>>> {
-        let Some(path) = &settings.release_policy else { return Ok(None) };
-        let bytes = std::fs::read(path).with_context(|| format!("reading the release policy {}", path.display()))?;
-        let first = SignedPolicy::parse(&bytes).with_context(|| path.display().to_string())?;
-        let anchors = Anchors { ledger, first_policy: first.policy().id() };
-        let shelf = StoreShelf(store.clone());
-        let mut known = Known::load(&shelf, &anchors)?;
-        if let (None, Some(note)) = (known.seen(), store.meta(CHECKPOINT)?) {
-            known = Known::since(note, &anchors).context("the last checkpoint that was verified")?;
-        }
-        let known = RwLock::new(Arc::new(known));
+        let Some(anchors) = anchors(settings, ledger)? else { return Ok(None) };
+        let known = RwLock::new(Arc::new(kept(store, &anchors)?));
         let news = watch::Sender::new(0);
-        Ok(Some(Arc::new(Self { known, news, anchors, shelf, clock: clock.clone() })))
+        Ok(Some(Arc::new(Self { known, news, anchors, store: store.clone(), clock: clock.clone() })))
     }
 
     /// Changes when something was learnt: a release, a rollout, a halt.
@@ -101,7 +134,7 @@ impl KnownReleases {
         let before = self.known();
         let moved = (before.wanted() != after.wanted()) || confirmed(&after).hour() != confirmed(&before).hour();
         if moved {
-            self.shelf.save(&after.to_bytes())?;
+            StoreShelf { tables: &self.store, anchors: &self.anchors }.save(&after.to_bytes())?;
         }
         for one in &news {
             say(one);

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use ledger_block::policy::Policy;
-use ledger_block::{BlockIndex, GatewayKey, Hash};
+use ledger_block::{BlockIndex, ClockState, GatewayKey, Hash, SignedHeader};
+use pitchside_admin::BlockView;
 use pitchside_seal::chain::{ChainVerifier, Expected, Verified};
-use pitchside_store::{Level, Tables};
+use pitchside_store::{BlockRow, Level, Tables};
 use serde::Serialize;
 
 use super::args::{BlocksCommand, ConfigArg};
@@ -24,21 +25,43 @@ pub fn blocks(command: &BlocksCommand, config: &ConfigArg, output: &Output) -> O
     match command {
         BlocksCommand::List { last } => {
             let rows = context.tables.blocks_before(None, u32::try_from(*last).unwrap_or(10_000).min(10_000))?;
-            let views: Vec<_> = rows.iter().map(block_view).collect();
-            output.table(&views, &["BLOCK", "SEALED", "READINGS", "BYTES", "RECEIPT", "HASH"], |v| {
-                vec![
-                    v.index.to_string(),
-                    v.sealed_at.0.to_string(),
-                    v.readings.to_string(),
-                    v.payload_bytes.to_string(),
-                    v.receipt.name().to_owned(),
-                    v.hash.clone(),
-                ]
-            })?;
+            let listed: Vec<_> = rows.iter().map(listed).collect();
+            output.table(
+                &listed,
+                &["BLOCK", "SEALED", "CLOCK", "READINGS", "BYTES", "RECEIPT", "HASH"],
+                |Listed { block, clock }| {
+                    vec![
+                        block.index.to_string(),
+                        block.sealed_at.0.to_string(),
+                        (*clock).to_owned(),
+                        block.readings.to_string(),
+                        block.payload_bytes.to_string(),
+                        block.receipt.name().to_owned(),
+                        block.hash.clone(),
+                    ]
+                },
+            )?;
             Ok(())
         }
         BlocksCommand::Verify { policy } => verify(&context, policy.as_ref(), output),
     }
+}
+
+/// A block, and what its header says of the clock.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    block: BlockView,
+    clock: &'static str,
+}
+
+fn listed(row: &BlockRow) -> Listed {
+    let clock = SignedHeader::verify(&row.header).map_or("?", |signed| match signed.header().clock {
+        ClockState::Unset => "unset",
+        ClockState::Free => "free",
+        ClockState::Synchronised => "synchronised",
+    });
+    Listed { block: block_view(row), clock }
 }
 
 /// What a verification came to.

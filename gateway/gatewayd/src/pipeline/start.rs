@@ -44,13 +44,13 @@ use crate::adapters::athletes::load_ring;
 use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::page::PageAdapter;
-use crate::clock::{Clock, ClockJudge};
+use crate::clock::{self, Clock, ClockJudge};
 use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
 
 use delivery::DeliveryWires;
-pub use ledger::sync_config;
+pub use ledger::{policy_of, sync_config};
 
 /// How far before its end the journal tells which streams lived, in microseconds.
 const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
@@ -122,7 +122,7 @@ impl Gateway {
             events: events.clone(),
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
-            judge: ClockJudge::new(settings.clock.synchronised_file.clone()),
+            judge: ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
         }));
         let releases = ledger::releases(settings, &store, clock);
         let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());

@@ -5,7 +5,9 @@
 //! ```
 
 use ledger_block::cbor::{CborError, Deterministic, Writer, array, array_of, exact};
+use ledger_block::checkpoint::Checkpoint;
 use ledger_block::ingest::LEAF_BYTES_MAX;
+use ledger_block::policy::{Policy, TrustError};
 use minicbor::Decoder;
 use minicbor::data::Type;
 use minicbor::decode::Error;
@@ -16,7 +18,7 @@ use super::{Anchors, Known, LEAVES_MAX, LearnError, Seen};
 const FORM: u64 = 1;
 const NOTE_BYTES_MAX: usize = 16_384;
 
-/// Keeps what is known. Implemented over the store by the gateway.
+/// Keeps what is known under one pair of anchors ([`Anchors::name`]). Implemented over the store by the gateway.
 pub trait Shelf: Send + Sync {
     /// What was kept last; none at first.
     ///
@@ -45,9 +47,26 @@ pub enum KeptError {
     /// The bytes are damaged.
     #[error("what was kept about releases is damaged: {0}")]
     Cbor(#[from] CborError),
-    /// The settings name another ledger or another first release policy than they did.
+    /// It was learnt under another ledger or another first release policy; under the name of these, it is damaged.
     #[error("what was kept about releases does not fit the settings: {0}")]
     Anchors(#[from] LearnError),
+}
+
+impl Anchors {
+    /// What is known is kept by this name. Whoever names another ledger or another first release policy begins anew under another name,
+    /// and finds the old checkpoint on the way back. Witnesses don't count: who asks for others believes the same log.
+    pub fn name(&self) -> String {
+        let mut logs: Vec<String> = self.ledger.logs().iter().map(|log| log.key.to_string()).collect();
+        logs.sort_unstable();
+        let whole = blake3::hash(format!("{} {}", logs.join(" "), self.first_policy).as_bytes()).to_hex();
+        whole.get(..32).unwrap_or_default().to_owned()
+    }
+
+    /// A checkpoint that was verified before it was kept: by the settings of its day, whose witnesses may have been others.
+    fn kept_checkpoint(&self, note: &[u8]) -> Result<Checkpoint, TrustError> {
+        let logs = self.ledger.logs().iter().map(|log| log.key.clone());
+        Ok(Policy::of_logs(logs).verify_checkpoint(note)?.checkpoint)
+    }
 }
 
 struct Kept {
@@ -71,7 +90,7 @@ impl Known {
     /// proven before they were kept.
     ///
     /// # Errors
-    /// Damaged, or the settings were changed.
+    /// Damaged, or learnt under other anchors.
     pub fn from_bytes(bytes: &[u8], anchors: &Anchors) -> Result<Self, KeptError> {
         let kept: Kept = exact(bytes)?;
         let mut known = Self { next: kept.next, ..Self::default() };
@@ -79,10 +98,28 @@ impl Known {
             known.apply(*place, leaf, anchors)?;
         }
         if let Some(note) = kept.note {
-            let checkpoint = anchors.ledger.verify_checkpoint(&note).map_err(LearnError::from)?.checkpoint;
-            known.seen = Some(Seen { note, checkpoint, confirmed_at: kept.confirmed_at });
+            let checkpoint = anchors.kept_checkpoint(&note).map_err(LearnError::from)?;
+            // Confirmed by the witnesses of its day: those of today have to speak before anything is decided.
+            let is_cosigned = anchors.ledger.verify_checkpoint(&note).is_ok();
+            let confirmed_at = if is_cosigned { kept.confirmed_at } else { Timestamp::default() };
+            known.seen = Some(Seen { note, checkpoint, confirmed_at });
         }
         Ok(known)
+    }
+
+    /// Knows no release, but a checkpoint that was verified before: that of a restored backup, or of a box that forgot the rest. No older
+    /// log is believed, so no halt that was known is forgotten; and since nobody knows when the ledger confirmed it, nothing is decided
+    /// before it speaks. Nothing at all is known if the checkpoint is another log's.
+    ///
+    /// # Errors
+    /// It is no checkpoint.
+    pub fn since(note: Vec<u8>, anchors: &Anchors) -> Result<Self, LearnError> {
+        let checkpoint = match anchors.kept_checkpoint(&note) {
+            Err(TrustError::UnknownLog { .. } | TrustError::NotSigned { .. }) => return Ok(Self::default()),
+            checked => checked?,
+        };
+        let seen = Seen { note, checkpoint, confirmed_at: Timestamp::default() };
+        Ok(Self { seen: Some(seen), ..Self::default() })
     }
 
     /// Takes it from the shelf; nothing known if nothing was kept.

@@ -219,7 +219,8 @@ fn whoever_knows_a_checkpoint_alone_learns_from_no_older_log_and_decides_nothing
     assert_eq!(may_decide(&known, &limits, clock), Ok(()));
     let stranger = Log { key: log_key(2), ..Log::ready() };
     let note = stranger.known().seen().unwrap().note.clone();
-    assert!(matches!(Known::since(note, &log.anchors()), Err(LearnError::Untrusted(_))));
+    assert_eq!(Known::since(note, &log.anchors()), Ok(Known::default()), "another log's says nothing of this one");
+    assert!(matches!(Known::since(b"noise".to_vec(), &log.anchors()), Err(LearnError::Untrusted(_))));
 }
 
 #[test]
@@ -319,6 +320,24 @@ fn what_was_kept_is_checked_against_the_settings_of_today() {
     assert!(matches!(Known::from_bytes(&bytes, &other_keys), Err(KeptError::Anchors(LearnError::Broken { .. }))));
     let other_log = Anchors { ledger: Policy::of_logs([log_key(2).verifier().clone()]), ..log.anchors() };
     assert!(matches!(Known::from_bytes(&bytes, &other_log), Err(KeptError::Anchors(LearnError::Untrusted(_)))));
+}
+
+#[test]
+fn what_is_known_is_kept_by_another_name_for_another_log_or_other_keys_and_by_the_same_for_other_witnesses() {
+    let log = Log::ready();
+    let name = log.anchors().name();
+    let other_keys = Anchors { first_policy: PolicyId([9; 32]), ..log.anchors() };
+    let other_log = Anchors { ledger: Policy::of_logs([log_key(2).verifier().clone()]), ..log.anchors() };
+    assert!(name.len() == 32 && other_keys.name() != name && other_log.name() != name);
+    let (bytes, witness) =
+        (log.known().to_bytes(), SignerKey::new("w.example", KeyKind::Cosignature, &[5; 32]).unwrap());
+    let witnessed = format!("log {}\nwitness w {}\nquorum w\n", log.key.verifier(), witness.verifier());
+    let witnessed = Anchors { ledger: Policy::parse(witnessed.as_bytes()).unwrap(), ..log.anchors() };
+    assert_eq!(witnessed.name(), name);
+    let read = Known::from_bytes(&bytes, &witnessed).unwrap();
+    assert_eq!(read.wanted(), log.known().wanted(), "no older log is believed than before the witness");
+    let (limits, clock) = (Limits::usual(Timestamp(0)), Clock { now: NOW, state: ClockState::Free });
+    assert!(matches!(may_decide(&read, &limits, clock), Err(Refused::StaleCheckpoint { .. })), "but it has to speak");
 }
 
 proptest! {

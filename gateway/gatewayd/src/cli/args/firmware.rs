@@ -70,6 +70,8 @@ pub enum FirmwareCommand {
         /// Only this release: its name, or its beginning.
         release: Option<String>,
     },
+    /// Forget what this box has kept about releases, if `doctor` finds it damaged: the ledger tells it again.
+    Relearn,
 }
 
 /// Arguments of `firmware init`.

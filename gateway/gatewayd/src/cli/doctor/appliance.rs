@@ -32,7 +32,10 @@ fn here(what: &str) -> Option<&'static str> {
         "serial port" => "plug it in, or correct serial.path in settings.toml on a stick",
         "passive scan" => "ble.scan = \"active\" in settings.toml on a stick",
         "Bluetooth devices" => {
-            "another radio, or ble.slots in settings.toml on a stick; one that fails again and again: revoke DEVICE in orders.txt, and bond it anew"
+            "another radio, or ble.slots in settings.toml on a stick; one that fails again and again: revoke DEVICE in orders.txt, and bond it under another name"
+        }
+        "Bluetooth sensors that lost their bond" => {
+            "if it was reset, and only then: forget DEVICE in orders.txt on a stick, and make it ready to pair (its own pairing mode)"
         }
         "Bluetooth bonds kept" => {
             "make each forget this box (its own pairing mode): it pairs anew; one that shows a code: code DEVICE CODE in orders.txt on a stick"
@@ -46,7 +49,11 @@ fn here(what: &str) -> Option<&'static str> {
         "chain" => {
             "bring the ledger into reach and restart the box; if there is none any more, take [ledger] out of settings.toml on a stick"
         }
-        "box update" => "nothing: a later release is tried by itself; or update.raucb on a stick",
+        "release policy" => "release.policy and ledger.policy on a stick, where settings.toml names them",
+        "firmware releases" => "relearn in orders.txt on a stick",
+        "box update" => {
+            "nothing: what only was cut short, and a later release, are tried by themselves; or update.raucb on a stick"
+        }
         "silent devices" => "look at its battery and range",
         _ => CALL,
     })
@@ -55,6 +62,16 @@ fn here(what: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sensor_that_lost_its_bond_is_mended_by_an_order_and_one_that_is_revoked_comes_back_under_another_name() {
+        assert!(
+            here("Bluetooth sensors that lost their bond")
+                .is_some_and(|mend| mend.contains("forget DEVICE in orders.txt"))
+        );
+        assert!(here("Bluetooth devices").is_some_and(|mend| mend.contains("under another name")));
+        assert!(here("firmware releases").is_some_and(|mend| mend.contains("relearn in orders.txt")));
+    }
 
     #[test]
     fn no_mend_on_an_appliance_asks_for_a_shell() {

@@ -10,7 +10,7 @@ use pitchside_model::Timestamp;
 
 use super::{Finding, appliance};
 use crate::backup::create::KEY_FILES;
-use crate::clock::{Clock, ClockJudge};
+use crate::clock::{self, Clock, ClockJudge};
 use crate::tls;
 
 /// Fewer free inodes than this, and files can't be made much longer.
@@ -20,7 +20,7 @@ const RADIOS: &str = "/sys/class/bluetooth";
 
 /// Everything about the machine.
 pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
-    let state = ClockJudge::new(settings.clock.synchronised_file.clone()).state(&Clock::System);
+    let state = ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()).state(&Clock::System);
     let mut findings = vec![clock(state, now)];
     findings.extend(disk(settings));
     findings.extend(keys(settings));

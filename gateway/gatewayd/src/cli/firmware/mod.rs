@@ -7,11 +7,13 @@
 //! | [`desk`] | talking to the ledger: what it says, proven; what is handed in |
 //! | [`release`] | publish, rollout, pause, abort |
 //! | [`status`] | what the ledger says about releases |
+//! | [`relearn`] | the mend of a damaged memory of releases |
 //! | [`sensors`] | and how far they are on this box's sensors |
 
 mod desk;
 mod files;
 mod publisher;
+mod relearn;
 mod release;
 mod sensors;
 mod status;
@@ -34,6 +36,7 @@ pub fn firmware(command: &FirmwareCommand, config: &ConfigArg, output: &Output) 
         FirmwareCommand::Rollout { release, hardware, to } => release::rollout(release, hardware, *to, config, output),
         FirmwareCommand::Pause { release, hardware } => release::pause(release, hardware.as_ref(), config, output),
         FirmwareCommand::Abort { release } => release::abort(release, config, output),
+        FirmwareCommand::Relearn => relearn::relearn(config, output),
         FirmwareCommand::Status { release } => status::status(release.as_deref(), config, output),
     }
 }

@@ -11,9 +11,10 @@
 //! <data>/update/result                 how that ended, in one line
 //! ```
 //!
-//! A release is tried once. That it was installed is known when this image says its version; if neither request nor `taken` is
-//! there and the version is another, the new image was refused or gave way to the old one, and the release is left alone. How it
-//! ended is kept as a sensor's outcome is; one that gave way while its release is being tried asks the ledger for a halt.
+//! That a release was installed is known when this image says its version; if neither request nor `taken` is there and the version
+//! is another, the new image was refused or gave way to the old one, and the release is left alone. What only kept it from being
+//! installed (a cut, no room) may pass: it is tried again after a rest, five times in all. How it ended is kept as a sensor's outcome
+//! is; one that gave way while its release is being tried asks the ledger for a halt.
 
 mod record;
 mod restart;
@@ -185,9 +186,12 @@ impl Own {
                 return Ok(());
             }
         };
-        let chosen =
-            chosen.filter(|offer| offer.whole && tried.is_none_or(|tried| tried.release != offer.id.to_string()));
-        let Some(offer) = chosen else { return self.nothing_waits() };
+        let Some(offer) = chosen.filter(|offer| offer.whole) else { return self.nothing_waits() };
+        // The same one again only if what kept it away may have passed.
+        let before = tried.filter(|tried| tried.release == offer.id.to_string());
+        if before.as_ref().is_some_and(|tried| !tried.is_due(self.parts.clock.now())) {
+            return self.nothing_waits();
+        }
         // An older release may be the newest again, after a halt: what came to nothing here is left alone for good.
         if self.parts.store.firmware_failed_on(&offer.id.0, &self.name)? {
             return self.nothing_waits();
@@ -196,7 +200,7 @@ impl Own {
             tracing::debug!(release = %offer.id, "the update of the box waits until nobody trains");
             return Ok(());
         }
-        self.request(&offer)
+        self.request(&offer, before.map_or(1, |tried| tried.tries.saturating_add(1)))
     }
 
     /// Who trained when the last run ended.
@@ -271,9 +275,18 @@ impl Own {
         Ok(Some(tried))
     }
 
-    /// Keeps how an update ended: as a sensor's outcome is kept, and then as what this box tried last.
+    /// Keeps how an update ended: as a sensor's outcome is kept, if that was its end, and then as what this box tried last.
     fn keep(&self, tried: Tried) -> anyhow::Result<Tried> {
         let confirmed = tried.failed.is_none();
+        if let Some(at) = tried.again_at() {
+            tracing::warn!(
+                release = tried.release,
+                tries = tried.tries,
+                "the update of the box is tried again at {at}"
+            );
+            self.remember(&tried)?;
+            return Ok(tried);
+        }
         let outcome = FirmwareOutcome {
             release: id_of(&tried)?.0,
             device: self.name.clone(),
@@ -306,7 +319,7 @@ impl Own {
         Ok(told)
     }
 
-    fn request(&self, offer: &Offer) -> anyhow::Result<()> {
+    fn request(&self, offer: &Offer, tries: u32) -> anyhow::Result<()> {
         let manifest = offer.manifest();
         let content = self.parts.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
@@ -325,7 +338,7 @@ impl Own {
         write_public(&request, text.as_bytes())?;
         // After the request: cut off in between, the box tries once more. The other way round it would never have tried.
         let counter = manifest.counter.0;
-        self.remember(&Tried::new(release.clone(), version, counter))?;
+        self.remember(&Tried::new(release.clone(), version, counter, tries))?;
         self.nothing_waits()?;
         tracing::info!(release, version = %manifest.version, "an update of the box is handed to its installer");
         Ok(())

@@ -115,8 +115,10 @@ impl Shelf {
         match Contents::open(&folder, store_limits(settings)) {
             Ok(contents) => {
                 let lines = Lines::open(store);
-                let (limits, judge) =
-                    (limits(&settings.firmware), ClockJudge::new(settings.clock.synchronised_file.clone()));
+                let (limits, judge) = (
+                    limits(&settings.firmware),
+                    ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
+                );
                 Some(Arc::new(Self { releases, contents: Arc::new(contents), lines, limits, clock, judge }))
             }
             Err(error) => {

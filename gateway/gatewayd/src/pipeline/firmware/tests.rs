@@ -37,7 +37,7 @@ use super::own::{Own, OwnParts};
 use super::vitals::Vitals;
 use super::*;
 use crate::adapters::keys::StoreKeys;
-use crate::adapters::releases::KnownReleases;
+use crate::adapters::releases::{self, KnownReleases};
 use crate::clock::Clock;
 use crate::pipeline::roster::Roster;
 
@@ -436,7 +436,8 @@ async fn a_box_alone_stops_neither_what_is_out_nor_what_it_could_not_install() {
     let name = (0..).map(|n| format!("box-{n}")).find(|name| is_in(&id, name, Cohort::One)).unwrap();
     for (widest, said, tally) in [
         (Cohort::All, "installed, restarting into it", (0, 1)),
-        (Cohort::One, "refused: a copy of the bundle needs 90000000 bytes on the data partition", (0, 0)),
+        (Cohort::One, "refused: signature verification failed", (0, 0)),
+        (Cohort::One, "not now: a copy of the bundle needs 90000000 bytes on the data partition", (0, 0)),
         (Cohort::One, "", (0, 0)),
     ] {
         let house = House::told_up_to(std::slice::from_ref(&update.0), widest);
@@ -549,4 +550,57 @@ async fn what_is_halted_or_overtaken_before_the_restart_is_withdrawn() {
     millis.fetch_add(10 * MINUTE / 1_000, Ordering::AcqRel);
     own.look().unwrap();
     assert!(house.is_asked_for(&newer));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_update_that_was_only_cut_short_is_tried_five_times_and_one_that_was_refused_once() {
+    const HOUR: i64 = 60 * MINUTE;
+    for (said, tries) in [("", 5), ("not now: no room", 5), ("refused: signature verification failed", 1)] {
+        let update = bundle(1);
+        let house = House::told(std::slice::from_ref(&update.0));
+        house.has(&update);
+        let mut asked_at = Vec::new();
+        for hour in 0..40 {
+            // Every look is another start of the box.
+            house.own("box", "1.0.0").look().unwrap();
+            if house.is_asked_for(&update) {
+                asked_at.push(hour);
+                house.installer_says(said);
+                house.own("box", "1.0.0").look().unwrap();
+                assert!(!house.is_asked_for(&update), "not at once: {said}");
+            }
+            house.after(HOUR);
+        }
+        assert_eq!(asked_at, [0, 1, 3, 7, 15][..tries], "{said}");
+        assert!(house.store.firmware_failed_on(&update.0.id().0, &DeviceId::parse("box").unwrap()).unwrap());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_settings_begin_anew_and_the_old_ones_find_what_was_known() {
+    let house = House::told(&[signed(1)]);
+    let (first, other) = (house.dir.path().join("first.policy"), house.dir.path().join("other.policy"));
+    let mut keys: Vec<[u8; 32]> = [101, 102, 104].map(|seed| ReleaseKey::new(&[seed; 32]).public()).to_vec();
+    keys.sort_unstable();
+    let policy = ReleasePolicy { number: 1, previous: PolicyId([0; 32]), threshold: 2, keys, single: false };
+    std::fs::write(&other, SignedPolicy::draft(policy).unwrap().to_bytes()).unwrap();
+    let believing = |policy: &PathBuf, log: u8| {
+        let settings = pitchside_config::Firmware { release_policy: Some(policy.clone()), ..Default::default() };
+        let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[log; 32]).unwrap();
+        (settings, Policy::of_logs([key.verifier().clone()]))
+    };
+    let known = |policy: &PathBuf, log: u8| {
+        let (settings, ledger) = believing(policy, log);
+        let opened = KnownReleases::open(&settings, ledger, &house.store, &house.clock)?;
+        anyhow::Ok(opened.map_or(0, |opened| opened.known().releases().len()))
+    };
+    assert_eq!(known(&other, 1).unwrap(), 0, "other keys");
+    assert_eq!(known(&first, 2).unwrap(), 0, "another log");
+    assert_eq!(known(&first, 1).unwrap(), 1, "back again");
+    let (settings, ledger) = believing(&first, 1);
+    let anchors = releases::anchors(&settings, ledger).unwrap().unwrap();
+    house.store.set_meta(&format!("firmware-known/{}", anchors.name()), b"noise").unwrap();
+    assert!(known(&first, 1).is_err(), "damage is no other setting");
+    releases::forget(&house.store, &anchors).unwrap();
+    assert_eq!(known(&first, 1).unwrap(), 0, "the ledger tells it again");
 }

@@ -10,6 +10,7 @@ use pitchside_store::{Options, RootKey};
 use pitchside_seal::{AthleteKey, Generation, Whose};
 
 use super::*;
+use crate::clock::CLOCK_FLOOR_MS;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
@@ -33,7 +34,7 @@ fn by_clock(store: &Store, clock: Clock, synchronised: &Path) -> Arc<Sealing> {
         events: Events::new([1; 8]),
         metrics: Metrics::new(),
         clock,
-        judge: ClockJudge::new(synchronised.to_owned()),
+        judge: ClockJudge::new(synchronised.to_owned(), Timestamp::from_millis(CLOCK_FLOOR_MS)),
     }))
 }
 

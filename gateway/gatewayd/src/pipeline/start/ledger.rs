@@ -114,7 +114,10 @@ pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncC
 }
 
 /// Which logs and witnesses are believed.
-fn policy_of(ledger: &Ledger) -> anyhow::Result<Policy> {
+///
+/// # Errors
+/// The file cannot be read, or is no policy.
+pub fn policy_of(ledger: &Ledger) -> anyhow::Result<Policy> {
     let bytes =
         std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
     Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub(super) const TRIED: &str = "firmware-box";
 /// What is remembered of the release that waits.
 pub(super) const WAITS: &str = "firmware-box-waits";
+/// An update that was not installed is tried so often, if another try may come to more.
+const TRIES_MAX: u32 = 5;
+/// The rest after the first try; after each further one twice as long.
+const AGAIN_US: i64 = 3_600 * 1_000_000;
 /// Bytes read of the installer's result.
 const RESULT_BYTES_MAX: u64 = 4_096;
 
@@ -38,12 +42,48 @@ pub struct Tried {
     /// Whoever else had to hear of that will.
     #[serde(default)]
     pub(super) told: bool,
+    /// It came to nothing by no fault of its own (a cut, no room): another try may come to more.
+    #[serde(default)]
+    pub(super) passing: bool,
+    /// Which try this is.
+    #[serde(default)]
+    pub(super) tries: u32,
 }
 
 impl Tried {
     /// One that is handed over now.
-    pub(super) const fn new(release: String, version: String, counter: u32) -> Self {
-        Self { release, version, counter, settled: false, settled_us: 0, failed: None, gave_way: false, told: false }
+    pub(super) const fn new(release: String, version: String, counter: u32, tries: u32) -> Self {
+        Self {
+            release,
+            version,
+            counter,
+            settled: false,
+            settled_us: 0,
+            failed: None,
+            gave_way: false,
+            told: false,
+            passing: false,
+            tries,
+        }
+    }
+
+    /// Whether it came to nothing for good, and is left alone from now on.
+    pub(super) const fn is_over(&self) -> bool {
+        self.failed.is_some() && (!self.passing || self.tries >= TRIES_MAX)
+    }
+
+    /// When it is tried again, if it is.
+    pub fn again_at(&self) -> Option<Timestamp> {
+        if self.failed.is_none() || self.is_over() {
+            return None;
+        }
+        let doublings = self.tries.saturating_sub(1).min(TRIES_MAX);
+        Some(Timestamp(self.settled_us).plus_micros(AGAIN_US << doublings))
+    }
+
+    /// Whether that time has come. A clock that jumped back since begins no second wait.
+    pub(super) fn is_due(&self, now: Timestamp) -> bool {
+        self.again_at().is_some_and(|at| now >= at || now.0 < self.settled_us)
     }
 }
 
@@ -98,11 +138,14 @@ pub(super) fn outcome(folder: &Path, running: &str, tried: &Tried) -> Option<Tri
         let why = "it was installed, did not prove healthy, and gave way to the image before it".to_owned();
         return Some(Tried { failed: Some(why), gave_way: true, ..settled });
     }
-    let why = said.strip_prefix("refused: ").unwrap_or("it was cut off before it was installed").to_owned();
-    Some(Tried { failed: Some(why), ..settled })
+    if let Some(why) = said.strip_prefix("refused: ") {
+        return Some(Tried { failed: Some(why.to_owned()), ..settled });
+    }
+    let why = said.strip_prefix("not now: ").unwrap_or("it was cut off before it was installed").to_owned();
+    Some(Tried { failed: Some(why), passing: true, ..settled })
 }
 
-/// The installer's word: `refused: ` and why, or that it is installed; nothing if it was cut off before.
+/// The installer's word: `refused: ` and why, for good; `not now: ` and why; or that it is installed. Nothing if it was cut off before.
 fn result(folder: &Path) -> String {
     let mut said = Vec::new();
     if let Ok(file) = std::fs::File::open(folder.join("result")) {
@@ -131,9 +174,9 @@ mod tests {
     fn an_update_ends_when_its_version_runs_or_the_installer_is_done_with_it() {
         let dir = tempfile::tempdir().unwrap();
         let (request, taken) = (dir.path().join("request"), dir.path().join("taken"));
-        let tried = Tried::new("r".to_owned(), "1.1.0".to_owned(), 2);
-        let now =
-            |running: &str| outcome(dir.path(), running, &tried).map(|settled| (settled.failed, settled.gave_way));
+        let tried = Tried::new("r".to_owned(), "1.1.0".to_owned(), 2, 1);
+        let ended = |running: &str| outcome(dir.path(), running, &tried);
+        let now = |running: &str| ended(running).map(|settled| (settled.failed, settled.gave_way));
         std::fs::write(&request, "release r").unwrap();
         assert_eq!(now("1.0.0"), None, "asked for");
         std::fs::rename(&request, &taken).unwrap();
@@ -142,10 +185,28 @@ mod tests {
         std::fs::remove_file(&taken).unwrap();
         let (why, gave_way) = now("1.0.0").unwrap();
         assert!(why.unwrap().contains("cut off") && !gave_way, "that may have been the plug");
+        assert!(!ended("1.0.0").unwrap().is_over(), "and comes back");
         std::fs::write(dir.path().join("result"), "installed, restarting into it\n").unwrap();
         let (why, gave_way) = now("1.0.0").unwrap();
         assert!(why.unwrap().contains("did not prove healthy") && gave_way);
-        std::fs::write(dir.path().join("result"), "refused: no room\nmore\n").unwrap();
+        assert!(ended("1.0.0").unwrap().is_over());
+        std::fs::write(dir.path().join("result"), "not now: no room\nmore\n").unwrap();
         assert_eq!(now("1.0.0"), Some((Some("no room".to_owned()), false)), "that is this box's own trouble");
+        assert!(!ended("1.0.0").unwrap().is_over(), "and may pass");
+        std::fs::write(dir.path().join("result"), "refused: another maker's signature\n").unwrap();
+        assert!(ended("1.0.0").unwrap().is_over(), "that does not pass");
+    }
+
+    #[test]
+    fn each_rest_is_twice_the_one_before_and_after_the_fifth_try_there_is_none() {
+        const HOUR: i64 = 3_600_000_000;
+        let rest = |tries: u32| {
+            let tried = Tried::new("r".to_owned(), "1.1.0".to_owned(), 2, tries);
+            let tried =
+                Tried { settled: true, settled_us: HOUR, failed: Some("a cut".to_owned()), passing: true, ..tried };
+            tried.again_at().map(|at| (at.0 / HOUR - 1, tried.is_due(at.plus_micros(-1)), tried.is_due(at)))
+        };
+        assert_eq!([1, 2, 3, 4].map(rest), [1, 2, 4, 8].map(|hours| Some((hours, false, true))));
+        assert_eq!(rest(5), None);
     }
 }
