@@ -238,7 +238,7 @@ fn record() -> impl Strategy<Value = Record> {
                     id: DeviceId::parse(&id).unwrap(),
                     class,
                     secret,
-                    decoder: decoder.and_then(|name| pitchside_model::PluginName::parse(&name).ok()),
+                    decoder: decoder.and_then(|name| PluginName::parse(&name).ok()),
                     filters: vec!["a/#".to_owned(), "b".to_owned()],
                     enrolled_at,
                     revoked_at,
