@@ -307,18 +307,32 @@ def a_stick_carries_a_box_to_another_one(state):
         if "restored: " not in read("result.txt"):
             raise Stuck(read("result.txt"))
         other.authority, other.password, other.cable = read("ca.pem"), clinic.password, copy.deepcopy(clinic.cable)
+        other.name, other.radio = clinic.name, copy.deepcopy(clinic.radio)
         if other.authority != clinic.authority:
             raise Stuck("another authority: clients would have to trust the box anew")
         other.connect_cable()
         other.cable.say("heart_rate", "beat/min", [64, 65])
         other.cable.receipts()
         count, verified = other.stored()
+        # By the name, and its certificate, that the sensor was set to.
+        other.connect_mqtt()
+        called = other.box.run("cat /proc/sys/kernel/hostname").strip()
+        if called != clinic.name or clinic.name not in other.box.run("cat /data/box/settings-1-appliance.toml"):
+            raise Stuck(f"the machine is called {called}: sensors look for {clinic.name}")
+        if other.box.run("cat /data/box/settings-2-clinic.toml").strip() != SETTINGS.decode().strip():
+            raise Stuck("the clinic's settings did not come back as the clinic's")
+        other.box.cut_power()
+        other.box.skip_console()
+        other.box.power_on()
+        other.healthy()
+        if other.box.run("cat /proc/sys/kernel/hostname").strip() != clinic.name:
+            raise Stuck("the name is lost with the next start")
         left = other.box.run("ls -A /data/restore 2>&1 || true").strip()
     finally:
         other.box.cut_power()
     if count != 2 or not verified or "No such file" not in left:
         raise Stuck(f"{count} readings, chain verifies: {verified}, left behind: {left}")
-    return f"a backup of {len(backup)} bytes; changed: refused; whole: the strap is known there, its readings are sealed, nothing is left behind"
+    return f"a backup of {len(backup)} bytes; changed: refused; whole: the straps are known there and find it by its name, readings are sealed, nothing is left behind"
 
 
 def a_release_of_the_ledger_updates_the_box(state):

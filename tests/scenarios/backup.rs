@@ -7,7 +7,11 @@ use gatewayd::identity::Identity;
 use ledger_block::SignedHeader;
 use pitchside_seal::{Filter, KeyRing, open};
 use pitchside_store::{BlockRow, ChainStart};
-use pitchside_tests::{Clinic, Running, until};
+use pitchside_tests::{Clinic, Running, Told, until};
+use pitchside_wire::Content;
+
+use super::outputs::webhook;
+use super::packages::{GOOD, Maker, install, plugin};
 
 async fn clinic() -> Running {
     Clinic::new().strap("s7").athlete("ada").ledger().start().await
@@ -130,6 +134,41 @@ async fn keys_of_a_lost_box_come_back_from_the_ledger_with_the_recovery_key() {
     let said = clinic.pitchside(&["--json", "athlete", "recover", "--recovery-key", key.to_str().unwrap()]).ok();
     assert_eq!(said.json()["recovered"], 2, "ada's key and the house's: {said:?}");
     assert!(read(&ring(&mut clinic)) > 0);
+}
+
+#[tokio::test]
+async fn installed_plugins_come_back_and_work_with_what_they_were_granted_and_the_secrets_they_name() {
+    let (port, got) = webhook(0).await;
+    let mut clinic =
+        Clinic::new().strap("s7").athlete("ada").decoder("acme").rule("fast", "value > 180.0").start().await;
+    let maker = Maker::new("acme.example/plugins");
+    plugin(&clinic, &["trust", &maker.public()]).ok();
+    install(&clinic, &maker.makes("1.0.0", GOOD)).ok();
+    let capability = format!("http:127.0.0.1:{port}");
+    let manifest = format!(
+        "name = \"hook\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"output\"\ncapabilities = [\"{capability}\"]\n[texts.path]\ndefault = \"/x\"\nmax = 20\n[secrets.token]\nsummary = \"A test.\"\n"
+    );
+    let script = format!(
+        "if event.priority == \"low\" {{ return []; }}\n[http_post(`http://127.0.0.1:{port}${{path}}`, \"text/plain\", event.step).bearer(\"token\")]\n"
+    );
+    let hook = maker.packs_files("hook", &manifest, ("output.rhai", &script), "case none\n  raised low x ->\n");
+    maker.signs(&hook);
+    plugin(&clinic, &["install", hook.to_str().unwrap(), "--grant", &capability]).ok();
+    plugin(&clinic, &["set", "hook", "path", "/sent"]).ok();
+    clinic.pitchside_fed(&["plugin", "secret", "hook", "token"], "tk_very_secret\n").ok();
+    let backup = clinic.dir().join("backup");
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    clinic.kill().await;
+    restore(&mut clinic, &backup);
+    clinic.start().await;
+    let name = pitchside_model::PluginName::parse("hook").unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+    let mut s7 = clinic.sensor("s7").await;
+    assert_eq!(s7.says(Content::Vendor, [0, 190]).await, Told::Stored);
+    let sent = until("the alert goes out", || got.lock().unwrap().first().cloned()).await;
+    assert!(sent.0.starts_with("POST /sent ") && sent.0.contains("authorization: Bearer tk_very_secret"), "{sent:?}");
+    assert_eq!((sent.1.as_str(), clinic.values("s7")), ("raised", vec!["heart_rate 190".to_owned()]));
+    install(&clinic, &maker.makes("1.1.0", &format!("{GOOD}// Newer.\n"))).ok();
 }
 
 #[tokio::test]

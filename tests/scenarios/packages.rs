@@ -7,16 +7,16 @@ use pitchside_tests::program::{Answer, program, run};
 use pitchside_tests::{Clinic, Running, Told, until};
 use pitchside_wire::Content;
 
-const GOOD: &str = "[reading(\"heart_rate\", payload.u8(1), \"/min\")]\n";
+pub(super) const GOOD: &str = "[reading(\"heart_rate\", payload.u8(1), \"/min\")]\n";
 
 /// Somebody who makes plugins, on a machine of their own.
-struct Maker {
+pub(super) struct Maker {
     dir: tempfile::TempDir,
     key: PathBuf,
 }
 
 impl Maker {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let key = dir.path().join("maker.key");
         let maker = Self { dir, key };
@@ -28,7 +28,7 @@ impl Maker {
         run(&program("pitchside"), args)
     }
 
-    fn public(&self) -> String {
+    pub(super) fn public(&self) -> String {
         format!("{}.pub", self.key.display())
     }
 
@@ -50,7 +50,7 @@ impl Maker {
         package
     }
 
-    fn packs_files(&self, name: &str, manifest: &str, script: (&str, &str), cases: &str) -> PathBuf {
+    pub(super) fn packs_files(&self, name: &str, manifest: &str, script: (&str, &str), cases: &str) -> PathBuf {
         let folder = self.dir.path().join(name);
         std::fs::create_dir_all(&folder).unwrap();
         for (file, text) in [("plugin.toml", manifest), script, ("cases.txt", cases), ("README.md", "# A test\n")] {
@@ -61,23 +61,23 @@ impl Maker {
         packed["file"].as_str().unwrap().into()
     }
 
-    fn signs(&self, package: &Path) {
+    pub(super) fn signs(&self, package: &Path) {
         self.says(&["plugin", "sign", package.to_str().unwrap(), "--key", self.key.to_str().unwrap()]).ok();
     }
 
     /// A signed package.
-    fn makes(&self, version: &str, script: &str) -> PathBuf {
+    pub(super) fn makes(&self, version: &str, script: &str) -> PathBuf {
         let package = self.packs(version, script);
         self.signs(&package);
         package
     }
 }
 
-fn plugin(clinic: &Running, args: &[&str]) -> Answer {
+pub(super) fn plugin(clinic: &Running, args: &[&str]) -> Answer {
     clinic.pitchside(&[&["plugin"], args].concat())
 }
 
-fn install(clinic: &Running, package: &Path) -> Answer {
+pub(super) fn install(clinic: &Running, package: &Path) -> Answer {
     plugin(clinic, &["install", package.to_str().unwrap()])
 }
 

@@ -1,7 +1,7 @@
 //! File and environment to typed settings. Everything is read and parsed before any port is bound, and every fault is
 //! told at once, with the file and line or the variable it came from.
 //!
-//! Order, later wins: built-in defaults, every `*.toml` under `/etc/pitchside` in name order (or the one file given with
+//! Order, later wins: built-in defaults, every `*.toml` under `/etc/pitchside` in name order (or the file or folder given with
 //! `--config`), then `PITCHSIDE_SECTION__KEY` from the environment, then flags. Unknown keys are refused, also where a
 //! later source would win. Secrets are never settings: they are files, in a folder named by path. Relative paths are
 //! relative to the settings file.
@@ -12,6 +12,7 @@
 //! | [`load`] | from sources to settings, or to all that is wrong with them |
 //! | [`explain`] | what each key means; did you mean |
 //! | [`delivery`] | what `[delivery]` may hold |
+//! | [`rewrite`] | a file's text with some values changed |
 //! | `layer` | one file, variable or flag, read |
 //! | `schema`, `shape` | the table of keys; what values may look like |
 
@@ -21,6 +22,7 @@ pub mod delivery;
 pub mod explain;
 mod layer;
 pub mod load;
+pub mod rewrite;
 mod schema;
 pub mod settings;
 mod shape;

@@ -30,9 +30,14 @@ pub enum Source {
 }
 
 impl Source {
-    /// The file if one is given, else `/etc/pitchside`.
-    pub fn or_default(file: Option<PathBuf>) -> Self {
-        file.map_or_else(|| Self::Folder(PathBuf::from("/etc/pitchside")), Self::File)
+    /// The file or folder if one is given, else `/etc/pitchside`.
+    pub fn or_default(given: Option<PathBuf>) -> Self {
+        match given {
+            // Absolute, so that relative paths in its files stay where they are when we change folder.
+            Some(path) if path.is_dir() => Self::Folder(std::path::absolute(&path).unwrap_or(path)),
+            Some(path) => Self::File(path),
+            None => Self::Folder(PathBuf::from("/etc/pitchside")),
+        }
     }
 }
 

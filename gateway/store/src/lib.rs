@@ -89,7 +89,7 @@ pub use plugins::{Candidate, PluginChange, PluginLine, PluginPackage, PluginRow,
 pub use quarantine::Refused;
 pub use resets::{Asked, Reset};
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
-pub use snapshot::SnapshotRow;
+pub use snapshot::{LibraryRow, PlainSetting, SnapshotRow};
 pub use store::Store;
 pub use tables::Tables;
 pub use tallies::{Counted, NewTally, Told};

@@ -10,7 +10,9 @@ use rusqlite::{Connection, Row, params};
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
+pub(crate) use change::{permit, put_package, put_row};
 pub use settings::SealedSetting;
+pub(crate) use settings::open_setting;
 
 /// The most deeds, and the most troubles, that the log keeps of one plugin.
 pub const LOG_ROWS_MAX: u32 = 200;
@@ -139,11 +141,11 @@ pub struct PluginLine {
     pub text: String,
 }
 
-fn plugin_name(text: &str) -> Result<PluginName, StoreError> {
+pub(crate) fn plugin_name(text: &str) -> Result<PluginName, StoreError> {
     PluginName::parse(text).map_err(|_| StoreError::Damaged { table: "plugins", row: text.to_owned() })
 }
 
-fn plugin(row: &Row<'_>) -> Result<PluginRow, StoreError> {
+pub(crate) fn plugin(row: &Row<'_>) -> Result<PluginRow, StoreError> {
     let name: String = row.get(0)?;
     let sha256: Option<PackageDigest> = row.get(3)?;
     let (payloads, until, differ) = (row.get(4)?, Timestamp(row.get(5)?), row.get(6)?);
@@ -171,6 +173,16 @@ fn context(name: &str, at: Timestamp, deed: bool) -> Vec<u8> {
 fn write_line(connection: &Connection, name: &str, at: Timestamp, deed: bool, text: &[u8]) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("plugins/log_put"))?.execute(params![name, at.0, deed, text])?;
     connection.prepare_cached(sql!("plugins/log_trim"))?.execute(params![name, deed, LOG_ROWS_MAX])?;
+    Ok(())
+}
+
+pub(crate) fn trust(connection: &Connection, key: &str, at: Timestamp) -> Result<(), StoreError> {
+    connection.prepare_cached(sql!("plugins/trust"))?.execute(params![key, at.0])?;
+    let mut statement = connection.prepare_cached(sql!("plugins/signers_count"))?;
+    let count: i64 = statement.query_row([], |row| row.get(0))?;
+    if count > SIGNERS_MAX as i64 {
+        return Err(StoreError::Conflict(format!("{SIGNERS_MAX} signers are trusted already: remove one first")));
+    }
     Ok(())
 }
 
@@ -286,17 +298,7 @@ impl Tables {
     /// Trusts a key from now on.
     pub fn trust_plugin_signer(&self, key: &str, at: Timestamp) -> Result<(), StoreError> {
         let key = key.to_owned();
-        self.write(move |connection| {
-            connection.prepare_cached(sql!("plugins/trust"))?.execute(params![key, at.0])?;
-            let mut statement = connection.prepare_cached(sql!("plugins/signers_count"))?;
-            let count: i64 = statement.query_row([], |row| row.get(0))?;
-            if count > SIGNERS_MAX as i64 {
-                return Err(StoreError::Conflict(format!(
-                    "{SIGNERS_MAX} signers are trusted already: remove one first"
-                )));
-            }
-            Ok(())
-        })
+        self.write(move |connection| trust(connection, &key, at))
     }
 
     /// Trusts a key no more; whether it was trusted. What it signed stays until it is removed.

@@ -124,7 +124,7 @@ pub struct ShadowRow {
     pub event: AlertEvent,
 }
 
-fn version(row: &Row<'_>) -> rusqlite::Result<RuleVersion> {
+pub(crate) fn version(row: &Row<'_>) -> rusqlite::Result<RuleVersion> {
     Ok(RuleVersion {
         name: row.get(0)?,
         number: row.get(1)?,
@@ -139,7 +139,7 @@ fn version(row: &Row<'_>) -> rusqlite::Result<RuleVersion> {
     })
 }
 
-fn text(row: &Row<'_>) -> rusqlite::Result<RuleText> {
+pub(crate) fn text(row: &Row<'_>) -> rusqlite::Result<RuleText> {
     Ok(RuleText {
         name: row.get(0)?,
         manifest: row.get(1)?,
@@ -151,7 +151,8 @@ fn text(row: &Row<'_>) -> rusqlite::Result<RuleText> {
     })
 }
 
-fn put_text(connection: &Connection, text: &RuleText) -> Result<(), StoreError> {
+pub(crate) fn put_text(connection: &Connection, text: &RuleText) -> Result<(), StoreError> {
+    within(text)?;
     connection.prepare_cached(sql!("rules/text_put"))?.execute(params![
         text.text_hash,
         text.rule_hash,
@@ -160,6 +161,37 @@ fn put_text(connection: &Connection, text: &RuleText) -> Result<(), StoreError> 
         text.script,
         text.cases,
         text.readme
+    ])?;
+    Ok(())
+}
+
+pub(crate) fn change(row: &Row<'_>) -> Result<RuleChange, StoreError> {
+    let at = Timestamp(row.get(0)?);
+    let damaged = |_| StoreError::Damaged { table: "rule_changes", row: at.to_string() };
+    let rules = postcard::from_bytes(&row.get::<_, Vec<u8>>(2)?).map_err(damaged)?;
+    Ok(RuleChange { at, set_hash: row.get(1)?, rules, engine: row.get(3)? })
+}
+
+pub(crate) fn put_change(connection: &Connection, change: &RuleChange) -> Result<(), StoreError> {
+    let rules = postcard::to_stdvec(&change.rules).map_err(|error| StoreError::Database(error.to_string()))?;
+    let row = params![change.at.0, change.set_hash, rules, change.engine];
+    connection.prepare_cached(sql!("rules/change"))?.execute(row)?;
+    connection.prepare_cached(sql!("rules/trim_changes"))?.execute([CHANGES_MAX])?;
+    Ok(())
+}
+
+pub(crate) fn put_version(connection: &Connection, version: &RuleVersion) -> Result<(), StoreError> {
+    connection.prepare_cached(sql!("rules/publish"))?.execute(params![
+        version.name,
+        version.number,
+        version.text_hash,
+        version.label,
+        version.author,
+        version.note,
+        version.published_at.0,
+        version.shadow,
+        version.set_hash,
+        version.leaf_hash
     ])?;
     Ok(())
 }
@@ -200,18 +232,21 @@ impl Tables {
             put_text(connection, &new.text)?;
             let number = number + 1;
             let leaf = new.act.as_ref().map(|(hash, _)| *hash);
-            connection.prepare_cached(sql!("rules/publish"))?.execute(params![
-                new.text.name,
-                number,
-                new.text.text_hash,
-                new.label,
-                author,
-                note,
-                new.at.0,
-                new.shadow,
-                leaf.map(|_| new.set_hash),
-                leaf
-            ])?;
+            put_version(
+                connection,
+                &RuleVersion {
+                    name: new.text.name.clone(),
+                    number,
+                    text_hash: new.text.text_hash,
+                    label: new.label.clone(),
+                    author: author.clone(),
+                    note: note.clone(),
+                    published_at: new.at,
+                    shadow: new.shadow,
+                    set_hash: leaf.map(|_| new.set_hash),
+                    leaf_hash: leaf,
+                },
+            )?;
             if let Some((hash, leaf)) = &new.act {
                 let row = params![hash, new.set_hash, leaf, new.at.0];
                 connection.prepare_cached(sql!("firmware/act_add"))?.execute(row)?;
@@ -253,7 +288,6 @@ impl Tables {
     /// Remembers which rules are in force from here on. The same set as before changes nothing; true if it is another.
     pub fn note_rules(&self, change: RuleChange, texts: Vec<RuleText>) -> Result<bool, StoreError> {
         texts.iter().try_for_each(within)?;
-        let rules = postcard::to_stdvec(&change.rules).map_err(|error| StoreError::Database(error.to_string()))?;
         self.write(move |connection| {
             let mut last = connection.prepare_cached(sql!("rules/last_change"))?;
             let last: Option<[u8; 32]> = last.query_row([], |row| row.get(0)).optional()?;
@@ -261,9 +295,7 @@ impl Tables {
             if last == Some(change.set_hash) {
                 return Ok(false);
             }
-            let row = params![change.at.0, change.set_hash, rules, change.engine];
-            connection.prepare_cached(sql!("rules/change"))?.execute(row)?;
-            connection.prepare_cached(sql!("rules/trim_changes"))?.execute([CHANGES_MAX])?;
+            put_change(connection, &change)?;
             Ok(true)
         })
     }
@@ -275,10 +307,7 @@ impl Tables {
             let mut rows = statement.query([])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let at = Timestamp(row.get(0)?);
-                let damaged = |_| StoreError::Damaged { table: "rule_changes", row: at.to_string() };
-                let rules = postcard::from_bytes(&row.get::<_, Vec<u8>>(2)?).map_err(damaged)?;
-                found.push(RuleChange { at, set_hash: row.get(1)?, rules, engine: row.get(3)? });
+                found.push(change(row)?);
             }
             Ok(found)
         })

@@ -1,7 +1,9 @@
 //! What a backup takes of the database, as of one moment, while the gateway runs; and putting it into an empty one.
 //!
 //! Not in it: journal, blocks, alerts (blocks hold them), athletes' keys (they are in no backup), sessions (devices shake
-//! hands anew), marks of messages.
+//! hands anew), marks of messages, the logs of plugins and of rules in the shadow.
+
+mod library;
 
 use pitchside_model::Timestamp;
 use rusqlite::params;
@@ -10,9 +12,11 @@ use crate::athletes::{Assignment, Athlete, AthleteKey, assignment, athlete};
 use crate::chain::{Anchor, ends};
 use crate::devices::{Device, device};
 use crate::error::StoreError;
+use crate::plugins::SealedSetting;
 use crate::sql;
 use crate::tables::Tables;
 use crate::users::{User, user};
+pub use library::{LibraryRow, PlainSetting};
 
 /// One row of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub enum SnapshotRow {
     Assignment(Assignment),
     /// Somebody who may sign in.
     User(User),
+    /// Something of plugins or rules.
+    Library(LibraryRow),
 }
 
 impl Tables {
@@ -74,7 +80,7 @@ impl Tables {
             while let Some(row) = rows.next()? {
                 show(SnapshotRow::User(user(row)?))?;
             }
-            Ok(())
+            library::show(&moment, self.vault(), &mut |row| show(SnapshotRow::Library(row)))
         });
         match broken {
             Some(error) => Err(error),
@@ -85,9 +91,11 @@ impl Tables {
     /// Puts rows of a snapshot into an empty database, all of them or none. The chain is not among them: see
     /// [`Tables::set_chain_start`].
     pub fn put_snapshot(&self, rows: Vec<SnapshotRow>) -> Result<(), StoreError> {
+        let sealed = rows.iter().map(|row| self.sealed(row)).collect::<Result<Vec<_>, _>>()?;
         self.write(move |connection| {
-            for row in &rows {
+            for (row, sealed) in rows.iter().zip(&sealed) {
                 match row {
+                    SnapshotRow::Library(row) => library::put(connection, row, sealed.as_ref())?,
                     SnapshotRow::Chain { .. } => {}
                     SnapshotRow::Device(device, stamp) => {
                         crate::devices::put(connection, device, sql!("devices/add"))?;
@@ -127,6 +135,12 @@ impl Tables {
             }
             Ok(())
         })
+    }
+
+    /// A plugin's setting under this database's own key.
+    fn sealed(&self, row: &SnapshotRow) -> Result<Option<SealedSetting>, StoreError> {
+        let SnapshotRow::Library(LibraryRow::Setting(plain)) = row else { return Ok(None) };
+        self.seal_plugin_setting(&plain.plugin, &plain.key, &plain.value, plain.secret).map(Some)
     }
 
     /// Puts back a key that was recovered from its copy; false if it is there already, or the athlete was erased.

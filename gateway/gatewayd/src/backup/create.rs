@@ -9,10 +9,9 @@ use anyhow::{Context as _, ensure};
 use ledger_block::GatewayKey;
 use pitchside_auth::Kek;
 use pitchside_auth::enrol::unwrapped;
-use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 use pitchside_seal::key::RecoveryPublic;
-use pitchside_store::{SnapshotRow, StoreError};
+use pitchside_store::{LibraryRow, SnapshotRow, StoreError};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use serde::Serialize;
@@ -21,6 +20,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use super::envelope::Sealer;
 use super::record::Record;
 use super::recovery::{PUBLIC_FILE, RecoveryPublicFile};
+use super::settings::Carried;
 use crate::adapters::athletes::house_generation;
 use crate::adapters::keys::{record, row};
 use crate::adapters::outbox::CHECKPOINT;
@@ -34,10 +34,6 @@ use crate::tls;
 pub const KEY_FILES: [&str; 4] = ["sign.key", "noise.key", "ledger.psk", tls::CA_KEY_FILE];
 /// Files beside them that are no secret.
 pub const PUBLIC_FILES: [&str; 2] = [tls::CA_FILE, PUBLIC_FILE];
-/// Where the ledger's policy lies in a restored box.
-pub const POLICY_FILE: &str = "ledger-policy";
-/// Where the first release policy lies in a restored box.
-pub const RELEASE_POLICY_FILE: &str = "release-policy";
 /// Files of rules and plugins together.
 const FILES_MAX: usize = 10_000;
 /// Folders within folders.
@@ -63,6 +59,8 @@ pub struct Written {
     pub athletes: u64,
     /// Users.
     pub users: u64,
+    /// Plugins that were installed or switched.
+    pub plugins: u64,
     /// Files: settings, keys, rules, plugins.
     pub files: u64,
     /// Bytes of the backup.
@@ -77,6 +75,7 @@ impl Written {
             Record::Row(SnapshotRow::Device(..)) => self.devices += 1,
             Record::Row(SnapshotRow::Athlete(_)) => self.athletes += 1,
             Record::Row(SnapshotRow::User(_)) => self.users += 1,
+            Record::Row(SnapshotRow::Library(LibraryRow::Plugin(_))) => self.plugins += 1,
             _ => {}
         }
         self.records += 1;
@@ -129,7 +128,7 @@ fn write(context: &Context, to: &RecoveryPublic, draft: &Path, now: Timestamp) -
         made_at: now.to_string(),
     };
     pen.put(&Record::About(serde_json::to_vec(&about)?))?;
-    files(&mut pen, settings, identity.folder())?;
+    files(&mut pen, context)?;
     rows(&mut pen, context)?;
     let count = pen.written.records;
     pen.put(&Record::End(count))?;
@@ -159,21 +158,9 @@ impl<W: std::io::Write> Pen<W> {
     }
 }
 
-/// Settings as a restored box has them: everything below one folder.
-fn portable(settings: &Settings) -> Settings {
-    let mut settings = settings.clone();
-    settings.gateway.data_dir = "data".into();
-    settings.gateway.key_dir = "keys".into();
-    settings.rules.dir = settings.rules.dir.map(|_| "rules".into());
-    settings.plugins.dir = settings.plugins.dir.map(|_| "plugins".into());
-    if let Some(ledger) = &mut settings.ledger {
-        ledger.policy = POLICY_FILE.into();
-    }
-    settings.firmware.release_policy = settings.firmware.release_policy.map(|_| RELEASE_POLICY_FILE.into());
-    settings
-}
-
-fn files<W: std::io::Write>(pen: &mut Pen<W>, settings: &Settings, keys: &Path) -> anyhow::Result<()> {
+fn files<W: std::io::Write>(pen: &mut Pen<W>, context: &Context) -> anyhow::Result<()> {
+    let Context { settings, files, identity, .. } = context;
+    let keys = identity.folder();
     for name in KEY_FILES {
         pen.file(&format!("keys/{name}"), read_secret(&keys.join(name))?)?;
     }
@@ -181,23 +168,17 @@ fn files<W: std::io::Write>(pen: &mut Pen<W>, settings: &Settings, keys: &Path) 
         let content = std::fs::read(keys.join(name)).with_context(|| format!("reading {name}"))?;
         pen.file(&format!("keys/{name}"), content.into())?;
     }
-    let text = toml::to_string(&portable(settings)).context("writing the settings")?;
-    pen.file(crate::cli::SETTINGS_FILE, text.into_bytes().into())?;
-    let policies = [
-        (POLICY_FILE, settings.ledger.as_ref().map(|ledger| &ledger.policy)),
-        (RELEASE_POLICY_FILE, settings.firmware.release_policy.as_ref()),
-    ];
-    for (name, path) in policies {
-        if let Some(path) = path {
-            let policy = std::fs::read(path).with_context(|| format!("reading {}", path.display()))?;
-            pen.file(name, policy.into())?;
-        }
+    let carried = Carried::of(settings, files)?;
+    for (name, text) in carried.files {
+        pen.file(&name, text.into_bytes().into())?;
+    }
+    for (name, path) in carried.named {
+        let content = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        pen.file(&name, content.into())?;
     }
     let mut left = FILES_MAX;
-    for (name, library) in [("rules", &settings.rules), ("plugins", &settings.plugins)] {
-        if let Some(dir) = &library.dir {
-            folder(pen, dir, name, DEPTH_MAX, &mut left).with_context(|| format!("reading {}", dir.display()))?;
-        }
+    for (name, dir) in carried.libraries {
+        folder(pen, &dir, name, DEPTH_MAX, &mut left).with_context(|| format!("reading {}", dir.display()))?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The file around a backup: a head with the sealed file key, chunks, and a tail that anyone can check.
 //!
 //! ```text
-//!      0  16  "pitchside/bkp/1\n"
+//!      0  16  "pitchside/bkp/2\n"; 1 before records of plugins and rules, and read still
 //!     16   8  which recovery key: first 8 bytes of SHA-256(its public half)
 //!     24  80  the file key, sealed to it: HPKE encapsulated key 32 || ciphertext 32 || tag 16
 //!    104   .  chunks of 65,536 bytes and a tag of 16; the last one 1 to 65,536 bytes and its tag
@@ -23,7 +23,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use super::recovery::RecoveryKey;
 
-const MAGIC: &[u8; 16] = b"pitchside/bkp/1\n";
+/// Raised when a backup may hold what an older program would take for damage.
+const MAGIC: &[u8; 16] = b"pitchside/bkp/2\n";
+/// What is read.
+const MAGICS: [&[u8]; 2] = [MAGIC, b"pitchside/bkp/1\n"];
 const HEAD_BYTES: usize = 16 + 8 + RECOVERY_COPY_BYTES;
 /// Plaintext in a full chunk.
 pub const CHUNK_BYTES: usize = 64 * 1_024;
@@ -48,6 +51,11 @@ pub enum EnvelopeError {
     /// Changed, cut or put together from parts.
     #[error("the backup was changed or cut ({0})")]
     Changed(&'static str),
+    /// Of a later version.
+    #[error(
+        "this backup was made by a newer version of pitchside: it holds records of kind {0}, which this one does not know; use that version"
+    )]
+    Newer(u8),
 }
 
 impl From<EnvelopeError> for io::Error {
@@ -73,6 +81,10 @@ impl EnvelopeError {
             _ => Self::Io(error),
         }
     }
+}
+
+fn is_ours(magic: &[u8]) -> bool {
+    MAGICS.contains(&magic)
 }
 
 fn key_id(public: &RecoveryPublic) -> [u8; 8] {
@@ -106,13 +118,19 @@ pub struct Sealer<W> {
 
 impl<W: Write> Sealer<W> {
     /// Writes the head. `file_key` and `entropy` are fresh randomness.
-    pub fn start(
+    pub fn start(out: W, to: &RecoveryPublic, file_key: &[u8; 32], entropy: [u8; 32]) -> Result<Self, EnvelopeError> {
+        Self::start_as(MAGIC, out, to, file_key, entropy)
+    }
+
+    /// The same, of a version of its own.
+    pub(super) fn start_as(
+        magic: &[u8],
         mut out: W,
         to: &RecoveryPublic,
         file_key: &[u8; 32],
         entropy: [u8; 32],
     ) -> Result<Self, EnvelopeError> {
-        let mut head = MAGIC.to_vec();
+        let mut head = magic.to_vec();
         head.extend_from_slice(&key_id(to));
         let sealed = to.seal_secret(INFO, &head, file_key, entropy).map_err(|_| EnvelopeError::OtherKey)?;
         head.extend_from_slice(&sealed);
@@ -163,7 +181,7 @@ pub fn check_tail(file: impl Read, length: u64) -> Result<(), EnvelopeError> {
     let smallest = (HEAD_BYTES + TAG_BYTES + 1) as u64 + TAIL_BYTES;
     let mut input = io::BufReader::new(file);
     let mut magic = [0; 16];
-    if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || magic != *MAGIC {
+    if length < MAGIC.len() as u64 || input.read_exact(&mut magic).is_err() || !is_ours(&magic) {
         return Err(EnvelopeError::NotOne);
     }
     let body = length.checked_sub(TAIL_BYTES).filter(|_| length >= smallest);
@@ -196,7 +214,7 @@ impl<R: Read> Opener<R> {
         let mut head = [0; HEAD_BYTES];
         input.read_exact(&mut head).map_err(EnvelopeError::of)?;
         let (named, sealed) = head.split_at(24);
-        if named[..16] != *MAGIC {
+        if !is_ours(&named[..16]) {
             return Err(EnvelopeError::NotOne);
         }
         if named[16..] != key_id(&key.secret.public()) {

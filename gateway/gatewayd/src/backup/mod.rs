@@ -7,6 +7,7 @@
 //! | [`recovery`] | the clinic's recovery key: one half on the box, the other taken away |
 //! | [`envelope`] | the file's head, chunks and tail |
 //! | [`record`] | what lies in the chunks |
+//! | [`settings`] | settings files, and what they name |
 //! | [`create`](mod@create) | the running box, as of one moment, into a file |
 //! | [`verify`](mod@verify) | every byte of a file, offline |
 //! | [`restore`](mod@restore) | a file onto a new box, all of it or nothing |
@@ -20,6 +21,7 @@ pub mod envelope;
 pub mod record;
 pub mod recovery;
 pub mod restore;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 pub mod verify;

@@ -1,6 +1,8 @@
 //! What lies in a backup's chunks: records, one after the other, each `kind u8 | length u32 | body`, integers big-endian.
 //! A body is fields, each `length u32 | bytes` (length `ffffffff`: there is none); `README.md` lists them.
 
+mod library;
+
 use std::io::{self, Read, Write};
 
 use pitchside_model::{AthleteId, DeviceId, PluginName, Timestamp};
@@ -9,10 +11,13 @@ use zeroize::Zeroizing;
 
 use super::envelope::EnvelopeError;
 
-/// The longest record: a file of the clinic's rules or plugins.
+/// The longest record: a file of the clinic's rules or plugins, a package, a rule's texts.
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 const NONE: u32 = u32::MAX;
-/// A device's record has the most.
+/// Kinds of records but the last.
+const KINDS: std::ops::RangeInclusive<u8> = 1..=17;
+const END: u8 = 255;
+/// More than any record has.
 const FIELDS_MAX: usize = 16;
 
 /// One record.
@@ -27,7 +32,7 @@ pub enum Record {
         /// Its bytes.
         content: Zeroizing<Vec<u8>>,
     },
-    /// A row of the database; a device's secret is not wrapped here.
+    /// A row of the database; a device's secret is not wrapped here, nor a plugin's.
     Row(SnapshotRow),
     /// The last checkpoint of the ledger that was verified: a signed note.
     Checkpoint(Vec<u8>),
@@ -105,9 +110,10 @@ impl Record {
             Self::Row(SnapshotRow::Athlete(_)) => 5,
             Self::Row(SnapshotRow::Assignment(_)) => 6,
             Self::Row(SnapshotRow::User(_)) => 7,
+            Self::Row(SnapshotRow::Library(row)) => library::kind(row),
             Self::Checkpoint(_) => 8,
             Self::House(_) => 9,
-            Self::End(_) => 255,
+            Self::End(_) => END,
         }
     }
 
@@ -149,6 +155,7 @@ impl Record {
                 Some(&time(u.added_at)),
                 u.disabled_at.map(time).as_ref().map(<[u8; 8]>::as_slice),
             ]),
+            Self::Row(SnapshotRow::Library(row)) => library::body(row),
             Self::Checkpoint(note) => encode(&[Some(note)]),
             Self::House(generation) => encode(&[Some(&i64::from(*generation).to_be_bytes())]),
             Self::End(count) => encode(&[Some(&count.to_be_bytes())]),
@@ -177,6 +184,9 @@ impl Record {
         }
         let mut body = Zeroizing::new(vec![0; length]);
         input.read_exact(&mut body).map_err(EnvelopeError::of)?;
+        if !KINDS.contains(&kind) && kind != END {
+            return Err(EnvelopeError::Newer(kind));
+        }
         Self::parse(kind, &body).ok_or(EnvelopeError::Changed("a record is not in its form"))
     }
 
@@ -223,7 +233,8 @@ impl Record {
             })),
             (8, [Some(note)]) => Self::Checkpoint(note.to_vec()),
             (9, [generation]) => Self::House(u32::try_from(number(*generation)?).ok()?),
-            (255, [count]) => Self::End(number(*count)?.cast_unsigned()),
+            (10..=17, fields) => Self::Row(SnapshotRow::Library(library::parse(kind, fields)?)),
+            (END, [count]) => Self::End(number(*count)?.cast_unsigned()),
             _ => return None,
         })
     }

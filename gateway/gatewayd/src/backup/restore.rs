@@ -23,10 +23,11 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use zeroize::Zeroize as _;
 
-use super::create::{KEY_FILES, POLICY_FILE, PUBLIC_FILES, RELEASE_POLICY_FILE};
+use super::create::{KEY_FILES, PUBLIC_FILES};
 use super::destroy::{destroy_folder, sync_folder};
 use super::record::Record;
 use super::recovery::{RecoveryKey, RecoveryPublicFile};
+use super::settings::{is_carried, source};
 use super::verify::read_all;
 use crate::adapters::athletes::{new_athlete_key, set_house_generation};
 use crate::adapters::keys::{record, row};
@@ -38,6 +39,8 @@ use crate::pipeline::AUTH_KEK;
 
 /// Rows put into the new database at a time.
 const ROWS_AT_ONCE: usize = 1_000;
+/// Bytes of packages and rules put into it at a time, but for the last of them.
+const BYTES_AT_ONCE: usize = 8 << 20;
 
 /// What is to be restored, and where.
 #[derive(Debug)]
@@ -75,7 +78,7 @@ impl Step {
 /// What was restored.
 #[derive(Debug, Clone, Serialize)]
 pub struct Restored {
-    /// The settings of the new box.
+    /// The settings of the new box: its file, or its folder if it has several.
     pub config: PathBuf,
     /// Devices.
     pub devices: u64,
@@ -83,6 +86,8 @@ pub struct Restored {
     pub athletes: u64,
     /// Users.
     pub users: u64,
+    /// Plugins, with packages, grants, settings and secrets.
+    pub plugins: u64,
     /// Whether the chain waits for the ledger to say where it goes on.
     pub waits_for_ledger: bool,
 }
@@ -145,13 +150,12 @@ fn check_target(dir: &Path, force: bool) -> anyhow::Result<bool> {
         return Ok(false);
     }
     ensure!(force, "{} is not empty: restore onto a new box, or destroy what is there with --force", dir.display());
-    let settings = dir.join(SETTINGS_FILE);
     ensure!(
-        settings.exists() || dir.join("keys").exists(),
+        dir.join(SETTINGS_FILE).exists() || dir.join("keys").exists(),
         "{} holds no box: --force replaces boxes, not other folders",
         dir.display()
     );
-    if let Ok(loaded) = Loaded::load_with(&Source::File(settings), &[], &[]) {
+    if let Ok(loaded) = Loaded::load_with(&source(dir), &[], &[]) {
         let gateway = &loaded.settings.gateway;
         if let Some(outside) = [&gateway.data_dir, &gateway.key_dir].into_iter().find(|path| !path.starts_with(dir)) {
             bail!(
@@ -186,7 +190,7 @@ pub fn is_running(data: &Path) -> io::Result<bool> {
 /// A path of a backup, below the folder and nowhere else; only what a backup holds.
 fn place(staging: &Path, path: &str) -> anyhow::Result<PathBuf> {
     let known = KEY_FILES.iter().chain(&PUBLIC_FILES).any(|name| path.strip_prefix("keys/") == Some(name))
-        || [SETTINGS_FILE, POLICY_FILE, RELEASE_POLICY_FILE].contains(&path)
+        || is_carried(path)
         || ["rules/", "plugins/"].iter().any(|folder| path.starts_with(folder));
     let plain = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
     ensure!(known && plain && !path.ends_with('/'), "the backup holds a file no backup has: {path:?}");
@@ -197,6 +201,7 @@ struct Builder<'a> {
     staging: &'a Path,
     open: Option<(Identity, Tables, Kek)>,
     waiting: Vec<SnapshotRow>,
+    waiting_bytes: usize,
     start: ChainStart,
     alive: Vec<(AthleteId, u32)>,
     checkpoint: Option<Vec<u8>>,
@@ -255,14 +260,16 @@ impl Builder<'_> {
             SnapshotRow::Athlete(athlete) if athlete.erased_at.is_none() => {
                 self.alive.push((athlete.id.clone(), athlete.generation));
             }
+            SnapshotRow::Library(row) => self.waiting_bytes += row.bytes(),
             _ => {}
         }
         self.waiting.push(shown);
-        if self.waiting.len() >= ROWS_AT_ONCE { self.flush() } else { Ok(()) }
+        if self.waiting.len() >= ROWS_AT_ONCE || self.waiting_bytes >= BYTES_AT_ONCE { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> anyhow::Result<()> {
         let rows = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
         Ok(self.open()?.1.put_snapshot(rows)?)
     }
 }
@@ -273,6 +280,7 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
         staging,
         open: None,
         waiting: Vec::new(),
+        waiting_bytes: 0,
         start: ChainStart::Waiting { known: None, receipted: None },
         alive: Vec::new(),
         checkpoint: None,
@@ -302,10 +310,14 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
     }
     let settings = check_settings(staging)?;
     Ok(Restored {
-        config: dir.join(SETTINGS_FILE),
+        config: match source(staging) {
+            Source::File(_) => dir.join(SETTINGS_FILE),
+            Source::Folder(_) => dir.to_owned(),
+        },
         devices: read.devices,
         athletes: read.athletes,
         users: read.users,
+        plugins: read.plugins,
         waits_for_ledger: settings.ledger.is_some(),
     })
 }
@@ -316,7 +328,7 @@ fn check_settings(staging: &Path) -> anyhow::Result<Settings> {
     for folder in ["rules", "plugins"] {
         std::fs::create_dir_all(staging.join(folder))?;
     }
-    let loaded = Loaded::load_with(&Source::File(staging.join(SETTINGS_FILE)), &[], &[]);
+    let loaded = Loaded::load_with(&source(staging), &[], &[]);
     let loaded = loaded.map_err(|problems| {
         let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
         anyhow::anyhow!("the settings in the backup do not fit this program: {}", problems.join("; "))

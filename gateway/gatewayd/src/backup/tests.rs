@@ -8,8 +8,11 @@ use ledger_block::ingest::{Act, HaltReason};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::policy::Policy;
 use pitchside_config::{Firmware, Gateway, Library, Settings};
-use pitchside_model::{AthleteId, DeviceId, Timestamp};
-use pitchside_store::{Anchor, ChainStart, RootKey, SnapshotRow, Store};
+use pitchside_model::{AthleteId, DeviceId, PluginName, Timestamp};
+use pitchside_store::{
+    Anchor, Candidate, ChainStart, LibraryRow, PlainSetting, PluginChange, PluginPackage, PluginRow, RootKey,
+    RuleChange, RuleText, RuleVersion, SnapshotRow, Store,
+};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -153,6 +156,63 @@ fn name() -> impl Strategy<Value = String> {
     "[a-z][a-z0-9.-]{0,20}"
 }
 
+fn library() -> impl Strategy<Value = LibraryRow> {
+    let hash = || any::<[u8; 32]>();
+    let some = || prop::option::of(hash());
+    let time = || any::<i64>().prop_map(Timestamp);
+    let plugin = || "[a-z]{1,8}".prop_map(|name| PluginName::parse(&name).unwrap());
+    let bytes = || prop::collection::vec(any::<u8>(), 0..200);
+    prop_oneof![
+        (".*", time()).prop_map(|(key, at)| LibraryRow::Signer(key, at)),
+        (hash(), plugin(), ".*", ".*", bytes(), bytes(), time()).prop_map(
+            |(sha256, name, version, signer, archive, note, installed_at)| {
+                LibraryRow::Package(PluginPackage { sha256, name, version, signer, archive, note, installed_at })
+            }
+        ),
+        (
+            plugin(),
+            some(),
+            some(),
+            prop::option::of((hash(), any::<u32>(), time(), any::<bool>())),
+            any::<bool>(),
+            any::<u64>()
+        )
+            .prop_map(|(name, current, previous, tried, enabled, generation)| {
+                let tried =
+                    tried.map(|(sha256, payloads, until, differ)| Candidate { sha256, payloads, until, differ });
+                LibraryRow::Plugin(PluginRow { name, current, previous, candidate: tried, enabled, generation })
+            }),
+        (plugin(), ".*").prop_map(|(name, capability)| LibraryRow::Grant(name, capability)),
+        (plugin(), ".*", any::<bool>(), ".*").prop_map(|(plugin, key, secret, value)| {
+            LibraryRow::Setting(PlainSetting { plugin, key, secret, value: value.into() })
+        }),
+        (".*", ".*", ".*", ".*", ".*", hash(), hash()).prop_map(
+            |(name, manifest, script, cases, readme, rule_hash, text_hash)| {
+                LibraryRow::RuleText(RuleText { name, manifest, script, cases, readme, rule_hash, text_hash })
+            }
+        ),
+        ((".*", any::<u32>(), hash(), ".*", ".*", ".*"), time(), any::<bool>(), some(), some()).prop_map(
+            |((name, number, text_hash, label, author, note), published_at, shadow, set_hash, leaf_hash)| {
+                LibraryRow::RuleVersion(RuleVersion {
+                    name,
+                    number,
+                    text_hash,
+                    label,
+                    author,
+                    note,
+                    published_at,
+                    shadow,
+                    set_hash,
+                    leaf_hash,
+                })
+            }
+        ),
+        (time(), hash(), ".*", prop::collection::vec((name(), hash()), 0..4)).prop_map(
+            |(at, set_hash, engine, rules)| LibraryRow::RuleChange(RuleChange { at, set_hash, rules, engine })
+        ),
+    ]
+}
+
 fn record() -> impl Strategy<Value = Record> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..200);
     let time = || any::<i64>().prop_map(Timestamp);
@@ -178,7 +238,7 @@ fn record() -> impl Strategy<Value = Record> {
                     id: DeviceId::parse(&id).unwrap(),
                     class,
                     secret,
-                    decoder: decoder.and_then(|name| pitchside_model::PluginName::parse(&name).ok()),
+                    decoder: decoder.and_then(|name| PluginName::parse(&name).ok()),
                     filters: vec!["a/#".to_owned(), "b".to_owned()],
                     enrolled_at,
                     revoked_at,
@@ -193,6 +253,7 @@ fn record() -> impl Strategy<Value = Record> {
             let (device, athlete) = (DeviceId::parse(&device).unwrap(), AthleteId::parse(&athlete).unwrap());
             Record::Row(SnapshotRow::Assignment(pitchside_store::Assignment { device, athlete, from, to }))
         }),
+        library().prop_map(|row| Record::Row(SnapshotRow::Library(row))),
         bytes().prop_map(Record::Checkpoint),
         any::<u32>().prop_map(Record::House),
         (0..u64::MAX >> 1).prop_map(Record::End),
@@ -387,10 +448,165 @@ fn a_replaced_box_is_destroyed_and_another_folder_is_not_touched() {
     assert!(clinic.home("papers").join("thesis").exists());
 }
 
+/// Every record of the clinic's backup, as it stands in it: kind, length, body.
+fn raw_records(clinic: &Clinic) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(clinic.home("backup")).unwrap();
+    let mut plain = Vec::new();
+    Opener::start(bytes.as_slice(), bytes.len() as u64, &clinic.key).unwrap().read_to_end(&mut plain).unwrap();
+    let mut records = Vec::new();
+    while !plain.is_empty() {
+        let length = u32::from_be_bytes(plain[1..5].try_into().unwrap()) as usize;
+        let rest = plain.split_off(5 + length);
+        records.push(std::mem::replace(&mut plain, rest));
+    }
+    records
+}
+
+/// Puts a backup together anew, of a version of its own.
+fn reseal(clinic: &Clinic, magic: &[u8], mut records: Vec<Vec<u8>>) {
+    records.pop();
+    let mut end = Vec::new();
+    Record::End(records.len() as u64).write(&mut end).unwrap();
+    records.push(end);
+    let mut sealer = Sealer::start_as(magic, Vec::new(), &clinic.key.secret.public(), &[7; 32], [9; 32]).unwrap();
+    sealer.write_all(&records.concat()).unwrap();
+    std::fs::write(clinic.home("backup"), sealer.finish().unwrap()).unwrap();
+}
+
+#[test]
+fn a_backup_from_before_plugins_and_settings_files_still_restores() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let records = raw_records(&clinic).into_iter().filter(|record| record[0] <= 9 || record[0] == 255).collect();
+    reseal(&clinic, b"pitchside/bkp/1\n", records);
+    clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    assert_restored(&clinic, "new");
+}
+
+#[test]
+fn what_a_newer_version_put_into_a_backup_is_refused_and_not_called_damage() {
+    let clinic = Clinic::new();
+    let file = clinic.backup();
+    let whole = raw_records(&clinic);
+    let mut records = whole.clone();
+    records.insert(3, vec![18, 0, 0, 0, 4, 0, 0, 0, 0]);
+    reseal(&clinic, b"pitchside/bkp/2\n", records);
+    let error = verify(&file, Some(&clinic.key)).unwrap_err();
+    assert!(format!("{error:#}").contains("made by a newer version of pitchside"), "{error:#}");
+    assert!(!error.chain().any(|cause| matches!(cause.downcast_ref(), Some(EnvelopeError::Changed(_)))));
+    assert!(clinic.restore_to("new", false, &mut |_| Ok(())).is_err() && !clinic.home("new").exists());
+    reseal(&clinic, b"pitchside/bkp/3\n", whole);
+    let error = verify(&file, None).unwrap_err();
+    assert!(format!("{error:#}").contains("of this version"), "{error:#}");
+}
+
+#[test]
+fn plugins_come_back_with_grants_and_secrets_under_the_new_boxs_key() {
+    let clinic = Clinic::new();
+    let name = PluginName::parse("hook").unwrap();
+    let tables = clinic.context("box").tables;
+    let package = PluginPackage {
+        sha256: [1; 32],
+        name: name.clone(),
+        version: "1.0.0".into(),
+        signer: "acme.example/plugins".into(),
+        archive: vec![7; 1 << 20],
+        note: b"note".to_vec(),
+        installed_at: NOW,
+    };
+    let grants = vec!["http:hooks.example.org".to_owned()];
+    let token = tables.seal_plugin_setting(&name, "token", "tk_very_secret", true).unwrap();
+    for change in [PluginChange::Install { package: package.clone(), grants, after: None }, PluginChange::Set(token)] {
+        tables.change_plugin(&name, change, "", NOW).unwrap();
+    }
+    // More than is put into the new database at a time.
+    for number in 2..12 {
+        let name = PluginName::parse(&format!("more-{number}")).unwrap();
+        let package = PluginPackage { sha256: [number; 32], name: name.clone(), ..package.clone() };
+        let change = PluginChange::Install { package, grants: Vec::new(), after: None };
+        tables.change_plugin(&name, change, "", NOW).unwrap();
+    }
+    let file = clinic.backup();
+    let holds = verify(&file, Some(&clinic.key)).unwrap().holds.unwrap();
+    assert_eq!(holds.plugins, 11);
+    let restored = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    assert_eq!(restored.plugins, 11);
+    let new = clinic.context("new").tables;
+    assert_eq!(new.plugins().unwrap(), tables.plugins().unwrap());
+    assert_eq!(new.plugin_package([1; 32]).unwrap(), Some(package));
+    assert_eq!(new.plugin_grants(&name).unwrap(), ["http:hooks.example.org"]);
+    assert_eq!(new.plugin_secrets(&name).unwrap()[0].1.as_str(), "tk_very_secret");
+    for file in [file, clinic.home("new/data/pitchside.db"), clinic.home("new/data/pitchside.db-wal")] {
+        let bytes = std::fs::read(file).unwrap_or_default();
+        assert!(!bytes.windows(14).any(|window| window == b"tk_very_secret"), "readable on a disk");
+    }
+}
+
+#[test]
+fn settings_come_back_file_by_file_so_that_the_clinics_are_the_clinics_with_what_they_name() {
+    let clinic = Clinic::new();
+    let (home, outside) = (clinic.home("box"), clinic.home("clinic-ca.pem"));
+    std::fs::write(&outside, "a certificate").unwrap();
+    std::fs::write(home.join("ledger.policy"), "a policy").unwrap();
+    let image = "# The image's.\n[http]\nhosts = [\"pitch-1\", \"pitch-1.local\"]\n[mqtt]\ntls = \"0.0.0.0:8883\"\n";
+    std::fs::write(home.join("settings-1-appliance.toml"), image).unwrap();
+    let ours = format!(
+        "# Ours.\n[http]\nhosts = [\"clinic.example\"]   # the certificate's\n[[serial]]\npath = \"/dev/ttyS7\"\n[rules]\ndir = \"/usr/share/pitchside/rules\"\n[delivery]\nauthorities = {outside:?}\n[ledger]\naddress = \"ledger.example:7001\"\npublic_key = \"{}\"\npolicy = {:?}\n",
+        "0".repeat(64),
+        home.join("ledger.policy")
+    );
+    std::fs::write(home.join("settings-2-clinic.toml"), &ours).unwrap();
+    let all = |name: &str| open(&ConfigArg { file: Some(clinic.home(name)) }).unwrap();
+    create(&all("box"), &clinic.home("backup"), NOW).unwrap();
+    let restored = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    let new = clinic.home("new");
+    assert_eq!(restored.config, new, "several files: the folder is named");
+    assert!(restored.waits_for_ledger);
+    let read = |name: &str| std::fs::read_to_string(new.join(name)).unwrap();
+    assert_eq!(read("settings-1-appliance.toml"), image);
+    let there = ours
+        .replace(&format!("{outside:?}"), "\"authorities.pem\"")
+        .replace(&format!("{:?}", home.join("ledger.policy")), "\"ledger.policy\"");
+    assert_eq!(read("settings-2-clinic.toml"), there, "to the letter, but for where things lie");
+    assert_eq!((read("authorities.pem"), read("ledger.policy")), ("a certificate".into(), "a policy".into()));
+    assert!(!new.join("rules/calm").exists(), "what the image brings is no copy of the old one's");
+    let settings = all("new").settings;
+    assert_eq!((&settings.http.hosts, settings.serial.len()), (&vec!["clinic.example".to_owned()], 1));
+    assert_eq!(settings.rules.dir, Some("/usr/share/pitchside/rules".into()));
+    assert_eq!(settings.delivery.authorities, Some(new.join("authorities.pem")));
+    assert_eq!(settings.ledger.map(|ledger| ledger.policy), Some(new.join("ledger.policy")));
+    // Another machine's image lays over it what it has; the clinic's stand above, and can be taken out again.
+    std::fs::write(new.join("settings-1-appliance.toml"), image.replace("pitch-1", "other")).unwrap();
+    assert_eq!(all("new").settings.http.hosts, ["clinic.example"]);
+    std::fs::write(new.join("settings-2-clinic.toml"), "").unwrap();
+    let settings = all("new").settings;
+    assert_eq!((settings.http.hosts[0].as_str(), settings.ledger), ("other", None));
+    assert_eq!(settings.gateway.data_dir, new.join("data"));
+}
+
+#[test]
+fn an_authority_that_is_not_there_keeps_no_box_from_being_backed_up() {
+    let clinic = Clinic::new();
+    let file = clinic.home("box").join("more.toml");
+    std::fs::write(&file, "[delivery]\nauthorities = \"gone.pem\"\n").unwrap();
+    let context = open(&ConfigArg { file: Some(clinic.home("box")) }).unwrap();
+    create(&context, &clinic.home("backup"), NOW).unwrap();
+    clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+}
+
 #[test]
 fn files_that_no_backup_has_are_refused() {
     let key = some_key();
-    for path in ["keys/root.key", "../evil", "rules/../../evil", "/etc/passwd", "data/pitchside.db", "rules/"] {
+    for path in [
+        "keys/root.key",
+        "../evil",
+        "rules/../../evil",
+        "/etc/passwd",
+        "data/pitchside.db",
+        "rules/",
+        "data",
+        ".hidden",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("forged");
         let gateway = ledger_block::GatewayKey::new(&[1; 32]);

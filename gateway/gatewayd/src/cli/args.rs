@@ -37,7 +37,7 @@ pub struct Cli {
 /// Where the settings come from.
 #[derive(Debug, Clone, Args)]
 pub struct ConfigArg {
-    /// Settings file; without it, every *.toml under /etc/pitchside.
+    /// Settings file, or a folder of them; without it, every *.toml under /etc/pitchside.
     #[arg(id = "config", long = "config", global = true, value_name = "FILE")]
     pub file: Option<PathBuf>,
 }

@@ -29,11 +29,12 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
             let written = crate::backup::create(&context, file, Clock::System.now())?;
             output.print(&written, |w| {
                 format!(
-                    "{}: {} devices, {} athletes (no keys), {} users, {} files, {} bytes. Only the recovery key opens it.",
+                    "{}: {} devices, {} athletes (no keys), {} users, {} plugins, {} files, {} bytes. Only the recovery key opens it.",
                     file.display(),
                     w.devices,
                     w.athletes,
                     w.users,
+                    w.plugins,
                     w.files,
                     w.bytes
                 )
@@ -44,8 +45,8 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
             let checked = crate::backup::verify(file, key.as_ref()).map_err(tampered)?;
             output.print(&checked, |c| match &c.holds {
                 Some(h) => format!(
-                    "ok: {} bytes; opens, and holds {} devices, {} athletes, {} users, {} files",
-                    c.bytes, h.devices, h.athletes, h.users, h.files
+                    "ok: {} bytes; opens, and holds {} devices, {} athletes, {} users, {} plugins, {} files",
+                    c.bytes, h.devices, h.athletes, h.users, h.plugins, h.files
                 ),
                 None => format!("ok: {} bytes as they were written; give --recovery-key to look inside", c.bytes),
             })?;
@@ -61,10 +62,11 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
                     "No ledger is configured: the chain goes on after the last block the backup knew."
                 };
                 format!(
-                    "Restored {} devices, {} athletes under fresh keys, {} users. Devices shake hands anew.\n{chain}\nTo read what was sealed before: pitchside athlete recover --recovery-key FILE --config {}\nStart it with: pitchside run --config {}\nThe old box must never run again: two boxes of one name are evidence against each other.",
+                    "Restored {} devices, {} athletes under fresh keys, {} users, {} plugins. Devices shake hands anew.\n{chain}\nTo read what was sealed before: pitchside athlete recover --recovery-key FILE --config {}\nStart it with: pitchside run --config {}\nThe old box must never run again: two boxes of one name are evidence against each other.",
                     r.devices,
                     r.athletes,
                     r.users,
+                    r.plugins,
                     r.config.display(),
                     r.config.display()
                 )

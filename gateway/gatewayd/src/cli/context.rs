@@ -1,5 +1,7 @@
 //! Settings, keys and store for a command.
 
+use std::path::PathBuf;
+
 use pitchside_config::{Loaded, Settings, Source};
 use pitchside_store::{RootKey, Tables};
 
@@ -11,6 +13,8 @@ use crate::identity::Identity;
 pub struct Context {
     /// The settings in force.
     pub settings: Settings,
+    /// The files they were read from.
+    pub files: Vec<PathBuf>,
     /// The box's keys.
     pub identity: Identity,
     /// The database, beside the running gateway if there is one.
@@ -29,11 +33,11 @@ pub fn settings(config: &ConfigArg) -> Result<Loaded, Failure> {
 
 /// Reads settings and keys and opens the database.
 pub fn open(config: &ConfigArg) -> Result<Context, Failure> {
-    let settings = settings(config)?.settings;
+    let Loaded { settings, files, .. } = settings(config)?;
     let identity = Identity::load(&settings.gateway.key_dir)?;
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);
     let tables = Tables::attach(&settings.gateway.data_dir, root)?;
-    Ok(Context { settings, identity, tables })
+    Ok(Context { settings, files, identity, tables })
 }
 
 /// Who is at the keyboard, as the system says.

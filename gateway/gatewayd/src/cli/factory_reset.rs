@@ -61,10 +61,8 @@ impl Doomed {
     /// Of a box. What lies outside its own folder (the one of its settings file) and is neither keys nor data stays.
     pub fn of(settings: &Settings, files: &[PathBuf]) -> anyhow::Result<Self> {
         let (keys, data) = (settings.gateway.key_dir.clone(), settings.gateway.data_dir.clone());
-        let home = match files {
-            [file] if Some(file.as_path().parent()) == Some(data.parent()) => file.parent(),
-            _ => None,
-        };
+        let home =
+            data.parent().filter(|home| !files.is_empty() && files.iter().all(|file| file.parent() == Some(home)));
         let mut folders = Vec::new();
         if let Some(home) = home {
             folders.extend([&settings.rules.dir, &settings.plugins.dir].into_iter().flatten().cloned());

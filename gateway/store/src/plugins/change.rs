@@ -7,7 +7,7 @@ use super::{PluginChange, PluginPackage, PluginRow, one};
 use crate::error::StoreError;
 use crate::sql;
 
-fn put(connection: &Connection, row: &PluginRow) -> Result<(), StoreError> {
+pub(crate) fn put_row(connection: &Connection, row: &PluginRow) -> Result<(), StoreError> {
     let tried = row.candidate;
     connection.prepare_cached(sql!("plugins/put"))?.execute(params![
         row.name.as_str(),
@@ -23,7 +23,7 @@ fn put(connection: &Connection, row: &PluginRow) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn take_in(connection: &Connection, package: &PluginPackage, grants: &[String]) -> Result<(), StoreError> {
+pub(crate) fn put_package(connection: &Connection, package: &PluginPackage) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("plugins/package_put"))?.execute(params![
         package.sha256,
         package.name.as_str(),
@@ -33,10 +33,15 @@ fn take_in(connection: &Connection, package: &PluginPackage, grants: &[String]) 
         package.note,
         package.installed_at.0,
     ])?;
+    Ok(())
+}
+
+fn take_in(connection: &Connection, package: &PluginPackage, grants: &[String]) -> Result<(), StoreError> {
+    put_package(connection, package)?;
     grants.iter().try_for_each(|grant| permit(connection, &package.name, grant))
 }
 
-fn permit(connection: &Connection, name: &PluginName, capability: &str) -> Result<(), StoreError> {
+pub(crate) fn permit(connection: &Connection, name: &PluginName, capability: &str) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("plugins/grant"))?.execute([name.as_str(), capability])?;
     Ok(())
 }
@@ -112,7 +117,7 @@ pub(super) fn change(connection: &Connection, name: &PluginName, change: &Plugin
                 > 0);
         }
     }
-    put(connection, &row)?;
+    put_row(connection, &row)?;
     connection.prepare_cached(sql!("plugins/package_trim"))?.execute([name.as_str()])?;
     Ok(true)
 }

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 use zeroize::Zeroizing;
 
 use crate::error::StoreError;
+use crate::key::Vault;
 use crate::sql;
 use crate::tables::Tables;
 
@@ -27,7 +28,7 @@ fn context(name: &PluginName, key: &str, secret: bool) -> Vec<u8> {
 }
 
 impl SealedSetting {
-    pub(super) fn put(&self, connection: &Connection, name: &PluginName) -> Result<(), StoreError> {
+    pub(crate) fn put(&self, connection: &Connection, name: &PluginName) -> Result<(), StoreError> {
         let mut statement = connection.prepare_cached(sql!("plugins/setting_put"))?;
         statement.execute(params![name.as_str(), self.secret, self.key, self.sealed])?;
         let mut statement = connection.prepare_cached(sql!("plugins/settings"))?;
@@ -41,6 +42,20 @@ impl SealedSetting {
         }
         Ok(())
     }
+}
+
+/// Opens a value out of the table.
+pub(crate) fn open_setting(
+    vault: &Vault,
+    name: &PluginName,
+    key: &str,
+    secret: bool,
+    sealed: &[u8],
+) -> Result<Zeroizing<String>, StoreError> {
+    let damaged = || StoreError::Damaged { table: "plugin_settings", row: format!("{name} {key}") };
+    // Not String::from_utf8: its error would hold the bytes.
+    let plain = Zeroizing::new(vault.meta.open(&context(name, key, secret), sealed).map_err(|_| damaged())?);
+    Ok(Zeroizing::new(std::str::from_utf8(&plain).map_err(|_| damaged())?.to_owned()))
 }
 
 impl Tables {
@@ -78,12 +93,8 @@ impl Tables {
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
                 let (key, sealed): (String, Vec<u8>) = (row.get(0)?, row.get(1)?);
-                let damaged = || StoreError::Damaged { table: "plugin_settings", row: format!("{name} {key}") };
-                let plain = self.vault().meta.open(&context(name, &key, secret), &sealed).map_err(|_| damaged())?;
-                // Not from_utf8(plain): its error would hold the bytes.
-                let plain = Zeroizing::new(plain);
-                let value = std::str::from_utf8(&plain).map_err(|_| damaged())?.to_owned();
-                found.push((key, Zeroizing::new(value)));
+                let value = open_setting(self.vault(), name, &key, secret, &sealed)?;
+                found.push((key, value));
             }
             Ok(found)
         })

@@ -112,6 +112,76 @@ fn a_snapshot_put_into_an_empty_database_is_the_same_snapshot() {
 }
 
 #[test]
+fn plugins_and_rules_are_in_a_snapshot_and_their_secrets_open_under_another_root_key() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let store = open(one.path());
+    let name = PluginName::parse("acme").unwrap();
+    let package = |number: u8| PluginPackage {
+        sha256: [number; 32],
+        name: name.clone(),
+        version: format!("1.{number}.0"),
+        signer: "acme.example/plugins".into(),
+        archive: vec![number; 100],
+        note: b"note".to_vec(),
+        installed_at: Timestamp(i64::from(number)),
+    };
+    let change = |to| store.change_plugin(&name, to, "a deed", Timestamp(9)).unwrap();
+    let grants = vec!["http:hooks.example.org".to_owned()];
+    change(PluginChange::Install { package: package(1), grants, after: None });
+    change(PluginChange::Install { package: package(2), grants: vec![], after: Some([1; 32]) });
+    let candidate = Candidate { sha256: [3; 32], payloads: 10, until: Timestamp(99), differ: true };
+    change(PluginChange::Try { package: package(3), grants: vec![], candidate });
+    change(PluginChange::Enable(false));
+    for (key, value, secret) in [("path", "/a", false), ("token", "tk_very_secret", true)] {
+        change(PluginChange::Set(store.seal_plugin_setting(&name, key, value, secret).unwrap()));
+    }
+    store.trust_plugin_signer("acme.example/plugins+1+AA", Timestamp(3)).unwrap();
+    // One of the library, which has no package.
+    store.change_plugin(&PluginName::parse("strap").unwrap(), PluginChange::Enable(false), "", Timestamp(9)).unwrap();
+    let text = RuleText {
+        name: "hot".into(),
+        manifest: "m".into(),
+        script: "s".into(),
+        cases: "c".into(),
+        readme: "r".into(),
+        rule_hash: [4; 32],
+        text_hash: [5; 32],
+    };
+    let new = NewRuleVersion {
+        text: text.clone(),
+        label: "1.0.0".into(),
+        author: "ann".into(),
+        note: "because".into(),
+        at: Timestamp(5),
+        shadow: false,
+        base: 0,
+        set_hash: [7; 32],
+        act: Some(([8; 32], b"leaf".to_vec())),
+    };
+    store.publish_rule(new).unwrap();
+    let rules = vec![("hot".to_owned(), [5; 32])];
+    let in_force = RuleChange { at: Timestamp(6), set_hash: [7; 32], rules, engine: "1".into() };
+    store.note_rules(in_force.clone(), vec![text.clone()]).unwrap();
+
+    let rows = taken(&store);
+    let other = Tables::init(two.path(), RootKey::new([9; 32])).unwrap();
+    other.put_snapshot(rows.clone()).unwrap();
+    assert_eq!(taken(&other), rows);
+    assert_eq!(other.plugins().unwrap(), store.plugins().unwrap());
+    assert_eq!(other.plugin_package([2; 32]).unwrap(), Some(package(2)));
+    assert_eq!(other.plugin_grants(&name).unwrap(), ["http:hooks.example.org"]);
+    assert_eq!(other.plugin_settings(&name).unwrap(), [("path".to_owned(), "/a".to_owned())]);
+    assert_eq!(other.plugin_secrets(&name).unwrap()[0].1.as_str(), "tk_very_secret");
+    assert_eq!(other.plugin_signers().unwrap(), store.plugin_signers().unwrap());
+    assert_eq!(other.rule_versions(None).unwrap(), store.rule_versions(None).unwrap());
+    assert_eq!(other.rule_text(&[5; 32]).unwrap(), Some(text));
+    assert_eq!(other.rule_changes().unwrap(), [in_force]);
+    assert_eq!(other.plugin_log(None, 9).unwrap(), [], "the log is in no snapshot: it may hold values");
+    let shown: String = rows.iter().map(|row| format!("{row:?}")).collect();
+    assert!(!shown.contains("tk_very_secret"));
+}
+
+#[test]
 fn a_snapshot_knows_the_ends_of_the_chain_also_of_a_box_that_was_restored_itself() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

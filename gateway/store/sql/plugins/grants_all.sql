@@ -1,0 +1,1 @@
+SELECT name, capability FROM plugin_grants ORDER BY name, capability
