@@ -18,11 +18,11 @@ enrol imu-1 p1 F0:F1:F2:F3:F4:04
 bond heart-2 F0:F1:F2:F3:F4:01 just-works
 athlete ann
 assign strap-1 ann
-# an output, all but its signing key, so that nothing is sent; a colleague; a rule to be edited
+# an output, switched off and without its signing key, so that nothing is sent; a colleague; a rule to be edited
+disable webhook-out
 set webhook-out host hooks.example.org
 grant webhook-out http:hooks.example.org:443
 secret webhook-out token token.txt
-disable webhook-out
 user add dora clinician
 checkout heart-rate-ceiling
 """

@@ -71,7 +71,7 @@ fn an_order_runs_the_command_of_its_name() {
     for (order, call) in [
         ("grant hook http:hooks.example.org:443", "plugin|grant|--|hook|http:hooks.example.org:443|"),
         ("revoke hook mqtt:hall/#", "plugin|revoke|--|hook|mqtt:hall/#|"),
-        ("set mail subject Alarm am  Süd-Feld *", "plugin|set|--|mail|subject|Alarm am Süd-Feld *|"),
+        ("set mail subject Meldung vom  Süd-Feld *", "plugin|set|--|mail|subject|Meldung vom Süd-Feld *|"),
         ("set hook offset -5", "plugin|set|--|hook|offset|-5|"),
         ("unset hook path", "plugin|unset|--|hook|path|"),
         ("enable hook", "plugin|enable|--|hook|"),
