@@ -29,7 +29,7 @@ bring() {
 }
 
 # keep FILE TEXT: what is shown only once goes onto the stick.
-keep() { mkdir -p "$stick/${1%/*}" && printf '%s\n' "$2" >"$stick/$1" && sync "$stick/$1" && [ -s "$stick/$1" ]; }
+keep() { [ -n "$2" ] && mkdir -p "$stick/${1%/*}" && printf '%s\n' "$2" >"$stick/$1" && sync "$stick/$1" && [ -s "$stick/$1" ]; }
 
 # of JSON FIELD: one text in what our program said.
 of() { printf '%s\n' "$1" | sed -n "s/.*\"$2\": *\"\([^\"]*\)\".*/\1/p"; }
