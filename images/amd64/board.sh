@@ -10,7 +10,7 @@ CMDLINE="console=tty0 console=ttyS0,115200 no_timer_check"
 
 # What runs on the box, besides our own program.
 PACKAGES=(systemd-sysv udev dbus systemd-resolved systemd-repart bluez rauc rauc-service efibootmgr e2fsprogs kmod nftables chrony
-  libdbus-1-3 qrencode)
+  ca-certificates libdbus-1-3 qrencode)
 
 # Modules the root file system keeps: folders and files below kernel/. Nothing that has no business in a clinic.
 MODULES=(

@@ -9,7 +9,7 @@ CMDLINE="console=tty0 console=ttyAMA0,115200"
 
 # The initrd's programs come from the board's own packages here; the last two are for it alone.
 PACKAGES=(systemd-sysv udev dbus systemd-resolved systemd-repart bluez rauc rauc-service efibootmgr e2fsprogs kmod nftables chrony
-  libdbus-1-3 qrencode cryptsetup-bin busybox-static systemd-boot-efi)
+  ca-certificates libdbus-1-3 qrencode cryptsetup-bin busybox-static systemd-boot-efi)
 
 MODULES=(
   arch/arm64/crypto crypto lib

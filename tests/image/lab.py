@@ -18,7 +18,16 @@ enrol imu-1 p1 F0:F1:F2:F3:F4:04
 bond heart-2 F0:F1:F2:F3:F4:01 just-works
 athlete ann
 assign strap-1 ann
+# an output, switched off and without its signing key, so that nothing is sent; a colleague; a rule to be edited
+disable webhook-out
+set webhook-out host hooks.example.org
+grant webhook-out http:hooks.example.org:443
+secret webhook-out token token.txt
+user add dora clinician
+checkout heart-rate-ceiling
 """
+RULE = "heart-rate-ceiling"
+RULE_FILES = ("rule.toml", "rule.rhai", "cases.txt", "README.md", ".base")
 # Sealed readings leave the journal after half an hour; here they stay, so that what is there can be counted on a slow machine, too.
 SETTINGS = b"[journal]\nhorizon_s = 86400\n"
 HEALTHY = r"health [\d.]+s: slot ([AB]) is healthy and confirmed"
@@ -31,7 +40,7 @@ class Clinic:
         folder = OUT / "test" / name
         shutil.rmtree(folder, ignore_errors=True)
         self.box = Box(folder, image or versions.disk(versions.BASE))
-        self.password = self.code = self.name = self.authority = self.recovery = None
+        self.password = self.code = self.name = self.authority = self.recovery = self.colleague = None
         self.cable = self.radio = None
 
     def healthy(self, seconds=240):
@@ -57,18 +66,36 @@ class Clinic:
 
     def claim(self):
         """The first stick: proves who stands there, brings the orders, takes authority and cards away."""
-        read = self.stick({"orders.txt": ORDERS, "settings.toml": SETTINGS})
+        read = self.stick({"orders.txt": ORDERS, "settings.toml": SETTINGS, "token.txt": b"tk_1\n"})
         result = read("result.txt")
         # A box without a radio enrols all the same; the second sensor at one address is refused.
         for words in ("settings taken", "enrolled strap-1", "strap-1 measures ann", "enrolled heart-1 at F0:F1:F2:F3:F4:01", "enrolled thermo-1 at",
-                      "enrolled imu-1", "could not enrol heart-2"):
+                      "enrolled imu-1", "could not enrol heart-2", "webhook-out: host is hooks.example.org",
+                      "webhook-out: was granted http:hooks.example.org:443", "webhook-out: the secret token was set", "webhook-out: was switched off",
+                      "dora signs in with", f"rules/{RULE} is on the stick"):
             if words not in result:
                 raise Stuck(f"the stick says: {result}")
         if 'class = "P1"' not in read("cards/imu-1.txt"):
             raise Stuck("no card for the device that speaks PS/1 by radio")
+        self.colleague = read("users/dora.txt").strip()
+        self.draft = {name: self.box.on_stick(name) for name in (f"rules/{RULE}/{file}" for file in RULE_FILES)}
         self.authority = read("ca.pem")
         self.recovery = self.box.on_stick("recovery.txt")
         self.cable, self.radio = (Sensor(read(f"cards/{name}.txt")) for name in ("strap-1", "strap-2"))
+
+    def publish(self):
+        """A rule, edited on the stick it was checked out to; only its README, so that it goes on saying what it said."""
+        self.draft[f"rules/{RULE}/README.md"] += b"Ours.\n"
+        said = self.stick({"orders.txt": f"publish {RULE}\n".encode(), **self.draft})("result.txt")
+        if f"published {RULE}@2" not in said:
+            raise Stuck(f"the stick says: {said}")
+
+    def keeps_its_rule(self):
+        """Raises unless the rule it published is in force, beside the image's others."""
+        rules = "/data/box/rules"
+        told = self.box.run(f"tail -n1 {rules}/{RULE}/README.md; ls {rules}/*/.library | wc -l; ls -d /usr/share/pitchside/rules/*/ | wc -l").split()
+        if told[0] != "Ours." or int(told[1]) != int(told[2]) - 1:
+            raise Stuck(f"the published rule, those that follow the image, those of the image: {told}")
 
     def connect_cable(self, seconds=120):
         self.cable.connect(lambda: Cable(self.box.folder / "cable"), seconds)
@@ -77,7 +104,10 @@ class Clinic:
         self.radio.connect(lambda: Mqtt(self.box.mqtt, self.radio.name, self.name, self.authority), seconds)
 
     def browser(self):
-        return Browser(self.box.page, self.name, self.authority, self.password)
+        return Browser(self.box.page, self.name, self.authority, "admin", self.password)
+
+    def browser_of_a_colleague(self):
+        return Browser(self.box.page, self.name, self.authority, "dora", self.colleague)
 
     def stored(self):
         """Readings the box holds of strap-1, and whether its chain verifies, asked on the box."""

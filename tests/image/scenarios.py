@@ -75,7 +75,16 @@ def first_start_and_claim(state):
     health = clinic.browser().get("health")
     if not health["ok"]:
         raise Stuck(f"the page says: {health}")
-    return f"{clinic.name} healthy after {confirmed:.0f} s, claimed from screen and stick, signed in"
+    role = clinic.browser_of_a_colleague().get("me")["role"]
+    if role != "clinician":
+        raise Stuck(f"dora is a {role}")
+    clinic.publish()
+    clinic.keeps_its_rule()
+    trusted = int(clinic.box.run("grep -c 'BEGIN CERTIFICATE' /etc/ssl/certs/ca-certificates.crt"))
+    if trusted < 100:
+        raise Stuck(f"outputs trust {trusted} authorities")
+    return (f"{clinic.name} healthy after {confirmed:.0f} s, claimed from screen and stick, signed in; an output and a colleague set up, a rule "
+            f"published by stick; {trusted} authorities")
 
 
 def the_shut_doors(state):
@@ -192,6 +201,7 @@ def a_signed_update_boots(state):
     after, verified = clinic.stored()
     if after < state["readings"] or not verified:
         raise Stuck(f"{state['readings']} readings before, {after} after, chain {verified}")
+    clinic.keeps_its_rule()
     return (f"installed in {installed:.0f} s, healthy in slot B after {time.monotonic() - started:.0f} s (held {camera.held_s:.0f} s of it for the "
             "copies), all readings there")
 

@@ -191,13 +191,13 @@ class Sensor:
 class Browser:
     """Someone signed in to the page."""
 
-    def __init__(self, port, box, authority, password=None):
+    def __init__(self, port, box, authority, user=None, password=None):
         self.port, self.box, self.cookie = port, box, None
         self.context = ssl.create_default_context(cadata=authority)
         # The port is forwarded from here; the certificate is the box's.
         self.context.check_hostname = False
-        if password:
-            _, headers = self._ask("POST", "/api/v1/login", {"name": "admin", "password": password})
+        if user:
+            _, headers = self._ask("POST", "/api/v1/login", {"name": user, "password": password})
             self.cookie = headers["Set-Cookie"].split(";")[0]
 
     def _ask(self, method, path, body=None):

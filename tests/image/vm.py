@@ -223,6 +223,8 @@ class Box:
         with open(stick, "wb") as image:
             image.truncate(size_mib << 20)
         tool("mkfs.vfat", "-n", "PITCHSIDE", stick)
+        for folder in sorted({str(above) for name in files for above in pathlib.PurePosixPath(name).parents} - {"."}):
+            tool("mmd", "-i", stick, f"::{folder}")
         for name, content in files.items():
             source = content if isinstance(content, pathlib.Path) else self.folder / "stick.file"
             if source is not content:

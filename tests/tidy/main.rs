@@ -1,9 +1,10 @@
-//! Holds the tree to what README and DESIGN promise about its structure. Reads files only.
+//! Holds the tree to what README and DESIGN promise about its structure. Reads files, and runs the scripts it finds.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod imports;
 mod library;
+mod orders;
 mod scripts;
 mod tree;
 mod words;

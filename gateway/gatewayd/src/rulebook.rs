@@ -1,10 +1,13 @@
 //! Rules on disk and their versions: reading and checking a draft, putting it in force, telling store and ledger.
 //!
 //! What is in force is what lies in the rules' folder; the gateway looks there by itself. Publishing takes a lock on that folder,
-//! writes the version and the ledger's transaction in one commit, then swaps the rule's folder in one step. A crash between the
-//! two leaves a version that is not in force, which `rules history` says; publishing or rolling back mends it.
+//! writes the rule beside it, then the version and the ledger's transaction in one commit, then swaps the rule's folder in one step. A
+//! crash between the last two leaves a version that is not in force, which `rules history` says; publishing or rolling back mends it.
+//!
+//! A rule that came from a library and that nobody published or changed since goes on following that library: [`follow`].
 
 mod disk;
+mod follow;
 mod publish;
 pub mod standing;
 
@@ -18,6 +21,7 @@ use crate::cli::context::Context;
 use crate::plugins::streams::Streams;
 
 pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
+pub use follow::{Followed, follow, follows};
 pub use publish::{Draft, PublishError, Published, publish, record_as_found};
 
 /// A rule's texts for the store.

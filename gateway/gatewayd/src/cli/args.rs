@@ -2,6 +2,7 @@
 
 mod firmware;
 mod keeping;
+mod people;
 mod plugin;
 mod proof;
 mod rules;
@@ -15,6 +16,7 @@ use pitchside_model::{AlertId, AthleteId, DeviceId};
 
 pub use firmware::{DraftArgs, FirmwareCommand, KeyCommand, PolicyCommand, PublisherArgs, StepArg, TargetArg};
 pub use keeping::{BackupCommand, FactoryResetArgs};
+pub use people::{AthleteCommand, RoleArg, UserCommand};
 pub use plugin::{PackageArgs, PluginCommand, PluginKeyCommand, PluginKindArg, TrialArgs};
 pub use proof::{BlocksCommand, EvidenceCommand};
 pub use rules::{PublishArgs, RulesCommand, Switch};
@@ -68,7 +70,7 @@ pub enum Command {
     /// Devices: enrol, list, assign, revoke.
     #[command(subcommand)]
     Device(DeviceCommand),
-    /// Athletes: add and list.
+    /// Athletes: add, list, erase.
     #[command(subcommand)]
     Athlete(AthleteCommand),
     /// People who may sign in to the page.
@@ -315,53 +317,6 @@ fn profiles(words: &str) -> Result<pitchside_model::Profiles, String> {
     use pitchside_collect::ble::profile;
     let all = || profile::words(pitchside_model::Profiles::all()).join(", ");
     profile::parse(words).map_err(|word| format!("{word:?} is no profile; there are: {}", all()))
-}
-
-/// `athlete ...`
-#[derive(Debug, Subcommand)]
-pub enum AthleteCommand {
-    /// Add an athlete under a pseudonym.
-    Add {
-        /// The pseudonym; no name, no birthday.
-        id: AthleteId,
-    },
-    /// All athletes.
-    List,
-    /// After a restore: put back the keys of which the ledger keeps copies, so that older blocks can be read.
-    Recover {
-        /// File of the recovery key, `-` for standard input.
-        #[arg(long, value_name = "FILE")]
-        recovery_key: PathBuf,
-    },
-}
-
-/// `user ...`
-#[derive(Debug, Subcommand)]
-pub enum UserCommand {
-    /// Add a user; the password is read from standard input, or made up and shown once.
-    Add {
-        /// Sign-in name.
-        name: String,
-        /// What they may do.
-        #[arg(long, value_enum, default_value_t = RoleArg::Viewer)]
-        role: RoleArg,
-        /// Read the password from the first line of standard input.
-        #[arg(long)]
-        password_stdin: bool,
-    },
-    /// All users.
-    List,
-}
-
-/// What a user may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum RoleArg {
-    /// See.
-    Viewer,
-    /// See and acknowledge.
-    Clinician,
-    /// Everything.
-    Admin,
 }
 
 fn note(text: &str) -> Result<String, String> {

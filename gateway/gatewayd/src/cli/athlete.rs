@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::args::{AthleteCommand, ConfigArg};
 use super::output::Output;
-use super::{Outcome, context};
+use super::{Failure, Outcome, context};
 use crate::adapters::athletes::{new_athlete_key, recover};
 use crate::adapters::outbox::SystemEdge;
 use crate::backup::{RecoveryKey, RecoveryPublicFile};
@@ -36,6 +36,13 @@ pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) ->
         AthleteCommand::Add { id } => {
             add_athlete(&context.tables, &context.identity, id)?;
             output.print(id, |id| format!("added {id}"))?;
+        }
+        AthleteCommand::Erase { id, confirm } => {
+            if id != confirm {
+                return Err(Failure::Usage(format!("--confirm says {confirm}, not {id}: nothing was erased")));
+            }
+            erase_athlete(&context.tables, id)?;
+            output.print(id, |id| format!("erased {id}: their keys are destroyed"))?;
         }
         AthleteCommand::Recover { recovery_key } => {
             let key = RecoveryKey::read(recovery_key)?;
@@ -82,4 +89,46 @@ pub fn add_athlete(tables: &Tables, identity: &Identity, id: &AthleteId) -> anyh
     let (key, copy) = new_athlete_key(identity, recovery.as_ref(), id, 0)?;
     tables.add_athlete_with(key, copy, Clock::System.now())?;
     Ok(())
+}
+
+/// Destroys an athlete's keys here, and has the ledger destroy its copies. The running gateway forgets them within seconds. Cut short,
+/// the same again completes it.
+fn erase_athlete(tables: &Tables, id: &AthleteId) -> anyhow::Result<()> {
+    tables
+        .erase_athlete(id, Clock::System.now())
+        .with_context(|| format!("erasing {id} is not finished; the same command completes it"))?;
+    tables.forget_key_copies(id)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_config::{Gateway, Settings};
+
+    use super::*;
+    use crate::cli::{InitPlan, SETTINGS_FILE, make_box};
+
+    #[test]
+    fn an_erased_athlete_has_no_key_left_and_no_copy_for_the_ledger() {
+        let dir = tempfile::tempdir().unwrap();
+        let gateway = Gateway { data_dir: "data".into(), key_dir: "keys".into(), ..Gateway::default() };
+        let settings = Settings { gateway, ..Settings::default() };
+        make_box(&InitPlan { dir: dir.path().to_owned(), settings }).unwrap();
+        let config = ConfigArg { file: Some(dir.path().join(SETTINGS_FILE)) };
+        let context = context::open(&config).unwrap();
+        let [ann, ben] = ["ann", "ben"].map(|id| AthleteId::parse(id).unwrap());
+        for id in [&ann, &ben] {
+            add_athlete(&context.tables, &context.identity, id).unwrap();
+        }
+        let erase = |confirm: &AthleteId| {
+            let command = AthleteCommand::Erase { id: ann.clone(), confirm: confirm.clone() };
+            athlete(&command, &config, &Output::new(true))
+        };
+        assert!(matches!(erase(&ben), Err(Failure::Usage(why)) if why.contains("nothing was erased")));
+        assert!(context.tables.athlete_key(&ann, 0).unwrap().is_some());
+        assert!(erase(&ann).is_ok());
+        assert!(context.tables.athlete_key(&ann, 0).unwrap().is_none());
+        assert!(context.tables.athlete_key(&ben, 0).unwrap().is_some());
+        assert_eq!(context.tables.key_copy_counts().unwrap().leaving, 1);
+    }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use pitchside_rules::history::{FILES, RuleTexts};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
 
 use crate::files::write_public;
 
@@ -81,17 +81,52 @@ fn clear(folder: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Puts a rule in place of its predecessor in one step: whoever reads the folder finds the old rule or the new one. The lock is
-/// held by the caller.
+/// A rule that lies beside the rules' folder, whole and on the disk, and is not in force yet. Goes again if nobody puts it there.
+pub struct Staged {
+    rules: PathBuf,
+    staging: PathBuf,
+    name: String,
+}
+
+/// Writes a rule beside the rules' folder: all that a full or a read-only disk could refuse. The lock is held by the caller.
+pub fn stage(rules: &Path, name: &str, texts: &RuleTexts) -> anyhow::Result<Staged> {
+    let staged = Staged { rules: rules.to_owned(), staging: staging(rules)?, name: name.to_owned() };
+    let refused = || format!("{} takes no rule", rules.display());
+    clear(&staged.staging).with_context(refused)?;
+    write_draft(&staged.folder(), texts).with_context(refused)?;
+    rustix::fs::access(rules, Access::WRITE_OK | Access::EXEC_OK).with_context(refused)?;
+    Ok(staged)
+}
+
+impl Staged {
+    /// Where it lies.
+    pub fn folder(&self) -> PathBuf {
+        self.staging.join(&self.name)
+    }
+
+    /// Puts it in place of its predecessor in one step: whoever reads the folder finds the old rule or the new one.
+    pub fn put(self) -> anyhow::Result<()> {
+        let (new, place) = (self.folder(), self.rules.join(&self.name));
+        let flags = if place.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
+        renameat_with(CWD, &new, CWD, &place, flags)
+            .with_context(|| format!("putting {} in place", place.display()))?;
+        File::open(&self.rules)
+            .and_then(|folder| folder.sync_all())
+            .with_context(|| self.rules.display().to_string())?;
+        clear(&self.staging)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // What cannot be removed now is when the next rule is staged.
+        let _left = clear(&self.staging);
+    }
+}
+
+/// Puts a rule in place of its predecessor in one step. The lock is held by the caller.
 pub fn write_rule(rules: &Path, name: &str, texts: &RuleTexts) -> anyhow::Result<()> {
-    let staging = staging(rules)?;
-    clear(&staging)?;
-    let (new, place) = (staging.join(name), rules.join(name));
-    write_draft(&new, texts)?;
-    let flags = if place.exists() { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-    renameat_with(CWD, &new, CWD, &place, flags).with_context(|| format!("putting {} in place", place.display()))?;
-    File::open(rules).and_then(|folder| folder.sync_all()).with_context(|| rules.display().to_string())?;
-    clear(&staging)
+    stage(rules, name, texts)?.put()
 }
 
 /// Takes a rule away in one step.

@@ -12,8 +12,8 @@ use pitchside_rules::RuleSource;
 use pitchside_rules::history::{FILES, RuleTexts, has_conflict_marks};
 use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
 
-use super::disk::{Lock, read_texts, write_rule};
-use super::{checked, set_with, to_text};
+use super::disk::{Lock, read_texts, stage};
+use super::{checked, follows, set_with, to_text};
 use crate::cli::context::Context;
 
 /// What is to be published.
@@ -118,7 +118,11 @@ pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timesta
     }
     let Ok(rule) = RuleSource::parse(name, &texts.manifest, &texts.script) else { return Ok(()) };
     let newest = tables.newest_rule_version(name)?.map_or(0, |version| version.number);
-    let note = if newest == 0 { "in force before the first version" } else { "changed by hand" };
+    let note = match newest {
+        0 => "in force before the first version",
+        _ if follows(&folder, &texts) => "changed with the library",
+        _ => "changed by hand",
+    };
     let set = set_with(context, rules, name, Some(rule.clone()))?;
     let new = NewRuleVersion {
         text: to_text(name, &texts),
@@ -179,6 +183,8 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
     let set = set_with(context, rules, &draft.name, Some(rule))?;
     let act = if draft.shadow { None } else { act(context, set.hash(), now)? };
     let told = act.is_some();
+    // Before it is recorded: a folder that takes no rule leaves no version behind.
+    let staged = if draft.shadow { None } else { Some(stage(rules, &draft.name, &draft.texts)?) };
     let new = NewRuleVersion {
         text: to_text(&draft.name, &draft.texts),
         label: label.clone(),
@@ -194,8 +200,11 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
         Stored::As(number) => number,
         Stored::Overtaken(between) => return Err(PublishError::Overtaken(Box::new(between))),
     };
-    if !draft.shadow {
-        write_rule(rules, &draft.name, &draft.texts)?;
+    if let Some(staged) = staged {
+        let name = &draft.name;
+        staged.put().with_context(|| {
+            format!("{name}@{number} is recorded, but not in force; publish it again, from version {number}")
+        })?;
     }
     Ok(Published { number, label, rule_hash, set_hash: set.hash(), told })
 }
@@ -211,4 +220,48 @@ fn act(context: &Context, set_hash: [u8; 32], now: Timestamp) -> anyhow::Result<
     let transaction = Transaction { signer, time: now, act: Act::Rule { rules: set_hash } };
     let leaf = transaction.sign(&origin, &GatewayKey::new(&context.identity.sign))?;
     Ok(Some((leaf_hash(&leaf), leaf)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_config::{Gateway, Library, Settings};
+
+    use super::*;
+    use crate::cli::args::ConfigArg;
+    use crate::cli::context::open;
+    use crate::cli::{InitPlan, SETTINGS_FILE, make_box};
+
+    const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
+
+    fn clinic(dir: &Path) -> Context {
+        let gateway = Gateway { data_dir: "data".into(), key_dir: "keys".into(), ..Gateway::default() };
+        let rules = Library { dir: Some("rules".into()) };
+        make_box(&InitPlan { dir: dir.to_owned(), settings: Settings { gateway, rules, ..Settings::default() } })
+            .unwrap();
+        std::fs::create_dir(dir.join("rules")).unwrap();
+        open(&ConfigArg { file: Some(dir.join(SETTINGS_FILE)) }).unwrap()
+    }
+
+    fn draft(base: Option<u32>) -> Draft {
+        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules/heart-rate-ceiling");
+        let (author, note) = ("ann".to_owned(), "first".to_owned());
+        let texts = read_texts(&library).unwrap();
+        Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
+    }
+
+    #[test]
+    fn where_no_rule_can_be_written_no_version_is_recorded() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        // In the place of the folder where rules are staged, as a read-only or full disk has none.
+        std::fs::write(dir.path().join(".rules.new"), "").unwrap();
+        let refused = format!("{:#}", anyhow::Error::from(publish(&context, &rules, &draft(None), NOW).unwrap_err()));
+        assert!(refused.contains("takes no rule"), "{refused}");
+        assert!(context.tables.rule_versions(None).unwrap().is_empty());
+        std::fs::remove_file(dir.path().join(".rules.new")).unwrap();
+        assert_eq!(publish(&context, &rules, &draft(None), NOW).unwrap().number, 1);
+        assert_eq!(read_texts(&rules.join("heart-rate-ceiling")).unwrap(), draft(None).texts);
+        assert!(matches!(publish(&context, &rules, &draft(Some(1)), NOW), Err(PublishError::Unchanged(1))));
+        assert!(!dir.path().join(".rules.new").exists());
+    }
 }

@@ -56,6 +56,13 @@ pub enum RulesCommand {
         #[arg(value_parser = alert)]
         alert: AlertId,
     },
+    /// Bring the rules in force to those of a library, except what was published or changed here. Of an appliance each start of the gateway
+    /// does it.
+    Follow {
+        /// Folder of rules.
+        #[arg(value_name = "DIR")]
+        library: PathBuf,
+    },
     /// Put a draft in force as a new version; the running gateway takes it up by itself.
     Publish(PublishArgs),
     /// Copy a version out, to be edited.

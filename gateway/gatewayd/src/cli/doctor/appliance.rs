@@ -40,7 +40,17 @@ fn here(what: &str) -> Option<&'static str> {
         "Bluetooth bonds kept" => {
             "make each forget this box (its own pairing mode): it pairs anew; one that shows a code: code DEVICE CODE in orders.txt on a stick"
         }
-        "gateway" | "file system" | "sealing" | "certificate" | "Bluetooth bonds" | "alert path" => RESTART,
+        "gateway" | "file system" | "sealing" | "certificate" | "Bluetooth bonds" => RESTART,
+        "alert path" => {
+            "an output: set, secret or grant what it lacks, or disable PLUGIN, in orders.txt on a stick, then drill; else take its power away \
+             for ten seconds and start it again"
+        }
+        "rules" | "rules at work" => {
+            "orders.txt on a stick: history RULE tells its versions, rollback RULE VERSION puts one in force again"
+        }
+        "plugins" | "plugins at work" => {
+            "orders.txt on a stick: list tells how they stand, settings PLUGIN what one lacks; set, secret, grant, enable or disable PLUGIN"
+        }
         "devices" => "enrol or bond one: orders.txt on a stick",
         "refused payloads" => "ask the device's maker; give doctor.txt to who looks after the box",
         "way to the ledger" | "ledger" => {

@@ -8,9 +8,11 @@
 //! | [`replay`] | one alert again |
 //! | [`versions`] | publish, checkout, merge, history, diff, rollback |
 //! | [`shadow`] | rules that are only watched |
+//! | [`follow`] | a library whose rules the box's own follow |
 
 mod backtest;
 mod check;
+mod follow;
 pub mod replay;
 mod shadow;
 mod status;
@@ -34,6 +36,7 @@ pub fn rules(command: &RulesCommand, config: &ConfigArg, output: &Output) -> Out
             backtest::backtest(draft, *since, athlete.as_ref(), &context::open(config)?, output)
         }
         RulesCommand::Replay { alert } => replay::replay(*alert, &context::open(config)?, output),
+        RulesCommand::Follow { library } => follow::follow(library, config, output),
         RulesCommand::Publish(args) => versions::publish(args, &context::open(config)?, output),
         RulesCommand::Checkout { rule, dir } => versions::checkout(rule, dir, &context::open(config)?, output),
         RulesCommand::Merge { dir, base } => versions::merge(dir, *base, &context::open(config)?, output),
