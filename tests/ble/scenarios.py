@@ -65,13 +65,13 @@ async def a_strap_and_a_thermometer(lab):
 
 
 async def a_thermometer_whose_clock_was_never_set(lab):
-    """The Supplement's own example, 37.60 degrees at the finger on a day in 2012: it counts, dated to its arrival."""
+    """37.60 degrees at the finger, dated by a clock that still counts from 2012: they are taken, dated to their arrival."""
     async with lab.clinic() as clinic:
         thermo = Thermometer(lab.air, "thermo-1", TWO, settable=False)
         await clinic.switch_on(thermo)
         await clinic.enrol(thermo, CODE, profiles="thermometer")
-        example = bytes.fromhex("06b00e00fedc070c050b321b04")
-        await until("a subscription of thermo-1", 60, lambda: thermo.indicate(thermo.measurement, example))
+        value = bytes.fromhex("06b00e00fedc070c050b321b04")
+        await until("a subscription of thermo-1", 60, lambda: thermo.indicate(thermo.measurement, value))
         must("temperatures", set(await clinic.stored("thermo-1", "skin_temperature", 1)) == {"37.60"})
         times = [row["device_time"] for row in await clinic.readings("thermo-1")]
         must("dated to its arrival", not any(time.startswith("2012") for time in times), times)
