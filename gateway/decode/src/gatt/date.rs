@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_current_time_has_the_day_of_the_week_and_parts_of_a_second() {
-        let at = |seconds, micros| write_current(Timestamp(seconds * 1_000_000 + micros)).unwrap();
+        let at = |seconds: i64, micros: i64| write_current(Timestamp(seconds * 1_000_000 + micros)).unwrap();
         // 2026-11-21 is a Saturday.
         assert_eq!(at(1_795_253_390, 0), [0xEA, 7, 11, 21, 9, 29, 50, 6, 0, 2]);
         assert_eq!(at(1_795_253_390 + 86_400, 999_999), [0xEA, 7, 11, 22, 9, 29, 50, 7, 255, 2]);
