@@ -88,6 +88,20 @@ async def a_strap_and_a_thermometer(lab):
         return f"{len(values)} heart rates and 4 temperatures at R0, bonded (LE Secure Connections, code), sealed, chain verifies"
 
 
+async def a_thermometer_whose_clock_was_never_set(lab):
+    """37.60 degrees at the finger, dated by a clock that still counts from 2012: they are taken, dated to their arrival."""
+    async with lab.clinic() as clinic:
+        thermo = Thermometer(lab.air, "thermo-1", TWO, settable=False)
+        await clinic.switch_on(thermo)
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        value = bytes.fromhex("06b00e00fedc070c050b321b04")
+        await until("a subscription of thermo-1", 60, lambda: thermo.indicate(thermo.measurement, value))
+        must("temperatures", set(await clinic.stored("thermo-1", "skin_temperature", 1)) == {"37.60"})
+        times = [row["device_time"] for row in await clinic.readings("thermo-1")]
+        must("dated to its arrival", not any(time.startswith("2012") for time in times), times)
+        return "37.60 Cel of 2012, indicated today: stored, dated to its arrival"
+
+
 async def latency(lab):
     """How long a notification took in the gateway until it was durable, one at a time."""
     async with lab.clinic(log="pitchside=info,pitchside_collect::ble=trace,gatewayd=info") as clinic:
@@ -286,5 +300,5 @@ async def _exits(guest, command):
     return (await guest.run(f"{command} > /data/published 2>&1; echo exit $?", 60)).split()[-1] == "0"
 
 
-GOOD = [a_strap_and_a_thermometer, latency, out_of_range_and_back, a_wrong_passkey, a_code_read_off_the_sensor, contact_lost,
-        more_straps_than_slots, ps1_over_gatt, firmware_over_gatt]
+GOOD = [a_strap_and_a_thermometer, a_thermometer_whose_clock_was_never_set, latency, out_of_range_and_back, a_wrong_passkey,
+        a_code_read_off_the_sensor, contact_lost, more_straps_than_slots, ps1_over_gatt, firmware_over_gatt]

@@ -147,15 +147,15 @@ class Strap(Sensor):
 
 
 class Thermometer(Sensor):
-    """Temperature Measurement, indicated; Date Time, which the gateway may set."""
+    """Temperature Measurement, indicated; Date Time, which the gateway may set, unless it has none (`settable`)."""
 
-    def __init__(self, air, name, address, **other):
+    def __init__(self, air, name, address, settable=True, **other):
         self.measurement = Characteristic(short(0x2A1C), Characteristic.Properties.INDICATE, 0, b"")
         self.clock = None
         date = Characteristic(short(0x2A08), Characteristic.Properties.READ | Characteristic.Properties.WRITE,
                               Characteristic.READABLE | Characteristic.WRITE_REQUIRES_ENCRYPTION,
                               CharacteristicValue(read=lambda link: self.clock or bytes(7), write=self._set))
-        super().__init__(air, name, address, 0x1809, [self.measurement, date], **other)
+        super().__init__(air, name, address, 0x1809, [self.measurement, *([date] if settable else [])], **other)
 
     def _set(self, _link, value):
         self.clock = bytes(value)

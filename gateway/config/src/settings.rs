@@ -141,6 +141,9 @@ section! {
         stall_s: u32 = 20, Whole { min: 2, max: 3_600 };
         /// Circumference in millimetres of the wheels that cycling sensors count, so that they have a speed; 0: not known.
         wheel_mm: u32 = 0, ZeroOr(Whole { min: 500, max: 4_000 });
+        /// Time zone of sensors that keep local time and whose clock cannot be set, by its name in the IANA database, e.g.
+        /// Europe/Berlin; unless it is set, that of `delivery.zone`. A clock that can be set is set to UTC, and read so.
+        zone: Option<String> = None, Maybe(Zone);
         /// Folder with what BlueZ stored of bonds: /var/lib/bluetooth if the gateway may read it, else a copy without keys
         /// made by `pitchside device bonds --out`. What it does not show to be LE Secure Connections is refused.
         bonds: PathBuf = PathBuf::from("/var/lib/bluetooth"), At;
@@ -291,7 +294,8 @@ section! {
         escalate_after: EscalateAfter = EscalateAfter::default(), Waits;
         /// How many levels it goes through, each after the same time again. 0: nothing escalates, whatever rules ask for.
         escalate_levels: u8 = 2, Whole { min: 0, max: LEVELS_MAX };
-        /// Time zone of quiet hours, by its name in the IANA database, e.g. Europe/Berlin.
+        /// Time zone of quiet hours, by its name in the IANA database, e.g. Europe/Berlin; also that of Bluetooth sensors that
+        /// keep local time, unless `bluetooth.zone` names another.
         zone: String = "UTC".to_owned(), Zone;
         /// How often the alert path is proven with a synthetic reading, from 1min to 1d, or "off": then nobody notices when
         /// it is broken.

@@ -285,6 +285,20 @@ fn the_readmes_example_of_delivery_is_read_as_it_says() {
 }
 
 #[test]
+fn the_zone_of_sensors_is_one_of_the_database_or_left_out() {
+    let dir = TempDir::new().unwrap();
+    write(&dir, "p.toml", "[bluetooth]\nzone = \"Europe/Berlin\"\n");
+    let settings = load(&dir, &[], &[]).unwrap().settings;
+    assert_eq!(settings.bluetooth.zone.as_deref(), Some("Europe/Berlin"));
+    assert_eq!(Settings::default().bluetooth.zone, None, "that of delivery");
+    // What is written from settings is read the same.
+    write(&dir, "p.toml", &toml::to_string(&settings).unwrap());
+    assert_eq!(load(&dir, &[], &[]).unwrap().settings, settings);
+    let told = faults("[bluetooth]\nzone = \"Mars/Olympus\"\n");
+    assert!(told.starts_with("p.toml:2: bluetooth.zone: must be a name of the IANA time zone database"), "{told}");
+}
+
+#[test]
 fn what_delivery_cannot_be_is_told_with_its_place() {
     let of = |line: &str| faults(&format!("[delivery]\n{line}\n"));
     for (line, wanted) in [

@@ -24,6 +24,8 @@ pub struct Decoders {
     generation: AtomicU64,
     /// Circumference of the wheels that are counted; no profile tells.
     wheel_mm: Option<u16>,
+    /// Whose time the clocks of sensors keep that nobody can set; UTC unless it is said.
+    zone: Option<Arc<dyn gatt::Zone>>,
     /// What is remembered of devices that speak GATT profiles. Held for the microseconds of one value.
     gatt: Mutex<gatt::Devices>,
 }
@@ -45,7 +47,7 @@ impl Decoders {
     /// With these plugins; a name that comes twice stands for the last.
     pub fn new(tolerances: Tolerances, plugins: impl IntoIterator<Item = Plugin>) -> Self {
         let plugins = plugins.into_iter().map(|p| (p.name().clone(), Slot::new(p))).collect();
-        Self { tolerances, plugins: RwLock::new(plugins), generation: 0.into(), wheel_mm: None, gatt: Mutex::default() }
+        Self { tolerances, plugins: RwLock::new(plugins), ..Self::default() }
     }
 
     /// Takes a plugin in, or another version in its place: whoever asks from now on asks this one. What was asked of the
@@ -78,6 +80,13 @@ impl Decoders {
         self
     }
 
+    /// Sensors whose clock cannot be set keep the time of this zone.
+    #[must_use]
+    pub fn zone(mut self, zone: Arc<dyn gatt::Zone>) -> Self {
+        self.zone = Some(zone);
+        self
+    }
+
     /// Reads SenML, waveforms and the values of GATT characteristics: at once and without waiting. `now` is when the message
     /// arrived; readings carry it in whole milliseconds. What a device says of itself (its model, where it is worn) is no
     /// reading: the result is empty then, and [`Decoders::facts`] has it.
@@ -102,8 +111,7 @@ impl Decoders {
             now,
             tolerances: self.tolerances,
             link: message.link(),
-            // The dates of GATT profiles have no zone: the gateway sets the clocks of sensors, and does so in UTC.
-            utc_offset_s: 0,
+            zone: self.zone.as_deref().unwrap_or(&gatt::clock::Utc),
             wheel_mm: self.wheel_mm,
         };
         let mut devices = self.gatt.lock();

@@ -57,12 +57,14 @@ enum Dimension {
     Rotation,
     /// Base rad/s2.
     AngularAcceleration,
+    /// Base /m3.
+    Concentration,
     /// Known, but no quantity of ours is measured in it.
     Other,
 }
 use Dimension::{
-    Acceleration, Angle, AngularAcceleration, Energy, Force, Frequency, Irradiance, Length, One, Other, Power,
-    Pressure, Rotation, Speed, Temperature, Time, Torque, Voltage,
+    Acceleration, Angle, AngularAcceleration, Concentration, Energy, Force, Frequency, Irradiance, Length, One, Other,
+    Power, Pressure, Rotation, Speed, Temperature, Time, Torque, Voltage,
 };
 
 /// `base = value * factor * 10^power + offset`.
@@ -231,6 +233,7 @@ pub fn ucum(unit: Unit) -> Scale {
         "rad/s" => by(Rotation, 1, 0),
         "deg/s" => inexact(Rotation),
         "rad/s2" => by(AngularAcceleration, 1, 0),
+        "/m3" => by(Concentration, 1, 0),
         _ => inexact(Other),
     }
 }

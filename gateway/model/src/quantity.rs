@@ -49,6 +49,7 @@ const fn unit(code: u8) -> Unit {
         35 => Unit::WATT_PER_SQUARE_METRE,
         36 => Unit::HERTZ,
         37 => Unit::RADIAN_PER_SECOND_SQUARED,
+        38 => Unit::PER_CUBIC_METRE,
         _ => Unit::ONE,
     }
 }
@@ -137,6 +138,11 @@ quantities! {
     HEAD_LINEAR_ACCELERATION "head_linear_acceleration" 23 0 5000;
     HEAD_ANGULAR_VELOCITY "head_angular_velocity" 22 0 200;
     HEAD_ANGULAR_ACCELERATION "head_angular_acceleration" 37 0 50000;
+    WIND_DIRECTION "wind_direction" 21 0 360;
+    APPARENT_WIND_DIRECTION "apparent_wind_direction" 21 0 360;
+    GUST_FACTOR "gust_factor" 0 0 10;
+    RAINFALL "rainfall" 7 0 5;
+    POLLEN_CONCENTRATION "pollen_concentration" 38 0 100000;
 }
 
 impl Quantity {
@@ -236,6 +242,7 @@ mod tests {
         assert_eq!(Quantity::IRRADIANCE.unit().ucum(), "W/m2");
         assert_eq!(Quantity::HEAD_ANGULAR_VELOCITY.unit().ucum(), "rad/s");
         assert_eq!(Quantity::HEAD_ANGULAR_ACCELERATION.unit().ucum(), "rad/s2");
+        assert_eq!(Quantity::POLLEN_CONCENTRATION.unit().ucum(), "/m3");
     }
 
     #[test]
@@ -249,6 +256,7 @@ mod tests {
             (Quantity::WIND_CHILL, 60),
             (Quantity::IMPACT_PEAK, 71),
             (Quantity::HEAD_ANGULAR_ACCELERATION, 81),
+            (Quantity::POLLEN_CONCENTRATION, 86),
         ] {
             assert_eq!(quantity.code(), code, "{quantity}");
         }

@@ -10,7 +10,7 @@ pub struct Unit(u8);
 const CODES: &[&str] = &[
     "1", "/min", "ms", "s", "Cel", "W", "m/s", "m", "uV", "mV", "%", "g", "deg/s", "kcal", "J", "kJ", "mm[Hg]", "Pa",
     "kPa", "N", "km/h", "deg", "rad/s", "m/s2", "lx", "kg", "mmol/L", "uL", "V", "K", "[degF]", "us", "hPa", "m2",
-    "N.m", "W/m2", "Hz", "rad/s2",
+    "N.m", "W/m2", "Hz", "rad/s2", "/m3",
 ];
 
 macro_rules! units {
@@ -67,6 +67,8 @@ units! {
     HERTZ = 36;
     /// Radians per second squared.
     RADIAN_PER_SECOND_SQUARED = 37;
+    /// Grains, or whatever is counted, in a cubic metre.
+    PER_CUBIC_METRE = 38;
 }
 
 impl Unit {
@@ -139,6 +141,7 @@ mod tests {
             (Unit::NEWTON_METRE, "N.m"),
             (Unit::WATT_PER_SQUARE_METRE, "W/m2"),
             (Unit::HERTZ, "Hz"),
+            (Unit::PER_CUBIC_METRE, "/m3"),
         ] {
             assert_eq!(unit.ucum(), code);
             assert_eq!(Unit::parse(code), Some(unit));

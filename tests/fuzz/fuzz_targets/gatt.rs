@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|input: (u16, &[u8])| {
         now: Timestamp::from_seconds(1_790_000_000),
         tolerances: pitchside_decode::Tolerances::default(),
         link: LinkId(1),
-        utc_offset_s: 0,
+        zone: &pitchside_decode::gatt::clock::Utc,
         wheel_mm: Some(2_096),
     };
     // The assigned numbers of all profiles lie here; the folding lets few inputs go to waste.

@@ -4,6 +4,11 @@
 //! core or of the skin as Temperature Type says, and carries a time worth having once the clock is set. So first all that is
 //! set and read once, then what is subscribed to, and last what only the log shows. Of the other profiles none needs a read: what
 //! CSC, Cycling Power, RSC and PLX name in their features, the flags of each value say again.
+//!
+//! A device may have a characteristic more than once: the temperatures of the air and of the ground, two batteries. A stream is
+//! of one, so only the first is listened to, in the order of its attributes; the others are named ([`Plan::passed_over`]).
+
+use std::collections::BTreeMap;
 
 use pitchside_model::Profiles;
 
@@ -16,6 +21,8 @@ pub struct Found<C> {
     pub service: u16,
     /// 16-bit UUID.
     pub uuid: u16,
+    /// Where it stands among the device's attributes: the order in which the device itself names them.
+    pub handle: u16,
     /// It can be read.
     pub reads: bool,
     /// It can be written, with an answer.
@@ -31,6 +38,8 @@ pub struct Found<C> {
 /// What is done with a characteristic, in the order in which it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
+    /// The device is told that its clock is not ahead of UTC.
+    SetZone,
     /// The device's clock is set.
     SetClock,
     /// Read once; if that fails, nothing after it is worth having.
@@ -64,28 +73,55 @@ impl Step {
     }
 }
 
-/// What to do with the characteristics of a device with these profiles, first things first; in the device's own order within each.
-pub fn plan<C>(profiles: Profiles, found: Vec<Found<C>>) -> Vec<(Step, Found<C>)> {
+/// What is done with the characteristics of a device.
+#[derive(Debug)]
+pub struct Plan<C> {
+    /// First things first; in the device's own order within each.
+    pub steps: Vec<(Step, Found<C>)>,
+    /// Characteristics that the device has more than once, and how many of each are not listened to.
+    pub passed_over: BTreeMap<u16, usize>,
+}
+
+/// What to do with the characteristics of a device with these profiles.
+pub fn plan<C>(profiles: Profiles, found: Vec<Found<C>>) -> Plan<C> {
     let mut steps: Vec<(Step, Found<C>)> =
         found.into_iter().filter_map(|found| Some((step(profiles, &found)?, found))).collect();
-    steps.sort_by_key(|(step, _)| rank(*step));
-    steps
+    // One that nothing can be had of does not stand in the way of one that can be listened to.
+    steps.sort_by_key(|(step, found)| (*step == Step::Unusable, found.handle));
+    let (mut taken, mut passed_over) = (Vec::new(), BTreeMap::new());
+    steps.retain(|(step, found)| {
+        let streams = step.is_listened_to() || *step == Step::Unusable;
+        let again = streams && taken.contains(&found.uuid);
+        if again {
+            *passed_over.entry(found.uuid).or_default() += 1;
+        } else if streams {
+            taken.push(found.uuid);
+        }
+        !again
+    });
+    steps.sort_by_key(|(step, found)| (rank(*step), found.handle));
+    Plan { steps, passed_over }
 }
 
 /// Whatever is subscribed to is of one rank: the device's own order holds.
 const fn rank(step: Step) -> u8 {
     match step {
-        Step::SetClock => 0,
-        Step::ReadFirst => 1,
-        Step::ReadOnce => 2,
-        Step::Subscribe { .. } | Step::Poll | Step::Unusable => 3,
-        Step::Tell => 4,
+        // Whoever is told another zone may move its clock.
+        Step::SetZone => 0,
+        Step::SetClock => 1,
+        Step::ReadFirst => 2,
+        Step::ReadOnce => 3,
+        Step::Subscribe { .. } | Step::Poll | Step::Unusable => 4,
+        Step::Tell => 5,
     }
 }
 
 fn step<C>(profiles: Profiles, found: &Found<C>) -> Option<Step> {
-    if found.uuid == profile::DATE_TIME {
+    if profile::is_clock(found.uuid) {
         return found.writes.then_some(Step::SetClock);
+    }
+    if found.uuid == profile::LOCAL_TIME {
+        return found.writes.then_some(Step::SetZone);
     }
     if found.service == profile::DEVICE_INFORMATION {
         let told = profiles.contains(Profiles::DEVICE_INFORMATION) && profile::is_information(found.uuid);
@@ -111,11 +147,18 @@ mod tests {
     fn found(service: u16, uuid: u16, flags: &str) -> Found<()> {
         let has = |flag| flags.contains(flag);
         let (reads, writes, notifies, indicates) = (has('r'), has('w'), has('n'), has('i'));
-        Found { service, uuid, reads, writes, notifies, indicates, by: () }
+        Found { service, uuid, handle: 0, reads, writes, notifies, indicates, by: () }
+    }
+
+    /// With the handles of the order in which they stand.
+    fn numbered(found: &[Found<()>]) -> Vec<Found<()>> {
+        found.iter().zip(1..).map(|(found, handle)| Found { handle, ..found.clone() }).collect()
     }
 
     fn planned(profiles: Profiles, found: &[Found<()>]) -> Vec<(u16, Step)> {
-        plan(profiles, found.to_vec()).into_iter().map(|(step, found)| (found.uuid, step)).collect()
+        let plan = plan(profiles, numbered(found));
+        assert!(plan.passed_over.is_empty(), "{:?}", plan.passed_over);
+        plan.steps.into_iter().map(|(step, found)| (found.uuid, step)).collect()
     }
 
     const SPEAKS: Step = Step::Subscribe { read: false, streams: false };
@@ -165,6 +208,49 @@ mod tests {
         assert_eq!(planned(Profiles::all(), &device), all);
         assert_eq!(planned(Profiles::HEART_RATE, &device), all[..2]);
         assert_eq!(planned(Profiles::BATTERY, &device), []);
+    }
+
+    #[test]
+    fn a_clock_is_told_its_zone_before_its_time_and_both_only_if_they_can_be_written() {
+        let steps = planned(
+            Profiles::THERMOMETER,
+            &[found(0x1809, 0x2A1C, "i"), found(0x1805, 0x2A2B, "rwn"), found(0x1805, 0x2A0F, "rw")],
+        );
+        assert_eq!(steps, [(0x2A0F, Step::SetZone), (0x2A2B, Step::SetClock), (0x2A1C, SPEAKS)]);
+        let shown = [found(0x1809, 0x2A1C, "i"), found(0x1805, 0x2A2B, "rn"), found(0x1805, 0x2A0F, "r")];
+        assert_eq!(planned(Profiles::THERMOMETER, &shown), [(0x2A1C, SPEAKS)]);
+    }
+
+    #[test]
+    fn of_several_instances_of_a_characteristic_the_first_is_listened_to_and_the_others_are_named() {
+        let at = |handle, service, uuid, flags| Found { handle, ..found(service, uuid, flags) };
+        // As the bus has them: in no order. Air and ground, two batteries and two sites, a temperature nobody can read.
+        let device = vec![
+            at(0x40, 0x180F, 0x2A19, "rn"),
+            at(0x21, 0x181A, 0x2A6E, "rn"),
+            at(0x12, 0x181A, 0x2A6E, "r"),
+            at(0x30, 0x180F, 0x2A19, "r"),
+            at(0x11, 0x181A, 0x2A6E, "w"),
+            at(0x24, 0x181A, 0x2A6F, "r"),
+            at(0x51, 0x1809, 0x2A08, "w"),
+            at(0x52, 0x1805, 0x2A08, "w"),
+            at(0x62, 0x180A, 0x2A29, "r"),
+            at(0x61, 0x180A, 0x2A29, "r"),
+        ];
+        let Plan { steps, passed_over } = plan(Profiles::all(), device);
+        let steps: Vec<_> = steps.iter().map(|(step, found)| (found.handle, *step)).collect();
+        let expected = [
+            // Every clock is set: none of them becomes a stream.
+            (0x51, Step::SetClock),
+            (0x52, Step::SetClock),
+            (0x12, Step::Poll),
+            (0x24, Step::Poll),
+            (0x30, Step::Poll),
+            (0x61, Step::Tell),
+            (0x62, Step::Tell),
+        ];
+        assert_eq!(steps, expected);
+        assert_eq!(passed_over, BTreeMap::from([(0x2A19, 1), (0x2A6E, 2)]));
     }
 
     proptest! {

@@ -100,9 +100,14 @@ pub const SERVICES: &[Service] = &[
             of(0x2A6D, Read),
             of(0x2A6C, Read),
             of(0x2A70, Read),
+            of(0x2A71, Read),
             of(0x2A72, Read),
+            of(0x2A73, Read),
+            of(0x2A74, Read),
+            of(0x2A75, Read),
             of(0x2A76, Read),
             of(0x2A77, Read),
+            of(0x2A78, Read),
             of(0x2A79, Read),
             of(0x2A7A, Read),
             of(0x2A7B, Read),
@@ -115,6 +120,17 @@ pub const SERVICES: &[Service] = &[
 
 /// Date Time: the clock of a device, in whatever service it has one. Set when connected.
 pub const DATE_TIME: u16 = 0x2A08;
+/// Current Time: the same, with the day of the week and parts of a second (Current Time Service 1.1, 3.1).
+pub const CURRENT_TIME: u16 = 0x2A2B;
+/// Local Time Information: what that clock is ahead of UTC (Current Time Service 1.1, 3.2).
+pub const LOCAL_TIME: u16 = 0x2A0F;
+/// Its value for a clock that keeps UTC: no quarters of an hour, no daylight saving.
+pub const LOCAL_TIME_IS_UTC: [u8; 2] = [0, 0];
+
+/// Whether a characteristic shows a clock: what it shows decides in whose time the device dates.
+pub const fn is_clock(characteristic: u16) -> bool {
+    matches!(characteristic, DATE_TIME | CURRENT_TIME)
+}
 
 /// Texts of Device Information, and what they tell: read for the log.
 pub const TEXTS: &[(u16, &str)] = &[

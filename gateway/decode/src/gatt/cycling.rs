@@ -36,7 +36,7 @@ pub fn crank(fields: &mut Fields<'_>, torque: Option<u16>) -> Result<Sample, Gat
 }
 
 /// Reads one measurement.
-pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let wheel = if flags & WHEEL == 0 { None } else { Some(wheel(&mut fields, None)?) };
@@ -53,7 +53,13 @@ pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context) -> Resu
 }
 
 /// Wheel rate, speed if the circumference is known, torque if it is told.
-pub fn turn_wheel(sample: Sample, kind: counter::Kind, counter: &mut Counter, sheet: &mut Sheet, context: &Context) {
+pub fn turn_wheel(
+    sample: Sample,
+    kind: counter::Kind,
+    counter: &mut Counter,
+    sheet: &mut Sheet,
+    context: &Context<'_>,
+) {
     let turn = advance(sample, kind, counter, context);
     put(turn, Quantity::WHEEL_RATE, sheet, counter::Movement::per_minute, -2);
     if let Some(mm) = context.wheel_mm {
@@ -67,7 +73,7 @@ pub fn turn_wheel(sample: Sample, kind: counter::Kind, counter: &mut Counter, sh
 }
 
 /// Cadence, torque if it is told.
-pub fn turn_crank(sample: Sample, counter: &mut Counter, sheet: &mut Sheet, context: &Context) {
+pub fn turn_crank(sample: Sample, counter: &mut Counter, sheet: &mut Sheet, context: &Context<'_>) {
     let turn = advance(sample, counter::CRANK, counter, context);
     put(turn, Quantity::CADENCE, sheet, counter::Movement::per_minute, -2);
     if let Turn::Moving(movement) = turn
@@ -77,7 +83,7 @@ pub fn turn_crank(sample: Sample, counter: &mut Counter, sheet: &mut Sheet, cont
     }
 }
 
-fn advance(sample: Sample, kind: counter::Kind, counter: &mut Counter, context: &Context) -> Turn {
+fn advance(sample: Sample, kind: counter::Kind, counter: &mut Counter, context: &Context<'_>) -> Turn {
     let (turn, after) = counter.advance(sample, kind, context.now);
     *counter = after;
     turn

@@ -1,14 +1,21 @@
 //! Date Time: year (2 octets), month, day, hours, minutes, seconds. Zero for year, month or day: not known.
 //!
-//! It has no time zone: it is what the device's display shows. Who sets the clock decides what it means; the offset to UTC is
-//! therefore an argument.
+//! It has no time zone: it is what the device's display shows. Who sets the clock decides what it means; so what is read here is
+//! what is shown, as if it were UTC, and [`super::clock`] says when that was.
+//!
+//! Current Time (Current Time Service 1.1, 3.1): a Date Time, the day of the week (1 is Monday), 1/256 s and why the clock was
+//! last adjusted.
 
 use pitchside_model::Timestamp;
+use pitchside_model::time::MICROS_PER_SECOND;
 
 use crate::error::GattFault;
 
-/// Reads a Date Time. None if the device does not know the date.
-pub fn read(field: [u8; 7], utc_offset_s: i32) -> Result<Option<Timestamp>, GattFault> {
+/// Why a clock was adjusted: by an external reference.
+const BY_REFERENCE: u8 = 1 << 1;
+
+/// Reads a Date Time as if it were UTC. None if the device does not know the date.
+pub fn read(field: [u8; 7]) -> Result<Option<Timestamp>, GattFault> {
     let [low, high, month, day, hour, minute, second] = field;
     let year = i64::from(u16::from_le_bytes([low, high]));
     if hour > 23
@@ -28,8 +35,18 @@ pub fn read(field: [u8; 7], utc_offset_s: i32) -> Result<Option<Timestamp>, Gatt
         return Err(GattFault::Date);
     }
     let of_day = i64::from(hour) * 3_600 + i64::from(minute) * 60 + i64::from(second);
-    let seconds = days_from_civil(year, month, day) * 86_400 + of_day - i64::from(utc_offset_s);
+    let seconds = days_from_civil(year, month, day) * 86_400 + of_day;
     Ok(Some(Timestamp::from_seconds(seconds)))
+}
+
+/// Writes a Current Time in UTC; its first seven octets are the Date Time. None before 1582 and after 9999, which it cannot say.
+pub fn write_current(time: Timestamp) -> Option<[u8; 10]> {
+    let [a, b, c, d, e, f, g] = write(time)?;
+    let days = time.0.div_euclid(86_400 * MICROS_PER_SECOND);
+    // 1970-01-01 was a Thursday.
+    let weekday = u8::try_from((days + 3).rem_euclid(7) + 1).ok()?;
+    let fraction = u8::try_from(time.0.rem_euclid(MICROS_PER_SECOND) * 256 / MICROS_PER_SECOND).ok()?;
+    Some([a, b, c, d, e, f, g, weekday, fraction, BY_REFERENCE])
 }
 
 /// Writes a Date Time in UTC. None before 1582 and after 9999, which it cannot say.
@@ -81,23 +98,33 @@ mod tests {
         [low, high, month, day, hour, minute, second]
     }
 
-    fn shown(field: [u8; 7], offset_s: i32) -> Option<String> {
-        read(field, offset_s).unwrap().map(|time| time.to_string())
+    fn shown(field: [u8; 7]) -> Option<String> {
+        read(field).unwrap().map(|time| time.to_string())
     }
 
     #[test]
-    fn dates_are_read_with_leap_days_and_zone() {
-        let at = |year, rest| shown(field(year, rest), 0).unwrap();
+    fn dates_are_read_with_leap_days() {
+        let at = |year, rest| shown(field(year, rest)).unwrap();
         assert_eq!(at(2012, [12, 5, 11, 50, 27]), "2012-12-05T11:50:27.000Z");
         assert_eq!(at(2024, [2, 29, 23, 59, 59]), "2024-02-29T23:59:59.000Z");
         assert_eq!(at(2000, [2, 29, 0, 0, 0]), "2000-02-29T00:00:00.000Z");
-        assert_eq!(shown(field(2026, [1, 1, 0, 30, 0]), 3_600).unwrap(), "2025-12-31T23:30:00.000Z");
+    }
+
+    #[test]
+    fn a_current_time_has_the_day_of_the_week_and_parts_of_a_second() {
+        let at = |seconds: i64, micros: i64| write_current(Timestamp(seconds * 1_000_000 + micros)).unwrap();
+        // 2026-11-21 is a Saturday.
+        assert_eq!(at(1_795_253_390, 0), [0xEA, 7, 11, 21, 9, 29, 50, 6, 0, 2]);
+        assert_eq!(at(1_795_253_390 + 86_400, 999_999), [0xEA, 7, 11, 22, 9, 29, 50, 7, 255, 2]);
+        assert_eq!(at(1_795_253_390 + 2 * 86_400, 500_000), [0xEA, 7, 11, 23, 9, 29, 50, 1, 128, 2]);
+        assert_eq!(at(-1, 500_000)[2..], [12, 31, 23, 59, 59, 3, 128, 2], "1969 ended on a Wednesday");
+        assert_eq!(write_current(Timestamp::from_seconds(-20_000_000_000)), None, "before 1582");
     }
 
     #[test]
     fn an_unknown_date_is_none_and_no_date_is_refused() {
         for unknown in [field(0, [1, 1, 0, 0, 0]), field(2026, [0, 1, 0, 0, 0]), field(2026, [1, 0, 0, 0, 0])] {
-            assert_eq!(read(unknown, 0), Ok(None));
+            assert_eq!(read(unknown), Ok(None));
         }
         for bad in [
             field(2026, [13, 1, 0, 0, 0]),
@@ -111,7 +138,7 @@ mod tests {
             field(1581, [1, 1, 0, 0, 0]),
             field(10_000, [1, 1, 0, 0, 0]),
         ] {
-            assert_eq!(read(bad, 0), Err(GattFault::Date), "{bad:?}");
+            assert_eq!(read(bad), Err(GattFault::Date), "{bad:?}");
         }
     }
 
@@ -122,8 +149,8 @@ mod tests {
         ) {
             let text = format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.000Z");
             let field = field(year, [month, day, hour, minute, second]);
-            prop_assert_eq!(shown(field, 0), Some(text));
-            prop_assert_eq!(read(field, 0).unwrap().and_then(write), Some(field));
+            prop_assert_eq!(shown(field), Some(text));
+            prop_assert_eq!(read(field).unwrap().and_then(write), Some(field));
         }
     }
 }

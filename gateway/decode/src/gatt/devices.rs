@@ -32,7 +32,7 @@ impl Devices {
         device: &DeviceId,
         characteristic: u16,
         bytes: &[u8],
-        context: &Context,
+        context: &Context<'_>,
     ) -> Result<Vec<Reading>, GattFault> {
         let mut state = self.slots.get(device.as_str()).map_or_else(State::default, |slot| slot.state);
         let Decoded { readings, fact } = decode(&mut state, characteristic, bytes, context)?;

@@ -3,7 +3,7 @@
 
 use pitchside_model::Timestamp;
 
-use super::{date, medical};
+use super::{Context, clock, date, medical};
 use crate::error::GattFault;
 
 /// What is left of a value.
@@ -15,39 +15,40 @@ impl<'a> Fields<'a> {
         Self(bytes)
     }
 
-    fn take<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], GattFault> {
+    /// As many octets as are wanted.
+    pub fn octets<const N: usize>(&mut self, name: &'static str) -> Result<[u8; N], GattFault> {
         let (field, rest) = self.0.split_first_chunk::<N>().ok_or(GattFault::Short(name))?;
         self.0 = rest;
         Ok(*field)
     }
 
     pub fn u8(&mut self, name: &'static str) -> Result<u8, GattFault> {
-        self.take(name).map(u8::from_le_bytes)
+        self.octets(name).map(u8::from_le_bytes)
     }
 
     pub fn i8(&mut self, name: &'static str) -> Result<i8, GattFault> {
-        self.take(name).map(i8::from_le_bytes)
+        self.octets(name).map(i8::from_le_bytes)
     }
 
     pub fn u16(&mut self, name: &'static str) -> Result<u16, GattFault> {
-        self.take(name).map(u16::from_le_bytes)
+        self.octets(name).map(u16::from_le_bytes)
     }
 
     pub fn i16(&mut self, name: &'static str) -> Result<i16, GattFault> {
-        self.take(name).map(i16::from_le_bytes)
+        self.octets(name).map(i16::from_le_bytes)
     }
 
     pub fn u24(&mut self, name: &'static str) -> Result<u32, GattFault> {
-        self.take(name).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
+        self.octets(name).map(|[a, b, c]| u32::from_le_bytes([a, b, c, 0]))
     }
 
     pub fn i24(&mut self, name: &'static str) -> Result<i32, GattFault> {
         // Three octets at the top of four, then shifted down with their sign.
-        self.take(name).map(|[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8)
+        self.octets(name).map(|[a, b, c]| i32::from_le_bytes([0, a, b, c]) >> 8)
     }
 
     pub fn u32(&mut self, name: &'static str) -> Result<u32, GattFault> {
-        self.take(name).map(u32::from_le_bytes)
+        self.octets(name).map(u32::from_le_bytes)
     }
 
     /// medfloat16.
@@ -64,9 +65,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Date Time (org.bluetooth.characteristic.date_time); none if the device says that it does not know it.
-    pub fn date_time(&mut self, utc_offset_s: i32) -> Result<Option<Timestamp>, GattFault> {
-        date::read(self.take("the time stamp")?, utc_offset_s)
+    /// When a Date Time (org.bluetooth.characteristic.date_time) was; none if the device does not know it, or has a clock that
+    /// nobody can have set.
+    pub fn date_time(&mut self, context: &Context<'_>) -> Result<Option<Timestamp>, GattFault> {
+        let shown = date::read(self.octets("the time stamp")?)?;
+        Ok(shown.and_then(|shown| clock::instant(shown, context)))
     }
 
     pub const fn rest(self) -> &'a [u8] {

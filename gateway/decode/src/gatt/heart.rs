@@ -19,7 +19,7 @@ const RR_MANTISSA: i64 = 9_765_625;
 const RR_EXPONENT: i8 = -7;
 
 /// Reads one measurement.
-pub fn measurement(bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn measurement(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let rate = match flags & WIDE {

@@ -14,6 +14,7 @@
 //! | [`fact`] | Device Information, Body Sensor Location, Temperature Type |
 //! | [`rounded`] | units of the device that have no finite factor into ours |
 //! | [`medical`], [`date`], [`fields`], [`sheet`] | SFLOAT and FLOAT, Date Time, octets in, readings out |
+//! | [`clock`] | what a device's clock keeps, and when that was |
 //! | [`devices`] | the states of all devices |
 //!
 //! Flags reserved for future use are ignored, with whatever they append; values reserved for future use are refused. Every
@@ -26,6 +27,7 @@ use pitchside_model::{LinkId, Reading, Timestamp};
 use crate::error::GattFault;
 use crate::tolerance::Tolerances;
 
+pub mod clock;
 mod counter;
 mod cycling;
 pub mod date;
@@ -43,6 +45,7 @@ mod scalar;
 mod sheet;
 mod thermometer;
 
+pub use clock::Zone;
 pub use devices::Devices;
 pub use fact::{Fact, FactKind};
 
@@ -50,16 +53,16 @@ pub use fact::{Fact, FactKind};
 pub const VALUE_BYTES_MAX: usize = 512;
 
 /// What a value is read by, beside its bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Context {
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
     /// When it arrived.
     pub now: Timestamp,
     /// How far the device's clock may be off.
     pub tolerances: Tolerances,
     /// Over which link. Counters do not outlive it: behind a new one the sensor may have restarted.
     pub link: LinkId,
-    /// What the devices' clocks are ahead of UTC: Date Time has no zone.
-    pub utc_offset_s: i32,
+    /// Whose time the device's clock keeps, unless it was set on this link or seen to keep UTC: Date Time has no zone.
+    pub zone: &'a dyn Zone,
     /// Circumference of the wheel, if the device has one and it is known. No profile tells.
     pub wheel_mm: Option<u16>,
 }
@@ -70,6 +73,8 @@ pub struct State {
     link: Option<LinkId>,
     motion: cycling::Motion,
     site: Option<thermometer::Site>,
+    /// The link on which its clock was seen to keep UTC.
+    utc: Option<LinkId>,
 }
 
 /// What a value says.
@@ -82,7 +87,12 @@ pub struct Decoded {
 }
 
 /// Reads the value of a characteristic, named by its 16-bit UUID. The state changes only if the value is accepted.
-pub fn decode(state: &mut State, characteristic: u16, bytes: &[u8], context: &Context) -> Result<Decoded, GattFault> {
+pub fn decode(
+    state: &mut State,
+    characteristic: u16,
+    bytes: &[u8],
+    context: &Context<'_>,
+) -> Result<Decoded, GattFault> {
     if bytes.len() > VALUE_BYTES_MAX {
         return Err(GattFault::TooLong(bytes.len()));
     }
@@ -90,7 +100,13 @@ pub fn decode(state: &mut State, characteristic: u16, bytes: &[u8], context: &Co
     if next.link != Some(context.link) {
         next.motion = cycling::Motion::default();
     }
+    let keeps_utc = next.utc == Some(context.link);
+    let context = &Context { zone: if keeps_utc { &clock::Utc } else { context.zone }, ..*context };
     let readings = match characteristic {
+        clock::DATE_TIME | clock::CURRENT_TIME => {
+            next.utc = clock::shows_utc(characteristic, bytes, context)?.then_some(context.link);
+            Vec::new()
+        }
         0x2a37 => heart::measurement(bytes, context)?,
         0x2a1c => thermometer::measurement(bytes, true, next.site, context)?,
         0x2a1e => thermometer::measurement(bytes, false, next.site, context)?,
@@ -125,6 +141,7 @@ pub fn decode(state: &mut State, characteristic: u16, bytes: &[u8], context: &Co
 pub fn is_known(characteristic: u16) -> bool {
     const STRUCTURES: [u16; 10] = [0x2a37, 0x2a1c, 0x2a1e, 0x2a35, 0x2a36, 0x2a5e, 0x2a5f, 0x2a5b, 0x2a63, 0x2a53];
     STRUCTURES.contains(&characteristic)
+        || matches!(characteristic, clock::DATE_TIME | clock::CURRENT_TIME)
         || FactKind::of(characteristic).is_some()
         || scalar::Scalar::find(characteristic).is_some()
 }

@@ -79,11 +79,11 @@ impl Status {
 }
 
 /// Reads a spot check.
-pub fn spot_check(bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn spot_check(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let pair = pair(&mut fields)?;
-    let time = if flags & 1 == 0 { None } else { fields.date_time(context.utc_offset_s)? };
+    let time = if flags & 1 == 0 { None } else { fields.date_time(context)? };
     let status = Status::read(&mut fields, flags & 1 << 1 != 0, flags & 1 << 2 != 0)?;
     let amplitude = if flags & 1 << 3 == 0 { None } else { Some(fields.sfloat("the pulse amplitude index")?) };
     fields.end(flags & 0xe0 != 0)?;
@@ -93,7 +93,7 @@ pub fn spot_check(bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattF
 }
 
 /// Reads one of a continuous series.
-pub fn continuous(bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn continuous(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let mut pairs = vec![(Quantity::OXYGEN_SATURATION, Quantity::PULSE_RATE, pair(&mut fields)?)];
@@ -118,11 +118,11 @@ fn sheet(
     amplitude: Option<Number>,
     status: Status,
     time: Option<Timestamp>,
-    context: &Context,
+    context: &Context<'_>,
 ) -> Result<Vec<Reading>, GattFault> {
     status.check()?;
     if status.stored() && time.is_none() {
-        // Dated to its arrival, yesterday's saturation would look like today's.
+        // Dated to its arrival, yesterday's saturation would look like today's; so would one by a clock that was never set.
         return Err(GattFault::Undated);
     }
     let mut sheet = Sheet::dated(context, time)?;

@@ -29,7 +29,7 @@ const TORQUE_MANTISSA: i64 = 3_125;
 const TORQUE_EXPONENT: i8 = -5;
 
 /// Reads one measurement.
-pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u16("the flags")?;
     let has = |flag: u16| flags & flag != 0;

@@ -24,7 +24,7 @@ const STATUS_IRREGULAR: u16 = 1 << 2;
 
 /// Reads one measurement, or a step on the way to one (`settled` false), in which only the first of the three values counts:
 /// the others are unused and NaN.
-pub fn measurement(bytes: &[u8], settled: bool, context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn measurement(bytes: &[u8], settled: bool, context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let pressure = |fields: &mut Fields<'_>, name| {
@@ -34,7 +34,7 @@ pub fn measurement(bytes: &[u8], settled: bool, context: &Context) -> Result<Vec
     let first = pressure(&mut fields, "the first pressure")?;
     let second = pressure(&mut fields, "the second pressure")?;
     let third = pressure(&mut fields, "the third pressure")?;
-    let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context.utc_offset_s)? };
+    let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context)? };
     let pulse_rate = if flags & PULSE_RATE == 0 { None } else { Some(fields.sfloat("the pulse rate")?) };
     let user = if flags & USER_ID == 0 { None } else { Some(fields.u8("the user id")?) };
     let status = if flags & STATUS == 0 { None } else { Some(fields.u16("the measurement status")?) };

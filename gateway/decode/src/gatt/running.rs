@@ -17,7 +17,7 @@ const SPEED_MANTISSA: i64 = 390_625;
 const SPEED_EXPONENT: i8 = -8;
 
 /// Reads one measurement.
-pub fn measurement(bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattFault> {
+pub fn measurement(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let mut sheet = Sheet::now(context)?;

@@ -14,6 +14,7 @@ enum Format {
     U8,
     I16,
     U16,
+    U24,
     I24,
     U32,
 }
@@ -33,6 +34,8 @@ pub struct Scalar {
 }
 
 const ANY: (i64, i64) = (i64::MIN, i64::MAX);
+/// All round, in 1/100 deg.
+const COMPASS: (i64, i64) = (0, 35_999);
 
 const fn row(
     characteristic: u16,
@@ -62,9 +65,14 @@ pub const SCALARS: &[Scalar] = &[
     ),
     row(0x2a6f, "Humidity", Quantity::RELATIVE_HUMIDITY, Format::U16, -2, Some(u16::MAX as i64), (0, 10_000)),
     row(0x2a70, "True Wind Speed", Quantity::WIND_SPEED, Format::U16, -2, None, ANY),
+    row(0x2a71, "True Wind Direction", Quantity::WIND_DIRECTION, Format::U16, -2, None, COMPASS),
     row(0x2a72, "Apparent Wind Speed", Quantity::APPARENT_WIND_SPEED, Format::U16, -2, None, ANY),
+    row(0x2a73, "Apparent Wind Direction", Quantity::APPARENT_WIND_DIRECTION, Format::U16, -2, None, COMPASS),
+    row(0x2a74, "Gust Factor", Quantity::GUST_FACTOR, Format::U8, -1, None, ANY),
+    row(0x2a75, "Pollen Concentration", Quantity::POLLEN_CONCENTRATION, Format::U24, 0, None, ANY),
     row(0x2a76, "UV Index", Quantity::UV_INDEX, Format::U8, 0, None, ANY),
     row(0x2a77, "Irradiance", Quantity::IRRADIANCE, Format::U16, -1, None, ANY),
+    row(0x2a78, "Rainfall", Quantity::RAINFALL, Format::U16, -3, None, ANY),
     row(0x2a79, "Wind Chill", Quantity::WIND_CHILL, Format::I8, 0, None, ANY),
     row(0x2a7a, "Heat Index", Quantity::HEAT_INDEX, Format::I8, 0, None, ANY),
     row(0x2a7b, "Dew Point", Quantity::DEW_POINT, Format::I8, 0, None, ANY),
@@ -77,13 +85,14 @@ impl Scalar {
     }
 
     /// Reads one value.
-    pub fn read(&self, bytes: &[u8], context: &Context) -> Result<Vec<Reading>, GattFault> {
+    pub fn read(&self, bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
         let mut fields = Fields::new(bytes);
         let mantissa = match self.format {
             Format::I8 => i64::from(fields.i8(self.name)?),
             Format::U8 => i64::from(fields.u8(self.name)?),
             Format::I16 => i64::from(fields.i16(self.name)?),
             Format::U16 => i64::from(fields.u16(self.name)?),
+            Format::U24 => i64::from(fields.u24(self.name)?),
             Format::I24 => i64::from(fields.i24(self.name)?),
             Format::U32 => i64::from(fields.u32(self.name)?),
         };

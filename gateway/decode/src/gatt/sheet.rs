@@ -22,12 +22,13 @@ fn too_far(far: TimeTooFar) -> GattFault {
 
 impl Sheet {
     /// Of something measured just now, by a device that does not say when.
-    pub fn now(context: &Context) -> Result<Self, GattFault> {
+    pub fn now(context: &Context<'_>) -> Result<Self, GattFault> {
         Self::dated(context, None)
     }
 
-    /// Of something measured at `time` by the device's clock; just now if it does not say.
-    pub fn dated(context: &Context, time: Option<Timestamp>) -> Result<Self, GattFault> {
+    /// Of something measured at `time` by the device's clock; just now if it does not say, or says what nobody believes
+    /// ([`super::clock::instant`]).
+    pub fn dated(context: &Context<'_>, time: Option<Timestamp>) -> Result<Self, GattFault> {
         let judge = Judge::new(context.now, context.tolerances);
         let moment = time.map_or(Moment::Relative(0), Moment::Absolute);
         let (device_time, quality) = judge.time(moment).map_err(too_far)?;

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use data_encoding::HEXLOWER;
 use pitchside_model::{
     Assurance, Authentic, DeviceId, GapReason, LinkId, Payload, PayloadKind, Quality, Quantity, Reading, Timestamp,
@@ -5,7 +7,7 @@ use pitchside_model::{
 };
 use proptest::prelude::*;
 
-use super::{VALUE_BYTES_MAX, decode, is_known};
+use super::{VALUE_BYTES_MAX, Zone, decode, is_known};
 use crate::{DecodeError, Decoders, GattFault, Tolerances};
 
 mod encode;
@@ -61,9 +63,7 @@ fn instant(text: &str) -> Timestamp {
     let n = |at: std::ops::Range<usize>| text[at].parse::<u16>().unwrap();
     let [low, high] = n(0..4).to_le_bytes();
     let part = |at| n(at) as u8;
-    super::date::read([low, high, part(5..7), part(8..10), part(11..13), part(14..16), part(17..19)], 0)
-        .unwrap()
-        .unwrap()
+    super::date::read([low, high, part(5..7), part(8..10), part(11..13), part(14..16), part(17..19)]).unwrap().unwrap()
 }
 
 #[test]
@@ -151,6 +151,71 @@ fn dates_are_utc() {
     let bytes = HEXLOWER.decode(b"02b00e00feea070b15091d32").unwrap();
     let readings = send(&decoders, &device("a"), 1, 0x2a1c, &bytes, now).unwrap();
     assert_eq!(readings[0].device_time.to_string(), "2026-11-21T09:29:50.000Z");
+}
+
+/// A zone two hours ahead until its clocks went back an hour on 2026-10-25, 03:00.
+#[derive(Debug)]
+struct Berlin;
+
+impl Zone for Berlin {
+    fn ahead_s(&self, shown: Timestamp) -> [i32; 2] {
+        if shown < instant("2026-10-25T02:00:00Z") {
+            [7_200; 2]
+        } else if shown < instant("2026-10-25T03:00:00Z") {
+            [7_200, 3_600]
+        } else {
+            [3_600; 2]
+        }
+    }
+}
+
+/// When a temperature was measured by a clock that showed `shown`; none if the gateway dated it.
+fn dated(decoders: &Decoders, link: u64, shown: &str, now: &str) -> Option<String> {
+    let date = super::date::write(instant(shown)).unwrap();
+    let bytes = [&[2, 0xb0, 0x0e, 0, 0xfe][..], &date].concat();
+    let readings = send(decoders, &device("a"), link, 0x2a1c, &bytes, instant(now)).unwrap();
+    let reading = &readings[0];
+    let dated = !reading.quality.contains(Quality::NO_CLOCK);
+    assert!(dated || reading.device_time == instant(now));
+    dated.then(|| reading.device_time.to_string().replace(".000", ""))
+}
+
+#[test]
+fn a_clock_nobody_can_set_keeps_the_time_of_its_zone() {
+    let decoders = Decoders::default().zone(Arc::new(Berlin));
+    let at = |shown, now| dated(&decoders, 1, shown, now).unwrap();
+    assert_eq!(at("2026-11-21T10:29:50Z", "2026-11-21T09:30:00Z"), "2026-11-21T09:29:50Z");
+    // As it was in the summer in which it was measured.
+    assert_eq!(at("2026-07-01T12:00:00Z", "2026-11-21T09:30:00Z"), "2026-07-01T10:00:00Z");
+    // Half past two comes twice: the second time, unless that is still to come.
+    assert_eq!(at("2026-10-25T02:30:00Z", "2026-10-25T01:30:01Z"), "2026-10-25T01:30:00Z");
+    assert_eq!(at("2026-10-25T02:30:00Z", "2026-10-25T00:30:01Z"), "2026-10-25T00:30:00Z");
+    // An unset clock of any zone is none.
+    assert_eq!(dated(&decoders, 1, "2012-12-05T11:50:27Z", "2026-11-21T09:30:00Z"), None);
+}
+
+#[test]
+fn a_clock_that_was_set_keeps_utc_as_long_as_the_link_lasts() {
+    let decoders = Decoders::default().zone(Arc::new(Berlin));
+    let now = "2026-11-21T09:30:00Z";
+    let at = |link| dated(&decoders, link, "2026-11-21T09:29:50Z", now).unwrap();
+    let shows = |link, characteristic, rest: &[u8], shown| {
+        let bytes = [&super::date::write(instant(shown)).unwrap()[..], rest].concat();
+        let readings = send(&decoders, &device("a"), link, characteristic, &bytes, instant(now)).unwrap();
+        assert!(readings.is_empty(), "a clock is no reading");
+    };
+    assert_eq!(at(1), "2026-11-21T08:29:50Z", "not set yet");
+    shows(1, 0x2a08, &[], "2026-11-21T09:29:58Z");
+    assert_eq!(at(1), "2026-11-21T09:29:50Z");
+    assert_eq!(at(2), "2026-11-21T08:29:50Z", "who knows what became of it meanwhile");
+    shows(2, 0x2a2b, &[6, 128, 2], "2026-11-21T09:31:59Z");
+    assert_eq!(at(2), "2026-11-21T09:29:50Z");
+    // It shows the time of its own zone after all.
+    shows(2, 0x2a2b, &[6, 128, 2], "2026-11-21T10:30:00Z");
+    assert_eq!(at(2), "2026-11-21T08:29:50Z");
+    shows(2, 0x2a08, &[], now);
+    decoders.forget(&device("a"));
+    assert_eq!(at(2), "2026-11-21T08:29:50Z", "forgotten");
 }
 
 #[test]

@@ -75,12 +75,12 @@ pub fn measurement(
     bytes: &[u8],
     settled: bool,
     site: Option<Site>,
-    context: &Context,
+    context: &Context<'_>,
 ) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let value = fields.float("the temperature")?;
-    let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context.utc_offset_s)? };
+    let time = if flags & TIME_STAMP == 0 { None } else { fields.date_time(context)? };
     let site = if flags & TYPE == 0 { site } else { Some(Site::from_code(fields.u8("the temperature type")?)?) };
     fields.end(flags & RESERVED != 0)?;
 

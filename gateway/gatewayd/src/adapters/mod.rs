@@ -9,6 +9,7 @@
 //! | [`content`] | `release::content::Allowed` | `release::known`, the settings |
 //! | [`outbox`] | `sync::Outbox` | `store` |
 //! | [`releases`] | `release::known::Shelf` | `store` |
+//! | [`zone`] | `decode::gatt::Zone` | the zones of the settings |
 //! | [`page`] | `admin::{View, Users, Commands}` | `store` |
 
 pub mod athletes;
@@ -19,3 +20,4 @@ pub mod keys;
 pub mod outbox;
 pub mod page;
 pub mod releases;
+pub mod zone;

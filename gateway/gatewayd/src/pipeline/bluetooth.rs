@@ -8,6 +8,7 @@ use pitchside_collect::Intake;
 use pitchside_collect::ble::core::{Condition, CoreConfig, Status};
 use pitchside_collect::ble::{Ble, Target};
 use pitchside_config::Settings;
+use pitchside_decode::Decoders;
 use pitchside_model::{DeviceId, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use tokio_util::task::TaskTracker;
 
 use super::front::Front;
 use crate::adapters::bonds::Bonds;
+use crate::adapters::zone;
 use crate::clock::Clock;
 use crate::random::OsRandom;
 
@@ -108,6 +110,14 @@ pub fn start(
     let path = settings.gateway.data_dir.join(STATUS_FILE);
     tasks.spawn(write(Arc::clone(front), ble.status(), path, stop));
     Ok(Some(ble))
+}
+
+/// Decoders that read sensors as the settings have it: how large their wheels are, whose time their clocks keep.
+pub fn read_by(settings: &Settings, decoders: Decoders) -> anyhow::Result<Decoders> {
+    // The settings hold it below 4,001.
+    let wheel_mm = u16::try_from(settings.bluetooth.wheel_mm).unwrap_or(0);
+    let zone = settings.bluetooth.zone.as_ref().unwrap_or(&settings.delivery.zone);
+    Ok(decoders.wheel(wheel_mm).zone(zone::named(zone)?))
 }
 
 fn look(front: &Front) -> Arc<[Target]> {
@@ -215,12 +225,12 @@ mod radio {
         seed: u64,
         stop: CancellationToken,
     ) -> anyhow::Result<Ble> {
-        let date = Arc::new(move || {
+        let time = Arc::new(move || {
             let now = clock.now();
-            (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write(now)).flatten()
+            (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write_current(now)).flatten()
         });
         let (adapters, bonds) = (settings.ble.iter().map(adapter).collect(), settings.bluetooth.bonds.clone());
-        let radio = Arc::new(Bluez::new(adapters, bonds, Arc::new(memory), date));
+        let radio = Arc::new(Bluez::new(adapters, bonds, Arc::new(memory), time));
         Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
     }
 }
@@ -254,6 +264,8 @@ mod tests {
             let listened = profile::SERVICES
                 .iter()
                 .any(|service| service.characteristics.iter().any(|of| of.uuid == characteristic));
+            // What a clock shows is asked for when it is set.
+            let listened = listened || profile::is_clock(characteristic);
             // Texts are shown in the log, whoever decodes them besides; two numbers of Device Information nowhere else.
             let told = profile::is_information(characteristic);
             let decoded = gatt::is_known(characteristic);

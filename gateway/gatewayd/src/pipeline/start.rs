@@ -65,11 +65,6 @@ pub struct Startup {
     pub program: PathBuf,
 }
 
-/// The settings hold it below 4,001.
-fn wheel_mm(settings: &Settings) -> u16 {
-    u16::try_from(settings.bluetooth.wheel_mm).unwrap_or(0)
-}
-
 impl Startup {
     /// With the system's clock and this program.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
@@ -101,7 +96,7 @@ impl Gateway {
             AuthLimits::default(),
         )
         .context("opening the door")?;
-        let decoders = Arc::new(Decoders::new(tolerances(settings), []).wheel(wheel_mm(settings)));
+        let decoders = Arc::new(bluetooth::read_by(settings, Decoders::new(tolerances(settings), []))?);
         let plugins = PluginsTask::start(PluginsParts {
             library: settings.plugins.dir.clone(),
             store: store.clone(),

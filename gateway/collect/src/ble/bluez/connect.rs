@@ -123,7 +123,8 @@ impl Bluez {
             None => None,
         };
         let early = |error| Ended { error, how: doubt::Attempt::Early };
-        let peer = BluezPeer::new(device, target.clone(), bond, self.date.clone()).await.map_err(early)?;
+        let peer = BluezPeer::new(device, target.clone(), bond, self.time.clone(), self.passed_over.clone());
+        let peer = peer.await.map_err(early)?;
         if bond.is_some()
             && let Err(error) = peer.named().await
         {

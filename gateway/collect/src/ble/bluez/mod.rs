@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bluer::{Adapter, Address, Session};
 use parking_lot::Mutex;
-use pitchside_model::BleAddress;
+use pitchside_model::{BleAddress, DeviceId};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -77,15 +77,21 @@ pub struct Bluez {
     /// Folder with what BlueZ stored of bonds.
     bonds: PathBuf,
     memory: Arc<dyn Memory>,
-    date: DateTime,
+    time: CurrentTime,
+    /// Whose further instances of a characteristic were named.
+    passed_over: PassedOver,
     doubts: Mutex<Doubts>,
     session: Mutex<Option<Session>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
 }
 
-/// The time as Date Time has it (GATT Specification Supplement, 3.70), in UTC; none while the gateway's clock is not set.
-pub type DateTime = Arc<dyn Fn() -> Option<[u8; 7]> + Send + Sync>;
+/// The time as Current Time has it (GATT Specification Supplement), in UTC; its first seven octets are the Date Time. None while
+/// the gateway's clock is not set.
+pub type CurrentTime = Arc<dyn Fn() -> Option<[u8; 10]> + Send + Sync>;
+
+/// Devices of which something was said once.
+type PassedOver = Arc<Mutex<HashSet<DeviceId>>>;
 
 fn address(address: Address) -> BleAddress {
     BleAddress(address.0)
@@ -93,9 +99,9 @@ fn address(address: Address) -> BleAddress {
 
 impl Bluez {
     /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
-    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, date: DateTime) -> Self {
-        let doubts = Mutex::default();
-        Self { adapters, bonds, memory, date, doubts, session: Mutex::new(None), busy: Mutex::default() }
+    pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, time: CurrentTime) -> Self {
+        let (doubts, passed_over) = (Mutex::default(), PassedOver::default());
+        Self { adapters, bonds, memory, time, passed_over, doubts, session: Mutex::new(None), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {

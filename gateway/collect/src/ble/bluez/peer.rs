@@ -17,12 +17,12 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
-use super::super::plan::{Found, Step, plan};
+use super::super::plan::{Found, Plan, Step, plan};
 use super::super::profile;
 use super::super::queue::{Queue, Source};
 use super::super::radio::{Peer, RadioError, Subscribed, Target};
-use super::DateTime;
 use super::connect::{disconnect, failed};
+use super::{CurrentTime, PassedOver};
 
 /// How long the device may take to name its services, and to accept each subscription.
 const SERVICES_WITHIN: Duration = Duration::from_secs(20);
@@ -48,7 +48,8 @@ pub(super) struct BluezPeer {
     device: Device,
     target: Target,
     bond: Option<Bond>,
-    date: DateTime,
+    time: CurrentTime,
+    passed_over: PassedOver,
     /// Why the link is down, or of no use.
     over: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -67,7 +68,8 @@ impl BluezPeer {
         device: Device,
         target: Target,
         bond: Option<Bond>,
-        date: DateTime,
+        time: CurrentTime,
+        passed_over: PassedOver,
     ) -> Result<Self, RadioError> {
         let over = watch::Sender::new(None);
         // Watched from here on; what happened before is asked for after.
@@ -92,7 +94,7 @@ impl BluezPeer {
             };
             end(&sender, why);
         });
-        Ok(Self { device, target, bond, date, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
+        Ok(Self { device, target, bond, time, passed_over, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
     }
 
     async fn services(&self) -> Result<Vec<Service>, RadioError> {
@@ -112,7 +114,7 @@ impl BluezPeer {
         self.device.is_connected().await.unwrap_or(false)
     }
 
-    /// Every characteristic with a 16-bit UUID, in the order in which the device names them.
+    /// Every characteristic with a 16-bit UUID, in no order.
     async fn characteristics(&self) -> Result<Vec<Found<Characteristic>>, RadioError> {
         let mut found = Vec::new();
         for service in self.services().await? {
@@ -123,6 +125,7 @@ impl BluezPeer {
                 found.push(Found {
                     service: service_uuid,
                     uuid,
+                    handle: characteristic.id(),
                     reads: flags.read,
                     writes: flags.write,
                     notifies: flags.notify,
@@ -135,16 +138,22 @@ impl BluezPeer {
     }
 
     async fn bonded(&self, profiles: Profiles, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
-        let steps = plan(profiles, self.characteristics().await?);
+        let Plan { steps, passed_over } = plan(profiles, self.characteristics().await?);
         if !steps.iter().any(|(step, _)| step.measures()) {
             let words = profile::words(profiles).join(", ");
             return Err(RadioError::Refused(format!("it has none of what it was enrolled for: {words}")));
         }
+        if !passed_over.is_empty() && self.passed_over.lock().insert(self.target.id.clone()) {
+            for (uuid, others) in passed_over {
+                tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), others, "BLE: it has this more than once; only the first is listened to");
+            }
+        }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
         let mut polled = Vec::new();
-        for (step, Found { uuid, notifies, by: characteristic, .. }) in steps {
+        for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
             match step {
-                Step::SetClock => self.set_clock(&characteristic).await,
+                Step::SetZone => self.set_zone(&characteristic).await,
+                Step::SetClock => self.set_clock(&characteristic, uuid, reads, into).await,
                 Step::Tell => self.tell(&characteristic, uuid).await,
                 Step::ReadFirst => {
                     let read = self.value(&characteristic).await;
@@ -281,14 +290,40 @@ impl BluezPeer {
         });
     }
 
-    /// Sets the device's clock, if ours is set: what it measures from now on carries a time worth having.
-    async fn set_clock(&self, characteristic: &Characteristic) {
-        let Some(date) = (self.date)() else { return };
+    async fn set(&self, characteristic: &Characteristic, value: &[u8]) -> Result<(), String> {
         let request = CharacteristicWriteRequest { op_type: WriteOp::Request, ..Default::default() };
-        match timeout(READ_WITHIN, characteristic.write_ext(&date, &request)).await {
-            Ok(Ok(())) => tracing::info!(device = %self.target.id, "BLE: its clock is set"),
-            Ok(Err(error)) => tracing::info!(device = %self.target.id, %error, "BLE: its clock is not set"),
-            Err(_) => tracing::info!(device = %self.target.id, "BLE: its clock is not set: no answer"),
+        match timeout(READ_WITHIN, characteristic.write_ext(value, &request)).await {
+            Ok(written) => written.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        }
+    }
+
+    /// Tells the device that its clock is not ahead of UTC, if ours is set.
+    async fn set_zone(&self, characteristic: &Characteristic) {
+        if (self.time)().is_some()
+            && let Err(why) = self.set(characteristic, &profile::LOCAL_TIME_IS_UTC).await
+        {
+            tracing::info!(device = %self.target.id, why, "BLE: its time zone is not set");
+        }
+    }
+
+    /// Sets the device's clock, if ours is set: what it measures from now on carries a time worth having. What the clock shows
+    /// goes the way of all values, first of them: what the device dates is read by it.
+    async fn set_clock(&self, characteristic: &Characteristic, uuid: u16, reads: bool, into: &Queue) {
+        let Some(time) = (self.time)() else { return };
+        let value = if uuid == profile::DATE_TIME { &time[..7] } else { &time[..] };
+        match self.set(characteristic, value).await {
+            Ok(()) => {
+                tracing::info!(device = %self.target.id, "BLE: its clock is set");
+                into.push(Source::Gatt(uuid), value);
+            }
+            Err(why) => {
+                tracing::info!(device = %self.target.id, why, "BLE: its clock is not set");
+                // It may have taken the time and refused the rest of the value (Current Time Service, «Data field ignored»).
+                if reads {
+                    self.read(characteristic, uuid, into).await;
+                }
+            }
         }
     }
 

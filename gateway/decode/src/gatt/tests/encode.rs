@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::strategy::LazyJust;
 
 use crate::Tolerances;
-use crate::gatt::Context;
+use crate::gatt::{Context, clock};
 
 /// A value and its meaning.
 #[derive(Debug, Clone)]
@@ -15,12 +15,12 @@ pub struct Message {
     pub expected: Vec<(Quantity, Value)>,
 }
 
-pub fn context() -> Context {
+pub fn context() -> Context<'static> {
     Context {
         now: super::NOW,
         tolerances: Tolerances::default(),
         link: LinkId(1),
-        utc_offset_s: 0,
+        zone: &clock::Utc,
         wheel_mm: Some(2_100),
     }
 }
