@@ -9,7 +9,7 @@
 //! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
 //! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
-//! | [`address`] | where a name may lead |
+//! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
 //! | [`signed`] | signatures of webhooks |
