@@ -32,6 +32,12 @@ impl Maker {
         format!("{}.pub", self.key.display())
     }
 
+    /// Name and id of the key, as refusals say it.
+    fn signer(&self) -> String {
+        let key = std::fs::read_to_string(self.public()).unwrap();
+        key.splitn(3, '+').take(2).collect::<Vec<_>>().join("+")
+    }
+
     /// An unsigned package of a decoder.
     fn packs(&self, version: &str, script: &str) -> PathBuf {
         let manifest = format!(
@@ -143,6 +149,61 @@ async fn what_is_unsigned_tampered_with_older_or_of_a_stranger_is_not_let_in() {
     let refused = install(&clinic, &maker.makes("1.2.0", GOOD));
     assert!(refused.code == 1 && refused.err.contains("does not trust"), "{refused:?}");
     assert_eq!(standing(&clinic).0, "1.0.0", "nothing of all that came in");
+}
+
+#[tokio::test]
+async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose() {
+    let clinic = Clinic::new().plugin("lamp", GOOD).start().await;
+    let (maker, other) = (Maker::new("acme.example/plugins"), Maker::new("other.example"));
+    for trusted in [&maker, &other] {
+        plugin(&clinic, &["trust", &trusted.public()]).ok();
+    }
+    install(&clinic, &maker.makes("1.0.0", GOOD)).ok();
+    let theirs = other.makes("1.1.0", GOOD);
+    let theirs = theirs.to_str().unwrap();
+    for verb in ["install", "update"] {
+        let refused = plugin(&clinic, &[verb, theirs]);
+        let purpose = format!("pitchside plugin {verb} {theirs} --new-signer");
+        for part in [maker.signer(), other.signer(), purpose] {
+            assert!(refused.code == 1 && refused.err.contains(&part), "{part}: {refused:?}");
+        }
+    }
+    assert_eq!((standing(&clinic), log(&clinic).contains("1.1.0")), (("1.0.0".into(), "on".into(), None), false));
+
+    let recorded = |new: &Maker, old: &Maker| {
+        let said = format!("(--new-signer: {} in place of what was signed by {})", new.signer(), old.signer());
+        assert!(log(&clinic).contains(&said), "{said}: {}", log(&clinic));
+    };
+    plugin(&clinic, &["install", theirs, "--new-signer"]).ok();
+    recorded(&other, &maker);
+    // It is theirs now: what was its maker's is another's.
+    let back = maker.makes("1.2.0", GOOD);
+    let refused = install(&clinic, &back);
+    assert!(refused.code == 1 && refused.err.contains("--new-signer"), "{refused:?}");
+    plugin(&clinic, &["update", back.to_str().unwrap(), "--new-signer", "--within", "1000h"]).ok();
+    recorded(&maker, &other);
+    assert_eq!(standing(&clinic).2.as_deref(), Some("1.2.0"));
+    plugin(&clinic, &["rollback", "acme"]).ok();
+
+    let older = other.makes("1.0.5", GOOD);
+    let older = older.to_str().unwrap();
+    let refused = plugin(&clinic, &["install", older]);
+    assert!(refused.code == 1 && refused.err.contains("--allow-downgrade"), "{refused:?}");
+    plugin(&clinic, &["install", older, "--allow-downgrade"]).ok();
+    assert!(log(&clinic).contains("1.0.5 was installed instead of 1.1.0, signed by other.example (--allow-downgrade)"));
+    plugin(&clinic, &["rollback", "acme"]).ok();
+    assert!(log(&clinic).contains("went back to the version before, 1.1.0, signed by other.example"));
+    let habit = plugin(&clinic, &["install", other.makes("1.3.0", GOOD).to_str().unwrap(), "--new-signer"]);
+    assert!(habit.code == 1 && habit.err.contains("needs no --new-signer"), "{habit:?}");
+
+    // One of the library is the library's.
+    let named =
+        "name = \"lamp\"\nversion = \"9.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n";
+    let lamp = other.packs_files("lamp", named, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
+    other.signs(&lamp);
+    let refused = install(&clinic, &lamp);
+    assert!(refused.code == 1 && refused.err.contains("the lamp of this box is the library's"), "{refused:?}");
+    plugin(&clinic, &["install", lamp.to_str().unwrap(), "--new-signer"]).ok();
 }
 
 #[tokio::test]

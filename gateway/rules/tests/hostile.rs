@@ -3,45 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout)]
 
+mod common;
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use pitchside_model::*;
+use pitchside_model::AlertEvent;
 use pitchside_rules::{RulesError, RulesWorker};
-use pitchside_script::Program;
+
+use common::{program, rate, write};
 
 const STATE: &str = "[state]\nmemory = 0.0\nwords = \"\"\n";
-
-fn write(folder: &Path, name: &str, state: &str, script: &str) {
-    let rule = folder.join(name);
-    std::fs::create_dir_all(&rule).unwrap();
-    let manifest = format!(
-        "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n{state}"
-    );
-    std::fs::write(rule.join("rule.toml"), manifest).unwrap();
-    std::fs::write(rule.join("rule.rhai"), script).unwrap();
-    std::fs::write(rule.join("cases.txt"), "case none\n  +0s heart_rate 1 /min ->\n").unwrap();
-    std::fs::write(rule.join("README.md"), "# A test\n").unwrap();
-}
-
-fn rate(second: u64, value: i64) -> Entry {
-    let time = Timestamp::from_seconds(1_767_225_600 + second as i64);
-    Entry {
-        device: DeviceId::parse("strap").unwrap(),
-        athlete: Some(AthleteId::parse("ann").unwrap()),
-        assurance: Assurance::Noise,
-        epoch: Epoch(1),
-        seq: Seq(second),
-        readings: vec![Reading {
-            quantity: Quantity::HEART_RATE,
-            unit: Unit::PER_MINUTE,
-            device_time: time,
-            gateway_time: time,
-            quality: Quality::empty(),
-            value: Value::Number(Decimal::integer(value)),
-        }],
-    }
-}
 
 fn scripts(folder: &str) -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -54,8 +26,7 @@ fn scripts(folder: &str) -> Vec<PathBuf> {
 async fn attack(folder: &str) -> Vec<(String, String, String)> {
     let rules_folder = tempfile::tempdir().unwrap();
     write(rules_folder.path(), "honest", "", "value > 180.0");
-    let program = Program { exe: env!("CARGO_BIN_EXE_rules-worker").into(), args: Vec::new() };
-    let mut rules = RulesWorker::spawn(&program, rules_folder.path()).await.unwrap();
+    let mut rules = RulesWorker::spawn(&program(), rules_folder.path()).await.unwrap();
     let mut outcomes = Vec::new();
     for (number, path) in (0u64..).zip(scripts(folder)) {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();

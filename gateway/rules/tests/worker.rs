@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod common;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,40 +11,10 @@ use pitchside_model::*;
 use pitchside_rules::{Engine, RuleSet, RulesError, RulesWorker};
 use pitchside_script::Program;
 
-fn program() -> Program {
-    Program { exe: env!("CARGO_BIN_EXE_rules-worker").into(), args: Vec::new() }
-}
+use common::{program, rate};
 
 fn write(folder: &Path, name: &str, script: &str) {
-    let rule = folder.join(name);
-    std::fs::create_dir_all(&rule).unwrap();
-    let manifest = format!(
-        "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n\
-         [state]\nn = 0\ntext = \"\"\n"
-    );
-    std::fs::write(rule.join("rule.toml"), manifest).unwrap();
-    std::fs::write(rule.join("rule.rhai"), script).unwrap();
-    std::fs::write(rule.join("cases.txt"), "case none\n  +0s heart_rate 1 /min ->\n").unwrap();
-    std::fs::write(rule.join("README.md"), "# A test\n").unwrap();
-}
-
-fn rate(second: u64, value: i64) -> Entry {
-    let time = Timestamp::from_seconds(1_767_225_600 + second as i64);
-    Entry {
-        device: DeviceId::parse("strap").unwrap(),
-        athlete: Some(AthleteId::parse("ann").unwrap()),
-        assurance: Assurance::Noise,
-        epoch: Epoch(1),
-        seq: Seq(second),
-        readings: vec![Reading {
-            quantity: Quantity::HEART_RATE,
-            unit: Unit::PER_MINUTE,
-            device_time: time,
-            gateway_time: time,
-            quality: Quality::empty(),
-            value: Value::Number(Decimal::integer(value)),
-        }],
-    }
+    common::write(folder, name, "[state]\nn = 0\ntext = \"\"\n", script);
 }
 
 /// Up and down, so that `value > 180.0` is raised and cleared every twenty readings.

@@ -33,7 +33,7 @@ pub struct PluginPackage {
     pub name: PluginName,
     /// Three numbers.
     pub version: String,
-    /// Name of the trusted key that signed it.
+    /// The trusted key that signed it, whole; of one that came before that was kept, its name.
     pub signer: String,
     /// The archive.
     pub archive: Vec<u8>,
@@ -99,6 +99,8 @@ pub enum PluginChange {
         grants: Vec<String>,
         /// How it is tried.
         candidate: Candidate,
+        /// What ran when this was decided; else [`StoreError::Conflict`].
+        after: Option<PackageDigest>,
     },
     /// What is tried takes over, or goes.
     Settle {

@@ -10,7 +10,7 @@
 //! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
 //! | `record` | what is written of all that, and waits while nothing can be |
-//! | [`address`] | where a name may lead |
+//! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
 //! | [`signed`] | signatures of webhooks |

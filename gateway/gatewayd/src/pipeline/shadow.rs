@@ -4,7 +4,7 @@
 //! They hear the journal, a moment after the rules in force heard the readings themselves: however slow or broken a shadow is, it
 //! delays nothing. What the journal has given up before a shadow heard it, the shadow misses.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use pitchside_config::Settings;
 use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
-use pitchside_store::{RowId, Store, StoreError};
+use pitchside_store::{RowId, ShadowRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::derived::DerivedWatch;
@@ -146,11 +146,7 @@ impl Shadows {
             Ok(Err(error)) => return tracing::error!(%error, "what the shadows knew cannot be read"),
             Err(error) => return tracing::error!(%error, "what the shadows knew cannot be read"),
         };
-        for row in known {
-            if let AlertEvent::Raised(alert) = row.event {
-                self.open.insert(alert.id, alert.rule);
-            }
-        }
+        self.open = still_open(known);
         self.heard = end;
         let Some(worker) = &mut self.worker else { return };
         if let Some(kept) = kept
@@ -232,5 +228,73 @@ impl Shadows {
         if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &kept)).await {
             tracing::warn!(%error, "what the shadows know could not be kept");
         }
+    }
+}
+
+/// Which rule raised what is not cleared yet, from a log that has the latest first. What was cleared must not come back: it
+/// would stay for good, and take the room of what is raised from now on.
+fn still_open(log: Vec<ShadowRow>) -> HashMap<AlertId, RuleName> {
+    let (mut open, mut decided) = (HashMap::new(), HashSet::new());
+    for row in log {
+        let id = match &row.event {
+            AlertEvent::Raised(alert) => alert.id,
+            AlertEvent::Cleared { id, .. } => *id,
+        };
+        // The last word on an alert counts: a replay may have said again what came before it.
+        if decided.insert(id)
+            && let AlertEvent::Raised(alert) = row.event
+        {
+            open.insert(id, alert.rule);
+        }
+    }
+    open
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::{Alert, DeviceId, Priority, Quantity};
+    use pitchside_store::RootKey;
+
+    use super::*;
+
+    fn rule() -> RuleName {
+        RuleName::parse("hot").unwrap()
+    }
+
+    fn raised(number: u8) -> (RuleName, AlertEvent) {
+        let alert = Alert {
+            id: AlertId([number; 16]),
+            rule: rule(),
+            rule_version: "1.0.0".to_owned(),
+            priority: Priority::Low,
+            athlete: None,
+            device: DeviceId::parse("pill-1").unwrap(),
+            quantity: Quantity::HEART_RATE,
+            value: None,
+            unit: Quantity::HEART_RATE.unit(),
+            event_time: Timestamp(5),
+            message: "hot".to_owned(),
+        };
+        (rule(), AlertEvent::Raised(alert))
+    }
+
+    fn cleared(number: u8) -> (RuleName, AlertEvent) {
+        (rule(), AlertEvent::Cleared { id: AlertId([number; 16]), event_time: Timestamp(6) })
+    }
+
+    #[test]
+    fn after_a_start_what_the_log_says_was_cleared_is_not_open_any_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let open = |said: &[(RuleName, AlertEvent)]| {
+            store.log_shadow(said, Timestamp(7)).unwrap();
+            still_open(store.shadow_log(None, OPEN_MAX as u32).unwrap())
+        };
+        let only = |number: u8| HashMap::from([(AlertId([number; 16]), rule())]);
+        assert_eq!(open(&[raised(1), raised(2), cleared(1)]), only(2));
+        assert_eq!(open(&[cleared(2), raised(3)]), only(3));
+        // Raised again by a replay from before its end, it is open until that is said again, too.
+        assert_eq!(open(&[cleared(3), raised(1)]), only(1));
+        assert!(open(&[cleared(1)]).is_empty());
     }
 }

@@ -1,4 +1,5 @@
-//! Who vouches for a package: a C2SP signed note beside it, whose text names it.
+//! Who vouches for a package: a C2SP signed note beside it, whose text names it. The key that did when it came in stays the
+//! plugin's: see [`Signer`].
 //!
 //! ```text
 //! pitchside plugin/1
@@ -8,6 +9,8 @@
 //!
 //! — acme.example/plugins BASE64             Ed25519, one line a signer
 //! ```
+
+use std::fmt;
 
 use ledger_block::note::{KeyKind, NoteError, SignedNote, SignerKey, VerifierKey};
 use pitchside_script::package::Package;
@@ -47,6 +50,44 @@ impl SignatureError {
     }
 }
 
+/// The key that vouched for a package when it came, as the database keeps it: a verifier key. Of one that came before whole keys were
+/// kept only the name is known, and whose that is nobody can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signer(String);
+
+impl Signer {
+    /// Out of the database.
+    pub const fn kept(text: String) -> Self {
+        Self(text)
+    }
+
+    /// As it is kept.
+    pub fn of(key: &VerifierKey) -> Self {
+        Self(key.to_string())
+    }
+
+    /// The key's name, which anybody may give to a key of their own.
+    pub fn name(&self) -> &str {
+        self.0.split_once('+').map_or(self.0.as_str(), |(name, _)| name)
+    }
+
+    /// Whether it is this very key.
+    pub fn is(&self, key: &VerifierKey) -> bool {
+        self.0 == key.to_string()
+    }
+}
+
+/// Name and id, as a verifier key begins.
+impl fmt::Display for Signer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = self.0.splitn(3, '+');
+        match (parts.next(), parts.next()) {
+            (Some(name), Some(id)) => write!(f, "{name}+{id}"),
+            _ => write!(f, "{} (with which key of that name was not written down)", self.0),
+        }
+    }
+}
+
 /// What is signed.
 fn statement(package: &Package) -> String {
     let manifest = &package.manifest;
@@ -77,8 +118,13 @@ fn parse(package: &Package, note: &[u8]) -> Result<SignedNote, SignatureError> {
     Err(SignatureError::Other { said, is: wanted.escape_debug().to_string() })
 }
 
-/// The name of the trusted key that vouches for a package.
-pub fn verify(package: &Package, note: &[u8], trusted: &[VerifierKey]) -> Result<String, SignatureError> {
+/// The trusted key that vouches for a package: the one that did `before`, if it is among them, else the first that signed.
+pub fn verify(
+    package: &Package,
+    note: &[u8],
+    trusted: &[VerifierKey],
+    before: Option<&Signer>,
+) -> Result<VerifierKey, SignatureError> {
     let note = parse(package, note)?;
     let keys: Vec<&VerifierKey> = trusted.iter().filter(|key| key.kind() == KeyKind::Ed25519).collect();
     let unknown = || {
@@ -89,7 +135,11 @@ pub fn verify(package: &Package, note: &[u8], trusted: &[VerifierKey]) -> Result
         return Err(unknown());
     }
     match note.verify(&keys) {
-        Ok(signed) => signed.first().and_then(|at| keys.get(*at)).map(|key| key.name().to_owned()).ok_or_else(unknown),
+        Ok(signed) => {
+            let signed = || signed.iter().filter_map(|at| keys.get(*at).copied());
+            let same = signed().find(|key| before.is_some_and(|before| before.is(key)));
+            same.or_else(|| signed().next()).cloned().ok_or_else(unknown)
+        }
         Err(NoteError::WrongSignature(name)) => Err(SignatureError::Wrong(name)),
         Err(NoteError::NotSigned(_)) => Err(unknown()),
         Err(error) => Err(SignatureError::Note(error)),
@@ -123,17 +173,23 @@ mod tests {
         let signed = package("[]");
         let note = sign(&signed, None, &acme).unwrap().to_string().into_bytes();
         let trusted = |key: &SignerKey| [key.verifier().clone()];
-        assert_eq!(verify(&signed, &note, &trusted(&acme)), Ok("acme.example/plugins".to_owned()));
+        assert_eq!(verify(&signed, &note, &trusted(&acme), None), Ok(acme.verifier().clone()));
         assert_eq!(
-            verify(&signed, &note, &trusted(&other)),
+            verify(&signed, &note, &trusted(&other), None),
             Err(SignatureError::Unknown("acme.example/plugins".to_owned()))
         );
-        assert_eq!(verify(&signed, &note, &[]), Err(SignatureError::Unknown("acme.example/plugins".to_owned())));
-        let changed = verify(&package("[1]"), &note, &trusted(&acme)).unwrap_err();
+        assert_eq!(verify(&signed, &note, &[], None), Err(SignatureError::Unknown("acme.example/plugins".to_owned())));
+        let changed = verify(&package("[1]"), &note, &trusted(&acme), None).unwrap_err();
         assert!(changed.is_tampered() && changed.to_string().contains("another package"), "{changed}");
         // A second signer adds to it; either is enough.
         let both = sign(&signed, Some(&note), &other).unwrap().to_string().into_bytes();
-        assert_eq!(verify(&signed, &both, &trusted(&other)), Ok("else.example".to_owned()));
+        assert_eq!(verify(&signed, &both, &trusted(&other), None), Ok(other.verifier().clone()));
+        // Of two who are trusted, the one whose plugin it is; of a new one, who signed first.
+        let all = [other.verifier().clone(), acme.verifier().clone()];
+        for (before, first) in [(None, &acme), (Some(&acme), &acme), (Some(&other), &other)] {
+            let before = before.map(|key| Signer::of(key.verifier()));
+            assert_eq!(verify(&signed, &both, &all, before.as_ref()), Ok(first.verifier().clone()));
+        }
         assert!(sign(&package("[1]"), Some(&note), &other).is_err(), "not to a note about another");
     }
 
@@ -144,17 +200,28 @@ mod tests {
         let note = sign(&signed, None, &acme).unwrap().to_string();
         let trusted = [acme.verifier().clone()];
         let changed = note.replace("version 1.2.3", "version 1.2.4");
-        assert!(verify(&signed, changed.as_bytes(), &trusted).unwrap_err().is_tampered());
+        assert!(verify(&signed, changed.as_bytes(), &trusted, None).unwrap_err().is_tampered());
         // A signature of the trusted key over something else.
         let elsewhere = sign(&package("[1]"), None, &acme).unwrap().to_string();
         let line = elsewhere.lines().last().unwrap();
         let forged = format!("{}\n{line}\n", note.rsplit_once("\n\u{2014}").unwrap().0);
         assert_eq!(
-            verify(&signed, forged.as_bytes(), &trusted),
+            verify(&signed, forged.as_bytes(), &trusted, None),
             Err(SignatureError::Wrong("acme.example/plugins".to_owned()))
         );
         let namesake = key("acme.example/plugins", 9);
         let note = sign(&signed, None, &namesake).unwrap().to_string();
-        assert!(matches!(verify(&signed, note.as_bytes(), &trusted), Err(SignatureError::Unknown(_))));
+        assert!(matches!(verify(&signed, note.as_bytes(), &trusted, None), Err(SignatureError::Unknown(_))));
+    }
+
+    #[test]
+    fn a_signer_is_a_key_and_not_a_name() {
+        let (acme, namesake) = (key("acme.example/plugins", 1), key("acme.example/plugins", 9));
+        let kept = Signer::kept(acme.verifier().to_string());
+        assert!(kept == Signer::of(acme.verifier()) && kept.is(acme.verifier()) && !kept.is(namesake.verifier()));
+        assert_eq!(kept.name(), "acme.example/plugins");
+        assert_eq!(kept.to_string(), format!("acme.example/plugins+{:08x}", acme.verifier().key_id()));
+        let old = Signer::kept("acme.example/plugins".to_owned());
+        assert!(!old.is(acme.verifier()) && old.name() == kept.name() && old.to_string().contains("not written down"));
     }
 }

@@ -12,6 +12,7 @@ use pitchside_store::plugins::PackageDigest;
 use pitchside_store::{Candidate, PluginRow, Tables};
 
 use super::folder;
+use super::signature::Signer;
 use super::weigh::Present;
 
 /// Where a plugin comes from.
@@ -20,7 +21,7 @@ pub enum Source {
     /// The settings' folder.
     Library,
     /// A package, and who signed it.
-    Package(Digest, String),
+    Package(Digest, Signer),
 }
 
 /// A plugin that is to run, or is switched off.
@@ -99,12 +100,12 @@ pub struct Inventory {
 }
 
 /// A package out of the database, whole.
-pub fn package(tables: &Tables, sha256: PackageDigest) -> anyhow::Result<(Package, String)> {
+pub fn package(tables: &Tables, sha256: PackageDigest) -> anyhow::Result<(Package, Signer)> {
     let digest = Digest(sha256);
     let kept = tables.plugin_package(sha256)?.with_context(|| format!("the package {digest} is not kept"))?;
     let package = Package::open(&kept.archive).with_context(|| format!("the package {digest}"))?;
     anyhow::ensure!(package.digest == digest, "the package {digest} was changed in the database: install it again");
-    Ok((package, kept.signer))
+    Ok((package, Signer::kept(kept.signer)))
 }
 
 impl Inventory {

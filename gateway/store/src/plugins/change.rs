@@ -3,7 +3,7 @@
 use pitchside_model::PluginName;
 use rusqlite::{Connection, params};
 
-use super::{PluginChange, PluginPackage, PluginRow, one};
+use super::{PackageDigest, PluginChange, PluginPackage, PluginRow, one};
 use crate::error::StoreError;
 use crate::sql;
 
@@ -50,19 +50,26 @@ fn conflict(name: &PluginName, why: &str) -> StoreError {
     StoreError::Conflict(format!("plugin {name} {why}"))
 }
 
+/// Whether it was decided beside what runs now: whether a package may come in depends on that.
+fn still_runs(row: &PluginRow, after: Option<PackageDigest>) -> Result<(), StoreError> {
+    if row.current == after {
+        return Ok(());
+    }
+    Err(conflict(&row.name, "was changed by somebody else meanwhile: look again"))
+}
+
 /// Whether there was anything to change.
 pub(super) fn change(connection: &Connection, name: &PluginName, change: &PluginChange) -> Result<bool, StoreError> {
     let mut row = one(connection, name)?.unwrap_or_else(|| PluginRow::new(name.clone()));
     match change {
         PluginChange::Install { package, grants, after } => {
-            if row.current != *after {
-                return Err(conflict(name, "was changed by somebody else meanwhile: look again"));
-            }
+            still_runs(&row, *after)?;
             take_in(connection, package, grants)?;
             (row.previous, row.current, row.candidate) = (row.current, Some(package.sha256), None);
             (row.enabled, row.generation) = (true, row.generation + 1);
         }
-        PluginChange::Try { package, grants, candidate } => {
+        PluginChange::Try { package, grants, candidate, after } => {
+            still_runs(&row, *after)?;
             if row.candidate.is_some() {
                 return Err(conflict(name, "has a version on trial already: wait for it, or roll it back"));
             }

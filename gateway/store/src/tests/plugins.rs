@@ -66,9 +66,11 @@ fn a_candidate_takes_over_or_goes_and_only_the_one_that_is_tried() {
     let change = |to| store.change_plugin(&name(), to, "a deed", Timestamp(9));
     let tried = |n| {
         let candidate = Candidate { sha256: [n; 32], payloads: 10, until: Timestamp(99), differ: true };
-        PluginChange::Try { package: package(n), grants: vec![], candidate }
+        PluginChange::Try { package: package(n), grants: vec![], candidate, after: Some([1; 32]) }
     };
     let settle = |n, takes_over| PluginChange::Settle { candidate: [n; 32], takes_over };
+    assert!(matches!(change(tried(2)), Err(StoreError::Conflict(_))), "decided beside one that does not run");
+    assert_eq!(store.plugin_package([2; 32]), Ok(None));
     change(install(1, None)).unwrap();
     change(tried(2)).unwrap();
     assert_eq!(row(&store).candidate.map(|c| (c.payloads, c.until, c.differ)), Some((10, Timestamp(99), true)));

@@ -69,7 +69,8 @@ pub enum PluginCommand {
     },
     /// Whose plugins may be installed.
     Signers,
-    /// Install a signed package, at once. Refused: unsigned, unknown signer, tampered, no newer, asking for more than granted.
+    /// Install a signed package, at once. Refused: unsigned, unknown signer, another signer, tampered, no newer,
+    /// asking for more than granted.
     Install(PackageArgs),
     /// Try a newer package beside the one that runs: it takes over once it has read enough alike, or is refused.
     Update {
@@ -171,6 +172,12 @@ pub struct PackageArgs {
     /// What it may have done for it, of what it asks for; once for each.
     #[arg(long, value_name = "CAPABILITY")]
     pub grant: Vec<String>,
+    /// Accept, this once, that somebody else signed it than what is there, or that it takes the place of one of the library.
+    #[arg(long)]
+    pub new_signer: bool,
+    /// Accept, this once, that it is no newer than what is there.
+    #[arg(long)]
+    pub allow_downgrade: bool,
 }
 
 /// How a new version is tried.

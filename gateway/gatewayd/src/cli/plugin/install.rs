@@ -1,12 +1,14 @@
 //! `plugin install`, `update`, `rollback`, `remove`, `trust`, `distrust`, `signers`: what this box lets in. The running gateway
 //! notices by itself.
 
+use anyhow::Context as _;
 use ledger_block::note::VerifierKey;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::manifest::{Chosen, PluginKind};
-use pitchside_script::package::PACKAGE_BYTES_MAX;
-use pitchside_store::{Candidate, PluginChange, PluginPackage, Tables};
+use pitchside_script::package::{PACKAGE_BYTES_MAX, Package};
+use pitchside_store::plugins::PackageDigest;
+use pitchside_store::{Candidate, PluginChange, PluginPackage, PluginRow, Tables};
 use serde::Serialize;
 
 use super::package::{note_file, read_bounded, read_note, read_public};
@@ -15,8 +17,9 @@ use crate::cli::context::{self, Context};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::plugins::signature::Signer;
 use crate::plugins::wanted::{Inventory, Wanted};
-use crate::plugins::weigh::{Present, Refusal, Scales, Vouched, vouch, weigh};
+use crate::plugins::weigh::{Accepts, Maker, Present, Refusal, Scales, vouch, weigh};
 
 /// What was done, for people.
 #[derive(Serialize)]
@@ -56,15 +59,36 @@ pub(super) fn present(context: &Context, name: &PluginName) -> anyhow::Result<Op
     Ok(inventory.plugins.into_iter().find(|(known, _)| known == name).map(|(_, wanted)| wanted))
 }
 
+/// Whose the plugin of a name is. One that was installed stays its signer's though its package cannot be read any more, and so does
+/// one of the library.
+fn maker(
+    context: &Context,
+    name: &PluginName,
+    installed: Option<PackageDigest>,
+    there: bool,
+) -> anyhow::Result<Option<Maker>> {
+    let Some(sha256) = installed else {
+        let library = context.settings.plugins.dir.as_ref().map(|dir| dir.join(name.as_str()));
+        return Ok((there || library.is_some_and(|folder| folder.exists())).then_some(Maker::Library));
+    };
+    let kept = context.tables.plugin_package(sha256)?;
+    let kept = kept.with_context(|| format!("the package of {name} is gone: pitchside plugin remove {name}"))?;
+    Ok(Some(Maker::Signer(Signer::kept(kept.signer))))
+}
+
 /// A package that may come in, and what is there.
 struct Admitted {
     package: PluginPackage,
     present: Option<Wanted>,
+    /// The package that ran when this was decided.
+    after: Option<PackageDigest>,
     grants: Vec<String>,
+    /// Who signed it, and what was accepted on purpose.
+    signed: String,
     may: String,
 }
 
-fn admit(context: &Context, args: &PackageArgs, now: Timestamp) -> Result<Admitted, Failure> {
+fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> Result<Admitted, Failure> {
     let archive = read_bounded(&args.package, PACKAGE_BYTES_MAX)?;
     let note_path = args.note.clone().unwrap_or_else(|| note_file(&args.package));
     if !note_path.exists() {
@@ -72,26 +96,48 @@ fn admit(context: &Context, args: &PackageArgs, now: Timestamp) -> Result<Admitt
     }
     let note = read_note(&note_path)?;
     let trusted = trusted(&context.tables)?;
-    let vouched = vouch(&archive, &note, &trusted).map_err(refused)?;
-    let Vouched { package, signer } = &vouched;
+    let package = Package::open(&archive).map_err(|error| refused(error.into()))?;
     let name = package.manifest.name.clone();
+    // First: whatever is changed after this is noticed when it is written down.
+    let after = context.tables.plugin(&name)?.and_then(|row| row.current);
     let there = present(context, &name)?;
+    let maker = maker(context, &name, after, there.is_some())?;
+    let vouched = vouch(package, &note, &trusted, maker.as_ref()).map_err(refused)?;
     let granted = context.tables.plugin_grants(&name)?;
     let chosen: Chosen = context.tables.plugin_settings(&name)?.into_iter().collect();
-    let scales = Scales { trusted: &trusted, granted: &granted, grants: &args.grant, chosen: &chosen };
+    let command = format!("pitchside plugin {verb} {}", args.package.display());
+    let accepts = Accepts { new_signer: args.new_signer, downgrade: args.allow_downgrade };
+    let scales = Scales {
+        maker: maker.as_ref(),
+        accepts,
+        command: &command,
+        granted: &granted,
+        grants: &args.grant,
+        chosen: &chosen,
+    };
     weigh(&vouched, there.as_ref().map(Wanted::present).as_ref(), &scales).map_err(refused)?;
-    let asked: Vec<String> = package.manifest.asks(&chosen).0.iter().map(ToString::to_string).collect();
+    let signer = Signer::of(&vouched.signer);
+    let mut signed = format!("signed by {}", signer.name());
+    // Not needed is refused: what was accepted, was.
+    if let Some(maker) = maker.filter(|_| accepts.new_signer) {
+        signed.push_str(&format!(" (--new-signer: {signer} in place of what was {maker})"));
+    }
+    if accepts.downgrade {
+        signed.push_str(" (--allow-downgrade)");
+    }
+    let manifest = &vouched.package.manifest;
+    let asked: Vec<String> = manifest.asks(&chosen).0.iter().map(ToString::to_string).collect();
     let may = if asked.is_empty() { "reaches out to nothing".to_owned() } else { format!("may {}", asked.join(", ")) };
     let package = PluginPackage {
-        sha256: package.digest.0,
+        sha256: vouched.package.digest.0,
         name,
-        version: package.manifest.version.clone(),
-        signer: signer.clone(),
+        version: manifest.version.clone(),
+        signer: vouched.signer.to_string(),
         archive,
         note,
         installed_at: now,
     };
-    Ok(Admitted { package, present: there, grants: args.grant.clone(), may })
+    Ok(Admitted { package, present: there, after, grants: args.grant.clone(), signed, may })
 }
 
 fn instead_of(present: Option<&Present>) -> String {
@@ -101,15 +147,10 @@ fn instead_of(present: Option<&Present>) -> String {
 /// `plugin install`.
 pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
-    let Admitted { package, present, grants, may } = admit(&context, args, Clock::System.now())?;
+    let Admitted { package, present, after, grants, signed, may } =
+        admit(&context, "install", args, Clock::System.now())?;
     let before = present.as_ref().map(Wanted::present);
-    let deed = format!(
-        "{} was installed{}, signed by {}; it {may}",
-        package.version,
-        instead_of(before.as_ref()),
-        package.signer
-    );
-    let after = context.tables.plugin(&package.name)?.and_then(|row| row.current);
+    let deed = format!("{} was installed{}, {signed}; it {may}", package.version, instead_of(before.as_ref()));
     let name = package.name.clone();
     change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)
 }
@@ -118,7 +159,7 @@ pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -
 pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let now = Clock::System.now();
-    let Admitted { package, present, grants, may } = admit(&context, args, now)?;
+    let Admitted { package, present, after, grants, signed, may } = admit(&context, "update", args, now)?;
     let name = package.name.clone();
     let Some(present) = present else {
         return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
@@ -145,14 +186,13 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         differ: trial.allow_differences,
     };
     let deed = format!(
-        "{} is tried beside {} for {} payloads or {} s, signed by {}; it {may}",
+        "{} is tried beside {} for {} payloads or {} s, {signed}; it {may}",
         package.version,
         present.present().version,
         trial.payloads,
         trial.within.as_secs(),
-        package.signer
     );
-    change(&context.tables, &name, PluginChange::Try { package, grants, candidate }, (&deed, ""), output)
+    change(&context.tables, &name, PluginChange::Try { package, grants, candidate, after }, (&deed, ""), output)
 }
 
 /// `plugin rollback`.
@@ -161,7 +201,13 @@ pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -
     let row = context.tables.plugin(name)?;
     let deed = match row {
         Some(row) if row.candidate.is_some() => "the new version is tried no more".to_owned(),
-        Some(row) if row.previous.is_some() => "went back to the version before".to_owned(),
+        Some(PluginRow { previous: Some(previous), .. }) => match context.tables.plugin_package(previous)? {
+            Some(kept) => {
+                let signer = Signer::kept(kept.signer);
+                format!("went back to the version before, {}, signed by {}", kept.version, signer.name())
+            }
+            None => "went back to the version before".to_owned(),
+        },
         _ => return Err(Failure::Usage(format!("{name} has no version to go back to"))),
     };
     change(&context.tables, name, PluginChange::RollBack, (&deed, ""), output)
@@ -195,20 +241,20 @@ pub(super) fn distrust(key: &str, config: &ConfigArg, output: &Output) -> Outcom
 }
 
 #[derive(Serialize)]
-struct Signer {
+struct Trusted {
     key: String,
     since: Option<String>,
 }
 
 fn say_signer(key: &VerifierKey, what: &str, output: &Output) -> Outcome {
-    output.print(&Signer { key: key.to_string(), since: None }, |_| format!("{} {what}", key.name()))?;
+    output.print(&Trusted { key: key.to_string(), since: None }, |_| format!("{} {what}", key.name()))?;
     Ok(())
 }
 
 /// `plugin signers`.
 pub(super) fn signers(config: &ConfigArg, output: &Output) -> Outcome {
     let keys = context::open(config)?.tables.plugin_signers()?;
-    let rows: Vec<Signer> = keys.into_iter().map(|(key, at)| Signer { key, since: Some(at.to_string()) }).collect();
+    let rows: Vec<Trusted> = keys.into_iter().map(|(key, at)| Trusted { key, since: Some(at.to_string()) }).collect();
     output
         .table(&rows, &["KEY", "TRUSTED SINCE"], |row| vec![row.key.clone(), row.since.clone().unwrap_or_default()])?;
     Ok(())

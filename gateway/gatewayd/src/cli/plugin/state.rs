@@ -58,7 +58,7 @@ fn item(name: &PluginName, wanted: &Wanted, tables: &Tables) -> Item {
         kind: manifest.kind.to_string(),
         from: match &wanted.source {
             Source::Library => "library".to_owned(),
-            Source::Package(_, signer) => signer.clone(),
+            Source::Package(_, signer) => signer.name().to_owned(),
         },
         state: if wanted.enabled { "on" } else { "off" }.to_owned(),
         trying,

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_serial::SerialPortBuilderExt as _;
 use zeroize::Zeroizing;
 
+use super::address::Resolver;
 use super::authorities::Authorities;
 use super::given::Given;
 use super::http::{Client, Post};
@@ -49,7 +50,8 @@ pub struct Carrier {
 impl Carrier {
     /// Publishes through this gate; never writes to these ports, which are the box's own; trusts these authorities.
     pub fn new(gate: Arc<Gate>, own_ports: Vec<PathBuf>, authorities: Authorities, clock: Clock) -> Self {
-        let (http, mailer) = (Client::new(authorities.clone()), Mailer::new(authorities));
+        let resolver = Resolver::default();
+        let (http, mailer) = (Client::new(authorities.clone(), resolver.clone()), Mailer::new(authorities, resolver));
         Self { gate, http, mailer, clock, own_ports }
     }
 

@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::crypto::ring;
 
-use super::address;
+use super::address::Resolver;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
@@ -40,15 +40,15 @@ pub struct Post<'a> {
 }
 
 /// Sends requests.
-#[derive(Debug)]
 pub struct Client {
     authorities: Authorities,
+    resolver: Resolver,
 }
 
 impl Client {
-    /// Trusts these.
-    pub const fn new(authorities: Authorities) -> Self {
-        Self { authorities }
+    /// Trusts these; has names looked up there.
+    pub const fn new(authorities: Authorities, resolver: Resolver) -> Self {
+        Self { authorities, resolver }
     }
 
     fn tls(&self) -> anyhow::Result<TlsConnector> {
@@ -77,7 +77,8 @@ impl Client {
     }
 
     async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
-        let stream = TcpStream::connect(&*address::of(&url.host, url.port).await?).await.context("connecting")?;
+        let addresses = self.resolver.addresses(&url.host, url.port).await?;
+        let stream = TcpStream::connect(addresses.as_slice()).await.context("connecting")?;
         if !url.tls {
             return post(stream, url, what).await;
         }
@@ -112,4 +113,57 @@ where
     let answer = sender.send_request(request.body(Full::new(what.body))?).await;
     connection.abort();
     Ok(answer?.status())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    use tokio::net::TcpListener;
+
+    use super::super::address::tests::Turning;
+    use super::*;
+
+    fn what() -> Post<'static> {
+        Post { content_type: "text/plain", key: "k-raised-0", headers: Vec::new(), body: Bytes::from_static(b"hello") }
+    }
+
+    /// Takes one request, and returns its head.
+    async fn serve(listener: TcpListener) -> Vec<String> {
+        let mut stream = BufReader::new(listener.accept().await.unwrap().0);
+        let mut head = Vec::new();
+        loop {
+            let mut line = String::new();
+            stream.read_line(&mut line).await.unwrap();
+            match line.trim_end() {
+                "" => break,
+                line => head.push(line.to_owned()),
+            }
+        }
+        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        head
+    }
+
+    #[tokio::test]
+    async fn the_address_that_was_looked_at_is_posted_to_under_the_name_that_was_granted() {
+        let (meant, other) = (TcpListener::bind("127.0.0.2:0").await.unwrap(), "127.0.0.3:9".parse().unwrap());
+        let (resolver, names) = Turning::new([&[meant.local_addr().unwrap()], &[other]]);
+        let client = Client::new(Authorities::default(), resolver);
+        let url = Url::parse("http://localhost:8088/hook").unwrap();
+        let serving = tokio::spawn(serve(meant));
+        assert_eq!(client.post(&url, what()).await, Ok(()));
+        let head = serving.await.unwrap();
+        assert!(head.iter().any(|line| line == "host: localhost:8088"), "{head:?}");
+        assert_eq!(names.left(), 1, "looked up once");
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_this_machine_is_not_connected_to() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (resolver, _) = Turning::new([&[listener.local_addr().unwrap()]]);
+        let url = Url::parse("http://hooks.clinic.test/").unwrap();
+        let refused = Client::new(Authorities::default(), resolver).post(&url, what()).await.unwrap_err();
+        assert!(matches!(&refused, CarryError::Later(why) if why.contains("which a name may not")), "{refused:?}");
+        let nobody = futures_util::FutureExt::now_or_never(listener.accept());
+        assert!(nobody.is_none(), "somebody connected: {nobody:?}");
+    }
 }

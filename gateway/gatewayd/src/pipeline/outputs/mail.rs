@@ -1,25 +1,27 @@
 //! Mail: one message to one address over SMTP (RFC 5321), by `lettre`. The same step of the same alert has the same Message-ID however
 //! often it is sent, and all mails of an alert refer to one id that none of them has, so that mail programs put them into one thread.
 
+use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
+use lettre::Address;
 use lettre::message::header::{ContentType, HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters, TlsParametersBuilder};
-use lettre::{Address, AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
+use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters, TlsParametersBuilder};
+use lettre::transport::smtp::extension::ClientId;
 use pitchside_model::Timestamp;
 use pitchside_script::output::{MailServer, MailTls};
 use rustls_pki_types::CertificateDer;
 use tokio::time::timeout;
 
-use super::address;
+use super::address::Resolver;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
-/// How long each answer of the server may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long each address of the server may take to answer.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// How long all of it may.
 const WITHIN: Duration = Duration::from_secs(45);
 /// The most characters of what a server says that are repeated.
@@ -48,6 +50,7 @@ pub struct Letter<'a> {
 pub struct Mailer {
     /// Its own are trusted beside those of the system.
     authorities: Authorities,
+    resolver: Resolver,
 }
 
 fn never(error: impl std::fmt::Display) -> CarryError {
@@ -55,48 +58,61 @@ fn never(error: impl std::fmt::Display) -> CarryError {
 }
 
 impl Mailer {
-    /// Trusts these.
-    pub const fn new(authorities: Authorities) -> Self {
-        Self { authorities }
+    /// Trusts these; has names looked up there.
+    pub const fn new(authorities: Authorities, resolver: Resolver) -> Self {
+        Self { authorities, resolver }
     }
 
     /// Sends one mail under a key that names it for good: `ALERT-STEP-NUMBER`.
     pub async fn send(&self, letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<(), CarryError> {
         let message = message(letter, key, now)?;
-        // The name is looked up again to connect: a server that answers otherwise then is found out by TLS.
-        let server = letter.server;
-        address::of(&server.host, server.port).await.map_err(|error| CarryError::Later(format!("{error:#}")))?;
         let own = self.authorities.own().map_err(|error| CarryError::Later(format!("{error:#}")))?;
-        let transport = transport(letter, &own).map_err(|error| later(&error))?;
-        match timeout(WITHIN, transport.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(refused(&error)),
-            Err(_) => Err(CarryError::Later(format!("the mail server took longer than {} s", WITHIN.as_secs()))),
-        }
+        let MailServer { host, port, .. } = letter.server;
+        let sent = timeout(WITHIN, async {
+            let addresses = self.resolver.addresses(host, *port).await;
+            let addresses = addresses.map_err(|error| CarryError::Later(format!("{error:#}")))?;
+            deliver(letter, &message, &addresses, &own).await.map_err(|error| refused(&error))
+        });
+        sent.await.unwrap_or_else(|_| {
+            Err(CarryError::Later(format!("the mail server took longer than {} s", WITHIN.as_secs())))
+        })
     }
 }
 
-fn transport(letter: &Letter<'_>, own: &[CertificateDer<'_>]) -> Result<AsyncSmtpTransport<Tokio1Executor>, Error> {
-    let host = letter.server.host.clone();
+/// One mail in a conversation of its own with one of these addresses, the first that answers. In TLS it is to prove the name that was
+/// granted, whatever its address.
+async fn deliver(
+    letter: &Letter<'_>,
+    message: &Message,
+    addresses: &[SocketAddr],
+    own: &[CertificateDer<'_>],
+) -> Result<(), Error> {
     let parameters = || {
-        let all = TlsParameters::builder(host.clone());
+        let all = TlsParameters::builder(letter.server.host.clone());
         let own = own.iter().map(|one| Certificate::from_der(one.to_vec())).collect::<Result<Vec<_>, _>>()?;
         own.into_iter().fold(all, TlsParametersBuilder::add_root_certificate).build()
     };
-    let tls = match letter.server.tls {
-        MailTls::Wrapped => Tls::Wrapper(parameters()?),
-        // Required: without STARTTLS nothing is said, so nobody on the way can take it out.
-        MailTls::Starttls => Tls::Required(parameters()?),
-        MailTls::Clear => Tls::None,
+    let (wrapped, starttls) = match letter.server.tls {
+        MailTls::Wrapped => (Some(parameters()?), None),
+        MailTls::Starttls => (None, Some(parameters()?)),
+        MailTls::Clear => (None, None),
     };
-    let builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&host)
-        .port(letter.server.port)
-        .tls(tls)
-        .timeout(Some(ANSWER_WITHIN));
-    Ok(match letter.login {
-        Some((user, password)) => builder.credentials(Credentials::new(user.to_owned(), password.to_owned())).build(),
-        None => builder.build(),
-    })
+    let hello = ClientId::default();
+    // Addresses, not the name: a name would be looked up anew.
+    let mut connection =
+        AsyncSmtpConnection::connect_tokio1(addresses, Some(CONNECT_WITHIN), &hello, wrapped, None).await?;
+    if let Some(parameters) = starttls {
+        // Without STARTTLS nothing is said, so nobody on the way can take it out.
+        connection.starttls(parameters, &hello).await?;
+    }
+    if let Some((user, password)) = letter.login {
+        let login = Credentials::new(user.to_owned(), password.to_owned());
+        connection.auth(DEFAULT_MECHANISMS, &login).await?;
+    }
+    connection.send(message.envelope(), &message.formatted()).await?;
+    // It has the mail: what it says to a goodbye changes nothing.
+    connection.abort().await;
+    Ok(())
 }
 
 fn message(letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<Message, CarryError> {
@@ -122,17 +138,13 @@ fn said(error: &Error) -> String {
     error.to_string().chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect()
 }
 
-fn later(error: &Error) -> CarryError {
-    CarryError::Later(said(error))
-}
-
 /// What the server refused for good stays refused: an address it does not know will not be known tomorrow.
 fn refused(error: &Error) -> CarryError {
     let code = error.status().map(u16::from);
     if error.is_permanent() && !code.is_some_and(|code| ABOUT_LOGIN.contains(&code)) {
         return CarryError::Never(format!("the mail server refuses it: {}", said(error)));
     }
-    later(error)
+    CarryError::Later(said(error))
 }
 
 #[cfg(test)]

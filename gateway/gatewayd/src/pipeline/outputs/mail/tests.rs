@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,6 +8,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 
+use super::super::address::tests::Turning;
 use super::*;
 
 const KEY: &str = "11111111111111111111111111111111-raised-0";
@@ -21,7 +23,7 @@ struct Refuses {
 
 /// A mail server (RFC 5321) that writes down what it is told, line by line; lines in TLS are led by `*`.
 struct Receiver {
-    port: u16,
+    address: SocketAddr,
     /// In PEM.
     certificate: String,
     heard: Arc<Mutex<Vec<String>>>,
@@ -29,7 +31,12 @@ struct Receiver {
 
 impl Receiver {
     async fn start(wrapped: bool, refuses: Refuses) -> Self {
-        let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        Self::at("127.0.0.1", "127.0.0.1", wrapped, refuses).await
+    }
+
+    /// At an address of this machine, with a certificate for a name.
+    async fn at(address: &str, name: &str, wrapped: bool, refuses: Refuses) -> Self {
+        let made = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
         let certificate = made.cert.pem();
         let key = rustls_pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -39,8 +46,8 @@ impl Receiver {
             .with_single_cert(vec![made.cert.der().clone()], key)
             .unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(config));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (port, heard) = (listener.local_addr().unwrap().port(), Arc::<Mutex<Vec<String>>>::default());
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
+        let (address, heard) = (listener.local_addr().unwrap(), Arc::<Mutex<Vec<String>>>::default());
         let lines = Arc::clone(&heard);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -56,11 +63,11 @@ impl Receiver {
                 }
             }
         });
-        Self { port, certificate, heard }
+        Self { address, certificate, heard }
     }
 
     fn server(&self, tls: MailTls) -> MailServer {
-        MailServer { tls, host: "127.0.0.1".to_owned(), port: self.port }
+        MailServer { tls, host: self.address.ip().to_string(), port: self.address.port() }
     }
 
     fn heard(&self) -> String {
@@ -127,11 +134,16 @@ fn letter(server: &MailServer) -> Letter<'_> {
 }
 
 async fn send(receiver: &Receiver, tls: MailTls) -> Result<(), CarryError> {
-    let server = receiver.server(tls);
+    send_by(Resolver::default(), &receiver.server(tls), &[receiver]).await
+}
+
+/// Sends a mail, trusting the certificates of these receivers.
+async fn send_by(resolver: Resolver, server: &MailServer, trusted: &[&Receiver]) -> Result<(), CarryError> {
     let authority = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(authority.path(), &receiver.certificate).unwrap();
-    let mailer = Mailer::new(Authorities::new(Some(authority.path().to_owned())));
-    mailer.send(&letter(&server), KEY, Timestamp::from_seconds(1_767_225_600)).await
+    let certificates: String = trusted.iter().map(|receiver| receiver.certificate.as_str()).collect();
+    std::fs::write(authority.path(), certificates).unwrap();
+    let mailer = Mailer::new(Authorities::new(Some(authority.path().to_owned())), resolver);
+    mailer.send(&letter(server), KEY, Timestamp::from_seconds(1_767_225_600)).await
 }
 
 #[tokio::test]
@@ -194,4 +206,54 @@ async fn what_a_server_refuses_for_good_is_not_tried_again_but_for_the_login() {
         matches!(&login, CarryError::Later(why) if !why.contains("secret word")),
         "an admin may mend it: {login:?}"
     );
+}
+
+/// A server that was granted by its name; where that leads says whoever is asked.
+fn named(host: &str, tls: MailTls) -> MailServer {
+    MailServer { tls, host: host.to_owned(), port: 25 }
+}
+
+#[tokio::test]
+async fn the_address_that_was_looked_at_is_spoken_to_and_proves_the_name_that_was_granted() {
+    for (tls, wrapped) in [(MailTls::Wrapped, true), (MailTls::Starttls, false), (MailTls::Clear, false)] {
+        // In clear, what is offered is the login.
+        let refuses = Refuses { starttls: tls == MailTls::Clear, ..Refuses::default() };
+        let meant = Receiver::at("127.0.0.2", "localhost", wrapped, refuses).await;
+        let other = Receiver::at("127.0.0.3", "localhost", wrapped, refuses).await;
+        let (resolver, names) = Turning::new([&[meant.address], &[other.address]]);
+        send_by(resolver, &named("localhost", tls), &[&meant, &other]).await.unwrap();
+        assert!(meant.heard().contains("RCPT TO:<doctor@clinic.test>"), "{tls:?}: {}", meant.heard());
+        assert_eq!((names.left(), other.heard().as_str()), (1, ""), "{tls:?}: looked up once, spoken to one");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_for_the_address_is_none_for_the_name() {
+    for (tls, wrapped) in [(MailTls::Wrapped, true), (MailTls::Starttls, false)] {
+        let receiver = Receiver::at("127.0.0.2", "127.0.0.2", wrapped, Refuses::default()).await;
+        let (resolver, _) = Turning::new([&[receiver.address]]);
+        let sent = send_by(resolver, &named("localhost", tls), &[&receiver]).await;
+        assert!(matches!(sent, Err(CarryError::Later(_))), "{tls:?}: {sent:?}");
+        assert!(!receiver.heard().contains("AUTH"), "{}", receiver.heard());
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_leads_to_this_machine_is_told_nothing() {
+    let own = Receiver::at("127.0.0.1", "mail.clinic.test", false, Refuses::default()).await;
+    let (resolver, _) = Turning::new([&[own.address]]);
+    let refused = send_by(resolver, &named("mail.clinic.test", MailTls::Starttls), &[&own]).await.unwrap_err();
+    assert!(matches!(&refused, CarryError::Later(why) if why.contains("which a name may not")), "{refused:?}");
+    assert_eq!(own.heard(), "");
+}
+
+#[tokio::test]
+async fn of_several_addresses_the_first_that_answers_has_the_mail() {
+    let gone = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
+    let nobody = gone.local_addr().unwrap();
+    drop(gone);
+    let receiver = Receiver::at("127.0.0.2", "localhost", true, Refuses::default()).await;
+    let (resolver, _) = Turning::new([&[nobody, receiver.address]]);
+    send_by(resolver, &named("localhost", MailTls::Wrapped), &[&receiver]).await.unwrap();
+    assert!(receiver.heard().contains("*RCPT TO:<doctor@clinic.test>"));
 }
