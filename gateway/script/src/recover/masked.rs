@@ -70,9 +70,10 @@ impl<'a> Masked<'a> {
         let comments = &self.cut.comments;
         let first = comments.partition_point(|comment| comment.end <= at);
         let from = comments.get(first).filter(|comment| comment.contains(&at))?.start;
-        let until = self.start(self.cut.tokens.partition_point(|token| token.span.start < from)).max(from);
+        let next = self.cut.tokens.partition_point(|token| token.span.start < from);
+        let until = self.cut.tokens.get(next).map_or(self.source.len(), |token| token.span.start);
         let last = comments.partition_point(|comment| comment.start < until);
-        Some(from..comments[first..last.max(first + 1)].last()?.end)
+        Some(from..comments[first..last].last()?.end)
     }
 
     /// Where that is: in a token, or else at the next one, or at the end of the last.

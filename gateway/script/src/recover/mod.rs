@@ -117,7 +117,8 @@ impl Work<'_> {
         self.done()
     }
 
-    fn done(self) -> Recovered {
+    fn done(mut self) -> Recovered {
+        self.flaws.sort_by_key(|flaw| flaw.place);
         let text = &self.text;
         let sound = text.shown(|at| matches!(text.mask[at], Mask::Kept | Mask::Named));
         let seen = text.shown(|at| text.mask[at] != Mask::Gone || text.seen[at]);
@@ -220,11 +221,13 @@ impl Work<'_> {
     /// The blocks of a statement that are read though the statement is not: what Rhai accepted, and what can be nothing else.
     fn kept(&self, statement: usize, at: usize) -> Vec<Range<usize>> {
         let statement = &self.tree.statements[statement];
-        let end = |block: &tree::Block| block.close.map_or(statement.tokens.end, |close| close + 1);
-        let blocks = statement.blocks.iter().map(|block| &self.tree.blocks[*block]);
-        let bytes = |block| (block, self.text.bytes(&(block.open.unwrap_or(0)..end(block))));
-        let kept = blocks.map(bytes).filter(|(block, bytes)| block.sure || bytes.end <= at);
-        kept.map(|(_, bytes)| bytes).collect()
+        let bytes = |block: &usize| {
+            let block = &self.tree.blocks[*block];
+            let end = block.close.map_or(statement.tokens.end, |close| close + 1);
+            let bytes = self.text.bytes(&(block.open.unwrap_or(0)..end));
+            (block.sure || bytes.end <= at).then_some(bytes)
+        };
+        statement.blocks.iter().filter_map(bytes).collect()
     }
 
     fn tell(&mut self, at: usize, error: ParseErrorType, help: Option<String>) {
@@ -242,7 +245,8 @@ impl Work<'_> {
 
     /// A call of a word that does not exist here is no other's mistake: it is read on as a call.
     fn rename(&mut self, at: usize, error: &ParseErrorType) -> bool {
-        let (ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))) = error else {
+        let (ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))) = error
+        else {
             return false;
         };
         let tokens = &self.text.cut.tokens;

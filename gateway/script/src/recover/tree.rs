@@ -12,8 +12,7 @@ pub(super) const TOP: usize = 0;
 /// Words that begin a statement which ends with its last block.
 const BLOCK_LEADS: &[&str] = &["if", "while", "loop", "for", "switch", "try", "fn", "private"];
 /// Words that begin a statement, wherever they stand.
-const STARTS: &[&str] =
-    &["let", "const", "return", "throw", "break", "continue", "import", "export", "fn", "private"];
+const STARTS: &[&str] = &["let", "const", "return", "throw", "break", "continue", "import", "export", "fn", "private"];
 /// Words that begin a statement or, behind an operator, a value.
 const MAYBE_STARTS: &[&str] = &["if", "while", "loop", "for", "switch", "try", "do"];
 const ASSIGNMENTS: &[&str] = &["=", "+=", "-=", "*=", "/=", "%=", "**=", "<<=", ">>=", "|=", "&=", "^="];
@@ -164,7 +163,9 @@ impl<'a> Builder<'a> {
                     self.heads.push((self.block(), at));
                 }
             }
-            _ => drop(self.begin(at)),
+            _ => {
+                self.begin(at);
+            }
         }
     }
 
