@@ -88,6 +88,8 @@ struct Work<'a> {
     reached: Option<usize>,
     /// Whether braces fit as they are read.
     fits: bool,
+    /// Whether a block is missing: Rhai took the one that is there for a value.
+    wants_block: bool,
 }
 
 /// Every error of syntax; nothing if there is none.
@@ -99,25 +101,30 @@ pub(crate) fn recover(limits: &Limits, source: &str) -> Option<Recovered> {
     let text = Masked::new(source, cut);
     let suspect = text.suspect();
     let (flaws, fragments) = (Vec::new(), Vec::new());
-    Some(Work { parser, text, tree, flaws, fragments, suspect, reached: None, fits: true }.run())
+    let (reached, fits, wants_block) = (None, true, false);
+    Some(Work { parser, text, tree, flaws, fragments, suspect, reached, fits, wants_block }.run())
 }
 
 impl Work<'_> {
     fn run(mut self) -> Recovered {
-        let mut last = 0;
+        let (mut last, mut first) = (0, None);
         for _ in 0..PROBLEMS_MAX {
             let text = self.text.rendered(0..self.text.source.len());
-            let Some(((line, column), error)) = self.parse(&text) else { return self.done() };
+            let Some(((line, column), error)) = self.parse(&text) else { return self.done(first) };
             last = self.text.offset(line, column);
+            first = first.or_else(|| Some((last, error.clone())));
             if !self.round(last, &error) {
-                return self.done();
+                return self.done(first);
             }
         }
         self.give_up(last, Mask::Gone);
-        self.done()
+        self.done(first)
     }
 
-    fn done(mut self) -> Recovered {
+    fn done(mut self, first: Option<(usize, ParseErrorType)>) -> Recovered {
+        if let Some((at, error)) = first.filter(|_| self.flaws.is_empty()) {
+            self.tell(self.text.snap(at), error, None);
+        }
         self.flaws.sort_by_key(|flaw| flaw.place);
         let text = &self.text;
         let sound = text.shown(|at| matches!(text.mask[at], Mask::Kept | Mask::Named));
@@ -175,6 +182,7 @@ impl Work<'_> {
 
     /// An error of a statement.
     fn statement(&mut self, at: usize, error: &ParseErrorType) -> bool {
+        self.wants_block = matches!(error, ParseErrorType::MissingToken(token, _) if token == "{");
         let chain = self.chain(at);
         let left = |(depth, statement): (usize, &usize)| {
             let whole = !self.skeleton(*statement).iter().any(|token| self.text.is_left(*token));
@@ -193,16 +201,23 @@ impl Work<'_> {
         let own = match error {
             _ if stray => self.fits,
             ParseErrorType::AssignmentToConstant(_) | ParseErrorType::FnDuplicatedDefinition(..) => true,
-            ParseErrorType::LoopBreak | ParseErrorType::WrongFnDefinition => heads(),
+            ParseErrorType::LoopBreak => heads() && !self.is_in_loop(&chain[depth + 1..], at),
+            ParseErrorType::WrongFnDefinition => heads(),
             ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if word == "this" => heads(),
             _ => self.is_alone(statement, chain.len() > depth + 1, at),
         };
         let beyond = self.reached.is_none_or(|reached| at > reached);
-        let tells = self.flaws.is_empty() || (depth == 0 && beyond && own);
+        let other = *error == ParseErrorType::LoopBreak && !own;
+        let tells = (self.flaws.is_empty() && !other) || (depth == 0 && beyond && own);
         self.fits &= own && depth == 0 && !stray && !crooked;
         self.reached = self.reached.max(Some(at));
         if tells {
-            self.tell(at, error.clone(), None);
+            match self.block_of_value(statement, at) {
+                Some(brace) => {
+                    self.tell(brace, ParseErrorType::BadInput(LexError::UnexpectedInput("{".to_owned())), None);
+                }
+                None => self.tell(at, error.clone(), None),
+            }
             if self.rename(at, error) {
                 return true;
             }
@@ -216,6 +231,36 @@ impl Work<'_> {
             from = block.end;
         }
         self.text.blank(from..bytes.end, Mask::Gone) || blanked
+    }
+
+    /// Where a block is missing because Rhai took the one before for a value, as in `if a > { … }`: that one.
+    fn block_of_value(&self, statement: usize, at: usize) -> Option<usize> {
+        let mut blocks = self.tree.statements[statement].blocks.iter().map(|block| &self.tree.blocks[*block]);
+        let before = |block: &&tree::Block| block.close.is_some_and(|close| self.text.start(close + 1) == at);
+        let open = blocks.find(before).filter(|block| self.wants_block && block.sure)?.open?;
+        (self.text.token(open.checked_sub(1)?).kind == Kind::Symbol).then_some(self.text.start(open))
+    }
+
+    /// Whether `at` is in the block of a loop, whatever Rhai takes that for.
+    fn is_in_loop(&self, around: &[usize], at: usize) -> bool {
+        for statement in around {
+            let found = &self.tree.statements[*statement];
+            let holds = |block: &&tree::Block| block.open.is_some_and(|open| self.text.start(open) < at);
+            let block = found.blocks.iter().map(|block| &self.tree.blocks[*block]).rfind(holds);
+            if block.is_none_or(|block| !block.sure) {
+                return false;
+            }
+            if matches!(self.text.token(found.tokens.start).text.as_str(), "while" | "for" | "loop" | "do") {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a statement ends where its tokens do.
+    fn is_ended(&self, statement: usize) -> bool {
+        let found = &self.tree.statements[statement];
+        found.ended && !(self.wants_block && self.text.token(found.tokens.end - 1).text == "}")
     }
 
     /// The blocks of a statement that are read though the statement is not: what Rhai accepted, and what can be nothing else.
@@ -273,7 +318,7 @@ impl Work<'_> {
         let found = &self.tree.statements[statement];
         let mut bytes = self.text.bytes(&found.tokens);
         let behind = self.text.cut.tokens.get(found.tokens.end).filter(|next| !within || next.kind != Kind::Close);
-        if let Some(next) = behind.filter(|_| !found.ended) {
+        if let Some(next) = behind.filter(|_| !self.is_ended(statement)) {
             bytes.end = next.span.end;
         }
         let (before, after) = if within { WITHIN } else { ("", "") };
@@ -294,7 +339,7 @@ impl Work<'_> {
         let owns = |statement: &usize| {
             let found = &self.tree.statements[*statement];
             let bytes = text.bytes(&found.tokens);
-            let before_next = !found.ended && at <= text.start(found.tokens.end);
+            let before_next = !self.is_ended(*statement) && at <= text.start(found.tokens.end);
             bytes.start <= at && (at < bytes.end || before_next) && self.has_left(*statement)
         };
         let holds = |block: &&usize| {
