@@ -95,7 +95,9 @@ struct Work<'a> {
 /// Every error of syntax; nothing if there is none.
 pub(crate) fn recover(limits: &Limits, source: &str) -> Option<Recovered> {
     let parser = parser(limits);
-    parser.compile(source).err()?;
+    if parser.compile(source).is_ok() {
+        return None;
+    }
     let cut = cut(source);
     let tree = tree(&cut);
     let text = Masked::new(source, cut);
@@ -164,10 +166,17 @@ impl Work<'_> {
             };
             return self.text.blank(bytes, Mask::Apart);
         }
-        let wants_brace = matches!(error, ParseErrorType::MissingToken(token, _) if token == "}");
-        if let Some(brace) = self.tree.unclosed.filter(|_| wants_brace && at >= self.text.end()) {
+        // Rhai wants a `;` first, though no statement needs one before a `}`.
+        let missing = match error {
+            ParseErrorType::MissingToken(token, _) if token == "}" => Some(error.clone()),
+            ParseErrorType::MissingToken(token, _) if token == ";" => {
+                Some(ParseErrorType::MissingToken("}".to_owned(), "to terminate this block".to_owned()))
+            }
+            _ => None,
+        };
+        if let (Some(brace), Some(missing)) = (self.tree.unclosed.filter(|_| at >= self.text.end()), missing) {
             if certain {
-                self.tell(at, error.clone(), Some(self.see(brace)));
+                self.tell(at, missing, Some(self.see(brace)));
             }
             self.give_up(at, Mask::Apart);
             return false;

@@ -135,8 +135,8 @@ fn nothing_is_told_that_only_follows_from_another_error() {
         ],
     );
     told(
-        "import \"x\" as y;\ny::f(1)",
-        &["r:1:1: `import` is not available (a script is one file)", "r:2:4: there is no function `f`"],
+        "import \"x\" as y;\ny::start(1)",
+        &["r:1:1: `import` is not available (a script is one file)", "r:2:4: there is no function `start`"],
     );
     // A word before the error that resembles nothing may be anything; one that does is misspelt.
     told("elif value > 3 { 1 }", &["r:1:6: Expecting ';' to terminate this statement"]);
@@ -165,7 +165,7 @@ fn what_does_not_exist_here_hides_nothing_behind_it() {
             "r:1:15: Unexpected ')'",
             "r:2:9: `eval` is not available (text is never run as code)",
             "r:3:1: `import` is not available (a script is one file)",
-            "r:4:11: '~' is a reserved symbol",
+            "r:4:11: Unknown operator: '~'",
             "r:5:1: `var` is not available",
             "r:6:1: `exit` is not available (use `return`)",
             "r:6:12: Unexpected ';'",
