@@ -130,7 +130,7 @@ fn plugins_and_rules_are_in_a_snapshot_and_their_secrets_open_under_another_root
     change(PluginChange::Install { package: package(1), grants, after: None });
     change(PluginChange::Install { package: package(2), grants: vec![], after: Some([1; 32]) });
     let candidate = Candidate { sha256: [3; 32], payloads: 10, until: Timestamp(99), differ: true };
-    change(PluginChange::Try { package: package(3), grants: vec![], candidate });
+    change(PluginChange::Try { package: package(3), grants: vec![], candidate, after: Some([2; 32]) });
     change(PluginChange::Enable(false));
     for (key, value, secret) in [("path", "/a", false), ("token", "tk_very_secret", true)] {
         change(PluginChange::Set(store.seal_plugin_setting(&name, key, value, secret).unwrap()));
