@@ -50,7 +50,9 @@ impl<'a> Masked<'a> {
 
     /// Whether Rhai still reads a token.
     pub fn is_left(&self, token: usize) -> bool {
-        matches!(self.mask[self.token(token).span.start], Mask::Kept | Mask::Named)
+        // What ends a text that nobody closed stands on no byte.
+        let mask = self.mask.get(self.token(token).span.start);
+        mask.is_some_and(|mask| matches!(mask, Mask::Kept | Mask::Named))
     }
 
     /// Blanks these bytes; whether that changed anything.
