@@ -24,6 +24,7 @@
 //! | [`snapshot`] | what a backup takes, and putting it back |
 //! | [`inspect`] | is the file whole, what waits |
 //! | [`quarantine`] | what was refused, bounded |
+//! | [`states`] | what decoders keep of devices |
 //! | [`undecoded`] | what waits for its decoder, bounded |
 //! | [`meta`] | small things by name, boot counter, revisions |
 //! | [`health`] | room left, last problem, counters |
@@ -58,6 +59,7 @@ pub mod resets;
 pub mod rules;
 pub mod snapshot;
 mod sql;
+pub mod states;
 mod store;
 mod tables;
 #[cfg(test)]
@@ -88,6 +90,7 @@ pub use quarantine::Refused;
 pub use resets::{Asked, Reset};
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::SnapshotRow;
+pub use states::DecoderState;
 pub use store::Store;
 pub use tables::Tables;
 pub use undecoded::{Undecoded, UndecodedId, Waiting};

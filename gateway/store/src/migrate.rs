@@ -34,6 +34,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { up: include_str!("../migrations/0009_delivery/up.sql"), reader: 4 },
     Step { up: include_str!("../migrations/0010_resets/up.sql"), reader: 4 },
     Step { up: include_str!("../migrations/0011_requests/up.sql"), reader: 4 },
+    Step { up: include_str!("../migrations/0012_decoder_states/up.sql"), reader: 4 },
 ];
 
 /// Brings the schema up to date, all or nothing. Another process may be doing the same at the same moment. A database that a newer

@@ -304,6 +304,7 @@ impl Gateway {
         .await?;
         Ok(Self {
             gate,
+            decoders: Arc::clone(&front.decoders),
             ports,
             ble,
             page_address: server.local_addr(),
