@@ -147,7 +147,8 @@ mod tests {
         let changes = states.take_changed();
         assert_eq!(changes, [(id("hub"), Some(vec![2]))]);
         assert!(states.take_changed().is_empty());
-        states.put_back(changes);
+        states.put_back(changes.clone());
+        assert_eq!(states.take_changed(), changes);
         keeps(&states, "hub", &[3]).await;
         let held = states.hold(&id("hub")).await;
         assert!(states.take_changed().is_empty(), "it is being read");
