@@ -14,6 +14,7 @@
 //! | `outputs` | alerts that leave the box as was granted |
 //! | `packages` | plugins as packages: signed, let in or refused, tried, at work without a restart |
 //! | `derived` | streams that plugins derive, for rules |
+//! | `discovery` | hubs that announce their sensors, and what is kept of it |
 //! | `plugins` | decoders that misbehave |
 //! | `resets` | alerts that latch, and how somebody ends them |
 //! | `rules` | rules that misbehave; alerts and where they go |
@@ -36,6 +37,7 @@ mod commit;
 mod crash;
 mod delivery;
 mod derived;
+mod discovery;
 mod door;
 mod firmware;
 mod frames;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use gatewayd::clock::Clock;
 use gatewayd::pipeline::firmware::Shelf;
 use pitchside_config::Settings;
-use pitchside_model::Timestamp;
+use pitchside_model::{PluginName, Timestamp};
 use pitchside_wire::Credential;
 
 use crate::client::Client;
@@ -168,6 +168,15 @@ impl Running {
     /// Puts a plugin into the clinic's folder, while it runs or not.
     pub fn write_plugin(&self, name: &str, script: &str) {
         write_plugin(&self.dir().join("plugins"), name, script);
+    }
+
+    /// Ends the process of a plugin from outside, as the kernel would one that takes too much.
+    pub fn kill_plugin(&self, name: &str) {
+        let name = PluginName::parse(name).expect("a plugin's name");
+        let plugin = self.house().gateway().decoders().plugin(&name).expect("the plugin runs");
+        let process = plugin.status().process.expect("its process runs").to_string();
+        let killed = std::process::Command::new("kill").args(["-9", &process]).status().expect("a shell's kill");
+        assert!(killed.success(), "{name} is ended");
     }
 
     /// Seals what is open.

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 use pitchside_model::{Authentic, DeviceId, Payload, PayloadKind, PluginName, Reading, Timestamp};
+use pitchside_script::manifest::KEPT_BYTES_MAX;
 
 use crate::error::{DecodeError, Fault, Text};
-use crate::plugin::message::Outcome;
+use crate::plugin::kept::Unkept;
+use crate::plugin::message::{Ask, Decoded, Outcome};
 use crate::plugin::worker::Turn;
 use crate::plugin::{Plugin, Status, Trial, check};
 use crate::tolerance::Tolerances;
@@ -128,6 +130,7 @@ impl Decoders {
     /// Forgets what was remembered of a device: it was revoked, or given to somebody else.
     pub fn forget(&self, device: &DeviceId) {
         self.gatt.lock().forget(device);
+        self.plugins.read().values().for_each(|slot| slot.plugin.forget(device));
     }
 
     /// Reads a vendor payload with the device's plugin, in its worker process.
@@ -138,6 +141,16 @@ impl Decoders {
         now: Timestamp,
     ) -> Result<Vec<Reading>, DecodeError> {
         self.ask(plugin, message, now, Turn::First).await
+    }
+
+    /// Reads a vendor payload that was read before and comes again: what it would keep is not kept a second time.
+    pub async fn vendor_repeated(
+        &self,
+        plugin: &PluginName,
+        message: &Authentic<Payload>,
+        now: Timestamp,
+    ) -> Result<Vec<Reading>, DecodeError> {
+        self.ask(plugin, message, now, Turn::Repeated).await
     }
 
     /// Reads a vendor payload that was kept because it could not be read before; `arrived` is when that was. Faults are not
@@ -175,7 +188,20 @@ impl Decoders {
             plugin.count_fault(device, &error.to_string(), turn);
             error
         };
-        let result = match plugin.decode(device, payload.bytes.clone(), turn).await? {
+        let unkept = |unkept: &Unkept| {
+            let error = DecodeError::Unkept { plugin: name(), fault: unkept.fault() };
+            plugin.count_fault(device, &error.to_string(), turn);
+            error
+        };
+        let held = plugin.hold(device).await;
+        let ask = Ask {
+            payload: payload.bytes.clone(),
+            topic: payload.topic.as_deref().unwrap_or_default().to_owned(),
+            state: held.as_ref().map(|held| held.kept().to_vec()).unwrap_or_default(),
+        };
+        let beside = trial.filter(|_| turn == Turn::First).map(|trial| (trial, ask.clone()));
+        let Decoded { outcome, state } = plugin.decode(device, ask, turn).await?;
+        let result = match outcome {
             Outcome::Readings(raw) => match check::readings(raw, plugin.outputs(), now, self.tolerances) {
                 // A wrong clock is the device's fault, and the script read it well.
                 Err((reading, fault @ Fault::TimeTooFar(_))) => {
@@ -184,12 +210,20 @@ impl Decoders {
                 checked => Ok(checked.map_err(nonsense)?),
             },
             Outcome::NotReadings(kind) => return Err(nonsense((1, Fault::NotReadings(Text::from(kind.as_str()))))),
+            Outcome::Unkept(why) => return Err(unkept(&why)),
             Outcome::Refused(reason) => Err(DecodeError::Refused { plugin: name(), reason }),
             Outcome::Fault(reason) => return Err(plugin.fault(device, reason, turn)),
         };
+        if state.as_ref().is_some_and(|state| state.len() > KEPT_BYTES_MAX) {
+            return Err(unkept(&Unkept::TooLarge));
+        }
         plugin.success(device);
-        if let Some(trial) = trial.filter(|_| turn == Turn::First) {
-            trial.compare(device, &payload.bytes, (now, self.tolerances), &result);
+        // Whatever was not read, or was read before, leaves all as it found it.
+        if let (Some(held), Some(state), true) = (held, state, result.is_ok() && turn != Turn::Repeated) {
+            held.keep(state);
+        }
+        if let Some((trial, ask)) = beside {
+            trial.compare(device, ask, (now, self.tolerances), &result);
         }
         result
     }

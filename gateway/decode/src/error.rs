@@ -52,6 +52,14 @@ pub enum DecodeError {
         /// What is wrong with it.
         fault: Fault,
     },
+    /// The plugin would keep what it may not.
+    #[error("plugin {plugin} read the payload and would keep what it may not: {fault}")]
+    Unkept {
+        /// Which plugin.
+        plugin: String,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// The script failed or exceeded a limit.
     #[error("plugin {plugin} failed: {reason}")]
     PluginFault {
@@ -74,7 +82,7 @@ impl DecodeError {
     /// The stable short name, e.g. `unknown_unit`. A plugin's own refusals keep the name the script threw.
     pub fn code(&self) -> &str {
         match self {
-            Self::Senml { fault, .. } | Self::Nonsense { fault, .. } => fault.code(),
+            Self::Senml { fault, .. } | Self::Nonsense { fault, .. } | Self::Unkept { fault, .. } => fault.code(),
             Self::Wave(fault) => fault.code(),
             Self::Gatt { fault, .. } => fault.code(),
             Self::NoPlugin => "no_plugin",
@@ -91,7 +99,7 @@ impl DecodeError {
     pub const fn is_ours(&self) -> bool {
         match self {
             Self::Nonsense { fault, .. } => !matches!(fault, Fault::TimeTooFar(_)),
-            Self::PluginFault { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_) => true,
+            Self::PluginFault { .. } | Self::Unkept { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_) => true,
             Self::Senml { .. } | Self::Wave(_) | Self::Gatt { .. } => false,
             Self::NoPlugin | Self::NotVendor(_) | Self::Refused { .. } => false,
         }
@@ -184,6 +192,12 @@ faults! {
         Float = "float_value", "a value is a whole number or a decimal, never a float: use decimal()";
         /// No list of readings.
         NotReadings(Text) = "not_readings", "a script ends in a list of readings, this one ended in {0}";
+        /// A script would keep more than it may.
+        StateTooLarge(usize) = "state_too_large", "more than {0} bytes of one device";
+        /// A script would keep what is nested too deep.
+        StateTooDeep(usize) = "state_too_deep", "lists and maps are nested more than {0} deep";
+        /// A script would keep a kind of value that is not kept, or another than a field began with.
+        StateKind(Text) = "state_kind", "{0} is not kept: a field keeps its kind, and holds bools, finite numbers, decimals, texts, blobs, lists and maps";
         /// No reason for a gap.
         GapReason(Text) = "gap_reason", "{0} is no reason for a gap (silent, disconnected, contact_lost, dropped, clock_step, invalid)";
         /// Samples without a period.

@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use pitchside_decode::plugin::engine::Decoder;
-use pitchside_decode::plugin::message::Outcome;
+use pitchside_decode::plugin::message::{Ask, Outcome};
 use pitchside_decode::plugin::reference;
 use pitchside_script::builtin;
 use pitchside_script::cases::parse_output_cases;
@@ -34,9 +34,11 @@ fn script(example: &str) -> String {
 #[test]
 fn every_example_of_a_decoder_is_true() {
     for entry in [reference::decoders(), builtin::entries()].concat() {
-        let decoder = Decoder::load("decode.rhai", &script(&entry.example), &[]);
-        let outcome = decoder.unwrap_or_else(|e| panic!("{}: {e:?}", entry.name)).decode(&reference::EXAMPLE_PAYLOAD);
-        assert_eq!(outcome, Outcome::Readings(Vec::new()), "{}: {}", entry.name, entry.example);
+        let decoder = Decoder::load("decode.rhai", &script(&entry.example), &[], &[]);
+        let (payload, topic) = (reference::EXAMPLE_PAYLOAD.to_vec(), reference::EXAMPLE_TOPIC.to_owned());
+        let ask = Ask { payload, topic, ..Ask::default() };
+        let decoded = decoder.unwrap_or_else(|e| panic!("{}: {e:?}", entry.name)).decode(&ask);
+        assert_eq!(decoded.outcome, Outcome::Readings(Vec::new()), "{}: {}", entry.name, entry.example);
     }
 }
 
@@ -57,7 +59,7 @@ fn every_function_is_named() {
         assert!(entries.iter().any(|entry| entry.name == *name), "`{name}` is in no table");
     };
     let of_decoders = [reference::decoders(), builtin::entries()].concat();
-    let decoder = Decoder::load("decode.rhai", "[]", &[]).unwrap();
+    let decoder = Decoder::load("decode.rhai", "[]", &[], &[]).unwrap();
     decoder.function_names().iter().for_each(|name| named(name, &of_decoders));
     let of_outputs = [output::reference::entries(), builtin::entries()].concat();
     output::engine::sandbox().function_names().iter().for_each(|name| named(name, &of_outputs));

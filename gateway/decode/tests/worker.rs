@@ -54,7 +54,7 @@ fn a_plugin_that_would_speak_for_the_gateway_is_not_loaded() {
 }
 
 fn message(device: &str, bytes: &[u8]) -> Authentic<Payload> {
-    let payload = Payload { kind: PayloadKind::Vendor, bytes: bytes.to_vec() };
+    let payload = Payload { kind: PayloadKind::Vendor, bytes: bytes.to_vec(), topic: None };
     Authentic::vouch(DeviceId::parse(device).unwrap(), Assurance::Noise, LinkId(1), payload)
 }
 
@@ -223,7 +223,7 @@ async fn other_kinds_and_other_plugins_are_refused() {
     let decoders = decoders(MISCHIEF, PluginLimits::default()).await;
     let other = PluginName::parse("other").unwrap();
     assert_eq!(decoders.vendor(&other, &message("strap", &[0]), NOW).await.unwrap_err().code(), "unknown_plugin");
-    let senml = Payload { kind: PayloadKind::SenmlJson, bytes: b"[]".to_vec() };
+    let senml = Payload { kind: PayloadKind::SenmlJson, bytes: b"[]".to_vec(), topic: None };
     let senml = Authentic::vouch(DeviceId::parse("strap").unwrap(), Assurance::Noise, LinkId(1), senml);
     assert_eq!(decoders.vendor(&name(), &senml, NOW).await.unwrap_err().code(), "not_vendor");
     assert_eq!(decoders.native(&message("strap", &[0]), NOW).unwrap_err().code(), "no_plugin");

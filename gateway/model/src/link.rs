@@ -97,4 +97,7 @@ pub struct Payload {
     pub kind: PayloadKind,
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// Where a hub published it, below its own place in the gate; none of links that have no topics. It can hold names of
+    /// people: it goes to a decoder, and into no log.
+    pub topic: Option<std::sync::Arc<str>>,
 }

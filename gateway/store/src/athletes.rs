@@ -171,6 +171,7 @@ impl Tables {
                 return Err(unknown("athlete", &id));
             }
             connection.prepare_cached(sql!("athletes/drop_keys"))?.execute([id.as_str()])?;
+            connection.prepare_cached(sql!("states/drop_of_athlete"))?.execute([id.as_str()])?;
             connection.prepare_cached(sql!("assignments/end_of_athlete"))?.execute(params![id.as_str(), now.0])?;
             Ok(())
         };
@@ -234,6 +235,8 @@ fn end(connection: &Connection, device: &DeviceId, at: Timestamp) -> Result<(), 
     if later > 0 {
         return Err(StoreError::Conflict(format!("{device} has an assignment that begins or ends after {at}")));
     }
+    // What was kept of the device until now is not its next wearer's.
+    crate::states::forget_device(connection, device)?;
     // One that began at this very instant has measured nothing.
     connection.prepare_cached(sql!("assignments/drop_empty"))?.execute(params![device.as_str(), at.0])?;
     connection.prepare_cached(sql!("assignments/end"))?.execute(params![device.as_str(), at.0])?;

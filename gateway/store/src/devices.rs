@@ -172,7 +172,7 @@ impl Tables {
                 return Err(unknown(&id));
             }
             connection.prepare_cached(sql!("sessions/drop_of_device"))?.execute([id.as_str()])?;
-            Ok(())
+            crate::states::forget_device(connection, &id)
         })
     }
 

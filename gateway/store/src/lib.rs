@@ -25,6 +25,7 @@
 //! | [`snapshot`] | what a backup takes, and putting it back |
 //! | [`inspect`] | is the file whole, what waits |
 //! | [`quarantine`] | what was refused, bounded |
+//! | [`states`] | what decoders keep of devices |
 //! | [`undecoded`] | what waits for its decoder, bounded |
 //! | [`meta`] | small things by name, boot counter, revisions |
 //! | [`health`] | room left, last problem, counters |
@@ -59,6 +60,7 @@ pub mod resets;
 pub mod rules;
 pub mod snapshot;
 mod sql;
+pub mod states;
 mod store;
 mod tables;
 pub mod tallies;
@@ -90,6 +92,7 @@ pub use quarantine::Refused;
 pub use resets::{Asked, Reset};
 pub use rules::{NewRuleVersion, Published, RuleChange, RuleText, RuleVersion, ShadowRow};
 pub use snapshot::{LibraryRow, PlainSetting, SnapshotRow};
+pub use states::DecoderState;
 pub use store::Store;
 pub use tables::Tables;
 pub use tallies::{Counted, NewTally, Told};

@@ -40,6 +40,8 @@ pub struct Undecoded {
     pub entry: Entry,
     /// The vendor's bytes.
     pub payload: Vec<u8>,
+    /// Where a hub published them, if it did.
+    pub topic: Option<Arc<str>>,
 }
 
 /// What waits.
@@ -51,6 +53,7 @@ pub struct Waiting {
     pub oldest: Option<Timestamp>,
 }
 
+/// Behind it stands the topic, if there is one: a program from before there were topics reads no further.
 #[derive(Serialize, Deserialize)]
 struct Body {
     entry: Entry,
@@ -162,7 +165,13 @@ impl Store {
     /// Keeps a payload until it can be decoded, with the entry it came in (no readings of its own yet, but what the
     /// gateway noticed). Returns after the fsync: the sender may be told. The entry's claim is settled as by
     /// [`Store::journal_append`]. [`StoreError::UndecodedFull`] if as many wait as may.
-    pub async fn journal_undecoded(&self, entry: Entry, payload: &[u8], at: Timestamp) -> Result<RowId, StoreError> {
+    pub async fn journal_undecoded(
+        &self,
+        entry: Entry,
+        payload: &[u8],
+        topic: Option<&str>,
+        at: Timestamp,
+    ) -> Result<RowId, StoreError> {
         let release = |error| {
             self.release(&entry.device, entry.epoch, entry.seq);
             Err(error)
@@ -172,10 +181,11 @@ impl Store {
             Err(error) => return release(error),
         };
         let payload_bytes = payload.len() as i64;
-        let sealed = postcard::to_stdvec(&Body {
-            entry: Entry { readings: Vec::new(), ..entry.clone() },
-            payload: payload.to_vec(),
-        })
+        let body = Body { entry: Entry { readings: Vec::new(), ..entry.clone() }, payload: payload.to_vec() };
+        let sealed = match topic {
+            Some(topic) => postcard::to_stdvec(&(body, topic)),
+            None => postcard::to_stdvec(&body),
+        }
         .map_err(|error| StoreError::Database(error.to_string()))
         .and_then(|plain| {
             let context = context(at, entry.device.as_str(), payload_bytes);
@@ -249,8 +259,15 @@ impl Tables {
         let damaged = || StoreError::Damaged { table: "undecoded", row: id.0.to_string() };
         let context = context(arrived_at, device, bytes);
         let plain = self.vault().undecoded.open(&context, sealed).map_err(|_| damaged())?;
-        let Body { entry, payload } = postcard::from_bytes(&plain).map_err(|_| damaged())?;
-        if entry.device.as_str() != device { Err(damaged()) } else { Ok(Undecoded { id, arrived_at, entry, payload }) }
+        let (Body { entry, payload }, rest) = postcard::take_from_bytes(&plain).map_err(|_| damaged())?;
+        let topic: Option<&str> = match rest {
+            [] => None,
+            topic => Some(postcard::from_bytes(topic).map_err(|_| damaged())?),
+        };
+        if entry.device.as_str() != device {
+            return Err(damaged());
+        }
+        Ok(Undecoded { id, arrived_at, entry, payload, topic: topic.map(Arc::from) })
     }
 
     /// How much waits for its decoder.

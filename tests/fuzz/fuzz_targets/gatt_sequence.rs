@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|messages: Vec<(u8, u8, u32, Vec<u8>)>| {
         }
         let kind = PayloadKind::Gatt { characteristic: 0x2a00 | u16::from(characteristic) };
         let message =
-            Authentic::vouch(device.clone(), Assurance::Bonded, LinkId(u64::from(who >> 6)), Payload { kind, bytes });
+            Authentic::vouch(device.clone(), Assurance::Bonded, LinkId(u64::from(who >> 6)), Payload { kind, bytes, topic: None });
         for reading in decoders.native(&message, now).unwrap_or_default() {
             if let (Quantity::WHEEL_RATE, Value::Number(rate)) = (reading.quantity, &reading.value) {
                 assert!(rate.to_f64() <= 3_000.0, "{reading:?}");

@@ -6,7 +6,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let decoders = pitchside_decode::Decoders::new(pitchside_decode::Tolerances::default(), []);
     let Ok(device) = DeviceId::parse("fuzz") else { return };
     for kind in [PayloadKind::SenmlCbor, PayloadKind::SenmlJson, PayloadKind::Waveform] {
-        let payload = Payload { kind, bytes: bytes.to_vec() };
+        let payload = Payload { kind, bytes: bytes.to_vec(), topic: None };
         let message = Authentic::vouch(device.clone(), Assurance::Psk, LinkId(1), payload);
         let _ = decoders.native(&message, Timestamp::from_seconds(1_790_000_000));
     }

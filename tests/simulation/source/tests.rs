@@ -32,7 +32,7 @@ fn replay(sensor: &str, more: &str, pace: Pace) -> Vec<(Measured, Vec<Reading>)>
                 Content::Vendor => PayloadKind::Vendor,
             };
             let now = Timestamp(START_US + pace.wall_us(measured.played_us) + 20_000);
-            let payload = Payload { kind, bytes: measured.body.clone() };
+            let payload = Payload { kind, bytes: measured.body.clone(), topic: None };
             let message = Authentic::vouch(DeviceId::parse("s7").unwrap(), Assurance::Noise, LinkId(1), payload);
             let readings =
                 if kind == PayloadKind::Vendor { Vec::new() } else { decoders.native(&message, now).unwrap() };

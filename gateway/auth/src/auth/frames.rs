@@ -262,7 +262,7 @@ fn message(live: &Live, link: LinkId, header: MessageHeader, mut plain: Vec<u8>)
         Content::Waveform => PayloadKind::Waveform,
         Content::Vendor => PayloadKind::Vendor,
     };
-    let payload = Payload { kind, bytes: plain };
+    let payload = Payload { kind, bytes: plain, topic: None };
     Accepted::Message {
         session: SessionKey(live.id),
         message: Authentic::vouch(live.device.clone(), live.assurance, link, payload),

@@ -164,9 +164,11 @@ async fn decide(
         Some(_) if !matches!(rights, Rights::Hub { .. }) => {
             return Err(Denied::Closed(CloseReason::NotAuthorized("this client may not leave a will")));
         }
-        Some(Will { retain: true, .. }) => return Err(Denied::Closed(CloseReason::Retain)),
         Some(will) => {
             let mut topics = Topics::new(&rights, 1);
+            if will.retain && !topics.may_ask_to_retain(connect.version) {
+                return Err(Denied::Closed(CloseReason::Retain));
+            }
             topics.channel(&will.topic).map_err(Denied::Closed)?;
             Some(will)
         }

@@ -156,7 +156,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
     async fn publish(&mut self, head: Head, mut packet: Bytes, batch: &mut Vec<Inbound>) -> Result<(), CloseReason> {
         let message = publish::read(self.session.version, head, packet.split_off(head.header))?;
-        if message.retain {
+        if message.retain && !self.topics.may_ask_to_retain(self.session.version) {
             return Err(CloseReason::Retain);
         }
         let channel = match self.topics.channel(&message.topic) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use pitchside_model::DeviceId;
 
 use super::filter;
+use super::packet::Version;
 use crate::intake::{Channel, Rights};
 use crate::link::CloseReason;
 
@@ -44,6 +45,12 @@ impl Topics {
             }
             Rights::App { .. } => Self::App,
         }
+    }
+
+    /// Whether a message or will marked as retained is taken, as any other: nothing is kept. A hub of MQTT 3.1.1 cannot be told
+    /// that there is no retaining, and may be told so by nothing happening (3.3.1.3); nobody reads its topics from us anyway.
+    pub(crate) const fn may_ask_to_retain(&self, version: Version) -> bool {
+        matches!((self, version), (Self::Hub { .. }, Version::V4))
     }
 
     /// The channel of `topic`, or why this client may not publish to it.

@@ -135,6 +135,24 @@ async fn a_hub_that_vanishes_leaves_its_will_and_one_that_says_goodbye_does_not(
 }
 
 #[tokio::test]
+async fn what_a_hub_of_mqtt_3_asks_to_retain_is_taken_as_any_other_message() {
+    let mut front = Front::new().await;
+    let address = front.gate.local_addrs().tcp[0];
+    let hello = Hello::v4("hub1").login("hub1", "secret").will("in/hub1/state", "gone", true);
+    let mut hub = Raw::connect(address, &hello).await;
+    let retained = |topic: &str| [&[0x33][..], &publish(topic, 1, 1, b"x")[1..]].concat();
+    hub.send(&retained("in/hub1/config")).await;
+    assert_eq!(front.took(1).await[0].bytes.as_ref(), b"x");
+    hub.answer().await;
+    assert_eq!(front.gate.stats().retained_topics, 0);
+    drop(hub);
+    assert_eq!(front.took(1).await[0].bytes.as_ref(), b"gone");
+    let mut device = Raw::connect(address, &Hello::v4("s7")).await;
+    device.send(&retained("ps/1/s7/up")).await;
+    device.ends().await;
+}
+
+#[tokio::test]
 async fn a_second_connection_of_a_hub_takes_over_and_one_of_a_device_waits_for_its_proof() {
     let mut front = Front::new().await;
     let address = front.gate.local_addrs().tcp[0];

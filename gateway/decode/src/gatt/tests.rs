@@ -27,7 +27,7 @@ fn send(
     bytes: &[u8],
     now: Timestamp,
 ) -> Result<Vec<Reading>, DecodeError> {
-    let payload = Payload { kind: PayloadKind::Gatt { characteristic }, bytes: bytes.to_vec() };
+    let payload = Payload { kind: PayloadKind::Gatt { characteristic }, bytes: bytes.to_vec(), topic: None };
     decoders.native(&Authentic::vouch(from.clone(), Assurance::Bonded, LinkId(link), payload), now)
 }
 

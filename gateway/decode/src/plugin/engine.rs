@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use pitchside_model::Decimal;
+use pitchside_script::manifest::Kept;
 use pitchside_script::{Compiled, Limits, Sandbox, ServeError, compile, fault};
 use rhai::{AST, Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Scope};
 
-use super::message::{Answer, Outcome, RawContent, RawNumber, RawReading, RawTime, Request};
+use super::kept;
+use super::message::{Answer, Ask, Decoded, Outcome, RawContent, RawNumber, RawReading, RawTime, Request};
 use crate::json::{Kind, Reader};
 use crate::number::Number;
 use crate::senml::reading::READINGS_MAX;
@@ -22,6 +24,9 @@ pub struct Decoder {
     ast: AST,
     source: String,
     params: Vec<(String, f64)>,
+    state: Vec<(String, Kept)>,
+    /// The state before anything was kept.
+    first: Vec<u8>,
 }
 
 impl std::fmt::Debug for Decoder {
@@ -31,28 +36,58 @@ impl std::fmt::Debug for Decoder {
 }
 
 impl Decoder {
-    /// Compiles a script; all problems at once, a line each.
-    pub fn load(file: &str, source: &str, params: &[(String, f64)]) -> Result<Self, Vec<String>> {
+    /// Compiles a script that keeps `state`; all problems at once, a line each.
+    pub fn load(
+        file: &str,
+        source: &str,
+        params: &[(String, f64)],
+        state: &[(String, Kept)],
+    ) -> Result<Self, Vec<String>> {
         let sandbox = Sandbox::new(Limits::DECODER, register);
-        let mut scope = constants(params);
-        scope.push("payload", Blob::new());
+        let first: Vec<Dynamic> = state.iter().map(|(_, kept)| kept::first(kept)).collect();
+        let scope = scope(params, &Ask::default(), state, &first);
         let Compiled { ast, .. } = compile(sandbox.engine(), sandbox.limits(), file, source, &scope)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        Ok(Self { sandbox, ast, source: source.to_owned(), params: params.to_vec() })
+        let first = kept::write(fields(state, &first)).map_err(|unkept| vec![unkept.fault().to_string()])?;
+        Ok(Self { sandbox, ast, source: source.to_owned(), params: params.to_vec(), state: state.to_vec(), first })
     }
 
     /// What the script makes of one payload.
-    pub fn decode(&self, payload: &[u8]) -> Outcome {
-        let mut scope = constants(&self.params);
-        scope.push("payload", payload.to_vec());
+    pub fn decode(&self, ask: &Ask) -> Decoded {
+        let before = kept::read(&ask.state, &self.state);
+        let mut scope = scope(&self.params, ask, &self.state, &before);
+        let depth = scope.len();
         let run = || self.sandbox.run(|engine| engine.eval_ast_with_scope::<Dynamic>(&mut scope, &self.ast));
         // Rhai is not ours and the script may be hostile: a panic is this payload's fault, not the end of the plugin.
-        match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
+        let outcome = match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
             Ok(Ok(value)) => outcome(value),
             Ok(Err(error)) => refusal(&error).map_or_else(|| self.fault(&error), Outcome::Refused),
             Err(_) => Outcome::Fault("the script engine panicked".to_owned()),
+        };
+        if self.state.is_empty() || !matches!(outcome, Outcome::Readings(_)) {
+            return Decoded { outcome, state: None };
+        }
+        // A variable of the script's own that is called as a field is not the field.
+        scope.rewind(depth);
+        // Looked at where they are: a copy of what a script made would be weighed by nobody.
+        let after = self.state.iter().filter_map(|(name, _)| scope.get(name));
+        match kept::write(fields(&self.state, after)) {
+            Ok(bytes) => {
+                let known = if ask.state.is_empty() { &self.first } else { &ask.state };
+                let state = (bytes != *known).then_some(bytes);
+                Decoded { outcome, state }
+            }
+            Err(unkept) => Decoded { outcome: Outcome::Unkept(unkept), state: None },
         }
     }
+}
+
+/// The fields with their values.
+fn fields<'a>(
+    state: &'a [(String, Kept)],
+    values: impl IntoIterator<Item = &'a Dynamic>,
+) -> impl Iterator<Item = (&'a str, &'a Kept, &'a Dynamic)> {
+    state.iter().zip(values).map(|((name, kept), value)| (name.as_str(), kept, value))
 }
 
 impl Decoder {
@@ -71,12 +106,12 @@ pub fn worker_main() -> Result<(), ServeError> {
     let mut loaded: Option<(String, Decoder)> = None;
     pitchside_script::serve(&mut |request| {
         let answer = match postcard::from_bytes(request) {
-            Ok(Request::Load { name, source, params }) => {
-                let decoder = Decoder::load("decode.rhai", &source, &params);
+            Ok(Request::Load { name, source, params, state }) => {
+                let decoder = Decoder::load("decode.rhai", &source, &params, &state);
                 Answer::Loaded(decoder.map(|decoder| loaded = Some((name, decoder))))
             }
-            Ok(Request::Decode(payloads)) => match &loaded {
-                Some((_, decoder)) => Answer::Decoded(payloads.iter().map(|p| decoder.decode(p)).collect()),
+            Ok(Request::Decode(asked)) => match &loaded {
+                Some((_, decoder)) => Answer::Decoded(asked.iter().map(|ask| decoder.decode(ask)).collect()),
                 None => Answer::NotUnderstood,
             },
             Err(_) => Answer::NotUnderstood,
@@ -86,10 +121,16 @@ pub fn worker_main() -> Result<(), ServeError> {
     })
 }
 
-fn constants(params: &[(String, f64)]) -> Scope<'static> {
+/// What a script sees.
+fn scope(params: &[(String, f64)], ask: &Ask, state: &[(String, Kept)], values: &[Dynamic]) -> Scope<'static> {
     let mut scope = Scope::new();
     for (name, value) in params {
         scope.push_constant(name.as_str(), *value);
+    }
+    scope.push("payload", ask.payload.clone());
+    scope.push("topic", ImmutableString::from(ask.topic.as_str()));
+    for ((name, _), value) in state.iter().zip(values) {
+        scope.push_dynamic(name.as_str(), value.clone());
     }
     scope
 }

@@ -115,9 +115,10 @@ impl Folder {
     pub fn problems(&self) -> Vec<String> {
         let (file, source) = (self.manifest.kind.script_file(), &self.source);
         let (script, cases) = match self.manifest.kind {
-            PluginKind::Decoder => {
-                (Decoder::load(file, source, &self.params()).err(), parse_plugin_cases("cases.txt", &self.cases).err())
-            }
+            PluginKind::Decoder => (
+                Decoder::load(file, source, &self.params(), &self.manifest.state).err(),
+                parse_plugin_cases("cases.txt", &self.cases).err(),
+            ),
             PluginKind::Output => (
                 Output::load(file, source, &self.constants()).err(),
                 parse_output_cases("cases.txt", &self.cases).err(),

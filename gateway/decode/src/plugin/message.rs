@@ -1,7 +1,10 @@
 //! What parent and worker say to each other, in postcard. The parent trusts no answer: [`super::check`] looks at all.
 
 use pitchside_model::Decimal;
+use pitchside_script::manifest::Kept;
 use serde::{Deserialize, Serialize};
+
+use super::kept::Unkept;
 
 /// From the parent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -14,9 +17,31 @@ pub enum Request {
         source: String,
         /// Constants of the script.
         params: Vec<(String, f64)>,
+        /// What it keeps of each device.
+        state: Vec<(String, Kept)>,
     },
     /// Decode these, in order.
-    Decode(Vec<Vec<u8>>),
+    Decode(Vec<Ask>),
+}
+
+/// One payload, with all its script may know: what it makes of it is a function of this.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ask {
+    /// The vendor's bytes.
+    pub payload: Vec<u8>,
+    /// Where a hub published it; empty where there is no topic.
+    pub topic: String,
+    /// What the script keeps of the device, as [`super::kept`] writes it; empty before it kept anything.
+    pub state: Vec<u8>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Decoded {
+    /// What the script made of the payload.
+    pub outcome: Outcome,
+    /// What it keeps from now on, if that is something else than before. Of a payload that was not read, nothing.
+    pub state: Option<Vec<u8>>,
 }
 
 /// From the worker.
@@ -25,7 +50,7 @@ pub enum Answer {
     /// Compiled, or what is wrong, a line a problem.
     Loaded(Result<(), Vec<String>>),
     /// One an input.
-    Decoded(Vec<Outcome>),
+    Decoded(Vec<Decoded>),
     /// The request was not understood, or came before a script was loaded.
     NotUnderstood,
 }
@@ -41,6 +66,8 @@ pub enum Outcome {
     Fault(String),
     /// The script returned something that is no list of readings: its type.
     NotReadings(String),
+    /// The script would keep what it may not.
+    Unkept(Unkept),
 }
 
 /// A reading as a script wrote it.

@@ -6,6 +6,8 @@
 //! | [`folder`] | a plugin as files |
 //! | [`message`] | what parent and worker say to each other |
 //! | [`engine`] | the child: the functions a script has, one payload to answers |
+//! | [`kept`] | what a script keeps of a device, as bytes |
+//! | [`states`] | the parent: what is kept of which device |
 //! | [`check`] | what a script returned, made readings or refused by name |
 //! | [`worker`] | the parent: batches, restarts, switching off |
 //! | [`trial`] | a new version beside the one that runs |
@@ -16,12 +18,15 @@ pub mod cases;
 pub mod check;
 pub mod engine;
 pub mod folder;
+pub mod kept;
 pub mod message;
 pub mod reference;
+pub mod states;
 pub mod trial;
 pub mod worker;
 
 pub use engine::worker_main;
 pub use folder::{Folder, FolderError};
+pub use states::States;
 pub use trial::{Findings, Trial};
 pub use worker::{Plugin, PluginLimits, Status};

@@ -6,11 +6,19 @@ use pitchside_script::{Limits, Sandbox, builtin, output};
 
 /// The payload of the decoders' examples.
 pub const EXAMPLE_PAYLOAD: [u8; 8] = [0x48, 0x01, 0xff, 0xfe, 0x00, 0x00, 0x00, 0x80];
+/// The topic of the decoders' examples.
+pub const EXAMPLE_TOPIC: &str = "hall/state";
 
 use EntryKind::{Function, Method, Property, Variable};
 
 const TO_READ: Rows = &[
     (Variable, "payload", "the bytes that came", "payload.len() == 8"),
+    (
+        Variable,
+        "topic",
+        "where a hub published them, without `in/NAME/`; `\"\"` where there is no topic: a cable, Bluetooth, PS/1",
+        "topic == \"hall/state\"",
+    ),
     (
         Method,
         "u8(at)",
@@ -108,8 +116,9 @@ const TO_ANSWER: Rows = &[
 ];
 
 const ABOUT: &str = "What the script of a plugin can use. How to write one stands in [README.md](README.md), why and how else in the\n\
-                     [handbook](../docs/README.md). Examples of decoders are true for the payload `48 01 ff fe 00 00 00 80`, those of\n\
-                     outputs for an alert that was raised at a heart rate of 201 /min. What stands below the two is for both.";
+                     [handbook](../docs/README.md). Examples of decoders are true for the payload `48 01 ff fe 00 00 00 80` on the\n\
+                     topic `hall/state`, those of outputs for an alert that was raised at a heart rate of 201 /min. What a decoder\n\
+                     keeps of a device is a variable for each field of its `[state]`. What stands below the two is for both.";
 /// Writes the committed files anew.
 pub const COMMAND: &str = "UPDATE=1 cargo test -p pitchside-decode --test reference";
 

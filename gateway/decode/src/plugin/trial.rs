@@ -1,5 +1,6 @@
 //! A new version of a plugin beside the one that runs: it is asked the same, what it says is compared and thrown away. Nothing
-//! waits for it: a payload that finds no room is not compared, and counts for nothing.
+//! waits for it: a payload that finds no room is not compared, and counts for nothing. It keeps nothing: it is asked with what the
+//! one that runs had kept of the device, so that each payload is compared on equal terms.
 
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use parking_lot::Mutex;
 use pitchside_model::{DeviceId, Reading, Timestamp, Value};
 use tokio::sync::Semaphore;
 
-use super::message::Outcome;
+use super::message::{Ask, Decoded, Outcome};
 use super::worker::Turn;
 use super::{Plugin, check};
 use crate::error::{DecodeError, Fault};
@@ -64,7 +65,7 @@ impl Trial {
     pub(crate) fn compare(
         self: &Arc<Self>,
         device: &DeviceId,
-        payload: &[u8],
+        ask: Ask,
         (now, tolerances): (Timestamp, Tolerances),
         old: &Result<Vec<Reading>, DecodeError>,
     ) {
@@ -81,11 +82,11 @@ impl Trial {
             self.findings.lock().passed_over += 1;
             return;
         };
-        let (trial, device, payload) = (Arc::clone(self), device.clone(), payload.to_vec());
+        let (trial, device) = (Arc::clone(self), device.clone());
         tokio::spawn(async move {
-            let length = payload.len();
-            let answer = trial.plugin.decode(&device, payload, Turn::First).await;
-            let new = trial.said(answer, now, tolerances);
+            let length = ask.payload.len();
+            let answer = trial.plugin.decode(&device, ask, Turn::First).await;
+            let new = trial.said(answer.map(|Decoded { outcome, .. }| outcome), now, tolerances);
             trial.note(length, &old, &new);
             drop(place);
         });
@@ -100,6 +101,7 @@ impl Trial {
             },
             Ok(Outcome::Refused(name)) => Said::Refused(name),
             Ok(Outcome::Fault(reason)) => Said::Failed(reason),
+            Ok(Outcome::Unkept(unkept)) => Said::Failed(format!("it would keep what it may not: {}", unkept.fault())),
             Ok(Outcome::NotReadings(kind)) => Said::Failed(format!("it returned {kind}, not a list of readings")),
             Err(error) => Said::Failed(error.to_string()),
         }

@@ -15,7 +15,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Folder;
-use super::message::{Answer, Outcome, Request};
+use super::message::{Answer, Ask, Decoded, Outcome, Request};
+use super::states::{Held, States};
 use crate::error::DecodeError;
 
 /// Bounds on a plugin.
@@ -83,6 +84,8 @@ pub enum StartError {
 pub struct Plugin {
     name: PluginName,
     outputs: Vec<Quantity>,
+    /// What it keeps of devices; none if it declares nothing.
+    states: Option<States>,
     limits: PluginLimits,
     jobs: mpsc::Sender<Job>,
     health: Arc<Mutex<Health>>,
@@ -129,22 +132,37 @@ struct Health {
 pub(crate) enum Turn {
     /// New: its faults count.
     First,
+    /// Sent again, and read before: it changes nothing that is kept.
+    Repeated,
     /// Kept: its faults count for nobody.
     Again,
 }
 
 #[derive(Debug)]
 struct Job {
-    payload: Vec<u8>,
-    reply: oneshot::Sender<Result<Outcome, String>>,
+    ask: Ask,
+    reply: oneshot::Sender<Result<Decoded, String>>,
 }
 
 impl Plugin {
     /// Starts the process of a plugin and loads its script. `program` calls [`super::worker_main`]. Needs a tokio
     /// runtime.
     pub async fn start(folder: &Folder, program: &Program, limits: PluginLimits) -> Result<Self, StartError> {
+        Self::start_with(folder, program, limits, States::default()).await
+    }
+
+    /// As [`Plugin::start`], with what was kept of devices, by whichever version of it.
+    pub async fn start_with(
+        folder: &Folder,
+        program: &Program,
+        limits: PluginLimits,
+        states: States,
+    ) -> Result<Self, StartError> {
         let name = folder.manifest.name.clone();
-        let load = Request::Load { name: name.to_string(), source: folder.source.clone(), params: folder.params() };
+        let state = folder.manifest.state.clone();
+        let states = Some(states).filter(|_| !state.is_empty());
+        let source = folder.source.clone();
+        let load = Request::Load { name: name.to_string(), source, params: folder.params(), state };
         let worker_error = |error| StartError::Worker { plugin: name.clone(), error };
         let mut worker = Worker::spawn(program, limits.worker).await.map_err(worker_error)?;
         match call(&mut worker, &load, LOAD).await.map_err(worker_error)? {
@@ -157,7 +175,7 @@ impl Plugin {
         let runner =
             Runner { name: name.clone(), load, worker, limits, health: Arc::clone(&health), started: Instant::now() };
         tokio::spawn(runner.run(queue));
-        Ok(Self { name, outputs: folder.manifest.outputs.clone(), limits, jobs, health })
+        Ok(Self { name, outputs: folder.manifest.outputs.clone(), states, limits, jobs, health })
     }
 
     /// Its name.
@@ -200,17 +218,30 @@ impl Plugin {
         health.of_device.clear();
     }
 
+    /// What it keeps of a device, for one payload; none if it keeps nothing. Waits for the payload before.
+    pub(crate) async fn hold(&self, device: &DeviceId) -> Option<Held> {
+        match &self.states {
+            Some(states) => Some(states.hold(device).await),
+            None => None,
+        }
+    }
+
+    /// Forgets what it kept of a device.
+    pub(crate) fn forget(&self, device: &DeviceId) {
+        self.states.iter().for_each(|states| states.forget(device));
+    }
+
     /// What the script makes of a payload. Waits while the queue is full.
-    pub(crate) async fn decode(&self, device: &DeviceId, payload: Vec<u8>, turn: Turn) -> Result<Outcome, DecodeError> {
+    pub(crate) async fn decode(&self, device: &DeviceId, ask: Ask, turn: Turn) -> Result<Decoded, DecodeError> {
         if let Some(faults) = self.faults(device, turn) {
             return Err(DecodeError::SwitchedOff { plugin: self.name.to_string(), faults });
         }
         let (reply, answer) = oneshot::channel();
         let gone = |_| DecodeError::PluginFault { plugin: self.name.to_string(), reason: "it has stopped".to_owned() };
-        self.jobs.send(Job { payload, reply }).await.map_err(|_| gone(()))?;
+        self.jobs.send(Job { ask, reply }).await.map_err(|_| gone(()))?;
         match answer.await.map_err(|_| gone(()))? {
-            Ok(Outcome::Fault(reason)) | Err(reason) => Err(self.fault(device, reason, turn)),
-            Ok(outcome) => Ok(outcome),
+            Ok(Decoded { outcome: Outcome::Fault(reason), .. }) | Err(reason) => Err(self.fault(device, reason, turn)),
+            Ok(decoded) => Ok(decoded),
         }
     }
 
@@ -292,15 +323,15 @@ impl Runner {
 
     /// Answers every job of a batch.
     async fn decode(&mut self, jobs: Vec<Job>) {
-        let (payloads, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.payload, job.reply)).unzip();
-        let outcomes = match self.ask(payloads.clone()).await {
+        let (asked, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
+        let outcomes = match self.ask(asked.clone()).await {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(reason) if payloads.len() == 1 => vec![Err(reason)],
+            Err(reason) if asked.len() == 1 => vec![Err(reason)],
             // One of them killed it, or it is late because of one: find out which.
             Err(_) => {
-                let mut outcomes = Vec::with_capacity(payloads.len());
-                for payload in payloads {
-                    outcomes.push(self.ask(vec![payload]).await.and_then(|mut one| one.pop().ok_or_else(unknown)));
+                let mut outcomes = Vec::with_capacity(asked.len());
+                for one in asked {
+                    outcomes.push(self.ask(vec![one]).await.and_then(|mut one| one.pop().ok_or_else(unknown)));
                 }
                 outcomes
             }
@@ -311,13 +342,13 @@ impl Runner {
         }
     }
 
-    async fn ask(&mut self, payloads: Vec<Vec<u8>>) -> Result<Vec<Outcome>, String> {
+    async fn ask(&mut self, asked: Vec<Ask>) -> Result<Vec<Decoded>, String> {
         if !self.worker.is_up() {
             self.restart().await?;
         }
-        let count = payloads.len();
+        let count = asked.len();
         let deadline = Limits::DECODER.wall * u32::try_from(count).unwrap_or(u32::MAX) + SLACK;
-        match call(&mut self.worker, &Request::Decode(payloads), deadline).await {
+        match call(&mut self.worker, &Request::Decode(asked), deadline).await {
             Ok(Answer::Decoded(outcomes)) if outcomes.len() == count => Ok(outcomes),
             Ok(_) => {
                 self.worker.stop().await;

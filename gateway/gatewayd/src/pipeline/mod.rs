@@ -58,6 +58,7 @@ use pitchside_admin::{Metrics, Server};
 use pitchside_collect::ble::Ble;
 use pitchside_collect::mqtt::Gate;
 use pitchside_collect::serial::Port;
+use pitchside_decode::Decoders;
 use pitchside_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -77,6 +78,7 @@ pub struct Gateway {
     page: Server,
     page_address: SocketAddr,
     store: Store,
+    decoders: Arc<Decoders>,
     sealing: Arc<sealing::Sealing>,
     metrics: Arc<Metrics>,
     /// Releases and their contents; none while firmware is off.
@@ -104,6 +106,11 @@ impl Gateway {
     /// The store, for whoever watches a running gateway from the same process.
     pub const fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The decoders, likewise.
+    pub const fn decoders(&self) -> &Arc<Decoders> {
+        &self.decoders
     }
 
     /// The counters.

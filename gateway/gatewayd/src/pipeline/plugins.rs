@@ -2,6 +2,8 @@
 //! corrected, switched off or on is so within a second, and nothing is missed meanwhile, for payloads go to the old one until
 //! the new one stands. A new version on trial is asked beside it, and takes over or is refused by what was found.
 
+mod kept;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use pitchside_store::{Candidate, PluginChange, Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::kept::Kept;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::plugins::wanted::{self, Inventory, Wanted};
@@ -59,6 +62,8 @@ pub struct PluginsTask {
     /// When what did not come up is tried again.
     again_at: Option<Instant>,
     trials: BTreeMap<PluginName, OnTrial>,
+    /// What they keep of devices.
+    kept: Kept,
     seen: Option<Seen>,
     /// What could not be read when it was last looked at.
     told: Vec<String>,
@@ -94,7 +99,8 @@ impl PluginsTask {
     /// Starts what is to run.
     pub async fn start(parts: PluginsParts) -> Self {
         let (running, refused, trials) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut task = Self { parts, running, refused, again_at: None, trials, seen: None, told: Vec::new() };
+        let kept = Kept::new(parts.store.clone());
+        let mut task = Self { parts, running, refused, again_at: None, trials, kept, seen: None, told: Vec::new() };
         task.look().await;
         task
     }
@@ -118,8 +124,8 @@ impl PluginsTask {
         let mut hash = self.hash();
         loop {
             tokio::select! {
-                () = stop.cancelled() => return,
-                _ = every.tick() => {}
+                () = stop.cancelled() => return self.kept.remember(),
+                _ = every.tick() => self.kept.remember(),
             }
             self.look().await;
             self.listen();
@@ -165,8 +171,9 @@ impl PluginsTask {
         let mut started = Vec::new();
         for some in missing.chunks(STARTS_AT_ONCE) {
             let mut starting = Vec::new();
-            for (_, wanted, _) in some {
-                starting.push(Plugin::start(&wanted.folder, program, PluginLimits::default()));
+            for (name, wanted, _) in some {
+                let states = self.kept.of(name);
+                starting.push(Plugin::start_with(&wanted.folder, program, PluginLimits::default(), states));
             }
             started.extend(join_all(starting).await);
         }
@@ -183,6 +190,7 @@ impl PluginsTask {
             tracing::info!(plugin = %name, "runs no more");
             self.running.remove(&name);
             self.parts.decoders.remove_plugin(&name);
+            self.kept.leave(&name, inventory.plugins.contains_key(&name));
         }
         self.trials.retain(|name, on| {
             let wanted = inventory.plugins.get(name).and_then(Wanted::candidate);

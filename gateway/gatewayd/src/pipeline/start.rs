@@ -299,6 +299,7 @@ impl Gateway {
         .await?;
         Ok(Self {
             gate,
+            decoders: Arc::clone(&front.decoders),
             ports,
             ble,
             page_address: server.local_addr(),

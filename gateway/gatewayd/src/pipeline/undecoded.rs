@@ -122,7 +122,7 @@ impl Keeper {
         if tried || round.plugins.contains(&plugin) || round.devices.contains(device) {
             return Ok(());
         }
-        let payload = Payload { kind: PayloadKind::Vendor, bytes: kept.payload.clone() };
+        let payload = Payload { kind: PayloadKind::Vendor, bytes: kept.payload.clone(), topic: kept.topic.clone() };
         let message = front.auth.vouch_kept(device.clone(), kept.entry.assurance, payload);
         match front.decoders.vendor_again(&plugin, &message, kept.arrived_at).await {
             Ok(readings) => self.decoded(kept, readings).await,

@@ -95,7 +95,7 @@ impl Watch {
         let (before, after) = (self.front.roster.load(), roster(&self.store)?);
         // What a device said and counted before somebody else wore it, or before it was enrolled anew, is not theirs.
         for (device, row) in before.iter() {
-            if after.get(device).is_none_or(|now| now.athlete != row.athlete) {
+            if after.get(device).is_none_or(|now| now.athlete != row.athlete || now.decoder != row.decoder) {
                 self.front.decoders.forget(device);
             }
         }

@@ -1,13 +1,14 @@
 //! The cases of decoders.
 //!
 //! ```text
-//! step    = hex "->" [ expected *( "," expected ) ] / hex "->" "error" name
+//! step    = [ "on" topic ] hex "->" ( [ expected *( "," expected ) ] / "error" name )
+//! topic   = where a hub publishes, without `in/NAME/`; in double quotes if there is white space in it
 //! hex     = *( 2HEXDIG )                           bytes, white space between them as you like
 //! expected = [ times ] quantity number unit *flag  times: `+0s` from the payload's time; unchecked if left out
 //!         / [ times ] quantity "gap" reason
 //!         / [ times ] quantity "wave" count        so many samples
 //! ```
-//! The payloads of a case go to one decoder in turn.
+//! The payloads of a case go to one decoder in turn, as of one device: what it keeps of the one, the next finds.
 
 use std::fmt;
 
@@ -20,6 +21,8 @@ use crate::span;
 
 /// The most bytes of one payload.
 const PAYLOAD_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of a topic: what the gate takes.
+const TOPIC_BYTES_MAX: usize = 512;
 
 /// One case: payloads in the order they arrive, and what they hold.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,6 +40,8 @@ pub struct PluginCase {
 pub struct PluginStep {
     /// The line in the file.
     pub line: usize,
+    /// Where a hub publishes them; empty: they have no topic.
+    pub topic: String,
     /// The bytes.
     pub payload: Vec<u8>,
     /// The readings, or the name of the error.
@@ -174,8 +179,15 @@ impl fmt::Display for Expected {
 
 fn step(line: &Line<'_>, text: &str) -> Result<PluginStep, Problem> {
     let (left, right) = halves(line, text)?;
+    let (topic, bytes_of) = match left.split_first() {
+        Some((on, rest)) if on.text == "on" => match rest.split_first() {
+            Some((token, rest)) => (topic(line, *token)?, rest),
+            None => return Err(line.problem(*on, "`on` names a topic").help("on hall/state 32312e35 -> …")),
+        },
+        _ => (String::new(), left.as_slice()),
+    };
     let mut payload = Vec::new();
-    for token in left {
+    for token in bytes_of.iter().copied() {
         payload.extend(bytes(line, token)?);
     }
     if payload.len() > PAYLOAD_BYTES_MAX {
@@ -190,7 +202,17 @@ fn step(line: &Line<'_>, text: &str) -> Result<PluginStep, Problem> {
         },
         _ => Ok(right.iter().map(|group| expected(line, group, end)).collect::<Result<_, _>>()?),
     };
-    Ok(PluginStep { line: line.number, payload, expected })
+    Ok(PluginStep { line: line.number, topic, payload, expected })
+}
+
+fn topic(line: &Line<'_>, token: Token<'_>) -> Result<String, Problem> {
+    let topic = token.text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(token.text);
+    if topic.is_empty() || topic.len() > TOPIC_BYTES_MAX || topic.contains(['"', '+', '#', '\0']) {
+        let text =
+            format!("`{topic}` is no topic that is published to: 1 to {TOPIC_BYTES_MAX} bytes without wildcards");
+        return Err(line.problem(token, text));
+    }
+    Ok(topic.to_owned())
 }
 
 fn bytes(line: &Line<'_>, token: Token<'_>) -> Result<Vec<u8>, Problem> {

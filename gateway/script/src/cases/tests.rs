@@ -132,6 +132,19 @@ fn several_readings_gaps_waves_and_times_are_expected() {
     }
 }
 
+#[test]
+fn a_payload_may_name_its_topic() {
+    let source = "case x\n on hall/state 0048 ->\n on \"changing room/state\" ->\n 00 ->\n";
+    let steps = parse_plugin_cases("c", source).unwrap().remove(0).steps;
+    let read: Vec<(&str, usize)> = steps.iter().map(|step| (step.topic.as_str(), step.payload.len())).collect();
+    assert_eq!(read, [("hall/state", 2), ("changing room/state", 0), ("", 1)]);
+    let long = format!("on {} 00 ->", "a".repeat(513));
+    for (bad, column) in [("on ->", 1), ("on hall/+ 00 ->", 4), ("on \"\" 00 ->", 4), (long.as_str(), 4)] {
+        let problem = parse_plugin_cases("c", &format!("case x\n{bad}")).unwrap_err().remove(0);
+        assert_eq!((problem.line, problem.column), (2, column), "{problem}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn any_text_is_read_or_refused(source in "(case [a-z ]{0,5}\n|[ +0-9a-z@./>\"#,-]{0,40}\n){0,12}") {

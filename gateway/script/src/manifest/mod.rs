@@ -2,6 +2,7 @@
 
 pub mod capability;
 mod derived;
+mod kept;
 mod plugin;
 mod reader;
 mod rule;
@@ -17,6 +18,7 @@ use toml::de::DeValue;
 
 pub use capability::Capability;
 pub use derived::Derived;
+pub use kept::{KEPT_BYTES_MAX, Kept};
 pub use plugin::{PluginKind, PluginManifest};
 pub use rule::{RuleCategory, RuleManifest, RuleScope};
 pub use setting::{Chosen, Constant, SecretKind, SecretParam, TextParam};

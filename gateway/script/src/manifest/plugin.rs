@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 use super::derived::{Derived, derived};
+use super::kept::{Kept, kept};
 use super::reader::{self, Reader, Table};
 use super::setting::{self, Constant, SecretParam, TextParam};
 use super::{Capability, FIELDS_MAX, Param, params, quantities, summary, version};
@@ -63,6 +64,8 @@ pub struct PluginManifest {
     pub wanted: Vec<String>,
     /// What it is derived from; only of derived streams.
     pub derived: Option<Derived>,
+    /// What it keeps of each device, with the first values; only of decoders.
+    pub state: Vec<(String, Kept)>,
     /// Numbers the admin may choose.
     pub params: Vec<(String, Param)>,
     /// Texts the admin may choose; of outputs only.
@@ -167,11 +170,26 @@ impl PluginManifest {
             Some(PluginKind::Derived) => derived(r, &mut table, &outputs, &params),
             _ => None,
         };
+        let state = match kind {
+            Some(PluginKind::Decoder) => kept(r, &mut table, &params),
+            _ => Vec::new(),
+        };
         r.finish(table);
         match (name, version, summary, kind) {
-            (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => {
-                Ok(Self { name, version, summary, kind, outputs, wanted, derived, params, texts, secrets, hears })
-            }
+            (Some(name), Some(version), Some(summary), Some(kind)) if r.problems.is_empty() => Ok(Self {
+                name,
+                version,
+                summary,
+                kind,
+                outputs,
+                wanted,
+                derived,
+                state,
+                params,
+                texts,
+                secrets,
+                hears,
+            }),
             _ => Err(reader.into_problems()),
         }
     }

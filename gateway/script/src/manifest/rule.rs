@@ -192,23 +192,37 @@ pub(super) fn state<'a>(
     table: &mut super::Table<'a>,
     params: &[(String, Param)],
 ) -> Vec<(String, Plain)> {
-    let mut fields: Vec<(String, Plain)> = Vec::new();
+    fields(r, table, params, (plain, "a number, a bool or a short text"))
+}
+
+/// A plain first value.
+pub(super) fn plain(value: &DeValue<'_>) -> Option<Plain> {
+    match value {
+        DeValue::Boolean(b) => Some(Plain::Bool(*b)),
+        DeValue::Integer(n) => n.as_str().parse().ok().map(Plain::Integer),
+        DeValue::Float(n) => n.as_str().parse().ok().filter(|n: &f64| n.is_finite()).map(Plain::Float),
+        DeValue::String(text) if text.len() <= 256 => Some(Plain::Text(text.to_string())),
+        _ => None,
+    }
+}
+
+/// The fields of `[state]`, each with its first value; `may` says which values those are, for the reader and for people.
+pub(super) fn fields<'a, T>(
+    r: &mut Reader<'a>,
+    table: &mut super::Table<'a>,
+    params: &[(String, Param)],
+    (first, may): (impl Fn(&DeValue<'_>) -> Option<T>, &str),
+) -> Vec<(String, T)> {
+    let mut fields: Vec<(String, T)> = Vec::new();
     for (name, at, value) in r.values(table, "state") {
         variable(r, &at, &name, fields.len());
         if params.iter().any(|(param, _)| *param == name) {
             r.problem(at, format!("`{name}` is a param and a state field"));
             continue;
         }
-        let plain = match value.get_ref() {
-            DeValue::Boolean(b) => Some(Plain::Bool(*b)),
-            DeValue::Integer(n) => n.as_str().parse().ok().map(Plain::Integer),
-            DeValue::Float(n) => n.as_str().parse().ok().filter(|n: &f64| n.is_finite()).map(Plain::Float),
-            DeValue::String(text) if text.len() <= 256 => Some(Plain::Text(text.to_string())),
-            _ => None,
-        };
-        match plain {
-            Some(plain) => fields.push((name, plain)),
-            None => r.problem(value.span(), format!("`state.{name}` must be a number, a bool or a short text")),
+        match first(value.get_ref()) {
+            Some(first) => fields.push((name, first)),
+            None => r.problem(value.span(), format!("`state.{name}` must be {may}")),
         }
     }
     fields

@@ -295,3 +295,27 @@ proptest::proptest! {
         let _ = PluginManifest::parse("plugin.toml", &source);
     }
 }
+
+#[test]
+fn a_decoder_may_keep_plain_values_lists_and_maps() {
+    let head =
+        "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"A.\"\nkind = \"decoder\"\noutputs = [\"emg\"]\n[state]\n";
+    let read = |state: &str| PluginManifest::parse("plugin.toml", &format!("{head}{state}"));
+    let fields = read("seen = {}\nlast = []\ncount = 0\n").unwrap().state;
+    let expected = [("count", Kept::Plain(Plain::Integer(0))), ("last", Kept::List), ("seen", Kept::Map)];
+    let mut found: Vec<(&str, Kept)> = fields.iter().map(|(name, kept)| (name.as_str(), kept.clone())).collect();
+    found.sort_by_key(|(name, _)| *name);
+    assert_eq!(found, expected);
+    for (state, says) in [
+        ("seen = { a = 1 }", "plugin.toml:7:8: `state.seen` must be a number, a bool, a short text, `[]` or `{}`"),
+        ("topic = \"\"", "`topic` is what the script is given: choose another name"),
+        ("payload = 0", "`payload` is what the script is given"),
+        ("let = 0", "`let` is a word of the language"),
+    ] {
+        let problems = read(state).unwrap_err();
+        assert!(problems[0].to_string().contains(says), "{}", problems[0]);
+    }
+    let output = head.replace("decoder", "output").replace("outputs = [\"emg\"]", "capabilities = [\"mqtt:a\"]");
+    let problem = PluginManifest::parse("plugin.toml", &format!("{output}seen = {{}}\n")).unwrap_err()[0].to_string();
+    assert!(problem.contains("unknown key `state`"), "{problem}");
+}

@@ -102,6 +102,7 @@ pub(super) fn change(connection: &Connection, name: &PluginName, change: &Plugin
             connection.prepare_cached(sql!("plugins/withdraw_all"))?.execute([name.as_str()])?;
             connection.prepare_cached(sql!("plugins/settings_drop"))?.execute([name.as_str()])?;
             crate::delivery::forget(connection, name)?;
+            crate::states::forget_plugin(connection, name)?;
             connection.prepare_cached(sql!("plugins/package_trim"))?.execute([name.as_str()])?;
             return Ok(true);
         }

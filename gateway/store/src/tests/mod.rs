@@ -10,6 +10,7 @@ mod recovery;
 mod resets;
 mod rules;
 mod secrecy;
+mod states;
 mod tables;
 mod undecoded;
 

@@ -23,7 +23,7 @@ fn a_payload_waits_whole_across_restarts_and_its_number_is_taken() {
     let payload = vec![0xab; 9_000];
     let store = open(dir.path());
     assert_eq!(store.claim(&device("pod-1"), Epoch(1), Seq(0)), Claim::New);
-    wait(store.journal_undecoded(empty("pod-1", 0), &payload, Timestamp(77))).unwrap();
+    wait(store.journal_undecoded(empty("pod-1", 0), &payload, None, Timestamp(77))).unwrap();
     drop(store);
     let store = open(dir.path());
     assert_eq!(store.claim(&device("pod-1"), Epoch(1), Seq(0)), Claim::Duplicate);
@@ -38,10 +38,20 @@ fn a_payload_waits_whole_across_restarts_and_its_number_is_taken() {
 }
 
 #[test]
+fn a_payload_that_waits_keeps_its_topic_and_one_from_before_topics_has_none() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    wait(store.journal_undecoded(empty("hub-1", 0), b"21.5", Some("hall/state"), Timestamp(1))).unwrap();
+    wait(store.journal_undecoded(empty("hub-1", 1), b"21.6", None, Timestamp(2))).unwrap();
+    let topics: Vec<_> = waiting(&store).into_iter().map(|kept| (kept.payload, kept.topic)).collect();
+    assert_eq!(topics, [(b"21.5".to_vec(), Some("hall/state".into())), (b"21.6".to_vec(), None)]);
+}
+
+#[test]
 fn readings_come_and_the_payload_goes_in_one_step() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
-    wait(store.journal_undecoded(empty("strap-1", 0), b"raw", Timestamp(1))).unwrap();
+    wait(store.journal_undecoded(empty("strap-1", 0), b"raw", None, Timestamp(1))).unwrap();
     let kept = waiting(&store).remove(0);
     wait(store.journal_decoded(&kept, entry(0).readings)).unwrap();
     assert!(waiting(&store).is_empty());
@@ -52,7 +62,7 @@ fn readings_come_and_the_payload_goes_in_one_step() {
 fn a_payload_its_decoder_refuses_goes_to_quarantine() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
-    wait(store.journal_undecoded(empty("pod-1", 0), b"raw", Timestamp(1))).unwrap();
+    wait(store.journal_undecoded(empty("pod-1", 0), b"raw", None, Timestamp(1))).unwrap();
     store.refuse_undecoded(&waiting(&store)[0], "short_payload").unwrap();
     assert!(waiting(&store).is_empty());
     let refused = store.quarantined(10).unwrap();
@@ -67,7 +77,7 @@ fn what_waits_is_bounded_a_device_and_in_all_and_leaves_room_when_it_goes() {
     let dir = TempDir::new().unwrap();
     let full = |store: &Store, name: &str, seq| {
         assert!(matches!(store.claim(&device(name), Epoch(1), Seq(seq)), Claim::New | Claim::Skipped(_)));
-        match wait(store.journal_undecoded(empty(name, seq), &[1; 500], Timestamp(1))) {
+        match wait(store.journal_undecoded(empty(name, seq), &[1; 500], None, Timestamp(1))) {
             Ok(_) => false,
             Err(error) => {
                 assert_eq!(error, StoreError::UndecodedFull(device(name)));
@@ -96,7 +106,7 @@ fn a_payload_that_no_longer_opens_does_not_hide_the_others() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     for seq in 0..3 {
-        wait(store.journal_undecoded(empty("pod-1", seq), b"raw", Timestamp(1))).unwrap();
+        wait(store.journal_undecoded(empty("pod-1", seq), b"raw", None, Timestamp(1))).unwrap();
     }
     let raw = rusqlite::Connection::open(dir.path().join("pitchside.db")).unwrap();
     raw.execute("UPDATE undecoded SET arrived_at = 2 WHERE id = 2", []).unwrap();

@@ -18,7 +18,7 @@ fn a_bonded_device_speaks_with_the_assurance_of_its_bond_until_it_is_revoked() {
     let mut gateway = Gateway::new();
     add(&mut gateway, "strap", Pairing::Code(Some(123_456)));
     let login = gateway.auth.admit_bonded(&name("strap"), &STRONG).unwrap();
-    let payload = Payload { kind: PayloadKind::Gatt { characteristic: 0x2A37 }, bytes: vec![0, 60] };
+    let payload = Payload { kind: PayloadKind::Gatt { characteristic: 0x2A37 }, bytes: vec![0, 60], topic: None };
     let message = login.vouch(LINK, payload.clone()).unwrap();
     assert_eq!(message.assurance(), Assurance::Bonded);
     assert_eq!(gateway.auth.revoke(&name("strap"), gateway.now).unwrap()[0].link, LINK);

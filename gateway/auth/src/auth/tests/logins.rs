@@ -22,7 +22,7 @@ impl Gateway {
 }
 
 fn payload() -> Payload {
-    Payload { kind: PayloadKind::SenmlJson, bytes: b"[]".to_vec() }
+    Payload { kind: PayloadKind::SenmlJson, bytes: b"[]".to_vec(), topic: None }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 use super::*;
 
 fn run(source: &str, payload: &[u8]) -> Outcome {
-    Decoder::load("decode.rhai", source, &[("scale".to_owned(), 2.0)]).unwrap().decode(payload)
+    let decoder = Decoder::load("decode.rhai", source, &[("scale".to_owned(), 2.0)], &[]).unwrap();
+    decoder.decode(&Ask { payload: payload.to_vec(), ..Ask::default() }).outcome
 }
 
 fn number(outcome: Outcome) -> Decimal {
@@ -82,7 +83,7 @@ fn params_are_constants_and_nothing_reaches_out() {
     );
     assert!(matches!(run("scale = 3.0; []", &[]), Outcome::Fault(_)));
     for bad in ["eval(\"1\")", "import \"x\" as x;", "print(1)", "sleep(1)", "timestamp()", "nothing(1)", "undefined"] {
-        assert!(Decoder::load("decode.rhai", bad, &[]).is_err(), "{bad}");
+        assert!(Decoder::load("decode.rhai", bad, &[], &[]).is_err(), "{bad}");
     }
 }
 

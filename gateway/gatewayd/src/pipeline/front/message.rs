@@ -18,6 +18,13 @@ use crate::random::OsRandom;
 /// Refused frames of one link that the log names.
 const LOGGED_MAX: u32 = 16;
 
+/// Whether a message is new, or one we have had that comes again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    First,
+    Repeated,
+}
+
 impl Front {
     /// A frame of PS/1: a handshake step, or a message.
     pub(super) async fn frame(&self, link: &Link, item: Inbound, now: Timestamp, batch: &mut Batch) {
@@ -120,7 +127,7 @@ impl Front {
                 answer.pending = claim == Claim::Pending;
                 // What was refused the first time is refused again: its receipt must not say that it was stored. What its
                 // plugin could not read, then or now, was kept.
-                if let Err(error) = self.decode(&device, &message, now).await
+                if let Err(error) = self.decode(&device, &message, now, Turn::Repeated).await
                     && !error.is_ours()
                 {
                     answer.refusal = Some(refusal(&error));
@@ -136,7 +143,7 @@ impl Front {
                 return;
             }
         };
-        let decoded = self.decode(&device, &message, now).await;
+        let decoded = self.decode(&device, &message, now, Turn::First).await;
         let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
         let mut entry = Entry { athlete, device, assurance: message.assurance(), epoch, seq, readings: Vec::new() };
         match decoded {
@@ -146,7 +153,7 @@ impl Front {
                 if dropped > 0 {
                     add_dropped(&mut entry, dropped, now);
                 }
-                match self.keep(entry, &message.content().bytes, now).await {
+                match self.keep(entry, message.content(), now).await {
                     Ok(()) => batch.answers.push(Due::Stored(answer)),
                     // Neither kept nor acknowledged: its sender has it still.
                     Err(error) => {
@@ -175,9 +182,10 @@ impl Front {
         device: &DeviceId,
         message: &Authentic<Payload>,
         now: Timestamp,
+        turn: Turn,
     ) -> Result<Vec<Reading>, DecodeError> {
         match message.content().kind {
-            PayloadKind::Vendor => self.vendor(device, message, now).await,
+            PayloadKind::Vendor => self.vendor(device, message, now, turn).await,
             _ => self.decoders.native(message, now),
         }
     }
@@ -187,20 +195,23 @@ impl Front {
         device: &DeviceId,
         message: &Authentic<Payload>,
         now: Timestamp,
+        turn: Turn,
     ) -> Result<Vec<Reading>, DecodeError> {
         let roster = self.roster.load();
         let decoder = roster.get(device.as_str()).and_then(|row| row.decoder.clone());
-        match decoder {
-            Some(plugin) => self.decoders.vendor(&plugin, message, now).await,
-            None => Err(DecodeError::NoPlugin),
+        match (decoder, turn) {
+            (Some(plugin), Turn::First) => self.decoders.vendor(&plugin, message, now).await,
+            (Some(plugin), Turn::Repeated) => self.decoders.vendor_repeated(&plugin, message, now).await,
+            (None, _) => Err(DecodeError::NoPlugin),
         }
     }
 
     /// Makes a payload durable that its plugin cannot read now; [`crate::pipeline::undecoded`] does the rest. The entry has no
     /// reading of it yet, but may have a gap.
-    async fn keep(&self, entry: Entry, payload: &[u8], now: Timestamp) -> Result<(), StoreError> {
+    async fn keep(&self, entry: Entry, payload: &Payload, now: Timestamp) -> Result<(), StoreError> {
         let (heard, weight) = (self.rules.offer(std::slice::from_ref(&entry)), weight(&entry));
-        match self.store.journal_undecoded(entry, payload, now).await {
+        let (bytes, topic) = (&payload.bytes, payload.topic.as_deref());
+        match self.store.journal_undecoded(entry, bytes, topic, now).await {
             Ok(row) => {
                 self.rules.stored(heard, row);
                 self.sealing.note_entries(weight, now);
@@ -235,9 +246,10 @@ impl Front {
             batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
             return;
         };
-        let (characteristic, dropped) = match item.channel {
-            Channel::Gatt { characteristic, dropped } => (Some(characteristic), dropped),
-            _ => (None, 0),
+        let (characteristic, topic, dropped) = match item.channel {
+            Channel::Gatt { characteristic, dropped } => (Some(characteristic), None, dropped),
+            Channel::Topic(topic) => (None, Some(topic), 0),
+            Channel::Handshake | Channel::Up | Channel::Line => (None, None, 0),
         };
         if item.bytes.is_empty() && dropped > 0 {
             self.only_dropped(&login, item.ticket, dropped, now, batch);
@@ -250,7 +262,9 @@ impl Front {
         } else {
             senml_kind(&item.bytes)
         };
-        let message = match login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec() }) {
+        // Only a decoder has a use for the topic; SenML names its readings itself.
+        let topic = topic.filter(|_| kind == PayloadKind::Vendor);
+        let message = match login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec(), topic }) {
             Ok(message) => message,
             Err(ended) => {
                 self.metrics.refused("login_ended");
@@ -289,9 +303,10 @@ fn reason(error: &DecodeError) -> Reason {
         DecodeError::NoPlugin | DecodeError::UnknownPlugin(_) | DecodeError::NotVendor(_) => Reason::NO_DECODER,
         DecodeError::Nonsense { fault: Fault::TimeTooFar(_), .. } => Reason::BAD_TIME,
         // Kept, not refused (`DecodeError::is_ours`).
-        DecodeError::PluginFault { .. } | DecodeError::Nonsense { .. } | DecodeError::SwitchedOff { .. } => {
-            Reason::DECODER_FAILED
-        }
+        DecodeError::PluginFault { .. }
+        | DecodeError::Nonsense { .. }
+        | DecodeError::Unkept { .. }
+        | DecodeError::SwitchedOff { .. } => Reason::DECODER_FAILED,
         DecodeError::Refused { .. } => Reason::MALFORMED,
         DecodeError::Senml { .. } | DecodeError::Wave(_) | DecodeError::Gatt { .. } => match error.code() {
             "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => Reason::UNKNOWN_UNIT,

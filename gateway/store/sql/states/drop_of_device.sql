@@ -1,0 +1,1 @@
+DELETE FROM decoder_states WHERE device = ?1

@@ -1,0 +1,1 @@
+DELETE FROM decoder_states WHERE plugin = ?1
