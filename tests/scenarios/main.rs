@@ -24,6 +24,7 @@
 //! | `full` | a disk without room |
 //! | `trouble` | a ledger that is down, or not one |
 //! | `proof` | evidence, and what happens to it when a byte changes |
+//! | `receiver` | no scenarios: a receiver of alerts, for `delivery` |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
@@ -48,6 +49,7 @@ mod packages;
 mod payloads;
 mod plugins;
 mod proof;
+mod receiver;
 mod releases;
 mod resets;
 mod restart;

@@ -17,6 +17,7 @@
 //! | [`scripted`] | quantities that plugins derive |
 //! | [`baseline`] | what is usual for one athlete |
 //! | [`gaps`], [`moments`] | interruptions; what helpers remember by name |
+//! | `names` | names that are nobody's, or two things' |
 //! | [`machine`] | hold, clear, cool-down, latch |
 //! | [`input`], [`functions`] | what a script sees |
 //! | [`snapshot`] | all an engine remembers, as bytes |
@@ -53,6 +54,7 @@ pub mod library;
 pub mod lint;
 pub mod machine;
 pub mod moments;
+mod names;
 pub mod protocol;
 pub mod ranked;
 pub mod reference;

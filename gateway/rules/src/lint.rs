@@ -14,7 +14,8 @@ use pitchside_script::scan::words;
 use crate::functions::HELPERS;
 use crate::input::METHODS;
 use crate::library::{RuleSource, folders, read_file};
-use crate::rule::{Bench, Rule, sandbox, unknown_properties, variables};
+use crate::names::unknown_properties;
+use crate::rule::{Bench, Rule, sandbox, variables};
 
 /// Every problem of every rule below `folder`, and of all together. Errors keep a rule from loading or from doing what it
 /// says; warnings should be looked at.

@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex};
 use pitchside_model::GapReason;
 use pitchside_script::fault::deceives;
 use pitchside_script::manifest::{Plain, RuleManifest};
-use pitchside_script::problem::Code;
-use pitchside_script::scan::{Word, WordKind};
+use pitchside_script::scan::WordKind;
 use pitchside_script::{Fault, FaultKind, Limits, Problem, Sandbox};
 use rhai::{AST, Dynamic, ImmutableString, Scope};
 
@@ -15,9 +14,10 @@ use crate::answers::{Answers, Question, VALUES_MAX, bits};
 use crate::asked::{Asked, asked};
 use crate::baseline::Baseline;
 use crate::functions::Desk;
-use crate::input::{Cell, Input, PROPERTIES, register};
+use crate::input::{Cell, Input, register};
 use crate::library::RuleSource;
 use crate::machine::Timing;
+use crate::names::{clashes, unknown_properties};
 use crate::running::{SHARE_NANOS, SHARE_OPERATIONS};
 use crate::series::Series;
 use crate::state::{State, Track};
@@ -374,38 +374,4 @@ fn dynamic(plain: &Plain) -> Dynamic {
         Plain::Float(value) => (*value).into(),
         Plain::Text(value) => value.as_str().into(),
     }
-}
-
-/// Properties of inputs that do not exist: Rhai would tell only when they are read.
-pub(crate) fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Problem> {
-    let is_input = |word: &Word| source.manifest.inputs.iter().any(|q| q.name() == word.text);
-    words
-        .windows(2)
-        .filter(|pair| pair[0].kind == WordKind::Name && is_input(&pair[0]) && pair[1].kind == WordKind::Property)
-        .filter(|pair| !PROPERTIES.iter().any(|(known, _)| *known == pair[1].text))
-        .map(|pair| {
-            let (input, word) = (&pair[0].text, &pair[1]);
-            Problem::at(&source.file(), (word.line, word.column), format!("`{input}` has no `{}`", word.text))
-                .code(Code::UnknownProperty)
-                .suggest(&word.text, PROPERTIES.iter().map(|(name, _)| *name))
-        })
-        .collect()
-}
-
-/// Names that two things of one rule claim.
-fn clashes(source: &RuleSource) -> Vec<Problem> {
-    let manifest = &source.manifest;
-    let params = manifest.params.iter().map(|(name, _)| name.as_str());
-    let state = manifest.state.iter().map(|(name, _)| name.as_str());
-    let file = source.manifest_file();
-    params
-        .chain(state)
-        .filter(|name| {
-            variables(source).iter().any(|(known, _)| known == name)
-                || manifest.inputs.iter().any(|q| q.name() == *name)
-        })
-        .map(|name| {
-            Problem::of(&file, format!("`{name}` is a variable already")).code(Code::Name).help("choose another name")
-        })
-        .collect()
 }

@@ -19,6 +19,10 @@ use crate::library::{RuleSet, RuleSource};
 use crate::protocol::{Answer, Request};
 use crate::scripted::source::leave_out;
 
+mod error;
+
+pub use error::RulesError;
+
 /// How long one call may take before the worker is killed.
 const DEADLINE: Duration = Duration::from_secs(2);
 /// How long loading all rules, or taking a snapshot, may take.
@@ -31,31 +35,6 @@ const LIMITS: WorkerLimits =
     WorkerLimits { memory_bytes: 384 * 1024 * 1024, frame_bytes: 96 * 1024 * 1024, start: Duration::from_secs(10) };
 /// How many rules one batch may cost before the rules as a whole are given up until the next.
 const CULPRITS_MAX: usize = 16;
-
-/// Why the rules did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum RulesError {
-    /// The folder holds something that is no rule; nothing was changed.
-    #[error("the rules were not loaded: {}", first(.0))]
-    Problems(Vec<Problem>),
-    /// The worker cannot be kept alive. The next call tries again.
-    #[error("the rules' worker failed: {0}")]
-    Worker(#[from] WorkerError),
-    /// The worker answers something else than what it was asked.
-    #[error("the rules' worker is not understood; parent and worker must be of one version")]
-    Misunderstood,
-    /// What the worker remembered is lost, as it is larger than a frame or under other rules.
-    #[error("what the rules remembered is lost; feed them from the journal")]
-    Forgotten,
-    /// A drill did not raise its alert.
-    #[error("{0}")]
-    Drill(String),
-}
-
-fn first(problems: &[Problem]) -> String {
-    let shown = problems.first().map(ToString::to_string).unwrap_or_default();
-    if problems.len() > 1 { format!("{shown} (and {} more)", problems.len() - 1) } else { shown }
-}
 
 /// The rules of a folder in a worker process.
 #[derive(Debug)]
