@@ -6,8 +6,9 @@ use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
 
 use crate::fault::{line_column, one_line};
 use crate::limits::Limits;
-use crate::lint::{Known, unknown_names};
-use crate::problem::{Code, PROBLEMS_MAX, Problem, closest};
+use crate::lint::{Known, unknown_names, unknown_names_seen};
+use crate::problem::{Code, PROBLEMS_MAX, Problem};
+use crate::recover::{Doubt, Recovered, recover};
 use crate::sandbox::{FORBIDDEN, Sandbox};
 use crate::scan::{Word, WordKind, words};
 
@@ -59,7 +60,7 @@ fn compile_knowing(
         return Err(vec![Problem::of(file, text)]);
     }
     let words = words(source);
-    let mut problems = unknown_calls(functions, file, &words);
+    let mut problems = unknown_calls(functions, file, (&words, &words), None);
     let mut scope = scope.clone();
     let known: Vec<String> = scope.iter_raw().map(|(name, ..)| name.to_owned()).collect();
     let ast = loop {
@@ -76,8 +77,12 @@ fn compile_knowing(
                     .code(Code::UnknownVariable)
                     .suggest(name, known.iter().map(String::as_str))
             }
-            ParseErrorType::Reserved(name) => forbidden(file, place, name),
-            other => Problem::at(file, place, one_line(&other.to_string())).code(Code::Syntax),
+            other => {
+                if let Some(recovered) = recover(limits, source) {
+                    return Err(unparsed(functions, file, &words, &known, &recovered));
+                }
+                Problem::at(file, place, one_line(&other.to_string())).code(Code::Syntax)
+            }
         };
         // The call check already named it.
         if !problems.iter().any(|p| (p.line, p.column) == (problem.line, problem.column)) {
@@ -106,6 +111,35 @@ fn compile_knowing(
     }
 }
 
+/// What is wrong with a script that does not parse.
+fn unparsed(
+    functions: &BTreeSet<String>,
+    file: &str,
+    all: &[Word],
+    known: &[String],
+    recovered: &Recovered,
+) -> Vec<Problem> {
+    let flaws = recovered.flaws.iter().map(|flaw| {
+        // Whatever Rhai says of a word that does not exist here: it does not exist.
+        let word = all.iter().find(|word| (word.line, word.column) == flaw.place && word.kind != WordKind::Text);
+        let absent = word.filter(|word| FORBIDDEN.iter().any(|(known, _)| *known == word.text));
+        let problem = match (absent, &flaw.error) {
+            (Some(word), _) => forbidden(file, flaw.place, &word.text),
+            (None, ParseErrorType::Reserved(word)) => forbidden(file, flaw.place, word),
+            (None, other) => Problem::at(file, flaw.place, one_line(&other.to_string())).code(Code::Syntax),
+        };
+        if flaw.help.is_some() { problem.help_some(flaw.help.clone()) } else { problem }
+    });
+    let known: Vec<Known> = known.iter().map(|name| Known::named(name)).collect();
+    let mut problems: Vec<Problem> = flaws.collect();
+    problems.extend(unknown_calls(functions, file, (&words(&recovered.seen), all), Some(recovered)));
+    problems.extend(unknown_names_seen(file, recovered, &known));
+    problems.sort_by_key(|p| (p.line, p.column));
+    problems.dedup_by_key(|p| (p.line, p.column));
+    problems.truncate(PROBLEMS_MAX);
+    problems
+}
+
 fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
     let problem = Problem::at(file, place, format!("`{name}` is not available")).code(Code::Unavailable);
     match FORBIDDEN.iter().find(|(word, _)| *word == name) {
@@ -114,10 +148,15 @@ fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
     }
 }
 
-/// Calls of functions that are neither registered nor defined in the script.
-fn unknown_calls(functions: &BTreeSet<String>, file: &str, words: &[Word]) -> Vec<Problem> {
+/// Calls of functions that are neither registered nor defined in the script: among some of its words, or among all of them.
+fn unknown_calls(
+    functions: &BTreeSet<String>,
+    file: &str,
+    (words, all): (&[Word], &[Word]),
+    recovered: Option<&Recovered>,
+) -> Vec<Problem> {
     let mut own: BTreeSet<&str> = BUILT_IN_CALLS.iter().copied().collect();
-    for pair in words.windows(2) {
+    for pair in all.windows(2) {
         match &pair[0].text {
             text if text == "fn" => own.insert(&pair[1].text),
             // A variable may hold a function pointer.
@@ -130,16 +169,17 @@ fn unknown_calls(functions: &BTreeSet<String>, file: &str, words: &[Word]) -> Ve
         .filter(|word| matches!(word.kind, WordKind::Call | WordKind::Method))
         .filter(|word| !functions.contains(&word.text) && !own.contains(word.text.as_str()))
         .filter(|word| !KEYWORDS.contains(&word.text.as_str()))
-        .map(|word| {
+        .map(|word| (word, recovered.map_or(Doubt::None, |found| found.doubt(&word.text, (word.line, word.column)))))
+        .filter(|(_, doubt)| *doubt != Doubt::Certain)
+        .take(PROBLEMS_MAX)
+        .filter_map(|(word, doubt)| {
             if FORBIDDEN.iter().any(|(name, _)| *name == word.text) {
-                return forbidden(file, (word.line, word.column), &word.text);
+                return Some(forbidden(file, (word.line, word.column), &word.text));
             }
             let problem = Problem::at(file, (word.line, word.column), format!("there is no function `{}`", word.text))
-                .code(Code::UnknownFunction);
-            match closest(&word.text, functions.iter().map(String::as_str).chain(own.iter().copied())) {
-                Some(right) => problem.help(format!("did you mean `{right}`?")),
-                None => problem,
-            }
+                .code(Code::UnknownFunction)
+                .suggest(&word.text, functions.iter().map(String::as_str).chain(own.iter().copied()));
+            (doubt == Doubt::None || problem.help.is_some()).then_some(problem)
         })
         .collect()
 }

@@ -11,6 +11,7 @@
 //! | `meter` | the clock and the scales of a call |
 //! | `natives` | functions that do much in one call, made to look first |
 //! | [`compile`](mod@compile) | source to AST, all problems reported |
+//! | `recover` | every error of syntax, not only the first |
 //! | [`lint`] | what is wrong with a script that compiles |
 //! | [`reference`] | page, JSON and definitions of what scripts can use |
 //! | [`builtin`] | what of Rhai every script can use |
@@ -42,6 +43,7 @@ mod natives;
 pub mod output;
 pub mod package;
 pub mod problem;
+mod recover;
 pub mod reference;
 pub mod sandbox;
 pub mod scan;

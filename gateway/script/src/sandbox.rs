@@ -12,7 +12,7 @@ use rhai::packages::{
     ArithmeticPackage, BasicArrayPackage, BasicBlobPackage, BasicFnPackage, BasicIteratorPackage, BasicMapPackage,
     BasicMathPackage, BasicStringPackage, BitFieldPackage, LogicPackage, MoreStringPackage, Package,
 };
-use rhai::{Engine, module_resolvers::DummyModuleResolver};
+use rhai::{Engine, OptimizationLevel, module_resolvers::DummyModuleResolver};
 
 use crate::limits::Limits;
 use crate::lint::Signature;
@@ -112,7 +112,20 @@ pub fn engine(limits: &Limits) -> Engine {
     MoreStringPackage::new().register_into_engine(&mut engine);
     BitFieldPackage::new().register_into_engine(&mut engine);
     natives::replace(&mut engine);
+    language(&mut engine, limits);
+    engine.set_strict_variables(true);
+    engine
+}
 
+/// The same language with no function and any variable: to parse with, not to run.
+pub(crate) fn parser(limits: &Limits) -> Engine {
+    let mut engine = Engine::new_raw();
+    language(&mut engine, limits);
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine
+}
+
+fn language(engine: &mut Engine, limits: &Limits) {
     engine.set_module_resolver(DummyModuleResolver::new());
     for (word, _) in FORBIDDEN {
         engine.disable_symbol(*word);
@@ -127,10 +140,8 @@ pub fn engine(limits: &Limits) -> Engine {
         .set_max_map_size(limits.map_items)
         .set_max_variables(limits.variables)
         .set_max_functions(limits.functions)
-        .set_strict_variables(true)
         .set_fail_on_invalid_map_property(true)
         .set_fast_operators(true);
     engine.on_print(|_| {});
     engine.on_debug(|_, _, _| {});
-    engine
 }

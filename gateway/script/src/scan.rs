@@ -192,10 +192,15 @@ fn raw_text(cursor: &mut Cursor<'_>) -> String {
 /// The text up to its closing quote, and whether it stopped at a `${` instead.
 fn literal(cursor: &mut Cursor<'_>, quote: char) -> (String, bool) {
     let mut text = String::new();
-    while let Some(c) = cursor.next() {
+    // Without its quote, a text ends with its line.
+    while quote == '`' || cursor.peek() != Some('\n') {
+        let Some(c) = cursor.next() else { break };
         match c {
             '\\' if quote != '`' => {
                 text.push(c);
+                if cursor.peek() == Some('\r') {
+                    text.extend(cursor.next());
+                }
                 text.extend(cursor.next());
             }
             '\\' if cursor.peek() == Some('$') => {
@@ -242,6 +247,8 @@ mod tests {
         assert_eq!(kinds("\"abc"), [(WordKind::Text, "abc".to_owned())]);
         assert_eq!(kinds("/* abc"), []);
         assert_eq!(kinds("'\\'' q"), [(WordKind::Name, "q".to_owned())]);
+        let found = kinds("\"abc\nd 'e\nf");
+        assert_eq!(found.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["abc", "d", "f"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(crate) fn check(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>
 
 fn call(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>>, usages: &[&str], at: usize) -> Option<Problem> {
     let name = source.tokens[at].text.as_str();
-    if BUILT_IN_CALLS.contains(&name) {
+    if BUILT_IN_CALLS.contains(&name) || source.elsewhere.contains(name) {
         return None;
     }
     let written = arguments(source, at + 1);

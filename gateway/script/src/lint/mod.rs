@@ -19,9 +19,12 @@ mod signature;
 mod spans;
 #[cfg(test)]
 mod tests;
-mod token;
+pub(crate) mod token;
+
+use std::collections::BTreeSet;
 
 use crate::problem::{Code, PROBLEMS_MAX, Problem};
+use crate::recover::{Recovered, recover};
 use crate::sandbox::Sandbox;
 
 pub use signature::{Signature, Type, signatures};
@@ -66,6 +69,8 @@ pub(crate) struct Source<'a> {
     known: &'a [Known],
     /// Names the script declares itself: variables, arguments, functions.
     bound: Vec<names::Bound>,
+    /// Words elsewhere, in what does not parse: it may declare and use them.
+    elsewhere: BTreeSet<String>,
 }
 
 impl Source<'_> {
@@ -92,21 +97,22 @@ impl Source<'_> {
 
     /// What a variable is, unless the script declares or changes one of its name.
     fn known(&self, name: &str) -> Option<&Known> {
-        let own = self.bound.iter().any(|bound| bound.name == name);
+        let own = self.elsewhere.contains(name) || self.bound.iter().any(|bound| bound.name == name);
         self.known.iter().find(|known| known.name == name).filter(|_| !own)
     }
 }
 
-/// Everything this finds in a script. `known` are the variables it will find. Errors that [`Sandbox::compile`] tells are not
+/// Everything this finds in a script, or in what of it parses. `known` are the variables it will find. Errors that [`Sandbox::compile`] tells are not
 /// told again. `usages` are functions as they are written, e.g. `mean(span)`; arguments called `span` are spans of time.
 pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], usages: &[&str]) -> Vec<Problem> {
     if source.len() > sandbox.limits().source_bytes {
         return Vec::new();
     }
-    let tokens = tokens(source);
-    let closings = closings(&tokens);
-    let bound = names::bound(&tokens, &closings);
-    let source = Source { file, tokens, closings, known, bound };
+    let recovered = recover(sandbox.limits(), source);
+    let parses = recovered.as_ref().map_or(source, |found| &found.sound);
+    let (tokens, closings, bound) = cut_up(parses);
+    let elsewhere = recovered.as_ref().map(|found| found.hidden.clone()).unwrap_or_default();
+    let source = Source { file, tokens, closings, known, bound, elsewhere };
     let mut problems = calls::check(&source, sandbox.signatures(), usages);
     problems.extend(calls::inputs(&source));
     problems.extend(calls::state(&source));
@@ -119,19 +125,32 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], usages
     problems
 }
 
-/// Variables that are not there: all of them, also where a syntax error keeps Rhai from looking.
-pub fn unknown_names(file: &str, source: &str, known: &[Known]) -> Vec<Problem> {
+fn cut_up(source: &str) -> (Vec<Token>, Vec<usize>, Vec<names::Bound>) {
     let tokens = tokens(source);
     let closings = closings(&tokens);
     let bound = names::bound(&tokens, &closings);
-    names::unknown(&Source { file, tokens, closings, known, bound })
+    (tokens, closings, bound)
+}
+
+/// Variables that are not there: all of them, also where a syntax error keeps Rhai from looking.
+pub fn unknown_names(file: &str, source: &str, known: &[Known]) -> Vec<Problem> {
+    let (tokens, closings, bound) = cut_up(source);
+    let elsewhere = BTreeSet::new();
+    names::unknown(&Source { file, tokens, closings, known, bound, elsewhere }, None)
+}
+
+/// Variables that are not there in a script that does not parse, as far as that can be known.
+pub(crate) fn unknown_names_seen(file: &str, recovered: &Recovered, known: &[Known]) -> Vec<Problem> {
+    let (tokens, closings, bound) = cut_up(&recovered.seen);
+    let elsewhere = BTreeSet::new();
+    names::unknown(&Source { file, tokens, closings, known, bound, elsewhere }, Some(recovered))
 }
 
 /// Whether a script mentions a variable.
 pub fn mentions(source: &str, name: &str) -> bool {
-    let tokens = tokens(source);
-    let closings = closings(&tokens);
-    let source = Source { file: "", tokens, closings, known: &[], bound: Vec::new() };
+    let (tokens, closings, _) = cut_up(source);
+    let elsewhere = BTreeSet::new();
+    let source = Source { file: "", tokens, closings, known: &[], bound: Vec::new(), elsewhere };
     (0..source.tokens.len()).any(|at| source.is_variable(at) && source.tokens[at].text == name)
 }
 

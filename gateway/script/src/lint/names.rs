@@ -1,9 +1,12 @@
 //! Names: what a script declares, what it uses though it is not there, what it declares and never uses.
 
+use std::collections::BTreeSet;
+
 use super::token::{Kind, Token};
 use super::{Role, Source};
 use crate::compile::{BUILT_IN_CALLS, KEYWORDS};
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, PROBLEMS_MAX, Problem};
+use crate::recover::{Doubt, Recovered};
 use crate::sandbox::FORBIDDEN;
 
 /// A name a script declares, and how.
@@ -76,11 +79,11 @@ fn begins_value(tokens: &[Token], at: usize) -> bool {
     }
 }
 
-/// Variables that nobody declares.
-pub(crate) fn unknown(source: &Source<'_>) -> Vec<Problem> {
-    let names: Vec<&str> = source.known.iter().map(|k| k.name.as_str()).collect();
-    let own: Vec<&str> = source.bound.iter().map(|b| b.name.as_str()).collect();
-    let mut told: Vec<&str> = Vec::new();
+/// Variables that nobody declares; in a script that does not parse, those that nobody can have declared.
+pub(crate) fn unknown(source: &Source<'_>, recovered: Option<&Recovered>) -> Vec<Problem> {
+    let names: BTreeSet<&str> = source.known.iter().map(|k| k.name.as_str()).collect();
+    let own: BTreeSet<&str> = source.bound.iter().map(|b| b.name.as_str()).collect();
+    let mut told: BTreeSet<&str> = BTreeSet::new();
     let mut problems = Vec::new();
     for (at, token) in source.tokens.iter().enumerate().filter(|(at, _)| source.is_variable(*at)) {
         let name = token.text.as_str();
@@ -93,12 +96,20 @@ pub(crate) fn unknown(source: &Source<'_>) -> Vec<Problem> {
         if is_key || is_word || names.contains(&name) || own.contains(&name) || told.contains(&name) {
             continue;
         }
-        told.push(name);
-        problems.push(
-            source
-                .problem(at, Code::UnknownVariable, format!("`{name}` is not a variable here"))
-                .suggest(name, names.iter().chain(&own).copied()),
-        );
+        let doubt = recovered.map_or(Doubt::None, |found| found.doubt(name, (token.line, token.column)));
+        if doubt == Doubt::Certain {
+            continue;
+        }
+        told.insert(name);
+        let problem = source
+            .problem(at, Code::UnknownVariable, format!("`{name}` is not a variable here"))
+            .suggest(name, names.iter().chain(&own).copied());
+        if doubt == Doubt::None || problem.help.is_some() {
+            problems.push(problem);
+        }
+        if told.len() > PROBLEMS_MAX {
+            break;
+        }
     }
     problems
 }
@@ -163,7 +174,8 @@ pub(crate) fn unused(source: &Source<'_>) -> Vec<Problem> {
     source
         .bound
         .iter()
-        .filter(|bound| !bound.name.starts_with('_') && !used(&bound.name, bound.at))
+        .filter(|bound| !bound.name.starts_with('_') && !source.elsewhere.contains(&bound.name))
+        .filter(|bound| !used(&bound.name, bound.at))
         .filter_map(|bound| {
             let what = match bound.how {
                 How::Variable => "the variable",

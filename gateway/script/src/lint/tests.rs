@@ -133,6 +133,19 @@ fn names_behind_a_syntax_error_are_found() {
     );
 }
 
+#[test]
+fn what_parses_is_looked_at_though_the_rest_does_not() {
+    told(
+        "let a = b + ;\ncount = \"x\";\nlet b = 1;\nlet c = 1;\nheart_rate.mean(5)",
+        &[
+            "r:2:9: `count` stays a whole number, this is a text",
+            "r:4:5: warning: the variable `c` is not used",
+            "r:5:17: `mean` wants a text, this is a whole number",
+        ],
+    );
+    told("let limit = ;\nlimit = 3.0;\nfn mean(x y) { x }\nmean(1, 2, 3)", &[]);
+}
+
 static SANDBOX: std::sync::LazyLock<Sandbox> = std::sync::LazyLock::new(sandbox);
 
 proptest::proptest! {

@@ -1,4 +1,7 @@
-//! A script as tokens, with the places where brackets close. Rhai parses; this is for what Rhai tells only when it runs.
+//! A script as tokens, with the places where brackets close. Rhai parses; this is for what Rhai tells only when it runs, and for
+//! what stands behind a syntax error.
+
+use std::ops::Range;
 
 /// One token and its place, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,6 +11,8 @@ pub(crate) struct Token {
     pub text: String,
     pub line: usize,
     pub column: usize,
+    /// The bytes it stands on.
+    pub span: Range<usize>,
 }
 
 /// What a [`Token`] is.
@@ -29,20 +34,44 @@ const SYMBOLS: &[&str] = &[
     "<<", ">>", "**", "=>", "..", "::", "??", "?.",
 ];
 
+/// A source, cut into tokens.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut {
+    pub tokens: Vec<Token>,
+    /// The bytes of the comments.
+    pub comments: Vec<Range<usize>>,
+    /// Where lines begin for Rhai, to which a carriage return may end one, too.
+    pub lines: Vec<usize>,
+    /// Where texts begin that their line ends, not their quote.
+    pub torn: Vec<usize>,
+    /// Where a text or comment begins that runs to the end of the source.
+    pub unfinished: Option<usize>,
+}
+
+/// Line, column, byte.
+type Place = (usize, usize, usize);
+
 struct Lexer<'a> {
+    source: &'a str,
     rest: &'a str,
     line: usize,
     column: usize,
-    tokens: Vec<Token>,
+    cut: Cut,
     /// Of each back-quoted text that is open in code: the braces open within its `${`.
     quoted: Vec<usize>,
 }
 
 /// All tokens of a source, comments left out.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
-    let mut lexer = Lexer { rest: source, line: 1, column: 1, tokens: Vec::new(), quoted: Vec::new() };
+    cut(source).tokens
+}
+
+/// The tokens of a source, and what stands between them.
+pub(crate) fn cut(source: &str) -> Cut {
+    let cut = Cut { lines: vec![0], ..Cut::default() };
+    let mut lexer = Lexer { source, rest: source, line: 1, column: 1, cut, quoted: Vec::new() };
     while lexer.step() {}
-    lexer.tokens
+    lexer.cut
 }
 
 /// Of every opening token, where it closes: its index, or the end.
@@ -64,15 +93,32 @@ pub(crate) fn closings(tokens: &[Token]) -> Vec<usize> {
 }
 
 impl Lexer<'_> {
+    fn at(&self) -> usize {
+        self.source.len() - self.rest.len()
+    }
+
+    fn place(&self) -> Place {
+        (self.line, self.column, self.at())
+    }
+
     fn bump(&mut self) -> Option<char> {
         let c = self.rest.chars().next()?;
         self.rest = &self.rest[c.len_utf8()..];
         if c == '\n' {
             (self.line, self.column) = (self.line + 1, 1);
+            self.cut.lines.push(self.at());
         } else {
             self.column += 1;
         }
         Some(c)
+    }
+
+    /// A carriage return by itself, where it ends a line for Rhai.
+    fn line_of_return(&mut self) {
+        if self.rest.starts_with('\r') && !self.rest.starts_with("\r\n") {
+            self.bump();
+            self.cut.lines.push(self.at());
+        }
     }
 
     fn take(&mut self, wanted: impl Fn(char) -> bool) -> String {
@@ -83,19 +129,23 @@ impl Lexer<'_> {
         text
     }
 
-    fn push(&mut self, kind: Kind, text: String, (line, column): (usize, usize)) {
-        self.tokens.push(Token { kind, text, line, column });
+    fn push(&mut self, kind: Kind, text: String, (line, column, from): Place) {
+        let span = from..self.at();
+        self.cut.tokens.push(Token { kind, text, line, column, span });
     }
 
     fn step(&mut self) -> bool {
-        let place = (self.line, self.column);
+        let place = self.place();
         let Some(c) = self.rest.chars().next() else { return false };
-        if c.is_whitespace() {
+        if c.is_ascii_whitespace() {
             self.bump();
         } else if self.rest.starts_with("//") {
-            self.take(|c| c != '\n');
+            self.take(|c| c != '\n' && c != '\r');
+            self.cut.comments.push(place.2..self.at());
+            self.line_of_return();
         } else if self.rest.starts_with("/*") {
             self.comment();
+            self.cut.comments.push(place.2..self.at());
         } else if c.is_alphabetic() || c == '_' {
             let name = self.take(|c| c.is_alphanumeric() || c == '_');
             self.push(Kind::Name, name, place);
@@ -103,16 +153,19 @@ impl Lexer<'_> {
             self.number(place);
         } else if c == '"' || c == '\'' {
             self.bump();
-            let text = self.until(c);
+            let text = self.until(c, place.2);
             self.push(if c == '"' { Kind::Text } else { Kind::Char }, text, place);
+        } else if c == '#' {
+            self.raw(place);
         } else if c == '`' {
             self.bump();
+            self.line_of_return();
             self.back_quoted(place, true);
         } else if c == '}' && self.quoted.last() == Some(&0) {
             self.quoted.pop();
             self.bump();
             self.push(Kind::Close, "}".to_owned(), place);
-            self.back_quoted(place, false);
+            self.back_quoted(self.place(), false);
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| self.rest.starts_with(**symbol)) {
             for _ in symbol.chars() {
                 self.bump();
@@ -134,10 +187,16 @@ impl Lexer<'_> {
         true
     }
 
-    /// Block comments nest.
+    /// Block comments nest. The star of a documentation comment closes nothing: `/**/` is open.
     fn comment(&mut self) {
-        let mut depth = 0;
-        loop {
+        let from = self.at();
+        self.bump();
+        self.bump();
+        if self.rest.starts_with('*') {
+            self.bump();
+        }
+        let mut depth = 1;
+        while depth > 0 {
             if self.rest.starts_with("/*") {
                 depth += 1;
                 self.bump();
@@ -145,14 +204,15 @@ impl Lexer<'_> {
                 depth -= 1;
                 self.bump();
             }
-            if self.bump().is_none() || depth == 0 {
+            if self.bump().is_none() {
+                self.cut.unfinished = Some(from);
                 return;
             }
         }
     }
 
     /// `1.5e3`, `0xff`, `1_000`. The first dot of `0..n` is none of its own.
-    fn number(&mut self, place: (usize, usize)) {
+    fn number(&mut self, place: Place) {
         let mut text = self.take(|c| c.is_ascii_alphanumeric() || c == '_');
         let after = |at: usize| self.rest.as_bytes().get(at).copied();
         let mut float = false;
@@ -169,38 +229,85 @@ impl Lexer<'_> {
         self.push(if float || exponent { Kind::Float } else { Kind::Integer }, text, place);
     }
 
-    fn until(&mut self, quote: char) -> String {
+    /// Up to the quote, which stands on the same line, unless that ends in `\`. Where there is none, the brackets and
+    /// semicolons at the end of the line are taken for code: somebody forgot the quote before them.
+    fn until(&mut self, quote: char, from: usize) -> String {
         let mut text = String::new();
-        while let Some(c) = self.bump() {
+        let mut code = (self.rest, self.line, self.column, 0);
+        while !self.rest.is_empty() && !self.rest.starts_with('\n') {
+            let Some(c) = self.bump() else { break };
             if c == quote {
-                break;
+                return text;
             }
             text.push(c);
             if c == '\\' {
+                if self.rest.starts_with("\r\n") {
+                    text.extend(self.bump());
+                }
                 text.extend(self.bump());
             }
+            if !matches!(c, ';' | ',' | '(' | ')' | '[' | ']' | '{' | '}') && !c.is_ascii_whitespace() {
+                code = (self.rest, self.line, self.column, text.len());
+            }
         }
+        self.cut.torn.push(from);
+        text.truncate(code.3);
+        (self.rest, self.line, self.column) = (code.0, code.1, code.2);
         text
     }
 
+    /// A text between `#"` and `"#`, with as many `#` before as behind; or these `#` alone.
+    fn raw(&mut self, place: Place) {
+        let hashes = self.take(|c| c == '#');
+        if !self.rest.starts_with('"') {
+            let (line, column, from) = place;
+            self.cut.tokens.extend((0..hashes.len()).map(|at| Token {
+                kind: Kind::Symbol,
+                text: "#".to_owned(),
+                line,
+                column: column + at,
+                span: from + at..from + at + 1,
+            }));
+            return;
+        }
+        self.bump();
+        let end = format!("\"{hashes}");
+        let length = self.rest.find(&end);
+        let text = self.rest[..length.unwrap_or(self.rest.len())].to_owned();
+        let left = length.map_or(0, |length| self.rest.len() - length - end.len());
+        while self.rest.len() > left {
+            self.bump();
+        }
+        if length.is_none() {
+            self.cut.unfinished = Some(place.2);
+        }
+        self.push(Kind::Text, text, place);
+    }
+
     /// What follows a back quote, or the `}` that ended code within one.
-    fn back_quoted(&mut self, place: (usize, usize), first: bool) {
+    fn back_quoted(&mut self, place: Place, first: bool) {
         let mut text = String::new();
         loop {
             if self.rest.starts_with("${") {
                 if first {
                     self.push(Kind::Open, "`".to_owned(), place);
                 }
-                let here = (self.line, self.column);
+                let here = self.place();
                 self.bump();
                 self.bump();
                 self.quoted.push(0);
                 self.push(Kind::Open, "${".to_owned(), here);
                 return;
             }
-            match self.bump() {
+            let c = self.bump();
+            if c.is_none() {
+                self.cut.unfinished = Some(place.2);
+            }
+            match c {
                 Some('`') | None if first => return self.push(Kind::Text, text, place),
                 Some('`') | None => return self.push(Kind::Close, "`".to_owned(), place),
+                // `\${` is text.
+                Some('\\') if self.rest.starts_with("${") => text.extend(self.bump()),
                 Some(c) => text.push(c),
             }
         }
@@ -226,6 +333,30 @@ mod tests {
             ["`", "${", "a", "+", "`", "${", "#", "{", "b", ":", "1", "}", "}", "`", "}", "`", "+", "c"]
         );
         assert_eq!(texts("/* a /* b */ c */ 'x' `plain`"), ["x", "plain"]);
+        assert_eq!(texts("/**/ a */ b // c\rd"), ["b", "d"]);
+        assert_eq!(texts("#\"a \" b\"# c ##\"d\"# e\"## f #{}"), ["a \" b", "c", "d\"# e", "f", "#", "{", "}"]);
+        assert_eq!(texts("`a \\${b}` c"), ["a ${b}", "c"]);
+    }
+
+    #[test]
+    fn a_text_without_its_quote_ends_with_its_line_and_leaves_the_brackets_behind_it() {
+        assert_eq!(texts("f(\"a b);\nc"), ["f", "(", "a b", ")", ";", "c"]);
+        assert_eq!(texts("if a == \"b {\n'c\nd"), ["if", "a", "==", "b", "{", "c", "d"]);
+        assert_eq!(texts("\"a \\\n  b\" c"), ["a \\\n  b", "c"]);
+        let found = cut("a = \"b;\nc = `d\ne");
+        assert_eq!((found.torn, found.unfinished), (vec![4], Some(12)));
+        assert_eq!(cut("a /* b /* c */").unfinished, Some(2));
+        assert_eq!(cut("a #\"b\"").unfinished, Some(2));
+    }
+
+    #[test]
+    fn tokens_know_the_bytes_they_stand_on_and_lines_where_rhai_begins_them() {
+        let source = "ä = `x ${b} y`;\n// c\rd";
+        let found = cut(source);
+        let spans: Vec<&str> = found.tokens.iter().map(|token| &source[token.span.clone()]).collect();
+        assert_eq!(spans, ["ä", "=", "`x ", "${", "b", "}", " y`", ";", "d"]);
+        assert_eq!(found.lines, [0, 17, 22]);
+        assert_eq!(found.comments.first(), Some(&(17..21)));
     }
 
     #[test]
