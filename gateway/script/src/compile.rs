@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rhai::{AST, Dynamic, Engine, LexError, ParseErrorType, Scope};
+use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
 
 use crate::fault::{line_column, one_line};
 use crate::limits::Limits;
@@ -120,13 +120,13 @@ fn unparsed(
     recovered: &Recovered,
 ) -> Vec<Problem> {
     let flaws = recovered.flaws.iter().map(|flaw| {
-        let forbids = |word: &str| FORBIDDEN.iter().any(|(known, _)| *known == word);
-        let problem = match &flaw.error {
-            ParseErrorType::Reserved(word) => forbidden(file, flaw.place, word),
-            ParseErrorType::BadInput(LexError::ImproperSymbol(word, _)) if forbids(word) => {
-                forbidden(file, flaw.place, word)
-            }
-            other => Problem::at(file, flaw.place, one_line(&other.to_string())).code(Code::Syntax),
+        // Whatever Rhai says of a word that does not exist here: it does not exist.
+        let word = all.iter().find(|word| (word.line, word.column) == flaw.place && word.kind != WordKind::Text);
+        let absent = word.filter(|word| FORBIDDEN.iter().any(|(known, _)| *known == word.text));
+        let problem = match (absent, &flaw.error) {
+            (Some(word), _) => forbidden(file, flaw.place, &word.text),
+            (None, ParseErrorType::Reserved(word)) => forbidden(file, flaw.place, word),
+            (None, other) => Problem::at(file, flaw.place, one_line(&other.to_string())).code(Code::Syntax),
         };
         if flaw.help.is_some() { problem.help_some(flaw.help.clone()) } else { problem }
     });

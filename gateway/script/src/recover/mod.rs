@@ -227,7 +227,7 @@ impl Work<'_> {
                 }
                 None => self.tell(at, error.clone(), None),
             }
-            if self.rename(at, error) {
+            if self.rename(at) {
                 return true;
             }
             self.text.seen[bytes.start..at.clamp(bytes.start, bytes.end)].fill(true);
@@ -298,20 +298,17 @@ impl Work<'_> {
     }
 
     /// A call of a word that does not exist here is no other's mistake: it is read on as a call.
-    fn rename(&mut self, at: usize, error: &ParseErrorType) -> bool {
-        let (ParseErrorType::Reserved(word) | ParseErrorType::BadInput(LexError::ImproperSymbol(word, _))) = error
-        else {
-            return false;
-        };
+    fn rename(&mut self, at: usize) -> bool {
         let tokens = &self.text.cut.tokens;
         let token = tokens.partition_point(|token| token.span.end <= at);
         let called = tokens.get(token + 1).is_some_and(|next| next.kind == Kind::Open && next.text == "(");
-        let Some(found) = tokens.get(token).filter(|found| found.text == *word && called) else { return false };
-        let forbidden = FORBIDDEN.iter().any(|(known, _)| known == word);
-        if forbidden {
+        let is_forbidden = |text: &str| FORBIDDEN.iter().any(|(known, _)| *known == text);
+        let Some(found) = tokens.get(token).filter(|found| called && found.kind == Kind::Name) else { return false };
+        let renames = is_forbidden(&found.text) && self.text.mask[found.span.start] == Mask::Kept;
+        if renames {
             self.text.mask[found.span.clone()].fill(Mask::Named);
         }
-        forbidden
+        renames
     }
 
     /// Nothing more is read from the statement at `from` on.
