@@ -16,7 +16,8 @@ pub enum AthleteCommand {
     /// All athletes.
     List,
     /// Destroy an athlete's keys and have the ledger destroy its copies: what is sealed of them is read by nobody any more. What was read or
-    /// handed out before stays read; what is not sealed yet, and alerts the box still lists, go with their time.
+    /// handed out before stays read. Take their sensors off and wait two minutes before: what is not sealed yet is sealed for nobody in
+    /// particular, and stays readable. Alerts the box still lists go with their time.
     Erase {
         /// The pseudonym.
         id: AthleteId,
