@@ -233,10 +233,7 @@ mod tests {
         events.publish_step(9, &cleared);
         let sent: Vec<Sent> = std::iter::from_fn(|| listener.try_recv().ok()).collect();
         let marks: Vec<_> = sent.iter().map(|sent| (sent.name, sent.step, sent.early)).collect();
-        assert_eq!(
-            marks,
-            [("receipt", None, false), ("alert_cleared", None, true), ("alert_cleared", Some(9), false)]
-        );
+        assert_eq!(marks, [("receipt", None, false), ("alert_cleared", None, true), ("alert_cleared", Some(9), false)]);
         assert_eq!(&*sent[0].json, r#"{"type":"receipt","index":3,"receipt":"R2"}"#);
     }
 }

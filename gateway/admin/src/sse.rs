@@ -149,7 +149,10 @@ impl Client {
                 () = self.who.ended.cancelled() => return None,
                 () = tokio::time::sleep_until(self.who.expires) => return None,
                 received = self.receiver.recv() => match received {
-                    Ok(sent) => self.waiting.extend(self.heard(&sent)),
+                    Ok(sent) => {
+                        let heard = self.heard(&sent);
+                        self.waiting.extend(heard);
+                    }
                     Err(RecvError::Lagged(missed)) => {
                         tracing::info!(missed, user = %self.who.user, "a browser fell behind and fetches everything anew");
                         self.greeting = Some(("resync", self.passed.map_or(Since::Unknown, Since::Step)));
@@ -197,9 +200,11 @@ impl Client {
             self.waiting.push_back(self.greeting(name, from));
             self.passed = from.map(|from| from.max(up_to));
             self.overtaken = if events.is_empty() { 0 } else { self.receiver.len() };
-            self.waiting.extend(events.iter().map(|(step, event)| {
-                sse::Event::default().event(event.name()).data(line(event)).id(step.to_string())
-            }));
+            self.waiting.extend(
+                events.iter().map(|(step, event)| {
+                    sse::Event::default().event(event.name()).data(line(event)).id(step.to_string())
+                }),
+            );
         } else {
             self.metrics.event_resyncs.inc();
             if name != "resync" {
@@ -252,7 +257,7 @@ mod tests {
 
     #[test]
     fn a_stream_begins_where_the_header_says_or_else_the_query() {
-        let of = |header: Option<&'static str>, query| {
+        let of = |header: Option<&'static str>, query: &str| {
             let name = http::HeaderName::from_static("last-event-id");
             let header = header.map(|value| (name, HeaderValue::from_static(value)));
             Since::of(&header.into_iter().collect(), query)
@@ -261,7 +266,8 @@ mod tests {
         assert_eq!((of(Some("17"), ""), of(None, "x=1&last_event_id=17")), (Since::Step(17), Since::Step(17)));
         assert_eq!(of(Some("17"), "last_event_id=9"), Since::Step(17), "the header is what the browser keeps itself");
         for bad in ["x", "-1", "+1", "1 2", "18446744073709551616"] {
-            assert_eq!((of(Some(bad), ""), of(None, &format!("last_event_id={bad}"))), (Since::Unknown, Since::Unknown));
+            let query = format!("last_event_id={bad}");
+            assert_eq!((of(Some(bad), ""), of(None, query.as_str())), (Since::Unknown, Since::Unknown), "{bad}");
         }
     }
 }

@@ -196,7 +196,8 @@ impl Engine {
         }
         let heaviest = self.rules.iter_mut().chain(&mut self.scripted.running).max_by_key(|running| running.weight());
         let Some(running) = heaviest else { return };
-        let told = format!("it keeps {} MB of readings: shorten its spans, or have fewer", running.weight() / (1 << 16));
+        let told =
+            format!("it keeps {} MB of readings: shorten its spans, or have fewer", running.weight() / (1 << 16));
         running.forget();
         running.demerits = FAULTS_MAX;
         fed.faults.push(running.fail(Fault::new(FaultKind::Memory, told)));

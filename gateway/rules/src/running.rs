@@ -78,8 +78,16 @@ impl Running {
             shortened: 0,
             stream: rule.source.makes.is_some(),
         };
-        let mut running =
-            Self { rule, states: Map::default(), status, demerits: 0, clean: 0, overdraft: 0, overdraft_nanos: 0, samples: 0 };
+        let mut running = Self {
+            rule,
+            states: Map::default(),
+            status,
+            demerits: 0,
+            clean: 0,
+            overdraft: 0,
+            overdraft_nanos: 0,
+            samples: 0,
+        };
         let Some(before) = before else { return running };
         let alike = hears_like(running.rule.manifest(), before.rule.manifest());
         for (subject, old) in before.states {

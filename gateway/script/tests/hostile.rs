@@ -189,7 +189,11 @@ async fn requests_and_answers_are_bounded() {
     let request = vec![b' '; 17 * 1024 * 1024];
     assert!(matches!(worker.call(&request, PATIENCE).await, Err(WorkerError::TooLarge { .. })));
     assert!(worker.is_up(), "a request that was never sent harms nobody");
-    assert_eq!(ask(&mut worker, "!large").await.unwrap(), "", "an answer that is too large is none, and nothing else is lost");
+    assert_eq!(
+        ask(&mut worker, "!large").await.unwrap(),
+        "",
+        "an answer that is too large is none, and nothing else is lost"
+    );
     assert_eq!(ask(&mut worker, "1 + 1").await.unwrap(), "ok 2");
 }
 

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use pitchside_script::Program;
-use pitchside_script::output::worker::OutputProcess;
 use pitchside_script::cases::parse_output_cases;
+use pitchside_script::output::worker::OutputProcess;
 use pitchside_script::output::{Event, Outcome, reference};
 
 const SCRIPT: &str = "[http_post(\"http://127.0.0.1:1/\", \"text/plain\", event.rule)]";

@@ -109,7 +109,8 @@ async fn it_greets_then_tells_what_changes_in_order() {
     gateway.clinic.clear(id);
     let block = gateway.clinic.seal(3);
     gateway.clinic.receipt(block, Receipt::R2);
-    for (name, id) in [("alert_raised", Some(1)), ("alert_cleared", Some(2)), ("block_sealed", None), ("receipt", None)] {
+    for (name, id) in [("alert_raised", Some(1)), ("alert_cleared", Some(2)), ("block_sealed", None), ("receipt", None)]
+    {
         let heard = loop {
             let heard = listener.next().await.expect("the stream goes on");
             // The server's own signs of life may come between.

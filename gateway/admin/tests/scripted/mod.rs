@@ -11,8 +11,8 @@ use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use pitchside_admin::{
     AboutRule, AlertCategory, AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event,
-    Events, Health, HttpConfig, Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, STEPS_MAX, Server,
-    SignIns, StartError, Status, Steps, StoredUser, UserName, Users, View, ViewError,
+    Events, Health, HttpConfig, Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role,
+    STEPS_MAX, Server, SignIns, StartError, Status, Steps, StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{
     Alert, AlertId, AlertState, Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Priority, Quality, Quantity,

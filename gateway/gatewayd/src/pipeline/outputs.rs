@@ -40,9 +40,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_model::PluginName;
-use pitchside_script::{Program, WorkerError};
 use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::worker::{OutputProcess, StartError};
+use pitchside_script::{Program, WorkerError};
 use pitchside_store::delivery::HELD_MAX;
 use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;

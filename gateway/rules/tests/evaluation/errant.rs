@@ -79,7 +79,8 @@ fn a_second_sensor_whose_clock_is_behind_does_not_blind_a_rule() {
 
 #[test]
 fn a_rule_that_asks_for_more_spans_than_anybody_needs_is_refused() {
-    let asks = |count: i64| (1..=count).map(|s| format!("heart_rate.max(\"{s}s\") > 900.0")).collect::<Vec<_>>().join(" || ");
+    let asks =
+        |count: i64| (1..=count).map(|s| format!("heart_rate.max(\"{s}s\") > 900.0")).collect::<Vec<_>>().join(" || ");
     assert!(Engine::new(set([rule("wide", "", &asks(16))])).is_ok());
     let problems = Engine::new(set([rule("wide", "", &asks(17))])).unwrap_err();
     assert!(problems[0].to_string().contains("17 different spans of time; at most 16"), "{problems:?}");
@@ -87,10 +88,18 @@ fn a_rule_that_asks_for_more_spans_than_anybody_needs_is_refused() {
 
 #[test]
 fn whichever_rule_keeps_most_is_switched_off_before_all_keep_too_much() {
-    let spans = (0..16).map(|i| format!("heart_rate.percentile(50.0, \"{}h\") > 900.0", 8 + i)).collect::<Vec<_>>().join(" || ");
-    let mut engine = Engine::new(set([rule("hoard", "", &spans), rule("honest", "", "heart_rate.mean(\"1h\") > 180.0")])).unwrap();
+    let spans = (0..16)
+        .map(|i| format!("heart_rate.percentile(50.0, \"{}h\") > 900.0", 8 + i))
+        .collect::<Vec<_>>()
+        .join(" || ");
+    let mut engine =
+        Engine::new(set([rule("hoard", "", &spans), rule("honest", "", "heart_rate.mean(\"1h\") > 180.0")])).unwrap();
     let fault = (0..8_000).find_map(|second| {
-        let squad = (0..40).map(|n| Entry { device: format!("s{n}").parse().unwrap(), athlete: None, ..rate(second, second % 200) });
+        let squad = (0..40).map(|n| Entry {
+            device: format!("s{n}").parse().unwrap(),
+            athlete: None,
+            ..rate(second, second % 200)
+        });
         engine.feed(&squad.collect::<Vec<_>>()).faults.pop()
     });
     let fault = fault.expect("there is a limit");
