@@ -15,6 +15,7 @@ use futures_util::stream::{self, Stream};
 use http::HeaderMap;
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use warp::sse;
@@ -188,8 +189,9 @@ impl Client {
                 (last, Some(Steps { events: Vec::new(), up_to: last.unwrap_or_default() }))
             }
             Since::Step(step) => {
-                let steps = self.read(self.view.steps_after(step)).await.flatten();
-                (Some(step), steps)
+                let view = Arc::clone(&self.view);
+                let steps = self.read(async move { view.steps_after(step).await }).await;
+                (Some(step), steps.ok().flatten().flatten())
             }
             Since::Unknown => (None, None),
         };
@@ -218,21 +220,30 @@ impl Client {
     }
 
     async fn last_step(&self) -> Option<u64> {
-        self.read(self.view.last_step()).await
+        let view = Arc::clone(&self.view);
+        self.read(async move { view.last_step().await }).await.ok().flatten()
     }
 
-    async fn read<T>(&self, reading: impl Future<Output = Result<T, ViewError>>) -> Option<T> {
-        match tokio::time::timeout(self.read_max, reading).await {
-            Ok(Ok(read)) => Some(read),
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "a stream of events could not read the record of alerts");
-                None
+    /// On a task of its own, which ends in time: the server wants streams that threads can share, and what `View` promises cannot
+    /// be shared.
+    fn read<T: Send + 'static>(
+        &self,
+        reading: impl Future<Output = Result<T, ViewError>> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let read_max = self.read_max;
+        tokio::spawn(async move {
+            match tokio::time::timeout(read_max, reading).await {
+                Ok(Ok(read)) => Some(read),
+                Ok(Err(error)) => {
+                    tracing::warn!(%error, "a stream of events could not read the record of alerts");
+                    None
+                }
+                Err(_) => {
+                    tracing::warn!("reading the record of alerts for a stream of events took too long");
+                    None
+                }
             }
-            Err(_) => {
-                tracing::warn!("reading the record of alerts for a stream of events took too long");
-                None
-            }
-        }
+        })
     }
 
     fn greeting(&self, name: &str, id: Option<u64>) -> sse::Event {
