@@ -4,6 +4,7 @@
 //! | module | is about |
 //! | --- | --- |
 //! | `delivery` | who is told of alerts, and when; the dead-man's switch |
+//! | `events` | alerts on the page's stream of events, told again to whoever comes back |
 //! | `door` | who gets in, and who is put out |
 //! | `firmware` | firmware to sensors, and what keeps it from them |
 //! | `releases` | a release from its signers to a clinic's shelf |
@@ -40,6 +41,7 @@ mod delivery;
 mod derived;
 mod discovery;
 mod door;
+mod events;
 mod firmware;
 mod frames;
 mod full;

@@ -271,9 +271,10 @@ pub struct Status {
 pub struct Live {
     /// The gateway's clock.
     pub now: At,
-    /// Number of this run of the gateway; event ids count within it.
+    /// Number of this run of the gateway.
     pub run: String,
-    /// Events with an id up to this one are already in this answer.
+    /// Events with an id up to this one are already in this answer. A stream opened with it as `Last-Event-ID` goes on from
+    /// here.
     pub last_event_id: u64,
     /// What the gateway is doing.
     pub status: Status,

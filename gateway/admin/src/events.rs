@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
-use parking_lot::Mutex;
 use pitchside_model::{AlertId, DeviceId, Timestamp};
 use serde::Serialize;
 use tokio::sync::broadcast;
@@ -39,7 +38,7 @@ pub enum Event {
     },
     /// An alert was raised.
     AlertRaised {
-        /// The alert.
+        /// The alert as it stands now: when this is told again, it may be over.
         alert: AlertView,
     },
     /// An alert escalated: nobody has acknowledged it for too long.
@@ -104,6 +103,17 @@ pub enum Event {
 }
 
 impl Event {
+    /// Whether it tells of a step in an alert's life, and so comes again from the record.
+    const fn is_step(&self) -> bool {
+        matches!(
+            self,
+            Self::AlertRaised { .. }
+                | Self::AlertEscalated { .. }
+                | Self::AlertAcknowledged { .. }
+                | Self::AlertCleared { .. }
+        )
+    }
+
     /// The SSE event name.
     pub const fn name(&self) -> &'static str {
         match self {
@@ -126,8 +136,10 @@ impl Event {
 /// An event as it goes out, written once for all browsers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
-    /// Its number in this run, from 1.
-    pub id: u64,
+    /// The number of the recorded step it tells of, if it does.
+    pub step: Option<u64>,
+    /// It tells of a step that is not on the record yet, and is told again when it is.
+    pub early: bool,
     /// The SSE event name.
     pub name: &'static str,
     /// One line of JSON.
@@ -143,14 +155,12 @@ pub struct Events(Arc<Inner>);
 
 struct Inner {
     run: String,
-    /// Held while sending, so that ids go out in order.
-    last_id: Mutex<u64>,
     sender: broadcast::Sender<Sent>,
 }
 
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Events").field("run", &self.0.run).field("last_id", &self.last_id()).finish_non_exhaustive()
+        f.debug_struct("Events").field("run", &self.0.run).finish_non_exhaustive()
     }
 }
 
@@ -158,19 +168,29 @@ impl Events {
     /// A broadcast for one run of the gateway; `random` tells runs apart.
     pub fn new(random: [u8; 8]) -> Self {
         let (sender, _) = broadcast::channel(EVENTS_BEHIND_MAX);
-        Self(Arc::new(Inner { run: HEXLOWER.encode(&random), last_id: Mutex::new(0), sender }))
+        Self(Arc::new(Inner { run: HEXLOWER.encode(&random), sender }))
     }
 
-    /// Tells everybody. Make the change visible through [`crate::view::View`] first.
+    /// Tells everybody. Make the change visible through [`crate::view::View`] first, unless it is an alert's that must not
+    /// wait for the disk: that is told again by [`Self::publish_step`].
     pub fn publish(&self, event: &Event) {
-        let mut last_id = self.0.last_id.lock();
-        *last_id += 1;
+        self.send(event, None);
+    }
+
+    /// Tells everybody of a step in an alert's life that is on the record, under its number there. Call it in the order of
+    /// the numbers, and leave none out while anybody listens.
+    pub fn publish_step(&self, step: u64, event: &Event) {
+        self.send(event, Some(step));
+    }
+
+    fn send(&self, event: &Event, step: Option<u64>) {
         if self.0.sender.receiver_count() == 0 {
             return;
         }
         match serde_json::to_string(event) {
             Ok(json) => {
-                let sent = Sent { id: *last_id, name: event.name(), json: Arc::from(json) };
+                let early = step.is_none() && event.is_step();
+                let sent = Sent { step, early, name: event.name(), json: Arc::from(json) };
                 // Fails only if the last browser has just left.
                 let _ = self.0.sender.send(sent);
             }
@@ -186,11 +206,6 @@ impl Events {
     /// Browsers listening.
     pub fn listeners(&self) -> usize {
         self.0.sender.receiver_count()
-    }
-
-    /// The number of the last event.
-    pub fn last_id(&self) -> u64 {
-        *self.0.last_id.lock()
     }
 
     /// Which run of the gateway this is.
@@ -209,13 +224,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_rise_even_while_nobody_listens() {
+    fn only_what_is_on_the_record_has_a_number_and_only_steps_come_early() {
         let events = Events::new([7; 8]);
-        events.publish(&Event::Beat { now: At(Timestamp(0)) });
         let mut listener = events.subscribe();
+        let cleared = Event::AlertCleared { id: AlertId([1; 16]), at: At(Timestamp(0)), by: None };
         events.publish(&Event::Receipt { index: 3, receipt: Receipt::R2 });
-        let sent = listener.try_recv().unwrap();
-        assert_eq!((sent.id, sent.name, events.last_id()), (2, "receipt", 2));
-        assert_eq!(&*sent.json, r#"{"type":"receipt","index":3,"receipt":"R2"}"#);
+        events.publish(&cleared);
+        events.publish_step(9, &cleared);
+        let sent: Vec<Sent> = std::iter::from_fn(|| listener.try_recv().ok()).collect();
+        let marks: Vec<_> = sent.iter().map(|sent| (sent.name, sent.step, sent.early)).collect();
+        assert_eq!(marks, [("receipt", None, false), ("alert_cleared", None, true), ("alert_cleared", Some(9), false)]);
+        assert_eq!(&*sent[0].json, r#"{"type":"receipt","index":3,"receipt":"R2"}"#);
     }
 }

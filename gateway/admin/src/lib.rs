@@ -54,4 +54,6 @@ pub use metrics::Metrics;
 pub use password::PasswordHash;
 pub use server::{Parts, Server, StartError, Stopped};
 pub use signin::SignIns;
-pub use view::{CommandError, Commands, NOTE_CHARS_MAX, Page, Role, StoredUser, UserName, Users, View, ViewError};
+pub use view::{
+    CommandError, Commands, NOTE_CHARS_MAX, Page, Role, STEPS_MAX, Steps, StoredUser, UserName, Users, View, ViewError,
+};

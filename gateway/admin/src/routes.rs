@@ -61,7 +61,8 @@ pub fn all(app: Arc<App>) -> BoxedFilter<(Response,)> {
     let logout = post.clone().and(warp::path!("api" / "v1" / "logout")).and(who);
     let me = get.clone().and(warp::path!("api" / "v1" / "me")).and(who);
     let live = get.clone().and(warp::path!("api" / "v1" / "live"));
-    let events = get.clone().and(warp::path!("api" / "v1" / "events")).and(who);
+    let headers = warp::header::headers_cloned();
+    let events = get.clone().and(warp::path!("api" / "v1" / "events")).and(who).and(headers).and(query());
     let alerts = get.clone().and(warp::path!("api" / "v1" / "alerts")).and(query());
     let reset =
         post.clone().and(warp::path!("api" / "v1" / "alerts" / String / "reset")).and(who).and(warp::body::bytes());

@@ -9,6 +9,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::{AlertView, BlockView, Health, Status};
+use crate::events::Event;
 use crate::password::PasswordHash;
 
 /// The longest user name, in bytes.
@@ -96,6 +97,18 @@ pub enum ViewError {
     Unavailable(String),
 }
 
+/// The most steps of alerts that a stream of events goes back for.
+pub const STEPS_MAX: u32 = 1_000;
+
+/// What the record holds of alerts after some step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Steps {
+    /// What happened, and the number of the step on the record, rising.
+    pub events: Vec<(u64, Event)>,
+    /// The last step read, which need not have an event of its own.
+    pub up_to: u64,
+}
+
 /// What the page shows besides the board: alerts, blocks, status.
 ///
 /// Whoever changes one of them first makes the change visible here and then publishes the event, so that an answer
@@ -108,6 +121,11 @@ pub trait View: Send + Sync + 'static {
     async fn open_alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError>;
     /// All alerts, newest first.
     async fn alerts(&self, rows: u32) -> Result<Vec<AlertView>, ViewError>;
+    /// The number of the last step in any alert's life on the record; 0 if there is none. Numbers rise, over restarts too.
+    async fn last_step(&self) -> Result<u64, ViewError>;
+    /// Every step recorded after this one. None if that cannot be told: there are more than [`STEPS_MAX`], some are no longer
+    /// kept, or there has been no such step.
+    async fn steps_after(&self, step: u64) -> Result<Option<Steps>, ViewError>;
     /// Blocks, newest first.
     async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError>;
     /// Whether readings can be accepted.

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use warp::Reply;
 
 use crate::api::{At, BlockList, Live};
 use crate::openapi::Refused;
 use crate::routes::{Answer, App, json, page};
 use crate::signin::SignedIn;
-use crate::sse;
+use crate::sse::{self, Since};
 use crate::view::Page;
 
 /// Alerts on the live page.
@@ -22,8 +23,8 @@ const LIVE_BLOCKS: u32 = 12;
 ))]
 pub(crate) async fn live(app: Arc<App>) -> Answer {
     let parts = &app.parts;
-    // Read first: whatever is published while the rest is gathered has a higher number and is applied again.
-    let last_event_id = parts.events.last_id();
+    // Read first: whatever is recorded while the rest is gathered has a higher number and is applied again.
+    let last_event_id = parts.view.last_step().await?;
     json(&Live {
         now: At(parts.clock.now()),
         run: parts.events.run().to_owned(),
@@ -37,20 +38,28 @@ pub(crate) async fn live(app: Arc<App>) -> Answer {
 
 /// What changes, as server-sent events. Each event's data is one JSON object; its `type` is the event's name, save that
 /// `resync` (events were missed: fetch /api/v1/live again) has the shape of `hello`.
-#[utoipa::path(get, path = "/api/v1/events", tag = "live", responses(
+///
+/// Alerts come at least once: what happens to one is told with the number of its step on the record as the event's id, the
+/// same after a restart. Who comes back with the last id hears what has happened since, in order. That an alert was raised or
+/// is over is also told at once, without an id, before it is on the record.
+#[utoipa::path(get, path = "/api/v1/events", tag = "live", params(
+    ("Last-Event-ID" = Option<u64>, Header, description = "Go on after this id; `resync` if that cannot be done without a gap"),
+    ("last_event_id" = Option<u64>, Query, description = "The same, for clients that set no headers"),
+), responses(
     (status = 200, description = "A stream of events", body = crate::events::Event, content_type = "text/event-stream"),
     (status = 429, description = "Too many streams", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     Refused
 ))]
-pub(crate) async fn events(app: Arc<App>, who: SignedIn) -> Answer {
+pub(crate) async fn events(app: Arc<App>, who: SignedIn, headers: HeaderMap, query: String) -> Answer {
     let opening = sse::Opening {
         events: &app.parts.events,
+        view: &app.parts.view,
         clock: &app.parts.clock,
         limits: &app.limits,
         metrics: &app.parts.metrics,
         stopping: &app.stopping,
     };
-    Ok(warp::sse::reply(sse::open(&opening, who)?).into_response())
+    Ok(warp::sse::reply(sse::open(&opening, who, Since::of(&headers, &query))?).into_response())
 }
 
 /// Sealed blocks, newest first.

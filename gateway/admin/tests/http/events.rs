@@ -26,9 +26,18 @@ struct Listener {
 
 impl Listener {
     async fn open(gateway: &Gateway, cookie: &str) -> Self {
+        Self::ask(gateway, "/api/v1/events", cookie).await
+    }
+
+    /// One who was there before, and heard this last.
+    async fn back(gateway: &Gateway, cookie: &str, last: &str) -> Self {
+        Self::ask(gateway, "/api/v1/events", &format!("{cookie}last-event-id: {last}\r\n")).await
+    }
+
+    async fn ask(gateway: &Gateway, path: &str, headers: &str) -> Self {
         let mut stream = gateway.connect().await;
         let host = gateway.host();
-        let request = format!("GET /api/v1/events HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{cookie}\r\n");
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut listener = Self { stream, text: String::new() };
         while !listener.text.contains("\r\n\r\n") {
@@ -68,6 +77,18 @@ impl Listener {
         }
     }
 
+    /// Names and ids of the next so many, without the server's own signs of life.
+    async fn told(&mut self, count: usize) -> Vec<(String, Option<u64>)> {
+        let mut told = Vec::new();
+        while told.len() < count {
+            let heard = self.next().await.expect("the stream goes on");
+            if !["status", "beat", "tiles"].contains(&heard.name.as_str()) {
+                told.push((heard.name, heard.id));
+            }
+        }
+        told
+    }
+
     async fn until(&mut self, name: &str) -> Heard {
         loop {
             let heard = self.next().await.expect("the stream goes on");
@@ -83,13 +104,13 @@ async fn it_greets_then_tells_what_changes_in_order() {
     let gateway = Gateway::new().await;
     let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
     let hello = listener.next().await.unwrap();
-    assert_eq!((hello.name.as_str(), hello.id), ("hello", None));
+    assert_eq!((hello.name.as_str(), hello.id), ("hello", Some(0)), "whoever drops right after it misses nothing");
     let id = gateway.clinic.raise(1, "ada", "39.9");
     gateway.clinic.clear(id);
     let block = gateway.clinic.seal(3);
     gateway.clinic.receipt(block, Receipt::R2);
-    let mut ids = Vec::new();
-    for name in ["alert_raised", "alert_cleared", "block_sealed", "receipt"] {
+    for (name, id) in [("alert_raised", Some(1)), ("alert_cleared", Some(2)), ("block_sealed", None), ("receipt", None)]
+    {
         let heard = loop {
             let heard = listener.next().await.expect("the stream goes on");
             // The server's own signs of life may come between.
@@ -97,10 +118,82 @@ async fn it_greets_then_tells_what_changes_in_order() {
                 break heard;
             }
         };
-        assert_eq!((heard.name.as_str(), &heard.data["type"]), (name, &name.into()));
-        ids.push(heard.id.unwrap());
+        assert_eq!((heard.name.as_str(), &heard.data["type"], heard.id), (name, &name.into(), id));
     }
-    assert!(ids.is_sorted_by(|a, b| a < b), "{ids:?}");
+}
+
+/// As a test says what was told.
+fn told(events: &[(&str, u64)]) -> Vec<(String, Option<u64>)> {
+    events.iter().map(|(name, id)| ((*name).to_owned(), Some(*id))).collect()
+}
+
+#[tokio::test]
+async fn whoever_comes_back_hears_every_step_since_and_then_what_happens() {
+    let gateway = Gateway::new().await;
+    let cookie = gateway.sign_in("viewer").await;
+    let first = gateway.clinic.raise(1, "ada", "39.9");
+    let mut listener = Listener::open(&gateway, &cookie).await;
+    assert_eq!(listener.told(1).await, told(&[("hello", 1)]), "what is before it is in /live");
+    drop(listener);
+    gateway.clinic.clear(first);
+    let second = gateway.clinic.raise(2, "ben", "40.1");
+    for how in ["header", "query"] {
+        let mut listener = match how {
+            "header" => Listener::back(&gateway, &cookie, "1").await,
+            _ => Listener::ask(&gateway, "/api/v1/events?last_event_id=1", &cookie).await,
+        };
+        let missed = told(&[("hello", 1), ("alert_cleared", 2), ("alert_raised", 3)]);
+        assert_eq!(listener.told(3).await, missed, "by {how}");
+    }
+    let mut listener = Listener::back(&gateway, &cookie, "3").await;
+    gateway.clinic.clear(second);
+    assert_eq!(listener.told(2).await, told(&[("hello", 3), ("alert_cleared", 4)]));
+    assert_eq!(gateway.clinic.metrics.event_resyncs.get(), 0);
+}
+
+#[tokio::test]
+async fn what_happens_while_the_record_is_read_comes_once_and_in_its_place() {
+    let gateway = Gateway::new().await;
+    let cookie = gateway.sign_in("viewer").await;
+    let first = gateway.clinic.raise(1, "ada", "39.9");
+    // The record is read once this is let go of; the stream listens by then.
+    let held = gateway.clinic.reading_steps.lock().await;
+    let mut listener = Listener::back(&gateway, &cookie, "0").await;
+    let early = Event::AlertCleared { id: first, at: At(Timestamp(0)), by: None };
+    gateway.clinic.events.publish(&early);
+    gateway.clinic.clear(first);
+    drop(held);
+    let replayed = told(&[("hello", 0), ("alert_raised", 1), ("alert_cleared", 2)]);
+    assert_eq!(listener.told(3).await, replayed);
+    // Neither what came early nor what was heard of the same step follows.
+    gateway.clinic.events.publish(&early);
+    gateway.clinic.raise(2, "ben", "40.1");
+    let after = [("alert_cleared".to_owned(), None), ("alert_raised".to_owned(), Some(3))];
+    assert_eq!(listener.told(2).await, after, "and from then on what comes early goes out at once");
+}
+
+#[tokio::test]
+async fn whoever_cannot_be_told_everything_fetches_anew_and_goes_on_from_there() {
+    let gateway = Gateway::new().await;
+    let cookie = gateway.sign_in("viewer").await;
+    let id = gateway.clinic.raise(1, "ada", "39.9");
+    for unknown in ["2", "99999999999999999999", "-1", "x", "0x1"] {
+        let mut listener = Listener::back(&gateway, &cookie, unknown).await;
+        let anew = [("hello".to_owned(), None), ("resync".to_owned(), Some(1))];
+        assert_eq!(listener.told(2).await, anew, "{unknown}");
+    }
+    assert_eq!(gateway.clinic.metrics.event_resyncs.get(), 5);
+    for _ in 0..pitchside_admin::STEPS_MAX {
+        gateway.clinic.record(Event::AlertCleared { id, at: At(Timestamp(0)), by: None });
+    }
+    let mut listener = Listener::back(&gateway, &cookie, "0").await;
+    assert_eq!(listener.told(2).await, [("hello".to_owned(), None), ("resync".to_owned(), Some(1_001))]);
+    let mut listener = Listener::back(&gateway, &cookie, "1").await;
+    let told = listener.told(1_001).await;
+    assert_eq!((told[0].1, told[1].1, told[1_000].1), (Some(1), Some(2), Some(1_001)), "as many as are told");
+    *gateway.clinic.broken.lock() = true;
+    let mut listener = Listener::back(&gateway, &cookie, "1").await;
+    assert_eq!(listener.told(2).await, [("hello".to_owned(), None), ("resync".to_owned(), None)]);
 }
 
 #[tokio::test]
@@ -128,13 +221,13 @@ async fn a_browser_that_falls_behind_is_told_to_start_over() {
     let mut listener = Listener::open(&gateway, &gateway.sign_in("viewer").await).await;
     assert_eq!(listener.next().await.unwrap().name, "hello");
     // This runtime has one thread: nothing is sent while these are published, so the stream falls behind.
-    for _ in 0..pitchside_admin::events::EVENTS_BEHIND_MAX + 50 {
-        gateway.clinic.events.publish(&Event::Beat { now: At(Timestamp(0)) });
+    gateway.clinic.raise(1, "ada", "39.9");
+    for n in 0..pitchside_admin::events::EVENTS_BEHIND_MAX as u64 + 50 {
+        gateway.clinic.events.publish(&Event::Receipt { index: n, receipt: Receipt::R1 });
     }
-    let resync = listener.next().await.unwrap();
-    assert_eq!((resync.name.as_str(), &resync.data["type"]), ("resync", &"hello".into()));
-    let oldest = gateway.clinic.events.last_id() + 1 - pitchside_admin::events::EVENTS_BEHIND_MAX as u64;
-    assert_eq!(listener.next().await.unwrap().id, Some(oldest), "then the oldest that is still kept");
+    assert_eq!(listener.told(2).await, told(&[("resync", 0), ("alert_raised", 1)]), "an alert is not missed even so");
+    let next = listener.until("receipt").await;
+    assert_eq!(next.data["index"], 50, "then the oldest that is still kept");
     assert_eq!(gateway.clinic.metrics.event_resyncs.get(), 1);
 }
 

@@ -11,8 +11,8 @@ use data_encoding::HEXLOWER;
 use parking_lot::Mutex;
 use pitchside_admin::{
     AboutRule, AlertCategory, AlertView, At, BlockView, Board, BoardLimits, Clock, CommandError, Commands, Event,
-    Events, Health, HttpConfig, Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role, Server,
-    SignIns, StartError, Status, StoredUser, UserName, Users, View, ViewError,
+    Events, Health, HttpConfig, Ledger, LedgerLink, Limits, Metrics, Page, Parts, PasswordHash, Receipt, Role,
+    STEPS_MAX, Server, SignIns, StartError, Status, Steps, StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{
     Alert, AlertId, AlertState, Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Priority, Quality, Quantity,
@@ -34,6 +34,10 @@ pub struct Clinic {
     pub metrics: Arc<Metrics>,
     pub clock: Clock,
     pub alerts: Mutex<Vec<AlertView>>,
+    /// What happened to them; step 1 comes first.
+    pub steps: Mutex<Vec<Event>>,
+    /// Nobody reads them while somebody holds this.
+    pub reading_steps: tokio::sync::Mutex<()>,
     pub blocks: Mutex<Vec<BlockView>>,
     pub users: Mutex<BTreeMap<String, StoredUser>>,
     pub broken: Mutex<bool>,
@@ -57,6 +61,8 @@ impl Clinic {
             metrics: Metrics::new(),
             clock: Clock::system(),
             alerts: Mutex::default(),
+            steps: Mutex::default(),
+            reading_steps: tokio::sync::Mutex::default(),
             blocks: Mutex::default(),
             users: Mutex::new([Role::Viewer, Role::Clinician, Role::Admin].map(user).into()),
             broken: Mutex::new(false),
@@ -134,7 +140,7 @@ impl Clinic {
         };
         let alert = AlertView::raised(&alert, about);
         self.alerts.lock().insert(0, alert.clone());
-        self.events.publish(&Event::AlertRaised { alert });
+        self.record(Event::AlertRaised { alert });
         AlertId([id; 16])
     }
 
@@ -145,7 +151,7 @@ impl Clinic {
             alert.cleared_at = Some(at);
             alert.state = AlertState::Cleared;
         }
-        self.events.publish(&Event::AlertCleared { id, at, by: None });
+        self.record(Event::AlertCleared { id, at, by: None });
     }
 
     /// A block is sealed.
@@ -168,6 +174,13 @@ impl Clinic {
             block.receipt = receipt;
         }
         self.events.publish(&Event::Receipt { index, receipt });
+    }
+
+    /// A step in an alert's life goes on the record, and out.
+    pub fn record(&self, event: Event) {
+        let mut steps = self.steps.lock();
+        steps.push(event.clone());
+        self.events.publish_step(steps.len() as u64, &event);
     }
 
     fn ask<T>(&self, answer: impl FnOnce() -> T) -> Result<T, ViewError> {
@@ -201,6 +214,21 @@ impl View for Clinic {
         self.ask(|| self.alerts.lock().iter().take(rows as usize).cloned().collect())
     }
 
+    async fn last_step(&self) -> Result<u64, ViewError> {
+        self.ask(|| self.steps.lock().len() as u64)
+    }
+
+    async fn steps_after(&self, step: u64) -> Result<Option<Steps>, ViewError> {
+        let _held = self.reading_steps.lock().await;
+        self.ask(|| {
+            let steps = self.steps.lock();
+            let numbered = (1..).zip(steps.iter().cloned());
+            let events: Vec<_> = numbered.skip_while(|(id, _)| *id <= step).collect();
+            let up_to = steps.len() as u64;
+            (step <= up_to && events.len() <= STEPS_MAX as usize).then_some(Steps { events, up_to })
+        })
+    }
+
     async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError> {
         let before = page.before.unwrap_or(u64::MAX);
         let blocks =
@@ -232,7 +260,7 @@ impl Commands for Clinic {
             (alert.clone(), first)
         };
         if first {
-            self.events.publish(&Event::AlertAcknowledged { id, by: by.clone(), at });
+            self.record(Event::AlertAcknowledged { id, by: by.clone(), at });
         }
         Ok(alert)
     }
@@ -250,7 +278,7 @@ impl Commands for Clinic {
             (alert.reset_by, alert.reset_note) = (Some(by.clone()), note.map(str::to_owned));
             alert.clone()
         };
-        self.events.publish(&Event::AlertCleared { id, at, by: Some(by.clone()) });
+        self.record(Event::AlertCleared { id, at, by: Some(by.clone()) });
         Ok(alert)
     }
 }

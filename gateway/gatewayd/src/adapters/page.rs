@@ -6,15 +6,18 @@ use async_trait::async_trait;
 use data_encoding::HEXLOWER;
 use parking_lot::RwLock;
 use pitchside_admin::{
-    AboutRule, AlertView, At, BlockView, CommandError, Commands, Event, Events, Health, Ledger, LedgerLink, Metrics,
-    Page, PasswordHash, Receipt, Role, Status, StoredUser, UserName, Users, View, ViewError,
+    AboutRule, AlertView, At, BlockView, CommandError, Commands, Event, Health, Ledger, LedgerLink, Metrics, Page,
+    PasswordHash, Receipt, Role, STEPS_MAX, Status, Steps, StoredUser, UserName, Users, View, ViewError,
 };
 use pitchside_model::{AlertId, AlertState, Timestamp};
-use pitchside_store::{AlertRow, BlockKey, BlockRow, Level, Reset, Store, StoreError};
+use pitchside_store::{
+    AlertRow, BlockKey, BlockRow, DeliveryKind, DeliveryStep, DeliveryStepId, Level, Reset, Store, StoreError,
+};
 
 use crate::clock::Clock;
 use crate::delivery::drill::Report;
 use crate::pipeline::delivery::RuleNotes;
+use crate::pipeline::telling::Telling;
 use crate::pipeline::undecoded::troubles;
 use crate::reset::{self, ResetError};
 
@@ -31,8 +34,8 @@ pub struct LedgerState {
 pub struct PageAdapter {
     /// The store.
     pub store: Store,
-    /// Where acknowledgements are announced.
-    pub events: Events,
+    /// Announces acknowledgements.
+    pub telling: Arc<Telling>,
     /// Counters that the status repeats.
     pub metrics: Arc<Metrics>,
     /// The gateway's clock.
@@ -97,6 +100,16 @@ impl View for PageAdapter {
         Ok(rows.iter().map(|row| self.view(row)).collect())
     }
 
+    async fn last_step(&self) -> Result<u64, ViewError> {
+        self.read(|store| Ok(store.last_delivery_step()?.0.unsigned_abs())).await
+    }
+
+    async fn steps_after(&self, step: u64) -> Result<Option<Steps>, ViewError> {
+        let Ok(after) = i64::try_from(step) else { return Ok(None) };
+        let notes = Arc::clone(&self.notes);
+        self.read(move |store| steps_after(store, &notes, DeliveryStepId(after))).await
+    }
+
     async fn blocks(&self, page: Page) -> Result<Vec<BlockView>, ViewError> {
         let before = page.before.map(|index| BlockKey { incarnation: u64::MAX >> 1, index });
         let rows = self
@@ -130,6 +143,48 @@ fn alert_path(store: &Store) -> Result<Option<String>, StoreError> {
     let Some((at, false)) = drill.ended else { return Ok(None) };
     let report: Report = serde_json::from_str(&drill.report).unwrap_or_default();
     Ok(Some(format!("the alert path failed a drill at {at} ({report}); run pitchside doctor")))
+}
+
+/// What happened to alerts after a step, if all of it is still on the record: numbers have no holes but where steps were deleted.
+fn steps_after(store: &Store, notes: &RuleNotes, after: DeliveryStepId) -> Result<Option<Steps>, StoreError> {
+    let last = store.last_delivery_step()?;
+    if !(0..=i64::from(STEPS_MAX)).contains(&last.0.saturating_sub(after.0)) {
+        return Ok(None);
+    }
+    let steps = store.delivery_steps_after(after, STEPS_MAX)?;
+    let up_to = steps.last().map_or(after, |step| step.id);
+    let whole = steps.iter().zip(after.0 + 1..).all(|(step, id)| step.id.0 == id);
+    if !whole || up_to < last {
+        return Ok(None);
+    }
+    let mut events = Vec::with_capacity(steps.len());
+    for step in &steps {
+        events.extend(step_event(store, notes, step)?.map(|event| (step.id.0.unsigned_abs(), event)));
+    }
+    Ok(Some(Steps { events, up_to: up_to.0.unsigned_abs() }))
+}
+
+/// A step as pages are told of it, with the alert as it stands now; none if it is a drill's, or its alert is no longer kept.
+pub fn step_event(store: &Store, notes: &RuleNotes, step: &DeliveryStep) -> Result<Option<Event>, StoreError> {
+    if step.kind == DeliveryKind::Drill {
+        return Ok(None);
+    }
+    let id = step.alert;
+    let Some(row) = store.alert(id)? else { return Ok(None) };
+    let view = || alert_view(&row, notes.of(&row.alert.rule).shown());
+    Ok(match step.kind {
+        DeliveryKind::Raised => Some(Event::AlertRaised { alert: view() }),
+        DeliveryKind::Escalated(_) => Some(Event::AlertEscalated { alert: view() }),
+        DeliveryKind::Acknowledged => row
+            .acknowledged
+            .as_ref()
+            .and_then(|(by, at)| Some(Event::AlertAcknowledged { id, by: UserName::parse(by)?, at: At(*at) })),
+        DeliveryKind::Cleared => row.cleared.map(|at| {
+            let by = row.reset.as_ref().and_then(|reset| UserName::parse(&reset.by));
+            Event::AlertCleared { id, at: At(at), by }
+        }),
+        DeliveryKind::Drill => None,
+    })
 }
 
 /// A block as the page shows it.
@@ -192,18 +247,15 @@ impl Users for PageAdapter {
 impl Commands for PageAdapter {
     async fn acknowledge(&self, id: AlertId, by: &UserName) -> Result<AlertView, CommandError> {
         let (store, name, now) = (self.store.clone(), by.to_string(), self.clock.now());
-        let row = tokio::task::spawn_blocking(move || store.acknowledge_alert(id, &name, now))
+        let telling = Arc::clone(&self.telling);
+        let acknowledge = move || store.acknowledge_alert(id, &name, now).inspect(|_| telling.tell());
+        let row = tokio::task::spawn_blocking(acknowledge)
             .await
             .map_err(|error| CommandError::Unavailable(error.to_string()))?
             .map_err(|error| match error {
                 StoreError::Unknown { .. } => CommandError::UnknownAlert(id),
                 other => CommandError::Unavailable(other.to_string()),
             })?;
-        if let Some((first, at)) = &row.acknowledged
-            && let Some(first) = UserName::parse(first)
-        {
-            self.events.publish(&Event::AlertAcknowledged { id, by: first, at: At(*at) });
-        }
         Ok(self.view(&row))
     }
 

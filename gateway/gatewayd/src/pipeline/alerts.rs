@@ -1,5 +1,6 @@
 //! Alerts go out first and are recorded after: delivery waits for neither commit nor sealing. What a crash leaves
 //! undelivered or unrecorded the replay derives again, with the same id; recording the same step twice changes nothing.
+//! Once it is recorded the page is told again, under the number of the step.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::delivery::RuleNotes;
 use super::sealing::Sealing;
+use super::telling::Telling;
 use crate::adapters::page::alert_view;
 
 /// Alerts that may be on their way to the disk before the rules wait.
@@ -33,8 +35,10 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 pub struct Alerts {
     /// Records them.
     pub store: Store,
-    /// Shows them on the page.
+    /// Shows them on the page at once.
     pub events: Events,
+    /// Shows them on the page from the record.
+    pub telling: Arc<Telling>,
     /// Tells MQTT subscribers: `alerts/{id}`.
     pub gate: Arc<Gate>,
     /// Counts them.
@@ -79,7 +83,10 @@ impl Alerts {
     /// Onto the disk what went out just now; whether all of it had gone out.
     async fn raised(&self, events: Vec<AlertEvent>, sent: &Sent, now: Timestamp) -> bool {
         match self.record(events.clone(), now).await {
-            Ok(steps) => self.mark_delivered(&steps, sent).await,
+            Ok(steps) => {
+                self.tell().await;
+                self.mark_delivered(&steps, sent).await;
+            }
             Err(error) => tracing::error!(%error, "alerts were delivered but could not be recorded"),
         }
         self.sealing.note_alerts(&events, now);
@@ -131,10 +138,17 @@ impl Alerts {
         self.metrics.alerts_watched.set(i64::try_from(alerts).unwrap_or(i64::MAX));
     }
 
-    /// Shows the page that an alert has escalated.
-    pub fn escalated(&self, row: &AlertRow) {
+    /// Shows the page that an alert has escalated, which is on the record.
+    pub fn escalated(&self) {
         self.metrics.escalations.inc();
-        self.events.publish(&Event::AlertEscalated { alert: self.view(row) });
+        self.telling.tell();
+    }
+
+    async fn tell(&self) {
+        let telling = Arc::clone(&self.telling);
+        if let Err(error) = tokio::task::spawn_blocking(move || telling.tell()).await {
+            tracing::error!(%error, "open pages could not be told of alerts");
+        }
     }
 
     /// Tells MQTT subscribers the same. It is not kept for later ones: that it is over may have gone out already.
@@ -168,6 +182,7 @@ impl Alerts {
     }
 
     async fn send_steps(&self, steps: &[AlertStep]) -> bool {
+        self.tell().await;
         let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())));
         self.mark_delivered(steps, &sent).await;
         sent.failed.is_empty()
@@ -208,11 +223,11 @@ impl Alerts {
         }
     }
 
+    /// To MQTT subscribers. Which of them did not reach the router is in the answer.
     fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>) -> Sent {
         let mut sent = Sent::default();
         for deed in deeds {
             let event = deed.0;
-            self.events.publish(&self.told(deed));
             if let Err(error) = self.publish(deed) {
                 let (id, _) = step_of(event);
                 tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router; it goes out again");
@@ -289,7 +304,10 @@ impl Recorder {
     /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
     pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
         self.alerts.count(events.iter());
-        let sent = self.alerts.deliver(events.iter().map(|event| (event, None)));
+        let sent = self.alerts.deliver(events.iter().map(|event| {
+            self.alerts.events.publish(&self.alerts.told((event, None)));
+            (event, None)
+        }));
         self.send(Step::Raised(events, sent, now)).await;
     }
 

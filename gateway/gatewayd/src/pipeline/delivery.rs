@@ -127,6 +127,8 @@ impl Escalator {
             Some(state) => state,
             None => state.insert(self.take_up()?),
         };
+        // What whoever recorded it could not tell the page.
+        self.alerts.telling.tell();
         loop {
             let steps = self.store.delivery_steps_after(state.after, PAGE)?;
             let Some(last) = steps.last() else { break };
@@ -188,7 +190,7 @@ impl Escalator {
         };
         state.escalations.escalated(alert, level, uptime);
         tracing::warn!(%alert, rule = %row.alert.rule, level, "nobody has acknowledged an alert; it escalates");
-        self.alerts.escalated(&row);
+        self.alerts.escalated();
         // At most as many as are watched.
         state.owing.push(row);
         Ok(())

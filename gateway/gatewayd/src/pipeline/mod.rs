@@ -17,6 +17,7 @@
 //! | [`shadow`] | rules that are only watched |
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
+//! | [`telling`] | to the page again, from the record |
 //! | [`delivery`] | alerts that nobody acknowledges, and drills of the alert path |
 //! | [`sealing`] | the open batch becomes a block |
 //! | [`bluetooth`] | whom to look for by Bluetooth, and what doctor reads of it |
@@ -47,6 +48,7 @@ pub mod sealing;
 pub mod shadow;
 mod start;
 pub mod streams;
+pub mod telling;
 pub mod undecoded;
 mod watch;
 

@@ -175,9 +175,11 @@ impl Gateway {
         let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
         back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
         let delivery = DeliveryWires::new(settings);
+        let telling = Arc::new(delivery.telling(&store, &events)?);
         let alerts = Alerts {
             store: store.clone(),
             events: events.clone(),
+            telling: Arc::clone(&telling),
             gate: Arc::clone(&gate),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
@@ -269,7 +271,7 @@ impl Gateway {
         let ble = bluetooth::start(settings, &front, intake, &back_tasks, stop_ports.clone())?;
         let page = Arc::new(PageAdapter {
             store: store.clone(),
-            events: events.clone(),
+            telling,
             metrics: Arc::clone(&metrics),
             clock: clock.clone(),
             name: settings.gateway.name.to_string(),

@@ -29,6 +29,11 @@ describe("events", () => {
     expect(after(page(), sealed, sealed).blocks).toHaveLength(1);
   });
 
+  it("does not bring back an alert that was seen and over when it is told again from the record", () => {
+    const over = alert({ state: "cleared", acknowledged_at: at(1), acknowledged_by: "kim", cleared_at: at(2) });
+    expect(after(page(), { type: "alert_raised", alert: over }).alerts).toEqual([]);
+  });
+
   it("keeps an alert until it is both acknowledged and over, in either order", () => {
     const id = alert().id;
     const acknowledged: LiveEvent = { type: "alert_acknowledged", id, by: "kim", at: at(1) };

@@ -50,7 +50,7 @@ export function fromSnapshot(live: Live, before: Page | null, nowMs: number): Pa
   };
 }
 
-/** The page after an event. `id` is null for greetings and beats, which are not numbered. */
+/** The page after an event. `id` is the step of an alert on the record; null for everything that is not on it, or not yet. */
 export function apply(page: Page, id: number | null, event: LiveEvent, nowMs: number): Page {
   if (id !== null) {
     if (id <= page.lastEventId) return page;
@@ -66,7 +66,8 @@ export function apply(page: Page, id: number | null, event: LiveEvent, nowMs: nu
     case "gone":
       return without(page, event.device);
     case "alert_raised":
-      return { ...page, alerts: [event.alert, ...page.alerts.filter((alert) => alert.id !== event.alert.id)] };
+      // Told again from the record, it may be over by now.
+      return { ...page, alerts: [event.alert, ...page.alerts.filter((alert) => alert.id !== event.alert.id)].filter(isOpen) };
     case "alert_escalated":
       return changeAlert(page, event.alert.id, () => event.alert);
     case "drill":

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use pitchside_admin::Events;
 use pitchside_collect::mqtt::Gate;
 use pitchside_config::Settings;
 use pitchside_rules::RuleSet;
+use pitchside_store::Store;
 
 use crate::clock::Clock;
 use crate::pipeline::alerts::Alerts;
@@ -14,6 +16,7 @@ use crate::pipeline::delivery::muster::Muster;
 use crate::pipeline::delivery::{Escalator, RuleNotes};
 use crate::pipeline::outputs::hearing::Hearing;
 use crate::pipeline::rules::RulesFeed;
+use crate::pipeline::telling::Telling;
 
 /// What rules, outputs, escalations and drills know of each other.
 pub(super) struct DeliveryWires {
@@ -30,6 +33,10 @@ impl DeliveryWires {
             notes.replace(&set);
         }
         Self { notes: Arc::new(notes), muster: Muster::default() }
+    }
+
+    pub(super) fn telling(&self, store: &Store, events: &Events) -> anyhow::Result<Telling> {
+        Telling::new(store.clone(), events.clone(), Arc::clone(&self.notes)).context("reading the record of alerts")
     }
 
     pub(super) fn hearing(&self, settings: &Settings) -> Hearing {
