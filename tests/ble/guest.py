@@ -53,6 +53,7 @@ class Guest:
         self.log = folder / "guest.log"
         self.process = None
         self.turn = asyncio.Lock()
+        self.asked = 0
 
     def _disk(self):
         """The guest's own disk, with the programs on it."""
@@ -106,7 +107,7 @@ class Guest:
                 async def whole(at=at):
                     piece = await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}", command)
                     return piece if len(piece) == min(PIECE, size - at) else None
-                pieces.append(await until(f"all of what `{command}` printed", 10, whole))
+                pieces.append(await until(f"all of what `{command}` printed", 30, whole))
         text = b"".join(pieces).decode("utf-8", "replace")
         if check and code != 0:
             raise Stuck(f"`{command}`: exit {code}: {text.strip()[-600:]}")
@@ -114,14 +115,17 @@ class Guest:
 
     async def _ask(self, line, command, seconds=10):
         """What the shell itself prints, at most a piece."""
-        # The echo of the mark must not be the mark.
-        self.writer.write(f"{line}; printf '\\036\\n'\n".encode())
+        # A mark of its own: what was asked for before and given up on may come yet. The echo of the mark must not be the mark.
+        self.asked += 1
+        mark = f"\x1e={self.asked}\n".encode()
+        self.writer.write(f"{line}; printf '\\036={self.asked}\\n'\n".encode())
         try:
-            said = await asyncio.wait_for(self.reader.readuntil(b"\x1e"), seconds * PATIENCE)
-            await asyncio.wait_for(self.reader.readline(), 10)
+            said = await asyncio.wait_for(self.reader.readuntil(mark), seconds * PATIENCE)
         except (asyncio.TimeoutError, asyncio.IncompleteReadError) as problem:
             raise Stuck(f"`{command}` did not end: {problem!r}") from problem
-        return said[:-1]
+        said = said[:-len(mark)]
+        before = said.rfind(b"\x1e")
+        return said if before < 0 else said[said.index(b"\n", before) + 1:]
 
     async def background(self, command):
         """Starts something that writes to the log; its process id."""

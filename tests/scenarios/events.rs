@@ -48,7 +48,8 @@ async fn an_alert_raised_and_over_while_nobody_listens_is_heard_by_whoever_comes
     assert_eq!(cleared.data["id"], json!(id));
 
     // And on with what happens, each step once under its number.
-    ann.asks(&format!("POST /api/v1/alerts/{id}/acknowledge"), &json!({})).await;
+    let (status, said_of_it) = ann.asks(&format!("POST /api/v1/alerts/{id}/acknowledge"), &json!(null)).await;
+    assert_eq!(status, 200, "{said_of_it}");
     assert_eq!(said(&page.hears_recorded().await), ("alert_acknowledged", Some(3)));
     // The rule is silent for a minute after an alert.
     clinic.advance(100);

@@ -28,9 +28,10 @@ impl Visitor {
         visitor
     }
 
-    /// Asks; the status and what came of it. `what`: method and path.
+    /// Asks; the status and what came of it. `what`: method and path. Null is no body.
     pub async fn asks(&self, what: &str, body: &Value) -> (u16, Value) {
-        let (status, _, body) = self.exchange(what, &body.to_string()).await;
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let (status, _, body) = self.exchange(what, &body).await;
         (status, serde_json::from_str(&body).expect("an answer in JSON"))
     }
 
