@@ -2,17 +2,28 @@
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
+use std::ops::Range;
 use std::process::{Child, Command, Stdio};
 
 use pitchside_tests::clinic::Made;
 use pitchside_tests::program::program;
 
+use crate::Moments;
+
 /// A running gateway.
 pub struct Gateway(Child);
 
-/// A free address of the loopback; nobody else here wants it.
-pub fn free_address() -> SocketAddr {
-    TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr()).expect("a free port")
+/// Ports that no connection takes by itself: those begin at 32768. The gateway is gone again and again, and must find its own.
+const PORTS: Range<u64> = 10_000..32_000;
+
+/// A free address of the loopback.
+pub fn free_address(moments: &mut Moments) -> SocketAddr {
+    let span = PORTS.end - PORTS.start;
+    let free = (0..span).find_map(|_| {
+        let port = u16::try_from(PORTS.start + moments.below(span)).ok()?;
+        TcpListener::bind(("127.0.0.1", port)).and_then(|listener| listener.local_addr()).ok()
+    });
+    free.expect("a free port")
 }
 
 impl Gateway {

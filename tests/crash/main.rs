@@ -75,7 +75,8 @@ async fn main() -> ExitCode {
         u64::from_le_bytes(bytes)
     });
     println!("seed {seed}, {} kills, {} sensors", args.kills, args.sensors);
-    let mqtt = gateway::free_address();
+    let mut moments = Moments(seed);
+    let mqtt = gateway::free_address(&mut moments);
     let mut clinic = Clinic::new().ledger().rule("fast", "value > 180.0").with(move |settings| {
         settings.mqtt.tcp = vec![mqtt];
         settings.blocks.interval_ms = 200;
@@ -88,7 +89,6 @@ async fn main() -> ExitCode {
     println!("folder {}", made.dir.path().display());
     let site = Arc::new(Site::new(made.dir.path(), mqtt, Clock::System));
     let load = Load::start(&site, names.iter().map(|name| (name.as_str(), made.card(name))));
-    let mut moments = Moments(seed);
     let began = Instant::now();
     let mut gateway = Gateway::start(&made);
     for kill in 1..=args.kills {

@@ -6,6 +6,8 @@ use pitchside_tests::program::{program, run};
 use pitchside_tests::{Clinic, Running, Sensor, until};
 use serde_json::Value;
 
+use super::packages::{Maker, plugin};
+
 /// Writes a plugin that makes `heat_index` of heart rates.
 fn write_stream(plugins: &Path, version: &str, script: &str) {
     let folder = plugins.join("felt");
@@ -145,4 +147,38 @@ async fn a_stream_that_loops_is_switched_off_named_and_put_back() {
     comes_to(&clinic, Some("1.0.1")).await;
     beats(&clinic, &mut s7, &[100, 150]).await;
     assert!(clinic.alerted(2).await.iter().any(|row| row.alert.rule.as_str() == "hot"));
+}
+
+#[tokio::test]
+async fn a_new_version_of_a_stream_hears_sealed_history_and_takes_over_only_if_it_makes_the_same() {
+    let (clinic, mut s7) = clinic("value / 2.0").await;
+    let maker = Maker::new("acme.example/plugins");
+    plugin(&clinic, &["trust", &maker.public()]).ok();
+    let package = |version: &str, script: &str| {
+        let manifest = format!(
+            "name = \"felt\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"derived\"\n\
+             inputs = [\"heart_rate\"]\noutputs = [\"heat_index\"]\n"
+        );
+        let cases = "case none\n  +0s heart_rate gap silent -> nothing\n";
+        let package = maker.packs_files("felt", &manifest, ("derive.rhai", script), cases);
+        maker.signs(&package);
+        package.to_str().unwrap().to_owned()
+    };
+    plugin(&clinic, &["install", &package("1.1.0", "value / 2.0\n"), "--new-signer"]).ok();
+    beats(&clinic, &mut s7, &[60, 80, 100]).await;
+    clinic.seal().await;
+
+    let update = |version: &str, script: &str, more: &[&str]| {
+        let package = package(version, script);
+        plugin(&clinic, &[&["update", package.as_str(), "--since", "10000d"], more].concat())
+    };
+    let other = update("1.2.0", "if value > 90.0 { 1.0 } else { value / 2.0 }\n", &[]);
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(other.err.contains("of ada: it made heat_index 50 Cel at "), "{other:?}");
+    assert!(other.err.contains("it makes heat_index 1 Cel at "), "{other:?}");
+    let fails = update("1.3.0", "if value > 90.0 { [][3] } else { value / 2.0 }\n", &["--allow-differences"]);
+    assert!(fails.code == 1 && fails.err.contains("1.3.0 is refused, 1.1.0 stays: it fails: message "), "{fails:?}");
+    let alike = update("1.4.0", "value * 0.5\n", &[]).ok();
+    assert!(alike.out.contains("it does the same on 3 readings of sealed history"), "{alike:?}");
+    comes_to(&clinic, Some("1.4.0")).await;
 }

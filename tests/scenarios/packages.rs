@@ -324,3 +324,45 @@ async fn a_new_version_reads_beside_the_old_one_and_takes_over_only_if_it_reads_
     until("what waited for a change is read", || (waiting(&clinic) == 0).then_some(())).await;
     assert!(clinic.values("s7").iter().all(|value| value.starts_with("heart_rate ")));
 }
+
+#[tokio::test]
+async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_only_if_it_asks_for_the_same() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let maker = Maker::new("acme.example/plugins");
+    plugin(&clinic, &["trust", &maker.public()]).ok();
+    let package = |version: &str, script: &str| {
+        let manifest = format!(
+            "name = \"lamp\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"output\"\ncapabilities = [\"mqtt:lamp\"]\n\
+             hears = [\"raised\"]\n"
+        );
+        let package = maker.packs_files("lamp", &manifest, ("output.rhai", script), "case none\n  drill low x ->\n");
+        maker.signs(&package);
+        package.to_str().unwrap().to_owned()
+    };
+    let version = || {
+        let list = clinic.pitchside(&["--json", "plugin", "list"]).ok().json();
+        let lamp = list.as_array().unwrap().iter().find(|row| row["name"] == "lamp").expect("lamp is there").clone();
+        lamp["version"].as_str().unwrap().to_owned()
+    };
+    let says = |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
+    plugin(&clinic, &["install", &package("1.0.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(190).await;
+    until("the alert to be recorded", || clinic.tables().last_delivery_step().unwrap().0.ge(&1).then_some(())).await;
+
+    let other = plugin(&clinic, &["update", &package("1.1.0", &says("event.priority"))]);
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(other.err.contains("it does something else (raised of alert "), "{other:?}");
+    assert!(other.err.contains("body: \"fast\"") && other.err.contains("--allow-differences"), "{other:?}");
+    let fails = plugin(&clinic, &["update", &package("1.2.0", "let x = []; x[9]\n"), "--allow-differences"]);
+    assert!(fails.code == 1 && fails.err.contains("1.2.0 is refused, 1.0.0 stays: it fails: raised of"), "{fails:?}");
+    assert_eq!(version(), "1.0.0");
+    let log = plugin(&clinic, &["logs", "lamp"]).ok().out;
+    assert!(log.contains("1.1.0 is refused, 1.0.0 stays"), "{log}");
+
+    let alike = plugin(&clinic, &["update", &package("1.3.0", &says("\"\" + event.rule"))]).ok();
+    assert!(alike.out.contains("it does the same on 1 recorded step"), "{alike:?}");
+    assert_eq!(version(), "1.3.0");
+    plugin(&clinic, &["update", &package("1.4.0", &says("event.priority")), "--allow-differences"]).ok();
+    assert_eq!(version(), "1.4.0");
+}

@@ -72,7 +72,9 @@ pub enum PluginCommand {
     /// Install a signed package, at once. Refused: unsigned, unknown signer, another signer, tampered, no newer,
     /// asking for more than granted.
     Install(PackageArgs),
-    /// Try a newer package beside the one that runs: it takes over once it has read enough alike, or is refused.
+    /// Try a newer package beside the one that runs: it takes over once it has done enough alike, or is refused. A decoder is tried on
+    /// the payloads that come; an output on the steps of alerts that were recorded, and sends nothing; a derived stream on sealed
+    /// history.
     Update {
         /// What is to come.
         #[command(flatten)]
@@ -183,13 +185,17 @@ pub struct PackageArgs {
 /// How a new version is tried.
 #[derive(Debug, Args)]
 pub struct TrialArgs {
-    /// How many payloads both versions read alike before the new one takes over.
+    /// How many payloads both versions of a decoder read alike before the new one takes over; of an output, how many recorded steps
+    /// both are told.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub payloads: u32,
-    /// How long that may take; after it the new one takes over with what was compared.
+    /// How long that may take of a decoder; after it the new one takes over with what was compared.
     #[arg(long, value_name = "DURATION", default_value = "10min", value_parser = super::duration)]
     pub within: Duration,
-    /// It may read differently, for that is why it comes. What it fails on refuses it all the same.
+    /// How much of the sealed history both versions of a derived stream hear.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::duration)]
+    pub since: Duration,
+    /// It may do something else, for that is why it comes. What it fails on refuses it all the same.
     #[arg(long)]
     pub allow_differences: bool,
 }

@@ -3,6 +3,7 @@
 
 use anyhow::Context as _;
 use ledger_block::note::VerifierKey;
+use pitchside_decode::plugin::Folder;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::manifest::{Chosen, PluginKind};
@@ -12,6 +13,7 @@ use pitchside_store::{Candidate, PluginChange, PluginPackage, PluginRow, Tables}
 use serde::Serialize;
 
 use super::package::{note_file, read_bounded, read_note, read_public};
+use super::rehearse::{self, Rehearsed};
 use crate::cli::args::{ConfigArg, PackageArgs, TrialArgs};
 use crate::cli::context::{self, Context};
 use crate::cli::output::Output;
@@ -79,6 +81,8 @@ fn maker(
 /// A package that may come in, and what is there.
 struct Admitted {
     package: PluginPackage,
+    /// The plugin in it, with what is set of it.
+    folder: Folder,
     present: Option<Wanted>,
     /// The package that ran when this was decided.
     after: Option<PackageDigest>,
@@ -128,6 +132,8 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
     let manifest = &vouched.package.manifest;
     let asked: Vec<String> = manifest.asks(&chosen).0.iter().map(ToString::to_string).collect();
     let may = if asked.is_empty() { "reaches out to nothing".to_owned() } else { format!("may {}", asked.join(", ")) };
+    let mut folder = crate::plugins::folder(&vouched.package)?;
+    folder.chosen = chosen;
     let package = PluginPackage {
         sha256: vouched.package.digest.0,
         name,
@@ -137,7 +143,7 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
         note,
         installed_at: now,
     };
-    Ok(Admitted { package, present: there, after, grants: args.grant.clone(), signed, may })
+    Ok(Admitted { package, folder, present: there, after, grants: args.grant.clone(), signed, may })
 }
 
 fn instead_of(present: Option<&Present>) -> String {
@@ -147,7 +153,7 @@ fn instead_of(present: Option<&Present>) -> String {
 /// `plugin install`.
 pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
-    let Admitted { package, present, after, grants, signed, may } =
+    let Admitted { package, present, after, grants, signed, may, .. } =
         admit(&context, "install", args, Clock::System.now())?;
     let before = present.as_ref().map(Wanted::present);
     let deed = format!("{} was installed{}, {signed}; it {may}", package.version, instead_of(before.as_ref()));
@@ -159,24 +165,35 @@ pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -
 pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let now = Clock::System.now();
-    let Admitted { package, present, after, grants, signed, may } = admit(&context, "update", args, now)?;
+    let Admitted { package, folder, present, after, grants, signed, may } = admit(&context, "update", args, now)?;
     let name = package.name.clone();
     let Some(present) = present else {
         return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
     };
-    match present.folder.manifest.kind {
-        PluginKind::Decoder => {}
-        PluginKind::Output => {
-            return Err(Failure::Usage(format!(
-                "{name} is an output: two beside one another would send everything twice; pitchside plugin install"
-            )));
+    let old = &present.folder;
+    let rehearsed = match old.manifest.kind {
+        PluginKind::Decoder => None,
+        PluginKind::Output => Some(rehearse::output(&context, old, &folder, trial.payloads, now)?),
+        PluginKind::Derived => Some(rehearse::stream(&context, old, &folder, trial.since, now)?),
+    };
+    if let Some(rehearsed) = rehearsed {
+        let stays = |why: String| refuse_update(&context.tables, &name, (&package.version, &old.manifest.version), &why);
+        let Rehearsed { compared, difference, failure } = rehearsed;
+        if let Some(failure) = failure {
+            return stays(format!("it fails: {failure}"));
         }
-        PluginKind::Derived => {
-            return Err(Failure::Usage(format!(
-                "{name} is a derived stream: it decodes no payloads that could be compared; try it with `pitchside rules \
-                 backtest`, then pitchside plugin install"
-            )));
-        }
+        let differs = match difference {
+            Some(difference) if !trial.allow_differences => {
+                return stays(format!("it does something else ({difference}); if that is why it comes: --allow-differences"));
+            }
+            Some(_) => "it does something else, as was allowed,",
+            None => "it does the same",
+        };
+        let deed = format!(
+            "{} takes over from {}, {signed}: {differs} on {compared}; it {may}",
+            package.version, old.manifest.version
+        );
+        return change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output);
     }
     let seconds = i64::try_from(trial.within.as_secs()).unwrap_or(i64::MAX);
     let candidate = Candidate {
@@ -193,6 +210,13 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         trial.within.as_secs(),
     );
     change(&context.tables, &name, PluginChange::Try { package, grants, candidate, after }, (&deed, ""), output)
+}
+
+/// Says, and writes down, that a version does not take over.
+fn refuse_update(tables: &Tables, name: &PluginName, (new, old): (&str, &str), why: &str) -> Outcome {
+    let text = format!("{new} is refused, {old} stays: {why}");
+    tables.note_plugin_trouble(name, std::slice::from_ref(&text), Clock::System.now())?;
+    Err(Failure::Failed(anyhow::anyhow!("{name}: {text}")))
 }
 
 /// `plugin rollback`.

@@ -6,6 +6,7 @@
 //! | [`check`] | check, test: folders, nothing else |
 //! | [`package`] | pack, key, sign, show: packages as files |
 //! | [`install`] | what this box lets in, and whom it trusts |
+//! | [`rehearse`] | what a new version would have done with what is recorded |
 //! | [`state`] | how plugins stand on this box |
 //! | [`settings`] | what an admin sets of a plugin: params, texts, secrets |
 
@@ -13,6 +14,7 @@ mod check;
 mod install;
 mod new;
 mod package;
+mod rehearse;
 mod settings;
 mod state;
 

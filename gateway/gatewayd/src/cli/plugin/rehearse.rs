@@ -1,0 +1,159 @@
+//! What a new version of an output or a derived stream would have done with what this box has recorded, beside the version that runs.
+//! Nothing is sent, and no rule hears of it. Outputs are told the steps of alerts that were recorded last, and a drill; streams hear
+//! sealed and verified history. (A decoder's payloads are not kept: it is tried on those that come.)
+
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use ledger_block::segment::Subject;
+use pitchside_decode::plugin::Folder;
+use pitchside_model::{AlertId, Timestamp};
+use pitchside_rules::scripted::rehearsal::Rehearsal;
+use pitchside_rules::{RuleSet, RuleSource};
+use pitchside_script::output::{Event, Outcome, Output, Request, Step};
+use pitchside_seal::{Filter, History};
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId};
+
+use crate::adapters::athletes::load_ring;
+use crate::cli::Failure;
+use crate::cli::context::Context;
+use crate::cli::output::counted;
+use crate::delivery::route::{Ear, Life, Verdict};
+use crate::past;
+use crate::pipeline::delivery::RuleNotes;
+use crate::pipeline::outputs::hearing;
+use crate::rulebook::in_words;
+
+/// The most characters of a request that a difference shows.
+const SHOWN_CHARS_MAX: usize = 300;
+
+/// What came of it.
+#[derive(Debug, Default)]
+pub(super) struct Rehearsed {
+    /// What both were asked about, in words.
+    pub compared: String,
+    /// The first thing they differ in.
+    pub difference: Option<String>,
+    /// What the new version fails on.
+    pub failure: Option<String>,
+}
+
+/// One version of an output.
+struct Version {
+    script: Output,
+    ear: Ear,
+}
+
+impl Version {
+    fn load(folder: &Folder, context: &Context) -> Result<Self, Failure> {
+        let manifest = &folder.manifest;
+        let script = Output::load("output.rhai", &folder.source, &folder.constants())
+            .map_err(|problems| anyhow::anyhow!("{}: {}", manifest.version, problems.join("; ")))?;
+        let route = context.settings.delivery.routes.get(&manifest.name).cloned().unwrap_or_default();
+        Ok(Self { script, ear: Ear { hears: manifest.hears.clone(), route } })
+    }
+
+    /// What it asks for of a step that it is told as this; nothing if it is not told.
+    fn asks(&self, told: Option<Step>, event: impl FnOnce(Step) -> Event) -> Outcome {
+        told.map_or(Outcome::Requests(Vec::new()), |told| self.script.tell(&event(told)))
+    }
+
+    fn drills(&self) -> Option<Step> {
+        self.ear.drills().then_some(Step::Drill)
+    }
+}
+
+/// Tells both versions of an output the last `steps` that were recorded, and a drill.
+pub(super) fn output(context: &Context, old: &Folder, new: &Folder, steps: u32, now: Timestamp) -> Result<Rehearsed, Failure> {
+    let (old, new) = (Version::load(old, context)?, Version::load(new, context)?);
+    let notes = RuleNotes::default();
+    if let Some(folder) = &context.settings.rules.dir {
+        notes.replace(&RuleSet::read(folder).map_err(|p| in_words("the rules in force cannot be read", &p))?);
+    }
+    let tables = &context.tables;
+    let last = tables.last_delivery_step()?;
+    let (mut rehearsed, mut told) = (Rehearsed::default(), 0);
+    let mut note = |rehearsed: &mut Rehearsed, what: &dyn Fn() -> String, was: Outcome, is: Outcome| {
+        if let Outcome::Fault(why) = &is {
+            rehearsed.failure.get_or_insert_with(|| format!("{}: {why}", what()));
+        } else if was != is {
+            rehearsed.difference.get_or_insert_with(|| {
+                let (was, is) = shown_apart(&was, &is);
+                format!("{}: it was {was}, it is {is}", what())
+            });
+        }
+    };
+    for step in tables.delivery_steps_after(DeliveryStepId(last.0 - i64::from(steps)), steps)? {
+        let Some(row) = tables.alert(step.alert)? else { continue };
+        let level = row.escalations.iter().map(|(level, _)| *level).max().unwrap_or(0);
+        let life = Life { priority: row.alert.priority, category: notes.of(&row.alert.rule).category, level };
+        let hears = |version: &Version| match version.ear.decide(&life, step.kind, false) {
+            Verdict::Tell(told) => Some(told),
+            Verdict::Hold | Verdict::PassOver => None,
+        };
+        let (as_old, as_new) = (hears(&old), hears(&new));
+        if as_old.is_none() && as_new.is_none() {
+            continue;
+        }
+        told += 1;
+        let event = |told: Step| hearing::event(&step, &row, &notes, told);
+        let (was, is) = (old.asks(as_old, event), new.asks(as_new, event));
+        let what = || format!("{} of alert {}", as_new.or(as_old).map_or("step", Step::word), step.alert);
+        note(&mut rehearsed, &what, was, is);
+    }
+    rehearsed.compared = counted(told, "recorded step");
+    let drill = DeliveryStep { id: last, recorded_at: now, alert: AlertId([0; 16]), kind: DeliveryKind::Drill };
+    let event = hearing::drill(&drill).map_err(anyhow::Error::msg)?;
+    if old.drills().is_some() || new.drills().is_some() {
+        let (was, is) = (old.asks(old.drills(), |_| event.clone()), new.asks(new.drills(), |_| event.clone()));
+        note(&mut rehearsed, &|| "a drill".to_owned(), was, is);
+        rehearsed.compared.push_str(" and a drill");
+    }
+    Ok(rehearsed)
+}
+
+/// Two outcomes in words, from the first request in which they differ.
+fn shown_apart(was: &Outcome, is: &Outcome) -> (String, String) {
+    if let (Outcome::Requests(was), Outcome::Requests(is)) = (was, is) {
+        let apart = was.iter().zip(is).take_while(|(was, is)| was == is).count();
+        return (shown(was.get(apart)), shown(is.get(apart)));
+    }
+    let one = |outcome: &Outcome| match outcome {
+        Outcome::Requests(requests) => shown(requests.first()),
+        Outcome::Refused(name) => format!("error {name}"),
+        Outcome::Fault(why) => why.clone(),
+    };
+    (one(was), one(is))
+}
+
+/// A request, as much of it as fits; secrets are only named in it.
+fn shown(request: Option<&Request>) -> String {
+    request.map_or_else(
+        || "nothing more".to_owned(),
+        |request| format!("{request:?}").chars().take(SHOWN_CHARS_MAX).collect(),
+    )
+}
+
+/// Lets both versions of a stream hear what was sealed of this time.
+pub(super) fn stream(context: &Context, old: &Folder, new: &Folder, since: Duration, now: Timestamp) -> Result<Rehearsed, Failure> {
+    let source = |folder: &Folder| {
+        RuleSource::parse_stream(folder.manifest.name.as_str(), &folder.manifest_text, &folder.source)
+            .map_err(|problems| in_words(&folder.manifest.version, &problems))
+    };
+    let mut rehearsal =
+        Rehearsal::new(source(old)?, source(new)?).map_err(|problems| in_words("a version does not compile", &problems))?;
+    let ring = load_ring(&context.tables, &context.identity)?;
+    let subjects = rehearsal.quantities().iter().copied().map(Subject::Readings).collect();
+    let filter = Filter { whose: None, subjects };
+    let mut history = History::new(&ring, &filter);
+    let since_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
+    let from = Timestamp(now.0.saturating_sub(since_us));
+    past::walk(context, from, &mut |_, _| {}, &mut |block| {
+        let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
+        rehearsal.feed(&entries);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    let found = rehearsal.finish();
+    let compared = format!("{} of sealed history", counted(found.readings, "reading"));
+    Ok(Rehearsed { compared, difference: found.difference, failure: found.failure })
+}
