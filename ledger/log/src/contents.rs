@@ -145,14 +145,19 @@ impl FileContents {
         Ok(used)
     }
 
-    /// Makes ready for a content; gives the bytes held, all of them if it is whole.
+    /// Makes ready for a content; gives the bytes held, all of them if it is whole. One that rotted here is taken anew: whoever offers
+    /// it has it.
     ///
     /// # Errors
     /// It does not fit beside the others, or the store refused.
-    pub fn offer(&self, content: ContentId, size: u64, bytes_max: u64) -> Result<u64, ContentError> {
+    pub fn offer(&self, content: ContentId, known: &KnownContent, bytes_max: u64) -> Result<u64, ContentError> {
         let _one_writer = self.writing.lock();
+        let size = known.size;
         if self.is_whole(content)? {
-            return Ok(size);
+            if self.is_sound(content, known)? {
+                return Ok(size);
+            }
+            self.discard(content)?;
         }
         let part = self.part(content, size);
         let used = self.used(&part)?;
@@ -165,6 +170,21 @@ impl FileContents {
         self.forget_oldest()?;
         File::create(&part).map_err(StorageError::io(&part))?;
         Ok(0)
+    }
+
+    /// Takes a whole content out of the store: renamed first, so that no half of it is ever found.
+    fn discard(&self, content: ContentId) -> Result<(), StorageError> {
+        let (whole, aside) = (self.folder(content), self.making(content));
+        if aside.exists() {
+            fs::remove_dir_all(&aside).map_err(StorageError::io(&aside))?;
+        }
+        create_parents(&aside, &self.root, &mut BTreeSet::new())?;
+        fs::rename(&whole, &aside).map_err(StorageError::io(&whole))?;
+        fs::remove_dir_all(&aside).map_err(StorageError::io(&aside))
+    }
+
+    fn making(&self, content: ContentId) -> PathBuf {
+        self.arriving().join(format!("{content}.whole"))
     }
 
     fn forget_oldest(&self) -> Result<(), StorageError> {
@@ -225,7 +245,7 @@ impl FileContents {
             fs::remove_file(&part).map_err(StorageError::io(&part))?;
             return Err(ContentError::Mismatch);
         };
-        let making = self.arriving().join(format!("{content}.whole"));
+        let making = self.making(content);
         if making.exists() {
             fs::remove_dir_all(&making).map_err(StorageError::io(&making))?;
         }
@@ -267,7 +287,7 @@ impl FileContents {
         Ok(Some(bytes))
     }
 
-    /// Reads a whole content and says whether it is still what its name says. For `fsck`.
+    /// Reads a whole content and says whether it is still what its name says.
     ///
     /// # Errors
     /// The store cannot be read.
@@ -275,7 +295,11 @@ impl FileContents {
         let folder = self.folder(content);
         let Some(shape) = Shape::new(known.size) else { return Ok(false) };
         let path = folder.join("outboard");
-        let kept = fs::read(&path).map_err(StorageError::io(&path))?;
+        let kept = match fs::read(&path) {
+            Ok(kept) => kept,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(StorageError::io(&path)(error)),
+        };
         let sound = (content, known.sha256, kept);
         Ok(length(&folder.join("data"))? == Some(known.size) && measure(&folder.join("data"), shape)? == Some(sound))
     }

@@ -18,18 +18,18 @@ fn an_upload_resumes_and_is_whole_only_after_both_hashes() {
     let (dir, contents) = store();
     let (bytes, id, known) = content(100_000, 1);
     assert!(matches!(contents.append(id, 100_000, 0, b"x"), Err(ContentError::NotOffered)));
-    assert_eq!(contents.offer(id, 100_000, 1 << 20).unwrap(), 0);
+    assert_eq!(contents.offer(id, &known, 1 << 20).unwrap(), 0);
     assert_eq!(contents.append(id, 100_000, 0, &bytes[..60_000]).unwrap(), 60_000);
     assert_eq!(contents.append(id, 100_000, 0, &bytes[..60_000]).unwrap(), 60_000, "a repeated piece changes nothing");
     let contents = FileContents::new(dir.path().to_owned());
-    assert_eq!(contents.offer(id, 100_000, 1 << 20).unwrap(), 60_000);
+    assert_eq!(contents.offer(id, &known, 1 << 20).unwrap(), 60_000);
     assert!(matches!(contents.append(id, 100_000, 60_000, &vec![0; 40_001]), Err(ContentError::TooLong)));
     assert_eq!(contents.append(id, 100_000, 60_000, &bytes[60_000..]).unwrap(), 100_000);
     assert!(!contents.is_whole(id).unwrap());
     contents.finish(id, &known).unwrap();
     contents.finish(id, &known).unwrap();
     assert!(contents.is_whole(id).unwrap() && contents.is_sound(id, &known).unwrap());
-    assert_eq!(contents.offer(id, 100_000, 0).unwrap(), 100_000, "what is here needs no room");
+    assert_eq!(contents.offer(id, &known, 0).unwrap(), 100_000, "what is here needs no room");
     assert_eq!(contents.read(id, 99_990, 50).unwrap().unwrap(), &bytes[99_990..]);
     let span = Span::new(2, 6).unwrap();
     let slice = contents.slice(id, known.size, span).unwrap().unwrap();
@@ -50,10 +50,10 @@ fn bytes_of_another_content_and_a_lie_about_sha_256_are_forgotten() {
         (bytes[..49_999].to_vec(), known),
         (bytes.clone(), KnownContent { sha256: [9; 32], ..known }),
     ] {
-        contents.offer(id, 50_000, 1 << 20).unwrap();
+        contents.offer(id, &known, 1 << 20).unwrap();
         contents.append(id, 50_000, 0, &sent).unwrap();
         assert!(matches!(contents.finish(id, &known), Err(ContentError::Mismatch)));
-        assert_eq!(contents.offer(id, 50_000, 1 << 20).unwrap(), 0, "it begins again");
+        assert_eq!(contents.offer(id, &known, 1 << 20).unwrap(), 0, "it begins again");
     }
     assert_eq!(contents.list().unwrap(), []);
 }
@@ -62,7 +62,7 @@ fn bytes_of_another_content_and_a_lie_about_sha_256_are_forgotten() {
 fn rotten_bytes_are_found_and_not_served() {
     let (_dir, contents) = store();
     let (mut bytes, id, known) = content(50_000, 3);
-    contents.offer(id, 50_000, 1 << 20).unwrap();
+    contents.offer(id, &known, 1 << 20).unwrap();
     contents.append(id, 50_000, 0, &bytes).unwrap();
     contents.finish(id, &known).unwrap();
     bytes[20_000] ^= 1;
@@ -73,18 +73,42 @@ fn rotten_bytes_are_found_and_not_served() {
 }
 
 #[test]
+fn what_rotted_is_taken_anew_from_whoever_offers_it() {
+    for file in ["data", "outboard"] {
+        let (_dir, contents) = store();
+        let (bytes, id, known) = content(50_000, 3);
+        let upload = || {
+            assert_eq!(contents.offer(id, &known, 1 << 20).unwrap(), 0);
+            contents.append(id, 50_000, 0, &bytes).unwrap();
+            contents.finish(id, &known).unwrap();
+        };
+        upload();
+        let path = contents.folder(id).join(file);
+        let mut rotten = fs::read(&path).unwrap();
+        rotten[70] ^= 1;
+        fs::write(&path, &rotten).unwrap();
+        upload();
+        assert!(contents.is_sound(id, &known).unwrap(), "{file}");
+        fs::remove_file(&path).unwrap();
+        upload();
+        assert!(contents.is_sound(id, &known).unwrap(), "{file} was missing");
+    }
+}
+
+#[test]
 fn the_store_is_bounded_in_bytes_and_in_contents_that_arrive() {
     let (dir, contents) = store();
-    let (_, id, _) = content(600, 4);
-    contents.offer(id, 600, 1_000).unwrap();
-    let (_, other, _) = content(500, 5);
+    let (_, id, known) = content(600, 4);
+    contents.offer(id, &known, 1_000).unwrap();
+    let (_, other, of_other) = content(500, 5);
     assert!(matches!(
-        contents.offer(other, 500, 1_000),
+        contents.offer(other, &of_other, 1_000),
         Err(ContentError::Full { needed: 500, used: 600, bytes_max: 1_000 })
     ));
-    assert_eq!(contents.offer(id, 600, 1_000).unwrap(), 0, "what arrives has its room");
+    assert_eq!(contents.offer(id, &known, 1_000).unwrap(), 0, "what arrives has its room");
     for salt in 10..30 {
-        contents.offer(content(10, salt).1, 10, 1 << 20).unwrap();
+        let (_, id, known) = content(10, salt);
+        contents.offer(id, &known, 1 << 20).unwrap();
     }
     assert_eq!(fs::read_dir(dir.path().join("arriving")).unwrap().count(), ARRIVING_MAX);
 }

@@ -39,7 +39,7 @@ impl Requests {
             Err(why) => return Ok(refused(blake3, None, Refusal::because(Code::NotAllowed, why))),
         };
         let (content, bytes_max) = (ContentId(blake3), self.content_bytes_max);
-        let offered = self.off(move |log, _| log.contents().offer(content, known.size, bytes_max)).await?;
+        let offered = self.off(move |log, _| log.contents().offer(content, &known, bytes_max)).await?;
         match offered {
             Ok(held) => {
                 self.arriving = Some(Arriving { content, known, held });
