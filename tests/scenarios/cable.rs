@@ -1,7 +1,7 @@
 //! A sensor on a serial line: plugged in, pulled out, plugged in again, with noise on the wire.
 
 use pitchside_config::{SerialMode, SerialPort};
-use pitchside_model::{GapReason, Reading, Value};
+use pitchside_model::{DeviceId, GapReason, Reading, Value};
 use pitchside_tests::pty::Plug;
 use pitchside_tests::{Clinic, Told, until};
 use pitchside_wire::{Topic, cobs};
@@ -57,7 +57,7 @@ async fn an_amplifier_that_knows_only_packets_is_read_on_the_boxs_own_serial_lin
     let clinic = clinic.with(move |settings| {
         settings.serial = vec![SerialPort {
             mode: SerialMode::Packets,
-            device: Some("emg-1".parse().unwrap()),
+            device: Some(DeviceId::parse("emg-1").unwrap()),
             packet_bytes: Some(33),
             packet_begins: Some("a0".parse().unwrap()),
             packet_ends: Some("c?".parse().unwrap()),

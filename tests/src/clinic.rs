@@ -12,7 +12,7 @@ use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
 use pitchside_config::{
-    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings,
+    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialPort, Settings,
     Source,
 };
 use pitchside_model::{AthleteId, DeviceId, PluginName};
@@ -162,7 +162,7 @@ impl Clinic {
 
     /// A plugin of the library.
     pub fn library_plugin(self, name: &str) -> Self {
-        copy(&repository("plugins").join(name), &self.dir.path().join("plugins").join(name));
+        copy(&repository().join("plugins").join(name), &self.dir.path().join("plugins").join(name));
         self
     }
 

@@ -197,7 +197,7 @@ async fn packets_are_asked_for_put_together_and_those_that_stay_alone_are_not_ke
     let mut bench = Bench::new(&cable, Speaks::Packets { device: device.clone(), form });
     let link = bench.opened().await;
     assert_eq!((&link.device, link.is_authenticated()), (&Some(device), true));
-    assert_eq!(cable.read().await.as_ref() as &[u8], b"b");
+    assert_eq!(cable.read().await, b"b");
     cable.write(b"$$$\xa0\x01\x02").await;
     cable.write(b"\xc0\xa0\x03\x04\xc1\xa0\x05\x06\xc2").await;
     let message = bench.next().await;
