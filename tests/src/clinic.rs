@@ -12,7 +12,7 @@ use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
 use pitchside_config::{
-    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialMode, SerialPort, Settings,
+    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialPort, Settings,
     Source,
 };
 use pitchside_model::{AthleteId, DeviceId, PluginName};
@@ -93,6 +93,11 @@ impl Clinic {
         self.device(id, ClassArg::P2)
     }
 
+    /// Whatever is on a serial line that the settings name.
+    pub fn wired(self, id: &str) -> Self {
+        self.device(id, ClassArg::Wired)
+    }
+
     /// A hub with a password.
     pub fn hub(mut self, id: &str) -> Self {
         self.tls = true;
@@ -152,6 +157,12 @@ impl Clinic {
         let manifest = rules.join(name).join("rule.toml");
         let text = std::fs::read_to_string(&manifest).expect("the manifest just written");
         write(&manifest, &text.replace("\"heart_rate\"", &format!("{quantity:?}")));
+        self
+    }
+
+    /// A plugin of the library.
+    pub fn library_plugin(self, name: &str) -> Self {
+        copy(&repository().join("plugins").join(name), &self.dir.path().join("plugins").join(name));
         self
     }
 
@@ -305,7 +316,7 @@ fn enrol_one(
 }
 
 fn port(id: &str) -> SerialPort {
-    SerialPort { path: format!("tty/{id}").into(), baud: 115_200, mode: SerialMode::Ps1, device: None }
+    SerialPort::ps1(format!("tty/{id}").into())
 }
 
 /// Writes a rule of high priority on heart rates into a folder of rules.

@@ -13,6 +13,7 @@
 //! | [`explain`] | what each key means; did you mean |
 //! | [`delivery`] | what `[delivery]` may hold |
 //! | [`rewrite`] | a file's text with some values changed |
+//! | `pattern` | bytes of which some digits may be any |
 //! | `layer` | one file, variable or flag, read |
 //! | `schema`, `shape` | the table of keys; what values may look like |
 
@@ -22,6 +23,7 @@ pub mod delivery;
 pub mod explain;
 mod layer;
 pub mod load;
+mod pattern;
 pub mod rewrite;
 mod schema;
 pub mod settings;
@@ -31,6 +33,7 @@ mod tests;
 
 pub use delivery::{Category, EscalateAfter, Every, QuietHours, Route, Span};
 pub use load::{Loaded, Origin, Problem, Source};
+pub use pattern::BytePattern;
 pub use settings::{
     BleAdapter, BleScan, Blocks, Bluetooth, ClockTolerance, Delivery, Discover, Firmware, Gateway, Http, Journal,
     Ledger, Library, Mqtt, SerialMode, SerialPort, Settings,

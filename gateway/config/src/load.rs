@@ -216,9 +216,26 @@ impl Reading<'_> {
         self.list(SERIAL_MAX, |table, port: SerialPort, problems| {
             let mut refuse = |name, what: &str| problems.push(table.problem(name, what.to_owned()));
             match (port.mode, &port.device) {
-                (SerialMode::Wired, None) => refuse("device", "a wired line must name its device"),
-                (SerialMode::Ps1, Some(_)) => refuse("device", "only a wired line names its device; PS/1 proves it"),
+                (SerialMode::Wired | SerialMode::Packets, None) => refuse("device", "a line without PS/1 must name its device"),
+                (SerialMode::Ps1, Some(_)) => refuse("device", "only a line without PS/1 names its device; PS/1 proves it"),
                 _ => {}
+            }
+            if port.mode == SerialMode::Packets {
+                if port.packet_bytes.is_none() {
+                    refuse("packet_bytes", "packets must say how long they are");
+                }
+                if port.packet_begins.is_none() {
+                    refuse("packet_begins", "packets must say how they begin, or none is ever found again after noise");
+                }
+                let marks = [&port.packet_begins, &port.packet_ends].map(|mark| mark.as_ref().map_or(0, |m| m.bytes().len()));
+                if port.packet_bytes.is_some_and(|bytes| usize::from(bytes) < marks.iter().sum()) {
+                    refuse("packet_bytes", "a packet is longer than how it begins and ends");
+                }
+            } else if port.packet_bytes.is_some() || port.packet_begins.is_some() || port.packet_ends.is_some() {
+                refuse("mode", "only packets have a length, a beginning and an end");
+            }
+            if port.mode == SerialMode::Ps1 && port.hello.is_some() {
+                refuse("hello", "a device that speaks PS/1 needs no word to begin");
             }
             if ports.iter().any(|other| other.path == port.path) {
                 refuse("path", "an earlier [[serial]] has the same line");

@@ -8,10 +8,11 @@ use pitchside_model::{DeviceId, PluginName};
 use serde::Serialize;
 
 use crate::delivery::{EscalateAfter, Every, EveryOf, LEVELS_MAX, Period, Route, Routes, Span, Waits, Zone};
+use crate::pattern::BytePattern;
 use crate::schema::section;
 use crate::shape::{
-    Adapter, At, DiscoverMode, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, ScanMode, Socket,
-    Whole, ZeroOr,
+    Adapter, At, DiscoverMode, Hello, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, Pattern, ScanMode,
+    Socket, Whole, ZeroOr,
 };
 
 /// All settings.
@@ -91,6 +92,8 @@ pub enum SerialMode {
     Ps1,
     /// Lines of SenML-JSON from a device that can't authenticate: assurance `wired`.
     Wired,
+    /// Packets of one length, from such a device.
+    Packets,
 }
 
 section! {
@@ -101,10 +104,38 @@ section! {
         path: PathBuf, At;
         /// Bits a second.
         baud: u32 = 115_200, Whole { min: 300, max: 4_000_000 };
-        /// ps1: frames in COBS, authenticated. wired: lines of SenML-JSON from a device that can't authenticate.
+        /// ps1: frames in COBS, authenticated. wired: lines of text from a device that can't authenticate, SenML-JSON or what its
+        /// decoder reads. packets: binary packets of one length, from such a device, for its decoder.
         mode: SerialMode = SerialMode::Ps1, Mode;
-        /// For wired lines: the device every line is from.
+        /// For wired lines and packets: the device they are from.
         device: Option<DeviceId> = None, Maybe(Name);
+        /// For packets: the bytes of each.
+        packet_bytes: Option<u16> = None, Maybe(Whole { min: 2, max: 1_024 });
+        /// For packets: how each begins, two hexadecimal digits a byte, ? for a digit that may be any, e.g. a0.
+        packet_begins: Option<BytePattern> = None, Maybe(Pattern);
+        /// For packets: how each ends, if that is fixed, e.g. c?.
+        packet_ends: Option<BytePattern> = None, Maybe(Pattern);
+        /// For packets: how many make one message; fewer do after a quarter of a second.
+        packets_together: u8 = 25, Whole { min: 1, max: 100 };
+        /// Said to the device when the line was opened, e.g. the command that makes it send.
+        hello: Option<String> = None, Maybe(Hello);
+    }
+}
+
+impl SerialPort {
+    /// A line of PS/1 at the usual speed.
+    pub fn ps1(path: PathBuf) -> Self {
+        Self {
+            path,
+            baud: 115_200,
+            mode: SerialMode::Ps1,
+            device: None,
+            packet_bytes: None,
+            packet_begins: None,
+            packet_ends: None,
+            packets_together: 25,
+            hello: None,
+        }
     }
 }
 

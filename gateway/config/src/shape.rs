@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 use figment::value::Value;
 use pitchside_model::{BleAddress, DeviceId};
 
+use crate::pattern::BytePattern;
 use crate::settings::{BleScan, Discover, SerialMode};
 
 /// The most entries of a list.
 const LIST_MAX: usize = 64;
+/// The longest first word to a device.
+const HELLO_BYTES_MAX: usize = 64;
 
 /// How a value is read.
 pub(crate) trait Shape {
@@ -244,6 +247,30 @@ impl Shape for Name {
     }
 }
 
+/// How a packet begins or ends.
+pub(crate) struct Pattern;
+
+impl Shape for Pattern {
+    type Out = BytePattern;
+    fn parse(&self, value: &Value, _: Option<&Path>) -> Result<BytePattern, String> {
+        text(value, "hexadecimal digits")?.parse()
+    }
+}
+
+/// What a device is told first.
+pub(crate) struct Hello;
+
+impl Shape for Hello {
+    type Out = String;
+    fn parse(&self, value: &Value, _: Option<&Path>) -> Result<String, String> {
+        let text = text(value, "a text")?;
+        if text.is_empty() || text.len() > HELLO_BYTES_MAX {
+            return Err(format!("must be 1 to {HELLO_BYTES_MAX} bytes, not {}", text.len()));
+        }
+        Ok(text)
+    }
+}
+
 /// What is spoken on a serial line.
 pub(crate) struct Mode;
 
@@ -253,7 +280,8 @@ impl Shape for Mode {
         match text(value, "a mode")?.as_str() {
             "ps1" => Ok(SerialMode::Ps1),
             "wired" => Ok(SerialMode::Wired),
-            other => Err(format!("must be \"ps1\" or \"wired\", not {other:?}")),
+            "packets" => Ok(SerialMode::Packets),
+            other => Err(format!("must be \"ps1\", \"wired\" or \"packets\", not {other:?}")),
         }
     }
 }

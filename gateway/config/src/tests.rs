@@ -176,10 +176,26 @@ fn wrong_values_are_refused_with_what_is_expected() {
         ("[[serial]]\nbaud = 9600", "p.toml:1: serial.path: must be set"),
         (
             "[[serial]]\npath = \"/a\"\nmode = \"modbus\"",
-            "p.toml:3: serial.mode: must be \"ps1\" or \"wired\", not \"modbus\"",
+            "p.toml:3: serial.mode: must be \"ps1\", \"wired\" or \"packets\", not \"modbus\"",
         ),
-        ("[[serial]]\npath = \"/a\"\nmode = \"wired\"", "p.toml:1: serial.device: a wired line must name its device"),
-        ("[[serial]]\npath = \"/a\"\ndevice = \"d\"", "p.toml:3: serial.device: only a wired line names its device"),
+        ("[[serial]]\npath = \"/a\"\nmode = \"wired\"", "p.toml:1: serial.device: a line without PS/1 must name its"),
+        ("[[serial]]\npath = \"/a\"\ndevice = \"d\"", "p.toml:3: serial.device: only a line without PS/1 names its device"),
+        (
+            "[[serial]]\npath = \"/a\"\nmode = \"packets\"\ndevice = \"d\"\npacket_begins = \"a0\"",
+            "p.toml:1: serial.packet_bytes: packets must say how long they are",
+        ),
+        (
+            "[[serial]]\npath = \"/a\"\nmode = \"packets\"\ndevice = \"d\"\npacket_bytes = 33",
+            "p.toml:1: serial.packet_begins: packets must say how they begin",
+        ),
+        (
+            "[[serial]]\npath = \"/a\"\nmode = \"packets\"\ndevice = \"d\"\npacket_begins = \"ax\"",
+            "p.toml:5: serial.packet_begins: must be 1 to 8 bytes of two hexadecimal digits",
+        ),
+        (
+            "[[serial]]\npath = \"/a\"\npacket_begins = \"a0\"",
+            "p.toml:1: serial.mode: only packets have a length",
+        ),
         (
             "[[serial]]\npath = \"/a\"\n[[serial]]\npath = \"/a\"",
             "p.toml:4: serial.path: an earlier [[serial]] has the same line",
@@ -236,6 +252,14 @@ fn what_is_written_reads_back_the_same() {
         baud = 9600
         mode = "wired"
         device = "scale-1"
+        [[serial]]
+        path = "/dev/c"
+        mode = "packets"
+        device = "emg-1"
+        packet_bytes = 33
+        packet_begins = "a0"
+        packet_ends = "C?"
+        hello = "b"
         [http]
         hosts = ["Box.Example", "192.0.2.7"]
         [ledger]

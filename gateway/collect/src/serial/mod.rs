@@ -1,4 +1,4 @@
-//! Serial lines: PS/1 frames in COBS, or plain lines from a device that can do no better.
+//! Serial lines: PS/1 frames in COBS, or plain lines or packets from a device that can do no better.
 //!
 //! A port is opened when it is there and opened again whenever it comes back; each time it is a new [`crate::Link`]. Noise
 //! costs the frames it falls into and no more.
@@ -6,7 +6,8 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `port` | one port: open, serve, wait, again |
-//! | `splitter` | bytes to frames or lines, bounded |
+//! | `splitter` | bytes to frames, lines or packets, bounded |
+//! | [`packets`] | packets of one length, found again after noise |
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,9 +20,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::intake::Intake;
 
+pub mod packets;
 mod port;
 mod splitter;
 
+pub use packets::PacketForm;
 pub use splitter::LINE_BYTES_MAX;
 
 /// What is spoken on a port.
@@ -34,6 +37,23 @@ pub enum Speaks {
         /// Whose readings they are.
         device: DeviceId,
     },
+    /// Packets of one length, several a message, from this device in the same way.
+    Packets {
+        /// Whose readings they are.
+        device: DeviceId,
+        /// What they look like.
+        form: PacketForm,
+    },
+}
+
+impl Speaks {
+    /// Whose it is that proves nothing: whoever holds the cable.
+    pub(crate) const fn device(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Ps1 => None,
+            Self::Lines { device } | Self::Packets { device, .. } => Some(device),
+        }
+    }
 }
 
 /// One serial port.
@@ -45,6 +65,8 @@ pub struct PortConfig {
     pub baud: u32,
     /// What is spoken.
     pub speaks: Speaks,
+    /// Written when the port was opened: what makes a device begin.
+    pub hello: Vec<u8>,
     /// Pause before the first new attempt to open; doubles up to `reopen_after_max`.
     pub reopen_after_min: Duration,
     /// The longest pause.
@@ -58,6 +80,7 @@ impl PortConfig {
             path: path.into(),
             baud,
             speaks,
+            hello: Vec::new(),
             reopen_after_min: Duration::from_millis(100),
             reopen_after_max: Duration::from_secs(5),
         }

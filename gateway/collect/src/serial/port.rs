@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use pitchside_model::Medium;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,8 @@ use crate::link::{CloseReason, Link, Outbound, Outlet};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 4 * 1024;
+/// How long a packet waits for others that make a message with it.
+const TOGETHER_WITHIN: Duration = Duration::from_millis(250);
 /// How long the line may take none of our bytes.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -66,12 +68,9 @@ async fn connection(
     shutdown: &CancellationToken,
     state: &watch::Sender<PortState>,
 ) -> CloseReason {
-    let device = match &config.speaks {
-        Speaks::Ps1 => None,
-        Speaks::Lines { device } => Some(device.clone()),
-    };
-    let (link, outlet) = Link::open(Medium::Serial, &config.path.to_string_lossy(), device);
-    if matches!(config.speaks, Speaks::Lines { .. }) {
+    let device = config.speaks.device();
+    let (link, outlet) = Link::open(Medium::Serial, &config.path.to_string_lossy(), device.cloned());
+    if device.is_some() {
         // Whoever holds the cable: there is nothing to prove.
         link.authenticated();
     }
@@ -81,7 +80,7 @@ async fn connection(
     let (reader, writer) = tokio::io::split(stream);
     tokio::join!(
         async { link.close_now(read(reader, &config.speaks, &link, intake).await) },
-        async { link.close_now(write(writer, &config.speaks, &link, outlet).await) },
+        async { link.close_now(write(writer, config, &link, outlet).await) },
         async {
             tokio::select! {
                 () = shutdown.cancelled() => link.close_now(CloseReason::ShuttingDown),
@@ -103,37 +102,55 @@ async fn read<R: AsyncRead + Unpin>(
     let mut splitter = Splitter::new(speaks);
     let channel = match speaks {
         Speaks::Ps1 => Channel::Up,
-        Speaks::Lines { .. } => Channel::Line,
+        Speaks::Lines { .. } | Speaks::Packets { .. } => Channel::Line,
     };
     let mut stopped = pin!(link.stop().cancelled());
     let mut bytes = BytesMut::with_capacity(READ_BYTES);
     let (mut counter, mut noise) = (0, 0);
+    let mut waiting = pin!(sleep(Duration::ZERO));
     loop {
         bytes.clear();
         bytes.reserve(READ_BYTES);
+        let waited = splitter.waits();
         let read = tokio::select! {
             biased;
             () = &mut stopped => return link.reason(),
-            read = reader.read_buf(&mut bytes) => read,
+            read = reader.read_buf(&mut bytes) => Some(read),
+            () = &mut waiting, if waited => None,
         };
-        if !matches!(read, Ok(1..)) {
-            return CloseReason::Gone;
-        }
         let mut batch = Vec::new();
-        noise += splitter.split(&bytes, |unit: Bytes| {
+        let mut put = |unit: Bytes| {
             counter += 1;
             batch.push(Inbound { ticket: Ticket(counter), channel: channel.clone(), bytes: unit });
-        });
+        };
+        match &read {
+            Some(Ok(1..)) => noise += splitter.split(&bytes, &mut put),
+            // Nothing more comes, for now or at all.
+            Some(_) | None => splitter.flush().into_iter().for_each(&mut put),
+        }
+        if !waited && splitter.waits() {
+            waiting.as_mut().reset(Instant::now() + TOGETHER_WITHIN);
+        }
         if noise > 0 {
             tracing::debug!(link = link.id.0, noise, "what is not a frame was left out");
         }
         if !batch.is_empty() {
             intake.take(link, batch).await;
         }
+        if !matches!(read, None | Some(Ok(1..))) {
+            return CloseReason::Gone;
+        }
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut writer: W, speaks: &Speaks, link: &Link, mut outlet: Outlet) -> CloseReason {
+async fn write<W: AsyncWrite + Unpin>(mut writer: W, config: &PortConfig, link: &Link, mut outlet: Outlet) -> CloseReason {
+    if !config.hello.is_empty() {
+        // A device that takes none of it says nothing either, and is noticed as silent.
+        let said = timeout(WRITE_WITHIN, writer.write_all(&config.hello)).await;
+        if !matches!(said, Ok(Ok(()))) {
+            return CloseReason::Gone;
+        }
+    }
     // A zero before the first frame ends whatever noise the device took for the beginning of one.
     let mut encoded = vec![0];
     loop {
@@ -144,7 +161,7 @@ async fn write<W: AsyncWrite + Unpin>(mut writer: W, speaks: &Speaks, link: &Lin
             Some(Outbound::Settled(_)) => continue,
             Some(Outbound::Frame(frame)) => frame,
         };
-        if matches!(speaks, Speaks::Lines { .. }) {
+        if config.speaks.device().is_some() {
             tracing::warn!(link = link.id.0, "a frame for a device that does not speak PS/1 is dropped");
             continue;
         }

@@ -1,9 +1,10 @@
-//! Bytes to frames or lines. Holds at most one of them, whatever comes.
+//! Bytes to frames, lines or packets. Holds at most one of them, or one message of packets, whatever comes.
 
 use bytes::Bytes;
 use pitchside_wire::cobs;
 
 use super::Speaks;
+use super::packets::Packets;
 
 /// The longest line of a wired device, in bytes without its end.
 pub const LINE_BYTES_MAX: usize = 16 * 1024;
@@ -12,6 +13,7 @@ pub const LINE_BYTES_MAX: usize = 16 * 1024;
 pub(crate) enum Splitter {
     Frames(cobs::Decoder),
     Lines(Lines),
+    Packets(Packets),
 }
 
 impl Splitter {
@@ -19,10 +21,12 @@ impl Splitter {
         match speaks {
             Speaks::Ps1 => Self::Frames(cobs::Decoder::default()),
             Speaks::Lines { .. } => Self::Lines(Lines::default()),
+            Speaks::Packets { form, .. } => Self::Packets(Packets::new(form.clone())),
         }
     }
 
-    /// Takes the next bytes and hands over each frame or line that ends in them; how many were lost to noise or length.
+    /// Takes the next bytes and hands over each frame, line or message of packets that ends in them; how many were lost to noise or
+    /// length.
     pub(crate) fn split(&mut self, bytes: &[u8], mut each: impl FnMut(Bytes)) -> u64 {
         let mut lost = 0;
         match self {
@@ -31,8 +35,25 @@ impl Splitter {
                 Err(_) => lost += 1,
             }),
             Self::Lines(lines) => lost += lines.split(bytes, each),
+            Self::Packets(packets) => lost += packets.split(bytes, each),
         }
         lost
+    }
+
+    /// Whether something whole waits for what may not come.
+    pub(crate) const fn waits(&self) -> bool {
+        match self {
+            Self::Frames(_) | Self::Lines(_) => false,
+            Self::Packets(packets) => packets.waits(),
+        }
+    }
+
+    /// What waits.
+    pub(crate) fn flush(&mut self) -> Option<Bytes> {
+        match self {
+            Self::Frames(_) | Self::Lines(_) => None,
+            Self::Packets(packets) => packets.flush(),
+        }
     }
 }
 

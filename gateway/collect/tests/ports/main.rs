@@ -10,7 +10,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use cable::{Cable, PATIENCE};
-use pitchside_collect::serial::{self, Port, PortConfig, PortState, Speaks};
+use pitchside_collect::serial::packets::Mark;
+use pitchside_collect::serial::{self, PacketForm, Port, PortConfig, PortState, Speaks};
 use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
 use pitchside_model::{DeviceId, LinkId, Medium};
 use pitchside_wire::cobs;
@@ -56,6 +57,7 @@ impl Bench {
         let config = PortConfig {
             reopen_after_min: Duration::from_millis(5),
             reopen_after_max: Duration::from_millis(20),
+            hello: if matches!(speaks, Speaks::Packets { .. }) { b"b".to_vec() } else { Vec::new() },
             ..PortConfig::new(cable.path(), 115_200, speaks)
         };
         let shutdown = CancellationToken::new();
@@ -179,6 +181,28 @@ async fn a_wired_device_speaks_in_lines_and_needs_no_proof() {
     let line = bench.next().await;
     assert_eq!((line.channel, line.bytes.as_ref()), (Channel::Line, br#"[{"n":"body_mass","v":71.5}]"#.as_ref()));
     assert_eq!(bench.next().await.bytes.as_ref(), b"[]");
+}
+
+#[tokio::test]
+async fn packets_are_asked_for_put_together_and_those_that_stay_alone_are_not_kept_waiting() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let device = DeviceId::parse("emg-1").unwrap();
+    let form = PacketForm {
+        length: 4,
+        begins: vec![Mark { value: 0xa0, mask: 0xff }],
+        ends: vec![Mark { value: 0xc0, mask: 0xf0 }],
+        together: 2,
+    };
+    let mut bench = Bench::new(&cable, Speaks::Packets { device: device.clone(), form });
+    let link = bench.opened().await;
+    assert_eq!((&link.device, link.is_authenticated()), (&Some(device), true));
+    assert_eq!(cable.read().await, b"b");
+    cable.write(b"$$$\xa0\x01\x02").await;
+    cable.write(b"\xc0\xa0\x03\x04\xc1\xa0\x05\x06\xc2").await;
+    let message = bench.next().await;
+    assert_eq!((message.channel, message.bytes.as_ref()), (Channel::Line, b"\xa0\x01\x02\xc0\xa0\x03\x04\xc1".as_ref()));
+    assert_eq!(bench.next().await.bytes.as_ref(), b"\xa0\x05\x06\xc2");
 }
 
 #[tokio::test]

@@ -139,12 +139,7 @@ fn settings(dir: &Path, page: SocketAddr, ingest: SocketAddr, channel: String) -
     let serial = SQUAD
         .iter()
         .filter(|wearable| wearable.way == Way::Serial)
-        .map(|wearable| SerialPort {
-            path: terminal(dir, wearable.device),
-            baud: 115_200,
-            mode: pitchside_config::SerialMode::Ps1,
-            device: None,
-        })
+        .map(|wearable| SerialPort::ps1(terminal(dir, wearable.device)))
         .collect();
     Ok(Settings {
         gateway: Gateway {

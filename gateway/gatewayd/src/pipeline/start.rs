@@ -2,6 +2,7 @@
 
 mod delivery;
 mod ledger;
+mod ports;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use ledger_block::GatewayKey;
 use pitchside_admin::{Board, BoardLimits, Events, HttpConfig, Limits as PageLimits, Metrics, Server, SignIns};
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits as AuthLimits};
 use pitchside_collect::mqtt::{Gate, GateConfig, Limits as GateLimits};
-use pitchside_collect::serial::{self, PortConfig, Speaks};
-use pitchside_config::{SerialMode, Settings};
+use pitchside_collect::serial;
+use pitchside_config::Settings;
 use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
@@ -265,7 +266,7 @@ impl Gateway {
         let ports = settings
             .serial
             .iter()
-            .map(|port| serial::start(port_config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
+            .map(|port| serial::start(ports::config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
             .collect();
         let intake = Arc::<Gatehouse>::clone(&gatehouse) as _;
         let ble = bluetooth::start(settings, &front, intake, &back_tasks, stop_ports.clone())?;
@@ -382,12 +383,4 @@ fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig>
             ..GateLimits::default()
         },
     })
-}
-
-fn port_config(port: &pitchside_config::SerialPort) -> PortConfig {
-    let speaks = match (port.mode, &port.device) {
-        (SerialMode::Wired, Some(device)) => Speaks::Lines { device: device.clone() },
-        _ => Speaks::Ps1,
-    };
-    PortConfig::new(&port.path, port.baud, speaks)
 }
