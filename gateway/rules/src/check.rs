@@ -6,8 +6,10 @@ use std::sync::Arc;
 use pitchside_model::{AlertEvent, Entry, Epoch, Reading, Seq, Timestamp, Value, Wave};
 use pitchside_script::Problem;
 use pitchside_script::cases::{
-    Content, Made, Outcome, Report, RuleCase, parse_derived_cases, parse_rule_cases, run_derived_cases, run_rule_cases,
+    Content, Fixed, Made, Outcome, Report, RuleCase, parse_derived_cases, parse_rule_cases, run_derived_cases,
+    run_rule_cases,
 };
+use pitchside_script::manifest::Param;
 
 use crate::engine::Engine;
 use crate::item::{Point, PointContent};
@@ -55,15 +57,54 @@ pub fn run_rule_texts(name: &str, manifest: &str, script: &str, cases: &str) -> 
             return Report { problems, ..Report::default() };
         }
     };
-    let set = match RuleSet::new([rule]).and_then(|set| Engine::new(Arc::new(set.clone())).map(|_| set)) {
-        Ok(set) => Arc::new(set),
-        Err(problems) => return Report { problems, ..Report::default() },
-    };
-    run_rule_cases(name, &file, &cases, |case| run_case(&set, case))
+    let problems = not_to_be_fixed(&rule.manifest.params, &file, &cases);
+    let compiled = RuleSet::new([rule.clone()]).and_then(|set| Engine::new(Arc::new(set)));
+    let problems = problems.into_iter().chain(compiled.err().into_iter().flatten()).collect::<Vec<_>>();
+    if !problems.is_empty() {
+        return Report { problems, ..Report::default() };
+    }
+    run_rule_cases(name, &file, &cases, |case| run_case(&rule, case))
 }
 
-fn run_case(set: &Arc<RuleSet>, case: &RuleCase) -> Result<Vec<Vec<Outcome>>, String> {
-    let mut engine = Engine::new(Arc::clone(set)).map_err(|_| "the rule does not compile".to_owned())?;
+/// What cases fix that the manifest does not have, or not so.
+pub(crate) fn not_to_be_fixed<O>(params: &[(String, Param)], file: &str, cases: &[RuleCase<O>]) -> Vec<Problem> {
+    let wrong = |fixed: &Fixed| {
+        let known = params.iter().find(|(name, _)| *name == fixed.param).map(|(_, param)| param);
+        match known {
+            None => {
+                let names: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
+                Some(format!("there is no param `{}`; there are {}", fixed.param, names.join(", ")))
+            }
+            Some(param) if !(param.min..=param.max).contains(&fixed.value) => {
+                Some(format!("{} is {} to {}, not {}", fixed.param, param.min, param.max, fixed.value))
+            }
+            Some(_) => None,
+        }
+    };
+    let all = cases.iter().flat_map(|case| &case.fixed);
+    let mut problems: Vec<Problem> =
+        all.filter_map(|fixed| wrong(fixed).map(|why| Problem::at(file, fixed.place, why))).collect();
+    // What is fixed for all cases stands in each.
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.dedup();
+    problems
+}
+
+/// The rule or stream as a case wants it.
+fn with_fixed<O>(source: &RuleSource, case: &RuleCase<O>) -> RuleSource {
+    let mut source = source.clone();
+    for fixed in &case.fixed {
+        let param = source.manifest.params.iter_mut().find(|(name, _)| *name == fixed.param);
+        if let Some((_, param)) = param {
+            param.default = fixed.value;
+        }
+    }
+    source
+}
+
+fn run_case(rule: &RuleSource, case: &RuleCase) -> Result<Vec<Vec<Outcome>>, String> {
+    let set = RuleSet::new([with_fixed(rule, case)]).map_err(|_| "the rule cannot be read".to_owned())?;
+    let mut engine = Engine::new(Arc::new(set)).map_err(|_| "the rule does not compile".to_owned())?;
     let mut outcomes = Vec::new();
     for (at, entries) in case_entries(case).into_iter().enumerate() {
         let fed = engine.feed(&entries);
@@ -87,16 +128,19 @@ pub fn run_stream_texts(name: &str, manifest: &str, script: &str, cases: &str) -
             return Report { problems, ..Report::default() };
         }
     };
-    let set = Arc::new(RuleSet { streams: vec![stream], ..RuleSet::default() });
-    if let Err(problems) = Engine::new(Arc::clone(&set)) {
+    let alone = |stream: RuleSource| Arc::new(RuleSet { streams: vec![stream], ..RuleSet::default() });
+    let problems = not_to_be_fixed(&stream.manifest.params, &file, &cases);
+    let compiled = Engine::new(alone(stream.clone()));
+    let problems = problems.into_iter().chain(compiled.err().into_iter().flatten()).collect::<Vec<_>>();
+    if !problems.is_empty() {
         return Report { problems, ..Report::default() };
     }
-    run_derived_cases(name, &file, &cases, |case| run_stream_case(&set, case))
+    run_derived_cases(name, &file, &cases, |case| run_stream_case(alone(with_fixed(&stream, case)), case))
 }
 
 /// What comes of the last reading of each step.
-fn run_stream_case(set: &Arc<RuleSet>, case: &RuleCase<Made>) -> Result<Vec<Vec<Made>>, String> {
-    let mut engine = Engine::new(Arc::clone(set)).map_err(|_| "the stream does not compile".to_owned())?;
+fn run_stream_case(set: Arc<RuleSet>, case: &RuleCase<Made>) -> Result<Vec<Vec<Made>>, String> {
+    let mut engine = Engine::new(set).map_err(|_| "the stream does not compile".to_owned())?;
     let mut outcomes = Vec::new();
     for (step, entries) in case.steps.iter().zip(case_entries(case)) {
         let mut last = Vec::new();

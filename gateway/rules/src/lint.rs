@@ -11,6 +11,7 @@ use pitchside_script::manifest::{Plain, RuleManifest};
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
 
+use crate::check::not_to_be_fixed;
 use crate::functions::HELPERS;
 use crate::input::METHODS;
 use crate::library::{RuleSource, folders, read_file};
@@ -106,7 +107,11 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
     }
     let file = format!("{name}/cases.txt");
     match cases.map(|cases| parse_rule_cases(&file, cases)) {
-        Some(Ok(cases)) => problems.extend(of_cases(&file, &cases)),
+        Some(Ok(cases)) => {
+            let wrong = read.iter().flat_map(|read| not_to_be_fixed(&read.params, &file, &cases));
+            problems.extend(wrong.map(|p| p.code(Code::Cases)));
+            problems.extend(of_cases(&file, &cases));
+        }
         Some(Err(found)) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
         None => {}
     }

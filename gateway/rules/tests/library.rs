@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use pitchside_rules::{RuleSet, RuleSource, run_cases};
+use pitchside_rules::{RuleSet, RuleSource, run_cases, run_rule_texts};
 use pitchside_script::cases::{Content, Outcome, RuleCase, parse_rule_cases};
 use pitchside_script::manifest::{RuleCategory, RuleScope};
 
@@ -30,6 +30,54 @@ fn every_case_of_every_rule_passes() {
     let report = run_cases(&folder());
     assert!(report.passed(), "{report}");
     assert!(report.cases.len() >= 16, "{report}");
+}
+
+/// A manifest with another default of a param.
+fn with_default(manifest: &str, param: &str, value: f64) -> String {
+    let (before, after) = manifest.split_once(&format!("[params.{param}]\ndefault = ")).expect("each param begins with its default");
+    let (_, rest) = after.split_once('\n').unwrap();
+    format!("{before}[params.{param}]\ndefault = {value:?}\n{rest}")
+}
+
+#[test]
+fn a_clinic_may_choose_any_param_and_the_rules_own_cases_still_hold() {
+    for rule in rules() {
+        let [manifest, script, cases] = ["rule.toml", "rule.rhai", "cases.txt"].map(|file| text(&rule, file));
+        for (name, param) in &rule.manifest.params {
+            for chosen in [param.default * 0.98, param.default * 1.02, param.min, param.max] {
+                let manifest = with_default(&manifest, name, chosen.clamp(param.min, param.max));
+                let report = run_rule_texts(rule.name().as_str(), &manifest, &script, &cases);
+                assert!(report.passed(), "{} with {name} {chosen}: {report}", rule.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_case_fixes_only_what_there_is_and_within_its_bounds() {
+    let rule = rules().into_iter().find(|rule| rule.name().as_str() == "heat-illness").unwrap();
+    let [manifest, script] = ["rule.toml", "rule.rhai"].map(|file| text(&rule, file));
+    let problems = |cases: &str| {
+        let report = run_rule_texts("heat-illness", &manifest, &script, cases);
+        report.problems.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let step = "  +0s core_temperature 37 Cel ->\n";
+    assert_eq!(
+        problems(&format!("with limit 39\ncase a\n  with limit_cel 44\n{step}case b\n{step}")),
+        [
+            "heat-illness/cases.txt:1:6: there is no param `limit`; there are limit_cel",
+            "heat-illness/cases.txt:3:8: limit_cel is 38 to 41, not 44",
+        ]
+    );
+    assert_eq!(
+        problems(&format!("case a\n{step}  with limit_cel 39\ncase b\n  with limit_cel hot\n{step}")),
+        [
+            "heat-illness/cases.txt:3:1: what is fixed stands before the case's steps",
+            "heat-illness/cases.txt:5:18: `hot` is no number",
+        ]
+    );
+    let hot = "  +0s core_temperature 38.4 Cel ->\n  +60s core_temperature 38.6 Cel -> raise high\n";
+    assert!(problems(&format!("with limit_cel 41\ncase a\n  with limit_cel 38.5\n{hot}")).is_empty());
 }
 
 #[test]

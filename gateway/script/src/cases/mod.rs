@@ -5,7 +5,12 @@
 //! comment = "#" …                                  from `#` at a line's start, or after white space
 //! case    = "case" name LF 1*step
 //! ```
-//! The steps differ: [`rule`], [`plugin`], [`output`] and [`derived`].
+//! The steps differ: [`rule`], [`plugin`], [`output`] and [`derived`]. Of rules and derived streams a line
+//!
+//! ```text
+//! 1*( "with" param number )
+//! ```
+//! before the steps of a case fixes params for it; before the first case, for all. So the cases hold whatever an admin chooses.
 
 pub mod derived;
 pub mod output;
@@ -29,6 +34,26 @@ pub use rule::{Content, Outcome, RuleCase, RuleStep, parse_rule_cases, run_rule_
 pub const CASES_BYTES_MAX: usize = 1024 * 1024;
 /// The most steps of one file.
 const STEPS_MAX: usize = 20_000;
+
+/// A param that a case fixes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fixed {
+    /// Its name.
+    pub param: String,
+    /// What it is in the case.
+    pub value: f64,
+    /// Where that is said: line and column, from 1.
+    pub place: (usize, usize),
+}
+
+/// A case as it was read.
+struct Case<S> {
+    name: String,
+    /// Where it begins.
+    line: usize,
+    fixed: Vec<Fixed>,
+    steps: Vec<S>,
+}
 
 /// A word of a line and its column, from 1.
 #[derive(Debug, Clone, Copy)]
@@ -54,12 +79,23 @@ fn parse<S>(
     file: &str,
     source: &str,
     step: impl Fn(&Line<'_>, &str) -> Result<S, Problem>,
-) -> Result<Vec<(String, usize, Vec<S>)>, Vec<Problem>> {
+) -> Result<Vec<Case<S>>, Vec<Problem>> {
+    parse_fixing(file, source, step, |_, _| None)
+}
+
+/// The same; `fixed` reads a line that fixes params, if it is one.
+fn parse_fixing<S>(
+    file: &str,
+    source: &str,
+    step: impl Fn(&Line<'_>, &str) -> Result<S, Problem>,
+    fixed: impl Fn(&Line<'_>, &str) -> Option<Result<Vec<Fixed>, Problem>>,
+) -> Result<Vec<Case<S>>, Vec<Problem>> {
     if source.len() > CASES_BYTES_MAX {
         return Err(vec![Problem::of(file, format!("{} bytes; at most {CASES_BYTES_MAX} are read", source.len()))]);
     }
     let mut problems = Vec::new();
-    let mut cases: Vec<(String, usize, Vec<S>)> = Vec::new();
+    let mut cases: Vec<Case<S>> = Vec::new();
+    let mut of_all = Vec::new();
     let mut steps = 0;
     // Lines of the file that hold a step, good or bad.
     let mut last_step = 0;
@@ -76,11 +112,25 @@ fn parse<S>(
         }
         if let Some(name) = text.strip_prefix("case").filter(|rest| rest.is_empty() || rest.starts_with(' ')) {
             let name = name.trim();
-            if cases.iter().any(|(known, ..)| known == name) {
+            if cases.iter().any(|case| case.name == name) {
                 problems.push(at(&format!("there is a case \"{name}\" already")));
             }
-            empty.extend(cases.last().map(|(_, line, _)| *line).filter(|line| last_step < *line));
-            cases.push((name.to_owned(), index + 1, Vec::new()));
+            empty.extend(cases.last().map(|case| case.line).filter(|line| last_step < *line));
+            cases.push(Case { name: name.to_owned(), line: index + 1, fixed: Vec::new(), steps: Vec::new() });
+            continue;
+        }
+        if let Some(fixed) = fixed(&line, text) {
+            let case = cases.last_mut();
+            let late = case.as_ref().is_some_and(|case| last_step > case.line);
+            let all = case.map_or(&mut of_all, |case| &mut case.fixed);
+            match fixed {
+                Ok(_) if late => problems.push(at("what is fixed stands before the case's steps")),
+                Ok(fixed) => fixed.into_iter().for_each(|one| match all.iter().any(|o: &Fixed| o.param == one.param) {
+                    true => problems.push(Problem::at(file, one.place, format!("`{}` is fixed twice", one.param))),
+                    false => all.push(one),
+                }),
+                Err(problem) => problems.push(problem),
+            }
             continue;
         }
         last_step = index + 1;
@@ -90,13 +140,13 @@ fn parse<S>(
             break;
         }
         match (step(&line, text), cases.last_mut()) {
-            (Ok(step), Some((.., steps))) => steps.push(step),
+            (Ok(step), Some(case)) => case.steps.push(step),
             (Ok(_), None) => problems.push(at("a step before the first case").help("begin with `case NAME`")),
             (Err(problem), _) => problems.push(problem),
         }
     }
-    empty.extend(cases.last().map(|(_, line, _)| *line).filter(|line| last_step < *line));
-    for (name, line, _) in &cases {
+    empty.extend(cases.last().map(|case| case.line).filter(|line| last_step < *line));
+    for Case { name, line, .. } in &cases {
         if name.is_empty() {
             problems.push(Problem::at(file, (*line, 1), "a case needs a name"));
         } else if empty.contains(line) {
@@ -107,7 +157,37 @@ fn parse<S>(
         problems.push(Problem::of(file, "there is no case").help("write `case NAME` and its steps below"));
     }
     problems.sort_by_key(|p| (p.line, p.column));
-    if problems.is_empty() { Ok(cases) } else { Err(problems) }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    for case in &mut cases {
+        let others = of_all.iter().filter(|one| !case.fixed.iter().any(|own| own.param == one.param));
+        let others: Vec<Fixed> = others.cloned().collect();
+        case.fixed.extend(others);
+    }
+    Ok(cases)
+}
+
+/// What a line fixes, if it begins with `with`.
+fn fixed(line: &Line<'_>, text: &str) -> Option<Result<Vec<Fixed>, Problem>> {
+    let words = tokens(text, 1);
+    if words.first()?.text != "with" {
+        return None;
+    }
+    let end = Token { text: "", column: text.chars().count() + 1 };
+    Some(words.chunks(3).map(|words| one_fixed(line, words, end)).collect())
+}
+
+fn one_fixed(line: &Line<'_>, words: &[Token<'_>], end: Token<'_>) -> Result<Fixed, Problem> {
+    let word = |at: usize, what: &str| words.get(at).copied().ok_or_else(|| line.problem(end, format!("{what} is missing")));
+    let with = word(0, "`with`")?;
+    if with.text != "with" {
+        return Err(line.problem(with, format!("`{}`: write `with PARAM NUMBER`, and the next the same way", with.text)));
+    }
+    let (param, number) = (word(1, "a param")?, word(2, "a number")?);
+    let value = number.text.parse().ok().filter(|value: &f64| value.is_finite());
+    let value = value.ok_or_else(|| line.problem(number, format!("`{}` is no number", number.text)))?;
+    Ok(Fixed { param: param.text.to_owned(), value, place: (line.number, param.column) })
 }
 
 /// The line without its comment. `#` inside quotes stays.

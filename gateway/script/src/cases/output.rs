@@ -81,7 +81,7 @@ impl fmt::Display for ExpectedRequest {
 /// Reads the cases of an output.
 pub fn parse_output_cases(file: &str, source: &str) -> Result<Vec<OutputCase>, Vec<Problem>> {
     let cases = parse(file, source, step)?;
-    Ok(cases.into_iter().map(|(name, _, steps)| OutputCase { name, steps }).collect())
+    Ok(cases.into_iter().map(|case| OutputCase { name: case.name, steps: case.steps }).collect())
 }
 
 /// Runs cases. `load` gives the output with these chosen beside, or what is wrong with that.

@@ -15,7 +15,7 @@ use std::fmt;
 use pitchside_model::{Decimal, GapReason, Quality, Quantity, Reading, Timestamp, Unit, Value};
 
 use super::rule::{reason, samples};
-use super::{CaseResult, Line, Report, Token, halves, parse, quality, quantity, unit, value};
+use super::{Case, CaseResult, Line, Report, Token, halves, parse, quality, quantity, unit, value};
 use crate::problem::Problem;
 use crate::span;
 
@@ -88,7 +88,7 @@ impl Expected {
 /// Reads the cases of a decoder.
 pub fn parse_plugin_cases(file: &str, source: &str) -> Result<Vec<PluginCase>, Vec<Problem>> {
     let cases = parse(file, source, step)?;
-    Ok(cases.into_iter().map(|(name, line, steps)| PluginCase { name, line, steps }).collect())
+    Ok(cases.into_iter().map(|Case { name, line, steps, .. }| PluginCase { name, line, steps }).collect())
 }
 
 /// Runs cases. `run` gets a case and answers, for each of its steps, the readings or the name of the error; or, for the

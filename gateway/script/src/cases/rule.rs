@@ -10,14 +10,16 @@
 //!         / quantity "wave" count *word            so many samples
 //! outcome = "raise" priority [ quoted message ] / "clear"
 //! ```
-//! The outcomes are those of all readings of the line together.
+//! The outcomes are those of all readings of the line together. Params are fixed by lines of their own ([`super`]).
 
 use std::fmt;
 
 use pitchside_model::reading::WAVE_SAMPLES_MAX;
 use pitchside_model::{Assurance, AthleteId, Decimal, DeviceId, Gap, GapReason, Priority, Quality, Quantity, Unit};
 
-use super::{CaseResult, Line, Report, Token, halves, parse, quality, quantity, unit, value};
+use super::{
+    Case, CaseResult, Fixed, Line, Report, Token, fixed, halves, parse_fixing, quality, quantity, unit, value,
+};
 use crate::problem::{Problem, one_line_list};
 use crate::span;
 
@@ -31,6 +33,8 @@ pub struct RuleCase<O = Outcome> {
     pub name: String,
     /// Where it begins.
     pub line: usize,
+    /// The params it fixes.
+    pub fixed: Vec<Fixed>,
     /// Its lines.
     pub steps: Vec<RuleStep<O>>,
 }
@@ -121,8 +125,9 @@ pub(super) type Reads<O> = fn(&Line<'_>, &[Token<'_>], Token<'_>) -> Result<O, P
 
 /// Reads cases whose outcomes are written otherwise.
 pub(super) fn parse_with<O>(file: &str, source: &str, outcome: Reads<O>) -> Result<Vec<RuleCase<O>>, Vec<Problem>> {
-    let cases = parse(file, source, |line, text| step(line, text, outcome))?;
-    Ok(cases.into_iter().map(|(name, line, steps)| RuleCase { name, line, steps }).collect())
+    let cases = parse_fixing(file, source, |line, text| step(line, text, outcome), fixed)?;
+    let case = |Case { name, line, fixed, steps }| RuleCase { name, line, fixed, steps };
+    Ok(cases.into_iter().map(case).collect())
 }
 
 /// Runs cases. `run` gets a case and answers, for each of its steps, what came out; or why it could not.

@@ -153,3 +153,21 @@ proptest::proptest! {
         let _ = parse_derived_cases("c", &source);
     }
 }
+
+#[test]
+fn params_are_fixed_for_all_cases_and_for_one() {
+    let source = "with a 1 with b 2.5\ncase one\n  with a 3\n  +0s heart_rate 1 /min ->\ncase two\n  +0s heart_rate 1 /min ->\n";
+    let cases = parse_rule_cases("c", source).unwrap();
+    let fixed = |case: &RuleCase| case.fixed.iter().map(|f| (f.param.clone(), f.value)).collect::<Vec<_>>();
+    assert_eq!(fixed(&cases[0]), [("a".to_owned(), 3.0), ("b".to_owned(), 2.5)]);
+    assert_eq!(fixed(&cases[1]), [("a".to_owned(), 1.0), ("b".to_owned(), 2.5)]);
+    for (source, problem) in [
+        ("with a", "c:1:7: a number is missing"),
+        ("with a 1 and b 2", "c:1:10: `and`: write `with PARAM NUMBER`, and the next the same way"),
+        ("with a NaN", "c:1:8: `NaN` is no number"),
+        ("with a 1 with a 2", "c:1:15: `a` is fixed twice"),
+    ] {
+        let problems = parse_rule_cases("c", &format!("{source}\ncase x\n  +0s heart_rate 1 /min ->\n")).unwrap_err();
+        assert_eq!(problems[0].to_string(), problem);
+    }
+}
