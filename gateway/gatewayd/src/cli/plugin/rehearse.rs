@@ -73,7 +73,7 @@ pub(super) fn output(context: &Context, old: &Folder, new: &Folder, steps: u32, 
     let tables = &context.tables;
     let last = tables.last_delivery_step()?;
     let (mut rehearsed, mut told) = (Rehearsed::default(), 0);
-    let mut note = |rehearsed: &mut Rehearsed, what: &dyn Fn() -> String, was: Outcome, is: Outcome| {
+    let note = |rehearsed: &mut Rehearsed, what: &dyn Fn() -> String, was: Outcome, is: Outcome| {
         if let Outcome::Fault(why) = &is {
             rehearsed.failure.get_or_insert_with(|| format!("{}: {why}", what()));
         } else if was != is {
