@@ -95,13 +95,7 @@ impl Connection {
         end
     }
 
-    async fn linked(
-        &self,
-        peer: &dyn Peer,
-        queue: &Queue,
-        subscribed: &Subscribed,
-        bond: Option<Bond>,
-    ) -> End {
+    async fn linked(&self, peer: &dyn Peer, queue: &Queue, subscribed: &Subscribed, bond: Option<Bond>) -> End {
         let id = &self.target.id;
         let (link, outlet) = Link::open_ble(&self.target.address.to_string(), id.clone(), bond);
         self.intake.opened(link.clone()).await;

@@ -173,7 +173,8 @@ impl Queue {
                 }
                 if inner.closed {
                     let lost = std::mem::take(&mut inner.lost);
-                    let alone = |(source, dropped)| Value { source, bytes: Bytes::new(), dropped, at: None, asked: true };
+                    let alone =
+                        |(source, dropped)| Value { source, bytes: Bytes::new(), dropped, at: None, asked: true };
                     return Some(lost.into_iter().map(alone).collect::<Vec<_>>()).filter(|values| !values.is_empty());
                 }
             }

@@ -30,7 +30,9 @@ async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
                 continue;
             }
             match adapter.remove_device(known).await {
-                Err(error) if !matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => return Err(error),
+                Err(error) if !matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => {
+                    return Err(error);
+                }
                 _ => {}
             }
         }

@@ -141,7 +141,8 @@ mod tests {
     fn the_characteristics_of_one_device_are_found_among_all_that_bluez_shows() {
         let own = "/org/bluez/hci0/dev_F0_F1_F2_F3_F4_02";
         let at = |path: &str| format!("{own}{path}");
-        let (thermometer, measurement) = ("00001809-0000-1000-8000-00805f9b34fb", "00002a1c-0000-1000-8000-00805f9b34fb");
+        let (thermometer, measurement) =
+            ("00001809-0000-1000-8000-00805f9b34fb", "00002a1c-0000-1000-8000-00805f9b34fb");
         let vendor = "07073001-2f31-4b8e-9c6a-3d0f5e1a7c42";
         let objects = Managed::from([
             object(own, "org.bluez.Device1", thermometer, &[]),
@@ -152,7 +153,12 @@ mod tests {
             object(&at("/service0020"), SERVICE, vendor, &[]),
             object(&at("/service0020/char0021"), CHARACTERISTIC, measurement, &["indicate"]),
             object("/org/bluez/hci0/dev_F0_F1_F2_F3_F4_03/service000a", SERVICE, thermometer, &[]),
-            object("/org/bluez/hci1/dev_F0_F1_F2_F3_F4_02/service000a/char000f", CHARACTERISTIC, measurement, &["read"]),
+            object(
+                "/org/bluez/hci1/dev_F0_F1_F2_F3_F4_02/service000a/char000f",
+                CHARACTERISTIC,
+                measurement,
+                &["read"],
+            ),
         ]);
         let found = characteristics(&objects, own);
         assert_eq!(found.len(), 1, "{found:?}");

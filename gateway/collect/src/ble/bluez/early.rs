@@ -57,12 +57,7 @@ impl Early {
         tracing::debug!(device = %self.id, why, "BLE: not listened to before its link is there");
     }
 
-    async fn subscribe(
-        self: &Arc<Self>,
-        device: &Device,
-        profiles: Profiles,
-        objects: &Objects,
-    ) -> Result<(), String> {
+    async fn subscribe(self: &Arc<Self>, device: &Device, profiles: Profiles, objects: &Objects) -> Result<(), String> {
         let failed = |error: bluer::Error| error.to_string();
         let found = objects.characteristics(device).await?;
         for (step, found) in plan(profiles, found).steps {

@@ -172,7 +172,9 @@ impl BluezPeer {
             }
             match step {
                 Step::SetZone => self.set_zone(&characteristic).await,
-                Step::SetClock => clock = self.set_clock(&characteristic, uuid, reads, into).await.then_some(uuid).or(clock),
+                Step::SetClock => {
+                    clock = self.set_clock(&characteristic, uuid, reads, into).await.then_some(uuid).or(clock)
+                }
                 Step::Tell => self.tell(&characteristic, uuid).await,
                 Step::ReadFirst => {
                     let read = self.value(&characteristic).await;
