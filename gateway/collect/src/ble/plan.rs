@@ -53,8 +53,8 @@ pub enum Step {
         /// It speaks by itself, so silence means something is wrong.
         streams: bool,
     },
-    /// Subscribed to, read before, and read again whenever nothing came for a while: what it notifies, and whether it does, others
-    /// may have decided (ES Trigger Setting; Environmental Sensing Service 1.0.1, 3.1.2.3).
+    /// Subscribed to, read before, and read again whenever nothing came for a while: what it notifies, and whether it does, is a
+    /// setting of its own (ES Trigger Setting, Environmental Sensing Service).
     Watch,
     /// Read now, and again and again.
     Poll,

@@ -29,11 +29,10 @@ async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
             if !is_same(&adapter, known, made).await {
                 continue;
             }
-            match adapter.remove_device(known).await {
-                Err(error) if !matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => {
-                    return Err(error);
-                }
-                _ => {}
+            if let Err(error) = adapter.remove_device(known).await
+                && !matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound)
+            {
+                return Err(error);
             }
         }
         return Ok(Removal::Gone);

@@ -255,7 +255,7 @@ impl BluezPeer {
     ) -> Result<Heard, RadioError> {
         let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
         let over = self.over.clone();
-        if let Some(mut ear) = self.early.ear(characteristic.id()) {
+        if let Some(ear) = self.early.ear(characteristic.id()) {
             // BlueZ tells nobody if the device did not take it.
             if characteristic.notifying().await.map_err(failed)? == Some(true) {
                 self.tasks.lock().spawn(async move {
@@ -266,7 +266,7 @@ impl BluezPeer {
             }
             // Gone before it is asked for anew: else it would be taken for the one there is.
             ear.abort();
-            let _ = (&mut ear).await;
+            let _ = ear.await;
         }
         let heard = Heard::default();
         let (into, spoke) = (Arc::clone(into), Arc::clone(&heard.spoke));

@@ -74,7 +74,7 @@ impl BluezPeer {
                         continue;
                     }
                     if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await
-                        && !heard.as_ref().is_some_and(|heard| heard.tells_reads)
+                        && heard.as_ref().is_none_or(|heard| !heard.tells_reads)
                     {
                         into.answer(Source::Gatt(*uuid), &value);
                     }
