@@ -11,7 +11,7 @@ from board import make as make_release
 from clinic import BOX, LEDGERD, PITCHSIDE
 from guest import Stuck, until
 from imu import Imu
-from sensors import CODE, Strap, Thermometer
+from sensors import CODE, Hasty, Strap, Thermometer
 
 COUNTED = 100
 
@@ -100,6 +100,53 @@ async def a_thermometer_whose_clock_was_never_set(lab):
         times = [row["device_time"] for row in await clinic.readings("thermo-1")]
         must("dated to its arrival", not any(time.startswith("2012") for time in times), times)
         return "37.60 Cel of 2012, indicated today: stored, dated to its arrival"
+
+
+async def a_thermometer_that_speaks_first_and_hangs_up(lab):
+    """It keeps who has subscribed: what it has measured it indicates as soon as the link is encrypted, and deletes it once that is
+    confirmed, whether anybody listens or not. All of it is stored; or, if it hung up before it had answered anything, told as lost."""
+    async with lab.clinic() as clinic:
+        thermo = Hasty(lab.air, "thermo-1", TWO)
+        await clinic.switch_on(thermo)
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        await until("a subscription of thermo-1", 60, lambda: thermo.measure(3600))
+        sent = ["36.00"]
+
+        async def away_and_back(hundredths, leaves):
+            """Measured while nobody is there: one, or several."""
+            thermo.waiting, thermo.leaves = list(hundredths), leaves
+            links = thermo.connected
+            await thermo.hang_up()
+            await until("all of it confirmed", 90, lambda: not thermo.waiting and thermo.connected > links)
+
+        # It stays; it hangs up while it is being asked, three times in a row: no pause grows.
+        for hundredths, leaves in (((3601,), Hasty.NEVER), ((3602, 3603, 3604), Hasty.NEVER), ((3605,), Hasty.ASKED),
+                                   ((3606,), Hasty.ASKED), ((3607,), Hasty.ASKED)):
+            await away_and_back(hundredths, leaves)
+            sent += [f"{each / 100:.2f}" for each in hundredths]
+            await clinic.stored("thermo-1", "body_temperature", len(sent), 60)
+        must("every temperature once, in order", await clinic.values("thermo-1", "body_temperature") == sent, sent)
+        must("nothing was lost", not any(reason == "dropped" for _, reason in await clinic.gaps("thermo-1")))
+
+        # The gateway is restarted while it is away, bluetoothd is not: it still knows what is to be listened to.
+        thermo.leave()
+        await until("the link is lost", 10, lambda: not thermo.links())
+        await clinic.stop("KILL")
+        thermo.waiting = [3608]
+        await clinic.start()
+        thermo.back()
+        await until("confirmed to the new gateway", 90, lambda: not thermo.waiting)
+        sent.append("36.08")
+        must("stored by the new gateway", await clinic.stored("thermo-1", "body_temperature", len(sent), 60) == sent, sent)
+
+        # Gone before it has answered anything: nobody knows that it was the device. Lost, and said to be.
+        await away_and_back((3609,), Hasty.AT_ONCE)
+        await until("a subscription of thermo-1 again", 90, lambda: thermo.measure(3610))
+        values = await clinic.stored("thermo-1", "body_temperature", len(sent) + 1, 60)
+        gaps = await clinic.gaps("thermo-1")
+        must("stored, or told as lost", "36.09" in values or ("body_temperature", "dropped") in gaps, (values, gaps))
+        must("paired once", len(clinic.said("BLE: pairing")) == 1)
+        return f"{len(sent)} temperatures, {len(sent) - 1} of them before anybody subscribed: each stored once; one of a link that ended at once: {'stored' if '36.09' in values else 'a gap `dropped`'}"
 
 
 async def latency(lab):
@@ -300,5 +347,5 @@ async def _exits(guest, command):
     return (await guest.run(f"{command} > /data/published 2>&1; echo exit $?", 60)).split()[-1] == "0"
 
 
-GOOD = [a_strap_and_a_thermometer, a_thermometer_whose_clock_was_never_set, latency, out_of_range_and_back, a_wrong_passkey,
+GOOD = [a_strap_and_a_thermometer, a_thermometer_whose_clock_was_never_set, a_thermometer_that_speaks_first_and_hangs_up, latency, out_of_range_and_back, a_wrong_passkey,
         a_code_read_off_the_sensor, contact_lost, more_straps_than_slots, ps1_over_gatt, firmware_over_gatt]

@@ -55,6 +55,8 @@ class Sensor:
             if isinstance(service, int) else (AdvertisingData.INCOMPLETE_LIST_OF_128_BIT_SERVICE_CLASS_UUIDS, bytes(service))
         self.device.advertising_data = bytes(AdvertisingData([(AdvertisingData.FLAGS, bytes([0x06])), listed]))
         self.connected, self.disconnected, self.subscribed = 0, 0, asyncio.Event()
+        # What each bonded host has subscribed to.
+        self.kept = {}
         self.device.on("connection", self._connected)
 
     def _pairing(self, _connection):
@@ -64,6 +66,15 @@ class Sensor:
     def _connected(self, connection):
         self.connected += 1
         connection.on("disconnection", self._disconnected)
+        connection.on("connection_encryption_change", lambda: self._encrypted(connection))
+
+    def _encrypted(self, link):
+        """Whose subscriptions outlive the link of a bonded host (Core 5.4, vol. 3 part G, 3.3.3.3), which Bumble forgets: what it
+        writes on this link is written here, too."""
+        if link.encryption:
+            kept = self.kept.setdefault(str(link.peer_address), {})
+            kept.update(self.device.gatt_server.subscribers.get(link, {}))
+            self.device.gatt_server.subscribers[link] = kept
 
     def _disconnected(self, _reason):
         self.disconnected += 1
@@ -107,7 +118,7 @@ class Sensor:
         return told
 
     def _wants(self, link, characteristic, bit):
-        """A subscription is the link's own here: BlueZ writes it anew on each."""
+        """Whether the host has subscribed, on this link or, if it is bonded, on one before."""
         cccd = self.device.gatt_server.subscribers.get(link, {}).get(characteristic.handle)
         return bool(cccd) and bool(cccd[0] & bit)
 
@@ -164,7 +175,48 @@ class Thermometer(Sensor):
         """The seven octets of its clock."""
         return struct.pack("<HBBBBB", *struct.unpack("<HBBBBB", self.clock)) if self.clock else bytes(7)
 
-    async def measure(self, hundredths):
+    def value(self, hundredths):
         """A temperature as it was measured: FLOAT with exponent -2, and its time if the clock is set."""
         value = struct.pack("<i", (hundredths & 0xFFFFFF) | (-2 << 24))
-        return await self.indicate(self.measurement, b"\x02" + value + self.date() if self.clock else b"\x00" + value)
+        return b"\x02" + value + self.date() if self.clock else b"\x00" + value
+
+    async def measure(self, hundredths):
+        return await self.indicate(self.measurement, self.value(hundredths))
+
+
+class Hasty(Thermometer):
+    """As medical sensors are: what it has measured while nobody was there it indicates as soon as the link is encrypted, before anybody
+    writes or asks anything. `leaves`: when it then hangs up: never, once its clock is set, or as soon as it is confirmed."""
+
+    NEVER, ASKED, AT_ONCE = range(3)
+
+    def __init__(self, air, name, address, **other):
+        super().__init__(air, name, address, **other)
+        self.waiting, self.confirmed, self.leaves, self.tasks = [], [], self.NEVER, []
+
+    def _encrypted(self, link):
+        super()._encrypted(link)
+        if link.encryption and self.waiting and self._wants(link, self.measurement, 2):
+            self._do(self._say(link))
+
+    def _set(self, link, value):
+        super()._set(link, value)
+        if self.leaves == self.ASKED:
+            self.leaves = self.NEVER
+            self._do(self.hang_up())
+
+    def _do(self, what):
+        self.tasks.append(asyncio.create_task(what))
+
+    async def _say(self, link):
+        while self.waiting:
+            hundredths = self.waiting[0]
+            await self.device.indicate_subscriber(link, self.measurement, self.value(hundredths))
+            self.confirmed.append(self.waiting.pop(0))
+        if self.leaves == self.AT_ONCE:
+            self.leaves = self.NEVER
+            await self.hang_up()
+
+    async def hang_up(self):
+        for link in self.links():
+            await link.disconnect()

@@ -150,16 +150,26 @@ async def the_adapter_is_pulled(lab):
 
 async def bluetoothd_dies(lab):
     async with lab.clinic() as clinic:
-        strap = Strap(lab.air, "strap-1", ONE).start()
+        strap, thermo = Strap(lab.air, "strap-1", ONE).start(), Thermometer(lab.air, "thermo-1", TWO)
         await served(clinic, strap)
+        await clinic.switch_on(thermo)
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        await until("a subscription of thermo-1", 60, lambda: thermo.measure(3660))
+        await clinic.stored("thermo-1", "body_temperature", 1)
         await lab.guest.kill(clinic.tasks["bluetoothd"], "KILL")
         await clinic.hears("bluetoothd is gone", 30)
         await clinic.gap("strap-1", "heart_rate", "disconnected")
+        # Of an indication no descriptor closes.
+        await clinic.gap("thermo-1", "body_temperature", "disconnected")
         before = len(await clinic.values("strap-1", "heart_rate"))
+        gone = lab.guest.here()
         clinic.tasks["bluetoothd"] = await lab.guest.bluetoothd()
         strap.rate = 90
         await until("values with the new bluetoothd", 90, lambda: holds_since(clinic, before))
-        must("paired once", len(clinic.said("BLE: pairing")) == 1)
+        await clinic.hears("BLE: subscribed device=thermo-1", 90, gone)
+        must("confirmed", await thermo.measure(3661))
+        must("temperatures", await clinic.stored("thermo-1", "body_temperature", 2) == ["36.60", "36.61"])
+        must("paired once each", len(clinic.said("BLE: pairing")) == 2)
         strap.stop()
         return "killed: told, a gap `disconnected`; started again: connected by itself, no new pairing"
 

@@ -10,6 +10,32 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BleAddress(pub [u8; 6]);
 
+/// What an address is if it is a random one, by its two highest bits (Core 5.4, vol. 6 part B, 1.3.2). Whether it is one, rather than
+/// public, the address does not say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RandomAddress {
+    /// Kept until the device is switched off, at least.
+    Static,
+    /// Changed every few minutes; whoever bonded with the device recognises it all the same.
+    Resolvable,
+    /// Changed, and recognised by nobody.
+    NonResolvable,
+    /// None: such an address is public.
+    Reserved,
+}
+
+impl BleAddress {
+    /// What it is if it is a random one.
+    pub const fn if_random(self) -> RandomAddress {
+        match self.0[0] >> 6 {
+            0b11 => RandomAddress::Static,
+            0b01 => RandomAddress::Resolvable,
+            0b00 => RandomAddress::NonResolvable,
+            _ => RandomAddress::Reserved,
+        }
+    }
+}
+
 /// Not an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a Bluetooth address has six pairs of hexadecimal digits: F0:F1:F2:F3:F4:01")]
@@ -140,6 +166,16 @@ mod tests {
         {
             assert_eq!(wrong.parse::<BleAddress>(), Err(BleAddressError), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_highest_bits_say_what_a_random_address_is() {
+        let what = |text: &str| text.parse::<BleAddress>().unwrap().if_random();
+        assert_eq!(what("F0:F1:F2:F3:F4:01"), RandomAddress::Static);
+        assert_eq!(what("4A:F1:F2:F3:F4:01"), RandomAddress::Resolvable);
+        assert_eq!(what("7F:FF:FF:FF:FF:FF"), RandomAddress::Resolvable);
+        assert_eq!(what("3A:F1:F2:F3:F4:01"), RandomAddress::NonResolvable);
+        assert_eq!(what("8A:F1:F2:F3:F4:01"), RandomAddress::Reserved);
     }
 
     #[test]

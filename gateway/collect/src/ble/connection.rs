@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use pitchside_model::DeviceId;
+use pitchside_model::{Bond, DeviceId};
 use pitchside_wire::fragment::{Joiner, Splitter};
 use tokio::sync::mpsc;
 use tokio::time::{sleep, timeout};
@@ -82,6 +82,11 @@ impl Connection {
                 tracing::info!(device = %id, adapter, ms = millis(begun), to = %shown(&subscribed), "BLE: subscribed");
                 self.linked(&*peer, &queue, &subscribed, bond).await
             }
+            // It was confirmed, and does not come again.
+            Err(Some(error)) if peer.said_before(&queue) => {
+                tracing::info!(device = %id, adapter, %error, "BLE: it could not be subscribed to; what it said by itself is taken");
+                self.taken(&queue, bond).await
+            }
             Err(Some(error)) => told(id, adapter, "subscribe", &error),
             Err(None) => End::Asked,
         };
@@ -90,13 +95,7 @@ impl Connection {
         end
     }
 
-    async fn linked(
-        &self,
-        peer: &dyn Peer,
-        queue: &Queue,
-        subscribed: &Subscribed,
-        bond: Option<pitchside_model::Bond>,
-    ) -> End {
+    async fn linked(&self, peer: &dyn Peer, queue: &Queue, subscribed: &Subscribed, bond: Option<Bond>) -> End {
         let id = &self.target.id;
         let (link, outlet) = Link::open_ble(&self.target.address.to_string(), id.clone(), bond);
         self.intake.opened(link.clone()).await;
@@ -111,6 +110,27 @@ impl Connection {
                 link.close_now(CloseReason::ShuttingDown);
             }
             self.carry(peer, queue, subscribed, &link, outlet).await
+        };
+        self.intake.closed(link.id).await;
+        link.over();
+        end
+    }
+
+    /// Takes the values of a link that is over, or as good as that.
+    async fn taken(&self, queue: &Queue, bond: Option<Bond>) -> End {
+        let id = &self.target.id;
+        // Nobody sends what the intake answers; what a bonded device says has no answer.
+        let (link, _outlet) = Link::open_ble(&self.target.address.to_string(), id.clone(), bond);
+        self.intake.opened(link.clone()).await;
+        let end = if link.is_authenticated() {
+            let _ = self.events.send(Event::Ready { device: id.clone(), streams: false }).await;
+            queue.close();
+            self.up(queue, &link, &Mutex::default()).await;
+            link.close_now(CloseReason::Gone);
+            End::LinkLost
+        } else {
+            link.close_now(CloseReason::NotAuthenticated);
+            End::Refused
         };
         self.intake.closed(link.id).await;
         link.over();
@@ -166,14 +186,14 @@ impl Connection {
         let mut joiner = Joiner::default();
         let (mut counter, mut told) = (0, None::<Instant>);
         while let Some(values) = queue.take().await {
-            if told.is_none_or(|told| told.elapsed() >= HEARD_EVERY) {
+            if values.iter().any(|value| !value.asked) && told.is_none_or(|told| told.elapsed() >= HEARD_EVERY) {
                 told = Some(Instant::now());
                 // A full channel means that the core is late, not that the device is silent: the next value tells it.
                 let _ = self.events.try_send(Event::Heard { device: self.target.id.clone() });
             }
             let mut batch = Vec::with_capacity(values.len());
             for value in values {
-                let Value { source, bytes, dropped, at } = value;
+                let Value { source, bytes, dropped, at, .. } = value;
                 if dropped > 0 {
                     tracing::warn!(device = %self.target.id, ?source, dropped, "BLE: values found no room and are lost");
                 }

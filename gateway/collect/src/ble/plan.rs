@@ -53,6 +53,9 @@ pub enum Step {
         /// It speaks by itself, so silence means something is wrong.
         streams: bool,
     },
+    /// Subscribed to, read before, and read again whenever nothing came for a while: what it notifies, and whether it does, is a
+    /// setting of its own (ES Trigger Setting, Environmental Sensing Service).
+    Watch,
     /// Read now, and again and again.
     Poll,
     /// It is wanted, and can be neither subscribed to nor read.
@@ -64,7 +67,7 @@ pub enum Step {
 impl Step {
     /// Whether readings come of it.
     pub const fn measures(self) -> bool {
-        matches!(self, Self::Subscribe { .. } | Self::Poll)
+        matches!(self, Self::Subscribe { .. } | Self::Watch | Self::Poll)
     }
 
     /// Whether its values go to the intake.
@@ -111,7 +114,7 @@ const fn rank(step: Step) -> u8 {
         Step::SetClock => 1,
         Step::ReadFirst => 2,
         Step::ReadOnce => 3,
-        Step::Subscribe { .. } | Step::Poll | Step::Unusable => 4,
+        Step::Subscribe { .. } | Step::Watch | Step::Poll | Step::Unusable => 4,
         Step::Tell => 5,
     }
 }
@@ -133,6 +136,7 @@ fn step<C>(profiles: Profiles, found: &Found<C>) -> Option<Step> {
         Manner::ReadFirst | Manner::ReadOnce if !found.reads => Step::Unusable,
         Manner::ReadFirst => Step::ReadFirst,
         Manner::ReadOnce => Step::ReadOnce,
+        _ if read && found.notifies && found.service == profile::ENVIRONMENT => Step::Watch,
         _ if found.notifies || found.indicates => Step::Subscribe { read, streams: manner == Manner::Streams },
         _ if read => Step::Poll,
         _ => Step::Unusable,
@@ -200,7 +204,7 @@ mod tests {
         let all = [
             (0x2A38, Step::ReadOnce),
             (0x2A37, Step::Subscribe { read: false, streams: true }),
-            (0x2A6E, Step::Subscribe { read: true, streams: false }),
+            (0x2A6E, Step::Watch),
             (0x2A76, Step::Poll),
             (0x2A77, Step::Unusable),
             (0x2A50, Step::Tell),

@@ -9,7 +9,7 @@ pub enum Manner {
     Streams,
     /// Notified or indicated when there is something to say.
     Speaks,
-    /// Read when connected, and again now and then unless it notifies.
+    /// Read when connected, and again now and then unless it notifies, and may be relied on to do so.
     Read,
     /// Read once when connected.
     ReadOnce,
@@ -91,7 +91,7 @@ pub const SERVICES: &[Service] = &[
         characteristics: &[of(0x2A53, Speaks)],
     },
     Service {
-        uuid: 0x181A,
+        uuid: ENVIRONMENT,
         profile: Profiles::ENVIRONMENT,
         word: "environment",
         characteristics: &[
@@ -141,6 +141,9 @@ pub const TEXTS: &[(u16, &str)] = &[
     (0x2A26, "firmware"),
     (0x2A28, "software"),
 ];
+
+/// The service whose values notify only as a setting of each says.
+pub const ENVIRONMENT: u16 = 0x181A;
 
 /// The service whose values are shown in the log alone.
 pub const DEVICE_INFORMATION: u16 = 0x180A;

@@ -2,6 +2,7 @@
 //! were lost goes with the next value, so that it becomes a gap in the stream and not silence.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -33,6 +34,8 @@ pub(crate) struct Value {
     pub dropped: u64,
     /// When it came; none if it stands for a loss alone.
     pub at: Option<Instant>,
+    /// The device was asked for it: that it answers does not mean that it speaks.
+    pub asked: bool,
 }
 
 #[derive(Debug, Default)]
@@ -41,9 +44,23 @@ struct Inner {
     lost: Vec<(Source, u64)>,
     lost_in_all: u64,
     closed: bool,
+    /// Who has taken over.
+    to: Option<Arc<Queue>>,
 }
 
 impl Inner {
+    fn put(&mut self, value: Value) {
+        if self.closed {
+            return;
+        }
+        if self.values.len() >= QUEUE_VALUES_MAX
+            && let Some(oldest) = self.values.pop_front()
+        {
+            self.lose(oldest.source, 1);
+        }
+        self.values.push_back(value);
+    }
+
     fn lose(&mut self, source: Source, count: u64) {
         self.lost_in_all += count;
         let known = self.lost.iter().position(|(known, _)| *known == source);
@@ -70,9 +87,23 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Takes a value; never waits.
+    /// Takes a value that the device sent by itself; never waits.
     pub fn push(&self, source: Source, bytes: &[u8]) {
+        self.add(source, bytes, false);
+    }
+
+    /// Takes what the device was asked for, or what it was told and has taken; never waits.
+    pub fn answer(&self, source: Source, bytes: &[u8]) {
+        self.add(source, bytes, true);
+    }
+
+    fn add(&self, source: Source, bytes: &[u8], asked: bool) {
         let mut inner = self.inner.lock();
+        if let Some(to) = inner.to.clone() {
+            drop(inner);
+            to.add(source, bytes, asked);
+            return;
+        }
         if inner.closed {
             return;
         }
@@ -80,19 +111,45 @@ impl Queue {
             inner.lose(source, 1);
             return;
         }
-        if inner.values.len() >= QUEUE_VALUES_MAX
-            && let Some(oldest) = inner.values.pop_front()
-        {
-            inner.lose(oldest.source, 1);
-        }
-        inner.values.push_back(Value {
-            source,
-            bytes: Bytes::copy_from_slice(bytes),
-            dropped: 0,
-            at: Some(Instant::now()),
-        });
+        let bytes = Bytes::copy_from_slice(bytes);
+        inner.put(Value { source, bytes, dropped: 0, at: Some(Instant::now()), asked });
         drop(inner);
         self.news.notify_one();
+    }
+
+    /// Hands all that waits, and what was lost, to another queue, and from now on whatever comes; whether anything waited.
+    pub fn forward(&self, to: &Arc<Self>) -> bool {
+        // Held to the end: what comes meanwhile comes behind.
+        let mut inner = self.inner.lock();
+        let (values, lost) = (std::mem::take(&mut inner.values), std::mem::take(&mut inner.lost));
+        let waited = !values.is_empty();
+        let mut other = to.inner.lock();
+        for (source, count) in lost {
+            other.lose(source, count);
+        }
+        for value in values {
+            other.put(value);
+        }
+        drop(other);
+        inner.to = Some(Arc::clone(to));
+        drop(inner);
+        to.news.notify_one();
+        waited
+    }
+
+    /// Whether anything waits.
+    pub fn holds(&self) -> bool {
+        !self.inner.lock().values.is_empty()
+    }
+
+    /// Closes it, and takes nothing of what waits: how many of which are lost by that.
+    pub fn abandon(&self) -> Vec<(Source, u64)> {
+        let mut inner = self.inner.lock();
+        inner.closed = true;
+        for value in std::mem::take(&mut inner.values) {
+            inner.lose(value.source, 1);
+        }
+        std::mem::take(&mut inner.lost)
     }
 
     /// Values that were taken and could not be kept.
@@ -116,7 +173,8 @@ impl Queue {
                 }
                 if inner.closed {
                     let lost = std::mem::take(&mut inner.lost);
-                    let alone = |(source, dropped)| Value { source, bytes: Bytes::new(), dropped, at: None };
+                    let alone =
+                        |(source, dropped)| Value { source, bytes: Bytes::new(), dropped, at: None, asked: true };
                     return Some(lost.into_iter().map(alone).collect::<Vec<_>>()).filter(|values| !values.is_empty());
                 }
             }
@@ -168,6 +226,43 @@ mod tests {
         let values = queue.take().await.unwrap();
         assert_eq!((values.len(), values[0].dropped, values[0].bytes.len()), (1, 1, 0));
         assert_eq!(queue.take().await, None);
+    }
+
+    #[tokio::test]
+    async fn what_came_early_is_handed_over_in_order_with_its_losses_and_what_comes_later_follows() {
+        let (early, queue) = (Queue::default(), Arc::new(Queue::default()));
+        for value in 0..=u8::MAX {
+            early.push(HEART, &[1, value]);
+        }
+        early.push(HEART, &[2, 0]);
+        queue.answer(BATTERY, &[50]);
+        assert!(early.holds() && early.forward(&queue) && !early.holds());
+        early.push(HEART, &[3, 0]);
+        early.answer(BATTERY, &[51]);
+        let (mut out, mut lost) = (Vec::new(), 0);
+        for value in queue.take().await.unwrap() {
+            lost += value.dropped;
+            out.push((value.source, value.bytes[0], value.asked));
+        }
+        // One found no room early; one, and the battery, found none here.
+        assert_eq!((out.len(), lost), (QUEUE_VALUES_MAX, 4));
+        assert_eq!(out[0], (HEART, 1, false));
+        assert_eq!(out[254..], [(HEART, 3, false), (BATTERY, 51, true)]);
+        assert!(!early.forward(&queue), "nothing came meanwhile");
+        assert_eq!(early.abandon(), []);
+    }
+
+    #[tokio::test]
+    async fn what_came_early_and_is_not_taken_is_counted() {
+        let early = Queue::default();
+        early.push(HEART, &[0, 60]);
+        early.push(HEART, &[]);
+        early.push(BATTERY, &[50]);
+        let mut lost = early.abandon();
+        lost.sort_by_key(|(_, count)| *count);
+        assert_eq!(lost, [(BATTERY, 1), (HEART, 2)]);
+        early.push(HEART, &[0, 61]);
+        assert_eq!((early.abandon(), early.take().await), (vec![], None));
     }
 
     proptest! {

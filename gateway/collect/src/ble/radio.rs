@@ -17,8 +17,22 @@ pub struct Target {
     pub id: DeviceId,
     /// Where it is.
     pub address: BleAddress,
+    /// Where it is besides: the identity address that a device told when it bonded, if it was enrolled by one that it changes.
+    pub identity: Option<BleAddress>,
     /// How it is bonded and what it is asked for; none: it speaks PS/1.
     pub bonding: Option<Bonding>,
+}
+
+impl Target {
+    /// Where it may be, the likelier first: a host that was restarted knows a bonded device by its identity alone.
+    pub fn addresses(&self) -> impl Iterator<Item = BleAddress> {
+        self.identity.into_iter().chain([self.address])
+    }
+
+    /// Whether it may be there.
+    pub fn is_at(&self, address: BleAddress) -> bool {
+        self.addresses().any(|at| at == address)
+    }
 }
 
 /// All devices to look for.
@@ -106,6 +120,10 @@ pub trait Peer: Send + Sync {
 
     /// Subscribes to what the device was enrolled for; values go into `into` from now on. Bounded in time.
     async fn subscribe(&self, into: Arc<Queue>) -> Result<Subscribed, RadioError>;
+
+    /// After it could not be subscribed to: whether the device said something by itself until then, and it is known what that means.
+    /// Then it is in `into`.
+    fn said_before(&self, into: &Arc<Queue>) -> bool;
 
     /// Sends one value to a PS/1 device.
     async fn write(&self, value: &[u8]) -> Result<(), RadioError>;

@@ -118,7 +118,13 @@ impl Runner {
                     Ok(()) => self.enrolled(&targets.borrow_and_update().clone()),
                     Err(_) => targets_end = true,
                 },
-                Some(ended) = self.tasks.join_next_with_id() => self.ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => {
+                    // What it told before comes before.
+                    while let Ok(event) = heard.try_recv() {
+                        self.core.handle(event, self.now());
+                    }
+                    self.ended(ended);
+                }
                 Some(report) = reports.recv() => self.reported(report),
                 Some(event) = heard.recv() => self.core.handle(event, self.now()),
                 _ = tick.tick() => {}
@@ -155,7 +161,10 @@ impl Runner {
                 tracing::info!(device = %target.id, address = %target.address, asked = %asked(target), "BLE: looking for it");
             }
         }
-        self.targets = targets.iter().map(|target| (target.address, target.clone())).collect();
+        // An address that was enrolled is its device's, whoever else once told it.
+        let identities = targets.iter().filter_map(|target| Some((target.identity?, target.clone())));
+        let addresses = targets.iter().map(|target| (target.address, target.clone()));
+        self.targets = identities.chain(addresses).collect();
         self.core.handle(Event::Enrolled(known), self.now());
     }
 
@@ -228,7 +237,8 @@ impl Runner {
     }
 }
 
-/// Changes with anything a connection is made by. Not with a code: it is read off and told while the pairing waits for it.
+/// Changes with anything a connection is made by. Not with a code, which is read off and told while the pairing waits for it, nor
+/// with the identity address, which is told while it bonds.
 fn version(target: &Target) -> u64 {
     let mut hasher = DefaultHasher::new();
     target.address.hash(&mut hasher);

@@ -18,6 +18,8 @@ use crate::intake::{Admission, Channel, Inbound, Intake, Refused, Rights, Settle
 use crate::link::{CloseReason, Link, Outbound};
 
 const ADDRESS: BleAddress = BleAddress([0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
+/// Told when it bonded.
+const IDENTITY: BleAddress = BleAddress([0x00, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
 const BOND: Bond = Bond { secure_connections: true, authenticated: true, key_bits: 128 };
 
 /// What the world outside saw.
@@ -93,6 +95,8 @@ struct FakeRadio {
     /// What the next attempts fail with; then they succeed.
     failures: Mutex<VecDeque<RadioError>>,
     reports: Mutex<Option<mpsc::Receiver<RadioEvent>>>,
+    /// What the next peer says before it fails to be subscribed to.
+    early: Mutex<Option<u8>>,
     /// Of the last connection: its queue and the way to end it.
     now: Arc<Mutex<Option<(Arc<Queue>, CancellationToken)>>>,
 }
@@ -100,6 +104,7 @@ struct FakeRadio {
 struct FakePeer {
     seen: Arc<Seen>,
     down: CancellationToken,
+    early: Option<u8>,
     now: Arc<Mutex<Option<(Arc<Queue>, CancellationToken)>>>,
 }
 
@@ -122,6 +127,7 @@ impl Radio for FakeRadio {
         Ok(Box::new(FakePeer {
             seen: Arc::clone(&self.seen),
             down: CancellationToken::new(),
+            early: self.early.lock().take(),
             now: Arc::clone(&self.now),
         }))
     }
@@ -133,9 +139,16 @@ impl Peer for FakePeer {
         Some(BOND)
     }
     async fn subscribe(&self, into: Arc<Queue>) -> Result<Subscribed, RadioError> {
+        if self.early.is_some() {
+            into.answer(Source::Gatt(0x2A08), &[0; 7]);
+            return Err(RadioError::Failed("it hung up".to_owned()));
+        }
         *self.now.lock() = Some((into, self.down.clone()));
         self.seen.say("subscribed".to_owned());
         Ok(Subscribed { characteristics: vec![0x2A37], streams: true, value_bytes_max: 20 })
+    }
+    fn said_before(&self, into: &Arc<Queue>) -> bool {
+        self.early.inspect(|value| into.push(Source::Gatt(0x2A1C), &[*value])).is_some()
     }
     async fn write(&self, value: &[u8]) -> Result<(), RadioError> {
         self.seen.say(format!("wrote {} bytes", value.len()));
@@ -170,11 +183,12 @@ impl World {
             seen: Arc::clone(&seen),
             failures: Mutex::new(failures.into()),
             reports: Mutex::new(Some(reports)),
+            early: Mutex::default(),
             now: Arc::default(),
         });
         let bonding = Bonding { pairing: Pairing::JustWorks, profiles: Profiles::HEART_RATE };
         let id = DeviceId::parse("strap").unwrap();
-        let target = Target { id, address: ADDRESS, bonding: bonded.then_some(bonding) };
+        let target = Target { id, address: ADDRESS, identity: Some(IDENTITY), bonding: bonded.then_some(bonding) };
         let (_targets, targets) = watch::channel(Arc::from([target]));
         let config = CoreConfig { backoff_min_ms: 50, ..CoreConfig::default() };
         let parts = Parts { radio: Arc::clone(&radio) as _, intake: Arc::clone(&door) as _, targets, config, seed: 1 };
@@ -183,9 +197,13 @@ impl World {
     }
 
     async fn in_range(&self) {
+        self.in_range_at(ADDRESS).await;
+    }
+
+    async fn in_range_at(&self, address: BleAddress) {
         let adapter = AdapterName::from("hci0");
         self.report.send(RadioEvent::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }).await.unwrap();
-        self.report.send(RadioEvent::Seen { adapter, address: ADDRESS, rssi: -50, bonded: true }).await.unwrap();
+        self.report.send(RadioEvent::Seen { adapter, address, rssi: -50, bonded: true }).await.unwrap();
     }
 
     fn now(&self) -> (Arc<Queue>, CancellationToken) {
@@ -297,5 +315,45 @@ async fn a_sensor_that_lost_its_bond_is_reported_until_it_is_connected() {
     status.wait_for(|all| all.iter().any(|one| one.bond_lost)).await.unwrap();
     let connected = |all: &Vec<core::Status>| all[0].state == Condition::Connected && !all[0].bond_lost;
     status.wait_for(connected).await.unwrap();
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_a_sensor_says_and_hangs_up_before_it_is_subscribed_to_is_taken_and_no_failure() {
+    let world = World::new(true, true, vec![]);
+    *world.radio.early.lock() = Some(37);
+    world.in_range().await;
+    // What it was asked comes before.
+    world.seen.until("took 2a1c [37] dropped 0", 1).await;
+    world.seen.until("subscribed", 1).await;
+    let mut status = world.ble.status();
+    let status = status.wait_for(|all| all[0].state == Condition::Connected).await.unwrap()[0].clone();
+    assert_eq!(status.failures, 0);
+    let log = world.end().await;
+    let expected = [
+        "connect",
+        "opened bond true",
+        "took 2a08 [0, 0, 0, 0, 0, 0, 0] dropped 0",
+        "took 2a1c [37] dropped 0",
+        "closed",
+    ];
+    assert_eq!(log[..expected.len()], expected.map(str::to_owned));
+}
+
+#[tokio::test]
+async fn what_is_said_over_a_link_that_the_door_refuses_is_not_taken() {
+    let world = World::new(true, false, vec![]);
+    *world.radio.early.lock() = Some(37);
+    world.in_range().await;
+    world.seen.until("disconnected", 1).await;
+    let log = world.end().await;
+    assert!(!log.iter().any(|said| said.starts_with("took")), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_sensor_that_told_another_address_when_it_bonded_is_found_by_that() {
+    let world = World::new(true, true, vec![]);
+    world.in_range_at(IDENTITY).await;
+    world.seen.until("opened bond true", 1).await;
     world.end().await;
 }

@@ -10,11 +10,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use pitchside_collect::ble::keys::{self, KeysError};
 use pitchside_collect::ble::{Made, Memory};
-use pitchside_model::DeviceId;
+use pitchside_model::ble::RandomAddress;
+use pitchside_model::{BleAddress, DeviceId};
 use pitchside_store::{Store, StoreError, Tables};
 
 const KEPT: &str = "ble-bonds";
@@ -86,6 +88,7 @@ pub struct Bonds {
     kept: Mutex<Vec<Kept>>,
     /// Who was enrolled at a revision of the devices: asked for every second, it is read when it changed.
     enrolled: Mutex<Option<(u64, BTreeSet<DeviceId>)>>,
+    revision: AtomicU64,
 }
 
 impl Bonds {
@@ -95,7 +98,22 @@ impl Bonds {
             tracing::warn!(%error, "which devices were bonded is not known: a lost bond is not told, and none is removed");
             Vec::new()
         });
-        Self { store: store.clone(), kept: Mutex::new(kept), enrolled: Mutex::default() }
+        Self { store: store.clone(), kept: Mutex::new(kept), enrolled: Mutex::default(), revision: AtomicU64::new(0) }
+    }
+
+    /// The address that a device told when it last bonded, if it was enrolled by one that it may change.
+    pub fn identity(&self, device: &DeviceId, enrolled: BleAddress) -> Option<BleAddress> {
+        if enrolled.if_random() != RandomAddress::Resolvable {
+            return None;
+        }
+        let kept = self.kept.lock();
+        let last = kept.iter().rfind(|kept| kept.device == *device)?;
+        Some(last.made.device).filter(|told| *told != enrolled)
+    }
+
+    /// Changes with what is remembered.
+    pub fn revision(&self) -> u64 {
+        self.revision.load(Ordering::Acquire)
     }
 
     /// Durable first: what is remembered and not kept would be forgotten by the next start.
@@ -104,6 +122,7 @@ impl Bonds {
         let lines: String = next.iter().map(line).collect();
         self.store.set_meta(KEPT, lines.as_bytes()).map_err(|error| error.to_string())?;
         *kept = next;
+        self.revision.fetch_add(1, Ordering::Release);
         Ok(())
     }
 }
@@ -180,7 +199,7 @@ mod tests {
     use std::slice::from_ref;
 
     use pitchside_auth::enrol;
-    use pitchside_model::{BleAddress, Timestamp};
+    use pitchside_model::Timestamp;
     use pitchside_store::RootKey;
 
     use super::*;
@@ -272,6 +291,25 @@ mod tests {
         assert_eq!(bonds.given_up(), Ok(vec![(old, MADE)]));
         bonds.bonded(&new, MADE).unwrap();
         assert_eq!(bonds.given_up(), Ok(vec![]), "the new bond is not removed in the old one's name");
+    }
+
+    #[test]
+    fn a_device_enrolled_by_an_address_that_it_changes_is_known_by_the_one_it_bonded_with_over_a_restart() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let strap = DeviceId::parse("strap-1").unwrap();
+        store.add_device(row(enrol::wired(strap.clone(), None, Timestamp(0)))).unwrap();
+        let (changing, lasting) = (BleAddress([0x4A, 1, 2, 3, 4, 5]), BleAddress([0xF0, 9, 9, 9, 9, 9]));
+        let bonds = Bonds::open(&store);
+        let before = bonds.revision();
+        assert_eq!(bonds.identity(&strap, changing), None);
+        bonds.bonded(&strap, MADE).unwrap();
+        assert_ne!(bonds.revision(), before, "whoever looks for it is told");
+        assert_eq!(Bonds::open(&store).identity(&strap, changing), Some(MADE.device));
+        // A bond of whoever had its name before says nothing of an address that lasts.
+        assert_eq!((bonds.identity(&strap, lasting), bonds.identity(&strap, MADE.device)), (None, None));
+        bonds.removed(&strap, MADE).unwrap();
+        assert_eq!(bonds.identity(&strap, changing), None);
     }
 
     #[test]

@@ -5,13 +5,13 @@ use std::io::BufRead as _;
 use anyhow::Context as _;
 use pitchside_auth::{DeviceClass, DeviceRecord, Kek, enrol};
 use pitchside_collect::ble::profile;
-use pitchside_model::ble::CODE_MAX;
-use pitchside_model::{Bonding, DeviceId, Pairing, PluginName, Profiles};
+use pitchside_model::ble::{CODE_MAX, RandomAddress};
+use pitchside_model::{BleAddress, Bonding, DeviceId, Pairing, PluginName, Profiles};
 use serde::Serialize;
 
 use super::args::RadioArgs;
 use super::context::Context;
-use super::output::Output;
+use super::output::{Output, note};
 use super::{Failure, Outcome};
 use crate::adapters::bonds;
 use crate::adapters::keys::{record, row};
@@ -26,6 +26,21 @@ struct Enrolled<'a> {
     address: String,
     pairing: &'static str,
     profiles: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'static str>,
+}
+
+/// What is to be known of an address that may be one its device changes. A public address looks the same.
+fn note_on(address: BleAddress) -> Option<&'static str> {
+    match address.if_random() {
+        RandomAddress::Static | RandomAddress::Reserved => None,
+        RandomAddress::Resolvable => Some(
+            "if this address is not public, the device changes it: have it paired before it does; it then tells its identity address, by which it is found from then on",
+        ),
+        RandomAddress::NonResolvable => Some(
+            "if this address is not public, the device changes it and it cannot be kept: it is then refused, and its public, static or identity address is to be enrolled",
+        ),
+    }
 }
 
 fn kek(identity: &Identity) -> anyhow::Result<Kek> {
@@ -59,6 +74,7 @@ pub fn enrol(
         address: address.to_string(),
         pairing: word,
         profiles: profile::words(profiles),
+        note: note_on(address),
     };
     output.print(&enrolled, |e| {
         format!(
@@ -66,6 +82,9 @@ pub fn enrol(
             e.id, e.address, e.pairing
         )
     })?;
+    if let Some(text) = enrolled.note {
+        note(text);
+    }
     Ok(())
 }
 
@@ -143,4 +162,17 @@ fn read_code() -> Result<u32, Failure> {
         .ok()
         .filter(|code| is_code && *code <= CODE_MAX)
         .ok_or_else(|| Failure::Usage("a pairing code has six digits, on one line of standard input".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_its_device_may_change_is_noted_and_one_that_lasts_is_not() {
+        let on = |text: &str| note_on(text.parse().unwrap());
+        assert!(on("4A:F1:F2:F3:F4:01").unwrap().contains("identity address"));
+        assert!(on("3A:F1:F2:F3:F4:01").unwrap().contains("cannot be kept"));
+        assert_eq!((on("F0:F1:F2:F3:F4:01"), on("8C:F1:F2:F3:F4:01")), (None, None));
+    }
 }

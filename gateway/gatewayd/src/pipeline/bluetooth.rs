@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pitchside_auth::RadioDevice;
 use pitchside_collect::Intake;
 use pitchside_collect::ble::core::{Condition, CoreConfig, Status};
 use pitchside_collect::ble::{Ble, Target};
@@ -89,24 +90,17 @@ pub fn start(
     if settings.ble.is_empty() {
         return Ok(None);
     }
-    let (sender, targets) = watch::channel(look(front));
+    let bonds = Arc::new(Bonds::open(&front.store));
+    let (sender, targets) = watch::channel(look(front, &bonds));
     let seed = u64::from_le_bytes(OsRandom.bytes()?);
     let config = CoreConfig {
         turn_ms: u64::from(settings.bluetooth.turn_s) * 1_000,
         stall_ms: u64::from(settings.bluetooth.stall_s) * 1_000,
         ..CoreConfig::default()
     };
-    let ble = radio::start(
-        settings,
-        Bonds::open(&front.store),
-        front.clock.clone(),
-        intake,
-        targets,
-        config,
-        seed,
-        stop.clone(),
-    )?;
-    tasks.spawn(follow(Arc::clone(front), sender, stop.clone()));
+    let ble =
+        radio::start(settings, Arc::clone(&bonds), front.clock.clone(), intake, targets, config, seed, stop.clone())?;
+    tasks.spawn(follow(Arc::clone(front), bonds, sender, stop.clone()));
     let path = settings.gateway.data_dir.join(STATUS_FILE);
     tasks.spawn(write(Arc::clone(front), ble.status(), path, stop));
     Ok(Some(ble))
@@ -120,13 +114,16 @@ pub fn read_by(settings: &Settings, decoders: Decoders) -> anyhow::Result<Decode
     Ok(decoders.wheel(wheel_mm).zone(zone::named(zone)?))
 }
 
-fn look(front: &Front) -> Arc<[Target]> {
-    let devices = front.auth.radio_devices().into_iter();
-    devices.map(|device| Target { id: device.id, address: device.address, bonding: device.bonding }).collect()
+fn look(front: &Front, bonds: &Bonds) -> Arc<[Target]> {
+    let target = |RadioDevice { id, address, bonding }: RadioDevice| {
+        let identity = bonding.and_then(|_| bonds.identity(&id, address));
+        Target { id, address, identity, bonding }
+    };
+    front.auth.radio_devices().into_iter().map(target).collect()
 }
 
-/// Hands on changes of who is enrolled, as the door knows them.
-async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: CancellationToken) {
+/// Hands on changes of who is enrolled, as the door knows them, and of the addresses they told when they bonded.
+async fn follow(front: Arc<Front>, bonds: Arc<Bonds>, targets: watch::Sender<Arc<[Target]>>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let (mut seen, mut looks) = (None, 0);
     loop {
@@ -135,7 +132,7 @@ async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: 
             _ = tick.tick() => {}
         }
         // The door hears of a change from the watch, a moment before us or after.
-        let revisions = front.store.changes().ok();
+        let revisions = Some((front.store.changes().ok(), bonds.revision()));
         if revisions != seen {
             (seen, looks) = (revisions, LOOKS_AFTER_CHANGE);
         }
@@ -143,7 +140,7 @@ async fn follow(front: Arc<Front>, targets: watch::Sender<Arc<[Target]>>, stop: 
             continue;
         }
         looks -= 1;
-        let now = look(&front);
+        let now = look(&front, &bonds);
         targets.send_if_modified(|before| {
             let changed = *before != now;
             *before = now;
@@ -217,7 +214,7 @@ mod radio {
 
     pub(super) fn start(
         settings: &Settings,
-        memory: Bonds,
+        memory: Arc<Bonds>,
         clock: Clock,
         intake: Arc<dyn Intake>,
         targets: watch::Receiver<Arc<[Target]>>,
@@ -230,7 +227,7 @@ mod radio {
             (now.millis() >= CLOCK_FLOOR_MS).then(|| date::write_current(now)).flatten()
         });
         let (adapters, bonds) = (settings.ble.iter().map(adapter).collect(), settings.bluetooth.bonds.clone());
-        let radio = Arc::new(Bluez::new(adapters, bonds, Arc::new(memory), time));
+        let radio = Arc::new(Bluez::new(adapters, bonds, memory, time));
         Ok(ble::start(Parts { radio, intake, targets, config, seed }, stop))
     }
 }
@@ -241,7 +238,7 @@ mod radio {
 
     pub(super) fn start(
         _: &Settings,
-        _: Bonds,
+        _: Arc<Bonds>,
         _: Clock,
         _: Arc<dyn Intake>,
         _: watch::Receiver<Arc<[Target]>>,

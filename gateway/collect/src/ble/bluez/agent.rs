@@ -53,7 +53,7 @@ fn refused(device: Address, why: &str) -> ReqError {
 /// An enrolled device's name and how it is bonded.
 fn pairing(targets: &Targets, device: Address) -> Option<(String, Pairing)> {
     let targets = targets.borrow();
-    let target = targets.iter().find(|target| target.address == address(device))?;
+    let target = targets.iter().find(|target| target.is_at(address(device)))?;
     Some((target.id.to_string(), target.bonding?.pairing))
 }
 

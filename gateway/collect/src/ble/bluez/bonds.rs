@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use bluer::{Address, ErrorKind, Session};
+use bluer::{Adapter, Address, ErrorKind, Session};
 use pitchside_model::DeviceId;
 use tokio::task::spawn_blocking;
 
@@ -25,13 +25,30 @@ async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
         if address(adapter.address().await?) != made.adapter {
             continue;
         }
-        return match adapter.remove_device(Address(made.device.0)).await {
-            Ok(()) => Ok(Removal::Gone),
-            Err(error) if matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => Ok(Removal::Gone),
-            Err(error) => Err(error),
-        };
+        for known in adapter.device_addresses().await? {
+            if !is_same(&adapter, known, made).await {
+                continue;
+            }
+            if let Err(error) = adapter.remove_device(known).await
+                && !matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound)
+            {
+                return Err(error);
+            }
+        }
+        return Ok(Removal::Gone);
     }
     Ok(Removal::NoAdapter)
+}
+
+/// Whether what BlueZ knows by this address is the bonded device: one that changes its address keeps the name it was bonded under.
+async fn is_same(adapter: &Adapter, known: Address, made: Made) -> bool {
+    if address(known) == made.device {
+        return true;
+    }
+    match adapter.device(known) {
+        Ok(device) => device.remote_address().await.is_ok_and(|now| address(now) == made.device),
+        Err(_) => false,
+    }
 }
 
 impl Bluez {
@@ -47,6 +64,8 @@ impl Bluez {
             Err(error) => return Err(error.to_string()),
         }
         self.doubts.lock().forget(device);
+        self.common.settled.lock().remove(device);
+        self.common.unheard.lock().remove(device);
         let (memory, id) = (Arc::clone(&self.memory), device.clone());
         spawn_blocking(move || memory.removed(&id, made)).await.map_err(|error| error.to_string())??;
         tracing::info!(%device, address = %made.device, adapter = %made.adapter, "BLE: its bond is removed");
@@ -75,7 +94,7 @@ impl Bluez {
     /// Before a device is connected: a bond given up, its own or that of whoever had its address, must not let it in.
     pub(super) async fn without_old_bond(&self, session: &Session, target: &Target) -> Result<(), RadioError> {
         for (device, made) in self.given_up().await.map_err(RadioError::Failed)? {
-            if device == target.id || made.device == target.address {
+            if device == target.id || target.is_at(made.device) {
                 self.remove_bond(session, &device, made).await.map_err(|why| {
                     RadioError::Failed(format!("its bond is given up, and could not be removed: {why}"))
                 })?;

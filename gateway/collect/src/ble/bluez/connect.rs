@@ -8,8 +8,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bluer::{Adapter, Address, Device, DeviceEvent, DeviceProperty, ErrorKind, Session};
+use bluer::{Adapter, Address, AddressType, Device, DeviceEvent, DeviceProperty, ErrorKind};
 use futures_util::{FutureExt as _, StreamExt as _};
+use pitchside_model::ble::RandomAddress;
 use pitchside_model::{BleAddress, Bond};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -20,8 +21,9 @@ use super::super::doubt;
 use super::super::keys::{self, KeysError};
 use super::super::memory::{Made, Memory};
 use super::super::radio::{RadioError, Target};
+use super::early::Early;
 use super::peer::BluezPeer;
-use super::{Bluez, address};
+use super::{Bluez, Life, address};
 
 /// How long a device may take to answer.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -79,17 +81,15 @@ impl Bluez {
     /// Connects and bonds, and tells a device that has lost its side of the bond from one that is merely away.
     pub(super) async fn attempt(
         &self,
-        session: &Session,
+        life: &Life,
         adapter: &AdapterName,
         target: &Target,
     ) -> Result<BluezPeer, RadioError> {
-        self.without_old_bond(session, target).await?;
-        let adapter = session.adapter(adapter).map_err(failed)?;
-        let device = adapter.device(Address(target.address.0)).map_err(failed)?;
-        // Until it has advertised BlueZ knows no such device.
-        let paired = device.is_paired().await.map_err(|_| RadioError::Unreachable("not heard yet".to_owned()))?;
+        self.without_old_bond(&life.session, target).await?;
+        let adapter = life.session.adapter(adapter).map_err(failed)?;
+        let (device, paired) = known(&adapter, target).await?;
         let attempt = Attempt(Some(device.clone()));
-        let reached = self.reach(&adapter, device, target, paired).await;
+        let reached = self.reach(life, &adapter, device, target, paired).await;
         if target.bonding.is_some() {
             let how = match &reached {
                 Ok(_) => doubt::Attempt::Encrypted,
@@ -112,19 +112,24 @@ impl Bluez {
     /// From the link to a peer that has named its services, which it does over an encrypted link if it is bonded.
     async fn reach(
         &self,
+        life: &Life,
         adapter: &Adapter,
         device: Device,
         target: &Target,
         paired: bool,
     ) -> Result<BluezPeer, Ended> {
+        let listening = Early::new(target.id.clone(), Arc::clone(&self.common.unheard));
+        if let Some(bonding) = target.bonding.filter(|_| paired) {
+            listening.listen(&device, bonding.profiles, &life.objects).await;
+        }
         link(&device).await?;
         let bond = match target.bonding {
             Some(_) => Some(self.bond(adapter, &device, target, paired).await?),
             None => None,
         };
         let early = |error| Ended { error, how: doubt::Attempt::Early };
-        let peer = BluezPeer::new(device, target.clone(), bond, self.time.clone(), self.passed_over.clone());
-        let peer = peer.await.map_err(early)?;
+        let (common, over) = (self.common.clone(), life.over.clone());
+        let peer = BluezPeer::new(device, target.clone(), bond, common, listening, over).await.map_err(early)?;
         if bond.is_some()
             && let Err(error) = peer.named().await
         {
@@ -142,6 +147,7 @@ impl Bluez {
         paired: bool,
     ) -> Result<Bond, RadioError> {
         if !paired {
+            lasting(device, target).await?;
             gone(Place::of(adapter, device, &self.bonds).await?).await?;
             pair_anew(device, target, &*self.memory).await?;
             if !device.is_paired().await.map_err(failed)? {
@@ -154,6 +160,30 @@ impl Bluez {
         remember(&self.memory, target, &place).await;
         Ok(bond)
     }
+}
+
+/// The device as BlueZ knows it, and whether it is paired. One that changes its address is known by the one it paired under until
+/// bluetoothd is restarted, and by its identity then.
+async fn known(adapter: &Adapter, target: &Target) -> Result<(Device, bool), RadioError> {
+    for address in target.addresses() {
+        let device = adapter.device(Address(address.0)).map_err(failed)?;
+        // Until it has advertised BlueZ knows no such device.
+        if let Ok(paired) = device.is_paired().await {
+            return Ok((device, paired));
+        }
+    }
+    Err(RadioError::Unreachable("not heard yet".to_owned()))
+}
+
+/// Whether it can be bonded with under its address: there is no way back from one that it changes and nobody can resolve.
+async fn lasting(device: &Device, target: &Target) -> Result<(), RadioError> {
+    let is_random = device.address_type().await.map_err(failed)? == AddressType::LeRandom;
+    if is_random && target.address.if_random() == RandomAddress::NonResolvable {
+        return Err(RadioError::Refused(
+            "its address is a non-resolvable private one, which it changes: enrol its public, static or identity address".to_owned(),
+        ));
+    }
+    Ok(())
 }
 
 /// An attempt that ended, and what that says of the device's bond.

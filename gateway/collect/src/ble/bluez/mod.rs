@@ -5,17 +5,19 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | `bus` | who owns `org.bluez` |
+//! | `bus` | who owns `org.bluez`, and what it knows of a device |
 //! | `agent` | codes while pairing; everybody else is refused |
 //! | `scan` | one adapter: powered, listening |
 //! | `bonds` | bonds that are given up, removed |
 //! | `connect` | connect, bond, and what is known of the bond |
+//! | `early` | what a bonded device says by itself before it is subscribed to |
 //! | `peer` | a connected device: subscriptions, reads, writes |
 
 mod agent;
 mod bonds;
 mod bus;
 mod connect;
+mod early;
 mod peer;
 mod scan;
 
@@ -77,11 +79,9 @@ pub struct Bluez {
     /// Folder with what BlueZ stored of bonds.
     bonds: PathBuf,
     memory: Arc<dyn Memory>,
-    time: CurrentTime,
-    /// Whose further instances of a characteristic were named.
-    passed_over: PassedOver,
+    common: Common,
     doubts: Mutex<Doubts>,
-    session: Mutex<Option<Session>>,
+    life: Mutex<Option<Life>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
 }
@@ -90,8 +90,25 @@ pub struct Bluez {
 /// the gateway's clock is not set.
 pub type CurrentTime = Arc<dyn Fn() -> Option<[u8; 10]> + Send + Sync>;
 
-/// Devices of which something was said once.
-type PassedOver = Arc<Mutex<HashSet<DeviceId>>>;
+/// What all connections share.
+#[derive(Clone)]
+struct Common {
+    time: CurrentTime,
+    /// Whose further instances of a characteristic were named.
+    passed_over: Arc<Mutex<HashSet<DeviceId>>>,
+    /// Devices that were once asked for all that their values are read by, and by which characteristic their clock was set.
+    settled: Arc<Mutex<HashMap<DeviceId, Option<u16>>>>,
+    unheard: early::Unheard,
+}
+
+/// One life of bluetoothd.
+#[derive(Clone)]
+struct Life {
+    session: Session,
+    objects: bus::Objects,
+    /// It is over.
+    over: CancellationToken,
+}
 
 fn address(address: Address) -> BleAddress {
     BleAddress(address.0)
@@ -100,16 +117,18 @@ fn address(address: Address) -> BleAddress {
 impl Bluez {
     /// A radio of these adapters. Nothing is opened yet; what is missing is waited for.
     pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, time: CurrentTime) -> Self {
-        let (doubts, passed_over) = (Mutex::default(), PassedOver::default());
-        Self { adapters, bonds, memory, time, passed_over, doubts, session: Mutex::new(None), busy: Mutex::default() }
+        let (passed_over, settled, unheard) = (Arc::default(), Arc::default(), Arc::default());
+        let common = Common { time, passed_over, settled, unheard };
+        let (doubts, life, busy) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { adapters, bonds, memory, common, doubts, life, busy }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
         self.busy.lock().entry(Arc::clone(adapter)).or_insert_with(|| watch::Sender::new(false)).clone()
     }
 
-    fn session(&self) -> Result<Session, RadioError> {
-        self.session.lock().clone().ok_or_else(|| RadioError::Failed("bluetoothd is not running".to_owned()))
+    fn life(&self) -> Result<Life, RadioError> {
+        self.life.lock().clone().ok_or_else(|| RadioError::Failed("bluetoothd is not running".to_owned()))
     }
 
     /// The adapters of the settings that are there, with the name each has now.
@@ -129,7 +148,7 @@ impl Bluez {
     }
 
     /// Serves one life of bluetoothd.
-    async fn life(
+    async fn serve(
         &self,
         bus: &bus::Bus,
         owner: &str,
@@ -140,7 +159,10 @@ impl Bluez {
         let session = Session::new().await?;
         // Held as long as this life lasts: dropping it takes the agent away.
         let _agent = session.register_agent(agent::agent(targets.clone())).await?;
-        *self.session.lock() = Some(session.clone());
+        // Whatever becomes of us: who is connected then, is not any more.
+        let over = CancellationToken::new();
+        let _over = over.clone().drop_guard();
+        *self.life.lock() = Some(Life { session: session.clone(), objects: bus.objects(), over });
         tracing::info!(owner, "BLE: bluetoothd is there");
         let mut running: HashMap<AdapterName, CancellationToken> = HashMap::new();
         let mut tasks: JoinSet<AdapterName> = JoinSet::new();
@@ -195,7 +217,7 @@ impl Bluez {
                 () = sleep(LOOK_EVERY) => {}
             }
         };
-        *self.session.lock() = None;
+        *self.life.lock() = None;
         running.values().for_each(CancellationToken::cancel);
         while tasks.join_next().await.is_some() {}
         result
@@ -236,7 +258,7 @@ impl Radio for Bluez {
             match (&connected, owner) {
                 (Some(bus), Some(owner)) => {
                     missing = false;
-                    if let Err(error) = self.life(bus, &owner, &targets, &events, &stop).await {
+                    if let Err(error) = self.serve(bus, &owner, &targets, &events, &stop).await {
                         tracing::warn!(%error, "BLE: bluetoothd failed; beginning anew");
                     } else if !stop.is_cancelled() {
                         tracing::warn!("BLE: bluetoothd is gone; waiting for it");
@@ -259,9 +281,9 @@ impl Radio for Bluez {
     }
 
     async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
-        let session = self.session()?;
+        let life = self.life()?;
         let busy = connect::Busy::set(self.busy(adapter));
-        let peer = self.attempt(&session, adapter, target).await;
+        let peer = self.attempt(&life, adapter, target).await;
         drop(busy);
         Ok(Box::new(peer?))
     }

@@ -1,7 +1,10 @@
 //! A connected device: its characteristics subscribed to and read, its link watched.
 
+mod ask;
+
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,21 +18,21 @@ use pitchside_model::{Bond, Profiles};
 use pitchside_wire::fragment;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{interval, timeout};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::super::plan::{Found, Plan, Step, plan};
 use super::super::profile;
 use super::super::queue::{Queue, Source};
 use super::super::radio::{Peer, RadioError, Subscribed, Target};
+use super::Common;
 use super::connect::{disconnect, failed};
-use super::{CurrentTime, PassedOver};
+use super::early::Early;
+use ask::{Heard, Polled, shown};
 
 /// How long the device may take to name its services, and to accept each subscription.
 const SERVICES_WITHIN: Duration = Duration::from_secs(20);
 const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(10);
-const READ_WITHIN: Duration = Duration::from_secs(10);
-/// How often what only can be read is read.
-const READ_EVERY: Duration = Duration::from_secs(60);
 
 /// Empty values in a row after which a descriptor counts as closed.
 const EMPTY_MAX: u32 = 64;
@@ -48,8 +51,11 @@ pub(super) struct BluezPeer {
     device: Device,
     target: Target,
     bond: Option<Bond>,
-    time: CurrentTime,
-    passed_over: PassedOver,
+    common: Common,
+    /// Listens since before the link was there.
+    early: Arc<Early>,
+    /// It had said something before it was subscribed to, and that was handed over.
+    spoke: AtomicBool,
     /// Why the link is down, or of no use.
     over: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -68,8 +74,9 @@ impl BluezPeer {
         device: Device,
         target: Target,
         bond: Option<Bond>,
-        time: CurrentTime,
-        passed_over: PassedOver,
+        common: Common,
+        early: Arc<Early>,
+        life: CancellationToken,
     ) -> Result<Self, RadioError> {
         let over = watch::Sender::new(None);
         // Watched from here on; what happened before is asked for after.
@@ -83,7 +90,12 @@ impl BluezPeer {
         tasks.spawn(async move {
             let mut events = pin!(events);
             let why = loop {
-                match events.next().await {
+                let event = tokio::select! {
+                    event = events.next() => event,
+                    // Killed, it tells nobody.
+                    () = life.cancelled() => None,
+                };
+                match event {
                     Some(DeviceEvent::PropertyChanged(DeviceProperty::Connected(false))) => break "the link went down",
                     Some(DeviceEvent::PropertyChanged(DeviceProperty::Paired(false))) if bonded => {
                         break "the bond was removed";
@@ -94,7 +106,8 @@ impl BluezPeer {
             };
             end(&sender, why);
         });
-        Ok(Self { device, target, bond, time, passed_over, over, tasks: Mutex::new(tasks), down: Mutex::new(None) })
+        let (tasks, down) = (Mutex::new(tasks), Mutex::new(None));
+        Ok(Self { device, target, bond, common, early, spoke: AtomicBool::new(false), over, tasks, down })
     }
 
     async fn services(&self) -> Result<Vec<Service>, RadioError> {
@@ -143,24 +156,32 @@ impl BluezPeer {
             let words = profile::words(profiles).join(", ");
             return Err(RadioError::Refused(format!("it has none of what it was enrolled for: {words}")));
         }
-        if !passed_over.is_empty() && self.passed_over.lock().insert(self.target.id.clone()) {
+        if !passed_over.is_empty() && self.common.passed_over.lock().insert(self.target.id.clone()) {
             for (uuid, others) in passed_over {
                 tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), others, "BLE: it has this more than once; only the first is listened to");
             }
         }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let mut polled = Vec::new();
+        let (mut polled, mut clock, mut is_settled) = (Vec::new(), None, false);
         for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
+            if step.measures() && !is_settled {
+                is_settled = true;
+                // What it says is understood from here on, and over later links that end before they get here.
+                self.common.settled.lock().insert(self.target.id.clone(), clock);
+                self.spoke.store(self.early.hand_over(into), Ordering::Relaxed);
+            }
             match step {
                 Step::SetZone => self.set_zone(&characteristic).await,
-                Step::SetClock => self.set_clock(&characteristic, uuid, reads, into).await,
+                Step::SetClock => {
+                    clock = self.set_clock(&characteristic, uuid, reads, into).await.then_some(uuid).or(clock)
+                }
                 Step::Tell => self.tell(&characteristic, uuid).await,
                 Step::ReadFirst => {
                     let read = self.value(&characteristic).await;
                     let value = read.map_err(|why| {
                         RadioError::Failed(format!("{uuid:04x}, which decides what it measures, was not read: {why}"))
                     })?;
-                    into.push(Source::Gatt(uuid), &value);
+                    into.answer(Source::Gatt(uuid), &value);
                 }
                 Step::ReadOnce => self.read(&characteristic, uuid, into).await,
                 Step::Subscribe { read, streams } => {
@@ -170,9 +191,14 @@ impl BluezPeer {
                     self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?;
                     subscribed.streams |= streams;
                 }
+                Step::Watch => {
+                    self.read(&characteristic, uuid, into).await;
+                    let heard = Some(self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?);
+                    polled.push(Polled { characteristic, uuid, heard });
+                }
                 Step::Poll => {
                     self.read(&characteristic, uuid, into).await;
-                    polled.push((characteristic, uuid));
+                    polled.push(Polled { characteristic, uuid, heard: None });
                 }
                 Step::Unusable => {
                     tracing::warn!(device = %self.target.id, characteristic = format!("{uuid:04x}"), "BLE: can be neither subscribed to nor read");
@@ -219,17 +245,32 @@ impl BluezPeer {
     }
 
     /// Subscribes: by file descriptor where BlueZ offers that and the characteristic notifies; by D-Bus, where BlueZ confirms
-    /// each value to the device, if it indicates.
+    /// each value to the device, if it indicates. What was subscribed to before the link was there stays so.
     async fn listen(
         &self,
         characteristic: &Characteristic,
         source: Source,
         notifies: bool,
         into: &Arc<Queue>,
-    ) -> Result<(), RadioError> {
+    ) -> Result<Heard, RadioError> {
         let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
+        let over = self.over.clone();
+        if let Some(ear) = self.early.ear(characteristic.id()) {
+            // BlueZ tells nobody if the device did not take it.
+            if characteristic.notifying().await.map_err(failed)? == Some(true) {
+                self.tasks.lock().spawn(async move {
+                    let _ = ear.await;
+                    end(&over, "a subscription ended");
+                });
+                return Ok(Heard::default());
+            }
+            // Gone before it is asked for anew: else it would be taken for the one there is.
+            ear.abort();
+            let _ = ear.await;
+        }
+        let heard = Heard::default();
+        let (into, spoke) = (Arc::clone(into), Arc::clone(&heard.spoke));
         if notifies && let Ok(Ok(reader)) = timeout(SUBSCRIBE_WITHIN, characteristic.notify_io()).await {
-            let (into, over) = (Arc::clone(into), self.over.clone());
             self.tasks.lock().spawn(async move {
                 // No bytes: the device notified nothing, or the descriptor is closed, and then it says so without end.
                 let mut empty = 0;
@@ -238,101 +279,24 @@ impl BluezPeer {
                 {
                     empty = if value.is_empty() { empty + 1 } else { 0 };
                     if empty == 0 {
+                        spoke.store(true, Ordering::Relaxed);
                         into.push(source, &value);
                     }
                 }
                 end(&over, "a subscription ended");
             });
-            return Ok(());
+            return Ok(heard);
         }
         let values = timeout(SUBSCRIBE_WITHIN, characteristic.notify()).await.map_err(|_| late())?.map_err(failed)?;
-        let (into, over) = (Arc::clone(into), self.over.clone());
         self.tasks.lock().spawn(async move {
             let mut values = pin!(values);
             while let Some(value) = values.next().await {
+                spoke.store(true, Ordering::Relaxed);
                 into.push(source, &value);
             }
             end(&over, "a subscription ended");
         });
-        Ok(())
-    }
-
-    async fn value(&self, characteristic: &Characteristic) -> Result<Vec<u8>, String> {
-        match timeout(READ_WITHIN, characteristic.read()).await {
-            Ok(read) => read.map_err(|error| error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
-        }
-    }
-
-    async fn read(&self, characteristic: &Characteristic, uuid: u16, into: &Queue) {
-        match self.value(characteristic).await {
-            Ok(value) => into.push(Source::Gatt(uuid), &value),
-            Err(why) => {
-                tracing::info!(device = %self.target.id, characteristic = format!("{uuid:04x}"), why, "BLE: not read");
-            }
-        }
-    }
-
-    fn read_on(&self, characteristics: Vec<(Characteristic, u16)>, into: &Arc<Queue>) {
-        let into = Arc::clone(into);
-        self.tasks.lock().spawn(async move {
-            let mut tick = interval(READ_EVERY);
-            // The first comes at once, and that value has been read.
-            tick.tick().await;
-            loop {
-                tick.tick().await;
-                for (characteristic, uuid) in &characteristics {
-                    if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await {
-                        into.push(Source::Gatt(*uuid), &value);
-                    }
-                }
-            }
-        });
-    }
-
-    async fn set(&self, characteristic: &Characteristic, value: &[u8]) -> Result<(), String> {
-        let request = CharacteristicWriteRequest { op_type: WriteOp::Request, ..Default::default() };
-        match timeout(READ_WITHIN, characteristic.write_ext(value, &request)).await {
-            Ok(written) => written.map_err(|error| error.to_string()),
-            Err(_) => Err("no answer in time".to_owned()),
-        }
-    }
-
-    /// Tells the device that its clock is not ahead of UTC, if ours is set.
-    async fn set_zone(&self, characteristic: &Characteristic) {
-        if (self.time)().is_some()
-            && let Err(why) = self.set(characteristic, &profile::LOCAL_TIME_IS_UTC).await
-        {
-            tracing::info!(device = %self.target.id, why, "BLE: its time zone is not set");
-        }
-    }
-
-    /// Sets the device's clock, if ours is set: what it measures from now on carries a time worth having. What the clock shows
-    /// goes the way of all values, first of them: what the device dates is read by it.
-    async fn set_clock(&self, characteristic: &Characteristic, uuid: u16, reads: bool, into: &Queue) {
-        let Some(time) = (self.time)() else { return };
-        let value = if uuid == profile::DATE_TIME { &time[..7] } else { &time[..] };
-        match self.set(characteristic, value).await {
-            Ok(()) => {
-                tracing::info!(device = %self.target.id, "BLE: its clock is set");
-                into.push(Source::Gatt(uuid), value);
-            }
-            Err(why) => {
-                tracing::info!(device = %self.target.id, why, "BLE: its clock is not set");
-                // It may have taken the time and refused the rest of the value (Current Time Service, «Data field ignored»).
-                if reads {
-                    self.read(characteristic, uuid, into).await;
-                }
-            }
-        }
-    }
-
-    /// What it says in Device Information, for the log.
-    async fn tell(&self, characteristic: &Characteristic, uuid: u16) {
-        let Ok(value) = self.value(characteristic).await else { return };
-        if let Some((what, text)) = profile::information(uuid, &value) {
-            tracing::info!(device = %self.target.id, what, text, "BLE: device information");
-        }
+        Ok(Heard { tells_reads: true, ..heard })
     }
 }
 
@@ -347,6 +311,19 @@ impl Peer for BluezPeer {
             Some(bonding) => self.bonded(bonding.profiles, &into).await,
             None => self.ps1(&into).await,
         }
+    }
+
+    fn said_before(&self, into: &Arc<Queue>) -> bool {
+        if self.spoke.load(Ordering::Relaxed) {
+            return true;
+        }
+        let settled = self.common.settled.lock().get(&self.target.id).copied();
+        let Some(clock) = settled.filter(|_| self.early.holds()) else { return false };
+        // A clock that was set once keeps that time.
+        if let (Some(uuid), Some(time)) = (clock, (self.common.time)()) {
+            into.answer(Source::Gatt(uuid), shown(uuid, &time));
+        }
+        self.early.hand_over(into)
     }
 
     async fn write(&self, value: &[u8]) -> Result<(), RadioError> {

@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::super::core::AdapterName;
-use super::super::radio::{RadioEvent, Targets};
+use super::super::radio::{RadioEvent, Target, Targets};
 use super::{AdapterConfig, Scan, address};
 
 /// A device is reported no more often than this.
@@ -146,7 +146,7 @@ impl AdapterTask {
         let mut said: HashMap<Address, Instant> = HashMap::new();
         loop {
             let known: Vec<Address> =
-                targets.borrow_and_update().iter().map(|target| Address(target.address.0)).collect();
+                targets.borrow_and_update().iter().flat_map(Target::addresses).map(|at| Address(at.0)).collect();
             let mut devices = Sightings::new();
             for known in &known {
                 self.follow(*known, &mut devices).await;

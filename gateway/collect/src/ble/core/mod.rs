@@ -42,6 +42,8 @@ enum State {
         adapter: AdapterName,
         since: Ms,
         heard: Ms,
+        /// It has said something.
+        spoke: bool,
         streams: bool,
     },
     /// `attempt`: it was not connected yet.
@@ -133,12 +135,13 @@ impl Core {
                 if let State::Connecting { adapter, .. } = &device.state {
                     device.bond_lost = false;
                     device.home = Some(Arc::clone(adapter));
-                    device.state = State::Up { adapter: Arc::clone(adapter), since: now, heard: now, streams };
+                    let adapter = Arc::clone(adapter);
+                    device.state = State::Up { adapter, since: now, heard: now, spoke: false, streams };
                 }
             }
             Event::Heard { device } => {
-                if let Some(Device { state: State::Up { heard, .. }, .. }) = self.devices.get_mut(&device) {
-                    *heard = now;
+                if let Some(Device { state: State::Up { heard, spoke, .. }, .. }) = self.devices.get_mut(&device) {
+                    (*heard, *spoke) = (now, true);
                 }
             }
             Event::Ended { device, end } => self.ended(&device, end, now),
@@ -223,6 +226,12 @@ impl Core {
         device.waiting = None;
         match (end, state) {
             (End::Asked, State::Leaving { why: Why::TurnOver | Why::MakesWay | Why::Unenrolled, .. }) => {
+                device.not_before = now.saturating_add(self.config.backoff_min_ms);
+                return;
+            }
+            // Medical sensors connect, say what they have measured and hang up: that is no failure, however short it was.
+            (End::LinkLost, State::Up { spoke: true, .. }) => {
+                device.failures = 0;
                 device.not_before = now.saturating_add(self.config.backoff_min_ms);
                 return;
             }

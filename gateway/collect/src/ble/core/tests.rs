@@ -21,6 +21,8 @@ enum Nature {
     Silent,
     /// Connects, and drops the link a second later.
     Fickle,
+    /// Connects, says what it has measured, and hangs up.
+    Visitor,
 }
 
 struct World {
@@ -91,7 +93,9 @@ impl World {
                 let at = self.at(device);
                 (self.attempting[at], self.up[at], self.on[at]) = (None, false, None);
                 let gone = device.clone();
-                self.due.retain(|(_, due)| !matches!(due, Event::Ready { device, .. } | Event::Ended { device, .. } if *device == gone));
+                self.due.retain(|(_, due)| {
+                    !matches!(due, Event::Ready { device, .. } | Event::Heard { device } | Event::Ended { device, .. } if *device == gone)
+                });
             }
             _ => {}
         }
@@ -124,12 +128,14 @@ impl World {
                 self.attempts[at].push(self.now);
                 (self.attempting[at], self.on[at]) = (Some(Arc::clone(&adapter)), Some(adapter));
                 let ready = |after| (self.now + after, Event::Ready { device: device.clone(), streams: true });
+                let heard = |after| (self.now + after, Event::Heard { device: device.clone() });
                 let ended = |after, end| (self.now + after, Event::Ended { device: device.clone(), end });
                 match self.natures[at] {
                     Nature::Good | Nature::Silent => self.due.push(ready(400)),
                     Nature::Deaf => self.due.push(ended(10_000, End::Unreachable)),
                     Nature::Broken => self.due.push(ended(STEP, End::Failed)),
                     Nature::Fickle => self.due.extend([ready(400), ended(1_400, End::LinkLost)]),
+                    Nature::Visitor => self.due.extend([ready(400), heard(800), ended(1_400, End::LinkLost)]),
                 }
             }
             Action::Disconnect { device, why } => {
@@ -165,7 +171,8 @@ fn nature() -> impl Strategy<Value = Nature> {
         1 => Just(Nature::Deaf),
         1 => Just(Nature::Broken),
         1 => Just(Nature::Silent),
-        1 => Just(Nature::Fickle)
+        1 => Just(Nature::Fickle),
+        1 => Just(Nature::Visitor)
     ]
 }
 
@@ -185,6 +192,17 @@ fn a_silent_stream_is_taken_down_and_tried_again_ever_more_seldom() {
     assert!(world.stalls >= 6, "{}", world.stalls);
     let gaps: Vec<Ms> = attempts.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(gaps[5] > gaps[0] + 10_000, "{gaps:?}");
+}
+
+#[test]
+fn a_sensor_that_says_what_it_has_and_hangs_up_is_connected_again_as_soon_as_it_is_there() {
+    let mut world = World::new(&[1], &[Nature::Visitor, Nature::Fickle], 1);
+    world.run(120_000);
+    let gaps: Vec<Ms> = world.attempts[0].windows(2).map(|pair| pair[1] - pair[0]).collect();
+    // Up for 1.4 s and left alone for half a second; the other one may be in the way for as long.
+    assert!(gaps.len() >= 30 && gaps.iter().all(|gap| *gap <= 4_000), "{gaps:?}");
+    assert_eq!(world.core.status()[0].failures, 0);
+    assert!(world.attempts[1].len() <= 12, "whoever says nothing is left alone ever longer: {:?}", world.attempts[1]);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct CoreConfig {
     pub backoff_min_ms: Ms,
     /// The longest pause.
     pub backoff_max_ms: Ms,
-    /// A connection that lasted so long was no failure.
+    /// A connection that lasted so long was no failure, even if nothing was said.
     pub steady_ms: Ms,
     /// Pause between two attempts, on one adapter, to reach devices nobody has seen.
     pub probe_every_ms: Ms,
@@ -90,7 +90,7 @@ pub enum Event {
         /// It notifies by itself, so silence means something is wrong. A thermometer does not.
         streams: bool,
     },
-    /// A device said something.
+    /// A device said something by itself.
     Heard {
         /// Which.
         device: DeviceId,
