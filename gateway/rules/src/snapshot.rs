@@ -27,6 +27,12 @@ pub enum SnapshotError {
     OtherRules,
 }
 
+/// The hash of the rules that a snapshot was taken under; none if it cannot be read.
+pub fn rules_of(snapshot: &[u8]) -> Option<[u8; 32]> {
+    // The first of [`Memory`], and an array is its bytes.
+    snapshot.strip_prefix(LAYOUT)?.first_chunk().copied()
+}
+
 #[derive(Serialize, Deserialize)]
 struct Memory {
     rules_hash: [u8; 32],

@@ -114,7 +114,8 @@ fn a_gap_that_is_told_late_is_counted_with_those_before_it() {
         entry
     };
     // The last is of long ago, and known only now.
-    let fed = engine.feed(&[rate(90, 100), gap(100), rate(110, 100), gap(130), rate(140, 100), gap(10), rate(151, 150)]);
+    let fed =
+        engine.feed(&[rate(90, 100), gap(100), rate(110, 100), gap(130), rate(140, 100), gap(10), rate(151, 150)]);
     assert_eq!(fed.faults, []);
     assert_eq!(raised(&fed)[0].message, "3 gaps");
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pitchside_model::*;
-use pitchside_rules::snapshot::LAYOUT;
+use pitchside_rules::snapshot::{LAYOUT, rules_of};
 use pitchside_rules::{Engine, Fed, RuleSet, RuleSource, SnapshotError};
 use proptest::prelude::*;
 
@@ -387,11 +387,13 @@ fn memory_is_laid_out_as_its_name_says() {
     assert!(fed.faults.is_empty() && !fed.events.is_empty(), "{:?}", fed.faults);
     let snapshot = engine.snapshot();
     assert!(snapshot.starts_with(LAYOUT));
+    assert_eq!(rules_of(&snapshot), Some(rules().hash()));
     assert_eq!(
         (LAYOUT, &blake3::hash(&snapshot).to_hex()[..16]),
         (&b"pitchside-rules-memory/3\n"[..], "2b983361e7b8ed6d")
     );
     let mut another = snapshot.clone();
     another[LAYOUT.len() - 2] += 1;
+    assert_eq!(rules_of(&another), None);
     assert_eq!(Engine::new(rules()).unwrap().resume(&another), Err(SnapshotError::Unreadable));
 }
