@@ -258,7 +258,7 @@ mod tests {
     fn a_mark_of_the_byte_order_is_no_part_of_a_script() {
         assert_eq!(problems("\u{feff}value > limit_cel"), [""; 0]);
         assert_eq!(problems("\u{feff}let x = ;"), problems("let x = ;"));
-        assert_eq!(problems("value > limit_cel\u{feff}").len(), 1, "at the beginning only");
+        assert!(!problems("value > limit_cel\u{feff}").is_empty(), "at the beginning only");
     }
 
     #[test]
