@@ -132,6 +132,23 @@ async fn a_rule_on_a_plugins_stream_raises_and_replays_with_the_very_version_tha
 }
 
 #[tokio::test]
+async fn what_is_known_of_a_stream_outlives_a_change_of_the_rules_while_the_box_is_off() {
+    let (mut clinic, mut s7) = clinic("value / 2.0").await;
+    // Rules that know nothing hear nothing of before.
+    clinic.settings().journal.horizon_s = 0;
+    comes_to(&clinic, Some("1.0.0")).await;
+    beats(&clinic, &mut s7, &[100, 150]).await;
+    clinic.alerted(1).await;
+    clinic.stop().await;
+    clinic.write_rule("other", "value > 300.0");
+    clinic.start().await;
+    s7.connect().await;
+    beats(&clinic, &mut s7, &[100]).await;
+    until("the alert to be over", || clinic.alerts()[0].cleared).await;
+    assert_eq!(clinic.alerts().len(), 1);
+}
+
+#[tokio::test]
 async fn a_stream_that_loops_is_switched_off_named_and_put_back() {
     let (clinic, mut s7) = clinic("loop {}").await;
     beats(&clinic, &mut s7, &[100, 101, 102, 103, 104, 105, 106, 107, 190]).await;

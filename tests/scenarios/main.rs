@@ -46,6 +46,7 @@ mod firmware;
 mod frames;
 mod full;
 mod gate;
+mod memory;
 mod outputs;
 mod packages;
 mod payloads;

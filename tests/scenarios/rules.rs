@@ -61,6 +61,20 @@ async fn a_rule_that_was_switched_off_is_named_and_an_admin_puts_it_back() {
 }
 
 #[tokio::test]
+async fn an_alert_whose_rule_is_switched_off_is_said_to_stay() {
+    let odd = "if value > 180.0 { throw \"out\" }\nvalue > 170.0";
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("odd", odd).start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for_seconds(&clinic, &mut s7, 1, 175).await;
+    clinic.alerted(1).await;
+    assert!(!clinic.pitchside(&["alerts"]).ok().err.contains("switched off"));
+    for_seconds(&clinic, &mut s7, 9, 190).await;
+    let said = || Some(clinic.pitchside(&["alerts"]).ok().err).filter(|said| said.contains("odd is switched off"));
+    let said = until("the rule is switched off", said).await;
+    assert!(said.contains("pitchside rules again odd"), "{said}");
+}
+
+#[tokio::test]
 async fn a_rule_that_reaches_out_is_not_loaded_and_those_in_force_stay() {
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).start().await;
     let mut s7 = clinic.sensor("s7").await;

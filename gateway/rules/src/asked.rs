@@ -44,7 +44,8 @@ impl Asked {
 
 /// Reads the words of a script.
 pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Problem>> {
-    let says = |name: &str| words.iter().any(|w| w.kind != WordKind::Text && w.text == name);
+    // A text counts as well: a function may be called by a pointer to it, as `Fn("stddev")`.
+    let says = |name: &str| words.iter().any(|w| w.text == name);
     let is_loop = |w: &&Word| w.kind != WordKind::Text && ["for", "while", "loop", "do"].contains(&w.text.as_str());
     let mut asked = Asked {
         wanted: Wanted { extremes: says("min") || says("max"), order: says("percentile"), squares: says("stddev") },

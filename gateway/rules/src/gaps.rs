@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The most gaps remembered of one input; a count says at most that many.
 pub const GAPS_MAX: usize = 64;
 
-/// The latest gaps of one input, each with the event time at which it was known.
+/// The latest gaps of one input, each with the event time at which it became known: a gap told late is known when it is told.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Gaps(VecDeque<i64>);
 
@@ -32,7 +32,7 @@ impl Gaps {
 
     /// How many became known within a span (microseconds) that ends now, both ends included.
     pub fn within(&self, span: i64, now: i64) -> usize {
-        self.0.iter().rev().take_while(|time| now.saturating_sub(**time) <= span).count()
+        self.0.iter().filter(|time| now.saturating_sub(**time) <= span).count()
     }
 }
 
@@ -47,5 +47,12 @@ mod tests {
         assert_eq!((gaps.within(20, 90), gaps.within(1_000, 90), gaps.within(5, 100)), (3, 10, 0));
         (10..1_000).for_each(|time| gaps.note(time * 10));
         assert_eq!(gaps.within(i64::MAX, 10_000), GAPS_MAX);
+    }
+
+    #[test]
+    fn one_from_long_ago_hides_none_of_those_before_it() {
+        let mut gaps = Gaps::default();
+        [90, 95, 10].into_iter().for_each(|time| gaps.note(time));
+        assert_eq!(gaps.within(20, 100), 2);
     }
 }

@@ -9,7 +9,7 @@ use crate::asked::BY_HOUR;
 use crate::baseline::{Form, Usual};
 use crate::series::Run;
 use crate::state::Track;
-use crate::window::Window;
+use crate::window::{Kept, NotKept, Window};
 
 type Answer<T> = Result<T, Box<EvalAltResult>>;
 
@@ -126,6 +126,12 @@ fn number(value: Option<f64>) -> Dynamic {
     value.map_or(Dynamic::UNIT, Dynamic::from_float)
 }
 
+/// An answer that was counted only if the script is known to ask for it.
+fn kept(name: &str, read: Option<Kept>) -> Answer<Dynamic> {
+    let value = read.unwrap_or(Ok(None));
+    value.map(number).map_err(|NotKept| refused(format!("`{name}` must be written in the script as it is called")))
+}
+
 /// Adds the input type to an engine.
 pub(crate) fn register(engine: &mut Engine) {
     register_windows(engine);
@@ -153,19 +159,19 @@ fn register_windows(engine: &mut Engine) {
         Ok(number(input.window(span, |window, _, _| window.mean())?.flatten()))
     });
     engine.register_fn("min", |input: &mut Input, span: &str| -> Answer<Dynamic> {
-        Ok(number(input.window(span, |window, run, _| window.min(run))?.flatten()))
+        kept("min", input.window(span, |window, run, _| window.min(run))?)
     });
     engine.register_fn("max", |input: &mut Input, span: &str| -> Answer<Dynamic> {
-        Ok(number(input.window(span, |window, run, _| window.max(run))?.flatten()))
+        kept("max", input.window(span, |window, run, _| window.max(run))?)
     });
     engine.register_fn("stddev", |input: &mut Input, span: &str| -> Answer<Dynamic> {
-        Ok(number(input.window(span, |window, _, _| window.stddev())?.flatten()))
+        kept("stddev", input.window(span, |window, _, _| window.stddev())?)
     });
     engine.register_fn("percentile", |input: &mut Input, percent: f64, span: &str| -> Answer<Dynamic> {
-        Ok(number(input.window(span, |window, _, _| window.percentile(percent))?.flatten()))
+        kept("percentile", input.window(span, |window, _, _| window.percentile(percent))?)
     });
     engine.register_fn("percentile", |input: &mut Input, percent: i64, span: &str| -> Answer<Dynamic> {
-        Ok(number(input.window(span, |window, _, _| window.percentile(percent as f64))?.flatten()))
+        kept("percentile", input.window(span, |window, _, _| window.percentile(percent as f64))?)
     });
     engine.register_fn("slope", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, _, _| window.slope())?.flatten()))

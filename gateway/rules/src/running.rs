@@ -224,15 +224,22 @@ impl Running {
             let Some(verdict) = answer else { return };
             let time = Timestamp(heard.point.time);
             let now = Timestamp(state.now);
-            match state.phase.step(&state.pulse.steadied(&rule.timing, now), now, verdict.holds) {
+            let holds = verdict.holds;
+            match state.phase.step(&state.pulse.steadied(&rule.timing, now), now, holds) {
                 Step::Stay => {}
-                Step::Clear(id) => fed.events.push(AlertEvent::Cleared { id, event_time: time }),
+                Step::Clear(id) => {
+                    state.pulse.clear();
+                    fed.events.push(AlertEvent::Cleared { id, event_time: time });
+                }
                 Step::Raise => {
                     let alert = alert(rule, subject, heard, verdict);
                     state.phase = Phase::Raised(alert.id, None);
                     state.pulse.raise(now);
                     fed.events.push(AlertEvent::Raised(alert));
                 }
+            }
+            if holds {
+                state.pulse.hold(now);
             }
         });
     }
@@ -270,11 +277,12 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
             if back {
                 state.set_back();
             }
+            let known = state.now.max(time);
             let track = state.tracks.get_mut(input)?;
             if other {
                 track.source = Some(heard.who.device.clone());
             }
-            if (other || back || since > gap_after) && track.interrupt(time) {
+            if (other || back || since > gap_after) && track.interrupt(known) {
                 state.gap();
             }
             let track = state.tracks.get_mut(input)?;
@@ -288,9 +296,10 @@ fn enter(state: &mut State, input: usize, heard: &Heard<'_>, gap_after: i64) -> 
             if back {
                 state.set_back();
             }
+            let known = state.now.max(time);
             let track = state.tracks.get_mut(input)?;
             track.source = None;
-            track.interrupt(time);
+            track.interrupt(known);
             state.gap();
             let extent = if gap.reason == GapReason::Dropped { gap.extent as f64 } else { gap.extent as f64 / 1e6 };
             Some((Event::Gap(gap.reason, extent), true))

@@ -14,7 +14,7 @@ use crate::state::{Kept, State};
 
 /// What every snapshot of this layout begins with. The number rises with every change of [`Memory`], and of what it holds; so does that of
 /// [`crate::replay::ENGINE_VERSION`], for evidence holds a part of it.
-pub const LAYOUT: &[u8] = b"pitchside-rules-memory/2\n";
+pub const LAYOUT: &[u8] = b"pitchside-rules-memory/3\n";
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,6 +25,12 @@ pub enum SnapshotError {
     /// Taken under other rules.
     #[error("the snapshot was taken under other rules; feed the rules from the journal instead")]
     OtherRules,
+}
+
+/// The hash of the rules that a snapshot was taken under; none if it cannot be read.
+pub fn rules_of(snapshot: &[u8]) -> Option<[u8; 32]> {
+    // The first of [`Memory`], and an array is its bytes.
+    snapshot.strip_prefix(LAYOUT)?.first_chunk().copied()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -56,11 +56,11 @@ impl Track {
         self.series.last().filter(|last| now.saturating_sub(last.time) <= gap_after).map(Sample::value)
     }
 
-    /// The stream is interrupted; at `time` it is known. Whether it had readings.
-    pub fn interrupt(&mut self, time: i64) -> bool {
+    /// The stream is interrupted; it becomes known at `known`. Whether it had readings.
+    pub fn interrupt(&mut self, known: i64) -> bool {
         let had = self.series.last().is_some();
         if had {
-            self.gaps.note(time);
+            self.gaps.note(known);
         }
         self.series.clear();
         had
@@ -119,7 +119,10 @@ impl State {
         self.phase.set_back();
         self.pulse = Pulse::default();
         self.moments.clear();
-        self.tracks.iter_mut().for_each(|track| track.gaps.clear());
+        for track in &mut self.tracks {
+            track.gaps.clear();
+            track.series.rewind();
+        }
     }
 
     /// Whether no other input has a value now.
@@ -155,7 +158,7 @@ impl State {
             now: self.now,
             touched: self.touched,
             phase: self.phase,
-            pulse: self.pulse,
+            pulse: self.pulse.clone(),
             fields: self.fields.clone(),
             moments: self.moments.clone(),
             tracks: self.tracks.iter().map(kept).collect(),

@@ -21,6 +21,13 @@ pub struct Wanted {
     pub squares: bool,
 }
 
+/// The script is not known to ask for this, so it was not counted: a name that is put together while the script runs is in no source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotKept;
+
+/// What a window keeps only for scripts that ask for it.
+pub(crate) type Kept = Result<Option<f64>, NotKept>;
+
 /// The time the samples of a window stood beyond a limit, the limit included.
 #[derive(Debug, Clone, Copy)]
 struct Stood {
@@ -64,10 +71,6 @@ impl Window {
         self.span
     }
 
-    pub(crate) fn first(&self) -> u64 {
-        self.first
-    }
-
     pub(crate) fn enter(&mut self, run: &Run, number: u64) {
         let Some(sample) = run.get(number) else { return };
         self.next = number + 1;
@@ -98,6 +101,22 @@ impl Window {
         while let Some(oldest) = run.get(self.first).filter(|s| now.saturating_sub(s.time) > self.span) {
             self.leave(run, oldest);
         }
+    }
+
+    /// Takes back what it let go of only for the time others had come to: that time was none.
+    pub(crate) fn rewind(&mut self, run: &Run) {
+        let Some(last) = self.next.checked_sub(1).and_then(|last| run.get(last)) else { return };
+        let is_inside = |number: u64| run.get(number).is_some_and(|s| last.time.saturating_sub(s.time) <= self.span);
+        let mut first = self.first;
+        while first.checked_sub(1).is_some_and(is_inside) {
+            first -= 1;
+        }
+        if first == self.first {
+            return;
+        }
+        let next = self.next;
+        *self = Self { first, next: first, ..Self::new(self.span, self.wanted) };
+        (first..next).for_each(|number| self.enter(run, number));
     }
 
     /// Lets go of sample `number` though it is not too old.
@@ -149,12 +168,19 @@ impl Window {
         (n > 0).then(|| self.sum as f64 / n as f64 / SCALE)
     }
 
-    pub(crate) fn min(&self, run: &Run) -> Option<f64> {
-        self.low.front().and_then(|n| run.get(*n)).map(Sample::value)
+    pub(crate) fn min(&self, run: &Run) -> Kept {
+        self.extreme(run, &self.low)
     }
 
-    pub(crate) fn max(&self, run: &Run) -> Option<f64> {
-        self.high.front().and_then(|n| run.get(*n)).map(Sample::value)
+    pub(crate) fn max(&self, run: &Run) -> Kept {
+        self.extreme(run, &self.high)
+    }
+
+    fn extreme(&self, run: &Run, extremes: &VecDeque<u64>) -> Kept {
+        if !self.wanted.extremes {
+            return Err(NotKept);
+        }
+        Ok(extremes.front().and_then(|n| run.get(*n)).map(Sample::value))
     }
 
     /// Slope of the least-squares line, units a minute. At least two samples.
@@ -173,24 +199,31 @@ impl Window {
     }
 
     /// Standard deviation of the sample (n - 1). At least two samples.
-    pub(crate) fn stddev(&self) -> Option<f64> {
+    pub(crate) fn stddev(&self) -> Kept {
+        if !self.wanted.squares {
+            return Err(NotKept);
+        }
         let n = i128::from(self.count());
         if n < 2 {
-            return None;
+            return Ok(None);
         }
         // With sum = q n + r, the squares about the mean are vv - n q^2 - 2 q r - r^2 / n: whole but for the last term, and
         // n vv would not fit.
         let (q, r) = (self.sum.div_euclid(n), self.sum.rem_euclid(n));
         let about = (self.sum_vv - n * q * q - 2 * q * r) as f64 - (r * r) as f64 / n as f64;
-        Some((about.max(0.0) / (n - 1) as f64).sqrt() / SCALE)
+        Ok(Some((about.max(0.0) / (n - 1) as f64).sqrt() / SCALE))
     }
 
     /// The smallest value that at least `percent` of the samples do not exceed (nearest rank).
-    pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
+    pub(crate) fn percentile(&self, percent: f64) -> Kept {
+        if !self.wanted.order {
+            return Err(NotKept);
+        }
         let n = self.ordered.len();
         let rank = (percent.clamp(0.0, 100.0) * n as f64 / 100.0).ceil() as usize;
-        let steps = self.ordered.nth(rank.saturating_sub(1).min(n.checked_sub(1)?))?;
-        Some(steps as f64 / SCALE)
+        let last = n.checked_sub(1);
+        let steps = last.and_then(|last| self.ordered.nth(rank.saturating_sub(1).min(last)));
+        Ok(steps.map(|steps| steps as f64 / SCALE))
     }
 
     /// Seconds at or above `limit`, or at or below it: each sample counts until the next.

@@ -59,6 +59,8 @@ fn compile_knowing(
         let text = format!("the script has {} bytes; at most {} are read", source.len(), limits.source_bytes);
         return Err(vec![Problem::of(file, text)]);
     }
+    // Some editors lead a text with a mark of its byte order: nobody sees it, and it is no part of the script.
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let words = words(source);
     let mut problems = unknown_calls(functions, file, (&words, &words), None);
     let mut scope = scope.clone();
@@ -250,6 +252,13 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("r.rhai:1:9: "), "{found:?}");
         assert!(problems(&"x".repeat(70_000))[0].contains("at most 65536"));
+    }
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_no_part_of_a_script() {
+        assert_eq!(problems("\u{feff}value > limit_cel"), [""; 0]);
+        assert_eq!(problems("\u{feff}let x = ;"), problems("let x = ;"));
+        assert!(!problems("value > limit_cel\u{feff}").is_empty(), "at the beginning only");
     }
 
     #[test]

@@ -6,11 +6,12 @@ use pitchside_store::{RowId, Tables};
 use serde::Serialize;
 
 use super::args::ConfigArg;
-use super::output::Output;
+use super::output::{Output, note};
 use super::{Outcome, context};
 use crate::adapters::page::alert_view;
 use crate::pipeline::delivery::RuleNotes;
 use crate::reading_id::ReadingId;
+use crate::rulebook::standing;
 
 /// Bytes of journal read at a time.
 const BITE: usize = 8 << 20;
@@ -37,6 +38,16 @@ pub fn alerts(last: usize, config: &ConfigArg, output: &Output) -> Outcome {
             format!("{:?}", v.state).to_lowercase(),
         ]
     })?;
+    for rule in standing::read(&context.tables)?.iter().filter(|rule| rule.off && !rule.stream) {
+        let open = rows.iter().filter(|row| row.cleared.is_none() && row.alert.rule.as_str() == rule.rule).count();
+        if open > 0 {
+            note(&format!(
+                "{name} is switched off for its faults: its open alerts ({open} here) stay until it runs again and finds them over \
+                 (pitchside rules again {name}), or somebody resets them",
+                name = rule.rule
+            ));
+        }
+    }
     Ok(())
 }
 

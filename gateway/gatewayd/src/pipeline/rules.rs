@@ -4,6 +4,7 @@
 mod feed;
 mod journal;
 mod loading;
+mod memory;
 mod record;
 mod resets;
 mod standing;
@@ -11,7 +12,7 @@ mod standing;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use pitchside_admin::Metrics;
@@ -37,8 +38,6 @@ const FEED_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
-/// Under which name.
-const SNAPSHOT: &str = "rules-snapshot";
 /// How long alerts may take to be recorded before what the rules know is kept without waiting.
 const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// How long to wait before the rules are tried again after the worker could not be kept alive.
@@ -158,65 +157,6 @@ impl RulesTask {
         self.remember().await;
         if let Some(worker) = &mut self.worker {
             worker.stop().await;
-        }
-    }
-
-    /// Keeps what the rules know, and up to where they have heard the journal, so that the next start goes on from here:
-    /// an alert that was raised before the journal's horizon and still holds is not raised again.
-    async fn remember(&mut self) {
-        self.hear_what_waits().await;
-        self.keep().await;
-    }
-
-    async fn keep(&mut self) {
-        // What the rules know as said must be recorded first: they will not say it again.
-        if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
-            return tracing::warn!("alerts wait for the disk; what the rules know is kept later");
-        }
-        let Some(worker) = &mut self.worker else { return };
-        let snapshot = match worker.snapshot().await {
-            Ok(snapshot) => snapshot,
-            Err(error) => return tracing::warn!(%error, "what the rules know could not be read"),
-        };
-        let (store, heard) = (self.parts.store.clone(), self.heard);
-        let mut kept = heard.0.to_be_bytes().to_vec();
-        kept.extend_from_slice(&snapshot);
-        match tokio::task::spawn_blocking(move || store.set_secret(SNAPSHOT, &kept)).await {
-            Ok(Ok(())) => {
-                self.kept_at = self.parts.clock.uptime();
-                self.parts.kept_up_to.store(heard.0, Ordering::Release);
-            }
-            Ok(Err(error)) => tracing::warn!(%error, "what the rules know could not be kept"),
-            Err(error) => tracing::warn!(%error, "what the rules know could not be kept"),
-        }
-    }
-
-    /// Takes up what was kept, and from which row on the journal must be heard. What is lost is rebuilt from the journal
-    /// as far as that reaches.
-    async fn recall(&mut self) {
-        self.heard = RowId(0);
-        self.recall_resets().await;
-        let store = self.parts.store.clone();
-        let kept = tokio::task::spawn_blocking(move || store.secret(SNAPSHOT)).await;
-        let (Some(worker), Ok(Ok(Some(kept)))) = (&mut self.worker, kept) else { return };
-        let Some((heard, snapshot)) = kept.split_first_chunk() else { return };
-        match worker.resume(snapshot).await {
-            Ok(()) => self.heard = RowId(i64::from_be_bytes(*heard)),
-            Err(error) => tracing::info!(%error, "the rules begin from the journal"),
-        }
-    }
-
-    /// Feeds what is queued. What is in the journal by now was offered before it got there: unless the rules are behind,
-    /// they have then heard all of it.
-    async fn hear_what_waits(&mut self) {
-        let store = self.parts.store.clone();
-        let end = tokio::task::spawn_blocking(move || store.journal_end()).await;
-        self.drain().await;
-        if let Ok(Ok((end, _))) = end
-            && self.worker.is_some()
-            && !self.feed.is_behind()
-        {
-            self.heard = self.heard.max(end);
         }
     }
 

@@ -88,7 +88,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         fresh: || Kernel::Frequency(frequency::State::default()),
     },
     Derivation {
-        formula: &["impact-peak-2"],
+        formula: &["impact-peak-3"],
         outputs: &[Quantity::IMPACT_PEAK],
         inputs: &[Quantity::ACCELERATION_X, Quantity::ACCELERATION_Y, Quantity::ACCELERATION_Z],
         waves: true,

@@ -314,6 +314,33 @@ fn an_impact_is_told_by_its_peak_and_a_step_is_none() {
     assert_eq!(told[1].time - told[0].time, 1, "by which it is known for the same");
 }
 
+/// Waveforms of one axis that is at rest but for these samples; times and peaks that are told.
+fn knocks(impact: &mut Kernel, time: i64, period_ns: u64, length: usize, peaks: &[(usize, i32)]) -> Vec<(i64, String)> {
+    let mut axes = [(); 3].map(|()| wave(period_ns, vec![0; length]));
+    peaks.iter().for_each(|(at, peak)| axes[0].samples[*at] = peak * 10);
+    let told = axes.iter().enumerate().flat_map(|(input, axis)| take(impact, waved(input, time, axis)));
+    told.map(|told| (told.time, told.value.to_string())).collect()
+}
+
+#[test]
+fn an_impact_that_begins_with_the_last_sample_is_told_at_another_time_than_the_one_before_it() {
+    let mut impact = kernel(Quantity::IMPACT_PEAK);
+    let told = knocks(&mut impact, SECOND, 1_000_000, 100, &[(10, 300), (99, 350)]);
+    assert_eq!(told, [(1_030_000, "300.0".to_owned()), (1_099_000, "350.0".to_owned())]);
+    assert_eq!(knocks(&mut impact, SECOND + 100_000, 1_000_000, 100, &[(0, 340)]), [], "it goes on, and no higher");
+}
+
+#[test]
+fn impacts_of_one_waveform_are_never_told_so_close_that_they_pass_for_one() {
+    let mut impact = kernel(Quantity::IMPACT_PEAK);
+    let mut told = Vec::new();
+    // At 4 kHz. The second begins with the first sample after the waveform of the one before, and is not the last of its own.
+    for (time, peaks) in [(0, vec![(20, 300)]), (50_000, vec![(0, 310), (199, 330)]), (100_000, vec![(190, 340)])] {
+        told.extend(knocks(&mut impact, time, 250_000, 200, &peaks));
+    }
+    assert_eq!(told.iter().map(|(time, _)| *time).collect::<Vec<_>>(), [49_750, 70_000, 99_750, 149_750]);
+}
+
 #[test]
 fn axes_that_do_not_belong_together_are_no_impact() {
     let mut impact = kernel(Quantity::IMPACT_PEAK);

@@ -7,8 +7,10 @@
 //!    |                v                              v
 //!    +------------- Idle <---- `cool_down` over --- Cooling
 //! ```
-//! An alert that was raised ten times within ten minutes clears only after a minute ([`Pulse`]).
+//! An alert that was raised ten times within ten minutes clears only after a quiet minute ([`Pulse`]).
 //! A gap ends a hold; it never clears: missing data must not look normal. A clock that is set back ends a hold and a cool-down.
+
+use std::collections::VecDeque;
 
 use pitchside_model::{AlertId, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -40,33 +42,55 @@ pub enum Phase {
     Cooling(Timestamp),
 }
 
-/// The longest that an alert's raises are counted together, in microseconds.
+/// Raised so often within so long, in microseconds, an alert counts as one that flaps.
+const RAISES: usize = 10;
 const PULSE: i64 = 600_000_000;
-/// The most raises within that before the alert counts as one that flaps.
-const RAISES_MAX: u32 = 10;
 /// How long the condition of one that flaps must not hold before it is cleared.
 const STEADY_AFTER: i64 = 60_000_000;
 
 /// How often an alert was raised lately. One that is raised and cleared with every other reading would drown all others, on every
-/// way alerts take; so it stays raised until its condition has not held for a minute. Nothing is missed by that.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// way alerts take; so it stays raised until its condition has not held for a minute, however long that takes. Nothing is missed by that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pulse {
-    since: Timestamp,
-    raises: u32,
+    /// When it was raised last, the latest last: at most [`RAISES`].
+    raises: VecDeque<Timestamp>,
+    /// It flaps, and its condition held last then.
+    flaps: Option<Timestamp>,
 }
 
 impl Pulse {
     /// It is raised.
     pub fn raise(&mut self, now: Timestamp) {
-        if now.micros_since(self.since) > PULSE {
-            *self = Self { since: now, raises: 0 };
+        if self.raises.len() >= RAISES {
+            self.raises.pop_front();
         }
-        self.raises = self.raises.saturating_add(1);
+        self.raises.push_back(now);
+        self.flaps = if self.is_fast(now) {
+            Some(now)
+        } else {
+            // One that somebody reset by hand flaps on unless it was quiet since.
+            self.flaps.filter(|held| now.micros_since(*held) < STEADY_AFTER)
+        };
+    }
+
+    /// It is cleared: its condition has not held for as long as it must.
+    pub fn clear(&mut self) {
+        self.flaps = None;
+    }
+
+    fn is_fast(&self, now: Timestamp) -> bool {
+        let tenth_last = self.raises.front().filter(|_| self.raises.len() >= RAISES);
+        tenth_last.is_some_and(|raised| now.micros_since(*raised) <= PULSE)
+    }
+
+    /// Its condition holds.
+    pub fn hold(&mut self, now: Timestamp) {
+        self.flaps = self.flaps.map(|_| now);
     }
 
     /// The timing that counts for it.
     pub fn steadied(&self, timing: &Timing, now: Timestamp) -> Timing {
-        let flaps = self.raises >= RAISES_MAX && now.micros_since(self.since) <= PULSE;
+        let flaps = self.flaps.is_some() || self.is_fast(now);
         let clear_after = if flaps { timing.clear_after.max(STEADY_AFTER) } else { timing.clear_after };
         Timing { clear_after, ..*timing }
     }

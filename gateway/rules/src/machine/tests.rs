@@ -73,6 +73,68 @@ fn a_gap_ends_a_hold_and_clears_nothing() {
     assert_eq!(phase.step(&TIMING, Timestamp(45), false), Step::Clear(ID));
 }
 
+/// Raises and clears without delay, and says when.
+fn toggled(
+    pulse: &mut Pulse,
+    phase: &mut Phase,
+    seconds: std::ops::Range<i64>,
+    holds: impl Fn(i64) -> bool,
+) -> Vec<(i64, &'static str)> {
+    let timing = Timing { hold: 0, clear_after: 0, cool_down: 0, latch: false };
+    let mut told = Vec::new();
+    for second in seconds {
+        let now = Timestamp(second * 1_000_000);
+        match phase.step(&pulse.steadied(&timing, now), now, holds(second)) {
+            Step::Stay => {}
+            Step::Raise => {
+                *phase = Phase::Raised(ID, None);
+                pulse.raise(now);
+                told.push((second, "raise"));
+            }
+            Step::Clear(_) => {
+                pulse.clear();
+                told.push((second, "clear"));
+            }
+        }
+        if holds(second) {
+            pulse.hold(now);
+        }
+    }
+    told
+}
+
+#[test]
+fn one_that_flaps_for_an_hour_is_raised_ten_times_and_no_more() {
+    let (mut pulse, mut phase) = (Pulse::default(), Phase::Idle);
+    let told = toggled(&mut pulse, &mut phase, 0..3_600, |second| second % 2 == 0);
+    assert_eq!((told.len(), told.last()), (19, Some(&(18, "raise"))));
+    assert_eq!(toggled(&mut pulse, &mut phase, 3_600..3_700, |_| false), [(3_659, "clear")]);
+    // It was quiet for a minute: it is one like any other again.
+    let told = toggled(&mut pulse, &mut phase, 3_700..3_704, |second| second % 2 == 0);
+    assert_eq!(told, [(3_700, "raise"), (3_701, "clear"), (3_702, "raise"), (3_703, "clear")]);
+}
+
+#[test]
+fn ten_raises_count_together_wherever_the_first_of_them_was() {
+    let (mut pulse, mut phase) = (Pulse::default(), Phase::Idle);
+    // One long before the others: counted with it, the tenth would not be within ten minutes.
+    toggled(&mut pulse, &mut phase, 0..10, |second| second == 0);
+    let told = toggled(&mut pulse, &mut phase, 590..900, |second| second < 640 && second % 2 == 0);
+    assert_eq!(told.iter().filter(|(_, what)| *what == "raise").count(), 10);
+    assert_eq!(told.last(), Some(&(699, "clear")));
+}
+
+#[test]
+fn one_that_is_reset_by_hand_while_it_flaps_flaps_on() {
+    let (mut pulse, mut phase) = (Pulse::default(), Phase::Idle);
+    toggled(&mut pulse, &mut phase, 0..2_000, |second| second % 2 == 0);
+    phase = Phase::Idle;
+    assert_eq!(toggled(&mut pulse, &mut phase, 2_000..2_500, |second| second % 2 == 0), [(2_000, "raise")]);
+    phase = Phase::Idle;
+    let told = toggled(&mut pulse, &mut phase, 2_500..4_000, |second| second == 3_500);
+    assert_eq!(told, [(3_500, "raise"), (3_501, "clear")], "quiet since");
+}
+
 proptest::proptest! {
     #[test]
     fn raises_and_clears_alternate_whatever_comes(

@@ -72,6 +72,9 @@ impl Run {
 pub struct Series {
     run: Run,
     began: i64,
+    /// Number of the first sample within the longest span by the stream's own time. Windows go by the time of their subject, which
+    /// another stream's clock may drive ahead: what they let go of for that is kept for [`Series::rewind`].
+    inside: u64,
     windows: Vec<Window>,
 }
 
@@ -84,7 +87,7 @@ impl Series {
     /// Forgets everything: after a gap nothing from before it counts.
     pub fn clear(&mut self) {
         if self.run.next() > 0 {
-            (self.run, self.began) = (Run::default(), 0);
+            (self.run, self.began, self.inside) = (Run::default(), 0, 0);
             self.windows.iter_mut().for_each(Window::clear);
         }
     }
@@ -103,19 +106,30 @@ impl Series {
             window.enter(&self.run, number);
             window.expire(&self.run, sample.time);
         }
+        let longest = self.windows.iter().map(Window::span).max();
+        let is_outside = |s: &Sample| longest.is_none_or(|span| sample.time.saturating_sub(s.time) > span);
+        while self.inside < number && self.run.get(self.inside).as_ref().is_some_and(is_outside) {
+            self.inside += 1;
+        }
         let full = self.run.samples.len() > SAMPLES_MAX;
         if full {
             let oldest = self.run.dropped;
             self.windows.iter_mut().for_each(|window| window.give_up(&self.run, oldest));
+            self.inside = self.inside.max(oldest + 1);
         }
         // One sample before each window stays, for `ago`; without windows the newest is enough.
-        let before = |window: &Window| window.first().saturating_sub(u64::from(!full));
-        let needed = self.windows.iter().map(before).min().unwrap_or(number);
+        let spare = u64::from(!full && longest.is_some());
+        let needed = self.inside.saturating_sub(spare);
         while self.run.dropped < needed {
             self.run.samples.pop_front();
             self.run.dropped += 1;
         }
         !full
+    }
+
+    /// The time of its subject was set back: windows are as of its newest sample again.
+    pub fn rewind(&mut self) {
+        self.windows.iter_mut().for_each(|window| window.rewind(&self.run));
     }
 
     /// The newest sample.

@@ -54,24 +54,24 @@ proptest! {
                 prop_assert_eq!(window.count(), kept.len() as u64);
                 let mean = values.iter().sum::<f64>() / values.len() as f64;
                 prop_assert!(near(window.mean(), (!values.is_empty()).then_some(mean)));
-                prop_assert_eq!(window.min(run), values.iter().copied().reduce(f64::min));
-                prop_assert_eq!(window.max(run), values.iter().copied().reduce(f64::max));
+                prop_assert_eq!(window.min(run).unwrap(), values.iter().copied().reduce(f64::min));
+                prop_assert_eq!(window.max(run).unwrap(), values.iter().copied().reduce(f64::max));
                 prop_assert!(near(window.slope(), slope(&kept)), "{:?} {:?}", window.slope(), slope(&kept));
                 let mut sorted = values.clone();
                 sorted.sort_by(f64::total_cmp);
-                prop_assert_eq!(window.percentile(50.0), sorted.get(sorted.len().div_ceil(2).wrapping_sub(1)).copied());
+                prop_assert_eq!(window.percentile(50.0).unwrap(), sorted.get(sorted.len().div_ceil(2).wrapping_sub(1)).copied());
                 let above: i64 = kept.windows(2).filter(|p| p[0].value() >= limit).map(|p| p[1].time - p[0].time).sum();
                 prop_assert_eq!(window.time_beyond(run, limit, true), above as f64 / 1e6);
                 let below: i64 = kept.windows(2).filter(|p| p[0].value() <= limit).map(|p| p[1].time - p[0].time).sum();
                 prop_assert_eq!(window.time_beyond(run, limit, false), below as f64 / 1e6);
                 let squares = values.iter().map(|v| (v - mean).powi(2)).sum::<f64>();
                 let stddev = (values.len() >= 2).then(|| (squares / (values.len() - 1) as f64).sqrt());
-                prop_assert!(near(window.stddev(), stddev), "{:?} {stddev:?}", window.stddev());
+                prop_assert!(near(window.stddev().unwrap(), stddev), "{:?} {stddev:?}", window.stddev());
                 for percent in [0.0, 2.5, 37.0, 95.0, 100.0] {
                     let rank = ((percent * values.len() as f64 / 100.0).ceil() as usize).max(1);
                     let mut sorted = values.clone();
                     sorted.sort_by(f64::total_cmp);
-                    prop_assert_eq!(window.percentile(percent), sorted.get(rank - 1).copied());
+                    prop_assert_eq!(window.percentile(percent).unwrap(), sorted.get(rank - 1).copied());
                 }
                 let ago = samples[..=i].iter().rev().find(|s| now - s.time >= span).map(|s| s.value());
                 prop_assert_eq!(window.ago(run, now), ago);
@@ -95,6 +95,43 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn a_time_that_was_driven_ahead_and_set_back_leaves_no_trace(
+        samples in arb_samples(), ahead in prop::collection::vec(0i64..200_000_000, 1..5), limit in -300i32..300,
+    ) {
+        let (mut driven, mut plain) = (Series::new(&SPANS, ALL), Series::new(&SPANS, ALL));
+        let limit = f64::from(limit);
+        for (i, sample) in samples.iter().enumerate() {
+            prop_assert!(driven.push(*sample) && plain.push(*sample));
+            let (at, now) = (i % SPANS.len(), sample.time + ahead[i % ahead.len()]);
+            let (window, run) = driven.window(at, now).unwrap();
+            window.time_beyond(run, limit, true);
+        }
+        driven.rewind();
+        prop_assert_eq!(driven.kept().collect::<Vec<_>>(), plain.kept().collect::<Vec<_>>());
+        let now = samples.last().unwrap().time;
+        for at in 0..SPANS.len() {
+            let told = |series: &mut Series| {
+                let (window, run) = series.window(at, now).unwrap();
+                let line = (window.count(), window.mean(), window.slope(), window.rate(run), window.stddev());
+                let ends = (window.min(run), window.max(run), window.percentile(37.0), window.ago(run, now));
+                (line, ends, window.time_beyond(run, limit, true))
+            };
+            prop_assert_eq!(told(&mut driven), told(&mut plain));
+        }
+    }
+}
+
+#[test]
+fn what_nobody_is_known_to_ask_for_is_not_told_as_if_it_had_been_counted() {
+    let mut series = Series::new(&SPANS, Wanted::default());
+    (0..10).for_each(|i| assert!(series.push(Sample { time: i, steps: i })));
+    let (window, run) = series.window(0, 10).unwrap();
+    let told = [window.min(run), window.max(run), window.stddev(), window.percentile(50.0)];
+    assert_eq!(told, [Err(crate::window::NotKept); 4]);
+}
+
 #[test]
 fn a_percentile_is_the_nearest_rank_to_the_last_bit() {
     let mut series = Series::new(&[60_000_000], ALL);
@@ -102,7 +139,7 @@ fn a_percentile_is_the_nearest_rank_to_the_last_bit() {
     let (window, _) = series.window(0, 100).unwrap();
     for percent in 1..=100 {
         let percent = f64::from(percent);
-        assert_eq!(window.percentile(percent), Some(percent));
+        assert_eq!(window.percentile(percent), Ok(Some(percent)));
     }
 }
 
@@ -113,7 +150,7 @@ fn a_stream_too_fast_shortens_its_span_and_says_so() {
     assert_eq!(whole, SAMPLES_MAX);
     let (window, run) = series.window(0, 20_000_000).unwrap();
     assert_eq!(window.count(), SAMPLES_MAX as u64);
-    assert_eq!(window.min(run), Some((20_000 - SAMPLES_MAX as i64) as f64 / 1e6));
+    assert_eq!(window.min(run), Ok(Some((20_000 - SAMPLES_MAX as i64) as f64 / 1e6)));
     assert!(series.kept().count() <= SAMPLES_MAX);
 }
 
@@ -136,7 +173,7 @@ fn extreme_values_and_times_overflow_nothing() {
     }
     series.push(Sample { time: i64::MAX, steps: 0 });
     let (window, _) = series.window(0, i64::MIN / 2 + 9_999_000_000_000).unwrap();
-    assert!(window.stddev().is_none_or(|stddev| stddev >= 0.0));
+    assert!(window.stddev().unwrap().is_none_or(|stddev| stddev >= 0.0));
     let (window, _) = series.window(0, i64::MAX).unwrap();
     assert_eq!((window.count(), window.mean(), window.slope()), (1, Some(0.0), None));
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pitchside_model::*;
-use pitchside_rules::snapshot::LAYOUT;
+use pitchside_rules::snapshot::{LAYOUT, rules_of};
 use pitchside_rules::{Engine, Fed, RuleSet, RuleSource, SnapshotError};
 use proptest::prelude::*;
 
@@ -245,6 +245,31 @@ fn answers_that_are_none_are_faults() {
 }
 
 #[test]
+fn a_function_called_by_a_pointer_answers_as_by_its_name_or_not_at_all() {
+    let says = |asked: &str| {
+        let script = format!("let told = {asked}; if value > 150.0 {{ `${{told}}` }} else {{ false }}");
+        let fed = Engine::new(set([rule("x", "", &script)])).unwrap().feed(&[rate(0, 100), rate(1, 130), rate(2, 160)]);
+        match (raised(&fed)[..].first(), fed.faults.first()) {
+            (Some(alert), None) => Ok(alert.message.clone()),
+            (_, fault) => Err(fault.unwrap().fault.to_string()),
+        }
+    };
+    for (by_name, by_pointer, told) in [
+        ("heart_rate.stddev(\"1min\")", "Fn(\"stddev\").call(heart_rate, \"1min\")", "30.0"),
+        ("heart_rate.min(\"1min\")", "Fn(\"min\").call(heart_rate, \"1min\")", "100.0"),
+        ("heart_rate.max(\"1min\")", "Fn(\"max\").call(heart_rate, \"1min\")", "160.0"),
+        ("heart_rate.percentile(50, \"1min\")", "Fn(\"percentile\").call(heart_rate, 50, \"1min\")", "130.0"),
+    ] {
+        assert_eq!((says(by_name).as_deref(), says(by_pointer).as_deref()), (Ok(told), Ok(told)), "{by_pointer}");
+    }
+    // A name that is put together while the script runs is known to nobody before.
+    for (name, more) in [("\"std\" + \"dev\"", ""), ("\"m\" + \"ax\"", ""), ("\"per\" + \"centile\"", "50, ")] {
+        let why = says(&format!("Fn({name}).call(heart_rate, {more}\"1min\")")).unwrap_err();
+        assert!(why.contains("must be written in the script as it is called"), "{why}");
+    }
+}
+
+#[test]
 fn a_script_cannot_change_what_the_next_call_sees() {
     let manifest = "[params.limit]\ndefault = 150.0\nmin = 0.0\nmax = 200.0\n";
     for script in ["limit = 0.0; true", "heart_rate = 5; true"] {
@@ -362,11 +387,13 @@ fn memory_is_laid_out_as_its_name_says() {
     assert!(fed.faults.is_empty() && !fed.events.is_empty(), "{:?}", fed.faults);
     let snapshot = engine.snapshot();
     assert!(snapshot.starts_with(LAYOUT));
+    assert_eq!(rules_of(&snapshot), Some(rules().hash()));
     assert_eq!(
         (LAYOUT, &blake3::hash(&snapshot).to_hex()[..16]),
-        (&b"pitchside-rules-memory/2\n"[..], "2b983361e7b8ed6d")
+        (&b"pitchside-rules-memory/3\n"[..], "2b983361e7b8ed6d")
     );
     let mut another = snapshot.clone();
     another[LAYOUT.len() - 2] += 1;
+    assert_eq!(rules_of(&another), None);
     assert_eq!(Engine::new(rules()).unwrap().resume(&another), Err(SnapshotError::Unreadable));
 }

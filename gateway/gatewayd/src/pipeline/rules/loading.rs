@@ -47,6 +47,8 @@ impl RulesTask {
                 let now = self.parts.clock.now();
                 self.recorder.raise(events, now).await;
                 self.loaded();
+                // At once: what the last snapshot knows is of other rules.
+                self.remember().await;
             }
             Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
         }
@@ -63,9 +65,7 @@ impl RulesTask {
         match spawned {
             Ok(worker) => {
                 self.worker = Some(worker);
-                self.loaded();
                 self.recall().await;
-                self.replay().await;
             }
             Err(error) => tracing::error!(%error, "no rule is running"),
         }
@@ -111,7 +111,8 @@ impl RulesTask {
         }
     }
 
-    fn loaded(&mut self) {
+    /// The rules the worker has are in force from here on.
+    pub(super) fn loaded(&mut self) {
         self.stale = true;
         let Some(worker) = &self.worker else { return };
         let set = worker.rule_set();

@@ -4,13 +4,14 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use pitchside_model::Timestamp;
-use pitchside_rules::RuleSet;
+use pitchside_rules::library::STREAM_PREFIX;
 use pitchside_rules::replay::ENGINE_VERSION;
-use pitchside_store::{RuleChange, RuleText, Store};
+use pitchside_rules::{RuleSet, RuleSource};
+use pitchside_store::{RuleChange, RuleText, Store, Tables};
 
 use crate::blocking;
 use crate::plugins::streams::Streams;
-use crate::rulebook::{last_in_force, read_texts, to_text};
+use crate::rulebook::{in_words, is_whole, last_in_force, read_texts, to_text};
 
 /// Remembers a set. Without that the rules run all the same, and their alerts cannot be replayed: it is said aloud.
 pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &Streams, from: Timestamp) {
@@ -43,4 +44,23 @@ pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &St
             tracing::error!(error, "the rules in force could not be kept: alerts of theirs cannot be replayed");
         }
     }
+}
+
+/// The rules that were in force under a hash, with the streams of plugins that ran with them; none if that is not remembered.
+pub(super) fn in_force(tables: &Tables, set_hash: &[u8; 32]) -> anyhow::Result<Option<RuleSet>> {
+    let changes = tables.rule_changes()?;
+    let Some(change) = changes.iter().rev().find(|change| change.set_hash == *set_hash) else { return Ok(None) };
+    let (mut rules, mut streams) = (Vec::new(), Vec::new());
+    for (name, text_hash) in &change.rules {
+        let text = tables.rule_text(text_hash)?.filter(is_whole);
+        let text = text.with_context(|| format!("the texts of {name} are missing"))?;
+        let (read, of_its_kind) = match name.strip_prefix(STREAM_PREFIX) {
+            Some(stream) => (RuleSource::parse_stream(stream, &text.manifest, &text.script), &mut streams),
+            None => (RuleSource::in_folder(name, &text.manifest, &text.script), &mut rules),
+        };
+        of_its_kind.push(read.map_err(|problems| in_words(&format!("{name} cannot be read"), &problems))?);
+    }
+    let rules = RuleSet::new(rules).map_err(|problems| in_words("they do not go together", &problems))?;
+    let (set, _) = rules.with_streams(streams);
+    Ok(Some(set).filter(|set| set.hash() == *set_hash))
 }
