@@ -1,5 +1,5 @@
-//! A conversation with several devices through all that the decoders remember: no spike, no number out of a refusal, nothing denied
-//! that was not looked for.
+//! A conversation with several devices through all that the decoders remember: no spike, no number out of a refusal, nothing
+//! denied that was not looked for.
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|messages: Vec<(u8, u8, u32, Vec<u8>)>| {

@@ -3,8 +3,9 @@
 //! Devices name their characteristics in any order, and some values mean nothing before others are known: a temperature is of the
 //! core or of the skin as Temperature Type says, and carries a time worth having once the clock is set. So first all that is
 //! set and read once, then what is subscribed to, and last what only the log shows. Of what profiles name in their features two
-//! are read, Blood Pressure and RSC: a bit of theirs that is not set is a finding only if the device looks for it. CSC and Cycling
-//! Power say again in the flags of each value what it holds, and of PLX only bits that are set mean anything to the decoders.
+//! are read, of Blood Pressure and of RSC: where a value does not set a bit, only they say whether the device looks for what it
+//! stands for. CSC and Cycling Power say again in the flags of each value what it holds, and of the status of PLX only bits that
+//! are set mean anything to the decoders.
 //!
 //! A device may have a characteristic more than once: the temperatures of the air and of the ground, two batteries. A stream is
 //! of one, so only the first is listened to, in the order of its attributes; the others are named ([`Plan::passed_over`]).
