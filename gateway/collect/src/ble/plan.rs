@@ -2,8 +2,10 @@
 //!
 //! Devices name their characteristics in any order, and some values mean nothing before others are known: a temperature is of the
 //! core or of the skin as Temperature Type says, and carries a time worth having once the clock is set. So first all that is
-//! set and read once, then what is subscribed to, and last what only the log shows. Of the other profiles none needs a read: what
-//! CSC, Cycling Power, RSC and PLX name in their features, the flags of each value say again.
+//! set and read once, then what is subscribed to, and last what only the log shows. Of what profiles name in their features two
+//! are read, of Blood Pressure and of RSC: where a value does not set a bit, only they say whether the device looks for what it
+//! stands for. CSC and Cycling Power say again in the flags of each value what it holds, and of the status of PLX only bits that
+//! are set mean anything to the decoders.
 //!
 //! A device may have a characteristic more than once: the temperatures of the air and of the ground, two batteries. A stream is
 //! of one, so only the first is listened to, in the order of its attributes; the others are named ([`Plan::passed_over`]).
@@ -187,6 +189,20 @@ mod tests {
             (0x2A29, Step::Tell),
         ];
         assert_eq!(steps, expected);
+    }
+
+    #[test]
+    fn a_cuff_and_a_foot_pod_are_asked_what_they_look_for_before_they_may_speak() {
+        let device = [
+            found(0x1810, 0x2A35, "i"),
+            found(0x1810, 0x2A49, "r"),
+            found(0x1814, 0x2A53, "n"),
+            found(0x1814, 0x2A54, "r"),
+        ];
+        let cuff = [(0x2A49, Step::ReadOnce), (0x2A35, SPEAKS)];
+        assert_eq!(planned(Profiles::BLOOD_PRESSURE, &device), cuff);
+        let foot_pod = [(0x2A54, Step::ReadOnce), (0x2A53, SPEAKS)];
+        assert_eq!(planned(Profiles::RUNNING_SPEED, &device), foot_pod);
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub const SERVICES: &[Service] = &[
         uuid: 0x1810,
         profile: Profiles::BLOOD_PRESSURE,
         word: "blood-pressure",
-        characteristics: &[of(0x2A35, Speaks), of(0x2A36, Speaks)],
+        characteristics: &[of(0x2A49, ReadOnce), of(0x2A35, Speaks), of(0x2A36, Speaks)],
     },
     Service {
         uuid: 0x1822,
@@ -88,7 +88,7 @@ pub const SERVICES: &[Service] = &[
         uuid: 0x1814,
         profile: Profiles::RUNNING_SPEED,
         word: "running-speed",
-        characteristics: &[of(0x2A53, Speaks)],
+        characteristics: &[of(0x2A54, ReadOnce), of(0x2A53, Speaks)],
     },
     Service {
         uuid: ENVIRONMENT,

@@ -9,6 +9,7 @@
 //! | [`pressure`] | Blood Pressure Measurement, Intermediate Cuff Pressure |
 //! | [`oximeter`] | PLX Spot-check and Continuous Measurement |
 //! | [`cycling`], [`power`], [`running`] | CSC, Cycling Power and RSC Measurement |
+//! | [`feature`] | Blood Pressure Feature, RSC Feature: what a device looks for |
 //! | [`counter`] | cumulative counts to rates |
 //! | [`scalar`] | Environmental Sensing, Battery Level |
 //! | [`fact`] | Device Information, Body Sensor Location, Temperature Type |
@@ -33,6 +34,7 @@ mod cycling;
 pub mod date;
 pub mod devices;
 pub mod fact;
+mod feature;
 mod fields;
 mod heart;
 pub mod medical;
@@ -73,6 +75,7 @@ pub struct State {
     link: Option<LinkId>,
     motion: cycling::Motion,
     site: Option<thermometer::Site>,
+    features: feature::Features,
     /// The link on which its clock was seen to keep UTC.
     utc: Option<LinkId>,
 }
@@ -110,13 +113,21 @@ pub fn decode(
         0x2a37 => heart::measurement(bytes, context)?,
         0x2a1c => thermometer::measurement(bytes, true, next.site, context)?,
         0x2a1e => thermometer::measurement(bytes, false, next.site, context)?,
-        0x2a35 => pressure::measurement(bytes, true, context)?,
-        0x2a36 => pressure::measurement(bytes, false, context)?,
+        0x2a35 => pressure::measurement(bytes, true, next.features, context)?,
+        0x2a36 => pressure::measurement(bytes, false, next.features, context)?,
         0x2a5e => oximeter::spot_check(bytes, context)?,
         0x2a5f => oximeter::continuous(bytes, context)?,
         0x2a5b => cycling::measurement(bytes, &mut next.motion, context)?,
         0x2a63 => power::measurement(bytes, &mut next.motion, context)?,
-        0x2a53 => running::measurement(bytes, context)?,
+        0x2a53 => running::measurement(bytes, next.features, context)?,
+        feature::BLOOD_PRESSURE => {
+            next.features = next.features.of_cuff(bytes)?;
+            Vec::new()
+        }
+        feature::RUNNING => {
+            next.features = next.features.of_foot_pod(bytes)?;
+            Vec::new()
+        }
         other => match (FactKind::of(other), scalar::Scalar::find(other)) {
             (Some(kind), _) => {
                 if kind == FactKind::TemperatureSite {
@@ -142,6 +153,7 @@ pub fn is_known(characteristic: u16) -> bool {
     const STRUCTURES: [u16; 10] = [0x2a37, 0x2a1c, 0x2a1e, 0x2a35, 0x2a36, 0x2a5e, 0x2a5f, 0x2a5b, 0x2a63, 0x2a53];
     STRUCTURES.contains(&characteristic)
         || matches!(characteristic, clock::DATE_TIME | clock::CURRENT_TIME)
+        || matches!(characteristic, feature::BLOOD_PRESSURE | feature::RUNNING)
         || FactKind::of(characteristic).is_some()
         || scalar::Scalar::find(characteristic).is_some()
 }

@@ -1,8 +1,9 @@
 //! Blood Pressure Measurement, 2A35, and Intermediate Cuff Pressure, 2A36 (BLS 1.1.1, 3.1 and 3.2): one layout.
 
-use pitchside_model::{Decimal, Quantity, Reading};
+use pitchside_model::{Quantity, Reading};
 
 use super::Context;
+use super::feature::Features;
 use super::fields::Fields;
 use super::medical::Number;
 use super::rounded;
@@ -18,13 +19,20 @@ const RESERVED: u8 = 0xe0;
 
 const UNKNOWN_USER: u8 = 0xff;
 
-/// Body movement, cuff too loose, improper position; the pulse's range is a finding, not a doubt.
+/// Body movement, cuff too loose, improper position: set, they take away from the values; not set, they add nothing, so it does
+/// not matter whether the cuff looks for them. The pulse's range, bits 3 and 4, is neither a doubt nor a quantity of ours.
 const STATUS_DOUBTS: u16 = 1 | 1 << 1 | 1 << 5;
 const STATUS_IRREGULAR: u16 = 1 << 2;
 
 /// Reads one measurement, or a step on the way to one (`settled` false), in which only the first of the three values counts:
-/// the others are unused and NaN.
-pub fn measurement(bytes: &[u8], settled: bool, context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
+/// the others are unused and NaN. That a pulse is not irregular is taken of a cuff alone whose features say that it looks for
+/// that, and only if it felt one: a measurement that failed comes with NaN and a status of 0.
+pub fn measurement(
+    bytes: &[u8],
+    settled: bool,
+    features: Features,
+    context: &Context<'_>,
+) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let pressure = |fields: &mut Fields<'_>, name| {
@@ -63,7 +71,10 @@ pub fn measurement(bytes: &[u8], settled: bool, context: &Context<'_>) -> Result
         sheet.scaled(Quantity::USER_INDEX, user, 0);
     }
     if let Some(bits) = status.filter(|_| settled) {
-        sheet.number(Quantity::IRREGULAR_PULSE, Decimal::integer(i64::from(bits & STATUS_IRREGULAR != 0)));
+        let pressed = [first, second, third].iter().any(|value| matches!(value, Number::Decimal(_)));
+        let felt = pressed && !matches!(pulse_rate, Some(Number::Special(_)));
+        let looked_for = features.irregular_pulse && felt;
+        sheet.finding(Quantity::IRREGULAR_PULSE, bits & STATUS_IRREGULAR != 0, looked_for);
     }
     Ok(sheet.readings())
 }

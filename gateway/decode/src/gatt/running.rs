@@ -1,8 +1,9 @@
 //! RSC Measurement, 2A53 (RSCS 1.0, 3.1).
 
-use pitchside_model::{Decimal, Quantity, Reading};
+use pitchside_model::{Quantity, Reading};
 
 use super::Context;
+use super::feature::Features;
 use super::fields::Fields;
 use super::sheet::Sheet;
 use crate::error::GattFault;
@@ -16,8 +17,9 @@ const RESERVED: u8 = 0xf8;
 const SPEED_MANTISSA: i64 = 390_625;
 const SPEED_EXPONENT: i8 = -8;
 
-/// Reads one measurement.
-pub fn measurement(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
+/// Reads one measurement. A foot pod that cannot tell walking from running always says that its wearer walks: that is taken of
+/// one alone whose features say that it can.
+pub fn measurement(bytes: &[u8], features: Features, context: &Context<'_>) -> Result<Vec<Reading>, GattFault> {
     let mut fields = Fields::new(bytes);
     let flags = fields.u8("the flags")?;
     let mut sheet = Sheet::now(context)?;
@@ -30,6 +32,6 @@ pub fn measurement(bytes: &[u8], context: &Context<'_>) -> Result<Vec<Reading>, 
         sheet.scaled(Quantity::DISTANCE, fields.u32("the total distance")?, -1);
     }
     fields.end(flags & RESERVED != 0)?;
-    sheet.number(Quantity::RUNNING, Decimal::integer(i64::from(flags & RUNNING != 0)));
+    sheet.finding(Quantity::RUNNING, flags & RUNNING != 0, features.gait);
     Ok(sheet.readings())
 }

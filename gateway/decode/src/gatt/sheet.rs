@@ -56,6 +56,13 @@ impl Sheet {
         self.number(quantity, Decimal { mantissa: raw.into(), exponent });
     }
 
+    /// A finding: 1, or 0 if it was looked for and not found. A bit that nobody would ever have set denies nothing.
+    pub fn finding(&mut self, quantity: Quantity, found: bool, looked_for: bool) {
+        if found || looked_for {
+            self.number(quantity, Decimal::integer(i64::from(found)));
+        }
+    }
+
     /// A number measured so many microseconds before now.
     pub fn ago(&mut self, quantity: Quantity, value: Decimal, ago_us: i64) -> Result<(), GattFault> {
         let (time, quality) = self.judge.time(Moment::Relative(ago_us.saturating_neg())).map_err(too_far)?;

@@ -247,6 +247,19 @@ fn devices_do_not_share_counters_and_are_forgotten() {
 }
 
 #[test]
+fn what_a_cuff_looks_for_is_its_own_and_is_forgotten_with_it() {
+    let decoders = Decoders::default();
+    let regular = |who: &str| {
+        let readings = send(&decoders, &device(who), 1, 0x2a35, &[16, 120, 0, 80, 0, 90, 0, 0, 0], NOW).unwrap();
+        readings.iter().any(|reading| reading.quantity == Quantity::IRREGULAR_PULSE)
+    };
+    assert!(send(&decoders, &device("a"), 1, 0x2a49, &[4, 0], NOW).unwrap().is_empty());
+    assert!(regular("a") && !regular("b"));
+    decoders.forget(&device("a"));
+    assert!(!regular("a"), "forgotten");
+}
+
+#[test]
 fn what_is_remembered_is_bounded() {
     let mut devices = super::Devices::default();
     let context = encode::context();
@@ -292,6 +305,43 @@ proptest! {
         let decoded = decode(&mut state, message.characteristic, &message.bytes, &encode::context()).unwrap();
         let got: Vec<_> = decoded.readings.iter().map(|r| (r.quantity, r.value.clone())).collect();
         prop_assert_eq!(got, message.expected);
+    }
+
+    #[test]
+    fn what_is_not_found_is_said_if_it_was_looked_for((characteristic, features, message) in encode::featured()) {
+        let (mut state, context) = (super::State::default(), encode::context());
+        decode(&mut state, characteristic, &features.to_le_bytes(), &context).unwrap();
+        let decoded = decode(&mut state, message.characteristic, &message.bytes, &context).unwrap();
+        let got: Vec<_> = decoded.readings.iter().map(|r| (r.quantity, r.value.clone())).collect();
+        prop_assert_eq!(got, message.expected);
+    }
+
+    #[test]
+    fn nothing_is_denied_by_a_device_that_did_not_say_it_looks_for_it(
+        messages in prop::collection::vec(
+            (prop::sample::select(vec![0x2a35u16, 0x2a36, 0x2a53, 0x2a49, 0x2a54]), prop::collection::vec(any::<u8>(), 0..24)),
+            1..12,
+        ),
+    ) {
+        let (mut state, context) = (super::State::default(), encode::context());
+        let (mut cuff, mut foot_pod) = (false, false);
+        for (characteristic, bytes) in messages {
+            let Ok(decoded) = decode(&mut state, characteristic, &bytes, &context) else { continue };
+            match characteristic {
+                0x2a49 => cuff = bytes[0] & 4 != 0,
+                0x2a54 => foot_pod = bytes[0] & 4 != 0,
+                _ => {}
+            }
+            for reading in decoded.readings {
+                let looks = match reading.quantity {
+                    Quantity::IRREGULAR_PULSE => cuff,
+                    Quantity::RUNNING => foot_pod,
+                    _ => true,
+                };
+                let denied = matches!(&reading.value, Value::Number(value) if value.mantissa == 0);
+                prop_assert!(looks || !denied, "{reading:?}");
+            }
+        }
     }
 
     #[test]

@@ -163,7 +163,8 @@ fn pressure() -> impl Strategy<Value = Message> {
         let mut expected: Vec<_> = names.into_iter().zip(values.map(|(_, value)| value)).collect();
         expected.extend(pulse.map(|(_, value)| (Quantity::PULSE_RATE, value)));
         expected.extend(user.filter(|u| *u != 255).map(|u| (Quantity::USER_INDEX, number(i64::from(u), 0))));
-        expected.extend(status.map(|s| (Quantity::IRREGULAR_PULSE, number(i64::from(s >> 2 & 1), 0))));
+        let irregular = status.is_some_and(|s| s >> 2 & 1 == 1);
+        expected.extend(irregular.then(|| (Quantity::IRREGULAR_PULSE, number(1, 0))));
         Message { characteristic: 0x2a35, bytes, expected }
     })
 }
@@ -245,7 +246,7 @@ fn running() -> impl Strategy<Value = Message> {
         ];
         expected.extend(stride.map(|cm| (Quantity::STRIDE_LENGTH, number(i64::from(cm), -2))));
         expected.extend(distance.map(|dm| (Quantity::DISTANCE, number(i64::from(dm), -1))));
-        expected.push((Quantity::RUNNING, number(i64::from(run), 0)));
+        expected.extend(run.then(|| (Quantity::RUNNING, number(1, 0))));
         Message { characteristic: 0x2a53, bytes, expected }
     })
 }
@@ -287,6 +288,26 @@ fn cycling() -> impl Strategy<Value = Message> {
         expected: Vec::new(),
     });
     prop_oneof![csc, LazyJust::new(|| Message { characteristic: 0x2a5b, bytes: vec![0], expected: Vec::new() })]
+}
+
+/// A cuff or a foot pod that says what it looks for (which characteristic says it, and what), and then a value of it.
+pub fn featured() -> impl Strategy<Value = (u16, u16, Message)> {
+    let cuff = (Just(0x2a49u16), any::<u16>(), pressure());
+    let foot_pod = (Just(0x2a54u16), any::<u16>(), running());
+    prop_oneof![cuff, foot_pod].prop_map(|(characteristic, features, mut message)| {
+        let (quantity, looked) = if characteristic == 0x2a49 {
+            let pressed = message.expected[..3].iter().any(|(_, value)| matches!(value, Value::Number(_)));
+            let lost = (Quantity::PULSE_RATE, gap(GapReason::Invalid));
+            (Quantity::IRREGULAR_PULSE, message.bytes[0] & 0x10 != 0 && pressed && !message.expected.contains(&lost))
+        } else {
+            (Quantity::RUNNING, true)
+        };
+        let found = message.expected.iter().any(|(of, _)| *of == quantity);
+        if features >> 2 & 1 == 1 && looked && !found {
+            message.expected.push((quantity, number(0, 0)));
+        }
+        (characteristic, features, message)
+    })
 }
 
 /// A value of any profile.
