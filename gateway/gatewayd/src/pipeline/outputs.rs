@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use pitchside_model::PluginName;
 use pitchside_script::manifest::{Constant, PluginKind};
+use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
 use pitchside_store::delivery::HELD_MAX;
@@ -94,7 +95,14 @@ impl OutputsParts {
 
 struct Running {
     fingerprint: [u8; 32],
+    hears: Vec<Step>,
     stop: CancellationToken,
+}
+
+/// What there is, and which outputs that were set up cannot run as it stands.
+struct Looked {
+    inventory: Inventory,
+    down: BTreeMap<PluginName, String>,
 }
 
 /// Runs every output until stopped: those that are installed, corrected, switched off or on are so within a second.
@@ -115,12 +123,14 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
             if seen.as_ref() == Some(&now) {
                 return anyhow::Ok(None);
             }
-            Ok(Some((now, Inventory::read(parts.library.as_deref(), &parts.store)?)))
+            let inventory = Inventory::read(parts.library.as_deref(), &parts.store)?;
+            let down = inventory.outputs_down(&parts.store)?;
+            Ok(Some((now, Looked { inventory, down })))
         });
         match looked {
             Ok(None) => {}
-            Ok(Some((now, inventory))) => {
-                reconcile(&parts, before_start, &inventory, &mut running, &tasks, &stop);
+            Ok(Some((now, looked))) => {
+                reconcile(&parts, before_start, looked, &mut running, &tasks, &stop);
                 seen = Some(now);
             }
             Err(error) => tracing::error!(error = %format!("{error:#}"), "outputs could not be looked at; they go on"),
@@ -134,11 +144,12 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
 fn reconcile(
     parts: &OutputsParts,
     before_start: DeliveryStepId,
-    inventory: &Inventory,
+    looked: Looked,
     running: &mut BTreeMap<PluginName, Running>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
+    let Looked { inventory, mut down } = looked;
     // One of the library that nobody granted anything does not run, and says nothing; nor does one that is not set up.
     let is_output = |wanted: &Wanted| {
         wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.missing().is_empty()
@@ -150,16 +161,13 @@ fn reconcile(
         };
         if !stays {
             running.stop.cancel();
-            let missing = inventory.plugins.get(name).map(Wanted::missing).unwrap_or_default();
-            if !missing.is_empty() {
-                parts.trouble(name, format!("it runs no more: {}", missing.join(", ")));
+            if let Some(why) = down.get(name) {
+                parts.trouble(name, format!("it runs no more: {why}"));
             }
         }
         stays
     });
-    let outputs = || inventory.plugins.iter().filter(move |(_, wanted)| is_output(wanted));
-    parts.hearing.note_outputs(outputs().map(|(name, wanted)| (name, wanted.folder.manifest.hears.as_slice())));
-    for (name, wanted) in outputs() {
+    for (name, wanted) in inventory.plugins.iter().filter(|(_, wanted)| is_output(wanted)) {
         if running.contains_key(name) {
             continue;
         }
@@ -167,13 +175,16 @@ fn reconcile(
         let ear = match parts.hearing.ear(name, &wanted.folder.manifest.hears) {
             Ok(ear) => ear,
             Err(error) => {
-                parts.trouble(name, format!("its route cannot be followed: {error:#}"));
+                let why = format!("its route cannot be followed: {error:#}");
+                parts.trouble(name, why.clone());
+                down.insert(name.clone(), why);
                 continue;
             }
         };
+        let (asks, _) = wanted.folder.manifest.asks(&wanted.folder.chosen);
         let secrets = wanted.folder.manifest.secrets.clone();
         let record = Record::new(name.clone(), parts.store.clone());
-        let courier = Courier { name: name.clone(), parts: parts.clone(), record, secrets, before_start };
+        let courier = Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -185,8 +196,12 @@ fn reconcile(
         };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
-        running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
+        let (fingerprint, hears) = (wanted.fingerprint(), wanted.folder.manifest.hears.clone());
+        running.insert(name.clone(), Running { fingerprint, hears, stop });
     }
+    // What cannot be read any more and runs on is asked in a drill like any other.
+    down.retain(|name, _| !running.contains_key(name));
+    parts.hearing.note_outputs(running.iter().map(|(name, running)| (name, running.hears.as_slice())), down);
 }
 
 /// Why an output cannot go on for now.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, PluginName};
-use pitchside_script::manifest::SecretParam;
+use pitchside_script::manifest::{Capability, SecretParam};
 use pitchside_script::output::{Event, Request};
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::time::Instant;
@@ -61,6 +61,8 @@ pub(super) struct Courier {
     pub parts: OutputsParts,
     /// What is written of it.
     pub record: Record,
+    /// What it asks for, as it is set.
+    pub asks: Vec<Capability>,
     /// Those it may name.
     pub secrets: Vec<(String, SecretParam)>,
     /// The last step there was when the gateway was started.
@@ -204,7 +206,7 @@ impl Courier {
 
     /// What it may do and which secrets it has now: what is taken back counts at once.
     fn given(&self) -> Result<Given, StoreError> {
-        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
+        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.asks, &self.secrets))
     }
 
     pub fn trouble(&self, text: String) {
