@@ -13,6 +13,8 @@
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
+//! | `patience` | when what was put aside is tried again |
+//! | `turn` | of requests that replace each other, the newest stays |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
 //! | [`gpio`] | pulses on a line |
@@ -29,10 +31,12 @@ pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
+mod patience;
 mod record;
 pub mod signed;
 mod telling;
 mod trial;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -45,7 +49,7 @@ use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
 use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -57,8 +61,10 @@ use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::Carrier;
 use hearing::{Hearing, OutputEar};
+use patience::Patience;
 use record::{Entry, Record};
 use trial::Courier;
+use turn::Turns;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -184,7 +190,9 @@ fn reconcile(
         let (asks, _) = wanted.folder.manifest.asks(&wanted.folder.chosen);
         let secrets = wanted.folder.manifest.secrets.clone();
         let record = Record::new(name.clone(), parts.store.clone());
-        let courier = Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start };
+        let (patience, turns) = (Patience::default(), Turns::default());
+        let courier =
+            Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start, patience, turns };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -317,6 +325,9 @@ impl OutputTask {
         let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
+            Verdict::Tell(_) | Verdict::Hold if self.is_history(step, &row)? => {
+                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+            }
             Verdict::Tell(told) => {
                 let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
                 self.tell(step, event, self.courier.age(step)).await?;
@@ -336,7 +347,9 @@ impl OutputTask {
         let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
         for step in &held {
             self.courier.record.settled()?;
-            if let Some(row) = blocking::here(|| store.alert(step.alert))? {
+            if self.courier.is_too_old(step) {
+                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+            } else if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
                 let joins_at = self.ear.ear.route.from_level;

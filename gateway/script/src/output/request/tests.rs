@@ -15,7 +15,7 @@ fn mqtt(topic: &str) -> Request {
 }
 
 fn serial(path: &str) -> Request {
-    Request::Serial { path: path.to_owned(), baud: 9_600, body: String::new() }
+    Request::Serial { path: path.to_owned(), baud: 9_600, body: String::new(), latest: false }
 }
 
 fn mail(server: &str, to: &str, subject: &str) -> Request {
@@ -123,6 +123,22 @@ fn a_mail_has_one_recipient_and_one_line_of_subject() {
 }
 
 #[test]
+fn the_text_of_a_mail_has_lines_and_tabs_and_nothing_else_that_steers() {
+    let with = |text: &str| match mail("smtp://a.org:25", "a@b.org", "x") {
+        Request::Mail { server, from, to, subject, login, .. } => {
+            Request::Mail { server, from, to, subject, text: text.to_owned(), login }
+        }
+        other => other,
+    };
+    assert_eq!(with("one\n\ttwo, Grüße\n").check(), Ok(()));
+    for bad in ["a\rb", "a\r\nb", "a\0b", "a\u{1b}[2Jb", "a\u{85}b"] {
+        assert_eq!(with(bad).check(), Err(RequestError::MailText), "{bad:?}");
+        assert_eq!(with(&mail_text(bad)).check(), Ok(()), "{bad:?}");
+    }
+    assert_eq!(mail_text("one\r\ntwo\rthree\u{7}\n"), "one\ntwo\nthree \n");
+}
+
+#[test]
 fn a_password_does_not_travel_in_clear() {
     let with = |url: &str, to: Auth| match post(url) {
         Request::Http { url, content_type, body, signed, .. } => {
@@ -145,6 +161,15 @@ fn a_password_does_not_travel_in_clear() {
     };
     assert_eq!((login("smtp://a.org:587"), login("smtps://a.org:465")), (Ok(()), Ok(())));
     assert_eq!(login("smtp-clear://a.org:25"), Err(RequestError::InClear));
+}
+
+#[test]
+fn what_stands_on_a_display_is_replaced_and_nothing_else_is() {
+    let latest = Request::Serial { path: "/dev/ttyS1".to_owned(), baud: 9_600, body: String::new(), latest: true };
+    assert!(latest.replaces() && show(0x27, &[]).replaces());
+    for other in [serial("/dev/ttyS1"), post("https://a.org/"), mqtt("hall"), buzz(1, &[200])] {
+        assert!(!other.replaces(), "{other:?}");
+    }
 }
 
 #[test]
