@@ -96,6 +96,14 @@ fn what_is_no_url_topic_or_rate_is_refused() {
         "https://[::1]/",
         "https://a.org:0/",
         "https://a.org:65536/",
+        "https://a.org/a<b>{c}",
+        "https://a.org/a|b",
+        "https://a.org/`a`",
+        "https://a.org/a[0]",
+        "https://a.org/100%",
+        "https://a.org/%4",
+        "https://a.org/%zz",
+        "https://a.org/%%41",
     ] {
         assert!(matches!(post(bad).check(), Err(RequestError::Url(_))), "{bad}");
     }
@@ -106,6 +114,13 @@ fn what_is_no_url_topic_or_rate_is_refused() {
     assert!(matches!(long.check(), Err(RequestError::TooLong(_))));
     for topic in ["alerts/x", "a/#", "", "$SYS"] {
         assert!(matches!(mqtt(topic).check(), Err(RequestError::Topic(_))), "{topic}");
+    }
+}
+
+#[test]
+fn a_url_is_what_a_uri_is_made_of() {
+    for good in ["https://a.org/~x/%7Ba%7d/b;c=1?q=(1+2)&r=d/e?f", "https://a.org:8443/!$&'*,:@", "http://10.0.0.2"] {
+        assert_eq!(post(good).check(), Ok(()), "{good}");
     }
 }
 
