@@ -170,10 +170,8 @@ async fn what_an_older_version_was_granted_is_no_grant_for_one_that_does_not_ask
     let mut s7 = clinic.sensor("s7").await;
     rises_and_falls(&clinic, &mut s7).await;
     until("both steps to arrive", || (got.lock().unwrap().len() == 2).then_some(())).await;
-    until("what it no longer asks for to be refused", || {
-        log(&clinic, "spy").contains("was not granted").then_some(())
-    })
-    .await;
+    until("what it no longer asks for to be refused", || log(&clinic, "spy").contains("was not granted").then_some(()))
+        .await;
     assert!(never.lock().unwrap().is_empty());
     let list = clinic.pitchside(&["plugin", "list"]).ok().out;
     assert!(list.contains(&format!("{dropped} (granted, not asked for)")), "{list}");

@@ -24,7 +24,10 @@ fn the_manifest_of_the_design_reads() {
     assert_eq!(manifest.name.as_str(), "heat-illness");
     assert_eq!(manifest.priority, Priority::High);
     assert_eq!(manifest.inputs, [Quantity::CORE_TEMPERATURE]);
-    assert_eq!(manifest.params, [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0, whole: false })]);
+    assert_eq!(
+        manifest.params,
+        [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0, whole: false })]
+    );
     assert_eq!((manifest.assurance, manifest.accept), (Assurance::Wired, Quality::LATE | Quality::NO_CLOCK));
     assert_eq!((manifest.hold, manifest.gap_after, manifest.latch), (0, 120_000_000, false));
     assert_eq!((manifest.escalate, manifest.category), (None, RuleCategory::Physiological));

@@ -35,7 +35,8 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
         let mend = mend(&report);
         return Ok(Finding::new("alert path", false, format!("drill at {at}: {report}; last proven: {last}"), mend));
     }
-    let down = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?.outputs_down(&context.tables)?;
+    let down =
+        Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?.outputs_down(&context.tables)?;
     if let Some((name, why)) = down.first_key_value() {
         let evidence = format!("proven at {at}; since then output {name} does not run: {why}");
         return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));

@@ -65,7 +65,10 @@ mod tests {
         for pause in [60, 120, 240, 480, 600, 600] {
             patience.tried(STEP, 0, Came::Waits, now);
             let due = now + Duration::from_secs(pause);
-            assert!(!patience.is_due(STEP, 0, due - Duration::from_secs(1)) && patience.is_due(STEP, 0, due), "{pause}");
+            assert!(
+                !patience.is_due(STEP, 0, due - Duration::from_secs(1)) && patience.is_due(STEP, 0, due),
+                "{pause}"
+            );
             assert!(patience.is_due(STEP, 1, now), "another way is another way");
             now = due;
         }

@@ -67,6 +67,9 @@ mod tests {
         let Turn::Mine(place) = turns.take(0, new, false).await else { panic!("the old one did not go out") };
         place.brought(new);
         assert!(matches!(turns.take(0, old, false).await, Turn::Newer));
-        assert!(matches!(turns.take(0, new, false).await, Turn::Mine(_)), "told again after a crash, it goes out again");
+        assert!(
+            matches!(turns.take(0, new, false).await, Turn::Mine(_)),
+            "told again after a crash, it goes out again"
+        );
     }
 }
