@@ -86,7 +86,7 @@ mod tests {
         }
         let given = |asks: &[Capability]| Given::read(&store, &name, asks, &[]).unwrap().granted;
         assert_eq!(given(&[of("http:10.0.0.2:9901")]), [of("http:10.0.0.2:9901")]);
-        assert_eq!(given(&[of("http:10.0.0.2:9903")]), [], "asked for, not granted");
-        assert_eq!(given(&[]), []);
+        assert!(given(&[of("http:10.0.0.2:9903")]).is_empty(), "asked for, not granted");
+        assert!(given(&[]).is_empty());
     }
 }
