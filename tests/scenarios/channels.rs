@@ -4,11 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use data_encoding::BASE64;
+use futures_util::FutureExt as _;
 use pitchside_tests::clinic::copy;
 use pitchside_tests::program::{Answer, repository};
-use pitchside_tests::{Clinic, Running, until};
+use pitchside_tests::pty::Plug;
+use pitchside_tests::{Clinic, Running, soon, until};
 use sha2::{Digest as _, Sha256};
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 
 use super::outputs::{log, rises_and_falls, webhook};
@@ -147,6 +149,58 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
     plugin(&clinic, &["grant", "ntfy-push", &format!("http:127.0.0.1:{other}")]).ok();
     until("it goes there", || (elsewhere.lock().unwrap().len() == 2).then_some(())).await;
     assert_eq!(got.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_display_that_was_away_ends_up_showing_the_last_alert() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").rule("slow", "value < 60.0");
+    let clinic = clinic.start().await;
+    copy(&repository().join("plugins/serial-lcd"), &clinic.dir().join("plugins/serial-lcd"));
+    // Ports are below /dev, and so is what everybody may write to.
+    let link = std::path::PathBuf::from(format!("/dev/shm/pitchside-lcd-{}", std::process::id()));
+    let port = link.to_str().unwrap();
+    set(&clinic, "serial-lcd", &[("path", port), ("columns", "20")]);
+    plugin(&clinic, &["grant", "serial-lcd", &format!("serial:{port}")]).ok();
+    begun(&clinic, "serial-lcd").await;
+    let name = pitchside_model::PluginName::parse("serial-lcd").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    until("the port to be missed", || log(&clinic, "serial-lcd").contains("does not go out yet").then_some(())).await;
+    clinic.advance(61);
+    until("both steps to wait aside", || (waiting() == 2).then_some(())).await;
+
+    let mut plug = Plug::plug_in(&link).unwrap();
+    for rate in [50, 100] {
+        clinic.advance(1);
+        s7.heart_rate(rate).await;
+    }
+    let is_over = || clinic.alerts().get(1).is_some_and(|alert| alert.cleared.is_some());
+    let all = || clinic.tables().plugin_told(&name).unwrap() == Some(clinic.tables().last_delivery_step().unwrap());
+    until("all four steps to be told", || (is_over() && all()).then_some(())).await;
+    clinic.advance(61);
+    until("nothing to wait any more", || (waiting() == 0).then_some(())).await;
+    // Whatever was written is there to be read: a screen is 2 characters to clear and 40 to show.
+    let (mut bytes, mut read) = (vec![0; 4_096], 0);
+    soon("screens to be read", async {
+        while !screens(&bytes[..read]).iter().any(|(word, rule)| word == "over" && rule == "slow") {
+            read += plug.read(&mut bytes[read..]).await.unwrap();
+        }
+        // What is there already, and no more.
+        while let Some(more) = plug.read(&mut bytes[read..]).now_or_never() {
+            read += more.unwrap();
+        }
+    })
+    .await;
+    let shown = screens(&bytes[..read]);
+    assert_eq!(shown.last().map(|(word, rule)| (word.as_str(), rule.as_str())), Some(("over", "slow")), "{shown:?}");
+}
+
+/// What a display of two lines of 20 was told to show: its first word, and its second line.
+fn screens(bytes: &[u8]) -> Vec<(String, String)> {
+    let text = std::str::from_utf8(bytes).unwrap();
+    let whole = text.split("|-").filter(|screen| screen.len() == 40);
+    whole.map(|screen| (screen[..4].trim().to_owned(), screen[20..].trim().to_owned())).collect()
 }
 
 /// Mails as a server took them: the envelope's recipient, and the text.

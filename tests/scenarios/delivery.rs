@@ -3,6 +3,7 @@
 
 use pitchside_config::{Every, QuietHours, Route, Span};
 use pitchside_model::{PluginName, Priority};
+use pitchside_store::Came;
 use pitchside_tests::clinic::write_output;
 use pitchside_tests::{Clinic, Running, Sensor, until};
 
@@ -216,6 +217,71 @@ async fn a_drill_proves_the_alert_path_every_hour_and_a_broken_one_is_told_every
     let doctor = clinic.pitchside(&["doctor"]);
     let line = doctor.out.lines().find(|line| line.contains("alert path")).unwrap();
     assert!(line.starts_with("ok") && line.contains("proven at"), "{line}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_output_that_was_set_up_and_stopped_fails_the_drill_until_it_runs_again_or_is_switched_off() {
+    let (watcher, lamp) = (Webhook::start().await, Webhook::start().await);
+    let clinic = Clinic::new()
+        .strap("s7")
+        .athlete("ada")
+        .rule("fast", "value > 180.0")
+        .with(|settings| settings.delivery.drill_within_s = 2)
+        .start()
+        .await;
+    output(&clinic, "watcher", &watcher, &["drill"]).await;
+    output(&clinic, "lamp", &lamp, &["raised"]).await;
+    let drill = || clinic.pitchside(&["alerts", "drill"]);
+    let doctor = || {
+        let said = clinic.pitchside(&["doctor"]).out;
+        said.lines().find(|line| line.contains("alert path")).unwrap().to_owned()
+    };
+    // The gateway looks four times a second: a drill may be before that.
+    let fails = |why: &str| {
+        let said = drill();
+        (said.code == 1 && said.out.contains("output lamp") && said.out.contains(why)).then_some(())
+    };
+    drill().ok();
+    assert!(doctor().starts_with("ok"), "{}", doctor());
+
+    let capability = format!("http:127.0.0.1:{}", lamp.port);
+    clinic.pitchside(&["plugin", "revoke", "lamp", &capability]).ok();
+    assert!(doctor().starts_with("!!") && doctor().contains("output lamp does not run"), "{}", doctor());
+    until("a lost grant to fail the drill", || fails("it does not run: http:")).await;
+    assert!(clinic.alerted(1).await[0].alert.message.contains("output lamp"), "{:?}", clinic.alerts());
+
+    std::fs::remove_dir_all(clinic.dir().join("plugins/lamp")).unwrap();
+    until("a deleted folder to fail it", || fails("it is there no more")).await;
+    clinic.pitchside(&["plugin", "disable", "lamp"]).ok();
+    until("one that is switched off to be missed no more", || (drill().code == 0).then_some(())).await;
+    assert!(doctor().starts_with("ok"), "{}", doctor());
+}
+
+#[tokio::test]
+async fn an_output_that_was_off_for_days_is_told_of_the_last_day() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output(&clinic, "hook", &hook, &["raised", "cleared"]).await;
+    clinic.pitchside(&["plugin", "disable", "hook"]).ok();
+    let mut s7 = clinic.sensor("s7").await;
+    // One comes and goes, and one comes, before the day; it goes, and another comes, in it.
+    beats(&clinic, &mut s7, &[190, 100, 190]).await;
+    clinic.alerted(2).await;
+    clinic.advance(25 * 3_600);
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[100, 190]).await;
+    clinic.alerted(3).await;
+    clinic.pitchside(&["plugin", "enable", "hook"]).ok();
+    let name = PluginName::parse("hook").unwrap();
+    let tables = clinic.tables();
+    until("all that happened to be taken up", || {
+        (tables.plugin_told(&name).unwrap() == Some(tables.last_delivery_step().unwrap())).then_some(())
+    })
+    .await;
+    assert_eq!(hook.told(), ["raised 0 fast"], "no end of what nobody was told, and nothing older than a day");
+    let requests = |at: usize| tables.requests_of(clinic.alerts()[at].alert.id).unwrap();
+    let gave_up = |at: usize| requests(at).iter().all(|request| request.came == Came::GivenUp);
+    assert!(!requests(0).is_empty() && gave_up(0) && gave_up(1), "what was left out is written down");
 }
 
 #[tokio::test]

@@ -149,6 +149,38 @@ async fn an_alert_is_posted_at_least_once_under_one_key_and_only_where_it_was_gr
 }
 
 #[tokio::test]
+async fn what_an_older_version_was_granted_is_no_grant_for_one_that_does_not_ask_for_it() {
+    let (port, got) = webhook(0).await;
+    let (other, never) = webhook(0).await;
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let library = clinic.dir().join("plugins");
+    let [asked, dropped] = [port, other].map(|port| format!("http:127.0.0.1:{port}"));
+    let one = |port: u16| format!("http_post(\"http://127.0.0.1:{port}/\", \"text/plain\", event.step)");
+    let script = format!("[{}, {}]", one(port), one(other));
+    write_output(&library, "spy", &[&asked, &dropped], &script);
+    for capability in [&asked, &dropped] {
+        clinic.pitchside(&["plugin", "grant", "spy", capability]).ok();
+    }
+    let name = pitchside_model::PluginName::parse("spy").unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+    clinic.stop().await;
+    // Another version, which asks for less and does the same.
+    write_output(&library, "spy", &[&asked], &script);
+    clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    rises_and_falls(&clinic, &mut s7).await;
+    until("both steps to arrive", || (got.lock().unwrap().len() == 2).then_some(())).await;
+    until("what it no longer asks for to be refused", || log(&clinic, "spy").contains("was not granted").then_some(()))
+        .await;
+    assert!(never.lock().unwrap().is_empty());
+    let list = clinic.pitchside(&["plugin", "list"]).ok().out;
+    assert!(list.contains(&format!("{dropped} (granted, not asked for)")), "{list}");
+    clinic.pitchside(&["plugin", "revoke", "spy", &dropped]).ok();
+    let list = clinic.pitchside(&["plugin", "list"]).ok().out;
+    assert!(list.contains(&asked) && !list.contains(&dropped), "{list}");
+}
+
+#[tokio::test]
 async fn what_was_not_told_before_the_end_is_told_after_it_and_the_topic_is_the_one_that_was_granted() {
     let mut clinic =
         Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").app("lamp", &["hall/#"]).start().await;

@@ -226,6 +226,19 @@ impl Tables {
         })
     }
 
+    /// Outputs that somebody set up, by name: they were granted something, or were told of steps already.
+    pub fn outputs_set_up(&self) -> Result<Vec<PluginName>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/set_up"))?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                found.push(crate::plugins::plugin_name(&row.get::<_, String>(0)?)?);
+            }
+            Ok(found)
+        })
+    }
+
     /// An output is done with all steps up to this one.
     pub fn set_plugin_told(&self, name: &PluginName, up_to: DeliveryStepId) -> Result<(), StoreError> {
         let name = name.clone();

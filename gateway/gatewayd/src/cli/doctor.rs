@@ -5,7 +5,7 @@
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys |
-//! | `delivery` | the alert path, by its last drill |
+//! | `delivery` | the alert path, by its last drill and by what runs |
 //! | `appliance` | what mends a finding where there is no shell |
 //! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
 

@@ -71,10 +71,15 @@ impl Ear {
     }
 }
 
+/// The step with which an output joins that hears of alerts from this level on.
+pub const fn joins(from_level: u8) -> DeliveryKind {
+    if from_level == 0 { DeliveryKind::Raised } else { DeliveryKind::Escalated(from_level) }
+}
+
 /// What becomes of the steps of one alert that were held, now that the hours are no longer quiet: those to be told. Of an alert that came
 /// and went in quiet hours nothing is told; of one that was told before them, that it is over. An output joins at `from_level`.
 pub fn after_quiet(held: &[DeliveryKind], over: bool, from_level: u8) -> Vec<DeliveryKind> {
-    let joins = if from_level == 0 { DeliveryKind::Raised } else { DeliveryKind::Escalated(from_level) };
+    let joins = joins(from_level);
     let wanted = |kind: &&DeliveryKind| !over || (!held.contains(&joins) && **kind == DeliveryKind::Cleared);
     held.iter().filter(wanted).copied().collect()
 }

@@ -13,6 +13,8 @@
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
 //! | [`http`] | POST over TLS or in clear |
+//! | `patience` | when what was put aside is tried again |
+//! | `turn` | of requests that replace each other, the newest stays |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
 //! | [`gpio`] | pulses on a line |
@@ -29,10 +31,12 @@ pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
+mod patience;
 mod record;
 pub mod signed;
 mod telling;
 mod trial;
+mod turn;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -41,10 +45,11 @@ use std::time::Duration;
 
 use pitchside_model::PluginName;
 use pitchside_script::manifest::{Constant, PluginKind};
+use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
 use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -56,8 +61,10 @@ use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
 use carry::Carrier;
 use hearing::{Hearing, OutputEar};
+use patience::Patience;
 use record::{Entry, Record};
 use trial::Courier;
+use turn::Turns;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -94,7 +101,14 @@ impl OutputsParts {
 
 struct Running {
     fingerprint: [u8; 32],
+    hears: Vec<Step>,
     stop: CancellationToken,
+}
+
+/// What there is, and which outputs that were set up cannot run as it stands.
+struct Looked {
+    inventory: Inventory,
+    down: BTreeMap<PluginName, String>,
 }
 
 /// Runs every output until stopped: those that are installed, corrected, switched off or on are so within a second.
@@ -115,12 +129,14 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
             if seen.as_ref() == Some(&now) {
                 return anyhow::Ok(None);
             }
-            Ok(Some((now, Inventory::read(parts.library.as_deref(), &parts.store)?)))
+            let inventory = Inventory::read(parts.library.as_deref(), &parts.store)?;
+            let down = inventory.outputs_down(&parts.store)?;
+            Ok(Some((now, Looked { inventory, down })))
         });
         match looked {
             Ok(None) => {}
-            Ok(Some((now, inventory))) => {
-                reconcile(&parts, before_start, &inventory, &mut running, &tasks, &stop);
+            Ok(Some((now, looked))) => {
+                reconcile(&parts, before_start, looked, &mut running, &tasks, &stop);
                 seen = Some(now);
             }
             Err(error) => tracing::error!(error = %format!("{error:#}"), "outputs could not be looked at; they go on"),
@@ -134,11 +150,12 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
 fn reconcile(
     parts: &OutputsParts,
     before_start: DeliveryStepId,
-    inventory: &Inventory,
+    looked: Looked,
     running: &mut BTreeMap<PluginName, Running>,
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
+    let Looked { inventory, mut down } = looked;
     // One of the library that nobody granted anything does not run, and says nothing; nor does one that is not set up.
     let is_output = |wanted: &Wanted| {
         wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.missing().is_empty()
@@ -150,16 +167,13 @@ fn reconcile(
         };
         if !stays {
             running.stop.cancel();
-            let missing = inventory.plugins.get(name).map(Wanted::missing).unwrap_or_default();
-            if !missing.is_empty() {
-                parts.trouble(name, format!("it runs no more: {}", missing.join(", ")));
+            if let Some(why) = down.get(name) {
+                parts.trouble(name, format!("it runs no more: {why}"));
             }
         }
         stays
     });
-    let outputs = || inventory.plugins.iter().filter(move |(_, wanted)| is_output(wanted));
-    parts.hearing.note_outputs(outputs().map(|(name, wanted)| (name, wanted.folder.manifest.hears.as_slice())));
-    for (name, wanted) in outputs() {
+    for (name, wanted) in inventory.plugins.iter().filter(|(_, wanted)| is_output(wanted)) {
         if running.contains_key(name) {
             continue;
         }
@@ -167,13 +181,18 @@ fn reconcile(
         let ear = match parts.hearing.ear(name, &wanted.folder.manifest.hears) {
             Ok(ear) => ear,
             Err(error) => {
-                parts.trouble(name, format!("its route cannot be followed: {error:#}"));
+                let why = format!("its route cannot be followed: {error:#}");
+                parts.trouble(name, why.clone());
+                down.insert(name.clone(), why);
                 continue;
             }
         };
+        let (asks, _) = wanted.folder.manifest.asks(&wanted.folder.chosen);
         let secrets = wanted.folder.manifest.secrets.clone();
         let record = Record::new(name.clone(), parts.store.clone());
-        let courier = Courier { name: name.clone(), parts: parts.clone(), record, secrets, before_start };
+        let (patience, turns) = (Patience::default(), Turns::default());
+        let courier =
+            Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start, patience, turns };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -185,8 +204,12 @@ fn reconcile(
         };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
-        running.insert(name.clone(), Running { fingerprint: wanted.fingerprint(), stop });
+        let (fingerprint, hears) = (wanted.fingerprint(), wanted.folder.manifest.hears.clone());
+        running.insert(name.clone(), Running { fingerprint, hears, stop });
     }
+    // What cannot be read any more and runs on is asked in a drill like any other.
+    down.retain(|name, _| !running.contains_key(name));
+    parts.hearing.note_outputs(running.iter().map(|(name, running)| (name, running.hears.as_slice())), down);
 }
 
 /// Why an output cannot go on for now.
@@ -302,6 +325,9 @@ impl OutputTask {
         let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
+            Verdict::Tell(_) | Verdict::Hold if self.is_history(step, &row)? => {
+                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+            }
             Verdict::Tell(told) => {
                 let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
                 self.tell(step, event, self.courier.age(step)).await?;
@@ -321,7 +347,9 @@ impl OutputTask {
         let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
         for step in &held {
             self.courier.record.settled()?;
-            if let Some(row) = blocking::here(|| store.alert(step.alert))? {
+            if self.courier.is_too_old(step) {
+                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+            } else if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
                 let joins_at = self.ear.ear.route.from_level;

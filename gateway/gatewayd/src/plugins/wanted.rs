@@ -7,9 +7,10 @@ use std::path::Path;
 use anyhow::Context as _;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::PluginName;
+use pitchside_script::manifest::PluginKind;
 use pitchside_script::package::{Digest, Package};
 use pitchside_store::plugins::PackageDigest;
-use pitchside_store::{Candidate, PluginRow, Tables};
+use pitchside_store::{Candidate, PluginRow, StoreError, Tables};
 
 use super::folder;
 use super::signature::Signer;
@@ -67,6 +68,12 @@ impl Wanted {
     /// What it asks for, as it is set.
     pub fn asks(&self) -> Vec<String> {
         self.folder.manifest.asks(&self.folder.chosen).0.iter().map(ToString::to_string).collect()
+    }
+
+    /// What it was granted and does not ask for: an older version did, or it was set otherwise. It is not honoured.
+    pub fn granted_in_vain(&self) -> Vec<String> {
+        let asks = self.asks();
+        self.granted.iter().filter(|granted| !asks.contains(granted)).cloned().collect()
     }
 
     /// What keeps it from running though it is switched on, a few words each.
@@ -143,6 +150,32 @@ impl Inventory {
         Ok(inventory)
     }
 
+    /// Outputs that somebody set up and did not switch off, and that cannot run as things stand: each with why.
+    pub fn outputs_down(&self, tables: &Tables) -> Result<BTreeMap<PluginName, String>, StoreError> {
+        let mut down = BTreeMap::new();
+        for name in tables.outputs_set_up()? {
+            let missing = match self.plugins.get(&name) {
+                Some(wanted) if wanted.folder.manifest.kind != PluginKind::Output || !wanted.enabled => continue,
+                Some(wanted) => wanted.missing(),
+                None if tables.plugin(&name)?.is_some_and(|row| !row.enabled) => continue,
+                None => vec![self.why_not_there(&name)],
+            };
+            if !missing.is_empty() {
+                down.insert(name, missing.join(", "));
+            }
+        }
+        Ok(down)
+    }
+
+    fn why_not_there(&self, name: &PluginName) -> String {
+        let of_it = format!("plugin {name}: ");
+        let problem = self.problems.iter().find_map(|problem| problem.strip_prefix(&of_it));
+        problem.map_or_else(
+            || format!("it is there no more: put it back, or `pitchside plugin remove {name}`"),
+            str::to_owned,
+        )
+    }
+
     fn read_library(&mut self, dir: &Path) {
         let read = match Folder::read_each(dir) {
             Ok(read) => read,
@@ -167,4 +200,132 @@ impl Inventory {
 fn installed(tables: &Tables, sha256: PackageDigest) -> anyhow::Result<(Folder, Source)> {
     let (package, signer) = package(tables, sha256)?;
     Ok((folder(&package)?, Source::Package(package.digest, signer)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::Timestamp;
+    use pitchside_store::delivery::DeliveryStepId;
+    use pitchside_store::plugins::PluginPackage;
+    use pitchside_store::{PluginChange, RootKey, Store};
+
+    use super::*;
+
+    const HOOK: &str = "name = \"hook\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"output\"\n\
+                        capabilities = [\"http:{host}:{port}\"]\n[params.port]\ndefault = 443\nmin = 1\nmax = 65535\n\
+                        [texts.host]\nexample = \"a.org\"\nmax = 40\n[secrets.token]\nsummary = \"A token.\"\n";
+
+    /// A box with one output in its library, called `hook`.
+    struct Kit {
+        dir: tempfile::TempDir,
+        store: Store,
+        name: PluginName,
+    }
+
+    impl Kit {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(&dir.path().join("data"), RootKey::new([1; 32])).unwrap();
+            let kit = Self { store, name: PluginName::parse("hook").unwrap(), dir };
+            std::fs::create_dir_all(kit.folder()).unwrap();
+            for (file, text) in [("plugin.toml", HOOK), ("output.rhai", "[]\n"), ("cases.txt", "")] {
+                std::fs::write(kit.folder().join(file), text).unwrap();
+            }
+            kit
+        }
+
+        fn folder(&self) -> std::path::PathBuf {
+            self.dir.path().join("plugins/hook")
+        }
+
+        fn change(&self, to: PluginChange) {
+            self.store.change_plugin(&self.name, to, "a deed", Timestamp(1)).unwrap();
+        }
+
+        fn set(&self, key: &str, value: &str, secret: bool) {
+            let sealed = self.store.seal_plugin_setting(&self.name, key, value, secret).unwrap();
+            self.change(PluginChange::Set(sealed));
+        }
+
+        fn unset(&self, key: &str, secret: bool) {
+            self.change(PluginChange::Unset { key: key.to_owned(), secret });
+        }
+
+        fn grant(&self, capability: &str) {
+            self.change(PluginChange::Grant(capability.to_owned()));
+        }
+
+        fn inventory(&self) -> Inventory {
+            Inventory::read(Some(&self.dir.path().join("plugins")), &self.store).unwrap()
+        }
+
+        /// Why the output is missed; nothing if it is not.
+        fn down(&self) -> String {
+            self.inventory().outputs_down(&self.store).unwrap().remove(&self.name).unwrap_or_default()
+        }
+    }
+
+    #[test]
+    fn an_output_that_was_set_up_and_stopped_is_missed_whatever_stopped_it() {
+        let kit = Kit::new();
+        kit.set("host", "a.org", false);
+        kit.set("token", "tk", true);
+        assert_eq!(kit.down(), "", "nobody granted it anything: it was never set up");
+        kit.grant("http:a.org:443");
+        assert_eq!(kit.down(), "", "it can run");
+
+        kit.set("host", "typo.example", false);
+        assert_eq!(kit.down(), "http:typo.example:443 is not granted");
+        kit.set("host", "a.org", false);
+        kit.set("port", "9901.5", false);
+        assert!(kit.down().contains("9901.5 is no whole number"), "{}", kit.down());
+        kit.unset("port", false);
+        kit.unset("token", true);
+        assert_eq!(kit.down(), "the secret token is not set");
+        kit.set("token", "tk", true);
+        kit.change(PluginChange::Withdraw("http:a.org:443".to_owned()));
+        assert_eq!(kit.down(), "", "neither granted nor ever told of anything");
+        kit.store.set_plugin_told(&kit.name, DeliveryStepId(0)).unwrap();
+        assert_eq!(kit.down(), "http:a.org:443 is not granted");
+        kit.change(PluginChange::Enable(false));
+        assert_eq!(kit.down(), "", "switched off, it is meant");
+        kit.change(PluginChange::Enable(true));
+        kit.grant("http:a.org:443");
+        assert_eq!(kit.down(), "");
+    }
+
+    #[test]
+    fn an_output_that_cannot_be_read_or_is_gone_is_missed_until_it_is_switched_off_or_removed() {
+        let kit = Kit::new();
+        kit.grant("http:a.org:443");
+        std::fs::write(kit.folder().join("plugin.toml"), "name = 7\n").unwrap();
+        assert!(kit.down().contains("plugin.toml"), "{}", kit.down());
+        std::fs::remove_dir_all(kit.folder()).unwrap();
+        assert!(kit.down().starts_with("it is there no more"), "{}", kit.down());
+        let package = PluginPackage {
+            sha256: [1; 32],
+            name: kit.name.clone(),
+            version: "1.0.0".to_owned(),
+            signer: "acme.example".to_owned(),
+            archive: b"no package".to_vec(),
+            note: Vec::new(),
+            installed_at: Timestamp(1),
+        };
+        kit.change(PluginChange::Install { package, grants: Vec::new(), after: None });
+        assert!(kit.down().contains("cut short"), "{}", kit.down());
+        kit.change(PluginChange::Enable(false));
+        assert_eq!(kit.down(), "");
+        kit.change(PluginChange::Enable(true));
+        kit.change(PluginChange::Remove);
+        assert_eq!(kit.down(), "", "forgotten with all it was granted");
+    }
+
+    #[test]
+    fn what_is_granted_and_not_asked_for_is_told() {
+        let kit = Kit::new();
+        kit.set("host", "a.org", false);
+        kit.grant("http:a.org:443");
+        kit.grant("http:b.org:443");
+        assert_eq!(kit.inventory().plugins[&kit.name].granted_in_vain(), ["http:b.org:443"]);
+    }
 }

@@ -357,6 +357,8 @@ case malformed without a value
             ("[mqtt_publish(\"a\", json_text(#{ x: 1.5 }))]", "has no JSON"),
             ("[mqtt_publish(\"a\", \"\").bearer(\"token\")]", "only a request of http_post"),
             ("[mail(\"smtp://a.org:25\", \"a@b.org\", \"c@d.org\", \"x\\r\\nBcc: e@f.org\", \"\")]", "one line"),
+            ("[serial_write(\"/dev/ttyS1\", 9600, \"\").login(\"box\", \"word\")]", "only a mail has a login"),
+            ("[mqtt_publish(\"a\", \"\").latest()]", "only a request of serial_write"),
             ("[gpio_pulse(\"gpiochip0\", 1, [1.5])]", "a list of milliseconds"),
             ("[gpio_pulse(\"gpiochip0\", 1, [9000])]", "a pattern is"),
             ("[lcd(\"i2c-1\", \"27\", [])]", "an address is"),

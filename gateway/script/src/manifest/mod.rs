@@ -41,6 +41,8 @@ pub struct Param {
     pub min: f64,
     /// The highest choice.
     pub max: f64,
+    /// Only whole numbers mean something: a port, a count, yes or no.
+    pub whole: bool,
 }
 
 /// A plain value: of a declared state field, and nothing else survives from call to call.
@@ -114,6 +116,7 @@ fn params<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>) -> Vec<(String, Pa
         let default = reader.required(&mut table, "default", reader::number);
         let min = reader.required(&mut table, "min", reader::number);
         let max = reader.required(&mut table, "max", reader::number);
+        let whole = reader.optional(&mut table, "whole", reader::truth).unwrap_or(false);
         reader.finish(table);
         variable(reader, &at, &name, params.len());
         let (Some(default), Some(min), Some(max)) = (default, min, max) else { continue };
@@ -121,7 +124,10 @@ fn params<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>) -> Vec<(String, Pa
             let text = format!("`params.{name}`: the default {default} is not within min {min} and max {max}");
             reader.problem(at.clone(), text);
         }
-        params.push((name, Param { default, min, max }));
+        if whole && [default, min, max].iter().any(|number| number.fract() != 0.0) {
+            reader.problem(at.clone(), format!("`params.{name}` is whole: so are its default, min and max"));
+        }
+        params.push((name, Param { default, min, max, whole }));
     }
     params
 }

@@ -148,6 +148,10 @@ pub(super) fn text(value: &DeValue<'_>) -> Result<String, String> {
     value.as_str().map(str::to_owned).ok_or_else(|| format!("must be text, not {}", value.type_str()))
 }
 
+pub(super) fn truth(value: &DeValue<'_>) -> Result<bool, String> {
+    value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
+}
+
 pub(super) fn number(value: &DeValue<'_>) -> Result<f64, String> {
     let written = match value {
         DeValue::Integer(n) if n.radix() == 10 => n.as_str(),

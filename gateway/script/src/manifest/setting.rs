@@ -5,6 +5,7 @@
 //! default = 443
 //! min = 1
 //! max = 65535
+//! whole = true                  9901.5 is none; without it, any number within the bounds
 //! [texts.host]                  one line of text; `{host}` in a capability stands for it
 //! example = "ntfy.example.org"  must be chosen, and cases run with this; or `default`: unless chosen, may be empty
 //! max = 100                     bytes; and `one_of = ["tls", "starttls"]`: one of these
@@ -18,7 +19,6 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
-use toml::de::DeValue;
 
 use super::reader::{self, Reader, Table};
 use super::{Capability, FIELDS_MAX, Param, PluginManifest, is_variable, summary, variable};
@@ -84,6 +84,9 @@ impl Param {
         if number < self.min || number > self.max {
             return Err(format!("{written} is not within {} and {}", self.min, self.max));
         }
+        if self.whole && number.fract() != 0.0 {
+            return Err(format!("{written} is no whole number"));
+        }
         Ok(number)
     }
 }
@@ -121,6 +124,16 @@ impl PluginManifest {
             self.params.iter().map(|(name, _)| &**name).chain(self.texts.iter().map(|(name, _)| &**name)).collect();
         let all = if all.is_empty() { "nothing".to_owned() } else { all.join(", ") };
         Err(format!("there is no `{key}` to set; there is {all}"))
+    }
+
+    /// Whether it could be granted what it asks for if this were chosen beside the rest; else why not. What is only not set yet will be.
+    pub fn may_ask(&self, chosen: &Chosen, key: &str, written: &str) -> Result<(), String> {
+        let mut then = chosen.clone();
+        then.insert(key.to_owned(), written.to_owned());
+        let (before, after) = (self.asks(chosen).1, self.asks(&then).1);
+        // What was wrong before is not this choice's fault.
+        let new = after.into_iter().find(|why| !why.ends_with("is not set") && !before.contains(why));
+        new.map_or(Ok(()), Err)
     }
 
     /// What keeps it from running as it is set: texts that must be chosen, choices that are none any more. A sentence each.
@@ -249,9 +262,7 @@ pub(super) fn secrets<'a>(r: &mut Reader<'a>, table: &mut Table<'a>) -> Vec<(Str
             "signing" => Ok(SecretKind::Signing),
             _ => Err("must be \"text\" or \"signing\"".to_owned()),
         });
-        let optional = r.optional(&mut table, "optional", |value: &DeValue<'_>| {
-            value.as_bool().ok_or_else(|| format!("must be true or false, not {}", value.type_str()))
-        });
+        let optional = r.optional(&mut table, "optional", reader::truth);
         r.finish(table);
         if !is_variable(&name) {
             r.problem(at.clone(), format!("`{name}` cannot be a name: use ASCII letters, digits and `_`"));

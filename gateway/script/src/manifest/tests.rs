@@ -24,7 +24,10 @@ fn the_manifest_of_the_design_reads() {
     assert_eq!(manifest.name.as_str(), "heat-illness");
     assert_eq!(manifest.priority, Priority::High);
     assert_eq!(manifest.inputs, [Quantity::CORE_TEMPERATURE]);
-    assert_eq!(manifest.params, [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0 })]);
+    assert_eq!(
+        manifest.params,
+        [("limit_cel".to_owned(), Param { default: 39.5, min: 38.0, max: 41.0, whole: false })]
+    );
     assert_eq!((manifest.assurance, manifest.accept), (Assurance::Wired, Quality::LATE | Quality::NO_CLOCK));
     assert_eq!((manifest.hold, manifest.gap_after, manifest.latch), (0, 120_000_000, false));
     assert_eq!((manifest.escalate, manifest.category), (None, RuleCategory::Physiological));
@@ -257,6 +260,44 @@ fn an_admin_chooses_within_bounds() {
     ] {
         let refused = push.may_choose(key, value).unwrap_err();
         assert!(refused.contains(why), "{key}: {refused}");
+    }
+}
+
+#[test]
+fn what_would_make_it_ask_for_what_cannot_be_is_no_choice() {
+    let push = PluginManifest::parse("plugin.toml", PUSH).unwrap();
+    let (nothing, host) = (Chosen::new(), chosen(&[("host", "a.org")]));
+    for (so_far, key, value) in [(&nothing, "host", "a.org"), (&host, "port", "8080"), (&nothing, "port", "9901.5")] {
+        assert_eq!(push.may_ask(so_far, key, value), Ok(()), "{key} {value}");
+    }
+    for (so_far, key, value, why) in [
+        (&host, "port", "9901.5", "9901.5 is no whole number"),
+        (&host, "host", "Typo.Example", "has no host"),
+        (&nothing, "host", "*", "has no host"),
+    ] {
+        let refused = push.may_ask(so_far, key, value).unwrap_err();
+        assert!(refused.contains("it asks for http:{host}:{port}: ") && refused.contains(why), "{key}: {refused}");
+    }
+    // Set by an older version that did not look: the rest can still be set.
+    let half = chosen(&[("host", "a.org"), ("port", "9901.5")]);
+    assert_eq!(push.may_ask(&half, "host", "b.org"), Ok(()));
+    assert_eq!(push.may_ask(&half, "port", "9901"), Ok(()));
+}
+
+#[test]
+fn a_param_that_is_whole_takes_whole_numbers_alone() {
+    let whole = PUSH.replacen("[params.port]\n", "[params.port]\nwhole = true\n", 1);
+    let push = PluginManifest::parse("plugin.toml", &whole).unwrap();
+    assert_eq!(push.may_choose("port", "8080"), Ok(()));
+    assert_eq!(push.may_choose("port", "9901.5"), Err("9901.5 is no whole number".to_owned()));
+    let set = chosen(&[("host", "a.org"), ("port", "9901.5")]);
+    assert_eq!(push.unset(&set), ["port must be set again: 9901.5 is no whole number"]);
+    for (from, to, why) in [
+        ("whole = true", "whole = 1", "`params.port.whole` must be true or false, not integer"),
+        ("max = 65535", "max = 65535.5", "`params.port` is whole: so are its default, min and max"),
+    ] {
+        let problem = PluginManifest::parse("plugin.toml", &whole.replacen(from, to, 1)).unwrap_err()[0].to_string();
+        assert!(problem.contains(why), "{problem}");
     }
 }
 

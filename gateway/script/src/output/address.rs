@@ -52,8 +52,14 @@ pub fn is_loopback(host: &str) -> bool {
     host.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.is_loopback())
 }
 
-fn printable(text: &str) -> bool {
-    text.len() <= URL_BYTES_MAX && text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains(['#', '\\', '"'])
+/// Whether a text is made of what a URI is made of (RFC 3986, 2), without a fragment: unreserved and reserved characters, and `%` with
+/// the two digits that belong to it. No brackets: hosts here are names and IPv4 addresses.
+fn is_uri_text(text: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=%".contains(&b);
+    let mut escapes = text.split('%').skip(1).map(|rest| rest.as_bytes().get(..2));
+    text.len() <= URL_BYTES_MAX
+        && text.bytes().all(plain)
+        && escapes.all(|digits| digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)))
 }
 
 fn number(text: &str) -> Option<u16> {
@@ -61,9 +67,9 @@ fn number(text: &str) -> Option<u16> {
 }
 
 impl Url {
-    /// Reads an absolute URL of printable ASCII.
+    /// Reads an absolute URL.
     pub fn parse(text: &str) -> Option<Self> {
-        if !printable(text) {
+        if !is_uri_text(text) {
             return None;
         }
         let (tls, rest) = match text.split_once("://")? {
@@ -89,7 +95,7 @@ impl fmt::Display for Url {
 impl MailServer {
     /// Reads `smtps://HOST:PORT`, `smtp://HOST:PORT` or `smtp-clear://HOST:PORT`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (scheme, rest) = text.split_once("://").filter(|_| printable(text))?;
+        let (scheme, rest) = text.split_once("://").filter(|_| is_uri_text(text))?;
         let tls = match scheme {
             "smtps" => MailTls::Wrapped,
             "smtp" => MailTls::Starttls,

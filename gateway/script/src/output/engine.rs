@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 use super::json;
-use super::request::{Auth, REQUESTS_MAX, Request};
+use super::request::{Auth, REQUESTS_MAX, Request, mail_text};
 use crate::fault::Fault;
 use crate::manifest::Constant;
 use crate::{Compiled, Limits, Sandbox, compile};
@@ -139,13 +139,14 @@ fn register(engine: &mut Engine) {
             path: path.into(),
             baud,
             body: body.into(),
+            latest: false,
         })
         .register_fn("mail", |server: Text, from: Text, to: Text, subject: Text, text: Text| Request::Mail {
             server: server.into(),
             from: from.into(),
             to: to.into(),
             subject: subject.into(),
-            text: text.into(),
+            text: mail_text(&text),
             login: None,
         })
         .register_fn("gpio_pulse", |chip: Text, line: i64, pattern: Array| -> Res<Request> {
@@ -194,6 +195,10 @@ fn register_ways(engine: &mut Engine) {
                 Ok(Request::Mail { server, from, to, subject, text, login })
             }
             _ => wrong("only a mail has a login"),
+        })
+        .register_fn("latest", |request: Request| match request {
+            Request::Serial { path, baud, body, .. } => Ok(Request::Serial { path, baud, body, latest: true }),
+            _ => wrong("only a request of serial_write is the latest; that of lcd always is"),
         })
         .register_fn("active_low", |request: Request| match request {
             Request::Gpio { chip, line, pattern, .. } => Ok(Request::Gpio { chip, line, pattern, active_low: true }),

@@ -59,6 +59,13 @@ const TO_ASK: Rows = &[
     ),
     (
         Function,
+        "latest(request)",
+        "of serial_write: it takes the place of what the port was sent before, as on a display; once it is out, what an older step still \
+         waits to send there is given up",
+        "type_of(serial_write(\"/dev/ttyUSB1\", 9600, \"on\").latest()) == \"request\"",
+    ),
+    (
+        Function,
         "signed(request, secret)",
         "of http_post: the headers of the Standard Webhooks specification, over the body as it goes out",
         "type_of(http_post(\"https://hooks.example.org/a\", \"application/json\", \"{}\").signed(\"token\")) == \"request\"",
@@ -102,7 +109,7 @@ const TO_ASK: Rows = &[
     (
         Function,
         "lcd(bus, address, lines)",
-        "up to 4 lines of 20 characters on an HD44780 behind a PCF8574; the address is a number or `\"0x27\"`; needs `lcd:BUS/ADDRESS`",
+        "up to 4 lines of 20 characters on an HD44780 behind a PCF8574, in place of what stands there; the address is a number or `\"0x27\"`; needs `lcd:BUS/ADDRESS`",
         "type_of(lcd(\"i2c-1\", \"0x27\", [\"high\", \"zebra\"])) == \"request\"",
     ),
     (

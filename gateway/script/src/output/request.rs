@@ -77,6 +77,8 @@ pub enum Request {
         baud: i64,
         /// What is written.
         body: String,
+        /// It takes the place of what was written before, as a display's text does.
+        latest: bool,
     },
     /// A mail to one address.
     Mail {
@@ -141,6 +143,9 @@ pub enum RequestError {
     /// A subject that would be more than one line.
     #[error("a subject is one line of 1 to {SUBJECT_CHARS_MAX} characters")]
     Subject,
+    /// Text that would leave with what is neither text nor a line's end.
+    #[error("the text of a mail has lines and tabs, and no other control characters")]
+    MailText,
     /// No user name.
     #[error("{0:?} is no user: 1 to {USER_BYTES_MAX} bytes, no colon, no control characters")]
     User(String),
@@ -165,6 +170,17 @@ pub enum RequestError {
 
 fn one_line(text: &str) -> bool {
     !text.chars().any(char::is_control)
+}
+
+/// A control character that is neither a tab nor the end of a line.
+fn is_unprintable(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+/// Text as a mail may have it: any end of a line is one, other control characters are spaces. A rule's words may hold what came in
+/// with a reading, and no alert is kept in for that.
+pub(super) fn mail_text(text: &str) -> String {
+    text.replace("\r\n", "\n").replace('\r', "\n").replace(is_unprintable, " ")
 }
 
 fn check_user(user: &str) -> Result<(), RequestError> {
@@ -230,6 +246,11 @@ impl Request {
         if matches!(self, Self::Gpio { .. }) { Some(PULSE_MOOT_AFTER_S) } else { None }
     }
 
+    /// Whether it takes the place of what the same request of an earlier step brought there: that one is moot once this is done.
+    pub const fn replaces(&self) -> bool {
+        matches!(self, Self::Lcd { .. } | Self::Serial { latest: true, .. })
+    }
+
     /// Whether it is one that can be carried out at all.
     pub fn check(&self) -> Result<(), RequestError> {
         let length = self.body().len();
@@ -242,13 +263,16 @@ impl Request {
             Self::Mqtt { topic, .. } => Err(RequestError::Topic(topic.clone())),
             Self::Serial { baud, .. } if (50..=4_000_000).contains(baud) => Ok(()),
             Self::Serial { baud, .. } => Err(RequestError::Baud(*baud)),
-            Self::Mail { server, from, to, subject, login, .. } => {
+            Self::Mail { server, from, to, subject, text, login } => {
                 let server = MailServer::parse(server).ok_or_else(|| RequestError::MailServer(server.clone()))?;
                 if let Some(bad) = [from, to].into_iter().find(|address| !is_mail_address(address)) {
                     return Err(RequestError::MailAddress(bad.clone()));
                 }
                 if subject.is_empty() || subject.chars().count() > SUBJECT_CHARS_MAX || !one_line(subject) {
                     return Err(RequestError::Subject);
+                }
+                if text.chars().any(is_unprintable) {
+                    return Err(RequestError::MailText);
                 }
                 let Some((user, _)) = login else { return Ok(()) };
                 if server.tls == MailTls::Clear && !is_loopback(&server.host) {

@@ -91,7 +91,10 @@ pub enum PackageError {
     TooLong(usize),
     /// Not the archive it should be.
     #[error("the package is not what `pitchside plugin pack` makes: {0}")]
-    Tar(#[from] TarError),
+    Tar(TarError),
+    /// A version that can be written shorter: `01.2.0` and `1.2.0` would be two names of one.
+    #[error("version {0} has a number that begins with 0: write it without")]
+    Version(String),
     /// A file is missing, or there is one too many.
     #[error("a package of a {kind} holds {wanted}; this one holds {found}")]
     Files {
@@ -113,6 +116,13 @@ pub enum PackageError {
     Manifest(Vec<Problem>),
 }
 
+/// Not derived: what it says is said above, and as its source it would be said twice.
+impl From<TarError> for PackageError {
+    fn from(error: TarError) -> Self {
+        Self::Tar(error)
+    }
+}
+
 /// The names of a plugin's files, in the order they lie in the archive.
 fn names(kind: PluginKind) -> [&'static str; 4] {
     let mut names = [README, CASES, kind.script_file(), MANIFEST];
@@ -123,6 +133,10 @@ fn names(kind: PluginKind) -> [&'static str; 4] {
 /// The archive of a plugin: the same files give the same bytes.
 pub fn pack(files: &PackageFiles) -> Result<Vec<u8>, PackageError> {
     let manifest = PluginManifest::parse(MANIFEST, &files.manifest).map_err(PackageError::Manifest)?;
+    // What is installed by such a version stays readable; no new one is made.
+    if manifest.version.split('.').any(|number| number.len() > 1 && number.starts_with('0')) {
+        return Err(PackageError::Version(manifest.version));
+    }
     let content = |name: &str| match name {
         README => files.readme.as_bytes(),
         CASES => files.cases.as_bytes(),

@@ -43,6 +43,23 @@ fn the_same_files_give_the_same_bytes_and_read_back() {
 }
 
 #[test]
+fn a_version_has_one_spelling() {
+    for version in ["01.2.3", "1.02.3", "1.2.00"] {
+        let manifest = MANIFEST_TEXT.replace("1.2.3", version);
+        assert_eq!(pack(&PackageFiles { manifest, ..files() }), Err(PackageError::Version(version.to_owned())));
+    }
+    let manifest = MANIFEST_TEXT.replace("1.2.3", "0.10.0");
+    assert!(pack(&PackageFiles { manifest, ..files() }).is_ok());
+}
+
+#[test]
+fn why_it_is_no_package_is_said_once() {
+    let refused = Package::open(b"no package").unwrap_err();
+    assert_eq!(refused.to_string(), "the package is not what `pitchside plugin pack` makes: it is cut short");
+    assert!(std::error::Error::source(&refused).is_none(), "whoever tells the whole chain would say it twice");
+}
+
+#[test]
 fn its_bytes_never_change_while_its_files_do_not() {
     // Pinned: signatures are over this name. `sha256sum` and any tar say the same.
     let digest = Digest::of(&pack(&files()).unwrap()).to_string();

@@ -79,6 +79,21 @@ fn what_is_held_for_an_output_stays_until_it_is_released_and_goes_with_the_outpu
 }
 
 #[test]
+fn an_output_was_set_up_if_it_was_granted_something_or_told_of_a_step() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let granted = PluginName::parse("granted").unwrap();
+    assert!(store.outputs_set_up().unwrap().is_empty());
+    store.set_plugin_told(&name(), DeliveryStepId(1)).unwrap();
+    for capability in ["mqtt:a", "mqtt:b"] {
+        store.change_plugin(&granted, PluginChange::Grant(capability.into()), "granted", Timestamp(1)).unwrap();
+    }
+    assert_eq!(store.outputs_set_up().unwrap(), [granted.clone(), name()]);
+    store.change_plugin(&granted, PluginChange::Remove, "gone", Timestamp(2)).unwrap();
+    assert_eq!(store.outputs_set_up().unwrap(), [name()]);
+}
+
+#[test]
 fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_alert() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

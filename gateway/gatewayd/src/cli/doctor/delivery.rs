@@ -1,11 +1,11 @@
-//! The alert path: what the last drill says of it.
+//! The alert path: what the last drill says of it, and outputs that have stopped since.
 
 use pitchside_model::Timestamp;
-use pitchside_store::StoreError;
 
 use super::Finding;
 use crate::cli::context::Context;
 use crate::delivery::drill::Report;
+use crate::plugins::wanted::Inventory;
 
 /// A drill that is so much later than it should be, beyond once more its interval, does not come.
 const LATE_US: i64 = 120_000_000;
@@ -14,11 +14,11 @@ const LATE_US: i64 = 120_000_000;
 pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     vec![
         path(context, now)
-            .unwrap_or_else(|error| Finding::new("alert path", false, error.to_string(), "pitchside doctor")),
+            .unwrap_or_else(|error| Finding::new("alert path", false, format!("{error:#}"), "pitchside doctor")),
     ]
 }
 
-fn path(context: &Context, now: Timestamp) -> Result<Finding, StoreError> {
+fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
     if context.settings.rules.dir.is_none() {
         return Ok(Finding::well("alert path", "no rules, so no alerts"));
     }
@@ -35,6 +35,12 @@ fn path(context: &Context, now: Timestamp) -> Result<Finding, StoreError> {
         let mend = mend(&report);
         return Ok(Finding::new("alert path", false, format!("drill at {at}: {report}; last proven: {last}"), mend));
     }
+    let down =
+        Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?.outputs_down(&context.tables)?;
+    if let Some((name, why)) = down.first_key_value() {
+        let evidence = format!("proven at {at}; since then output {name} does not run: {why}");
+        return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));
+    }
     let late = now.micros_since(at) > 2 * i64::from(every.0) * 1_000_000 + LATE_US;
     let unproven = if report.unproven.is_empty() {
         String::new()
@@ -45,11 +51,15 @@ fn path(context: &Context, now: Timestamp) -> Result<Finding, StoreError> {
     Ok(Finding::new("alert path", !late, evidence, "systemctl status pitchside; pitchside alerts drill"))
 }
 
+fn to_mend_an_output(name: &str) -> String {
+    format!("pitchside plugin logs {name}; then pitchside alerts drill")
+}
+
 /// The command for the first leg that failed.
 fn mend(report: &Report) -> String {
     let leg = report.legs.iter().find(|leg| leg.fault.is_some()).map_or("", |leg| leg.leg.as_str());
     match leg.strip_prefix("output ") {
-        Some(name) => format!("pitchside plugin logs {name}; then pitchside alerts drill"),
+        Some(name) => to_mend_an_output(name),
         None if leg == "rules" => {
             "pitchside rules check; systemctl restart pitchside; pitchside alerts drill".to_owned()
         }

@@ -240,7 +240,9 @@ pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -
 /// `plugin remove`.
 pub(super) fn remove(name: &PluginName, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
-    if context.tables.plugin(name)?.is_none_or(|row| row.current.is_none()) {
+    // Of one that is there no more, what it was granted is left: without it nobody misses it.
+    let is_left = present(&context, name)?.is_none() && context.tables.outputs_set_up()?.contains(name);
+    if !is_left && context.tables.plugin(name)?.is_none_or(|row| row.current.is_none()) {
         return Err(Failure::Usage(format!(
             "{name} was not installed; one of the library is switched off by `pitchside plugin disable {name}`"
         )));

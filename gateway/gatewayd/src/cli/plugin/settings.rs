@@ -54,7 +54,9 @@ pub(super) fn set(name: &PluginName, key: &str, value: &str, config: &ConfigArg,
              defaults in its plugin.toml, give it another version and install it"
         )));
     }
-    wanted.folder.manifest.may_choose(key, value).map_err(|why| Failure::Usage(format!("{name}: {key}: {why}")))?;
+    let (manifest, chosen) = (&wanted.folder.manifest, &wanted.folder.chosen);
+    let may = manifest.may_choose(key, value).and_then(|()| manifest.may_ask(chosen, key, value));
+    may.map_err(|why| Failure::Usage(format!("{name}: {key}: {why}")))?;
     let sealed = context.tables.seal_plugin_setting(name, key, value, false)?;
     change(&context.tables, name, PluginChange::Set(sealed), (&format!("{key} is {value} from now on"), ""), output)
 }
@@ -148,7 +150,7 @@ pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -
         kind: "number",
         value: Some(chosen.get(key).cloned().unwrap_or_else(|| param.default.to_string())),
         set: chosen.contains_key(key),
-        may: format!("{} to {}", param.min, param.max),
+        may: format!("{} to {}{}", param.min, param.max, if param.whole { ", whole" } else { "" }),
     });
     let texts = manifest.texts.iter().map(|(key, text)| Item {
         key: key.clone(),

@@ -26,6 +26,9 @@ struct Item {
     trying: Option<String>,
     /// What it asks for, and whether that was granted.
     capabilities: Vec<Asked>,
+    /// What it was granted and does not ask for (any more): it is not honoured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    granted_in_vain: Vec<String>,
     /// What keeps it from running though it is on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     missing: Vec<String>,
@@ -63,6 +66,7 @@ fn item(name: &PluginName, wanted: &Wanted, tables: &Tables) -> Item {
         state: if wanted.enabled { "on" } else { "off" }.to_owned(),
         trying,
         capabilities: asks.iter().map(asked).chain(open).collect(),
+        granted_in_vain: wanted.granted_in_vain(),
         missing: wanted.missing(),
     }
 }
@@ -77,7 +81,8 @@ pub(super) fn list(config: &ConfigArg, output: &Output) -> Outcome {
             true => asked.capability.clone(),
             false => format!("{} (not granted)", asked.capability),
         });
-        let may = may.collect::<Vec<_>>().join(", ");
+        let in_vain = item.granted_in_vain.iter().map(|grant| format!("{grant} (granted, not asked for)"));
+        let may = may.chain(in_vain).collect::<Vec<_>>().join(", ");
         // Grants are told beside what it asks for.
         let unset: Vec<&str> =
             item.missing.iter().map(String::as_str).filter(|why| !why.ends_with("is not granted")).collect();
@@ -130,7 +135,9 @@ pub(super) fn logs(name: Option<&PluginName>, last: u32, config: &ConfigArg, out
 /// `plugin enable` and `disable`.
 pub(super) fn enable(name: &PluginName, on: bool, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
-    if present(&context, name)?.is_none() {
+    // One that cannot be read, or is gone, is switched off all the same: so nobody misses it.
+    let is_missed = !on && context.tables.outputs_set_up()?.contains(name);
+    if present(&context, name)?.is_none() && !is_missed {
         return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
     }
     let deed = if on { "was switched on, its faults forgotten" } else { "was switched off" };

@@ -1,7 +1,7 @@
 //! The dead-man's switch. A synthetic reading goes the way of readings: through the rules' queue into their worker, where a built-in
 //! rule raises a drill of it; the drill is recorded like a step of an alert, shown to the page and MQTT, and told to every output that
-//! takes part, each of which must have delivered it in time. If a leg fails, a technical alert of high priority is raised, which goes all
-//! the ways that are left, and clears when a drill succeeds again.
+//! takes part, each of which must have delivered it in time; an output that was set up and does not run has not. If a leg fails, a
+//! technical alert of high priority is raised, which goes all the ways that are left, and clears when a drill succeeds again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +149,9 @@ impl Drills {
                 Ok((Went::Out, took)) => report.note(&format!("output {name}"), Ok(begun + took)),
                 Err(fault) => report.note(&format!("output {name}"), Err(fault)),
             }
+        }
+        for (name, why) in parts.muster.down() {
+            report.note(&format!("output {name}"), Err(format!("it does not run: {why}")));
         }
         report
     }

@@ -27,6 +27,8 @@ struct State {
     taking_part: BTreeSet<PluginName>,
     /// Those that run and hear of none.
     aside: BTreeSet<PluginName>,
+    /// Those that were set up and do not run, each with why.
+    down: BTreeMap<PluginName, String>,
     /// The drill under way, since when, and what is known of it.
     current: Option<(AlertId, Instant)>,
     delivered: BTreeMap<PluginName, Delivered>,
@@ -37,11 +39,21 @@ struct State {
 pub struct Muster(Arc<(Mutex<State>, Notify)>);
 
 impl Muster {
-    /// The outputs there are now: those that take part in drills, and those that do not.
-    pub fn replace(&self, taking_part: BTreeSet<PluginName>, aside: BTreeSet<PluginName>) {
+    /// The outputs there are now: those that take part in drills, those that do not, and those that should run and do not.
+    pub fn replace(
+        &self,
+        taking_part: BTreeSet<PluginName>,
+        aside: BTreeSet<PluginName>,
+        down: BTreeMap<PluginName, String>,
+    ) {
         let mut state = self.0.0.lock();
-        (state.taking_part, state.aside) = (taking_part, aside);
+        (state.taking_part, state.aside, state.down) = (taking_part, aside, down);
         self.0.1.notify_waiters();
+    }
+
+    /// Outputs that were set up and do not run, each with why: no alert goes out there.
+    pub fn down(&self) -> BTreeMap<PluginName, String> {
+        self.0.0.lock().down.clone()
     }
 
     /// Outputs that run and hear of no drills.
@@ -100,7 +112,8 @@ mod tests {
     async fn a_drill_waits_for_every_output_that_takes_part_and_for_no_other() {
         let name = |name| PluginName::parse(name).unwrap();
         let muster = Muster::default();
-        muster.replace([name("hook"), name("lamp")].into(), [name("old")].into());
+        let down = || BTreeMap::from([(name("mail"), "host is not set".to_owned())]);
+        muster.replace([name("hook"), name("lamp")].into(), [name("old")].into(), down());
         let (drill, other) = (AlertId([1; 16]), AlertId([2; 16]));
         muster.begin(drill);
         muster.delivered(other, &name("hook"), Err("of another drill".to_owned()));
@@ -115,9 +128,9 @@ mod tests {
         muster.delivered(drill, &name("lamp"), Err("gone".to_owned()));
         let told = waiting.await.unwrap();
         assert_eq!(of(&told, 1), Err("gone".to_owned()));
-        assert_eq!(muster.aside(), ["old"]);
+        assert_eq!((muster.aside(), muster.down()), (vec!["old".to_owned()], down()));
         muster.begin(other);
-        muster.replace(BTreeSet::new(), BTreeSet::new());
+        muster.replace(BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
         assert!(muster.wait(Duration::from_secs(60)).await.is_empty(), "those that went are not waited for");
     }
 }

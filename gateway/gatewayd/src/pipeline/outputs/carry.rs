@@ -33,6 +33,8 @@ pub enum CarryError {
     Never(String),
     /// It may be later: nobody answers, or not well.
     Later(String),
+    /// The other end asks to be left alone for so long.
+    Busy(String, Duration),
     /// The other end says that the request itself is wrong. Whoever looks after it may mend that, but not for long.
     Unwanted(String),
 }
@@ -72,7 +74,7 @@ impl Carrier {
                 .gate
                 .publish(topic, Bytes::from(body.clone()), false, Qos::AtLeastOnce)
                 .map_err(|error| CarryError::Later(error.to_string())),
-            Request::Serial { path, baud, body } => self.write(path, *baud, body.as_bytes()).await,
+            Request::Serial { path, baud, body, .. } => self.write(path, *baud, body.as_bytes()).await,
             Request::Mail { server, from, to, subject, text, login } => {
                 let server = MailServer::parse(server)
                     .ok_or_else(|| CarryError::Never(format!("{server:?} is no mail server")))?;

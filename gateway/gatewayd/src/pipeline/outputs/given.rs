@@ -26,10 +26,16 @@ pub struct Given {
 }
 
 impl Given {
-    /// As it stands now; `declared` are the secrets of its manifest.
-    pub fn read(tables: &Tables, name: &PluginName, declared: &[(String, SecretParam)]) -> Result<Self, StoreError> {
-        // What is no capability grants nothing.
-        let granted = tables.plugin_grants(name)?.iter().filter_map(|text| Capability::parse(text).ok()).collect();
+    /// As it stands now; `asks` is what its manifest asks for, `declared` are the secrets it names. What an older version was granted
+    /// and this one does not ask for is not given.
+    pub fn read(
+        tables: &Tables,
+        name: &PluginName,
+        asks: &[Capability],
+        declared: &[(String, SecretParam)],
+    ) -> Result<Self, StoreError> {
+        let stored = tables.plugin_grants(name)?;
+        let granted = asks.iter().filter(|asked| stored.contains(&asked.to_string())).cloned().collect();
         let mut set: BTreeMap<_, _> =
             if declared.is_empty() { BTreeMap::new() } else { tables.plugin_secrets(name)?.into_iter().collect() };
         let secret = |(name, about): &(String, SecretParam)| {
@@ -59,5 +65,28 @@ impl Given {
             }
             None => Err(CarryError::Never(format!("it names the secret {name}, which its manifest does not declare"))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::Timestamp;
+    use pitchside_store::{PluginChange, RootKey, Store};
+
+    use super::*;
+
+    #[test]
+    fn what_an_older_version_was_granted_is_not_given_to_one_that_does_not_ask_for_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, name) =
+            (Store::open(dir.path(), RootKey::new([1; 32])).unwrap(), PluginName::parse("spy").unwrap());
+        let of = |text: &str| Capability::parse(text).unwrap();
+        for granted in ["http:10.0.0.2:9901", "http:10.0.0.2:9902"] {
+            store.change_plugin(&name, PluginChange::Grant(granted.to_owned()), "granted", Timestamp(1)).unwrap();
+        }
+        let given = |asks: &[Capability]| Given::read(&store, &name, asks, &[]).unwrap().granted;
+        assert_eq!(given(&[of("http:10.0.0.2:9901")]), [of("http:10.0.0.2:9901")]);
+        assert!(given(&[of("http:10.0.0.2:9903")]).is_empty(), "asked for, not granted");
+        assert!(given(&[]).is_empty());
     }
 }

@@ -50,11 +50,15 @@ impl Hearing {
 }
 
 impl Hearing {
-    /// The outputs that run, with the steps each hears of: who takes part in drills.
-    pub fn note_outputs<'a>(&self, outputs: impl Iterator<Item = (&'a PluginName, &'a [Step])>) {
+    /// The outputs that run, with the steps each hears of: who takes part in drills. And those that should run and do not, with why.
+    pub fn note_outputs<'a>(
+        &self,
+        outputs: impl Iterator<Item = (&'a PluginName, &'a [Step])>,
+        down: BTreeMap<PluginName, String>,
+    ) {
         let (taking_part, aside): (Vec<_>, Vec<_>) = outputs.partition(|(_, hears)| hears.contains(&Step::Drill));
         let names = |outputs: Vec<(&PluginName, &[Step])>| outputs.into_iter().map(|(name, _)| name.clone()).collect();
-        self.muster.replace(names(taking_part), names(aside));
+        self.muster.replace(names(taking_part), names(aside), down);
     }
 
     /// Until when a drill is to be delivered that is told `now`; none if that is over.

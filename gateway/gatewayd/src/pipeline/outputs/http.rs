@@ -1,4 +1,5 @@
-//! POST, over TLS or in clear: one connection a request, no redirects, no cookies, and of the answer nothing but its status.
+//! POST, over TLS or in clear: one connection a request, no redirects, no cookies, and of the answer nothing but its status and
+//! whether it asks for time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
@@ -22,8 +23,9 @@ use super::address::Resolver;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
-/// How long a request may take altogether.
-const WITHIN: Duration = Duration::from_secs(10);
+/// How long a request may take altogether. Standard Webhooks 1.0.0 asks senders for 15 to 30 s: whoever answers later has it, and is sent
+/// it again.
+const WITHIN: Duration = Duration::from_secs(30);
 /// The most bytes of an answer's head.
 const HEADER_BYTES_MAX: usize = 16 * 1024;
 
@@ -61,22 +63,31 @@ impl Client {
 
     /// Posts a body; well if the answer is one of 2xx.
     pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
-        let status = match timeout(WITHIN, self.connect_and_post(url, what)).await {
-            Ok(Ok(status)) => status,
+        let (status, alone) = match timeout(WITHIN, self.connect_and_post(url, what)).await {
+            Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(CarryError::Later(format!("{error:#}"))),
             Err(_) => return Err(CarryError::Later(format!("no answer within {} s", WITHIN.as_secs()))),
         };
         match status {
             status if status.is_success() => Ok(()),
+            // Nobody hears there any more, for good (RFC 9110, 15.5.11; Standard Webhooks has senders stop).
+            StatusCode::GONE => Err(CarryError::Never(format!("the answer is {status}"))),
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
             | StatusCode::UNPROCESSABLE_ENTITY => Err(CarryError::Unwanted(format!("the answer is {status}"))),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let why = format!("the answer is {status}");
+                Err(match alone {
+                    Some(alone) => CarryError::Busy(why, alone),
+                    None => CarryError::Later(why),
+                })
+            }
             status => Err(CarryError::Later(format!("the answer is {status}"))),
         }
     }
 
-    async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode> {
+    async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<(StatusCode, Option<Duration>)> {
         let addresses = self.resolver.addresses(&url.host, url.port).await?;
         let stream = TcpStream::connect(addresses.as_slice()).await.context("connecting")?;
         if !url.tls {
@@ -88,7 +99,13 @@ impl Client {
     }
 }
 
-async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<StatusCode>
+/// For how long the other end asks to be left alone (RFC 9110, 10.2.3), in seconds; a date is not heeded.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    seconds.parse::<u32>().ok().map(|seconds| Duration::from_secs(u64::from(seconds)))
+}
+
+async fn post<S>(stream: S, url: &Url, what: Post<'_>) -> anyhow::Result<(StatusCode, Option<Duration>)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -112,7 +129,8 @@ where
     }
     let answer = sender.send_request(request.body(Full::new(what.body))?).await;
     connection.abort();
-    Ok(answer?.status())
+    let answer = answer?;
+    Ok((answer.status(), retry_after(answer.headers())))
 }
 
 #[cfg(test)]
@@ -129,6 +147,10 @@ mod tests {
 
     /// Takes one request, and returns its head.
     async fn serve(listener: TcpListener) -> Vec<String> {
+        answer(listener, "204 No Content").await
+    }
+
+    async fn answer(listener: TcpListener, answer: &str) -> Vec<String> {
         let mut stream = BufReader::new(listener.accept().await.unwrap().0);
         let mut head = Vec::new();
         loop {
@@ -139,7 +161,7 @@ mod tests {
                 line => head.push(line.to_owned()),
             }
         }
-        stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
+        stream.write_all(format!("HTTP/1.1 {answer}\r\ncontent-length: 0\r\n\r\n").as_bytes()).await.unwrap();
         head
     }
 
@@ -154,6 +176,29 @@ mod tests {
         let head = serving.await.unwrap();
         assert!(head.iter().any(|line| line == "host: localhost:8088"), "{head:?}");
         assert_eq!(names.left(), 1, "looked up once");
+    }
+
+    #[tokio::test]
+    async fn an_answer_says_whether_and_when_to_come_again() {
+        let later = |why: &str| Err(CarryError::Later(format!("the answer is {why}")));
+        let busy = |why: &str, alone| Err(CarryError::Busy(format!("the answer is {why}"), Duration::from_secs(alone)));
+        let never = |why: &str| Err(CarryError::Never(format!("the answer is {why}")));
+        for (said, meant) in [
+            ("202 Accepted", Ok(())),
+            ("410 Gone", never("410 Gone")),
+            ("500 Internal Server Error", later("500 Internal Server Error")),
+            ("503 Service Unavailable", later("503 Service Unavailable")),
+            ("503 Service Unavailable\r\nretry-after: 7", busy("503 Service Unavailable", 7)),
+            ("429 Too Many Requests\r\nRetry-After: 120", busy("429 Too Many Requests", 120)),
+            ("429 Too Many Requests\r\nRetry-After: Wed, 21 Oct 2026 07:28:00 GMT", later("429 Too Many Requests")),
+        ] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = Url::parse(&format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port())).unwrap();
+            let answering = tokio::spawn(answer(listener, said));
+            let posted = Client::new(Authorities::default(), Resolver::default()).post(&url, what()).await;
+            assert_eq!(posted, meant, "{said}");
+            answering.await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
-use lettre::message::header::{ContentType, HeaderName, HeaderValue};
+use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION_1_0};
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
@@ -129,6 +129,8 @@ fn message(letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<Message, Ca
         .references(format!("<{alert}@{domain}>"))
         // RFC 3834: out-of-office programs leave it alone.
         .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()))
+        // RFC 2045, 4: without it nobody needs to heed the type and the encoding below.
+        .header(MIME_VERSION_1_0)
         .header(ContentType::TEXT_PLAIN)
         .body(letter.text.to_owned())
         .map_err(never)

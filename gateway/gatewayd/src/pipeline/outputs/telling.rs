@@ -1,21 +1,18 @@
 //! One step told to an output's script, and what it asks for carried out; and what was put aside, again.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use pitchside_script::WorkerError;
 use pitchside_script::output::{Event, Outcome, Request};
 use pitchside_store::delivery::WAITING_MAX;
-use pitchside_store::{Came, DeliveryStep};
+use pitchside_store::{AlertRow, Came, DeliveryStep, StoreError};
 
+use super::patience::AGAIN_MIN;
 use super::trial::{Age, Errand, Trial};
 use super::{OutputTask, RoundError, hearing};
 use crate::blocking;
-use crate::delivery::route::Verdict;
+use crate::delivery::route::{Verdict, joins};
 use crate::pipeline::delivery::muster::Went;
-
-/// How long before what was put aside is tried again.
-const WAITING_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// What a script makes of an event.
 enum Asked {
@@ -86,16 +83,34 @@ impl OutputTask {
         Ok(())
     }
 
+    /// Whether a step is taken up too late for anybody to be told of it, as the output was off for a day. Nor does anybody hear how an
+    /// alert ended who for that was not told that it began: as after quiet hours, an output joins with one step or not at all.
+    pub(super) fn is_history(&self, step: &DeliveryStep, row: &AlertRow) -> Result<bool, StoreError> {
+        if self.courier.is_too_old(step) {
+            return Ok(true);
+        }
+        if row.cleared.is_none() {
+            return Ok(false);
+        }
+        let joins = joins(self.ear.ear.route.from_level);
+        let before = blocking::here(|| self.parts.store.requests_of(step.alert))?;
+        Ok(before.iter().any(|request| {
+            let is_own = request.name == self.name.as_str() && request.step.kind == joins;
+            is_own && request.came == Came::GivenUp && self.courier.is_too_old(&request.step)
+        }))
+    }
+
     /// Has what was put aside tried again, now and then, while new steps are told.
     pub(super) async fn try_waiting(&mut self) -> Result<(), RoundError> {
         let now = self.parts.clock.uptime();
-        let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= WAITING_AGAIN_AFTER);
+        let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= AGAIN_MIN);
         while self.again.try_join_next().is_some() {}
         if !is_due || !self.again.is_empty() {
             return Ok(());
         }
         self.waiting_at = Some(now);
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
+        self.courier.patience.keep(&waiting);
         let mut steps: Vec<(DeliveryStep, Vec<u32>)> = Vec::new();
         for (step, number) in waiting {
             match steps.last_mut().filter(|(last, _)| last.id == step.id) {

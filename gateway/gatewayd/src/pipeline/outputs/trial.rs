@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, PluginName};
-use pitchside_script::manifest::SecretParam;
+use pitchside_script::manifest::{Capability, SecretParam};
 use pitchside_script::output::{Event, Request};
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::time::Instant;
@@ -17,7 +17,9 @@ use tokio::time::Instant;
 use super::OutputsParts;
 use super::carry::CarryError;
 use super::given::Given;
+use super::patience::Patience;
 use super::record::{Entry, Record};
+use super::turn::{Turn, Turns};
 use crate::blocking;
 use crate::clock::CLOCK_FLOOR_MS;
 
@@ -61,10 +63,16 @@ pub(super) struct Courier {
     pub parts: OutputsParts,
     /// What is written of it.
     pub record: Record,
+    /// What it asks for, as it is set.
+    pub asks: Vec<Capability>,
     /// Those it may name.
     pub secrets: Vec<(String, SecretParam)>,
     /// The last step there was when the gateway was started.
     pub before_start: DeliveryStepId,
+    /// When what was put aside is tried again.
+    pub patience: Patience,
+    /// Which of those that replace each other is the newest.
+    pub turns: Turns,
 }
 
 /// The requests of a step.
@@ -87,6 +95,11 @@ impl Courier {
         Age { taken_up, was_us: told_us.min(most_us) }
     }
 
+    /// Whether a step is so old that nothing of it is tried (any more).
+    pub fn is_too_old(&self, step: &DeliveryStep) -> bool {
+        self.age_us(self.age(step)) > GIVE_UP_AFTER_US
+    }
+
     /// One whose time begins now.
     pub fn fresh(&self) -> Age {
         Age { taken_up: self.parts.clock.uptime(), was_us: 0 }
@@ -102,12 +115,49 @@ impl Courier {
     pub async fn run(&self, errand: &Errand, trial: impl Fn(u32) -> Option<Trial>) -> Vec<(u32, Came)> {
         let numbered = (0..).zip(&errand.requests).filter_map(|(number, r)| Some((number, r, trial(number)?)));
         let came = join_all(numbered.map(|(number, request, trial)| async move {
-            let key = errand.event.key(number as usize);
-            (number, self.carry(request, &key, errand.age, trial).await.0)
+            (number, self.carry_in_turn(errand, number, request, trial).await)
         }));
         let came = came.await;
+        let replaces = |number: u32| errand.requests.get(number as usize).is_some_and(Request::replaces);
+        let newest = came.iter().filter(|(number, came)| *came == Came::Done && replaces(*number));
+        self.give_up_older(errand.step.id, &newest.map(|(number, _)| *number).collect::<Vec<_>>());
         self.note(errand.step.id, came.clone());
         came
+    }
+
+    async fn carry_in_turn(&self, errand: &Errand, number: u32, request: &Request, trial: Trial) -> Came {
+        let (step, key) = (errand.step.id, errand.event.key(number as usize));
+        let turn = match request.replaces() {
+            false => None,
+            true => match self.turns.take(number, step, trial == Trial::Once).await {
+                Turn::Mine(place) => Some(place),
+                Turn::Newer => return Came::GivenUp,
+                Turn::Busy => return Came::Waits,
+            },
+        };
+        let came = self.carry(request, &key, errand.age, trial).await.0;
+        if let (Came::Done, Some(place)) = (came, turn) {
+            place.brought(step);
+        }
+        if came == Came::Done || trial == Trial::Once {
+            self.patience.tried(step, number, came, self.parts.clock.uptime());
+        }
+        came
+    }
+
+    /// Something newer stands where these replace each other: what older steps still wait to bring there is moot.
+    fn give_up_older(&self, than: DeliveryStepId, numbers: &[u32]) {
+        if numbers.is_empty() {
+            return;
+        }
+        match blocking::here(|| self.parts.store.requests_waiting(&self.name)) {
+            Ok(waiting) => waiting
+                .into_iter()
+                .filter(|(step, number)| step.id < than && numbers.contains(number))
+                .for_each(|(step, number)| self.note(step.id, vec![(number, Came::GivenUp)])),
+            // Tried again, it finds that it is not its turn.
+            Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
+        }
     }
 
     /// Writes down what became of requests.
@@ -122,7 +172,8 @@ impl Courier {
         let mut waits: BTreeSet<(AlertId, u32)> = BTreeSet::new();
         for (errand, numbers) in errands {
             let alert = errand.step.alert;
-            let free = |number| numbers.contains(&number) && !waits.contains(&(alert, number));
+            let due = |number| self.patience.is_due(errand.step.id, number, self.parts.clock.uptime());
+            let free = |number| numbers.contains(&number) && !waits.contains(&(alert, number)) && due(number);
             let once = |number| free(number).then_some(Trial::Once);
             if self.record.settled().is_err() {
                 return;
@@ -166,6 +217,10 @@ impl Courier {
                     return (Came::GivenUp, format!("{} is refused: {why}", request.target()));
                 }
                 Err(CarryError::Later(why)) => (why, false),
+                Err(CarryError::Busy(why, alone)) => {
+                    pause = pause.max(alone.min(RETRY_MAX));
+                    (why, false)
+                }
                 Err(CarryError::Unwanted(why)) => (why, true),
             };
             let told = format!("{}: {why}", request.target());
@@ -204,7 +259,7 @@ impl Courier {
 
     /// What it may do and which secrets it has now: what is taken back counts at once.
     fn given(&self) -> Result<Given, StoreError> {
-        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.secrets))
+        blocking::here(|| Given::read(&self.parts.store, &self.name, &self.asks, &self.secrets))
     }
 
     pub fn trouble(&self, text: String) {

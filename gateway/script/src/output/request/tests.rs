@@ -15,7 +15,7 @@ fn mqtt(topic: &str) -> Request {
 }
 
 fn serial(path: &str) -> Request {
-    Request::Serial { path: path.to_owned(), baud: 9_600, body: String::new() }
+    Request::Serial { path: path.to_owned(), baud: 9_600, body: String::new(), latest: false }
 }
 
 fn mail(server: &str, to: &str, subject: &str) -> Request {
@@ -96,6 +96,14 @@ fn what_is_no_url_topic_or_rate_is_refused() {
         "https://[::1]/",
         "https://a.org:0/",
         "https://a.org:65536/",
+        "https://a.org/a<b>{c}",
+        "https://a.org/a|b",
+        "https://a.org/`a`",
+        "https://a.org/a[0]",
+        "https://a.org/100%",
+        "https://a.org/%4",
+        "https://a.org/%zz",
+        "https://a.org/%%41",
     ] {
         assert!(matches!(post(bad).check(), Err(RequestError::Url(_))), "{bad}");
     }
@@ -110,6 +118,13 @@ fn what_is_no_url_topic_or_rate_is_refused() {
 }
 
 #[test]
+fn a_url_is_what_a_uri_is_made_of() {
+    for good in ["https://a.org/~x/%7Ba%7d/b;c=1?q=(1+2)&r=d/e?f", "https://a.org:8443/!$&'*,:@", "http://10.0.0.2"] {
+        assert_eq!(post(good).check(), Ok(()), "{good}");
+    }
+}
+
+#[test]
 fn a_mail_has_one_recipient_and_one_line_of_subject() {
     let server = "smtp://mail.example.org:587";
     assert_eq!(mail(server, "doctor@example.org", "Grüße: high").check(), Ok(()));
@@ -120,6 +135,22 @@ fn a_mail_has_one_recipient_and_one_line_of_subject() {
         assert_eq!(mail(server, "a@b.org", subject).check(), Err(RequestError::Subject), "{subject:?}");
     }
     assert!(matches!(mail("mail.example.org:587", "a@b.org", "x").check(), Err(RequestError::MailServer(_))));
+}
+
+#[test]
+fn the_text_of_a_mail_has_lines_and_tabs_and_nothing_else_that_steers() {
+    let with = |text: &str| match mail("smtp://a.org:25", "a@b.org", "x") {
+        Request::Mail { server, from, to, subject, login, .. } => {
+            Request::Mail { server, from, to, subject, text: text.to_owned(), login }
+        }
+        other => other,
+    };
+    assert_eq!(with("one\n\ttwo, Grüße\n").check(), Ok(()));
+    for bad in ["a\rb", "a\r\nb", "a\0b", "a\u{1b}[2Jb", "a\u{85}b"] {
+        assert_eq!(with(bad).check(), Err(RequestError::MailText), "{bad:?}");
+        assert_eq!(with(&mail_text(bad)).check(), Ok(()), "{bad:?}");
+    }
+    assert_eq!(mail_text("one\r\ntwo\rthree\u{7}\n"), "one\ntwo\nthree \n");
 }
 
 #[test]
@@ -145,6 +176,15 @@ fn a_password_does_not_travel_in_clear() {
     };
     assert_eq!((login("smtp://a.org:587"), login("smtps://a.org:465")), (Ok(()), Ok(())));
     assert_eq!(login("smtp-clear://a.org:25"), Err(RequestError::InClear));
+}
+
+#[test]
+fn what_stands_on_a_display_is_replaced_and_nothing_else_is() {
+    let latest = Request::Serial { path: "/dev/ttyS1".to_owned(), baud: 9_600, body: String::new(), latest: true };
+    assert!(latest.replaces() && show(0x27, &[]).replaces());
+    for other in [serial("/dev/ttyS1"), post("https://a.org/"), mqtt("hall"), buzz(1, &[200])] {
+        assert!(!other.replaces(), "{other:?}");
+    }
 }
 
 #[test]

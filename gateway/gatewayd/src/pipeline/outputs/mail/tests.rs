@@ -160,6 +160,8 @@ async fn a_mail_goes_out_after_starttls_and_under_an_id_that_stays_the_same() {
         "*Subject: HIGH: =?utf-8?b?V8Okcm1l?=",
         "*References: <11111111111111111111111111111111@clinic.test>",
         "*Auto-Submitted: auto-generated",
+        "*MIME-Version: 1.0",
+        "*Content-Type: text/plain; charset=utf-8",
         "*Date: Thu, 01 Jan 2026 00:00:00 +0000",
         "*Alert raised: heat-illness, high, athlete zebra.",
         // RFC 5321, 4.5.2: a line of one dot would end the mail.

@@ -1,0 +1,75 @@
+//! Whose turn it is on a way where the newest replaces what was there, as the text on a display does: whatever order requests are tried
+//! in, an older one never comes after a newer one.
+
+use std::sync::Arc;
+
+use pitchside_script::output::request::REQUESTS_MAX;
+use pitchside_store::DeliveryStepId;
+use tokio::sync::{Mutex, MutexGuard};
+
+/// The newest step of which each request, by its number, went out since the output was started. Whoever tries one has its place to
+/// themselves meanwhile.
+#[derive(Clone, Default)]
+pub(super) struct Turns(Arc<[Mutex<DeliveryStepId>; REQUESTS_MAX]>);
+
+/// What a request finds.
+#[derive(Debug)]
+pub(super) enum Turn<'a> {
+    /// It may be tried; if it goes out, it is the newest.
+    Mine(Newest<'a>),
+    /// Something newer stands there.
+    Newer,
+    /// Another is tried just now.
+    Busy,
+}
+
+/// A place, held.
+#[derive(Debug)]
+pub(super) struct Newest<'a>(Option<MutexGuard<'a, DeliveryStepId>>);
+
+impl Newest<'_> {
+    /// What was tried went out.
+    pub fn brought(mut self, step: DeliveryStepId) {
+        if let Some(newest) = &mut self.0 {
+            **newest = step;
+        }
+    }
+}
+
+impl Turns {
+    /// Waits for its turn, unless `at_once`.
+    pub async fn take(&self, number: u32, step: DeliveryStepId, at_once: bool) -> Turn<'_> {
+        // Scripts ask for no more than there are places.
+        let Some(place) = self.0.get(number as usize) else { return Turn::Mine(Newest(None)) };
+        let newest = match place.try_lock() {
+            Ok(newest) => newest,
+            Err(_) if at_once => return Turn::Busy,
+            Err(_) => place.lock().await,
+        };
+        if *newest > step { Turn::Newer } else { Turn::Mine(Newest(Some(newest))) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_older_step_never_comes_after_a_newer_one_of_the_same_number() {
+        let (turns, old, new) = (Turns::default(), DeliveryStepId(7), DeliveryStepId(8));
+        let Turn::Mine(failed) = turns.take(0, old, true).await else { panic!("nobody is there") };
+        assert!(matches!(turns.take(0, new, true).await, Turn::Busy), "one at a time");
+        assert!(turns.take(0, new, false).now_or_never().is_none(), "it waits");
+        assert!(matches!(turns.take(1, new, true).await, Turn::Mine(_)), "another way is another way");
+        drop(failed);
+        let Turn::Mine(place) = turns.take(0, new, false).await else { panic!("the old one did not go out") };
+        place.brought(new);
+        assert!(matches!(turns.take(0, old, false).await, Turn::Newer));
+        assert!(
+            matches!(turns.take(0, new, false).await, Turn::Mine(_)),
+            "told again after a crash, it goes out again"
+        );
+    }
+}
