@@ -51,7 +51,11 @@ async fn noise_and_half_frames_on_the_wire_cost_only_themselves() {
 
 #[tokio::test]
 async fn an_amplifier_that_knows_only_packets_is_read_on_the_boxs_own_serial_line() {
-    let clinic = Clinic::new().library_plugin("serial-emg-amplifier").wired("emg-1").decoder("serial-emg-amplifier").athlete("ada");
+    let clinic = Clinic::new()
+        .library_plugin("serial-emg-amplifier")
+        .wired("emg-1")
+        .decoder("serial-emg-amplifier")
+        .athlete("ada");
     let path = clinic.dir().join("tty").join("emg-1");
     let line = path.clone();
     let clinic = clinic.with(move |settings| {

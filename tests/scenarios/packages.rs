@@ -344,7 +344,8 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
         let lamp = list.as_array().unwrap().iter().find(|row| row["name"] == "lamp").expect("lamp is there").clone();
         lamp["version"].as_str().unwrap().to_owned()
     };
-    let says = |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
+    let says =
+        |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
     plugin(&clinic, &["install", &package("1.0.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
     let mut s7 = clinic.sensor("s7").await;
     s7.heart_rate(190).await;

@@ -12,8 +12,7 @@ use gatewayd::cli::{InitPlan, add_athlete, make_box};
 use gatewayd::clock::Clock;
 use gatewayd::identity::Identity;
 use pitchside_config::{
-    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialPort, Settings,
-    Source,
+    Delivery, Every, Gateway, Http, Ledger as LedgerSettings, Library, Loaded, Mqtt, SerialPort, Settings, Source,
 };
 use pitchside_model::{AthleteId, DeviceId, PluginName};
 use pitchside_store::{RootKey, Tables};

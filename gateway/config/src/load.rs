@@ -216,8 +216,12 @@ impl Reading<'_> {
         self.list(SERIAL_MAX, |table, port: SerialPort, problems| {
             let mut refuse = |name, what: &str| problems.push(table.problem(name, what.to_owned()));
             match (port.mode, &port.device) {
-                (SerialMode::Wired | SerialMode::Packets, None) => refuse("device", "a line without PS/1 must name its device"),
-                (SerialMode::Ps1, Some(_)) => refuse("device", "only a line without PS/1 names its device; PS/1 proves it"),
+                (SerialMode::Wired | SerialMode::Packets, None) => {
+                    refuse("device", "a line without PS/1 must name its device")
+                }
+                (SerialMode::Ps1, Some(_)) => {
+                    refuse("device", "only a line without PS/1 names its device; PS/1 proves it")
+                }
                 _ => {}
             }
             if port.mode == SerialMode::Packets {
@@ -227,7 +231,8 @@ impl Reading<'_> {
                 if port.packet_begins.is_none() {
                     refuse("packet_begins", "packets must say how they begin, or none is ever found again after noise");
                 }
-                let marks = [&port.packet_begins, &port.packet_ends].map(|mark| mark.as_ref().map_or(0, |m| m.bytes().len()));
+                let marks =
+                    [&port.packet_begins, &port.packet_ends].map(|mark| mark.as_ref().map_or(0, |m| m.bytes().len()));
                 if port.packet_bytes.is_some_and(|bytes| usize::from(bytes) < marks.iter().sum()) {
                     refuse("packet_bytes", "a packet is longer than how it begins and ends");
                 }

@@ -27,7 +27,9 @@ impl FromStr for BytePattern {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("must be 1 to {BYTES_MAX} bytes of two hexadecimal digits, ? for any digit, such as a0 or c?, not {text:?}")
+            format!(
+                "must be 1 to {BYTES_MAX} bytes of two hexadecimal digits, ? for any digit, such as a0 or c?, not {text:?}"
+            )
         };
         let digits: Option<Vec<(u8, u8)>> = text
             .chars()
@@ -75,7 +77,9 @@ mod tests {
 
     #[test]
     fn a_pattern_is_read_and_said_again() {
-        for (text, bytes) in [("a0", vec![(0xa0, 0xff)]), ("C?", vec![(0xc0, 0xf0)]), ("??55", vec![(0, 0), (0x55, 0xff)])] {
+        for (text, bytes) in
+            [("a0", vec![(0xa0, 0xff)]), ("C?", vec![(0xc0, 0xf0)]), ("??55", vec![(0, 0), (0x55, 0xff)])]
+        {
             let pattern: BytePattern = text.parse().unwrap();
             assert_eq!(pattern.bytes(), bytes);
             assert_eq!(pattern.to_string(), text.to_lowercase());

@@ -11,8 +11,8 @@ use crate::delivery::{EscalateAfter, Every, EveryOf, LEVELS_MAX, Period, Route, 
 use crate::pattern::BytePattern;
 use crate::schema::section;
 use crate::shape::{
-    Adapter, At, DiscoverMode, Hello, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, Pattern, ScanMode,
-    Socket, Whole, ZeroOr,
+    Adapter, At, DiscoverMode, Hello, Hex32, HostPort, Hosts, List, Loopback, Maybe, Mode, Name, OrOff, Pattern,
+    ScanMode, Socket, Whole, ZeroOr,
 };
 
 /// All settings.

@@ -179,7 +179,10 @@ fn wrong_values_are_refused_with_what_is_expected() {
             "p.toml:3: serial.mode: must be \"ps1\", \"wired\" or \"packets\", not \"modbus\"",
         ),
         ("[[serial]]\npath = \"/a\"\nmode = \"wired\"", "p.toml:1: serial.device: a line without PS/1 must name its"),
-        ("[[serial]]\npath = \"/a\"\ndevice = \"d\"", "p.toml:3: serial.device: only a line without PS/1 names its device"),
+        (
+            "[[serial]]\npath = \"/a\"\ndevice = \"d\"",
+            "p.toml:3: serial.device: only a line without PS/1 names its device",
+        ),
         (
             "[[serial]]\npath = \"/a\"\nmode = \"packets\"\ndevice = \"d\"\npacket_begins = \"a0\"",
             "p.toml:1: serial.packet_bytes: packets must say how long they are",
@@ -192,10 +195,7 @@ fn wrong_values_are_refused_with_what_is_expected() {
             "[[serial]]\npath = \"/a\"\nmode = \"packets\"\ndevice = \"d\"\npacket_begins = \"ax\"",
             "p.toml:5: serial.packet_begins: must be 1 to 8 bytes of two hexadecimal digits",
         ),
-        (
-            "[[serial]]\npath = \"/a\"\npacket_begins = \"a0\"",
-            "p.toml:1: serial.mode: only packets have a length",
-        ),
+        ("[[serial]]\npath = \"/a\"\npacket_begins = \"a0\"", "p.toml:1: serial.mode: only packets have a length"),
         (
             "[[serial]]\npath = \"/a\"\n[[serial]]\npath = \"/a\"",
             "p.toml:4: serial.path: an earlier [[serial]] has the same line",

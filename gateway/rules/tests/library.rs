@@ -34,7 +34,8 @@ fn every_case_of_every_rule_passes() {
 
 /// A manifest with another default of a param.
 fn with_default(manifest: &str, param: &str, value: f64) -> String {
-    let (before, after) = manifest.split_once(&format!("[params.{param}]\ndefault = ")).expect("each param begins with its default");
+    let (before, after) =
+        manifest.split_once(&format!("[params.{param}]\ndefault = ")).expect("each param begins with its default");
     let (_, rest) = after.split_once('\n').unwrap();
     format!("{before}[params.{param}]\ndefault = {value:?}\n{rest}")
 }

@@ -79,7 +79,8 @@ impl Packets {
                 }
                 // The next byte a packet could begin with.
                 lost += u64::from(!std::mem::replace(&mut self.lost, true));
-                let next = self.begun.iter().skip(1).position(|byte| self.form.begins.first().is_none_or(|m| m.fits(*byte)));
+                let next =
+                    self.begun.iter().skip(1).position(|byte| self.form.begins.first().is_none_or(|m| m.fits(*byte)));
                 self.begun.drain(..next.map_or(self.begun.len(), |at| at + 1));
             }
         }

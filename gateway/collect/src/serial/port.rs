@@ -143,7 +143,12 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
-async fn write<W: AsyncWrite + Unpin>(mut writer: W, config: &PortConfig, link: &Link, mut outlet: Outlet) -> CloseReason {
+async fn write<W: AsyncWrite + Unpin>(
+    mut writer: W,
+    config: &PortConfig,
+    link: &Link,
+    mut outlet: Outlet,
+) -> CloseReason {
     if !config.hello.is_empty() {
         // A device that takes none of it says nothing either, and is noticed as silent.
         let said = timeout(WRITE_WITHIN, writer.write_all(&config.hello)).await;

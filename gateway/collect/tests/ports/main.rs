@@ -201,7 +201,10 @@ async fn packets_are_asked_for_put_together_and_those_that_stay_alone_are_not_ke
     cable.write(b"$$$\xa0\x01\x02").await;
     cable.write(b"\xc0\xa0\x03\x04\xc1\xa0\x05\x06\xc2").await;
     let message = bench.next().await;
-    assert_eq!((message.channel, message.bytes.as_ref()), (Channel::Line, b"\xa0\x01\x02\xc0\xa0\x03\x04\xc1".as_ref()));
+    assert_eq!(
+        (message.channel, message.bytes.as_ref()),
+        (Channel::Line, b"\xa0\x01\x02\xc0\xa0\x03\x04\xc1".as_ref())
+    );
     assert_eq!(bench.next().await.bytes.as_ref(), b"\xa0\x05\x06\xc2");
 }
 

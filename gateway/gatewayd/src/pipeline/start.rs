@@ -266,7 +266,9 @@ impl Gateway {
         let ports = settings
             .serial
             .iter()
-            .map(|port| serial::start(ports::config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone()))
+            .map(|port| {
+                serial::start(ports::config(port), Arc::<Gatehouse>::clone(&gatehouse) as _, stop_ports.clone())
+            })
             .collect();
         let intake = Arc::<Gatehouse>::clone(&gatehouse) as _;
         let ble = bluetooth::start(settings, &front, intake, &back_tasks, stop_ports.clone())?;

@@ -64,7 +64,8 @@ impl Rehearsal {
             }
             if old != new {
                 findings.differences += 1;
-                let text = || format!("message {} of {}: it made {}, it makes {}", entry.seq.0, of(), told(&old), told(&new));
+                let text =
+                    || format!("message {} of {}: it made {}, it makes {}", entry.seq.0, of(), told(&old), told(&new));
                 findings.difference.get_or_insert_with(text);
             }
         }
@@ -97,9 +98,7 @@ fn told(made: &[Point]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pitchside_model::{
-        Assurance, AthleteId, Decimal, DeviceId, Epoch, Quality, Reading, Seq, Value,
-    };
+    use pitchside_model::{Assurance, AthleteId, Decimal, DeviceId, Epoch, Quality, Reading, Seq, Value};
 
     use super::*;
 

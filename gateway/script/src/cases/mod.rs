@@ -179,10 +179,13 @@ fn fixed(line: &Line<'_>, text: &str) -> Option<Result<Vec<Fixed>, Problem>> {
 }
 
 fn one_fixed(line: &Line<'_>, words: &[Token<'_>], end: Token<'_>) -> Result<Fixed, Problem> {
-    let word = |at: usize, what: &str| words.get(at).copied().ok_or_else(|| line.problem(end, format!("{what} is missing")));
+    let word =
+        |at: usize, what: &str| words.get(at).copied().ok_or_else(|| line.problem(end, format!("{what} is missing")));
     let with = word(0, "`with`")?;
     if with.text != "with" {
-        return Err(line.problem(with, format!("`{}`: write `with PARAM NUMBER`, and the next the same way", with.text)));
+        return Err(
+            line.problem(with, format!("`{}`: write `with PARAM NUMBER`, and the next the same way", with.text))
+        );
     }
     let (param, number) = (word(1, "a param")?, word(2, "a number")?);
     let value = number.text.parse().ok().filter(|value: &f64| value.is_finite());

@@ -156,7 +156,8 @@ proptest::proptest! {
 
 #[test]
 fn params_are_fixed_for_all_cases_and_for_one() {
-    let source = "with a 1 with b 2.5\ncase one\n  with a 3\n  +0s heart_rate 1 /min ->\ncase two\n  +0s heart_rate 1 /min ->\n";
+    let source =
+        "with a 1 with b 2.5\ncase one\n  with a 3\n  +0s heart_rate 1 /min ->\ncase two\n  +0s heart_rate 1 /min ->\n";
     let cases = parse_rule_cases("c", source).unwrap();
     let fixed = |case: &RuleCase| case.fixed.iter().map(|f| (f.param.clone(), f.value)).collect::<Vec<_>>();
     assert_eq!(fixed(&cases[0]), [("a".to_owned(), 3.0), ("b".to_owned(), 2.5)]);

@@ -155,7 +155,11 @@ impl<'a> Walk<'a> {
             match self.state.fact(FactKind::Content, &content.0)?.and_then(|fact| KnownContent::parse(&fact.value)) {
                 None => self.report.fault(FaultKind::Content, at, "no release names it"),
                 Some(known) if !self.storage.contents.is_sound(content, &known)? => {
-                    self.report.fault(FaultKind::Content, at, "changed: it has other hashes; its publisher uploads it again");
+                    self.report.fault(
+                        FaultKind::Content,
+                        at,
+                        "changed: it has other hashes; its publisher uploads it again",
+                    );
                 }
                 Some(_) => {}
             }

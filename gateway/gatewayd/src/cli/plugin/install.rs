@@ -177,14 +177,17 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         PluginKind::Derived => Some(rehearse::stream(&context, old, &folder, trial.since, now)?),
     };
     if let Some(rehearsed) = rehearsed {
-        let stays = |why: String| refuse_update(&context.tables, &name, (&package.version, &old.manifest.version), &why);
+        let stays =
+            |why: String| refuse_update(&context.tables, &name, (&package.version, &old.manifest.version), &why);
         let Rehearsed { compared, difference, failure } = rehearsed;
         if let Some(failure) = failure {
             return stays(format!("it fails: {failure}"));
         }
         let differs = match difference {
             Some(difference) if !trial.allow_differences => {
-                return stays(format!("it does something else ({difference}); if that is why it comes: --allow-differences"));
+                return stays(format!(
+                    "it does something else ({difference}); if that is why it comes: --allow-differences"
+                ));
             }
             Some(_) => "it does something else, as was allowed,",
             None => "it does the same",

@@ -64,7 +64,13 @@ impl Version {
 }
 
 /// Tells both versions of an output the last `steps` that were recorded, and a drill.
-pub(super) fn output(context: &Context, old: &Folder, new: &Folder, steps: u32, now: Timestamp) -> Result<Rehearsed, Failure> {
+pub(super) fn output(
+    context: &Context,
+    old: &Folder,
+    new: &Folder,
+    steps: u32,
+    now: Timestamp,
+) -> Result<Rehearsed, Failure> {
     let (old, new) = (Version::load(old, context)?, Version::load(new, context)?);
     let notes = RuleNotes::default();
     if let Some(folder) = &context.settings.rules.dir {
@@ -135,13 +141,19 @@ fn shown(request: Option<&Request>) -> String {
 }
 
 /// Lets both versions of a stream hear what was sealed of this time.
-pub(super) fn stream(context: &Context, old: &Folder, new: &Folder, since: Duration, now: Timestamp) -> Result<Rehearsed, Failure> {
+pub(super) fn stream(
+    context: &Context,
+    old: &Folder,
+    new: &Folder,
+    since: Duration,
+    now: Timestamp,
+) -> Result<Rehearsed, Failure> {
     let source = |folder: &Folder| {
         RuleSource::parse_stream(folder.manifest.name.as_str(), &folder.manifest_text, &folder.source)
             .map_err(|problems| in_words(&folder.manifest.version, &problems))
     };
-    let mut rehearsal =
-        Rehearsal::new(source(old)?, source(new)?).map_err(|problems| in_words("a version does not compile", &problems))?;
+    let mut rehearsal = Rehearsal::new(source(old)?, source(new)?)
+        .map_err(|problems| in_words("a version does not compile", &problems))?;
     let ring = load_ring(&context.tables, &context.identity)?;
     let subjects = rehearsal.quantities().iter().copied().map(Subject::Readings).collect();
     let filter = Filter { whose: None, subjects };
