@@ -17,7 +17,7 @@ use crate::state::Kept;
 
 /// The evaluation, as evidence names it: another version may answer otherwise. The number after the `+` rises with every change of what it
 /// answers or of how its state is laid out, so that a state of before is not taken for one that does not follow.
-pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+4");
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+5");
 /// How far from the time of a derived reading those lie of which it was made, in microseconds.
 const DERIVED_WITHIN: u64 = 120_000_000;
 /// The most bytes of one subject's state.

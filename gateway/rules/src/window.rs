@@ -185,10 +185,10 @@ impl Window {
         Some((about.max(0.0) / (n - 1) as f64).sqrt() / SCALE)
     }
 
-    /// The smallest value that at least `percent` of the samples do not exceed (nearest rank).
+    /// The smallest value that at least `percent` of the samples do not exceed (nearest rank). From 0 to 100: whoever asks looks first.
     pub(crate) fn percentile(&self, percent: f64) -> Option<f64> {
         let n = self.ordered.len();
-        let rank = (percent.clamp(0.0, 100.0) * n as f64 / 100.0).ceil() as usize;
+        let rank = (percent * n as f64 / 100.0).ceil() as usize;
         let steps = self.ordered.nth(rank.saturating_sub(1).min(n.checked_sub(1)?))?;
         Some(steps as f64 / SCALE)
     }

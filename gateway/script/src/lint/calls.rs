@@ -176,7 +176,7 @@ pub(crate) fn inputs(source: &Source<'_>) -> Vec<Problem> {
     };
     let operated = |at: usize| {
         let after = source.tokens.get(at + 1).is_some_and(|t| OPERATORS.contains(&t.text.as_str()));
-        let ends = !source.is(at + 1, ".") && !source.is(at + 1, "?.");
+        let ends = ![".", "?.", "["].iter().any(|more| source.is(at + 1, more));
         let before = at.checked_sub(1).and_then(|b| source.tokens.get(b));
         let led = before.is_some_and(|t| t.kind == Kind::Symbol && OPERATORS.contains(&t.text.as_str()));
         after || (led && ends)

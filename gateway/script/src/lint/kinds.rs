@@ -207,9 +207,11 @@ fn can(known: &Signatures, operator: &str, left: &Type, right: &Type) -> bool {
     };
     let fits = |kind: &Type, wanted: &[Type]| wanted.iter().any(|wanted| kind.fits(wanted));
     built_in.iter().any(|(lefts, rights)| fits(left, lefts) && fits(right, rights))
-        || known.get(operator).into_iter().flatten().any(|signature| {
-            matches!(signature.params.as_slice(), [(_, a), (_, b)] if left.fits(a) && right.fits(b))
-        })
+        || known
+            .get(operator)
+            .into_iter()
+            .flatten()
+            .any(|signature| matches!(signature.params.as_slice(), [(_, a), (_, b)] if left.fits(a) && right.fits(b)))
 }
 
 fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Problem> {
@@ -217,8 +219,7 @@ fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Proble
         return None;
     }
     let unknown = || (at, Type::Any);
-    let (left, right) =
-        (left(source, at).unwrap_or_else(unknown), right(source, at).unwrap_or_else(unknown));
+    let (left, right) = (left(source, at).unwrap_or_else(unknown), right(source, at).unwrap_or_else(unknown));
     let is_input = |kind: &Type| matches!(kind, Type::Own(_));
     let operator = source.tokens[at].text.as_str();
     if is_input(&left.1) || is_input(&right.1) || can(known, operator, &left.1, &right.1) {
@@ -238,7 +239,8 @@ fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Proble
 fn kept(source: &Source<'_>, at: usize) -> Option<Problem> {
     let name = source.tokens[at].text.as_str();
     let known = source.known(name).filter(|known| known.role == Role::State && known.kind != Type::Any)?;
-    let elsewhere = |other: usize| source.tokens[other].text == name && source.is_variable(other) && source.is(other + 1, "=");
+    let elsewhere =
+        |other: usize| source.tokens[other].text == name && source.is_variable(other) && source.is(other + 1, "=");
     if (0..source.tokens.len()).any(elsewhere) {
         return None;
     }

@@ -93,11 +93,11 @@ fn spans_stand_in_the_source() {
 #[test]
 fn percents_and_words_are_those_that_are_taken() {
     told("heart_rate.percentile(0, \"5min\") > heart_rate.percentile(100.0, \"5min\")", &[]);
+    told("heart_rate.percentile(101, \"5min\")", &["r:1:23: `percentile` takes a percent from 0 to 100, not 101"]);
     told(
-        "heart_rate.percentile(101, \"5min\")",
-        &["r:1:23: `percentile` takes a percent from 0 to 100, not 101"],
+        "heart_rate.percentile(9_50.5, \"5min\")",
+        &["r:1:23: `percentile` takes a percent from 0 to 100, not 9_50.5"],
     );
-    told("heart_rate.percentile(9_50.5, \"5min\")", &["r:1:23: `percentile` takes a percent from 0 to 100, not 9_50.5"]);
     told("heart_rate.percentile(-1, \"5min\")", &["r:1:23: `percentile` takes a percent from 0 to 100, not -1"]);
     told("heart_rate.percentile(101 - count, \"5min\") > heart_rate.percentile(limit, \"5min\")", &[]);
     told("fn percentile(percent, span) { percent } percentile(101, \"5min\")", &[]);
@@ -151,7 +151,10 @@ fn operands_that_may_be_right_are_left_to_the_cases() {
 #[test]
 fn conditions_are_true_or_false() {
     told("if limit { 1 } else { 2 }", &["r:1:4: `if` wants true or false, this is a number with a point"]);
-    told("if raised { 1 } else if count { 3 } else { 2 }", &["r:1:25: `if` wants true or false, this is a whole number"]);
+    told(
+        "if raised { 1 } else if count { 3 } else { 2 }",
+        &["r:1:25: `if` wants true or false, this is a whole number"],
+    );
     told("while quantity { break; }", &["r:1:7: `while` wants true or false, this is a text"]);
     told("do { count += 1; } until count; true", &["r:1:26: `until` wants true or false, this is a whole number"]);
     told("if heart_rate { 1 } else { 2 }", &["r:1:4: `if` wants true or false, this is an input"]);
@@ -224,7 +227,8 @@ fn an_answer_that_is_none_is_named() {
     ] {
         told(right, &[]);
     }
-    let number = Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], told: "a number", of_inputs: VERDICT.of_inputs };
+    let number =
+        Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], told: "a number", of_inputs: VERDICT.of_inputs };
     told_of("if raised { return; } heart_rate.value", Some(number), &[]);
     told_of("quantity", Some(number), &["r:1:1: a number, this is a text"]);
     // What is last in what parses need not be what is last.
