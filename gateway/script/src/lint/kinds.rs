@@ -199,19 +199,19 @@ fn wants_bool(source: &Source<'_>, at: usize, operand: Option<Operand>) -> Optio
 
 /// Whether an operator can be done with two kinds: by Rhai itself, or by a function that somebody registered.
 fn can(known: &Signatures, operator: &str, left: &Type, right: &Type) -> bool {
-    use Type::{Any, Char, Float, Integer, Text};
-    let built_in: &[(&[Type], &[Type])] = match operator {
-        "+" => &[(&[Integer, Float], &[Integer, Float]), (&[Text, Char], &[Any]), (&[Any], &[Text, Char])],
-        "-" => &[(&[Integer, Float], &[Integer, Float]), (&[Text], &[Text, Char])],
-        _ => &[(&[Integer, Float], &[Integer, Float])],
+    let is_number = |kind: &Type| matches!(kind, Type::Any | Type::Integer | Type::Float);
+    let is_text = |kind: &Type| matches!(kind, Type::Any | Type::Text);
+    let is_letters = |kind: &Type| matches!(kind, Type::Any | Type::Text | Type::Char);
+    let built_in = match operator {
+        "+" => is_letters(left) || is_letters(right),
+        "-" => is_text(left) && is_letters(right),
+        _ => false,
     };
-    let fits = |kind: &Type, wanted: &[Type]| wanted.iter().any(|wanted| kind.fits(wanted));
-    built_in.iter().any(|(lefts, rights)| fits(left, lefts) && fits(right, rights))
-        || known
-            .get(operator)
-            .into_iter()
-            .flatten()
-            .any(|signature| matches!(signature.params.as_slice(), [(_, a), (_, b)] if left.fits(a) && right.fits(b)))
+    let registered = |signature: &Signature| match signature.params.as_slice() {
+        [(_, first), (_, second)] => left.fits(first) && right.fits(second),
+        _ => false,
+    };
+    is_number(left) && is_number(right) || built_in || known.get(operator).into_iter().flatten().any(registered)
 }
 
 fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Problem> {
