@@ -302,11 +302,12 @@ fn last(source: &Source<'_>, mut block: Range<usize>, found: &mut Vec<Range<usiz
             at = source.closings[at];
             let next = source.tokens.get(at + 1).filter(|_| source.is(at, "}") && at + 1 < block.end);
             let goes_on = ["else", "while", "until", "catch", "in"];
-            if next.is_some_and(|next| match next.kind {
+            let begins = next.is_some_and(|next| match next.kind {
                 Kind::Name => !goes_on.contains(&next.text.as_str()),
                 Kind::Integer | Kind::Float | Kind::Text | Kind::Char => true,
                 _ => next.text == "`",
-            }) {
+            });
+            if begins {
                 begin = at + 1;
             }
         } else if source.is(at, ";") {
