@@ -15,6 +15,7 @@ use std::path::Path;
 
 use pitchside_rules::history::RuleTexts;
 use pitchside_rules::{RuleSet, RuleSource};
+use pitchside_script::Problem;
 use pitchside_store::{RuleText, Tables};
 
 use crate::cli::context::Context;
@@ -61,13 +62,21 @@ pub fn last_in_force(tables: &Tables, name: &str) -> anyhow::Result<Option<RuleT
     Ok(tables.rule_text(hash)?.filter(is_whole))
 }
 
-/// Reads and compiles a rule, and runs its cases if asked to: it, or every problem.
-pub fn checked(name: &str, texts: &RuleTexts, cases: bool) -> Result<RuleSource, Vec<String>> {
-    let words = |problems: Vec<pitchside_script::Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+/// Reads and compiles a rule: it, or every problem. Of one that is `new` also what `rules check` calls an error is a problem, and
+/// whatever its cases say; one that was in force before may come back though checks grew sharper since.
+pub fn checked(name: &str, texts: &RuleTexts, new: bool) -> Result<RuleSource, Vec<String>> {
+    let words = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if new {
+        let found = pitchside_rules::lint_rule(name, &texts.manifest, &texts.script, &texts.cases);
+        let errors: Vec<Problem> = found.into_iter().filter(Problem::is_error).collect();
+        if !errors.is_empty() {
+            return Err(words(errors));
+        }
+    }
     let rule = RuleSource::in_folder(name, &texts.manifest, &texts.script).map_err(words)?;
     let set = RuleSet::new([rule.clone()]).map_err(words)?;
     pitchside_rules::Engine::new(std::sync::Arc::new(set)).map_err(words)?;
-    if !cases {
+    if !new {
         return Ok(rule);
     }
     let report = pitchside_rules::run_rule_texts(name, &texts.manifest, &texts.script, &texts.cases);
@@ -90,7 +99,7 @@ pub fn set_with(context: &Context, rules: &Path, name: &str, rule: Option<RuleSo
 }
 
 /// Problems as one error.
-pub fn in_words(what: &str, problems: &[pitchside_script::Problem]) -> anyhow::Error {
+pub fn in_words(what: &str, problems: &[Problem]) -> anyhow::Error {
     let shown: Vec<String> = problems.iter().take(5).map(ToString::to_string).collect();
     anyhow::anyhow!("{what}: {}", shown.join("; "))
 }

@@ -30,7 +30,10 @@ pub const METHODS: &[(&str, &str)] = &[
     ("min(span)", "the smallest, or ()"),
     ("max(span)", "the largest, or ()"),
     ("stddev(span)", "their standard deviation (n - 1), or () with fewer than two"),
-    ("percentile(percent, span)", "nearest-rank percentile, or ()"),
+    (
+        "percentile(percent, span)",
+        "nearest-rank percentile, or (); the percent is from 0 to 100, anything else is a fault",
+    ),
     ("slope(span)", "least-squares slope, units a minute, or () with fewer than two"),
     ("rate(span)", "change from first to last, units a minute, or ()"),
     ("time_above(limit, span)", "seconds at or above the limit; each reading counts until the next"),
@@ -120,6 +123,14 @@ impl Input {
         let now = cell.now;
         Ok(cell.track.series.window(at, now).map(|(window, run)| read(window, run, now)))
     }
+
+    fn percentile(&mut self, percent: f64, span: &str) -> Answer<Dynamic> {
+        // No number is none of them, either.
+        if !(0.0..=100.0).contains(&percent) {
+            return Err(refused(format!("`percentile` takes a percent from 0 to 100, not {percent:?}")));
+        }
+        kept("percentile", self.window(span, |window, _, _| window.percentile(percent))?)
+    }
 }
 
 fn number(value: Option<f64>) -> Dynamic {
@@ -167,11 +178,9 @@ fn register_windows(engine: &mut Engine) {
     engine.register_fn("stddev", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         kept("stddev", input.window(span, |window, _, _| window.stddev())?)
     });
-    engine.register_fn("percentile", |input: &mut Input, percent: f64, span: &str| -> Answer<Dynamic> {
-        kept("percentile", input.window(span, |window, _, _| window.percentile(percent))?)
-    });
-    engine.register_fn("percentile", |input: &mut Input, percent: i64, span: &str| -> Answer<Dynamic> {
-        kept("percentile", input.window(span, |window, _, _| window.percentile(percent as f64))?)
+    engine.register_fn("percentile", |input: &mut Input, percent: f64, span: &str| input.percentile(percent, span));
+    engine.register_fn("percentile", |input: &mut Input, percent: i64, span: &str| {
+        input.percentile(percent as f64, span)
     });
     engine.register_fn("slope", |input: &mut Input, span: &str| -> Answer<Dynamic> {
         Ok(number(input.window(span, |window, _, _| window.slope())?.flatten()))

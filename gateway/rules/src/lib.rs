@@ -73,7 +73,7 @@ pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;
 pub use library::{RuleSet, RuleSource};
-pub use lint::{lint_folder, lint_rule, lint_stream};
+pub use lint::{lint_folder, lint_rule, lint_rule_folder, lint_stream};
 pub use protocol::worker_main;
 pub use rule::VARIABLES;
 pub use snapshot::SnapshotError;

@@ -23,7 +23,7 @@ const FILE_BYTES_MAX: u64 = 256 * 1024;
 /// Leads the name of a stream in lists of what is in force.
 pub const STREAM_PREFIX: &str = "derived/";
 /// What every rule's folder must hold.
-const FILES: [&str; 4] = ["rule.toml", "rule.rhai", "cases.txt", "README.md"];
+pub(crate) const FILES: [&str; 4] = ["rule.toml", "rule.rhai", "cases.txt", "README.md"];
 
 /// One rule, or one stream that a plugin derives, as text with its manifest read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,11 +137,19 @@ impl RuleSet {
 
     /// Reads and compiles every rule below `folder`.
     pub fn load(folder: &Path) -> Result<Self, Vec<Problem>> {
-        let set = Self::read(folder)?;
+        Self::read(folder)?.compiled()
+    }
+
+    /// Reads and compiles the rule whose own folder this is.
+    pub fn load_rule(folder: &Path, name: &str) -> Result<Self, Vec<Problem>> {
+        Self::new([read_rule(folder, name)?])?.compiled()
+    }
+
+    fn compiled(self) -> Result<Self, Vec<Problem>> {
         let sandbox = crate::rule::sandbox();
         let problems: Vec<Problem> =
-            set.rules.iter().filter_map(|rule| crate::rule::Rule::new(&sandbox, rule).err()).flatten().collect();
-        if problems.is_empty() { Ok(set) } else { Err(problems) }
+            self.rules.iter().filter_map(|rule| crate::rule::Rule::new(&sandbox, rule).err()).flatten().collect();
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
     /// The rules, by name.
@@ -173,15 +181,17 @@ impl RuleSet {
     }
 }
 
-/// The names of the folders below `folder`, sorted.
+/// The names of the folders below `folder`, sorted. Those that begin with a dot are nobody's rules: what keeps versions or a desktop
+/// leaves such behind.
 pub(crate) fn folders(folder: &Path) -> Result<Vec<String>, Vec<Problem>> {
     let shown = folder.display().to_string();
     let failed = |e: std::io::Error| vec![Problem::of(&shown, format!("cannot be read: {e}"))];
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if entry.file_type().map_err(failed)?.is_dir() {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') && entry.file_type().map_err(failed)?.is_dir() {
+            names.push(name);
         }
     }
     names.sort();

@@ -4,19 +4,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pitchside_model::Quality;
+use pitchside_model::{Assurance, Priority, Quality, Quantity, RuleName};
 use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
-use pitchside_script::lint::{Known, Role, Type, lint, mentions};
-use pitchside_script::manifest::{Plain, RuleManifest};
+use pitchside_script::lint::{Answer, Known, Purpose, Role, Type, lint, mentions};
+use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, RuleScope};
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
 
 use crate::check::not_to_be_fixed;
+use crate::drill::RESERVED;
 use crate::functions::HELPERS;
-use crate::input::METHODS;
-use crate::library::{RuleSource, folders, read_file};
-use crate::names::unknown_properties;
+use crate::input::{METHODS, PROPERTIES};
+use crate::library::{FILES, RuleSource, folders, read_file};
+use crate::names::{clashes, unknown_properties};
 use crate::rule::{Bench, Rule, sandbox, variables};
+
+/// The kinds of what the script of a rule answers, and that of a stream.
+const OF_RULES: &[Type] = &[Type::Bool, Type::Text];
+const OF_STREAMS: &[Type] = &[Type::Float, Type::Integer, Type::Nothing];
 
 /// Every problem of every rule below `folder`, and of all together. Errors keep a rule from loading or from doing what it
 /// says; warnings should be looked at.
@@ -29,36 +34,60 @@ pub fn lint_folder(folder: &Path) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut named: BTreeMap<String, String> = BTreeMap::new();
     for name in names {
-        let mut texts = BTreeMap::new();
-        for file in ["rule.toml", "rule.rhai", "cases.txt", "README.md"] {
-            match read_file(&folder.join(&name).join(file)) {
-                Ok(text) => drop(texts.insert(file, text)),
-                Err(why) => problems.push(Problem::of(&format!("{name}/{file}"), why).code(Code::File)),
-            }
-        }
-        let text = |file: &str| texts.get(file).map(String::as_str);
-        problems.extend(one(&bench, &name, text("rule.toml"), text("rule.rhai"), text("cases.txt")));
-        let Some(manifest) = text("rule.toml").and_then(|text| RuleManifest::parse("", text).ok()) else { continue };
-        let file = format!("{name}/rule.toml");
-        if manifest.name.as_str() != name {
-            let text = format!("the rule is called `{}`, its folder `{name}`", manifest.name);
-            problems.push(at_word(&file, text_of(&texts), manifest.name.as_str(), text, Code::Name));
-        }
+        let (texts, found) = of_folder(&bench, &folder.join(&name), &name);
+        problems.extend(found);
+        let toml = texts.get(FILES[0]).map_or("", String::as_str);
+        let Ok(manifest) = RuleManifest::parse("", toml) else { continue };
         if let Some(other) = named.insert(manifest.name.to_string(), name.clone()) {
             let text = format!("`{other}` is called `{}`, too: no two rules have one name", manifest.name);
-            problems.push(at_word(&file, text_of(&texts), manifest.name.as_str(), text, Code::Name));
+            problems.push(at_word(&format!("{name}/{}", FILES[0]), toml, manifest.name.as_str(), text, Code::Name));
         }
     }
     problems
 }
 
-fn text_of<'a>(texts: &'a BTreeMap<&str, String>) -> &'a str {
-    texts.get("rule.toml").map_or("", String::as_str)
+/// Every problem of the rule whose own folder this is.
+pub fn lint_rule_folder(folder: &Path, name: &str) -> Vec<Problem> {
+    of_folder(&sandbox(), folder, name).1
+}
+
+/// The texts of a rule's folder that can be read, and what is wrong with it.
+fn of_folder(bench: &Bench, folder: &Path, name: &str) -> (BTreeMap<&'static str, String>, Vec<Problem>) {
+    let (mut texts, mut problems) = (BTreeMap::new(), Vec::new());
+    for file in FILES {
+        match read_file(&folder.join(file)) {
+            Ok(text) => drop(texts.insert(file, text)),
+            Err(why) => problems.push(Problem::of(&format!("{name}/{file}"), why).code(Code::File)),
+        }
+    }
+    let [manifest, script, cases, _] = FILES.map(|file| texts.get(file).map(String::as_str));
+    problems.extend(one(bench, name, manifest, script, cases));
+    problems.extend(of_name(name, manifest.unwrap_or_default()));
+    (texts, problems)
+}
+
+/// What is wrong with the name of a rule in a folder of this name.
+fn of_name(name: &str, toml: &str) -> Vec<Problem> {
+    let file = format!("{name}/{}", FILES[0]);
+    let mut problems = Vec::new();
+    if RESERVED.contains(&name) {
+        let text = format!("`{name}` is the name of a rule of the gateway's own");
+        problems.push(at_word(&file, toml, name, text, Code::Name).help("give it another name"));
+    }
+    if let Ok(manifest) = RuleManifest::parse("", toml)
+        && manifest.name.as_str() != name
+    {
+        let text = format!("the rule is called `{}`, its folder `{name}`", manifest.name);
+        problems.push(at_word(&file, toml, manifest.name.as_str(), text, Code::Name));
+    }
+    problems
 }
 
 /// Every problem of a rule given as texts, such as a draft in the web editor.
 pub fn lint_rule(name: &str, manifest: &str, script: &str, cases: &str) -> Vec<Problem> {
-    one(&sandbox(), name, Some(manifest), Some(script), Some(cases))
+    let mut problems = one(&sandbox(), name, Some(manifest), Some(script), Some(cases));
+    problems.extend(of_name(name, manifest));
+    problems
 }
 
 /// Every problem of a derived stream given as texts.
@@ -67,7 +96,7 @@ pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec
     let mut problems = match RuleSource::parse_stream(name, manifest, script) {
         Ok(source) => of_script(&bench, name, &source, manifest),
         Err(mut found) => {
-            found.extend(without_manifest(&bench, &format!("{name}/derive.rhai"), script));
+            found.extend(without_manifest(&bench, name, manifest, script, Quantity::all().next()));
             found
         }
     };
@@ -79,31 +108,58 @@ pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec
     problems
 }
 
-/// Without its manifest nobody knows a script's variables; its syntax and its functions are known.
-fn without_manifest(bench: &Bench, file: &str, script: &str) -> Vec<Problem> {
-    let found = bench.sandbox.compile(file, script, &rhai::Scope::new()).err().unwrap_or_default();
-    found.into_iter().filter(|problem| problem.code != Code::UnknownVariable).collect()
+/// The problems of a script whose manifest is not in order. As long as it tells the names of the script's variables, that hides
+/// nothing; else nobody knows them.
+fn without_manifest(bench: &Bench, name: &str, toml: &str, script: &str, makes: Option<Quantity>) -> Vec<Problem> {
+    let declared = Declared::read(toml);
+    let whole = declared.whole;
+    let Some(manifest) = stand_in(declared) else { return Vec::new() };
+    let source = RuleSource { manifest, script: script.to_owned(), hash: [0; 32], makes };
+    let mut problems = of_script(bench, name, &source, toml);
+    if !whole {
+        // An input that nobody could read may be the variable, and what the script looks at.
+        let hangs_on_names = [Code::UnknownVariable, Code::Unused, Code::ConstantAnswer];
+        problems.retain(|problem| !hangs_on_names.contains(&problem.code));
+    }
+    problems
+}
+
+/// A manifest with these names; all else is as if it said nothing.
+fn stand_in(declared: Declared) -> Option<RuleManifest> {
+    Some(RuleManifest {
+        name: RuleName::parse("rule").ok()?,
+        version: String::new(),
+        summary: String::new(),
+        priority: Priority::Low,
+        category: RuleCategory::Physiological,
+        inputs: declared.inputs,
+        params: declared.params,
+        state: declared.state,
+        scope: RuleScope::Athlete,
+        assurance: Assurance::Wired,
+        accept: Quality::empty(),
+        gaps: false,
+        gap_after: i64::MAX,
+        hold: 0,
+        clear_after: 0,
+        cool_down: 0,
+        latch: false,
+        escalate: None,
+    })
 }
 
 fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, cases: Option<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let toml = manifest.unwrap_or_default();
-    let parsed = manifest.map(|text| RuleManifest::parse(&format!("{name}/rule.toml"), text));
-    let read = match parsed {
-        Some(Ok(read)) => Some(read),
-        Some(Err(found)) => {
-            problems.extend(found);
-            None
-        }
-        None => None,
-    };
-    match (&read, script) {
-        (Some(read), Some(script)) => {
-            let source = RuleSource { manifest: read.clone(), script: script.to_owned(), hash: [0; 32], makes: None };
+    match (manifest.map(|text| RuleManifest::parse(&format!("{name}/{}", FILES[0]), text)), script) {
+        (Some(Ok(manifest)), Some(script)) => {
+            let source = RuleSource { manifest, script: script.to_owned(), hash: [0; 32], makes: None };
             problems.extend(of_script(bench, name, &source, toml));
         }
-        (None, Some(script)) => problems.extend(without_manifest(bench, &format!("{name}/rule.rhai"), script)),
-        (_, None) => {}
+        (read, script) => {
+            problems.extend(read.and_then(Result::err).unwrap_or_default());
+            problems.extend(script.map(|script| without_manifest(bench, name, toml, script, None)).unwrap_or_default());
+        }
     }
     let file = format!("{name}/cases.txt");
     match cases.map(|cases| parse_rule_cases(&file, cases)) {
@@ -152,14 +208,23 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         |file: &str| file.split_once('/').map_or_else(|| file.to_owned(), |(_, file)| format!("{name}/{file}"));
     let folder = |problem: Problem| Problem { file: in_folder(&problem.file), ..problem };
     let script = source.script.as_str();
-    let mut problems: Vec<Problem> =
-        Rule::new(bench, source).err().unwrap_or_default().into_iter().map(folder).collect();
+    let declared = Declared::read(toml);
+    // Loading does not know where in the manifest a name stands.
+    let loading = Rule::new(bench, source).err().unwrap_or_default().into_iter().filter(|p| p.code != Code::Name);
+    let named = clashes(source, |name| declared.place(name));
+    let mut problems: Vec<Problem> = loading.chain(named).map(folder).collect();
     // Loading looks at properties only when the rest compiles.
     let properties = unknown_properties(source, &words(script)).into_iter().map(folder);
     let (file, known) = (in_folder(&source.file()), known(source));
     let manifest_file = in_folder(&source.manifest_file());
     let usages: Vec<&str> = METHODS.iter().chain(HELPERS).map(|(entry, _)| *entry).collect();
-    for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &usages)) {
+    let of_inputs: Vec<&str> = PROPERTIES.iter().chain(METHODS).map(|(entry, _)| bare(entry)).collect();
+    let (kinds, told) = match source.makes {
+        None => (OF_RULES, "a rule answers true, false or a message"),
+        Some(_) => (OF_STREAMS, "a derived stream answers a number or ()"),
+    };
+    let purpose = Purpose { usages: &usages, answer: Some(Answer { kinds, told, of_inputs: &of_inputs }) };
+    for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &purpose)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {
             problems.push(found);
         }
@@ -176,6 +241,11 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         problems.push(Problem::at(&file, (1, 1), text).code(Code::ConstantAnswer).warning());
     }
     problems
+}
+
+/// The name of what a table writes with its parameters.
+fn bare(entry: &str) -> &str {
+    entry.split('(').next().unwrap_or(entry)
 }
 
 /// Params, inputs and state fields the script does not look at.

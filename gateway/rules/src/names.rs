@@ -24,8 +24,8 @@ pub(crate) fn unknown_properties(source: &RuleSource, words: &[Word]) -> Vec<Pro
         .collect()
 }
 
-/// Names that two things of one rule claim.
-pub(crate) fn clashes(source: &RuleSource) -> Vec<Problem> {
+/// Names that two things of one rule claim. `place` says where the manifest has one; 0 if nobody looked.
+pub(crate) fn clashes(source: &RuleSource, place: impl Fn(&str) -> (usize, usize)) -> Vec<Problem> {
     let manifest = &source.manifest;
     let params = manifest.params.iter().map(|(name, _)| name.as_str());
     let state = manifest.state.iter().map(|(name, _)| name.as_str());
@@ -37,7 +37,8 @@ pub(crate) fn clashes(source: &RuleSource) -> Vec<Problem> {
                 || manifest.inputs.iter().any(|q| q.name() == *name)
         })
         .map(|name| {
-            Problem::of(&file, format!("`{name}` is a variable already")).code(Code::Name).help("choose another name")
+            let text = format!("`{name}` is a variable already");
+            Problem::at(&file, place(name), text).code(Code::Name).help("choose another name")
         })
         .collect()
 }

@@ -104,7 +104,7 @@ pub(crate) struct Rule {
 impl Rule {
     pub fn new(bench: &Bench, source: &RuleSource) -> Result<Self, Vec<Problem>> {
         let manifest = &source.manifest;
-        let mut problems = clashes(source);
+        let mut problems = clashes(source, |_| (0, 0));
         let mut scope = Scope::new();
         for (name, param) in &manifest.params {
             scope.push_constant(name.as_str(), param.default);

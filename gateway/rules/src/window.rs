@@ -214,13 +214,13 @@ impl Window {
         Ok(Some((about.max(0.0) / (n - 1) as f64).sqrt() / SCALE))
     }
 
-    /// The smallest value that at least `percent` of the samples do not exceed (nearest rank).
+    /// The smallest value that at least `percent` of the samples do not exceed (nearest rank). From 0 to 100: whoever asks looks first.
     pub(crate) fn percentile(&self, percent: f64) -> Kept {
         if !self.wanted.order {
             return Err(NotKept);
         }
         let n = self.ordered.len();
-        let rank = (percent.clamp(0.0, 100.0) * n as f64 / 100.0).ceil() as usize;
+        let rank = (percent * n as f64 / 100.0).ceil() as usize;
         let last = n.checked_sub(1);
         let steps = last.and_then(|last| self.ordered.nth(rank.saturating_sub(1).min(last)));
         Ok(steps.map(|steps| steps as f64 / SCALE))

@@ -5,7 +5,8 @@
 
 use std::path::Path;
 
-use pitchside_rules::{RuleSet, lint_folder};
+use pitchside_rules::{RuleSet, lint_folder, lint_rule, lint_rule_folder, run_cases};
+use pitchside_script::Problem;
 
 #[test]
 fn every_problem_of_every_broken_rule_is_told_with_its_place_and_kind() {
@@ -32,4 +33,89 @@ fn the_library_is_without_errors_and_without_warnings() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules");
     let told: Vec<String> = lint_folder(&folder).iter().map(ToString::to_string).collect();
     assert!(told.is_empty(), "{}", told.join("\n"));
+}
+
+#[test]
+fn a_rules_own_folder_is_told_what_its_parent_is_told_of_it() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken");
+    // That two are called alike only their parent knows.
+    let mut all = lint_folder(&folder);
+    all.retain(|problem| !problem.message.contains("no two rules have one name"));
+    for entry in std::fs::read_dir(&folder).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+        let name = entry.file_name().into_string().unwrap();
+        let is_of_it = |problem: &Problem| problem.file.starts_with(&format!("{name}/"));
+        let (told, others): (Vec<Problem>, Vec<Problem>) = all.into_iter().partition(is_of_it);
+        all = others;
+        assert_eq!(lint_rule_folder(&entry.path(), &name), told, "{name}");
+    }
+    assert_eq!(all, []);
+}
+
+#[test]
+fn what_keeps_the_versions_of_a_folder_of_rules_is_no_rule_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/broken/good");
+    std::fs::create_dir_all(dir.path().join(".git/objects")).unwrap();
+    std::fs::create_dir(dir.path().join("good")).unwrap();
+    for file in ["rule.toml", "rule.rhai", "cases.txt", "README.md"] {
+        std::fs::copy(good.join(file), dir.path().join("good").join(file)).unwrap();
+    }
+    assert_eq!(lint_folder(dir.path()), []);
+    assert_eq!(RuleSet::load(dir.path()).unwrap().rules().len(), 1);
+    let report = run_cases(dir.path());
+    assert!(report.problems.is_empty() && !report.cases.is_empty(), "{report}");
+}
+
+const HEAD: &str = "version = \"1.0.0\"\nsummary = \"A test.\"\n";
+const CASES: &str = "case it raises\n  +0s heart_rate 190 /min -> raise low\n";
+
+/// The errors of a rule called `slip`.
+fn errors(manifest: &str, script: &str) -> Vec<String> {
+    let manifest = format!("name = \"slip\"\n{HEAD}{manifest}");
+    let found = lint_rule("slip", &manifest, script, CASES);
+    found.iter().filter(|problem| problem.is_error()).map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_slip_in_the_manifest_hides_nothing_as_long_as_the_names_are_there() {
+    let unknown = "slip/rule.rhai:1:1: `valeu` is not a variable here (did you mean `value`?)";
+    let priority = "slip/rule.toml:4:12: `priority` must be \"low\", \"medium\" or \"high\"";
+    assert_eq!(errors("priority = \"lo\"\ninputs = [\"power\"]\n", "valeu > power.value"), [priority, unknown]);
+    // Which variables there are nobody knows then: `strength` may be one.
+    let inputs = "slip/rule.toml:5:10: `inputs` names no quantity `powr`; did you mean `power`?";
+    assert_eq!(errors("priority = \"low\"\ninputs = [\"powr\"]\n", "powr.value > strength"), [inputs]);
+    assert_eq!(
+        errors("priority = \"low\"\ninputs = [\"powr\"]\n", "powr.mean(\"5min\") > 1.0 && above(value, \"x\", 1.0)"),
+        [inputs, "slip/rule.rhai:1:41: `above` wants a number with a point, this is a text"],
+        "what hangs on no name is told"
+    );
+}
+
+#[test]
+fn scripts_that_are_right_are_told_no_error() {
+    let manifest = "priority = \"low\"\ninputs = [\"heart_rate\", \"power\"]\ngaps = true\n\
+                    [params.limit]\ndefault = 180.0\nmin = 100.0\nmax = 220.0\n\
+                    [state]\nn = 0\npeak = 0.0\nword = \"\"\nseen = false\n";
+    for script in [
+        "n += 1; word = `${word}x`; n >= 3 && word == \"xxx\"",
+        "n += 1; if n > 3 && !seen { seen = true; n = 0; } seen",
+        "if value > peak { peak = value; word = quantity; } peak > 150.0",
+        "peak += 1; peak -= value; peak *= 0.5; peak > limit - 1 && -limit < 0",
+        "n = value.to_int(); n += 1.5; n = n.to_int(); n > 3",
+        "word += n; word += limit; word + raised == \"x\" || raised + word == \"x\"",
+        "if gap == () { value != () && value > limit } else { gap == \"silent\" && extent > 10.0 || raised }",
+        "if raised { return false; } `${heart_rate.since_gap} ${heart_rate.gaps(\"10min\")}`",
+        "if raised { return value != (); } if quantity != \"power\" { return raised; } `x`",
+        "heart_rate.covers(\"5min\")",
+        "let far = heart_rate.deviations(\"7d\", \"hour\"); far > 3.0 || heart_rate.typical(\"7d\", \"\") > limit",
+        "fn steady(x) { if x.covers(\"30s\") { x } else { #{ value: () } } } steady(heart_rate).value != ()",
+        "let hot = value > limit; value = 0.0; time = 0.0; raised = true; hot && raised",
+        "let m = #{ limit: 1 }; m.limit - 1 == 0 && [1, 2].some(|limit| limit == 2)",
+        "switch quantity { \"power\" => value > limit, _ => raised }",
+        "heart_rate.percentile(0, \"5min\") > 1 || heart_rate.percentile(100, \"5min\") > limit",
+        "min(n, 2) + max(peak, limit) > 3 && \"a\" + 'b' + 1 != \"ab1\"",
+        "while n < 3 { n += 1; } do { n -= 1; } until n <= 0; n == 0",
+    ] {
+        assert_eq!(errors(manifest, script), [""; 0], "{script}");
+    }
 }

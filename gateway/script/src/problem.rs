@@ -30,6 +30,8 @@ pub enum Code {
     Type,
     /// A text that should be a span of time and is none.
     Span,
+    /// A value of the right kind that is not among those that are taken.
+    Value,
     /// Code that never runs, or a condition that never changes.
     Unreachable,
     /// A rule that always answers the same.
@@ -60,6 +62,7 @@ impl fmt::Display for Code {
             Self::Arguments => "arguments",
             Self::Type => "type",
             Self::Span => "span",
+            Self::Value => "value",
             Self::Unreachable => "unreachable",
             Self::ConstantAnswer => "constant-answer",
             Self::Unused => "unused",

@@ -69,6 +69,8 @@ impl Entry {
     }
 }
 
+/// What leads the name of the function behind a property, as Rhai tells it.
+const GETTER: &str = "get$";
 /// All entries so far came with the first version.
 const SINCE: &str = "0.1.0";
 
@@ -132,6 +134,12 @@ impl Reference {
         for entry in self.entries.iter().filter(|entry| entry.kind == EntryKind::Variable) {
             let _ = write!(text, "\n/// {}\nlet {}: ?;\n", entry.doc, entry.name);
         }
+        // Members of maps are properties without a function behind them: those Rhai has no form for.
+        for entry in self.entries.iter().filter(|entry| entry.kind == EntryKind::Property) {
+            for signature in sandbox.signatures().get(&format!("{GETTER}{}", entry.name)).into_iter().flatten() {
+                let _ = write!(text, "\n/// {}\nfn {};\n", entry.doc, written(signature, None));
+            }
+        }
         let mut documented: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in self.entries.iter().filter(|e| matches!(e.kind, EntryKind::Method | EntryKind::Function)) {
             documented.entry(&entry.name).or_default().push(entry);
@@ -167,7 +175,9 @@ fn written(signature: &Signature, names: Option<(usize, Vec<&str>)>) -> String {
         format!("{name}: {}", rhai_name(kind))
     };
     let params: Vec<String> = signature.params.iter().enumerate().map(param).collect();
-    format!("{}({}) -> {}", signature.name, params.join(", "), rhai_name(&signature.returns))
+    let getter = signature.name.strip_prefix(GETTER).map(|name| format!("get {name}"));
+    let name = getter.unwrap_or_else(|| signature.name.clone());
+    format!("{name}({}) -> {}", params.join(", "), rhai_name(&signature.returns))
 }
 
 fn rhai_name(kind: &Type) -> &str {
@@ -233,5 +243,19 @@ mod tests {
         assert!(reference.json().contains("\"signature\": \"warmer(x, y)\""));
         let text = reference.definitions(&sandbox, "make it");
         assert!(text.ends_with("/// whether x | y\nfn warmer(x: float, y: float) -> bool;\n"), "{text}");
+    }
+
+    #[test]
+    fn a_property_is_defined_as_rhai_writes_what_is_read_after_a_dot() {
+        #[derive(Clone)]
+        struct Input;
+        let sandbox = Sandbox::new(Limits::RULE, |engine| {
+            engine.register_type_with_name::<Input>("Input");
+            engine.register_get("age", |_: &mut Input| 1.5);
+        });
+        let row = |name: &str| Entry::new("Properties", EntryKind::Property, name, "how old", "x.age > 1.0");
+        let reference = Reference { of: "rules".to_owned(), entries: vec![row("age"), row("of_a_map")] };
+        let text = reference.definitions(&sandbox, "make it");
+        assert!(text.ends_with("module static;\n\n/// how old\nfn get age(input: Input) -> float;\n"), "{text}");
     }
 }

@@ -31,7 +31,7 @@ pub struct Draft {
     pub note: String,
     /// Only to be watched.
     pub shadow: bool,
-    /// It was in force before: going back must not fail for a case.
+    /// It was in force before: going back must fail neither for a case nor for what `rules check` says today.
     pub back: bool,
 }
 
@@ -247,6 +247,20 @@ mod tests {
         let (author, note) = ("ann".to_owned(), "first".to_owned());
         let texts = read_texts(&library).unwrap();
         Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
+    }
+
+    #[test]
+    fn what_the_check_calls_an_error_is_not_published_though_it_compiles_and_its_cases_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let mut slip = Draft { back: false, ..draft(None) };
+        slip.texts.script.insert_str(0, "if value > 1000.0 { return above(value, \"x\", 1.0); }\n");
+        let Err(PublishError::Problems(problems)) = publish(&context, &rules, &slip, NOW) else { panic!("published") };
+        let wanted = "heart-rate-ceiling/rule.rhai:1:41: `above` wants a number with a point, this is a text";
+        assert_eq!(problems, [wanted]);
+        assert!(context.tables.rule_versions(None).unwrap().is_empty() && !rules.join("heart-rate-ceiling").exists());
+        // What was in force before comes back.
+        assert_eq!(publish(&context, &rules, &Draft { back: true, ..slip }, NOW).unwrap().number, 1);
     }
 
     #[test]

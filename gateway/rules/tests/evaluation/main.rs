@@ -235,6 +235,8 @@ fn answers_that_are_none_are_faults() {
         ("n = \"x\"; true", "state field `n`"),
         ("heart_rate.mean(`${5}min`) > 1.0", "not a span written in the script"),
         ("value.nothing > 1", "nothing"),
+        ("heart_rate.percentile(101, \"5min\") > 1.0", "takes a percent from 0 to 100, not 101.0"),
+        ("heart_rate.percentile(-0.5, \"5min\") > 1.0", "takes a percent from 0 to 100, not -0.5"),
         ("limit + 1", "not f64"),
     ] {
         let manifest = "[params.limit]\ndefault = 1.0\nmin = 0.0\nmax = 2.0\n[state]\nn = 0\n";

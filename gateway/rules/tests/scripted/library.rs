@@ -16,6 +16,15 @@ fn what_is_wrong_with_a_stream_is_told_with_places_and_what_was_meant() {
     ] {
         assert!(found.iter().any(|problem| problem.contains(told)), "{told}: {found:#?}");
     }
+    let all = |manifest: &str, script: &str| -> Vec<String> {
+        lint_stream("bad", manifest, script, cases).iter().map(ToString::to_string).collect()
+    };
+    let slip = all(&manifest.replace("version", "verson"), "valeu + relative_humidity.value");
+    let unknown = "bad/derive.rhai:1:1: `valeu` is not a variable here (did you mean `value`?)";
+    assert!(slip.iter().any(|problem| problem == unknown), "a slip in the manifest hides nothing: {slip:#?}");
+    let answer = "bad/derive.rhai:1:1: a derived stream answers a number or (), this is a text";
+    assert!(all(&manifest, "quantity").iter().any(|problem| problem == answer));
+    assert!(!all(&manifest, "relative_humidity.value").iter().any(|problem| problem.contains("answers")));
     let unused =
         lint_stream("bad", &manifest, "value + relative_humidity.value", "case a\n  +0s heart_rate 1 /min ->\n");
     let unused: Vec<String> = unused.iter().map(ToString::to_string).collect();

@@ -12,6 +12,8 @@ use crate::problem::{Code, Problem};
 const OPERATORS: &[&str] =
     &["<", "<=", ">", ">=", "==", "!=", "+", "-", "*", "/", "%", "**", "&&", "||", "+=", "-=", "*=", "/="];
 
+const ASSIGNMENTS: &[&str] = &["=", "+=", "-=", "*=", "/=", "%=", "**=", "|=", "&=", "^=", "<<=", ">>="];
+
 /// Where an argument stands and what it is: its first token.
 struct Argument {
     at: usize,
@@ -78,11 +80,12 @@ fn call(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>>, usages: &
     if fitting.iter().any(|s| s.params.iter().zip(&passed).all(|((_, wanted), got)| got.kind.fits(wanted))) {
         return None;
     }
-    // The first argument that none of them takes; or, if each is taken by some, the last.
-    let wrong = (hidden..passed.len())
-        .find(|i| !fitting.iter().any(|s| passed[*i].kind.fits(&s.params[*i].1)))
-        .unwrap_or(passed.len() - 1);
-    let wanted: BTreeSet<&Type> = fitting.iter().map(|s| &s.params[wrong].1).collect();
+    // The first argument that none takes of those that take what stands before it.
+    let takes = |s: &Signature, count: usize| {
+        s.params.iter().zip(&passed).take(count).all(|((_, wanted), got)| got.kind.fits(wanted))
+    };
+    let wrong = (0..passed.len()).find(|i| !fitting.iter().any(|s| takes(s, i + 1)))?;
+    let wanted: BTreeSet<&Type> = fitting.iter().filter(|s| takes(s, wrong)).map(|s| &s.params[wrong].1).collect();
     let wanted: Vec<String> = wanted.iter().map(ToString::to_string).collect();
     let got = &passed[wrong];
     let text = format!("`{name}` wants {}, this is {}", wanted.join(" or "), got.kind);
@@ -113,7 +116,7 @@ fn receiver(source: &Source<'_>, at: usize) -> Type {
 }
 
 /// The kind of a single token.
-fn kind_of(source: &Source<'_>, at: usize) -> Type {
+pub(super) fn kind_of(source: &Source<'_>, at: usize) -> Type {
     let token = &source.tokens[at];
     match token.kind {
         Kind::Integer => Type::Integer,
@@ -121,7 +124,7 @@ fn kind_of(source: &Source<'_>, at: usize) -> Type {
         Kind::Text => Type::Text,
         Kind::Char => Type::Char,
         Kind::Name if token.text == "true" || token.text == "false" => Type::Bool,
-        Kind::Name => source.known(&token.text).map_or(Type::Any, |known| known.kind.clone()),
+        Kind::Name => source.kind(&token.text),
         _ => Type::Any,
     }
 }
@@ -166,41 +169,51 @@ fn argument(source: &Source<'_>, from: usize, to: usize) -> Argument {
     Argument { at: from, kind }
 }
 
-/// Inputs that are used like numbers.
+/// Inputs that are used like numbers or maps.
 pub(crate) fn inputs(source: &Source<'_>) -> Vec<Problem> {
     let is_input = |at: &usize| {
         source.is_variable(*at) && source.known(&source.tokens[*at].text).is_some_and(|k| k.role == Role::Input)
     };
     let operated = |at: usize| {
         let after = source.tokens.get(at + 1).is_some_and(|t| OPERATORS.contains(&t.text.as_str()));
-        let ends = !source.is(at + 1, ".") && !source.is(at + 1, "?.");
+        let ends = ![".", "?.", "["].iter().any(|more| source.is(at + 1, more));
         let before = at.checked_sub(1).and_then(|b| source.tokens.get(b));
         let led = before.is_some_and(|t| t.kind == Kind::Symbol && OPERATORS.contains(&t.text.as_str()));
         after || (led && ends)
     };
-    (0..source.tokens.len())
-        .filter(is_input)
-        .filter(|at| operated(*at))
-        .map(|at| {
-            let name = &source.tokens[at].text;
-            let text = format!("`{name}` is an input, not a number");
-            source.problem(at, Code::Type, text).help(format!("write `{name}.value`"))
-        })
-        .collect()
+    let told = |at: usize| {
+        let name = &source.tokens[at].text;
+        let what = if operated(at) {
+            "a number"
+        } else if source.is(at + 1, "[") {
+            "a map or a list"
+        } else {
+            return None;
+        };
+        let text = format!("`{name}` is an input, not {what}");
+        Some(source.problem(at, Code::Type, text).help(format!("write `{name}.value`")))
+    };
+    (0..source.tokens.len()).filter(is_input).filter_map(told).collect()
+}
+
+/// Whether a variable stands here that is assigned to.
+pub(super) fn assigned(source: &Source<'_>, at: usize) -> bool {
+    source.is_variable(at) && ASSIGNMENTS.iter().any(|assignment| source.is(at + 1, assignment))
 }
 
 /// Literals of another kind assigned to what keeps its kind, and anything to what cannot be changed.
 pub(crate) fn state(source: &Source<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();
-    for at in (0..source.tokens.len()).filter(|at| source.is_variable(*at) && source.is(*at + 1, "=")) {
+    for at in (0..source.tokens.len()).filter(|at| assigned(source, *at)) {
         let Some(known) = source.known(&source.tokens[at].text) else { continue };
-        let (name, minus) = (&known.name, usize::from(source.is(at + 2, "-")));
+        let (name, minus, plain) = (&known.name, usize::from(source.is(at + 2, "-")), source.is(at + 1, "="));
         match known.role {
-            Role::Input | Role::Param => {
+            Role::Input | Role::Param if plain || known.role == Role::Param => {
                 let text = format!("`{name}` cannot be changed");
                 problems.push(source.problem(at, Code::Type, text).help("keep what changes in a state field"));
             }
-            Role::State => {
+            // Of `+=` and its kin `kinds` tells.
+            Role::State if plain => {
                 let value = at + 2 + minus;
                 let ends = source.is(value + 1, ";") || source.is(value + 1, "}") || value + 1 >= source.tokens.len();
                 let kind = source.tokens.get(value).map_or(Type::Any, |_| kind_of(source, value));
@@ -212,7 +225,7 @@ pub(crate) fn state(source: &Source<'_>) -> Vec<Problem> {
                     problems.push(problem.help_some(help));
                 }
             }
-            Role::Variable => {}
+            _ => {}
         }
     }
     problems

@@ -8,18 +8,20 @@
 //! | `token` | tokens and brackets |
 //! | `signature` | what functions take |
 //! | `calls` | arguments |
+//! | `kinds` | operators, conditions and answers of the wrong kind |
 //! | `names` | what is not there, what is not used |
 //! | `flow` | what never runs |
-//! | `spans` | texts that should be spans of time |
+//! | `written` | arguments that must be written out: spans of time, percents |
 
 mod calls;
 mod flow;
+mod kinds;
 mod names;
 mod signature;
-mod spans;
 #[cfg(test)]
 mod tests;
 pub(crate) mod token;
+mod written;
 
 use std::collections::BTreeSet;
 
@@ -61,6 +63,26 @@ impl Known {
     }
 }
 
+/// What scripts of a kind are for, as far as it decides what is wrong with one.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Purpose<'a> {
+    /// Functions as they are written, e.g. `mean(span)`; arguments called `span` are spans of time.
+    pub usages: &'a [&'a str],
+    /// What it answers; none: nothing is known of that.
+    pub answer: Option<Answer<'a>>,
+}
+
+/// What a script may answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Values of these kinds.
+    pub kinds: &'a [Type],
+    /// The same in words: `a rule answers true, false or a message`.
+    pub told: &'a str,
+    /// Properties and functions of inputs: if the engine does not say otherwise they give a number, or `()`.
+    pub of_inputs: &'a [&'a str],
+}
+
 /// A source, cut up.
 pub(crate) struct Source<'a> {
     file: &'a str,
@@ -69,11 +91,21 @@ pub(crate) struct Source<'a> {
     known: &'a [Known],
     /// Names the script declares itself: variables, arguments, functions.
     bound: Vec<names::Bound>,
+    /// Variables that may be of another kind than they began with.
+    changed: BTreeSet<String>,
     /// Words elsewhere, in what does not parse: it may declare and use them.
     elsewhere: BTreeSet<String>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn new(file: &'a str, text: &str, known: &'a [Known]) -> Self {
+        let tokens = tokens(text);
+        let closings = closings(&tokens);
+        let bound = names::bound(&tokens, &closings);
+        let (changed, elsewhere) = (BTreeSet::new(), BTreeSet::new());
+        Self { file, tokens, closings, known, bound, changed, elsewhere }
+    }
+
     fn problem(&self, at: usize, code: Code, message: impl Into<String>) -> Problem {
         let place = self.tokens.get(at).map_or((0, 0), |token| (token.line, token.column));
         Problem::at(self.file, place, message).code(code)
@@ -100,24 +132,35 @@ impl Source<'_> {
         let own = self.elsewhere.contains(name) || self.bound.iter().any(|bound| bound.name == name);
         self.known.iter().find(|known| known.name == name).filter(|_| !own)
     }
+
+    /// The kind a variable of the box is sure to have wherever it stands.
+    fn kind(&self, name: &str) -> Type {
+        self.known(name).filter(|_| !self.changed.contains(name)).map_or(Type::Any, |known| known.kind.clone())
+    }
 }
 
 /// Everything this finds in a script, or in what of it parses. `known` are the variables it will find. Errors that [`Sandbox::compile`] tells are not
-/// told again. `usages` are functions as they are written, e.g. `mean(span)`; arguments called `span` are spans of time.
-pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], usages: &[&str]) -> Vec<Problem> {
+/// told again.
+pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpose: &Purpose<'_>) -> Vec<Problem> {
     if source.len() > sandbox.limits().source_bytes {
         return Vec::new();
     }
     let recovered = recover(sandbox.limits(), source);
     let parses = recovered.as_ref().map_or(source, |found| &found.sound);
-    let (tokens, closings, bound) = cut_up(parses);
-    let elsewhere = recovered.as_ref().map(|found| found.hidden.clone()).unwrap_or_default();
-    let source = Source { file, tokens, closings, known, bound, elsewhere };
-    let mut problems = calls::check(&source, sandbox.signatures(), usages);
+    let mut source = Source::new(file, parses, known);
+    source.elsewhere = recovered.as_ref().map(|found| found.hidden.clone()).unwrap_or_default();
+    source.changed = kinds::changed(&source);
+    let signatures = sandbox.signatures();
+    let mut problems = calls::check(&source, signatures, purpose.usages);
     problems.extend(calls::inputs(&source));
     problems.extend(calls::state(&source));
+    problems.extend(kinds::check(&source, signatures));
+    // What is last in what parses need not be what the script answers.
+    if let Some(answer) = purpose.answer.filter(|_| recovered.is_none()) {
+        problems.extend(kinds::answers(&source, signatures, &answer));
+    }
     problems.extend(flow::check(&source));
-    problems.extend(spans::check(&source, usages));
+    problems.extend(written::check(&source, purpose.usages));
     problems.extend(names::within_functions(&source));
     problems.extend(names::unused(&source));
     problems.sort_by_key(|p| (p.line, p.column));
@@ -125,32 +168,19 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], usages
     problems
 }
 
-fn cut_up(source: &str) -> (Vec<Token>, Vec<usize>, Vec<names::Bound>) {
-    let tokens = tokens(source);
-    let closings = closings(&tokens);
-    let bound = names::bound(&tokens, &closings);
-    (tokens, closings, bound)
-}
-
 /// Variables that are not there: all of them, also where a syntax error keeps Rhai from looking.
 pub fn unknown_names(file: &str, source: &str, known: &[Known]) -> Vec<Problem> {
-    let (tokens, closings, bound) = cut_up(source);
-    let elsewhere = BTreeSet::new();
-    names::unknown(&Source { file, tokens, closings, known, bound, elsewhere }, None)
+    names::unknown(&Source::new(file, source, known), None)
 }
 
 /// Variables that are not there in a script that does not parse, as far as that can be known.
 pub(crate) fn unknown_names_seen(file: &str, recovered: &Recovered, known: &[Known]) -> Vec<Problem> {
-    let (tokens, closings, bound) = cut_up(&recovered.seen);
-    let elsewhere = BTreeSet::new();
-    names::unknown(&Source { file, tokens, closings, known, bound, elsewhere }, Some(recovered))
+    names::unknown(&Source::new(file, &recovered.seen, known), Some(recovered))
 }
 
 /// Whether a script mentions a variable.
 pub fn mentions(source: &str, name: &str) -> bool {
-    let (tokens, closings, _) = cut_up(source);
-    let elsewhere = BTreeSet::new();
-    let source = Source { file: "", tokens, closings, known: &[], bound: Vec::new(), elsewhere };
+    let source = Source::new("", source, &[]);
     (0..source.tokens.len()).any(|at| source.is_variable(at) && source.tokens[at].text == name)
 }
 

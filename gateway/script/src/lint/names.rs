@@ -130,7 +130,7 @@ pub(crate) fn within_functions(source: &Source<'_>) -> Vec<Problem> {
 }
 
 /// Where the bodies of functions and closures stand.
-fn bodies(source: &Source<'_>) -> Vec<std::ops::Range<usize>> {
+pub(super) fn bodies(source: &Source<'_>) -> Vec<std::ops::Range<usize>> {
     let tokens = &source.tokens;
     let closing = |open: usize| source.closings.get(open).copied().unwrap_or(tokens.len());
     let mut found = Vec::new();
@@ -149,7 +149,8 @@ fn bodies(source: &Source<'_>) -> Vec<std::ops::Range<usize>> {
     found
 }
 
-fn end_of_value(source: &Source<'_>, from: usize) -> usize {
+/// Where the value that begins here ends.
+pub(super) fn end_of_value(source: &Source<'_>, from: usize) -> usize {
     let mut at = from;
     while let Some(token) = source.tokens.get(at) {
         match token.kind {

@@ -1,3 +1,5 @@
+use rhai::Dynamic;
+
 use super::*;
 use crate::limits::Limits;
 
@@ -7,6 +9,11 @@ fn sandbox() -> Sandbox {
         engine.register_fn("percentile", |_: &mut Input, _: f64, _: &str| 0.0);
         engine.register_fn("percentile", |_: &mut Input, _: i64, _: &str| 0.0);
         engine.register_fn("above", |_: f64, _: f64, _: f64| false);
+        engine.register_fn("count", |_: &mut Input, _: &str| 0_i64);
+        engine.register_fn("covers", |_: &mut Input, _: &str| true);
+        engine.register_fn("typical", |_: &mut Input, _: &str| Dynamic::UNIT);
+        engine.register_fn("typical", |_: &mut Input, _: &str, _: &str| Dynamic::UNIT);
+        engine.register_get("value", |_: &mut Input| Dynamic::UNIT);
         engine.register_type_with_name::<Input>("Input");
     })
 }
@@ -18,17 +25,30 @@ fn known() -> Vec<Known> {
     let known = |name: &str, kind: Type, role: Role| Known { name: name.to_owned(), kind, role };
     vec![
         known("value", Type::Any, Role::Variable),
+        known("quantity", Type::Text, Role::Variable),
+        known("raised", Type::Bool, Role::Variable),
         known("heart_rate", Type::Own("Input".to_owned()), Role::Input),
         known("limit", Type::Float, Role::Param),
         known("count", Type::Integer, Role::State),
+        known("rate", Type::Float, Role::State),
+        known("word", Type::Text, Role::State),
+        known("flag", Type::Bool, Role::State),
     ]
+}
+
+const USAGES: &[&str] =
+    &["mean(span)", "percentile(percent, span)", "typical(half_life)", "typical(half_life, \"hour\")"];
+
+#[track_caller]
+fn told_of(source: &str, answer: Option<Answer<'_>>, expected: &[&str]) {
+    let purpose = Purpose { usages: USAGES, answer };
+    let found: Vec<String> = lint(&SANDBOX, "r", source, &known(), &purpose).iter().map(ToString::to_string).collect();
+    assert_eq!(found, expected, "{source}");
 }
 
 #[track_caller]
 fn told(source: &str, expected: &[&str]) {
-    let found: Vec<String> =
-        lint(&SANDBOX, "r", source, &known(), &["mean(span)"]).iter().map(ToString::to_string).collect();
-    assert_eq!(found, expected, "{source}");
+    told_of(source, None, expected);
 }
 
 #[test]
@@ -48,6 +68,9 @@ fn arguments_of_the_wrong_number_or_kind_are_named() {
         "above(value, -180, 5.0)",
         &["r:1:14: `above` wants a number with a point, this is a whole number (write `-180.0`)"],
     );
+    // Of functions that take several kinds, what goes with what stands before it.
+    told("min(1, \"2\")", &["r:1:8: `min` wants a whole number or a number with a point, this is a text"]);
+    told("min(\"1\", 2)", &["r:1:10: `min` wants a text, this is a whole number"]);
     told("limit.mean(\"5min\")", &["r:1:7: `limit` is a number with a point, which has no `mean`"]);
     told("[1, 2].map(|x, y| x + y).filter(|z| z > 1).len() + \"abc\".len()", &[]);
 }
@@ -65,6 +88,151 @@ fn spans_stand_in_the_source() {
         "heart_rate.mean(`${5}min`)",
         &["r:1:17: a span is read before the script runs and cannot be put together (write it out, e.g. \"5min\")"],
     );
+}
+
+#[test]
+fn percents_and_words_are_those_that_are_taken() {
+    told("heart_rate.percentile(0, \"5min\") > heart_rate.percentile(100.0, \"5min\")", &[]);
+    told("heart_rate.percentile(101, \"5min\")", &["r:1:23: `percentile` takes a percent from 0 to 100, not 101"]);
+    told(
+        "heart_rate.percentile(9_50.5, \"5min\")",
+        &["r:1:23: `percentile` takes a percent from 0 to 100, not 9_50.5"],
+    );
+    told("heart_rate.percentile(-1, \"5min\")", &["r:1:23: `percentile` takes a percent from 0 to 100, not -1"]);
+    told("heart_rate.percentile(101 - count, \"5min\") > heart_rate.percentile(limit, \"5min\")", &[]);
+    told("fn percentile(percent, span) { percent } percentile(101, \"5min\")", &[]);
+    told("heart_rate.typical(\"7d\", \"hour\") > heart_rate.typical(\"7d\", \"\")", &[]);
+    told(
+        "heart_rate.typical(\"7d\", \"day\")",
+        &["r:1:26: `typical` takes \"hour\" here, not \"day\" (write \"hour\", or leave it out)"],
+    );
+}
+
+#[test]
+fn operands_that_no_operator_takes_are_named() {
+    told("raised + 1 > 2", &["r:1:1: there is no `+` of true or false and a whole number"]);
+    told("quantity - 5 > 1", &["r:1:1: there is no `-` of a text and a whole number"]);
+    told("5 - quantity > 1", &["r:1:5: there is no `-` of a whole number and a text"]);
+    told("value > 1 && 2 * raised > 1", &["r:1:18: there is no `*` of a whole number and true or false"]);
+    told("value * raised > 1", &["r:1:9: there is no `*` of true or false"]);
+    told("limit && raised", &["r:1:1: `&&` wants true or false, this is a number with a point"]);
+    told("raised || value > 1 && quantity", &["r:1:24: `&&` wants true or false, this is a text"]);
+    told("!limit", &["r:1:2: `!` wants true or false, this is a number with a point"]);
+    told("heart_rate[\"value\"]", &["r:1:1: `heart_rate` is an input, not a map or a list (write `heart_rate.value`)"]);
+}
+
+#[test]
+fn operands_that_may_be_right_are_left_to_the_cases() {
+    for right in [
+        "quantity + 5 + raised == \"x\" + limit",
+        "`${limit + 1}` + raised + 'x'",
+        "-limit * 2 + count ** 2.0 - limit / 3 % 2 > value",
+        "value + raised == \"true\" || raised + value == \"true\"",
+        "quantity - 'x' == quantity - \"y\"",
+        "quantity == 5 || quantity > 3 || raised != limit",
+        "!heart_rate.covers(\"5min\") && !raised",
+        "limit > 1 && raised || count < 3 && !(limit < 2)",
+        "[1, 2].all(|limit| limit && limit) || #{limit: 1, raised: 2}.limit - 1 > 2",
+        "fn f(raised, quantity) { raised - quantity } f(2, 1) > 0",
+        "let a = #{raised: 3}; a.raised - 1 > 2 && 1 - a.raised > 3",
+        "let f = || limit; f.call() > 1",
+        "let a = if raised { count - 1 } else { -1 }; a > 0",
+        "let a = switch quantity { \"a\" | \"b\" => limit - 1, _ => 0 }; a > 1",
+        // What the script changes may be anything.
+        "raised = 7; raised - 1 > 2",
+        "count = value; above(count, limit, 0.5); count = 0; count > 1",
+        "fn f() { this = 5; } quantity.f(); quantity - 5 > 1",
+        "flag = value; if flag { 1 } else { 2 }",
+    ] {
+        told(right, &[]);
+    }
+}
+
+#[test]
+fn conditions_are_true_or_false() {
+    told("if limit { 1 } else { 2 }", &["r:1:4: `if` wants true or false, this is a number with a point"]);
+    told(
+        "if raised { 1 } else if count { 3 } else { 2 }",
+        &["r:1:25: `if` wants true or false, this is a whole number"],
+    );
+    told("while quantity { break; }", &["r:1:7: `while` wants true or false, this is a text"]);
+    told("do { count += 1; } until count; true", &["r:1:26: `until` wants true or false, this is a whole number"]);
+    told("if heart_rate { 1 } else { 2 }", &["r:1:4: `if` wants true or false, this is an input"]);
+    told("if raised { 1 } else { 2 } if value { 1 } else { 2 }", &[]);
+}
+
+#[test]
+fn what_a_field_is_counted_up_by_leaves_it_what_it_is() {
+    told("count += 1; rate += 1; rate *= 2.5; word += 5; word -= \"x\"; true", &[]);
+    told("count += 1.5; true", &["r:1:10: `count` stays a whole number, this is a number with a point"]);
+    told("count -= -1.5; true", &["r:1:10: `count` stays a whole number, this is a number with a point"]);
+    told("rate += \"x\"; true", &["r:1:9: `rate` stays a number with a point, this is a text"]);
+    told("flag += 1; true", &["r:1:9: `flag` stays true or false, this is a whole number"]);
+    told("word -= 1; true", &["r:1:9: `word` stays a text, this is a whole number"]);
+    told("count += 1.5; count = count.to_int(); true", &[]);
+    told("count += value; true", &[]);
+    told("limit += 1.0; true", &["r:1:1: `limit` cannot be changed (keep what changes in a state field)"]);
+}
+
+/// As a rule's.
+const VERDICT: Answer<'_> = Answer {
+    kinds: &[Type::Bool, Type::Text],
+    told: "a rule answers true, false or a message",
+    of_inputs: &["value", "mean", "count", "covers", "typical"],
+};
+
+#[test]
+fn an_answer_that_is_none_is_named() {
+    let told = |source: &str, expected: &[&str]| {
+        let expected: Vec<String> = expected
+            .iter()
+            .map(|found| {
+                let (place, kind) = found.split_once(' ').unwrap();
+                format!("r:{place}: {}, this is {kind}", VERDICT.told)
+            })
+            .collect();
+        told_of(source, Some(VERDICT), &expected.iter().map(String::as_str).collect::<Vec<_>>());
+    };
+    told("limit", &["1:1 a number with a point"]);
+    told("let a = value > 1; a == true; limit;", &["1:31 a number with a point"]);
+    told("heart_rate.value", &["1:1 a number or ()"]);
+    told("heart_rate.typical(\"7d\")", &["1:1 a number or ()"]);
+    told("heart_rate.mean(\"5min\")", &["1:1 a number with a point"]);
+    told("heart_rate.count(\"5min\")", &["1:1 a whole number"]);
+    told("heart_rate", &["1:1 an input"]);
+    told("-1", &["1:1 a whole number"]);
+    told("[raised]", &["1:1 a list"]);
+    told("#{ raised: raised }", &["1:1 a map"]);
+    told(
+        "if raised { return limit; } if value > 1 { 3 } else if value > 2 { heart_rate.value } else { \"x\" }",
+        &["1:20 a number with a point", "1:44 a whole number", "1:68 a number or ()"],
+    );
+    told("if raised { return; } true", &["1:13 ()"]);
+    for right in [
+        "raised",
+        "true",
+        "quantity",
+        "`${limit}`",
+        "heart_rate.covers(\"5min\")",
+        "heart_rate.covers(\"5min\");",
+        "value",
+        "limit > 1",
+        "if raised { true } else { `x ${limit}` }",
+        "if value > 1 { let a = limit; a > 2 } else { raised }",
+        "(if raised { limit } else { 1 }) > value",
+        "switch quantity { \"x\" => true, _ => false }",
+        "fn f(x) { return 3; } [1].all(|x| { return true; }) && f(1) > 2",
+        "heart_rate.mean(\"5min\") > limit",
+        "loop { return raised }",
+    ] {
+        told(right, &[]);
+    }
+    let number =
+        Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], told: "a number", of_inputs: VERDICT.of_inputs };
+    told_of("if raised { return; } heart_rate.value", Some(number), &[]);
+    told_of("quantity", Some(number), &["r:1:1: a number, this is a text"]);
+    // What is last in what parses need not be what is last.
+    told_of("limit;\nlet a = value + ;", Some(VERDICT), &[]);
 }
 
 #[test]
@@ -151,7 +319,7 @@ static SANDBOX: std::sync::LazyLock<Sandbox> = std::sync::LazyLock::new(sandbox)
 proptest::proptest! {
     #[test]
     fn any_text_is_looked_through(source in "[a-z0-9(){}\\[\\]|,;.\"`$ \n=<]{0,120}") {
-        let _ = lint(&SANDBOX, "r", &source, &known(), &["mean(span)"]);
+        let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT) });
         let _ = unknown_names("r", &source, &known());
     }
 }

@@ -1,6 +1,7 @@
 //! `rule.toml` and `plugin.toml`. A key nobody knows is refused; every problem is reported, not only the first.
 
 pub mod capability;
+mod declared;
 mod derived;
 mod kept;
 mod plugin;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use toml::de::DeValue;
 
 pub use capability::Capability;
+pub use declared::Declared;
 pub use derived::Derived;
 pub use kept::{KEPT_BYTES_MAX, Kept};
 pub use plugin::{PluginKind, PluginManifest};

@@ -334,6 +334,32 @@ proptest::proptest! {
     fn any_text_is_read_or_refused(source in "[a-z\\[\\]=\"0-9.# \n]{0,120}") {
         let _ = RuleManifest::parse("rule.toml", &source);
         let _ = PluginManifest::parse("plugin.toml", &source);
+        let _ = Declared::read(&source);
+    }
+}
+
+#[test]
+fn the_names_of_a_script_are_read_whatever_else_is_wrong() {
+    let source = "priority = \"lo\"\nnaem = 1\ninputs = [\"power\"]\n[params.limit]\ndefault = 5\n[params]\nif = 3\nback = 1\n\
+                  [state]\npeak = []\ncount = 0\nlimit = 1\n";
+    let declared = Declared::read(source);
+    assert!(declared.whole);
+    assert_eq!(declared.inputs, [Quantity::POWER]);
+    let mut params: Vec<&str> = declared.params.iter().map(|(name, _)| name.as_str()).collect();
+    params.sort_unstable();
+    assert_eq!(params, ["back", "limit"], "`if` is no variable");
+    let mut state = declared.state.clone();
+    state.sort_by(|a, b| a.0.cmp(&b.0));
+    assert_eq!(state, [("count".to_owned(), Plain::Integer(0)), ("peak".to_owned(), Plain::Nothing)]);
+    assert_eq!((declared.place("limit"), declared.place("nobody")), ((4, 9), (0, 0)));
+    for unread in [
+        "inputs = [\"powr\"]",
+        "inputs = \"power\"",
+        "",
+        "inputs = [\"power\"]\nparams = 3",
+        "inputs = [\"power\"]\nstate = 1",
+    ] {
+        assert!(!Declared::read(unread).whole, "{unread}");
     }
 }
 

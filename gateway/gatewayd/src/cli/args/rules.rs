@@ -13,19 +13,19 @@ use super::duration;
 pub enum RulesCommand {
     /// What is there.
     List {
-        /// Folder; without it, the one in the settings.
+        /// A rule's folder, or a folder of rules; without it, the one in the settings.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
     /// Report every problem with file, line and column.
     Check {
-        /// Folder; without it, the one in the settings.
+        /// A rule's folder, or a folder of rules; without it, the one in the settings.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },
     /// Run every case.
     Test {
-        /// Folder; without it, the one in the settings.
+        /// A rule's folder, or a folder of rules; without it, the one in the settings.
         #[arg(value_name = "DIR")]
         dir: Option<PathBuf>,
     },

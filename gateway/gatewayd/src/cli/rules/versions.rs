@@ -22,7 +22,7 @@ fn hex(hash: &[u8]) -> String {
 }
 
 /// The rule's name a draft's folder states.
-fn name_of(dir: &Path) -> Result<String, Failure> {
+pub(super) fn name_of(dir: &Path) -> Result<String, Failure> {
     let dir = std::path::absolute(dir).with_context(|| dir.display().to_string())?;
     let name = dir.file_name().map(|name| name.to_string_lossy().into_owned());
     name.ok_or_else(|| Failure::Usage(format!("{} is no rule's folder", dir.display())))

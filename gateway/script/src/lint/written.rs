@@ -1,10 +1,12 @@
-//! Spans of time: written as texts, and read from the source before the first call, so they must stand there.
+//! Arguments that stand in the source: spans of time, which are read there before the first call; percents; and the one word a
+//! function takes.
 
 use super::Source;
 use super::calls::argument_starts;
+use super::names::How;
 use super::token::Kind;
 use crate::problem::{Code, Problem};
-use crate::span;
+use crate::span::parse;
 
 /// The longest span of a window: a day, in microseconds.
 const SPAN_MAX: i64 = 86_400_000_000;
@@ -15,7 +17,7 @@ fn parameters(entry: &str) -> Option<(&str, Vec<&str>)> {
     Some((name, rest.trim_end_matches(')').split(',').map(str::trim).collect()))
 }
 
-/// Spans of calls of the functions in `table` that are none.
+/// Spans, percents and words of calls of the functions in `table` that are none.
 pub(crate) fn check(source: &Source<'_>, table: &[&str]) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (at, token) in source.tokens.iter().enumerate() {
@@ -23,21 +25,54 @@ pub(crate) fn check(source: &Source<'_>, table: &[&str]) -> Vec<Problem> {
             continue;
         }
         let starts = argument_starts(source, at + 1);
+        let own = How::Function(starts.len());
+        if source.bound.iter().any(|bound| bound.name == token.text && bound.how == own) {
+            continue;
+        }
         let named = table.iter().filter_map(|entry| parameters(entry)).filter(|(name, _)| *name == token.text);
         let Some((_, names)) = named.into_iter().find(|(_, names)| names.len() == starts.len()) else { continue };
         for (name, at) in names.iter().zip(starts) {
-            let longest = match *name {
-                "span" => SPAN_MAX,
-                "half_life" => i64::MAX,
-                _ => continue,
-            };
-            problems.extend(one(source, at, longest));
+            problems.extend(match *name {
+                "span" => span(source, at, SPAN_MAX),
+                "half_life" => span(source, at, i64::MAX),
+                "percent" => percent(source, at, &token.text),
+                word if word.starts_with('"') => other_word(source, at, (token.text.as_str(), word)),
+                _ => None,
+            });
         }
     }
     problems
 }
 
-fn one(source: &Source<'_>, at: usize, longest: i64) -> Option<Problem> {
+/// Whether the argument that begins here is this token alone.
+fn is_alone(source: &Source<'_>, at: usize) -> bool {
+    source.is(at + 1, ",") || source.is(at + 1, ")")
+}
+
+fn percent(source: &Source<'_>, at: usize, function: &str) -> Option<Problem> {
+    let minus = usize::from(source.is(at, "-"));
+    let number = source.tokens.get(at + minus).filter(|token| matches!(token.kind, Kind::Integer | Kind::Float))?;
+    let percent: f64 = number.text.replace('_', "").parse().ok()?;
+    let is_one = (0.0..=100.0).contains(&percent) && (minus == 0 || percent == 0.0);
+    if is_one || !is_alone(source, at + minus) {
+        return None;
+    }
+    let sign = if minus == 1 { "-" } else { "" };
+    let text = format!("`{function}` takes a percent from 0 to 100, not {sign}{}", number.text);
+    Some(source.problem(at, Code::Value, text))
+}
+
+/// Another text than the one that the table writes out. An empty one is none.
+fn other_word(source: &Source<'_>, at: usize, (function, word): (&str, &str)) -> Option<Problem> {
+    let token = source.tokens.get(at).filter(|token| token.kind == Kind::Text && is_alone(source, at))?;
+    if token.text.is_empty() || token.text == word.trim_matches('"') {
+        return None;
+    }
+    let text = format!("`{function}` takes {word} here, not \"{}\"", token.text);
+    Some(source.problem(at, Code::Value, text).help(format!("write {word}, or leave it out")))
+}
+
+fn span(source: &Source<'_>, at: usize, longest: i64) -> Option<Problem> {
     let token = source.tokens.get(at)?;
     if token.kind == Kind::Open && token.text == "`" {
         let problem =
@@ -48,7 +83,7 @@ fn one(source: &Source<'_>, at: usize, longest: i64) -> Option<Problem> {
         return None;
     }
     let text = &token.text;
-    match span::parse(text) {
+    match parse(text) {
         Some(micros) if (1..=longest).contains(&micros) => None,
         Some(_) => Some(source.problem(at, Code::Span, format!("\"{text}\" is no span of at most a day"))),
         None => {
@@ -63,7 +98,7 @@ fn one(source: &Source<'_>, at: usize, longest: i64) -> Option<Problem> {
             };
             let meant = format!("{digits}{unit}");
             let problem = source.problem(at, Code::Span, format!("\"{text}\" is no span of time"));
-            Some(match span::parse(&meant) {
+            Some(match parse(&meant) {
                 Some(_) => problem.help(format!("did you mean \"{meant}\"?")),
                 None => problem.help("a whole number and ms, s, min, h or d, e.g. \"90s\""),
             })

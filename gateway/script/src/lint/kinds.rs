@@ -1,0 +1,391 @@
+//! Kinds where operators, conditions and answers want another: of literals, and of variables whose kind the manifest fixes and
+//! the script does not change.
+//!
+//! An operand counts only if it is a single token and whole: no operator that binds tighter takes a part of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use super::calls::{assigned, kind_of};
+use super::names::{Bound, How, bodies, end_of_value};
+use super::signature::{Signature, Type};
+use super::token::Kind;
+use super::{Answer, Role, Source};
+use crate::compile::KEYWORDS;
+use crate::problem::{Code, Problem};
+
+type Signatures = BTreeMap<String, Vec<Signature>>;
+
+/// How tightly operators bind (the book, "Operators").
+const BINDS: &[(&str, u8)] = &[
+    ("||", 30),
+    ("|", 30),
+    ("^", 30),
+    ("&&", 60),
+    ("&", 60),
+    ("==", 90),
+    ("!=", 90),
+    ("in", 110),
+    ("<", 130),
+    ("<=", 130),
+    (">", 130),
+    (">=", 130),
+    ("??", 135),
+    ("..", 140),
+    ("..=", 140),
+    ("+", 150),
+    ("-", 150),
+    ("*", 180),
+    ("/", 180),
+    ("%", 180),
+    ("**", 190),
+    ("<<", 210),
+    (">>", 210),
+];
+const ARITHMETIC: [&str; 6] = ["+", "-", "*", "/", "%", "**"];
+/// Those that bind to the right.
+const POWER: &str = "**";
+
+fn binds(source: &Source<'_>, at: usize) -> Option<u8> {
+    BINDS.iter().find(|(operator, _)| source.is(at, operator)).map(|(_, binds)| *binds)
+}
+
+/// Variables the script may make something of another kind of: assigned what is not surely of their own, or given to a function
+/// of the script's own to change.
+pub(super) fn changed(source: &Source<'_>) -> BTreeSet<String> {
+    let is_own = |at: usize| {
+        source.tokens.get(at).is_some_and(|token| {
+            let own = |bound: &Bound| bound.name == token.text && matches!(bound.how, How::Function(_));
+            token.text == "call" || source.bound.iter().any(own)
+        })
+    };
+    let changes = |at: usize| {
+        let name = source.tokens.get(at).map_or("", |token| token.text.as_str());
+        let known = source.known(name).map(|known| &known.kind);
+        let called = source.is_variable(at) && source.is(at + 1, ".") && is_own(at + 2);
+        known.is_some_and(|kind| called || assigned(source, at) && !keeps(source, at, kind))
+    };
+    (0..source.tokens.len()).filter(|at| changes(*at)).map(|at| source.tokens[at].text.clone()).collect()
+}
+
+/// Whether the assignment to the variable here leaves it of its kind, as far as that is written.
+fn keeps(source: &Source<'_>, at: usize, kind: &Type) -> bool {
+    let first = at + 2 + usize::from(source.is(at + 2, "-"));
+    // Of variables nobody knows yet whether they change.
+    let is_literal = source.tokens.get(first).is_some_and(|token| token.kind != Kind::Name || is_truth(&token.text));
+    let given = if is_literal { value(source, first) } else { Type::Any };
+    match kind {
+        Type::Text if source.is(at + 1, "+=") => true,
+        Type::Float if !source.is(at + 1, "=") => matches!(given, Type::Integer | Type::Float),
+        _ => given == *kind && given != Type::Any,
+    }
+}
+
+fn is_truth(word: &str) -> bool {
+    word == "true" || word == "false"
+}
+
+/// The kind of the token that is all of an assigned value.
+fn value(source: &Source<'_>, at: usize) -> Type {
+    let ends = at + 1 >= source.tokens.len() || source.is(at + 1, ";") || source.is(at + 1, "}");
+    if ends && at < source.tokens.len() { single(source, at) } else { Type::Any }
+}
+
+/// The kind of a token by itself, if it is sure.
+fn single(source: &Source<'_>, at: usize) -> Type {
+    let Some(token) = source.tokens.get(at) else { return Type::Any };
+    let named = token.kind == Kind::Name && !is_truth(&token.text);
+    if named && !source.is_variable(at) { Type::Any } else { kind_of(source, at) }
+}
+
+/// Operators and conditions.
+pub(super) fn check(source: &Source<'_>, known: &Signatures) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (at, token) in source.tokens.iter().enumerate() {
+        let found = match (token.kind, token.text.as_str()) {
+            (Kind::Symbol, "&&" | "||") if is_between(source, at) => {
+                [left(source, at), right(source, at)].map(|side| wants_bool(source, at, side))
+            }
+            (Kind::Symbol, "!") => [wants_bool(source, at, negated(source, at)), None],
+            (Kind::Symbol, operator) if ARITHMETIC.contains(&operator) => [operands(source, known, at), None],
+            (Kind::Name, "if" | "while" | "until") => [wants_bool(source, at, condition(source, at)), None],
+            (Kind::Name, _) if assigned(source, at) && !source.is(at + 1, "=") => [kept(source, at), None],
+            _ => continue,
+        };
+        problems.extend(found.into_iter().flatten());
+    }
+    problems
+}
+
+/// Where an operand stands, and its kind.
+type Operand = (usize, Type);
+
+/// What stands between two values, not before one.
+fn is_between(source: &Source<'_>, at: usize) -> bool {
+    at.checked_sub(1).and_then(|before| source.tokens.get(before)).is_some_and(|before| match before.kind {
+        Kind::Open | Kind::Symbol => false,
+        Kind::Name => !KEYWORDS.contains(&before.text.as_str()) || is_truth(&before.text),
+        _ => true,
+    })
+}
+
+/// The whole left operand, if it is a single token.
+fn left(source: &Source<'_>, operator: usize) -> Option<Operand> {
+    let at = operator.checked_sub(1)?;
+    let Some(before) = at.checked_sub(1) else { return Some((at, single(source, at))) };
+    let token = source.tokens.get(before)?;
+    let begins = match token.kind {
+        Kind::Open => true,
+        // A block: the next statement begins.
+        Kind::Close => token.text == "}",
+        Kind::Name if token.text != "in" => KEYWORDS.contains(&token.text.as_str()),
+        Kind::Name | Kind::Symbol => {
+            let leads = [";", ",", "=", "=>", ":"].contains(&token.text.as_str()) || assigned_by(source, before);
+            leads || binds(source, before).zip(binds(source, operator)).is_some_and(|(before, own)| before < own)
+        }
+        _ => false,
+    };
+    begins.then(|| (at, single(source, at)))
+}
+
+fn assigned_by(source: &Source<'_>, symbol: usize) -> bool {
+    symbol.checked_sub(1).is_some_and(|name| assigned(source, name))
+}
+
+/// The whole right operand, if it is a single token.
+fn right(source: &Source<'_>, operator: usize) -> Option<Operand> {
+    let at = operator + 1;
+    let whole = match source.tokens.get(at + 1) {
+        None => true,
+        Some(next) => match next.kind {
+            Kind::Close => true,
+            Kind::Open => next.text == "{",
+            Kind::Name | Kind::Symbol => {
+                let ends = [";", ",", "=>"].contains(&next.text.as_str());
+                let both_power = source.is(operator, POWER) && source.is(at + 1, POWER);
+                let looser = binds(source, at + 1).zip(binds(source, operator)).is_some_and(|(next, own)| next <= own);
+                ends || (looser && !both_power)
+            }
+            _ => false,
+        },
+    };
+    (whole && at < source.tokens.len()).then(|| (at, single(source, at)))
+}
+
+/// What `!` stands before.
+fn negated(source: &Source<'_>, at: usize) -> Option<Operand> {
+    let follows = |text: &&str| source.is(at + 2, text);
+    let goes_on = [".", "?.", "::", "[", "(", "?"].iter().any(follows);
+    (!goes_on && at + 1 < source.tokens.len()).then(|| (at + 1, single(source, at + 1)))
+}
+
+/// The condition of an `if`, `while` or `until`, if it is a single token.
+fn condition(source: &Source<'_>, at: usize) -> Option<Operand> {
+    let is_word = !source.before(at, ".");
+    let ends = at + 2 >= source.tokens.len() || ["{", ";", "}"].iter().any(|end| source.is(at + 2, end));
+    (is_word && ends && at + 1 < source.tokens.len()).then(|| (at + 1, single(source, at + 1)))
+}
+
+fn wants_bool(source: &Source<'_>, at: usize, operand: Option<Operand>) -> Option<Problem> {
+    let (place, kind) = operand?;
+    // Of inputs as operands `calls` tells.
+    let of_operator = source.tokens[at].kind == Kind::Symbol && source.tokens[at].text != "!";
+    if kind == Type::Any || kind == Type::Bool || (of_operator && matches!(kind, Type::Own(_))) {
+        return None;
+    }
+    let text = format!("`{}` wants {}, this is {kind}", source.tokens[at].text, Type::Bool);
+    Some(source.problem(place, Code::Type, text))
+}
+
+/// Whether an operator can be done with two kinds: by Rhai itself, or by a function that somebody registered.
+fn can(known: &Signatures, operator: &str, left: &Type, right: &Type) -> bool {
+    let is_number = |kind: &Type| matches!(kind, Type::Any | Type::Integer | Type::Float);
+    let is_text = |kind: &Type| matches!(kind, Type::Any | Type::Text);
+    let is_letters = |kind: &Type| matches!(kind, Type::Any | Type::Text | Type::Char);
+    let built_in = match operator {
+        "+" => is_letters(left) || is_letters(right),
+        "-" => is_text(left) && is_letters(right),
+        _ => false,
+    };
+    let registered = |signature: &Signature| match signature.params.as_slice() {
+        [(_, first), (_, second)] => left.fits(first) && right.fits(second),
+        _ => false,
+    };
+    is_number(left) && is_number(right) || built_in || known.get(operator).into_iter().flatten().any(registered)
+}
+
+fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Problem> {
+    if !is_between(source, at) {
+        return None;
+    }
+    let unknown = || (at, Type::Any);
+    let (left, right) = (left(source, at).unwrap_or_else(unknown), right(source, at).unwrap_or_else(unknown));
+    let is_input = |kind: &Type| matches!(kind, Type::Own(_));
+    let operator = source.tokens[at].text.as_str();
+    if is_input(&left.1) || is_input(&right.1) || can(known, operator, &left.1, &right.1) {
+        return None;
+    }
+    let is_odd = |kind: &Type| !matches!(kind, Type::Any | Type::Integer | Type::Float);
+    let place = if is_odd(&left.1) || !is_odd(&right.1) { left.0 } else { right.0 };
+    let text = match (&left.1, &right.1) {
+        (Type::Any, kind) | (kind, Type::Any) => format!("there is no `{operator}` of {kind}"),
+        (left, right) => format!("there is no `{operator}` of {left} and {right}"),
+    };
+    Some(source.problem(place, Code::Type, text))
+}
+
+/// `+=` and its kin where a state field would not stay what it is. One that is assigned to elsewhere may have become something else
+/// before, or become what it was after.
+fn kept(source: &Source<'_>, at: usize) -> Option<Problem> {
+    let name = source.tokens[at].text.as_str();
+    let known = source.known(name).filter(|known| known.role == Role::State && known.kind != Type::Any)?;
+    let elsewhere =
+        |other: usize| source.tokens[other].text == name && source.is_variable(other) && source.is(other + 1, "=");
+    if (0..source.tokens.len()).any(elsewhere) {
+        return None;
+    }
+    let minus = usize::from(source.is(at + 2, "-"));
+    let given = value(source, at + 2 + minus);
+    let operator = source.tokens.get(at + 1)?.text.trim_end_matches('=');
+    let stays = match (&known.kind, &given) {
+        _ if !ARITHMETIC.contains(&operator) => true,
+        (_, Type::Any | Type::Own(_)) => true,
+        (Type::Integer, given) => *given == Type::Integer,
+        (Type::Float, given) => matches!(given, Type::Integer | Type::Float),
+        (Type::Text, given) => operator == "+" || operator == "-" && matches!(given, Type::Text | Type::Char),
+        (kind, _) => *kind != Type::Bool,
+    };
+    let told = || source.problem(at + 2, Code::Type, format!("`{name}` stays {}, this is {given}", known.kind));
+    (!stays).then(told)
+}
+
+/// What a value is, as far as that is written.
+enum Value {
+    Of(Type),
+    /// A number, or `()` where there is none.
+    OfInput,
+}
+
+/// Answers that are none: the last expression, those at the end of the blocks of an `if` that is last, and what is returned.
+pub(super) fn answers(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>) -> Vec<Problem> {
+    let mut found = Vec::new();
+    last(source, 0..source.tokens.len(), &mut found);
+    let bodies = bodies(source);
+    for at in (0..source.tokens.len()).filter(|at| source.tokens[*at].kind == Kind::Name && source.is(*at, "return")) {
+        if !source.before(at, ".") && !bodies.iter().any(|body| body.contains(&at)) {
+            found.push(at + 1..end_of_value(source, at + 1));
+        }
+    }
+    let told = |range: Range<usize>| {
+        let what = match answered(source, known, answer, &range) {
+            Value::Of(kind) if kind == Type::Any || answer.kinds.contains(&kind) => return None,
+            Value::OfInput if answer.kinds.contains(&Type::Float) => return None,
+            Value::Of(kind) => kind.to_string(),
+            Value::OfInput => "a number or ()".to_owned(),
+        };
+        let place = if range.is_empty() { range.start.saturating_sub(1) } else { range.start };
+        Some(source.problem(place, Code::Type, format!("{}, this is {what}", answer.told)))
+    };
+    found.into_iter().filter_map(told).collect()
+}
+
+/// The last statement of a block, or those at the end of its own blocks if it is an `if`.
+fn last(source: &Source<'_>, mut block: Range<usize>, found: &mut Vec<Range<usize>>) {
+    // With a semicolon behind it, too, the last statement is what a block comes to.
+    while !block.is_empty() && source.is(block.end - 1, ";") {
+        block.end -= 1;
+    }
+    let (mut begin, mut at) = (block.start, block.start);
+    while at < block.end {
+        let token = &source.tokens[at];
+        if token.kind == Kind::Open {
+            at = source.closings[at];
+            let next = source.tokens.get(at + 1).filter(|_| source.is(at, "}") && at + 1 < block.end);
+            let goes_on = ["else", "while", "until", "catch", "in"];
+            let begins = next.is_some_and(|next| match next.kind {
+                Kind::Name => !goes_on.contains(&next.text.as_str()),
+                Kind::Integer | Kind::Float | Kind::Text | Kind::Char => true,
+                _ => next.text == "`",
+            });
+            if begins {
+                begin = at + 1;
+            }
+        } else if source.is(at, ";") {
+            begin = at + 1;
+        }
+        at += 1;
+    }
+    let statement = begin..block.end;
+    if statement.is_empty() {
+        return;
+    }
+    match blocks(source, &statement) {
+        Some(blocks) => blocks.into_iter().for_each(|block| last(source, block, found)),
+        None => found.push(statement),
+    }
+}
+
+/// The blocks of an `if` with its `else`s, if that is all a statement is.
+fn blocks(source: &Source<'_>, statement: &Range<usize>) -> Option<Vec<Range<usize>>> {
+    let (mut blocks, mut at) = (Vec::new(), statement.start);
+    loop {
+        if !source.is(at, "if") {
+            return None;
+        }
+        let open = block_of(source, at + 1..statement.end)?;
+        blocks.push(open + 1..source.closings[open]);
+        at = source.closings[open] + 1;
+        if at >= statement.end {
+            return Some(blocks);
+        }
+        if !source.is(at, "else") {
+            return None;
+        }
+        at += 1;
+        if source.is(at, "{") {
+            blocks.push(at + 1..source.closings[at]);
+            return (source.closings[at] + 1 == statement.end).then_some(blocks);
+        }
+    }
+}
+
+/// The brace that opens the block behind a condition.
+fn block_of(source: &Source<'_>, range: Range<usize>) -> Option<usize> {
+    let mut at = range.start;
+    while at < range.end {
+        if source.is(at, "{") && !source.before(at, "#") {
+            return (source.closings[at] < range.end).then_some(at);
+        }
+        at = if source.tokens[at].kind == Kind::Open { source.closings[at] } else { at } + 1;
+    }
+    None
+}
+
+fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>, range: &Range<usize>) -> Value {
+    let (from, count) = (range.start, range.len());
+    let closes = |open: usize| source.closings.get(open).is_some_and(|close| close + 1 == range.end);
+    let input = Type::Own("Input".to_owned());
+    match count {
+        0 => Value::Of(Type::Nothing),
+        1 => Value::Of(single(source, from)),
+        2 if source.is(from, "-") => Value::Of(single(source, from + 1)),
+        _ if source.is(from, "[") && closes(from) => Value::Of(Type::Array),
+        _ if source.is(from, "#") && source.is(from + 1, "{") && closes(from + 1) => Value::Of(Type::Map),
+        _ if source.is(from, "`") && closes(from) => Value::Of(Type::Text),
+        _ if single(source, from) == input && (source.is(from + 1, ".") || source.is(from + 1, "?.")) => {
+            let name = source.tokens.get(from + 2).map_or("", |token| token.text.as_str());
+            let called = source.is(from + 3, "(") && closes(from + 3);
+            if !answer.of_inputs.contains(&name) || !(count == 3 || called) {
+                return Value::Of(Type::Any);
+            }
+            let of_input = |s: &&Signature| s.params.first().is_some_and(|(_, kind)| *kind == input);
+            let kinds: BTreeSet<&Type> =
+                known.get(name).filter(|_| called).into_iter().flatten().filter(of_input).map(|s| &s.returns).collect();
+            match (kinds.first(), kinds.len()) {
+                (Some(kind), 1) if **kind != Type::Any => Value::Of((*kind).clone()),
+                _ => Value::OfInput,
+            }
+        }
+        _ => Value::Of(Type::Any),
+    }
+}
