@@ -67,7 +67,7 @@ pub enum RulesCommand {
     Publish(PublishArgs),
     /// Copy a version out, to be edited.
     Checkout {
-        /// The rule, or a version such as heat-illness@2; without a number the newest.
+        /// The rule, or a version such as heat-illness@2; without a number the newest that was put in force.
         rule: String,
         /// The draft's folder; it must not exist. Its last part must be the rule's name.
         dir: PathBuf,
