@@ -240,6 +240,7 @@ fn act(context: &Context, set_hash: [u8; 32], now: Timestamp) -> anyhow::Result<
 mod tests {
     use pitchside_config::{Gateway, Library, Settings};
 
+    use super::super::{origin, version};
     use super::*;
     use crate::cli::args::ConfigArg;
     use crate::cli::context::open;
@@ -261,6 +262,77 @@ mod tests {
         let (author, note) = ("ann".to_owned(), "first".to_owned());
         let texts = read_texts(&library).unwrap();
         Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
+    }
+
+    const NAME: &str = "heart-rate-ceiling";
+
+    /// The same rule with a word of somebody's.
+    fn changed(base: u32, author: &str, shadow: bool) -> Draft {
+        let mut draft = draft(Some(base));
+        draft.texts.script.push_str(&format!("// {author}\n"));
+        Draft { author: author.to_owned(), shadow, ..draft }
+    }
+
+    #[test]
+    fn what_is_only_watched_overtakes_nobody_and_comes_into_force_by_its_number_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW);
+        let found = |which: &str| version(&context.tables, which).unwrap();
+        let live = || read_texts(&rules.join(NAME)).unwrap().script;
+        assert_eq!(publish(&Draft { shadow: true, ..draft(None) }).unwrap().number, 1);
+        assert_eq!((found(NAME).number, found(NAME).shadow), (1, true), "there is nothing else");
+        let unsaid = publish(&draft(None)).unwrap_err().to_string();
+        assert!(unsaid.contains("at version 1, which is only watched (a shadow), published by ann"), "{unsaid}");
+        assert_eq!(publish(&draft(Some(1))).unwrap().number, 2);
+        assert_eq!(publish(&changed(2, "bea", true)).unwrap().number, 3);
+        assert_eq!((found(NAME).number, found("heart-rate-ceiling@3").shadow), (2, true));
+        // The experiment came after what Ann began from, and has no part in what she puts in force.
+        assert_eq!(publish(&changed(2, "ann", false)).unwrap().number, 4);
+        assert!(live().contains("// ann") && !live().contains("// bea"));
+        let told = publish(&changed(2, "cyd", false)).unwrap_err().to_string();
+        assert!(told.contains("version 4 of heart-rate-ceiling came between, published by ann"), "{told}");
+        let unsaid = publish(&draft(None)).unwrap_err().to_string();
+        assert!(unsaid.contains("at version 4, published by ann"), "{unsaid}");
+        // Only one is watched at a time.
+        assert_eq!(publish(&changed(4, "bea", true)).unwrap().number, 5);
+        let told = publish(&changed(4, "cyd", true)).unwrap_err().to_string();
+        assert!(told.contains("version 5 of heart-rate-ceiling, which is only watched (a shadow), came"), "{told}");
+        assert!(told.contains("--base 5"), "{told}");
+        // On purpose.
+        let experiment = Draft { texts: found("heart-rate-ceiling@5").texts, ..draft(Some(5)) };
+        assert_eq!(publish(&experiment).unwrap().number, 6);
+        assert!(live().contains("// bea"));
+    }
+
+    #[test]
+    fn a_draft_that_began_from_what_was_only_watched_began_from_what_was_in_force_before_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW).unwrap().number;
+        let origin_of = |which: &str| {
+            let found = version(&context.tables, which).unwrap();
+            origin(&context.tables, found).unwrap().number
+        };
+        publish(&Draft { shadow: true, ..draft(None) });
+        publish(&draft(Some(1)));
+        publish(&changed(2, "bea", true));
+        publish(&changed(3, "cyd", true));
+        publish(&changed(2, "ann", false));
+        let ids = ["heart-rate-ceiling@1", "heart-rate-ceiling@2", "heart-rate-ceiling@4", "heart-rate-ceiling@5"];
+        assert_eq!(ids.map(origin_of), [1, 2, 2, 5]);
+    }
+
+    #[test]
+    fn what_a_merge_left_is_not_published_but_does_not_keep_anybody_from_going_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let mut marked = draft(None);
+        marked.texts.readme = "# heart-rate-ceiling\n||||||| original\n=======\n".to_owned();
+        let fresh = Draft { back: false, ..marked.clone() };
+        let Err(PublishError::Problems(told)) = publish(&context, &rules, &fresh, NOW) else { panic!("published") };
+        assert_eq!(told, ["heart-rate-ceiling/README.md:2: holds the marks of a merge (|||||||)"]);
+        assert_eq!(publish(&context, &rules, &marked, NOW).unwrap().number, 1);
     }
 
     #[test]
