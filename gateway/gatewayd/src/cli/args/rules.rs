@@ -38,7 +38,7 @@ pub enum RulesCommand {
         name: RuleName,
     },
     /// How often a draft would have fired on sealed, verified history, when and for whom, against the version in force.
-    /// Exit 3 if a block is bad.
+    /// Exit 1 if the draft was switched off for its faults, 3 if a block is bad.
     Backtest {
         /// The draft: a rule's folder, a folder of rules, a rule in force, or a version such as heat-illness@2.
         #[arg(value_name = "NAME|DIR")]
