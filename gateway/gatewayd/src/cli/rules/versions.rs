@@ -317,12 +317,12 @@ pub struct Rollback<'a> {
 /// `rules rollback`.
 pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outcome {
     ensure_version(context, back.name)?;
-    let Version { name, number, texts, .. } =
+    let Version { name, number, shadow, texts } =
         rulebook::version(&context.tables, &format!("{}@{}", back.name, back.version))?;
     let newest = context.tables.newest_rule_version(&name)?.map(|version| version.number);
-    let note = back
-        .note
-        .map_or_else(|| format!("back to version {number}"), |note| format!("back to version {number}: {note}"));
+    let to =
+        if shadow { format!("version {number}, so far only watched") } else { format!("back to version {number}") };
+    let note = back.note.map_or_else(|| to.clone(), |note| format!("{to}: {note}"));
     let draft = Draft {
         name,
         texts,
@@ -330,7 +330,8 @@ pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outc
         author: back.author.map_or_else(user, str::to_owned),
         note,
         shadow: false,
-        back: true,
+        // What was only watched was never in force.
+        back: !shadow,
     };
     publish_draft(&draft, context, output).map(drop)
 }
