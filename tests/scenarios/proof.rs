@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
-use ledger_block::evidence;
+use gatewayd::identity::Identity;
+use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine};
 use ledger_block::policy::Policy;
+use ledger_block::{GatewayKey, evidence};
 use pitchside_tests::program::{Answer, program, run};
 use pitchside_tests::{Clinic, Running};
 
@@ -102,6 +104,10 @@ async fn evidence_of_an_alert_has_its_readings_and_its_rule_and_is_refused_with_
     let log: Vec<&str> = said["log"].as_array().unwrap().iter().map(|line| line["what"].as_str().unwrap()).collect();
     assert_eq!(log, ["recorded", "delivered", "acknowledged"], "{said}");
     assert_eq!(said["log"][2]["by"], "ann");
+    assert!(
+        said["log"][1]["at"].is_string() && said["log"][1]["by"] == "page and MQTT",
+        "who was told, and when: {said}"
+    );
     let whole = std::fs::read(&file).unwrap();
     let parsed = Policy::parse(&std::fs::read(&policy).unwrap()).unwrap();
     evidence::alert::verify(&whole, &parsed).unwrap();
@@ -111,11 +117,47 @@ async fn evidence_of_an_alert_has_its_readings_and_its_rule_and_is_refused_with_
         assert!(evidence::alert::verify(&changed, &parsed).is_err(), "byte {at} of {}", whole.len());
     }
     let path = elsewhere.path().join("changed");
-    for at in (8..whole.len()).step_by(whole.len() / 8) {
+    for at in (0..8).chain((8..whole.len()).step_by(whole.len() / 8)) {
         let mut changed = whole.clone();
         changed[at] ^= 0x10;
         std::fs::write(&path, &changed).unwrap();
         assert_eq!(verify(&path, &policy).code, 3, "byte {at}");
+    }
+}
+
+/// Whoever has a box's keys may sign what they like into its evidence.
+#[tokio::test]
+async fn nothing_that_evidence_holds_looks_like_another_line_or_steers_a_terminal() {
+    let mut clinic = clinic().await;
+    let (file, policy) = (clinic.dir().join("alert"), clinic.ledger().policy());
+    let alert = clinic.alerts().remove(0).alert;
+    clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
+    let parsed = Policy::parse(&std::fs::read(&policy).unwrap()).unwrap();
+    let said = evidence::alert::verify(&std::fs::read(&file).unwrap(), &parsed).unwrap().said;
+    let key = GatewayKey::new(&Identity::load(&clinic.settings().gateway.key_dir).unwrap().sign);
+    let signed = |forged: AlertEvidence| {
+        std::fs::write(&file, forged.to_bytes(&key).unwrap()).unwrap();
+        let [file, policy] = [&file, &policy].map(|path| path.to_str().unwrap());
+        ["", "--json"].map(|json| {
+            let args = [json, "evidence", "verify", file, "--policy", policy];
+            run(&program("pitchside"), args.into_iter().filter(|arg| !arg.is_empty()))
+        })
+    };
+    let quiet = |text: &str| {
+        !text.contains(['\u{1b}', '\u{9b}', '\u{202e}']) && !text.contains("\nledger   pitchside.example/real")
+    };
+    let by = "x\nledger   pitchside.example/real, leaf 1 of 2".to_owned();
+    let line = LogLine { what: Happened::Acknowledged, at: None, by: Some(by) };
+    let engine = "\u{1b}[2Kold\u{9b}1m\u{202e}".to_owned();
+    for answer in signed(AlertEvidence { engine, log: vec![line], ..said.clone() }) {
+        let answer = answer.ok();
+        assert!(quiet(&answer.out) && answer.out.contains("x ledger   pitchside.example/real"), "{answer:?}");
+    }
+    let manifest =
+        said.manifest.replace("name = \"good\"", "name = \"\\u001b[2Kgood\\nledger   pitchside.example/real\"");
+    assert_ne!(manifest, said.manifest);
+    for answer in signed(AlertEvidence { manifest, ..said }) {
+        assert!(answer.code != 0 && quiet(&answer.err) && answer.err.trim_end().lines().count() == 1, "{answer:?}");
     }
 }
 

@@ -136,6 +136,8 @@ async fn of_two_admins_the_second_is_told_who_came_between_and_can_merge() {
     publish(&clinic, &ann, "ann").ok();
     let clash = clinic.pitchside(&["rules", "merge", bea.to_str().unwrap()]);
     assert!(clash.code == 1 && clash.out.contains("rule.rhai"), "{clash:?}");
+    let again = clinic.pitchside(&["rules", "merge", bea.to_str().unwrap()]);
+    assert!(again.code == 1 && again.err.contains("nothing was merged: rule.rhai:1"), "{again:?}");
     let marked = publish(&clinic, &bea, "bea");
     assert!(marked.code == 1 && marked.err.contains("marks of a merge"), "{marked:?}");
     let unsaid = clinic.dir().join("copy/good");
@@ -144,6 +146,104 @@ async fn of_two_admins_the_second_is_told_who_came_between_and_can_merge() {
         std::fs::copy(ann.join(file), unsaid.join(file)).unwrap();
     }
     assert_eq!(publish(&clinic, &unsaid, "x").code, 2, "a draft must say where it began");
+}
+
+#[tokio::test]
+async fn what_is_only_watched_gets_into_no_draft_unless_it_is_asked_for() {
+    let (clinic, _s7) = clinic().await;
+    let (ann, bea) = (draft(&clinic, "ann", "180.0"), draft(&clinic, "bea", "140.0"));
+    let experiment = ["rules", "publish", bea.to_str().unwrap(), "--note", "try", "--author", "bea", "--shadow"];
+    clinic.pitchside(&experiment).ok();
+    let fresh = clinic.dir().join("fresh/good");
+    let copied = clinic.pitchside(&["--json", "rules", "checkout", "good", fresh.to_str().unwrap()]).ok();
+    assert_eq!((&copied.json()["number"], &copied.json()["shadow"]), (&1.into(), &false.into()));
+    assert!(copied.err.contains("good@2 is only watched (a shadow)"), "{copied:?}");
+    std::fs::write(ann.join("README.md"), "# A test\n\nAnn's word.\n").unwrap();
+    let merged = clinic.pitchside(&["rules", "merge", ann.to_str().unwrap()]).ok().out;
+    assert!(merged.contains("nothing of good was put in force since @1"), "{merged}");
+    assert_eq!(publish(&clinic, &ann, "ann").ok().json()["number"], 3);
+    let live = |file: &str| std::fs::read_to_string(clinic.dir().join("rules/good").join(file)).unwrap();
+    assert_eq!(live("rule.rhai"), "value > 180.0", "the experiment is in nobody's draft");
+    // Whoever wants it in force says so, and has what was put in force since.
+    let tried = clinic.dir().join("tried/good");
+    let copied = clinic.pitchside(&["rules", "checkout", "good@2", tried.to_str().unwrap()]).ok().out;
+    assert!(copied.contains("good@2, which is only watched (a shadow), is in"), "{copied}");
+    let told = publish(&clinic, &tried, "bea");
+    assert!(told.code == 1 && told.err.contains("version 3 of good came between, published by ann"), "{told:?}");
+    clinic.pitchside(&["rules", "merge", tried.to_str().unwrap()]).ok();
+    assert_eq!(publish(&clinic, &tried, "bea").ok().json()["number"], 4);
+    assert_eq!((live("rule.rhai").as_str(), live("README.md").contains("Ann's word.")), ("value > 140.0", true));
+}
+
+#[tokio::test]
+async fn history_says_of_a_version_whether_the_ledger_has_it() {
+    let (mut clinic, _s7) = clinic().await;
+    let dir = draft(&clinic, "ann", "140.0");
+    clinic.stop().await;
+    let said = clinic.pitchside(&["rules", "publish", dir.to_str().unwrap(), "--note", "x"]).ok().out;
+    assert!(said.contains("the ledger will be told"), "{said}");
+    let ledger = |clinic: &Running| -> Vec<String> {
+        let rows = clinic.pitchside(&["--json", "rules", "history", "good"]).ok().json();
+        rows.as_array().unwrap().iter().map(|row| row["ledger"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ledger(&clinic)[1], "waiting", "nobody runs who could tell it");
+    clinic.start().await;
+    until("the ledger to have both", || clinic.tables().waiting_acts(10).unwrap().is_empty().then_some(())).await;
+    assert_eq!(ledger(&clinic), ["told", "told"]);
+    let database = rusqlite::Connection::open(clinic.dir().join("data/pitchside.db")).unwrap();
+    database.execute("UPDATE acts SET state = 2", []).unwrap();
+    assert_eq!(ledger(&clinic), ["refused", "refused"]);
+}
+
+#[tokio::test]
+async fn a_payload_that_was_taken_away_is_missed_whatever_its_row_says() {
+    let (mut clinic, mut s7) = clinic().await;
+    for rate in [190, 100] {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+        clinic.seal().await;
+    }
+    clinic.synced().await;
+    clinic.stop().await;
+    let database = rusqlite::Connection::open(clinic.dir().join("data/pitchside.db")).unwrap();
+    let forged = "INSERT INTO receipts SELECT incarnation, block_index, 3, received_at, receipt FROM receipts \
+                  WHERE block_index = 0 AND level = 2";
+    assert_eq!(database.execute("DELETE FROM block_payloads WHERE block_index = 0", []).unwrap(), 1);
+    for deed in ["UPDATE blocks SET level = 3 WHERE block_index = 0", forged] {
+        assert_eq!(database.execute(deed, []).unwrap(), 1);
+        for command in [&["rules", "backtest", "good"][..], &["blocks", "verify"]] {
+            let answer = clinic.pitchside(command);
+            assert!(answer.code == 3 && answer.err.contains("block 0/0: its payload is missing"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backtest_says_what_is_told_earlier_and_is_no_success_if_the_draft_was_switched_off() {
+    let (clinic, mut s7) = clinic().await;
+    for rate in [100, 150, 190, 100] {
+        for_seconds(&clinic, &mut s7, 1, rate).await;
+    }
+    for_seconds(&clinic, &mut s7, 10, 165).await;
+    for_seconds(&clinic, &mut s7, 1, 155).await;
+    clinic.alerted(1).await;
+    clinic.seal().await;
+    let lower = draft(&clinic, "lower", "140.0");
+    let words = clinic.pitchside(&["rules", "backtest", lower.to_str().unwrap()]).ok().out;
+    assert!(words.contains("difference: 0 the same, 2 new, 0 gone, 1 told earlier, 0 told later"), "{words}");
+    assert!(words.contains("< earlier") && words.lines().any(|line| line.contains(" earlier ")), "{words}");
+    let shaky = draft(&clinic, "shaky", "140.0");
+    let script = "let limits = [150.0, 170.0];\nlet zone = if value > 160.0 { 2 } else { 0 };\nvalue > limits[zone]\n";
+    std::fs::write(shaky.join("rule.rhai"), script).unwrap();
+    let answer = clinic.pitchside(&["--json", "rules", "backtest", shaky.to_str().unwrap()]);
+    assert!(answer.code == 1 && answer.err.contains("good was switched off for its faults"), "{answer:?}");
+    let said = answer.json();
+    assert_eq!((&said["schema"], &said["faults"]), (&"pitchside/backtest/1".into(), &8.into()), "{said}");
+    let (stops, off) = (said["stops"].as_array().unwrap(), said["switched_off"].as_array().unwrap());
+    assert_eq!((stops.len(), &stops[0]["times"], &stops[0]["whose"]), (1, &8.into(), &"draft".into()), "{said}");
+    assert_eq!((off.len(), &off[0]["rule"]), (1, &"good".into()), "{said}");
+    let words = clinic.pitchside(&["rules", "backtest", shaky.to_str().unwrap()]).out;
+    let at = off[0]["at"].as_str().unwrap();
+    assert!(words.contains(&format!("good was switched off at {at}; nothing after it was tried")), "{words}");
 }
 
 #[tokio::test]

@@ -58,7 +58,11 @@ pub fn walk(
     let anchor = tables.chain_start()?.and_then(|start| start.anchor());
     let first = anchor.map_or(0, |anchor| anchor.index + 1);
     let anchor = anchor.map(|anchor| (BlockIndex(anchor.index), anchor.hash));
-    let known = newest_receipted(context)?;
+    let policy = match &context.settings.ledger {
+        Some(ledger) => Some(crate::cli::read_policy(&ledger.policy)?),
+        None => None,
+    };
+    let known = newest_receipted(tables, policy.as_ref())?;
     let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: anchor, known });
     let total = tables.last_block()?.map_or(0, |last| last.key.index + 1).saturating_sub(first);
     let (mut walked, mut after) = (Walked::default(), None);
@@ -75,10 +79,7 @@ pub fn walk(
                 continue;
             }
             let Some(payload) = tables.payload(row.key)? else {
-                // Nothing is deleted before R3: a payload that is missing earlier was taken away.
-                if row.level < Level::R3 {
-                    return Err(Failure::Tampered(format!("block {}: its payload is missing", row.key)));
-                }
+                payload_may_be_gone(tables, row, &header, policy.as_ref())?;
                 walked.elsewhere += 1;
                 continue;
             };
@@ -93,17 +94,37 @@ pub fn walk(
 }
 
 /// The newest block of which the ledger says that it exists: the chain must pass through it, and with it through all before.
-fn newest_receipted(context: &Context) -> Result<Vec<(BlockIndex, Hash)>, Failure> {
-    let Some(ledger) = &context.settings.ledger else { return Ok(Vec::new()) };
-    let policy = crate::cli::read_policy(&ledger.policy)?;
+fn newest_receipted(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIndex, Hash)>, Failure> {
+    let Some(policy) = policy else { return Ok(Vec::new()) };
     let mut before = None;
     loop {
-        let rows = context.tables.blocks_before(before, PAGE)?;
+        let rows = tables.blocks_before(before, PAGE)?;
         let Some(oldest) = rows.last() else { return Ok(Vec::new()) };
         before = Some(oldest.key);
         if let Some(row) = rows.iter().find(|row| row.level >= Level::R2) {
-            return Ok(vec![receipt_holds(&context.tables, row, &policy)?]);
+            return Ok(vec![receipt_holds(tables, row, policy)?]);
         }
+    }
+}
+
+/// Nothing is deleted before R3, which says that the ledger's store holds the payload: one that is missing without such a receipt was
+/// taken away. The row says how far the block is, too, but whoever takes a payload out of the database can write that there.
+pub fn payload_may_be_gone(
+    tables: &Tables,
+    row: &BlockRow,
+    header: &SignedHeader,
+    policy: Option<&Policy>,
+) -> Result<(), Failure> {
+    let missing = |why: &str| Failure::Tampered(format!("block {}: its payload is missing, {why}", row.key));
+    let Some(bytes) = tables.receipt(row.key, Level::R3)? else {
+        return Err(missing("and it has no receipt R3 for it"));
+    };
+    let Some(policy) = policy else {
+        return Err(missing("and without a ledger's policy its receipt R3 says nothing"));
+    };
+    match Receipt::parse(&bytes) {
+        Ok(receipt @ Receipt::R3(_)) if receipt.verify(header, policy).is_ok() => Ok(()),
+        _ => Err(missing("and its receipt R3 does not hold")),
     }
 }
 

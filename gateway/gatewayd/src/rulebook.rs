@@ -16,7 +16,7 @@ use std::path::Path;
 use pitchside_rules::history::RuleTexts;
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_script::Problem;
-use pitchside_store::{RuleText, Tables};
+use pitchside_store::{RuleText, RuleVersion, Tables};
 
 use crate::cli::context::Context;
 use crate::plugins::streams::Streams;
@@ -104,21 +104,72 @@ pub fn in_words(what: &str, problems: &[Problem]) -> anyhow::Error {
     anyhow::anyhow!("{what}: {}", shown.join("; "))
 }
 
-/// The texts of `NAME@NUMBER`, or of the newest version if no number is given, with that number.
-pub fn version(tables: &Tables, which: &str) -> anyhow::Result<(String, u32, RuleTexts)> {
-    let (name, number) = match which.split_once('@') {
+/// A version, with its texts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The rule.
+    pub name: String,
+    /// Its number.
+    pub number: u32,
+    /// To be watched, not in force.
+    pub shadow: bool,
+    /// Its files.
+    pub texts: RuleTexts,
+}
+
+impl Version {
+    /// As people write it.
+    pub fn id(&self) -> String {
+        format!("{}@{}", self.name, self.number)
+    }
+
+    /// For messages: what must be known of one that is only watched, and nothing of any other.
+    pub const fn watched(&self) -> &'static str {
+        watched(self.shadow)
+    }
+}
+
+/// See [`Version::watched`].
+pub const fn watched(shadow: bool) -> &'static str {
+    if shadow { ", which is only watched (a shadow)," } else { "" }
+}
+
+/// The version of `NAME@NUMBER`. If no number is given, the newest that was put in force: what is only watched must be asked for by its
+/// number, unless there is nothing else.
+pub fn version(tables: &Tables, which: &str) -> anyhow::Result<Version> {
+    let (name, found) = match which.split_once('@') {
         Some((name, number)) => {
             let number: u32 =
                 number.parse().map_err(|_| anyhow::anyhow!("'{which}' is not a version: write e.g. heat-illness@2"))?;
             (name, tables.rule_version(name, number)?)
         }
-        None => (which, tables.newest_rule_version(which)?),
+        None => match tables.newest_live_rule_version(which)? {
+            Some(live) => (which, Some(live)),
+            None => (which, tables.newest_rule_version(which)?),
+        },
     };
-    let version = number.ok_or_else(|| {
+    let found = found.ok_or_else(|| {
         anyhow::anyhow!("there is no version {which}; `pitchside rules history {name}` lists what there is")
     })?;
+    with_texts(tables, found)
+}
+
+/// A version that is known, with its texts.
+pub fn with_texts(tables: &Tables, found: RuleVersion) -> anyhow::Result<Version> {
+    let RuleVersion { name, number, shadow, text_hash, .. } = found;
     let text = tables
-        .rule_text(&version.text_hash)?
-        .ok_or_else(|| anyhow::anyhow!("the texts of {name}@{} are missing from the store", version.number))?;
-    Ok((name.to_owned(), version.number, to_texts(&text)))
+        .rule_text(&text_hash)?
+        .ok_or_else(|| anyhow::anyhow!("the texts of {name}@{number} are missing from the store"))?;
+    Ok(Version { name, number, shadow, texts: to_texts(&text) })
+}
+
+/// Where a draft that began from this version began to differ from what was in force: at that version itself, or, if it is only watched,
+/// at the newest before it that was put in force. What was tried in the shadow is then a change of the draft's own.
+pub fn origin(tables: &Tables, base: Version) -> anyhow::Result<Version> {
+    if !base.shadow {
+        return Ok(base);
+    }
+    let versions = tables.rule_versions(Some(&base.name))?;
+    let before = versions.into_iter().rev().find(|version| !version.shadow && version.number < base.number);
+    before.map_or(Ok(base), |before| with_texts(tables, before))
 }

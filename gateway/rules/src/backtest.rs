@@ -1,162 +1,55 @@
 //! A draft over history, beside the rules in force: how often each would have raised, when, for whom, and where they differ.
 //!
 //! Both hear the same entries in the same portions, each on a thread of its own. An alert's id is made of rule, subject, quantity and event time, so what
-//! both raise they raise in the same portion under the same id: the comparison needs no memory of what was raised before, and
+//! both raise they raise in the same portion under the same id: the comparison needs to remember only what is raised at the moment, and
 //! a draft that fires a million times costs no more room than one that never does.
+//!
+//! What one raises while the other's alert of the same rule and subject is raised is neither new nor gone: it is the same episode, told
+//! earlier or later.
 
-use std::collections::{BTreeMap, HashMap};
+mod beside;
+mod report;
+
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread::JoinHandle;
 
-use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, RuleName, Timestamp};
 use pitchside_script::Problem;
-use serde::Serialize;
+use pitchside_script::manifest::RuleScope;
 
-use crate::engine::{Engine, Fed, RuleFault};
+use crate::engine::Engine;
+use crate::id::Subject;
 use crate::item::Filter;
 use crate::library::RuleSet;
 
-/// The most alerts that are listed one by one; all are counted.
-pub const LISTED_MAX: usize = 1_000;
-/// The most subjects that are counted one by one; the rest are counted together.
-pub const SUBJECTS_MAX: usize = 4_096;
-/// The most days that are counted one by one.
-pub const DAYS_MAX: usize = 4_000;
-/// The most faults that are listed.
-pub const FAULTS_MAX: usize = 20;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+use beside::{Beside, hear};
+pub use report::{Counts, DAYS_MAX, FAULTS_MAX, LISTED_MAX, Listed, Mark, Report, SUBJECTS_MAX, Stop, SwitchedOff};
 
-/// Whether an alert is the draft's, the live version's or both's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mark {
-    /// Both raise it.
-    Same,
-    /// Only the draft raises it.
-    New,
-    /// Only the live version raises it.
-    Gone,
+/// The most alerts of either side that are known to be raised at a time.
+const RAISED_MAX: usize = 1 << 16;
+
+/// Which alerts of one side are raised: of a rule and a subject at most one is.
+#[derive(Debug, Default)]
+struct Raised {
+    of: HashMap<AlertId, (RuleName, Subject)>,
+    by: HashMap<(RuleName, Subject), AlertId>,
 }
 
-/// How many alerts of each mark.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
-    /// Both raise them.
-    pub same: u64,
-    /// Only the draft.
-    pub new: u64,
-    /// Only the live version.
-    pub gone: u64,
-}
-
-impl Counts {
-    fn add(&mut self, mark: Mark) {
-        let slot = match mark {
-            Mark::Same => &mut self.same,
-            Mark::New => &mut self.new,
-            Mark::Gone => &mut self.gone,
-        };
-        *slot += 1;
-    }
-
-    /// What the draft raises.
-    pub const fn draft(&self) -> u64 {
-        self.same + self.new
-    }
-
-    /// What the live version raises.
-    pub const fn live(&self) -> u64 {
-        self.same + self.gone
-    }
-}
-
-/// One alert of a backtest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Listed {
-    /// As it was raised; the live version's words if only that raised it.
-    pub alert: Alert,
-    /// Whose it is.
-    pub mark: Mark,
-    /// Event time of the reading that cleared it, if one did.
-    pub cleared: Option<Timestamp>,
-}
-
-/// What a backtest came to.
-#[derive(Debug, Clone, Default)]
-pub struct Report {
-    /// Messages heard.
-    pub messages: u64,
-    /// Readings of the rules' inputs in them.
-    pub readings: u64,
-    /// Device times of the first and the last reading heard.
-    pub span: Option<(Timestamp, Timestamp)>,
-    /// All alerts.
-    pub counts: Counts,
-    /// By rule.
-    pub rules: BTreeMap<String, Counts>,
-    /// By athlete, or device if nobody wears it; at most [`SUBJECTS_MAX`].
-    pub subjects: BTreeMap<String, Counts>,
-    /// By days since 1970 (UTC) of the event time; at most [`DAYS_MAX`].
-    pub days: BTreeMap<i64, Counts>,
-    /// The first [`LISTED_MAX`] alerts, in the order of the readings.
-    pub listed: Vec<Listed>,
-    /// How often the draft's scripts were stopped.
-    pub faults: u64,
-    /// The first of those.
-    pub listed_faults: Vec<RuleFault>,
-}
-
-/// Rules on a thread of their own: they hear a portion while others do.
-#[derive(Debug)]
-struct Beside {
-    portions: SyncSender<Arc<[Entry]>>,
-    fed: Receiver<Fed>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Beside {
-    fn start(set: Arc<RuleSet>) -> Result<Self, Vec<Problem>> {
-        let (portions, waiting) = sync_channel::<Arc<[Entry]>>(1);
-        let (say_ready, ready) = sync_channel(1);
-        let (say_fed, fed) = sync_channel(1);
-        let thread = std::thread::spawn(move || {
-            // Compiled here, for an engine does not move between threads.
-            let (mut engine, compiled) = match Engine::new(set) {
-                Ok(engine) => (Some(engine), Ok(())),
-                Err(problems) => (None, Err(problems)),
-            };
-            if say_ready.send(compiled).is_err() {
-                return;
-            }
-            let Some(engine) = &mut engine else { return };
-            while let Ok(entries) = waiting.recv() {
-                if say_fed.send(engine.feed(&entries)).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut started = Self { portions, fed, thread: Some(thread) };
-        match ready.recv() {
-            Ok(compiled) => compiled.map(|()| started),
-            Err(_) => started.ended(),
+impl Raised {
+    fn begin(&mut self, whose: (RuleName, Subject), id: AlertId) {
+        if self.by.len() >= RAISED_MAX && !self.by.contains_key(&whose) {
+            return;
         }
-    }
-
-    fn hear(&mut self, entries: &Arc<[Entry]>) {
-        if self.portions.send(Arc::clone(entries)).is_err() {
-            self.ended();
+        if let Some(before) = self.by.insert(whose.clone(), id) {
+            self.of.remove(&before);
         }
+        self.of.insert(id, whose);
     }
 
-    fn said(&mut self) -> Fed {
-        self.fed.recv().unwrap_or_else(|_| self.ended())
-    }
-
-    /// The thread ends by itself only in a panic, which goes on here.
-    fn ended(&mut self) -> ! {
-        let panic = self.thread.take().and_then(|thread| thread.join().err());
-        std::panic::resume_unwind(panic.unwrap_or_else(|| Box::new("the rules' thread ended")))
+    fn end(&mut self, id: AlertId) {
+        if let Some(whose) = self.of.remove(&id) {
+            self.by.remove(&whose);
+        }
     }
 }
 
@@ -169,11 +62,15 @@ pub struct Backtest {
     filter: Filter,
     quantities: Vec<Quantity>,
     report: Report,
+    /// Rules of the draft that look at every device by itself.
+    by_device: HashSet<RuleName>,
     /// Where listed alerts stand that are not cleared yet, by whose they are: draft, live.
     open: [HashMap<AlertId, usize>; 2],
+    /// What is raised now, listed or not: draft, live.
+    raised: [Raised; 2],
 }
 
-/// Draft and live version, as indices of [`Backtest::open`].
+/// Draft and live version, as indices of [`Backtest::open`] and [`Backtest::raised`].
 const DRAFT: usize = 0;
 const LIVE: usize = 1;
 
@@ -186,8 +83,10 @@ impl Backtest {
         quantities.sort_unstable_by_key(|quantity| quantity.code());
         quantities.dedup();
         let live = if live.hash() == draft.hash() { None } else { Some(Beside::start(live)?) };
-        let (report, open) = (Report::default(), Default::default());
-        Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, open })
+        let by_device = draft.rules().iter().filter(|rule| rule.manifest.scope == RuleScope::Device);
+        let by_device = by_device.map(|rule| rule.name().clone()).collect();
+        let (report, open, raised) = (Report::default(), Default::default(), Default::default());
+        Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, by_device, open, raised })
     }
 
     /// What of history it wants to hear.
@@ -200,14 +99,12 @@ impl Backtest {
         if let Some(live) = &mut self.live {
             live.hear(entries);
         }
-        let fed = self.draft.feed(entries);
+        let draft = hear(&mut self.draft, entries);
         entries.iter().for_each(|entry| self.count(entry));
         let live = self.live.as_mut().map(Beside::said);
-        self.report.faults += fed.faults.len() as u64;
-        let room = FAULTS_MAX.saturating_sub(self.report.listed_faults.len());
-        self.report.listed_faults.extend(fed.faults.into_iter().take(room));
+        self.report.note_faults(false, draft.faults, entries);
         let Some(live) = live else {
-            for event in fed.events {
+            for (_, event) in draft.events {
                 match event {
                     AlertEvent::Raised(alert) => self.note(alert, Mark::Same),
                     AlertEvent::Cleared { id, event_time } => self.clear(DRAFT, id, event_time),
@@ -215,29 +112,52 @@ impl Backtest {
             }
             return;
         };
-        let ids = |events: &[AlertEvent]| -> std::collections::HashSet<AlertId> {
-            events.iter().filter_map(AlertEvent::raised).map(|alert| alert.id).collect()
+        self.report.note_faults(true, live.faults, entries);
+        let ids = |events: &[(usize, AlertEvent)]| -> HashSet<AlertId> {
+            events.iter().filter_map(|(_, event)| event.raised()).map(|alert| alert.id).collect()
         };
-        let (of_draft, of_live) = (ids(&fed.events), ids(&live.events));
-        let mut merged: Vec<(i64, usize, AlertEvent)> = Vec::with_capacity(fed.events.len() + live.events.len());
-        let at = |event: &AlertEvent| match event {
+        let both: HashSet<AlertId> = ids(&draft.events).intersection(&ids(&live.events)).copied().collect();
+        let time = |event: &AlertEvent| match event {
             AlertEvent::Raised(alert) => alert.event_time.0,
             AlertEvent::Cleared { event_time, .. } => event_time.0,
         };
-        merged.extend(fed.events.into_iter().map(|event| (at(&event), DRAFT, event)));
-        merged.extend(live.events.into_iter().map(|event| (at(&event), LIVE, event)));
-        merged.sort_by_key(|(time, whose, _)| (*time, *whose));
-        for (_, whose, event) in merged {
+        // By the order of arrival, which both share; within one message by time.
+        let mut merged: Vec<((usize, i64, usize), AlertEvent)> =
+            Vec::with_capacity(draft.events.len() + live.events.len());
+        for (whose, events) in [(DRAFT, draft.events), (LIVE, live.events)] {
+            merged.extend(events.into_iter().map(|(place, event)| ((place, time(&event), whose), event)));
+        }
+        merged.sort_by_key(|(order, _)| *order);
+        for ((_, _, whose), event) in merged {
             match event {
-                AlertEvent::Cleared { id, event_time } => self.clear(whose, id, event_time),
-                AlertEvent::Raised(alert) if whose == DRAFT => {
-                    let mark = if of_live.contains(&alert.id) { Mark::Same } else { Mark::New };
-                    self.note(alert, mark);
+                AlertEvent::Cleared { id, event_time } => {
+                    self.raised[whose].end(id);
+                    self.clear(whose, id, event_time);
                 }
-                AlertEvent::Raised(alert) if !of_draft.contains(&alert.id) => self.note(alert, Mark::Gone),
-                AlertEvent::Raised(_) => {}
+                AlertEvent::Raised(alert) => self.compare(whose, alert, &both),
             }
         }
+    }
+
+    /// One side raises an alert; `both` are those that the other raises, too.
+    fn compare(&mut self, whose: usize, alert: Alert, both: &HashSet<AlertId>) {
+        let subject = match &alert.athlete {
+            Some(athlete) if !self.by_device.contains(&alert.rule) => Subject::Athlete(athlete.clone()),
+            _ => Subject::Device(alert.device.clone()),
+        };
+        let key = (alert.rule.clone(), subject);
+        let told_before = self.raised[1 - whose].by.contains_key(&key);
+        self.raised[whose].begin(key, alert.id);
+        let mark = match (both.contains(&alert.id), whose, told_before) {
+            (true, DRAFT, _) => Mark::Same,
+            // Noted when the draft raised it.
+            (true, _, _) => return,
+            (false, DRAFT, false) => Mark::New,
+            (false, DRAFT, true) => Mark::Later,
+            (false, _, false) => Mark::Gone,
+            (false, _, true) => Mark::Earlier,
+        };
+        self.note(alert, mark);
     }
 
     fn count(&mut self, entry: &Entry) {
@@ -257,13 +177,9 @@ impl Backtest {
 
     fn note(&mut self, alert: Alert, mark: Mark) {
         let report = &mut self.report;
-        report.counts.add(mark);
-        report.rules.entry(alert.rule.to_string()).or_default().add(mark);
-        let subject = alert.athlete.as_ref().map_or_else(|| alert.device.to_string(), ToString::to_string);
-        add_bounded(&mut report.subjects, subject, SUBJECTS_MAX, mark);
-        add_bounded(&mut report.days, alert.event_time.0.div_euclid(MICROS_PER_DAY), DAYS_MAX, mark);
+        report.add(&alert, mark);
         if report.listed.len() < LISTED_MAX {
-            let whose = if mark == Mark::Gone { LIVE } else { DRAFT };
+            let whose = if matches!(mark, Mark::Gone | Mark::Earlier) { LIVE } else { DRAFT };
             self.open[whose].insert(alert.id, report.listed.len());
             report.listed.push(Listed { alert, mark, cleared: None });
         }
@@ -279,13 +195,6 @@ impl Backtest {
     /// What it came to.
     pub fn finish(self) -> Report {
         self.report
-    }
-}
-
-/// Counts under a key if there is room for it; the totals count it in any case.
-fn add_bounded<K: Ord>(counts: &mut BTreeMap<K, Counts>, key: K, most: usize, mark: Mark) {
-    if counts.len() < most || counts.contains_key(&key) {
-        counts.entry(key).or_default().add(mark);
     }
 }
 

@@ -96,9 +96,26 @@ pub fn merge(base: &RuleTexts, ours: &RuleTexts, theirs: &RuleTexts) -> Merged {
     Merged { texts, conflicts }
 }
 
-/// Whether a text still holds the marks of a conflict.
-pub fn has_conflict_marks(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with("<<<<<<< ") || line.starts_with(">>>>>>> "))
+/// What a merge puts around what both changed, at the beginning of a line; a name may follow.
+const MARKS: [&str; 4] = ["<<<<<<<", "|||||||", "=======", ">>>>>>>"];
+
+/// The first mark of a conflict that a text still holds, and its line, from 1.
+pub fn conflict_mark(text: &str) -> Option<(usize, &'static str)> {
+    let mark = |line: &str| MARKS.into_iter().find(|mark| line.strip_prefix(mark).is_some_and(ends_word));
+    text.lines().enumerate().find_map(|(at, line)| Some((at + 1, mark(line)?)))
+}
+
+fn ends_word(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(char::is_whitespace)
+}
+
+/// The marks of conflicts that the files of a rule still hold, one a file, with their places.
+pub fn conflict_marks(texts: &RuleTexts) -> Vec<String> {
+    let marked = |(file, text): (&str, &str)| {
+        let (line, mark) = conflict_mark(text)?;
+        Some(format!("{file}:{line}: holds the marks of a merge ({mark})"))
+    };
+    texts.files().into_iter().filter_map(marked).collect()
 }
 
 #[cfg(test)]
@@ -124,8 +141,25 @@ mod tests {
         assert_eq!((merged.texts, merged.conflicts), (texts("39.5", "value >= limit\n"), vec![]));
         let clash = merge(&base, &ours, &texts("40.0", "value > limit\n"));
         assert_eq!(clash.conflicts, ["rule.toml"]);
-        assert!(has_conflict_marks(&clash.texts.manifest) && clash.texts.manifest.contains("39.5"));
+        assert!(conflict_mark(&clash.texts.manifest).is_some() && clash.texts.manifest.contains("39.5"));
         assert_eq!(merge(&base, &ours, &ours).conflicts, Vec::<&str>::new(), "the same change twice is no conflict");
+    }
+
+    #[test]
+    fn whatever_a_merge_put_in_is_found_also_where_only_one_of_its_marks_was_left() {
+        let base = texts("39.0", "value > limit\n");
+        let clash = merge(&base, &texts("39.5", "value > limit\n"), &texts("40.0", "value > limit\n")).texts;
+        assert_eq!(conflict_marks(&clash), ["rule.toml:7: holds the marks of a merge (<<<<<<<)"]);
+        for mark in MARKS {
+            let line = clash.manifest.lines().find(|line| line.starts_with(mark)).unwrap_or_default();
+            let readme = format!("a\n{line}\n");
+            assert_eq!(conflict_mark(&readme), Some((2, mark)), "{}", clash.manifest);
+            assert_eq!(conflict_marks(&RuleTexts { readme, ..base.clone() }).len(), 1);
+        }
+        for innocent in ["# hot\n", "Title\n========\n", "a ======= b\n", "|a|b|\n|||||||||\n", "- <<<<<<< is a mark\n"]
+        {
+            assert_eq!(conflict_mark(innocent), None, "{innocent}");
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct AlertRow {
     pub recorded_at: Timestamp,
     /// Whether that it was raised has reached the page and the broker.
     pub delivered: bool,
+    /// When it had, by the gateway's clock; none also of an alert from before that was kept.
+    pub delivered_at: Option<Timestamp>,
     /// Who has seen it, and when, if anybody has.
     pub acknowledged: Option<(String, Timestamp)>,
     /// Event time of the reading that cleared it, if one has; when it was reset, by the gateway's clock, if somebody did.
@@ -62,6 +64,9 @@ enum Body {
     Acknowledged(String),
     Cleared(Timestamp),
 }
+
+/// In place of a time: a step went out before times were kept. 0: it did not go out yet.
+const WENT_OUT: i64 = 1;
 
 const RAISED: i64 = 0;
 const ACKNOWLEDGED: i64 = 1;
@@ -230,12 +235,12 @@ impl Tables {
         sealed.into_iter().map(open).collect()
     }
 
-    /// Marks steps as delivered.
-    pub fn set_alerts_delivered(&self, steps: &[AlertStepId]) -> Result<(), StoreError> {
-        let steps = steps.to_vec();
+    /// Marks steps as delivered at that time.
+    pub fn set_alerts_delivered(&self, steps: &[AlertStepId], at: Timestamp) -> Result<(), StoreError> {
+        let (steps, at) = (steps.to_vec(), at.0.max(WENT_OUT));
         self.write(move |connection| {
             let mut update = connection.prepare_cached(sql!("alerts/delivered"))?;
-            steps.iter().try_for_each(|step| update.execute([step.0]).map(drop))?;
+            steps.iter().try_for_each(|step| update.execute([step.0, at]).map(drop))?;
             Ok(())
         })
     }
@@ -255,10 +260,10 @@ impl Tables {
     }
 }
 
-/// An alert's steps, when each was recorded, and whether it was delivered; the levels it has escalated to; who reset it, sealed.
+/// An alert's steps, when each was recorded, and when it was delivered; the levels it has escalated to; who reset it, sealed.
 struct Life {
     alert: AlertId,
-    steps: Vec<(Sealed, Timestamp, bool)>,
+    steps: Vec<(Sealed, Timestamp, i64)>,
     escalations: Vec<(u8, Timestamp)>,
     reset: Option<Vec<u8>>,
 }
@@ -290,7 +295,8 @@ fn fold(vault: &Vault, life: Life) -> Result<Option<AlertRow>, StoreError> {
     Ok(raised.map(|(alert, recorded_at, delivered)| AlertRow {
         alert,
         recorded_at,
-        delivered,
+        delivered: delivered != 0,
+        delivered_at: (delivered > WENT_OUT).then_some(Timestamp(delivered)),
         acknowledged,
         cleared,
         reset,

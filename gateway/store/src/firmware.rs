@@ -1,7 +1,7 @@
 //! What sensors said about their firmware, how updates ended, and the halts this box has asked the ledger for.
 
 use pitchside_model::{DeviceId, Timestamp};
-use rusqlite::{Row, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use crate::devices::{device_id, limit};
 use crate::error::StoreError;
@@ -63,6 +63,17 @@ pub struct FirmwareOutcome {
     pub counts: bool,
     /// When.
     pub at: Timestamp,
+}
+
+/// How far a transaction has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ActState {
+    /// The ledger does not have it yet.
+    Waiting,
+    /// The ledger has it.
+    Told,
+    /// The ledger refused it for good.
+    Refused,
 }
 
 fn read(row: &Row<'_>) -> Result<SensorFirmware, StoreError> {
@@ -183,6 +194,19 @@ impl Tables {
             connection.prepare_cached(sql!("tallies/settle"))?.execute(params![hash, state])?;
             Ok(())
         })
+    }
+
+    /// How far a transaction has come; none if it is not kept here, e.g. because the box was restored since.
+    pub fn act_state(&self, hash: &[u8; 32]) -> Result<Option<ActState>, StoreError> {
+        let state: Option<i64> = self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("firmware/act_state"))?;
+            Ok(statement.query_row([hash.as_slice()], |row| row.get(0)).optional()?)
+        })?;
+        Ok(state.map(|state| match state {
+            0 => ActState::Waiting,
+            1 => ActState::Told,
+            _ => ActState::Refused,
+        }))
     }
 
     /// Transactions the ledger does not have yet: halts and the like first, then tallies; oldest first.

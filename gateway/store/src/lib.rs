@@ -80,7 +80,7 @@ pub use delivery::{
 };
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};
-pub use firmware::{FirmwareOutcome, SensorFirmware};
+pub use firmware::{ActState, FirmwareOutcome, SensorFirmware};
 pub use health::Health;
 pub use inspect::{Integrity, Unsealed};
 pub use journal::{Entered, JournalRow, Options, Replayed, RowId};

@@ -260,6 +260,13 @@ impl Tables {
         self.read(|connection| newest(connection, name))
     }
 
+    /// The version that was put in force last: what is only watched is left out.
+    pub fn newest_live_rule_version(&self, name: &str) -> Result<Option<RuleVersion>, StoreError> {
+        self.read(|connection| {
+            Ok(connection.prepare_cached(sql!("rules/newest_live"))?.query_row([name], version).optional()?)
+        })
+    }
+
     /// One version.
     pub fn rule_version(&self, name: &str, number: u32) -> Result<Option<RuleVersion>, StoreError> {
         self.read(|connection| {

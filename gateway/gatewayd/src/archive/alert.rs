@@ -27,6 +27,9 @@ use crate::rulebook::in_words;
 /// How much earlier than the readings a block may have been sealed, as clocks go, in microseconds.
 const SLACK_US: i64 = 3_600_000_000;
 
+/// To whom every alert goes out, whatever outputs there are.
+const LISTENERS: &str = "page and MQTT";
+
 /// A reading on its way into the file.
 struct Proof {
     record: ReadingRecord,
@@ -116,6 +119,8 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
         (record.reading.gateway_time, record.device.clone(), record.epoch.0, record.seq.0, record.item)
     };
     found.sort_by_key(|proof| order(&proof.record));
+    // A reading counts once, in however many blocks it is: a file that shows one twice is not believed.
+    found.dedup_by_key(|proof| order(&proof.record));
     let Some(at) = found.iter().rposition(|proof| fired(&proof.record)) else {
         return Err(Failure::Failed(anyhow::anyhow!(
             "the reading that fired the alert is in no block here; --record-only gives evidence of the alert alone"
@@ -138,7 +143,7 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
     let line = |what, at, by| LogLine { what, at, by };
     let mut lines = vec![line(Happened::Recorded, Some(row.recorded_at), None)];
     if row.delivered {
-        lines.push(line(Happened::Delivered, None, None));
+        lines.push(line(Happened::Delivered, row.delivered_at, Some(LISTENERS.to_owned())));
     }
     lines.extend(row.escalations.iter().map(|(_, at)| line(Happened::Escalated, Some(*at), None)));
     if let Some((by, at)) = row.acknowledged {

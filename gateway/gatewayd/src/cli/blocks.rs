@@ -15,7 +15,7 @@ use super::evidence::read_policy;
 use super::output::{Output, counted};
 use super::{Failure, Outcome};
 use crate::adapters::page::block_view;
-use crate::past::receipt_holds;
+use crate::past::{payload_may_be_gone, receipt_holds};
 
 const PAGE: u32 = 256;
 
@@ -92,11 +92,11 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
         after = Some(last.key);
         for row in &rows {
             let payload = context.tables.payload(row.key)?;
-            // Nothing is deleted before R3: a payload that is missing earlier was taken away.
-            if payload.is_none() && row.level < Level::R3 {
-                return Err(Failure::Tampered(format!("block {}: its payload is missing", row.key)));
+            let header =
+                verifier.push(&row.header, payload.as_deref()).map_err(|fault| Failure::Tampered(fault.to_string()))?;
+            if payload.is_none() {
+                payload_may_be_gone(&context.tables, row, &header, policy.as_ref())?;
             }
-            verifier.push(&row.header, payload.as_deref()).map_err(|fault| Failure::Tampered(fault.to_string()))?;
         }
     }
     let Verified { blocks, payload_bytes, head, .. } =

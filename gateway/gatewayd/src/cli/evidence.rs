@@ -10,6 +10,7 @@ use ledger_block::evidence::{self, Verdict};
 use ledger_block::policy::Policy;
 use ledger_block::record::Record;
 use pitchside_model::{AlertEvent, AlertId, Value};
+use pitchside_script::fault::{deceives, one_line};
 use serde::Serialize;
 
 use super::args::{ConfigArg, EvidenceCommand};
@@ -35,11 +36,22 @@ pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) 
             }
             Ok(())
         }
-        EvidenceCommand::Verify { file, policy } => verify(file, policy, output),
+        EvidenceCommand::Verify { file, policy } => verify(file, policy, output).map_err(shown),
     }
 }
 
-/// What a verdict says, for people and machines.
+/// A failure whose words may come from the file: nothing in them begins another line or steers a terminal.
+fn shown(failure: Failure) -> Failure {
+    let plain = |text: String| text.chars().map(|c| if deceives(c) { ' ' } else { c }).collect::<String>();
+    match failure {
+        Failure::Failed(error) => Failure::Failed(anyhow::anyhow!(plain(format!("{error:#}")))),
+        Failure::Usage(text) => Failure::Usage(plain(text)),
+        Failure::Tampered(text) => Failure::Tampered(plain(text)),
+    }
+}
+
+/// What a verdict says, for people and machines. Its texts are one line each, whatever the file holds: whoever verifies reads what was
+/// found, and not what the file's maker would have it look like.
 #[derive(Serialize)]
 pub(super) struct Said {
     pub(super) accepted: bool,
@@ -103,11 +115,11 @@ pub(super) fn said(verdict: &Verdict) -> Said {
         gateway: data_encoding::HEXLOWER.encode(&verdict.block.gateway.0),
         block: verdict.block.index.0,
         sealed_at: verdict.sealed_at().to_string(),
-        ledger: verdict.ledger.checkpoint.origin.clone(),
+        ledger: one_line(&verdict.ledger.checkpoint.origin),
         tree_size: verdict.ledger.checkpoint.size,
         leaf_index: verdict.leaf_index,
     };
-    match &verdict.record {
+    let said = match &verdict.record {
         Record::Reading(record) => Said {
             what: record.reading.quantity.to_string(),
             device: Some(record.device.to_string()),
@@ -136,5 +148,13 @@ pub(super) fn said(verdict: &Verdict) -> Said {
                 Said { what: format!("alert {id} cleared"), time: event_time.to_string(), ..said }
             }
         },
+    };
+    let line = |text: Option<String>| text.map(|text| one_line(&text));
+    Said {
+        what: one_line(&said.what),
+        device: line(said.device),
+        athlete: line(said.athlete),
+        value: line(said.value),
+        ..said
     }
 }

@@ -91,7 +91,7 @@ impl Scribe {
         let events = self.engine.feed(entries).events;
         let steps = self.tables.record_alerts(&events, sealed_at)?;
         let ids: Vec<_> = steps.iter().map(|step| step.id).collect();
-        self.tables.set_alerts_delivered(&ids)?;
+        self.tables.set_alerts_delivered(&ids, sealed_at)?;
         let (key, previous) = self.tables.next_block()?.context("a new box waits for nothing")?;
         let sealed = seal(&SealInput {
             key: &self.key,

@@ -17,6 +17,7 @@ use super::delivery::RuleNotes;
 use super::sealing::Sealing;
 use super::telling::Telling;
 use crate::adapters::page::alert_view;
+use crate::clock::Clock;
 
 /// Alerts that may be on their way to the disk before the rules wait.
 const RECORDING_MAX: usize = 64;
@@ -47,6 +48,8 @@ pub struct Alerts {
     pub sealing: Arc<Sealing>,
     /// What the rules in force say of their alerts.
     pub notes: Arc<RuleNotes>,
+    /// The gateway's clock.
+    pub clock: Clock,
 }
 
 /// What became of sending a few events out.
@@ -85,7 +88,7 @@ impl Alerts {
         match self.record(events.clone(), now).await {
             Ok(steps) => {
                 self.tell().await;
-                self.mark_delivered(&steps, sent).await;
+                self.mark_delivered(&steps, sent, now).await;
             }
             Err(error) => tracing::error!(%error, "alerts were delivered but could not be recorded"),
         }
@@ -183,8 +186,9 @@ impl Alerts {
 
     async fn send_steps(&self, steps: &[AlertStep]) -> bool {
         self.tell().await;
+        let now = self.clock.now();
         let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())));
-        self.mark_delivered(steps, &sent).await;
+        self.mark_delivered(steps, &sent, now).await;
         sent.failed.is_empty()
     }
 
@@ -211,14 +215,14 @@ impl Alerts {
         Ok(recorded)
     }
 
-    async fn mark_delivered(&self, steps: &[AlertStep], sent: &Sent) {
+    async fn mark_delivered(&self, steps: &[AlertStep], sent: &Sent, at: Timestamp) {
         let gone = steps.iter().filter(|step| !sent.failed.contains(&step_of(&step.event)));
         let ids: Vec<AlertStepId> = gone.map(|step| step.id).collect();
         if ids.is_empty() {
             return;
         }
         let store = self.store.clone();
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.set_alerts_delivered(&ids)).await {
+        if let Ok(Err(error)) = tokio::task::spawn_blocking(move || store.set_alerts_delivered(&ids, at)).await {
             tracing::warn!(%error, "delivered alerts could not be marked; they may go out again after a restart");
         }
     }

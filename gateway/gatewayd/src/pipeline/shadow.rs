@@ -5,13 +5,13 @@
 //! delays nothing. What the journal has given up before a shadow heard it, the shadow misses.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pitchside_config::Settings;
 use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
 use pitchside_rules::{Fed, RuleSet, RulesWorker};
-use pitchside_script::Program;
+use pitchside_script::{Problem, Program};
 use pitchside_store::{RowId, ShadowRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
@@ -95,7 +95,7 @@ impl Shadows {
             return;
         }
         self.seen = stamp;
-        let set = match blocking::here(|| RuleSet::read(&self.folder)) {
+        let set = match blocking::here(|| read(&self.folder)) {
             Ok(set) => set,
             Err(problems) => {
                 let first = problems.first().map(ToString::to_string).unwrap_or_default();
@@ -231,6 +231,14 @@ impl Shadows {
     }
 }
 
+/// The rules below the folder. One that nobody made yet is an empty one: no version was ever published to be watched.
+fn read(folder: &Path) -> Result<RuleSet, Vec<Problem>> {
+    match std::fs::metadata(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(RuleSet::default()),
+        _ => RuleSet::read(folder),
+    }
+}
+
 /// Which rule raised what is not cleared yet, from a log that has the latest first. What was cleared must not come back: it
 /// would stay for good, and take the room of what is raised from now on.
 fn still_open(log: Vec<ShadowRow>) -> HashMap<AlertId, RuleName> {
@@ -280,6 +288,16 @@ mod tests {
 
     fn cleared(number: u8) -> (RuleName, AlertEvent) {
         (rule(), AlertEvent::Cleared { id: AlertId([number; 16]), event_time: Timestamp(6) })
+    }
+
+    #[test]
+    fn a_box_on_which_nothing_was_ever_watched_has_no_shadows_and_nothing_to_complain_of() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join(SHADOW_FOLDER);
+        assert_eq!(read(&folder).unwrap(), RuleSet::default());
+        // What is there and cannot be read is told.
+        std::fs::write(&folder, "").unwrap();
+        assert!(read(&folder).is_err());
     }
 
     #[test]

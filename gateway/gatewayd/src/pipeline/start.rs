@@ -185,6 +185,7 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
             notes: Arc::clone(&delivery.notes),
+            clock: clock.clone(),
         };
         alerts.restore().await;
         if let Some(folder) = &settings.rules.dir {

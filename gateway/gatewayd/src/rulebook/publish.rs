@@ -9,11 +9,11 @@ use ledger_block::merkle::leaf_hash;
 use ledger_block::policy::Policy;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSource;
-use pitchside_rules::history::{FILES, RuleTexts, has_conflict_marks};
+use pitchside_rules::history::{RuleTexts, conflict_marks};
 use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
 
 use super::disk::{Lock, read_texts, stage};
-use super::{checked, follows, set_with, to_text};
+use super::{checked, follows, set_with, to_text, watched};
 use crate::cli::context::Context;
 
 /// What is to be published.
@@ -46,7 +46,7 @@ pub struct Published {
     pub rule_hash: [u8; 32],
     /// Hash of the rules in force with it.
     pub set_hash: [u8; 32],
-    /// Whether the ledger is told.
+    /// Whether the ledger will be told.
     pub told: bool,
 }
 
@@ -57,24 +57,10 @@ pub enum PublishError {
     #[error("the draft has {} problem(s); nothing was published", .0.len())]
     Problems(Vec<String>),
     /// It does not say which version it began from.
-    #[error(
-        "{name} is at version {newest}, published by {author}: say which version the draft began from with --base (`pitchside rules \
-         diff {name}@{newest} DIR` shows what it changes)"
-    )]
-    NoBase {
-        /// The rule.
-        name: String,
-        /// Its newest version.
-        newest: u32,
-        /// Who published that.
-        author: String,
-    },
+    #[error("{}", no_base(.0))]
+    NoBase(Box<RuleVersion>),
     /// Somebody else published meanwhile.
-    #[error(
-        "not published: version {} of {} came between, published by {} at {} (\"{}\"). `pitchside rules merge DIR` puts both together; \
-         then publish again",
-        .0.number, .0.name, .0.author, .0.published_at, .0.note
-    )]
+    #[error("{}", overtaken(.0))]
     Overtaken(Box<RuleVersion>),
     /// The base is a version that does not exist.
     #[error("{name} has no version {base}; the newest is {newest}")]
@@ -92,6 +78,30 @@ pub enum PublishError {
     /// Something else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
+}
+
+fn no_base(at: &RuleVersion) -> String {
+    let RuleVersion { name, number, author, .. } = at;
+    format!(
+        "{name} is at version {number}{} published by {author}: say which version the draft began from with --base (`pitchside rules \
+         diff {name}@{number} DIR` shows what it changes)",
+        if at.shadow { watched(true) } else { "," }
+    )
+}
+
+fn overtaken(between: &RuleVersion) -> String {
+    let RuleVersion { name, number, author, published_at, note, shadow, .. } = between;
+    let now = if *shadow {
+        format!(
+            "`pitchside rules diff {name}@{number} DIR` shows what differs; with --base {number} yours is watched in its place"
+        )
+    } else {
+        "`pitchside rules merge DIR` puts both together; then publish again".to_owned()
+    };
+    format!(
+        "not published: version {number} of {name}{} came between, published by {author} at {published_at} (\"{note}\"). {now}",
+        watched(*shadow)
+    )
 }
 
 impl From<pitchside_store::StoreError> for PublishError {
@@ -143,38 +153,42 @@ pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timesta
 
 /// The version that was put in force last; shadows are not in force.
 fn in_force(tables: &Tables, name: &str) -> Result<Option<RuleVersion>, PublishError> {
-    Ok(tables.rule_versions(Some(name))?.into_iter().rev().find(|version| !version.shadow))
+    Ok(tables.newest_live_rule_version(name)?)
+}
+
+/// Whether a draft says where it began, and nothing came between: of what is to be in force only what was put in force, for nobody
+/// builds on what is only watched; of what is to be watched any version, for only one is watched at a time.
+fn began_from(draft: &Draft, newest: Option<&RuleVersion>, rival: Option<&RuleVersion>) -> Result<(), PublishError> {
+    let last = newest.map_or(0, |newest| newest.number);
+    match (newest, draft.base) {
+        (None, None) => Ok(()),
+        (Some(newest), None) => Err(PublishError::NoBase(Box::new(rival.unwrap_or(newest).clone()))),
+        (_, Some(base)) if base > last => {
+            Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: last })
+        }
+        (_, Some(base)) => match rival.filter(|rival| rival.number > base) {
+            Some(between) => Err(PublishError::Overtaken(Box::new(between.clone()))),
+            None => Ok(()),
+        },
+    }
 }
 
 /// Publishes a draft: checked, compiled, its cases run; recorded with the transaction that tells the ledger; put in force.
 pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -> Result<Published, PublishError> {
-    let marked = FILES.iter().zip(draft.texts.files()).filter(|(_, (_, text))| has_conflict_marks(text));
-    let marked: Vec<String> =
-        marked.map(|(file, _)| format!("{}/{file}: holds the marks of a merge", draft.name)).collect();
-    if !marked.is_empty() {
-        return Err(PublishError::Problems(marked));
+    let marked = conflict_marks(&draft.texts);
+    // What was in force with something that looks like one must not fail for it.
+    if !marked.is_empty() && !draft.back {
+        return Err(PublishError::Problems(marked.iter().map(|mark| format!("{}/{mark}", draft.name)).collect()));
     }
     let rule = checked(&draft.name, &draft.texts, !draft.back).map_err(PublishError::Problems)?;
     let _lock = Lock::take(rules)?;
     record_as_found(context, rules, &draft.name, now)?;
     let newest = context.tables.newest_rule_version(&draft.name)?;
-    let base = match (&newest, draft.base) {
-        (None, None | Some(0)) => 0,
-        (None, Some(base)) => return Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: 0 }),
-        (Some(newest), None) => {
-            let (name, author) = (draft.name.clone(), newest.author.clone());
-            return Err(PublishError::NoBase { name, newest: newest.number, author });
-        }
-        (Some(newest), Some(base)) if base > newest.number => {
-            return Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: newest.number });
-        }
-        (Some(newest), Some(base)) if base < newest.number => {
-            return Err(PublishError::Overtaken(Box::new(newest.clone())));
-        }
-        (Some(_), Some(base)) => base,
-    };
-    let unchanged =
-        newest.filter(|newest| newest.text_hash == draft.texts.text_hash() && newest.shadow == draft.shadow);
+    let rival = if draft.shadow { newest.clone() } else { in_force(&context.tables, &draft.name)? };
+    began_from(draft, newest.as_ref(), rival.as_ref())?;
+    // Under the lock nothing comes between any more; the store counts every version.
+    let base = newest.map_or(0, |newest| newest.number);
+    let unchanged = rival.filter(|last| last.text_hash == draft.texts.text_hash() && last.shadow == draft.shadow);
     let on_disk = read_texts(&rules.join(&draft.name)).is_ok_and(|texts| texts == draft.texts);
     if let Some(same) = unchanged.filter(|_| draft.shadow || on_disk) {
         return Err(PublishError::Unchanged(same.number));
@@ -226,6 +240,7 @@ fn act(context: &Context, set_hash: [u8; 32], now: Timestamp) -> anyhow::Result<
 mod tests {
     use pitchside_config::{Gateway, Library, Settings};
 
+    use super::super::{origin, version};
     use super::*;
     use crate::cli::args::ConfigArg;
     use crate::cli::context::open;
@@ -247,6 +262,77 @@ mod tests {
         let (author, note) = ("ann".to_owned(), "first".to_owned());
         let texts = read_texts(&library).unwrap();
         Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
+    }
+
+    const NAME: &str = "heart-rate-ceiling";
+
+    /// The same rule with a word of somebody's.
+    fn changed(base: u32, author: &str, shadow: bool) -> Draft {
+        let mut draft = draft(Some(base));
+        draft.texts.script.push_str(&format!("// {author}\n"));
+        Draft { author: author.to_owned(), shadow, ..draft }
+    }
+
+    #[test]
+    fn what_is_only_watched_overtakes_nobody_and_comes_into_force_by_its_number_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW);
+        let found = |which: &str| version(&context.tables, which).unwrap();
+        let live = || read_texts(&rules.join(NAME)).unwrap().script;
+        assert_eq!(publish(&Draft { shadow: true, ..draft(None) }).unwrap().number, 1);
+        assert_eq!((found(NAME).number, found(NAME).shadow), (1, true), "there is nothing else");
+        let unsaid = publish(&draft(None)).unwrap_err().to_string();
+        assert!(unsaid.contains("at version 1, which is only watched (a shadow), published by ann"), "{unsaid}");
+        assert_eq!(publish(&draft(Some(1))).unwrap().number, 2);
+        assert_eq!(publish(&changed(2, "bea", true)).unwrap().number, 3);
+        assert_eq!((found(NAME).number, found("heart-rate-ceiling@3").shadow), (2, true));
+        // The experiment came after what Ann began from, and has no part in what she puts in force.
+        assert_eq!(publish(&changed(2, "ann", false)).unwrap().number, 4);
+        assert!(live().contains("// ann") && !live().contains("// bea"));
+        let told = publish(&changed(2, "cyd", false)).unwrap_err().to_string();
+        assert!(told.contains("version 4 of heart-rate-ceiling came between, published by ann"), "{told}");
+        let unsaid = publish(&draft(None)).unwrap_err().to_string();
+        assert!(unsaid.contains("at version 4, published by ann"), "{unsaid}");
+        // Only one is watched at a time.
+        assert_eq!(publish(&changed(4, "bea", true)).unwrap().number, 5);
+        let told = publish(&changed(4, "cyd", true)).unwrap_err().to_string();
+        assert!(told.contains("version 5 of heart-rate-ceiling, which is only watched (a shadow), came"), "{told}");
+        assert!(told.contains("--base 5"), "{told}");
+        // On purpose.
+        let experiment = Draft { texts: found("heart-rate-ceiling@5").texts, ..draft(Some(5)) };
+        assert_eq!(publish(&experiment).unwrap().number, 6);
+        assert!(live().contains("// bea"));
+    }
+
+    #[test]
+    fn a_draft_that_began_from_what_was_only_watched_began_from_what_was_in_force_before_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW).unwrap().number;
+        let origin_of = |which: &str| {
+            let found = version(&context.tables, which).unwrap();
+            origin(&context.tables, found).unwrap().number
+        };
+        publish(&Draft { shadow: true, ..draft(None) });
+        publish(&draft(Some(1)));
+        publish(&changed(2, "bea", true));
+        publish(&changed(3, "cyd", true));
+        publish(&changed(2, "ann", false));
+        let ids = ["heart-rate-ceiling@1", "heart-rate-ceiling@2", "heart-rate-ceiling@4", "heart-rate-ceiling@5"];
+        assert_eq!(ids.map(origin_of), [1, 2, 2, 5]);
+    }
+
+    #[test]
+    fn what_a_merge_left_is_not_published_but_does_not_keep_anybody_from_going_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+        let mut marked = draft(None);
+        marked.texts.readme = "# heart-rate-ceiling\n||||||| original\n=======\n".to_owned();
+        let fresh = Draft { back: false, ..marked.clone() };
+        let Err(PublishError::Problems(told)) = publish(&context, &rules, &fresh, NOW) else { panic!("published") };
+        assert_eq!(told, ["heart-rate-ceiling/README.md:2: holds the marks of a merge (|||||||)"]);
+        assert_eq!(publish(&context, &rules, &marked, NOW).unwrap().number, 1);
     }
 
     #[test]

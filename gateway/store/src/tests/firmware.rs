@@ -47,9 +47,14 @@ fn what_sensors_say_of_their_firmware_is_kept_and_each_counts_once() {
     assert_eq!(store.sensor_firmware().unwrap().len(), 3);
     assert_eq!(store.sensor_firmware().unwrap()[0], sensor("s7"));
     assert_eq!(store.waiting_acts(8).unwrap(), [vec![1, 2]]);
+    store.add_act([2; 32], [8; 32], vec![3], Timestamp(6)).unwrap();
+    assert_eq!(store.act_state(&[1; 32]).unwrap(), Some(ActState::Waiting));
     store.settle_act(&[1; 32], true).unwrap();
+    store.settle_act(&[2; 32], false).unwrap();
+    let states = [[1; 32], [2; 32], [3; 32]].map(|hash| store.act_state(&hash).unwrap());
+    assert_eq!(states, [Some(ActState::Told), Some(ActState::Refused), None]);
     assert!(store.waiting_acts(8).unwrap().is_empty());
-    assert_eq!(store.acts_about().unwrap(), [[7; 32]], "what was halted stays halted here");
+    assert_eq!(store.acts_about().unwrap(), [[7; 32], [8; 32]], "what was halted stays halted here");
 }
 
 fn tally(confirmed: u32, at: i64) -> NewTally {

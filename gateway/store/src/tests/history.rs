@@ -13,8 +13,12 @@ fn a_step_in_an_alerts_life_is_recorded_once() {
     let again = store.record_alerts(&[raised(1), cleared.clone(), cleared.clone()], now).unwrap();
     assert_eq!(again.iter().map(|step| step.event.clone()).collect::<Vec<_>>(), [cleared]);
     assert_eq!(store.undelivered_alerts(100).unwrap().len(), 3);
-    store.set_alerts_delivered(&new.iter().map(|step| step.id).collect::<Vec<_>>()).unwrap();
+    let first = |step: usize| store.alerts(100).unwrap().remove(step);
+    assert_eq!((first(1).delivered, first(1).delivered_at), (false, None));
+    let out = Timestamp::from_seconds(11);
+    store.set_alerts_delivered(&new.iter().map(|step| step.id).collect::<Vec<_>>(), out).unwrap();
     assert_eq!(store.undelivered_alerts(100).unwrap().len(), 1);
+    assert_eq!((first(1).delivered, first(1).delivered_at), (true, Some(out)), "when it went out is known later");
     assert_eq!(store.unsealed_alerts(100).unwrap().len(), 3);
     let up_to = Some(store.unsealed_alerts(100).unwrap()[2].id);
     store.put_block(NewBlock { alerts_up_to: up_to, ..block(0, RowId(0)) }, Marks::default()).unwrap();
@@ -51,7 +55,9 @@ fn over(store: &Store, number: u8, at: i64) {
 
 fn deliver(store: &Store) {
     let waiting = store.undelivered_alerts(100).unwrap();
-    store.set_alerts_delivered(&waiting.iter().map(|step| step.id).collect::<Vec<_>>()).unwrap();
+    let ids: Vec<_> = waiting.iter().map(|step| step.id).collect();
+    // However the clock stood, it has gone out.
+    store.set_alerts_delivered(&ids, Timestamp(0)).unwrap();
 }
 
 fn seal_alerts(store: &Store, index: u64) -> BlockKey {

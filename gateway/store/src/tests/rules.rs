@@ -57,6 +57,19 @@ fn of_two_drafts_of_one_version_the_second_is_told_which_came_between() {
 }
 
 #[test]
+fn what_is_only_watched_is_not_the_newest_to_be_in_force() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let watched = |script: &str, base: u32| NewRuleVersion { shadow: true, act: None, ..version(script, "bea", base) };
+    let live = || store.newest_live_rule_version("hot").unwrap().map(|version| version.number);
+    store.publish_rule(watched("a", 0)).unwrap();
+    assert_eq!(live(), None);
+    store.publish_rule(version("b", "ann", 1)).unwrap();
+    store.publish_rule(watched("c", 2)).unwrap();
+    assert_eq!((live(), store.newest_rule_version("hot").unwrap().unwrap().number), (Some(2), 3));
+}
+
+#[test]
 fn what_was_in_force_is_remembered_once_a_change() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

@@ -76,8 +76,14 @@ fn sealed(tag: SegmentTag, content: &Content<'_>) -> (SealedSegment, SegmentKeys
     (segment::seal(tag, content, segment::plaintext(tag, content).unwrap(), &keys).unwrap(), keys)
 }
 
-/// A block with a segment of readings and one of alerts, logged among others, and the evidence of one record of it.
+/// The evidence of one record of [`disclosed`]: the alert, or the fifth reading.
 pub(crate) fn evidence(of_alert: bool) -> Evidence {
+    disclosed((!of_alert).then_some(4))
+}
+
+/// A block with a segment of six readings and one of alerts, logged among others, and the evidence of one record of it: of a
+/// reading, or of the alert.
+pub(crate) fn disclosed(reading: Option<usize>) -> Evidence {
     let records = readings(6);
     let athlete = AthleteId::parse("athlete-3").unwrap();
     let hour = records[0].reading.device_time.hour();
@@ -104,8 +110,10 @@ pub(crate) fn evidence(of_alert: bool) -> Evidence {
         checkpoint: note.to_string().into_bytes(),
         path: inclusion_proof(&leaves, 6).unwrap(),
     };
-    let (tag, segment, keys, at) =
-        if of_alert { (alerts_tag, segment_a, keys_a, 0) } else { (readings_tag, segment_r, keys_r, 4) };
+    let (tag, segment, keys, at) = match reading {
+        Some(at) => (readings_tag, segment_r, keys_r, at),
+        None => (alerts_tag, segment_a, keys_a, 0),
+    };
     let opened = segment::open(&segment, &keys, tag, Some(&athlete)).unwrap();
     let found = payload.find(&segment.commitment).unwrap();
     Evidence::assemble(opened.disclose(at).unwrap(), &payload, found, &block, &included).unwrap()

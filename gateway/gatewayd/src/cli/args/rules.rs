@@ -38,7 +38,7 @@ pub enum RulesCommand {
         name: RuleName,
     },
     /// How often a draft would have fired on sealed, verified history, when and for whom, against the version in force.
-    /// Exit 3 if a block is bad.
+    /// Exit 1 if the draft was switched off for its faults, 3 if a block is bad.
     Backtest {
         /// The draft: a rule's folder, a folder of rules, a rule in force, or a version such as heat-illness@2.
         #[arg(value_name = "NAME|DIR")]
@@ -67,7 +67,7 @@ pub enum RulesCommand {
     Publish(PublishArgs),
     /// Copy a version out, to be edited.
     Checkout {
-        /// The rule, or a version such as heat-illness@2; without a number the newest.
+        /// The rule, or a version such as heat-illness@2; without a number the newest that was put in force.
         rule: String,
         /// The draft's folder; it must not exist. Its last part must be the rule's name.
         dir: PathBuf,

@@ -9,6 +9,7 @@ use ledger_block::record::ReadingRecord;
 use pitchside_model::Entry;
 use pitchside_rules::replay::{ENGINE_VERSION, Follows, follows};
 use pitchside_rules::{RuleSet, RuleSource, history};
+use pitchside_script::fault::one_line;
 use serde::Serialize;
 
 use crate::cli::output::Output;
@@ -57,7 +58,7 @@ pub(super) fn verify(bytes: &[u8], file: &Path, policy: &Policy, output: &Output
         return Err(tampered("the rule in it is not the one the alert names".to_owned()));
     }
     let set_hash = history::set_hash(said.rules.iter().map(|(name, hash)| (name.as_str(), hash)));
-    let params = rule.manifest.params.iter().map(|(name, param)| (name.clone(), param.default)).collect();
+    let params = rule.manifest.params.iter().map(|(name, param)| (one_line(name), param.default)).collect();
     let rule_hash = data_encoding::HEXLOWER.encode(&rule.hash);
     let unread = |problems: Vec<pitchside_script::Problem>| in_words("the rule in the file", &problems);
     let streams = streams(said).map_err(unread)?;
@@ -76,15 +77,15 @@ pub(super) fn verify(bytes: &[u8], file: &Path, policy: &Policy, output: &Output
     let log = said.log.iter().map(|line| Line {
         what: line.what.word(),
         at: line.at.map(|at| at.to_string()),
-        by: line.by.clone(),
+        by: line.by.as_deref().map(one_line),
     });
     let shown = Said {
         alert: super::said(&verdict.verdict),
-        message: alert.message.clone(),
+        message: one_line(&alert.message),
         rule_hash,
         rules_in_block: set_hash == verdict.verdict.block.rules,
         params,
-        engine: said.engine.clone(),
+        engine: one_line(&said.engine),
         readings: verdict.readings.len(),
         blocks: verdict.blocks,
         follows,
@@ -160,9 +161,9 @@ fn words(said: &Said) -> String {
         text.push_str(&format!("\nparam    {name} = {value}"));
     }
     for line in &said.log {
-        let at = line.at.as_deref().unwrap_or("");
+        let at = line.at.as_ref().map_or_else(String::new, |at| format!(" {at}"));
         let by = line.by.as_ref().map_or_else(String::new, |by| format!(" by {by}"));
-        text.push_str(&format!("\nlog      {} {at}{by}", line.what));
+        text.push_str(&format!("\nlog      {}{at}{by}", line.what));
     }
     text
 }

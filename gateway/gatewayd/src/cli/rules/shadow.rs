@@ -14,7 +14,7 @@ use crate::cli::context::Context;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::pipeline::shadow::SHADOW_FOLDER;
-use crate::rulebook::{self, Lock, remove_rule, write_rule};
+use crate::rulebook::{self, Lock, Version, remove_rule, write_rule};
 
 fn folder(context: &Context) -> anyhow::Result<PathBuf> {
     let folder = context.settings.gateway.data_dir.join(SHADOW_FOLDER);
@@ -35,7 +35,13 @@ pub fn shadow(name: Option<&str>, switch: Option<Switch>, last: u32, context: &C
         (None, _) => list(context, output),
         (Some(name), None) => log(name, last, context, output),
         (Some(which), Some(Switch::On)) => {
-            let (name, number, texts) = rulebook::version(&context.tables, which)?;
+            // Without a number it is the newest of all: what is in force need not be watched.
+            let newest = context.tables.newest_rule_version(which)?;
+            let found = match newest {
+                Some(newest) => rulebook::with_texts(&context.tables, newest)?,
+                None => rulebook::version(&context.tables, which)?,
+            };
+            let Version { name, number, texts, .. } = found;
             begin(context, &name, &texts)?;
             let said = serde_json::json!({ "rule": name, "number": number, "shadow": true });
             output.print(&said, |_| {

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use pitchside_rules::RuleSet;
 use pitchside_rules::history::{self, RuleTexts};
+use pitchside_store::{ActState, RuleVersion, Tables};
 use serde::Serialize;
 
 use super::rules_folder;
@@ -15,7 +16,7 @@ use crate::cli::library::refuse;
 use crate::cli::output::{self, Output, line};
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
-use crate::rulebook::{self, Draft, Lock, PublishError, Published};
+use crate::rulebook::{self, Draft, Lock, PublishError, Published, Version};
 
 fn hex(hash: &[u8]) -> String {
     data_encoding::HEXLOWER.encode(hash)
@@ -41,12 +42,13 @@ struct Said {
     ledger: bool,
 }
 
-fn publish_draft(draft: &Draft, context: &Context, output: &Output) -> Outcome {
+/// The number it was published under.
+fn publish_draft(draft: &Draft, context: &Context, output: &Output) -> Result<u32, Failure> {
     let rules = rules_folder(context)?;
     let Published { number, label, rule_hash, set_hash, told } =
         match rulebook::publish(context, &rules, draft, Clock::System.now()) {
             Ok(published) => published,
-            Err(PublishError::Problems(problems)) => return refuse(&problems),
+            Err(PublishError::Problems(problems)) => return refuse(&problems).map(|()| 0),
             Err(error @ PublishError::NoBase { .. }) => return Err(Failure::Usage(error.to_string())),
             Err(error) => return Err(error.into()),
         };
@@ -64,11 +66,11 @@ fn publish_draft(draft: &Draft, context: &Context, output: &Output) -> Outcome {
     };
     output.print(&said, |said| {
         let where_ = if said.shadow { "runs in the shadow" } else { "is in force" };
-        let told = if said.ledger { "; the ledger is told" } else { "" };
+        let told = if said.ledger { "; the ledger will be told" } else { "" };
         let (rule, number, version) = (&said.rule, said.number, &said.version);
         format!("published {rule}@{number} ({version}): it {where_}{told}\nrule hash {}", said.rule_hash)
     })?;
-    Ok(())
+    Ok(number)
 }
 
 /// `rules publish`.
@@ -87,12 +89,10 @@ pub fn publish(args: &PublishArgs, context: &Context, output: &Output) -> Outcom
         shadow: args.shadow,
         back: false,
     };
-    publish_draft(&draft, context, output)?;
+    let number = publish_draft(&draft, context, output)?;
     // The draft goes on from what it has become.
-    if rulebook::base_of(&args.dir)?.is_some()
-        && let Some(newest) = context.tables.newest_rule_version(&draft.name)?
-    {
-        rulebook::write_base(&args.dir, newest.number)?;
+    if rulebook::base_of(&args.dir)?.is_some() {
+        rulebook::write_base(&args.dir, number)?;
     }
     Ok(())
 }
@@ -108,18 +108,25 @@ fn ensure_version(context: &Context, name: &str) -> Outcome {
 /// `rules checkout`.
 pub fn checkout(rule: &str, dir: &Path, context: &Context, output: &Output) -> Outcome {
     ensure_version(context, rule)?;
-    let (name, number, texts) = rulebook::version(&context.tables, rule)?;
-    if name_of(dir)? != name {
+    let found = rulebook::version(&context.tables, rule)?;
+    let Version { name, number, shadow, texts } = &found;
+    if name_of(dir)? != *name {
         let shown = dir.display();
         return Err(Failure::Usage(format!("a rule's folder is called as the rule: give {shown}/{name}")));
     }
     if dir.exists() {
         return Err(Failure::Usage(format!("{} is there already; name a folder that is not", dir.display())));
     }
-    rulebook::write_draft(dir, &texts)?;
-    rulebook::write_base(dir, number)?;
-    let said = serde_json::json!({ "rule": name, "number": number, "dir": dir });
-    output.print(&said, |_| format!("{name}@{number} is in {}", dir.display()))?;
+    rulebook::write_draft(dir, texts)?;
+    rulebook::write_base(dir, *number)?;
+    let said = serde_json::json!({ "rule": name, "number": number, "shadow": shadow, "dir": dir });
+    output.print(&said, |_| format!("{}{} is in {}", found.id(), found.watched(), dir.display()))?;
+    if !rule.contains('@')
+        && let Some(newer) = context.tables.newest_rule_version(name)?.filter(|newest| newest.number > *number)
+    {
+        let id = format!("{name}@{}", newer.number);
+        output::note(&format!("{id} is only watched (a shadow): `pitchside rules checkout {id} DIR` copies that out"));
+    }
     Ok(())
 }
 
@@ -128,21 +135,41 @@ pub fn merge(dir: &Path, base: Option<u32>, context: &Context, output: &Output) 
     let name = name_of(dir)?;
     ensure_version(context, &name)?;
     let ours = rulebook::read_texts(dir)?;
+    let marked = history::conflict_marks(&ours);
+    if !marked.is_empty() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "nothing was merged: {}; keep what is right of the merge before, remove the marks, then publish",
+            marked.join("; ")
+        )));
+    }
     let base = match base {
         Some(base) => base,
         None => rulebook::base_of(dir)?
             .ok_or_else(|| Failure::Usage("say which version the draft began from: --base VERSION".to_owned()))?,
     };
-    let (_, _, base_texts) = rulebook::version(&context.tables, &format!("{name}@{base}"))?;
-    let (_, newest, theirs) = rulebook::version(&context.tables, &name)?;
-    let merged = history::merge(&base_texts, &ours, &theirs);
+    let base = rulebook::version(&context.tables, &format!("{name}@{base}"))?;
+    let theirs = rulebook::version(&context.tables, &name)?;
+    // What is only watched is nobody's to build on.
+    if theirs.shadow || theirs.number <= base.number {
+        let said = serde_json::json!({ "rule": name, "base": base.number, "merged": base.number, "conflicts": [] });
+        output.print(&said, |_| {
+            format!("nothing of {name} was put in force since @{}; {} stays as it is", base.number, dir.display())
+        })?;
+        return Ok(());
+    }
+    let base = rulebook::origin(&context.tables, base)?;
+    let (newest, base_number) = (theirs.number, base.number);
+    let merged = history::merge(&base.texts, &ours, &theirs.texts);
     rulebook::write_draft(dir, &merged.texts)?;
     rulebook::write_base(dir, newest)?;
     let conflicts = merged.conflicts.clone();
-    let said = serde_json::json!({ "rule": name, "base": base, "merged": newest, "conflicts": conflicts });
+    let said = serde_json::json!({ "rule": name, "base": base_number, "merged": newest, "conflicts": conflicts });
     output.print(&said, |_| {
         if conflicts.is_empty() {
-            format!("{} now holds {name}@{newest} and your changes since @{base}; check and publish it", dir.display())
+            format!(
+                "{} now holds {name}@{newest} and your changes since @{base_number}; check and publish it",
+                dir.display()
+            )
         } else {
             format!(
                 "{name}@{newest} is put into {}; both changed the same lines of: {}",
@@ -172,6 +199,17 @@ struct Row {
     state: &'static str,
     rule_hash: String,
     ledger: &'static str,
+}
+
+/// What the ledger knows of a version.
+fn ledger(tables: &Tables, version: &RuleVersion) -> anyhow::Result<&'static str> {
+    let Some(leaf) = &version.leaf_hash else { return Ok("-") };
+    Ok(match tables.act_state(leaf)? {
+        Some(ActState::Waiting) => "waiting",
+        Some(ActState::Told) => "told",
+        Some(ActState::Refused) => "refused",
+        None => "unknown",
+    })
 }
 
 /// `rules history`.
@@ -206,7 +244,7 @@ pub fn history(name: Option<&str>, context: &Context, output: &Output) -> Outcom
                 (false, false) => "-",
             },
             rule_hash: hex(&text.rule_hash),
-            ledger: if version.leaf_hash.is_some() { "told" } else { "-" },
+            ledger: ledger(&context.tables, version)?,
         });
     }
     output.table(&rows, &["VERSION", "HASH", "PUBLISHED", "BY", "STATE", "LEDGER", "NOTE"], |row| {
@@ -242,8 +280,8 @@ fn side(which: &str, config: &ConfigArg) -> Result<(String, RuleTexts), Failure>
     }
     let context = context::open(config)?;
     ensure_version(&context, which)?;
-    let (name, number, texts) = rulebook::version(&context.tables, which)?;
-    Ok((format!("{name}@{number}"), texts))
+    let found = rulebook::version(&context.tables, which)?;
+    Ok((found.id(), found.texts))
 }
 
 /// `rules diff`.
@@ -279,11 +317,12 @@ pub struct Rollback<'a> {
 /// `rules rollback`.
 pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outcome {
     ensure_version(context, back.name)?;
-    let (name, number, texts) = rulebook::version(&context.tables, &format!("{}@{}", back.name, back.version))?;
+    let Version { name, number, shadow, texts } =
+        rulebook::version(&context.tables, &format!("{}@{}", back.name, back.version))?;
     let newest = context.tables.newest_rule_version(&name)?.map(|version| version.number);
-    let note = back
-        .note
-        .map_or_else(|| format!("back to version {number}"), |note| format!("back to version {number}: {note}"));
+    let to =
+        if shadow { format!("version {number}, so far only watched") } else { format!("back to version {number}") };
+    let note = back.note.map_or_else(|| to.clone(), |note| format!("{to}: {note}"));
     let draft = Draft {
         name,
         texts,
@@ -291,7 +330,8 @@ pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outc
         author: back.author.map_or_else(user, str::to_owned),
         note,
         shadow: false,
-        back: true,
+        // What was only watched was never in force.
+        back: !shadow,
     };
-    publish_draft(&draft, context, output)
+    publish_draft(&draft, context, output).map(drop)
 }

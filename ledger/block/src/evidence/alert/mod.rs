@@ -6,9 +6,9 @@
 
 mod codec;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use pitchside_model::{Alert, AlertEvent, Timestamp};
+use pitchside_model::{Alert, AlertEvent, DeviceId, Epoch, Seq, Timestamp};
 
 use super::{Evidence, Fault, Verdict};
 use crate::cbor::CborError;
@@ -136,6 +136,12 @@ pub enum AlertFault {
     /// A reading comes from another gateway's block.
     #[error("reading {0} is in a block of another gateway")]
     OtherGateway(usize),
+    /// A reading is there twice: there are fewer than are counted, and a rule would hear it again.
+    #[error("reading {0} was shown before")]
+    Twice(usize),
+    /// A reading arrived before the one in front of it.
+    #[error("reading {0} is not in its place: it arrived before the one in front of it")]
+    OutOfOrder(usize),
 }
 
 impl AlertFault {
@@ -152,7 +158,7 @@ pub struct AlertVerdict {
     pub verdict: Verdict,
     /// The alert.
     pub alert: Alert,
-    /// The readings, each proven.
+    /// The readings, each proven, each once, in the order of their gateway times.
     pub readings: Vec<ReadingRecord>,
     /// How many blocks they are in.
     pub blocks: usize,
@@ -185,6 +191,7 @@ pub fn verify(bytes: &[u8], policy: &Policy) -> Result<AlertVerdict, AlertFault>
     let Record::Alert(record) = &verdict.record else { return Err(AlertFault::NotAnAlert) };
     let AlertEvent::Raised(raised) = record.0.clone() else { return Err(AlertFault::NotAnAlert) };
     let mut proven = Proven { policy, blocks: HashMap::new() };
+    let mut arrived = Arrived::default();
     let mut readings = Vec::with_capacity(said.readings.len());
     for (at, evidence) in said.readings.iter().enumerate() {
         let block = proven.record(evidence).map_err(|fault| AlertFault::Reading { at, fault })?;
@@ -192,13 +199,37 @@ pub fn verify(bytes: &[u8], policy: &Policy) -> Result<AlertVerdict, AlertFault>
             return Err(AlertFault::OtherGateway(at));
         }
         match Record::parse(&evidence.disclosed.record) {
-            Ok(Record::Reading(reading)) => readings.push(reading),
+            Ok(Record::Reading(reading)) => {
+                arrived.next(&reading, at)?;
+                readings.push(reading);
+            }
             Ok(Record::Alert(_)) => return Err(AlertFault::NotAReading(at)),
             Err(error) => return Err(AlertFault::Reading { at, fault: Fault::Record(error) }),
         }
     }
     let blocks = proven.blocks.len();
     Ok(AlertVerdict { verdict, alert: raised, readings, blocks, said })
+}
+
+/// Readings as they came.
+#[derive(Default)]
+struct Arrived {
+    seen: HashSet<(DeviceId, Epoch, Seq, u32)>,
+    last: Option<Timestamp>,
+}
+
+impl Arrived {
+    /// The next is another one, and did not come before the one in front of it.
+    fn next(&mut self, record: &ReadingRecord, at: usize) -> Result<(), AlertFault> {
+        if !self.seen.insert((record.device.clone(), record.epoch, record.seq, record.item)) {
+            return Err(AlertFault::Twice(at));
+        }
+        let now = record.reading.gateway_time;
+        if self.last.replace(now).is_some_and(|last| now < last) {
+            return Err(AlertFault::OutOfOrder(at));
+        }
+        Ok(())
+    }
 }
 
 /// Blocks that were proven to be in the ledger: many readings lie in one.

@@ -1,14 +1,14 @@
 use pitchside_model::Timestamp;
 
 use super::*;
-use crate::evidence::tests::{evidence, policy};
+use crate::evidence::tests::{disclosed, evidence, policy};
 use crate::header::GatewayKey;
 use crate::header::tests::key as gateway_key;
 
 fn whole() -> AlertEvidence {
     AlertEvidence {
         alert: evidence(true),
-        readings: vec![evidence(false), evidence(false)],
+        readings: vec![disclosed(Some(3)), disclosed(Some(4))],
         rules: vec![("heat-illness".to_owned(), [7; 32])],
         manifest: "name = \"heat-illness\"\n".to_owned(),
         script: "value > 39.0\n".to_owned(),
@@ -86,6 +86,30 @@ fn a_gateway_cannot_put_a_reading_in_that_is_in_no_block_nor_a_record_of_another
     let about_a_reading = AlertEvidence { alert: evidence(false), ..whole() };
     let bytes = about_a_reading.to_bytes(&gateway_key()).unwrap();
     assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::NotAnAlert);
+}
+
+#[test]
+fn a_reading_that_is_shown_twice_is_refused_as_is_one_that_is_not_in_its_place() {
+    let with = |places: &[usize]| {
+        let readings = places.iter().map(|place| disclosed(Some(*place))).collect();
+        let bytes = AlertEvidence { readings, ..whole() }.to_bytes(&gateway_key()).unwrap();
+        verify(&bytes, &policy()).map(|verdict| verdict.readings.len())
+    };
+    assert_eq!(with(&[0, 1, 2, 5]), Ok(4));
+    assert_eq!(with(&[0, 1, 1]), Err(AlertFault::Twice(2)));
+    assert_eq!(with(&[3, 4, 5, 3]), Err(AlertFault::Twice(3)), "also where it is not beside itself");
+    assert_eq!(with(&[0, 2, 1]), Err(AlertFault::OutOfOrder(2)));
+}
+
+#[test]
+fn whichever_of_its_first_bytes_was_changed_it_is_still_known_for_evidence_of_an_alert() {
+    let bytes = file();
+    for at in 0..bytes.len().min(12) {
+        let mut changed = bytes.clone();
+        changed[at] ^= 0x10;
+        assert!(is_one(&changed) && verify(&changed, &policy()).unwrap_err().is_tampered(), "byte {at}");
+    }
+    assert!(!is_one(b"") && !is_one(b"a text file") && !is_one(&evidence(false).to_bytes()));
 }
 
 proptest::proptest! {

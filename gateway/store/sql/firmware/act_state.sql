@@ -1,0 +1,1 @@
+SELECT state FROM acts WHERE leaf_hash = ?1
