@@ -16,6 +16,8 @@ const ATTEMPTS_MAX: u32 = 3;
 /// When a device asks again, in seconds: while there is nothing for it, and while there is something, but not now.
 pub(super) const NOTHING_S: u32 = 3_600;
 pub(super) const NOT_NOW_S: u32 = 60;
+/// Why a device waits for an image that is still fetched.
+pub(super) const NOT_HERE: &str = "its image is not here yet";
 
 /// What there is for a device.
 pub(super) enum Verdict {
@@ -81,7 +83,7 @@ impl Desk {
             return Verdict::Nothing;
         }
         if !offer.whole {
-            return Verdict::Held("its image is not here yet");
+            return Verdict::Held(NOT_HERE);
         }
         let roster = self.parts.roster.load();
         let athlete = roster.get(device.as_str()).and_then(|row| row.athlete.as_ref());

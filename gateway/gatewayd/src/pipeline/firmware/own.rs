@@ -321,7 +321,10 @@ impl Own {
 
     fn request(&self, offer: &Offer, tries: u32) -> anyhow::Result<()> {
         let manifest = offer.manifest();
-        let content = self.parts.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
+        let contents = self.parts.shelf.contents();
+        let content = contents.path(offer.content()).context("the bundle is no longer here")?;
+        // The installer reads the file without its tree. One that rotted it would refuse, and the release would be left alone for good.
+        contents.verify(offer.content()).context("the bundle was not laid out")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
         for name in ["request", "taken", restart::ANSWER, "result"] {
