@@ -138,7 +138,7 @@ async fn a_release_reaches_the_shelf_of_a_clinic_that_has_the_hardware_and_a_hal
     assert!(maker.publish("1.4.0").ok().out.contains("in the ledger's store"));
     assert_eq!(maker.publish("1.4.0").ok().code, 0, "again: its content is there");
     maker.roll_out(&release, "strap-r2");
-    tokio::task::block_in_place(|| shelf.seen(&strap(2, 0)).unwrap());
+    shelf.seen(&strap(2, 0));
     until("the content is here", || shelf.is_whole(content).then_some(())).await;
     let offer = until("the rollout is known", || shelf.choose(&strap(2, 0)).ok().flatten()).await;
     assert_eq!((offer.id.to_string(), offer.whole), (release.clone(), true));
@@ -158,6 +158,24 @@ async fn a_release_reaches_the_shelf_of_a_clinic_that_has_the_hardware_and_a_hal
     clinic.ledger().off().await;
     clinic.advance(8 * 86_400);
     assert!(matches!(shelf.choose(&strap(2, 0)), Err(Refused::StaleCheckpoint { .. })));
+    drop(shelf);
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sensor_that_says_it_is_everything_keeps_no_other_from_its_firmware() {
+    let (maker, mut clinic) = clinic().await;
+    let shelf = Arc::clone(clinic.shelf());
+    for n in 0..70 {
+        shelf.seen(&Thing { name: "liar".to_owned(), hardware: format!("h{n}").parse().unwrap(), ..strap(2, 0) });
+    }
+    let image = bytes(50_000, 5);
+    let release = maker.release("1.4.0", "3", &image);
+    maker.publish("1.4.0").ok();
+    maker.roll_out(&release, "strap-r2");
+    shelf.seen(&strap(2, 0));
+    let content = ContentId(*blake3::hash(&image).as_bytes());
+    until("the content for hardware that is new here", || shelf.is_whole(content).then_some(())).await;
     drop(shelf);
     clinic.stop().await;
 }

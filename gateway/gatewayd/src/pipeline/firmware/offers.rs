@@ -47,9 +47,7 @@ impl Desk {
     /// Has the releases for what has just been said to be here fetched.
     pub(super) fn make_ready(&self, device: &DeviceId) {
         let Some(seat) = self.seats.get(device) else { return };
-        if let Err(error) = self.parts.shelf.seen(&self.thing(device, seat)) {
-            tracing::warn!(%device, %error, "what it runs was not remembered: its releases are fetched when it says so again");
-        }
+        self.parts.shelf.seen(&self.thing(device, seat));
     }
 
     pub(super) fn verdict(&self, device: &DeviceId) -> Verdict {
