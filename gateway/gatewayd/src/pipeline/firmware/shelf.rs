@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
+use crate::adapters::releases::trouble::{self, Whose};
 use crate::clock::{self, Clock, ClockJudge};
 
 /// Beside the database.
@@ -116,6 +117,7 @@ impl Shelf {
         let (releases, folder) = (releases?, settings.gateway.data_dir.join(FOLDER));
         match Contents::open(&folder, store_limits(settings)) {
             Ok(contents) => {
+                trouble::keep_off(store, None);
                 let lines = Lines::open(store);
                 let (limits, judge) = (
                     limits(&settings.firmware),
@@ -126,6 +128,7 @@ impl Shelf {
             }
             Err(error) => {
                 tracing::error!(%error, "firmware is off: its content store does not open");
+                trouble::keep_off(store, Some((error.to_string(), Whose::Disk, clock.now())));
                 None
             }
         }

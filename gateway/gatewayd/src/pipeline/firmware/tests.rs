@@ -627,6 +627,24 @@ async fn an_update_that_was_only_cut_short_is_tried_five_times_and_one_that_was_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_ledger_says_and_nobody_believes_is_kept_for_doctor_until_it_is_believed() {
+    let house = House::told(&[signed(1)]);
+    let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
+    let first = Some(house.dir.path().join("first.policy"));
+    let settings = pitchside_config::Firmware { release_policy: first, ..Default::default() };
+    let anchors = releases::anchors(&settings, Policy::of_logs([key.verifier().clone()])).unwrap().unwrap();
+    let refused = || releases::trouble::refused(&house.store, &anchors).unwrap();
+    assert_eq!(refused(), None);
+    let older = reply(vec![Act::ReleasePolicy { signed: policy().to_bytes() }], &key);
+    house.shelf.releases().told(&older).unwrap();
+    let trouble = refused().unwrap();
+    assert!(trouble.why.contains("somebody shows an old log"), "{trouble:?}");
+    assert_eq!((trouble.since, trouble.whose), (NOW, releases::trouble::Whose::Ledger));
+    house.after(DAY);
+    assert_eq!(refused(), None, "the newest is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn other_settings_begin_anew_and_the_old_ones_find_what_was_known() {
     let house = House::told(&[signed(1)]);
     let (first, other) = (house.dir.path().join("first.policy"), house.dir.path().join("other.policy"));
