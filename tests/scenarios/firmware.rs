@@ -9,6 +9,7 @@ use ledger_block::release::SignedManifest;
 use pitchside_device_sdk::update::{Happened, manifest};
 use pitchside_model::Timestamp;
 use pitchside_release::rollout::is_in;
+use pitchside_tests::clinic::Made;
 use pitchside_tests::maker::{Maker, release, write_policy};
 use pitchside_tests::{Clinic, Image, Running, Sensor, until};
 use pitchside_wire::Content;
@@ -42,7 +43,12 @@ fn settings(clinic: Clinic) -> Clinic {
 
 /// A clinic that knows who signs releases, its publisher, and a release that is published and on the shelf.
 async fn published(clinic: Clinic, signed: &SignedManifest, image: &Image) -> (Running, Maker) {
-    let mut clinic = settings(clinic).start().await;
+    published_at(settings(clinic).make().await, signed, image).await
+}
+
+/// As [`published`], at a clinic that is made.
+async fn published_at(made: Made, signed: &SignedManifest, image: &Image) -> (Running, Maker) {
+    let mut clinic = Running::start_new(made).await;
     let dir = clinic.dir().to_owned();
     let maker = Maker::new(&dir, clinic.ledger());
     maker.publish(signed, image).await;
@@ -193,6 +199,25 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
         clinic.tables().waiting_acts(8).expect("the database answers").is_empty().then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_rots_on_the_shelf_is_fetched_again_and_the_update_arrives_all_the_same() {
+    let image = Image::new(NEW, 3, true, 70_000);
+    let signed = release(&image, NEW, 3);
+    let mut made = settings(Clinic::new().strap("s7")).make().await;
+    made.settings.firmware.ledger_store = made.ledger.as_ref().map(|ledger| ledger.http.to_string());
+    made.settings.firmware.ledger_store_wait_s_max = 0;
+    let (clinic, maker) = published_at(made, &signed, &image).await;
+    let content = data_encoding::HEXLOWER.encode(&signed.manifest().blake3);
+    let data = clinic.dir().join("data/content").join(content).join("data");
+    let mut rotten = std::fs::read(&data).unwrap();
+    rotten[40_000] ^= 1;
+    std::fs::write(&data, rotten).unwrap();
+    maker.rollout_to_all(&signed);
+    let mut s7 = flashed(&clinic, "s7").await;
+    assert_eq!(s7.updates().await, "1.1.0");
+    assert_eq!(std::fs::read(&data).unwrap(), image.bytes, "and it is whole again");
 }
 
 #[tokio::test(flavor = "multi_thread")]

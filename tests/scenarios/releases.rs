@@ -7,7 +7,8 @@ use ledger_block::release::{SecurityCounter, Target, Version};
 use ledgerd::Enrolment;
 use pitchside_release::content::ContentId;
 use pitchside_release::policy::{Refused, Thing};
-use pitchside_tests::clinic::Made;
+use pitchside_tests::clinic::{Made, copy};
+use pitchside_tests::maker::policy;
 use pitchside_tests::program::{Answer, program, run};
 use pitchside_tests::{Clinic, Running, until};
 
@@ -124,6 +125,21 @@ fn strap(version: u32, counter: u32) -> Thing {
     }
 }
 
+/// What doctor finds under such a name: its evidence and its mend, if it is not well.
+fn sick(clinic: &Running, what: &str) -> Option<(String, String)> {
+    let findings = clinic.pitchside(&["--json", "doctor"]).json();
+    let found = findings.as_array().unwrap().iter().find(|finding| finding["what"] == what)?.clone();
+    let text = |field: &str| found[field].as_str().unwrap_or_default().to_owned();
+    (found["ok"] == false).then(|| (text("evidence"), text("mend")))
+}
+
+/// Doctor has found nothing wrong with what is known of releases.
+fn is_well(clinic: &Running) -> Option<()> {
+    let findings = clinic.pitchside(&["--json", "doctor"]).json();
+    let mut findings = findings.as_array().unwrap().iter();
+    findings.any(|finding| finding["what"] == "firmware releases" && finding["ok"] == true).then_some(())
+}
+
 fn bytes(size: usize, salt: u8) -> Vec<u8> {
     (0..size).map(|at| (at % 241) as u8 ^ salt).collect()
 }
@@ -138,7 +154,7 @@ async fn a_release_reaches_the_shelf_of_a_clinic_that_has_the_hardware_and_a_hal
     assert!(maker.publish("1.4.0").ok().out.contains("in the ledger's store"));
     assert_eq!(maker.publish("1.4.0").ok().code, 0, "again: its content is there");
     maker.roll_out(&release, "strap-r2");
-    tokio::task::block_in_place(|| shelf.seen(&strap(2, 0)).unwrap());
+    shelf.seen(&strap(2, 0));
     until("the content is here", || shelf.is_whole(content).then_some(())).await;
     let offer = until("the rollout is known", || shelf.choose(&strap(2, 0)).ok().flatten()).await;
     assert_eq!((offer.id.to_string(), offer.whole), (release.clone(), true));
@@ -159,6 +175,80 @@ async fn a_release_reaches_the_shelf_of_a_clinic_that_has_the_hardware_and_a_hal
     clinic.advance(8 * 86_400);
     assert!(matches!(shelf.choose(&strap(2, 0)), Err(Refused::StaleCheckpoint { .. })));
     drop(shelf);
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sensor_that_says_it_is_everything_keeps_no_other_from_its_firmware() {
+    let (maker, mut clinic) = clinic().await;
+    let shelf = Arc::clone(clinic.shelf());
+    for n in 0..70 {
+        shelf.seen(&Thing { name: "liar".to_owned(), hardware: format!("h{n}").parse().unwrap(), ..strap(2, 0) });
+    }
+    let image = bytes(50_000, 5);
+    let release = maker.release("1.4.0", "3", &image);
+    maker.publish("1.4.0").ok();
+    maker.roll_out(&release, "strap-r2");
+    shelf.seen(&strap(2, 0));
+    let content = ContentId(*blake3::hash(&image).as_bytes());
+    until("the content for hardware that is new here", || shelf.is_whole(content).then_some(())).await;
+    drop(shelf);
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_says_that_an_older_ledger_is_shown_until_the_newest_is_back() {
+    let (maker, mut clinic) = clinic().await;
+    until("all is well", || is_well(&clinic)).await;
+    let newest = clinic.ledger().dir().to_owned();
+    let (older, aside) = (newest.with_file_name("older"), newest.with_file_name("aside"));
+    clinic.ledger().off().await;
+    copy(&newest, &older);
+    clinic.ledger().on().await;
+    maker.release("1.4.0", "3", &bytes(50_000, 6));
+    maker.publish("1.4.0").ok();
+    let shelf = Arc::clone(clinic.shelf());
+    until("the release is known", || (!shelf.known().releases().is_empty()).then_some(())).await;
+    clinic.ledger().off().await;
+    std::fs::rename(&newest, &aside).unwrap();
+    std::fs::rename(&older, &newest).unwrap();
+    clinic.ledger().on().await;
+    let (evidence, mend) = until("doctor to say so", || sick(&clinic, "firmware log")).await;
+    assert!(evidence.contains("somebody shows an old log"), "{evidence}");
+    assert!(mend.contains("ledgerd fsck"), "{mend}");
+    clinic.ledger().off().await;
+    std::fs::rename(&newest, &older).unwrap();
+    std::fs::rename(&aside, &newest).unwrap();
+    clinic.ledger().on().await;
+    until("all is well again", || is_well(&clinic)).await;
+    drop(shelf);
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_doctor_says_why_firmware_is_off_or_believes_nobody() {
+    let (maker, mut clinic) = clinic().await;
+    until("all is well", || is_well(&clinic)).await;
+    // Its contents cannot be opened.
+    clinic.stop().await;
+    let contents = clinic.dir().join("data/content");
+    std::fs::remove_dir_all(&contents).unwrap();
+    std::fs::write(&contents, "no folder").unwrap();
+    clinic.start().await;
+    let (evidence, _) = sick(&clinic, "firmware contents").unwrap();
+    assert!(evidence.starts_with("firmware is off"), "{evidence}");
+    clinic.stop().await;
+    std::fs::remove_file(&contents).unwrap();
+    clinic.start().await;
+    until("all is well again", || is_well(&clinic)).await;
+    // The settings name other keys than the log.
+    clinic.stop().await;
+    std::fs::write(maker.at("first.policy"), policy().to_bytes()).unwrap();
+    clinic.start().await;
+    let found = || sick(&clinic, "release policy");
+    let (evidence, mend) = until("doctor to say so", found).await;
+    assert!(evidence.contains("these are somebody else's keys"), "{evidence}");
+    assert!(mend.contains("firmware.release_policy"), "{mend}");
     clinic.stop().await;
 }
 

@@ -15,6 +15,9 @@ use crate::shape::{
     ScanMode, Socket, Whole, ZeroOr,
 };
 
+/// The least of `firmware.serve_bytes_per_s_max`: two boxes that are served at once have what they need to bear it.
+pub const SERVE_BYTES_PER_S_MIN: u64 = 64 << 10;
+
 /// All settings.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Settings {
@@ -256,8 +259,9 @@ section! {
         boxes: Vec<SocketAddr> = Vec::new(), List(Socket);
         /// Bytes a second fetched at most, over all sources.
         fetch_bytes_per_s_max: u64 = 4_000_000, Whole { min: 10_000, max: 1_000_000_000 };
-        /// Bytes a second given to other boxes at most.
-        serve_bytes_per_s_max: u64 = 12_500_000, Whole { min: 10_000, max: 1_000_000_000 };
+        /// Bytes a second given to other boxes at most. A box that gets less than 32 KiB a second takes the giver for one that
+        /// stalls, and asks it no more for an hour: to give nothing, leave `listen` off.
+        serve_bytes_per_s_max: u64 = 12_500_000, Whole { min: SERVE_BYTES_PER_S_MIN, max: 1_000_000_000 };
         /// File in which the box's image says its hardware id, version and security counter. Where there is none the machine
         /// is no appliance, and is not updated from the ledger.
         box_image: PathBuf = PathBuf::from("/usr/lib/pitchside/firmware"), At;

@@ -33,6 +33,8 @@ fn wrong_types_and_values_are_refused_with_their_key() {
     assert!(refusal("[http]\naddress = \"here\"\n").contains("http.address"));
     assert!(refusal("[blocks]\ninterval_ms = 5\n").contains("blocks.interval_ms"));
     assert!(refusal("[gateway]\nname = \"a/b\"\n").contains("gateway.name"));
+    let slow = refusal("[firmware]\nserve_bytes_per_s_max = 20000\n");
+    assert!(slow.contains("firmware.serve_bytes_per_s_max") && slow.contains("from 65536"), "{slow}");
     assert!(refusal("[[serial]]\npath = \"/dev/ttyS0\"\nmode = \"wired\"\n").contains("serial.device"));
     assert!(
         refusal("[ledger]\naddress = \"x\"\npublic_key = \"00\"\npolicy = \"p\"\n").lines().count() == 2,

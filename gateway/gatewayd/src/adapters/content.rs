@@ -31,3 +31,14 @@ pub fn service_settings(settings: &Settings) -> ServiceSettings {
         boxes: firmware.boxes.iter().copied().collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pitchside_config::settings::SERVE_BYTES_PER_S_MIN;
+    use pitchside_release::content::client::Patience;
+
+    #[test]
+    fn the_least_rate_that_settings_allow_is_one_that_other_boxes_bear() {
+        assert!(SERVE_BYTES_PER_S_MIN >= 2 * Patience::default().bytes_per_s_min, "two are served at once");
+    }
+}

@@ -1,4 +1,7 @@
-//! What the ledger says about firmware, kept by `store`, checked by `release`, brought by `sync`.
+//! What the ledger says about firmware, kept by `store`, checked by `release`, brought by `sync`. Why nothing of it is taken, if
+//! nothing is: [`trouble`].
+
+pub mod trouble;
 
 use std::sync::Arc;
 
@@ -6,10 +9,10 @@ use anyhow::Context as _;
 use ledger_block::ingest::Releases;
 use ledger_block::policy::Policy;
 use ledger_block::release::SignedPolicy;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use pitchside_config::Firmware as FirmwareSettings;
 use pitchside_model::Timestamp;
-use pitchside_release::known::{Anchors, Known, News, Shelf, ShelfError};
+use pitchside_release::known::{Anchors, Known, LearnError, News, Shelf, ShelfError};
 use pitchside_store::{Store, Tables};
 use tokio::sync::watch;
 
@@ -82,6 +85,8 @@ pub struct KnownReleases {
     anchors: Anchors,
     store: Store,
     clock: Clock,
+    /// Why nothing was taken, as last said in the log.
+    said: Mutex<Option<String>>,
 }
 
 impl KnownReleases {
@@ -97,8 +102,8 @@ impl KnownReleases {
     ) -> anyhow::Result<Option<Arc<Self>>> {
         let Some(anchors) = anchors(settings, ledger)? else { return Ok(None) };
         let known = RwLock::new(Arc::new(kept(store, &anchors)?));
-        let news = watch::Sender::new(0);
-        Ok(Some(Arc::new(Self { known, news, anchors, store: store.clone(), clock: clock.clone() })))
+        let (news, said) = (watch::Sender::new(0), Mutex::default());
+        Ok(Some(Arc::new(Self { known, news, anchors, store: store.clone(), clock: clock.clone(), said })))
     }
 
     /// Changes when something was learnt: a release, a rollout, a halt.
@@ -125,10 +130,12 @@ impl KnownReleases {
         let news = match after.learn(told, &self.anchors, self.clock.now()) {
             Ok(news) => news,
             Err(error) => {
-                tracing::error!(%error, "nothing of what the ledger says about firmware was taken");
+                self.refuse(&error);
                 return Ok(false);
             }
         };
+        *self.said.lock() = None;
+        trouble::keep_believed(&self.store, &self.anchors);
         // Without news only the time of confirmation has changed: worth a write once an hour, which a restart may lose.
         let confirmed = |known: &Known| known.seen().map_or(Timestamp::default(), |seen| seen.confirmed_at);
         let before = self.known();
@@ -145,6 +152,15 @@ impl KnownReleases {
             self.news.send_modify(|count| *count += 1);
         }
         Ok(more)
+    }
+
+    /// Says why nothing was taken: once in the log, however often the ledger is asked, and to `doctor` until something is.
+    fn refuse(&self, error: &LearnError) {
+        let why = error.to_string();
+        if self.said.lock().replace(why.clone()) != Some(why) {
+            tracing::error!(%error, "nothing of what the ledger says about firmware was taken");
+        }
+        trouble::keep_refused(&self.store, &self.anchors, error, self.clock.now());
     }
 }
 

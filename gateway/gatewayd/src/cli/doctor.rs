@@ -5,7 +5,12 @@
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys |
+<<<<<<< HEAD
 //! | `delivery` | the alert path, by its last drill and by what runs |
+=======
+//! | `delivery` | the alert path, by its last drill |
+//! | `firmware` | what the ledger says of releases, their contents, the box's own update |
+>>>>>>> fwa
 //! | `appliance` | what mends a finding where there is no shell |
 //! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
 
@@ -13,6 +18,7 @@ mod appliance;
 mod bluetooth;
 mod data;
 mod delivery;
+mod firmware;
 mod machine;
 mod running;
 
@@ -58,6 +64,7 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
             Ok(context) => {
                 findings.extend(bluetooth::lost(&context));
                 findings.extend(data::findings(&context, now));
+                findings.extend(firmware::findings(&context, now));
                 findings.extend(delivery::findings(&context, now));
                 findings.extend(running::ledger(&context, now));
                 findings.extend(running::silent(&context, now));

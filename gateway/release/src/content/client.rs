@@ -1,5 +1,5 @@
 //! One question to one peer, over plain HTTP: what it says is verified, so who it is does not matter. Whatever a peer sends,
-//! no more is read than was asked for, and it is waited for no longer than the least rate allows.
+//! no more is taken than was asked for, and it is waited for no longer than the least rate allows.
 
 use std::time::Duration;
 
@@ -31,8 +31,35 @@ impl Default for Patience {
     }
 }
 
-/// Sends a request; gives the body if the answer is 200 of exactly this length.
-async fn get(address: &str, ask: Ask, length: u64, patience: Patience) -> Result<Incoming, Outcome> {
+/// The body of an answer.
+struct Answer {
+    body: Incoming,
+    /// Bytes that may still come.
+    left: u64,
+    stall: Duration,
+    deadline: Instant,
+}
+
+impl Answer {
+    /// Its next part; none at its end.
+    async fn part(&mut self) -> Result<Option<Bytes>, Outcome> {
+        let until = self.deadline.min(Instant::now() + self.stall);
+        match timeout_at(until, self.body.frame()).await {
+            Err(_late) => Err(Outcome::Slow),
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(frame))) => {
+                let part = frame.into_data().unwrap_or_default();
+                self.left = self.left.checked_sub(part.len() as u64).ok_or(Outcome::Broken)?;
+                Ok(Some(part))
+            }
+            Ok(Some(Err(_cut))) => Err(Outcome::Gone),
+        }
+    }
+}
+
+/// Sends a request; gives the body if the answer is 200 of this length. An honest proxy may pass it on in chunks and name none: then
+/// it is counted while it comes.
+async fn get(address: &str, ask: Ask, length: u64, patience: Patience) -> Result<Answer, Outcome> {
     let connecting = timeout(patience.stall, TcpStream::connect(address)).await;
     let stream = connecting.map_err(|_late| Outcome::Gone)?.map_err(|_refused| Outcome::Gone)?;
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
@@ -50,23 +77,15 @@ async fn get(address: &str, ask: Ask, length: u64, patience: Patience) -> Result
     let answered = timeout(patience.stall, sender.send_request(request)).await.map_err(|_late| Outcome::Slow)?;
     let response = answered.map_err(|error| if error.is_parse() { Outcome::Broken } else { Outcome::Gone })?;
     match response.status() {
-        StatusCode::OK if response.body().size_hint().exact() == Some(length) => Ok(response.into_body()),
+        StatusCode::OK if response.body().size_hint().exact().is_none_or(|named| named == length) => {
+            let (stall, deadline) = (patience.stall, deadline(length, patience));
+            Ok(Answer { body: response.into_body(), left: length, stall, deadline })
+        }
         StatusCode::NOT_FOUND | StatusCode::CONFLICT => Err(Outcome::NotHeld),
         StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => Err(Outcome::Busy),
         // A proxy's own troubles among them.
         status if status.is_server_error() => Err(Outcome::Gone),
         _ => Err(Outcome::Broken),
-    }
-}
-
-/// The next part of a body; none at its end.
-async fn part(body: &mut Incoming, stall: Duration, deadline: Instant) -> Result<Option<Bytes>, Outcome> {
-    let until = deadline.min(Instant::now() + stall);
-    match timeout_at(until, body.frame()).await {
-        Err(_late) => Err(Outcome::Slow),
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(frame))) => Ok(Some(frame.into_data().unwrap_or_default())),
-        Ok(Some(Err(_cut))) => Err(Outcome::Gone),
     }
 }
 
@@ -81,9 +100,8 @@ fn deadline(length: u64, patience: Patience) -> Instant {
 /// What went wrong, as the plan wants to know it.
 pub async fn held(address: &str, content: ContentId, shape: Shape, patience: Patience) -> Result<Groups, Outcome> {
     let length = Groups::encoded_bytes(shape) as u64;
-    let mut body = get(address, Ask::Held(content), length, patience).await?;
-    let (deadline, mut bytes) = (deadline(length, patience), Vec::new());
-    while let Some(part) = part(&mut body, patience.stall, deadline).await? {
+    let (mut answer, mut bytes) = (get(address, Ask::Held(content), length, patience).await?, Vec::new());
+    while let Some(part) = answer.part().await? {
         bytes.extend_from_slice(&part);
     }
     Groups::decode(shape, &bytes).map_err(|_malformed| Outcome::Broken)
@@ -112,9 +130,8 @@ async fn stream(
 ) -> Result<(), Outcome> {
     let length = slice::encoded_bytes(shape, span).ok_or(Outcome::Broken)?;
     let mut decoder = Decoder::new(content, shape, span).ok_or(Outcome::Broken)?;
-    let mut body = get(address, Ask::Slice(content, span), length, patience).await?;
-    let deadline = deadline(length, patience);
-    while let Some(part) = part(&mut body, patience.stall, deadline).await? {
+    let mut answer = get(address, Ask::Slice(content, span), length, patience).await?;
+    while let Some(part) = answer.part().await? {
         let mut bytes = &part[..];
         while let Some(item) = decoder.push(&mut bytes).map_err(Outcome::WrongBytes)? {
             items.push(item);

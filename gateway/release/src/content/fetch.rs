@@ -1,6 +1,7 @@
 //! Carries a [`Plan`] out: asks, fetches, keeps, names who lied, until the content is whole.
 
 use std::collections::BTreeSet;
+use std::mem::{Discriminant, discriminant};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -134,6 +135,8 @@ struct Fetch<'a> {
     progress: &'a watch::Sender<Progress>,
     unflushed: u32,
     flushed_at: Instant,
+    /// What was said of the ledger's answers: once a kind, not at every try.
+    complaints: Vec<Discriminant<Fault>>,
 }
 
 /// Fetches a content that the store has admitted; gives the file of the whole. `seed` is fresh randomness, for the spread of
@@ -155,8 +158,8 @@ pub async fn fetch(
     let plan = Plan::new(held, shared.settings.plan, ledger_from);
     let (tasks, since) = (JoinSet::new(), Instant::now());
     let (content, unflushed, flushed_at) = (content.clone(), 0, since);
-    let id = content.id;
-    let mut fetch = Fetch { shared, content, plan, tasks, since, seed, progress, unflushed, flushed_at };
+    let (id, complaints) = (content.id, Vec::new());
+    let mut fetch = Fetch { shared, content, plan, tasks, since, seed, progress, unflushed, flushed_at, complaints };
     let ended = tokio::select! {
         ended = fetch.run() => ended,
         () = stop.cancelled() => Err(FetchError::Stopped),
@@ -263,16 +266,7 @@ impl Fetch<'_> {
         };
         self.seed = seed;
         if let Some((peer, fault)) = peer.zip(fault) {
-            tracing::warn!(content = %self.content.id, %peer, "a source of firmware was dropped: {fault}");
-            // The ledger is the last resort, and what answers in its name may be a hotel's page: the next fetch asks it again.
-            if peer != Peer::Ledger {
-                self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
-            }
-            self.progress.send_modify(|progress| {
-                if progress.dropped.len() < DROPPED_MAX {
-                    progress.dropped.push((peer, fault));
-                }
-            });
+            self.blame(peer, fault);
         }
         let (groups, groups_all, sources) =
             (self.plan.held().count(), self.content.shape.groups(), self.plan.source_count());
@@ -286,6 +280,26 @@ impl Fetch<'_> {
             tokio::task::spawn_blocking(move || store.flush(id)).await??;
         }
         Ok(())
+    }
+
+    /// Names who lied. The ledger is the last resort, and what answers in its name may be a hotel's page: it is asked on.
+    fn blame(&mut self, peer: Peer, fault: Fault) {
+        let content = self.content.id;
+        if peer == Peer::Ledger {
+            let kind = discriminant(&fault);
+            if !self.complaints.contains(&kind) {
+                self.complaints.push(kind);
+                tracing::warn!(%content, "{peer}: {fault}; is firmware.ledger_store right? It is asked ever less often");
+            }
+            return;
+        }
+        tracing::warn!(%content, %peer, "a source of firmware was dropped: {fault}");
+        self.shared.bans.add(peer, Instant::now() + self.shared.settings.ban);
+        self.progress.send_modify(|progress| {
+            if progress.dropped.len() < DROPPED_MAX {
+                progress.dropped.push((peer, fault));
+            }
+        });
     }
 
     async fn complete(&self) -> Result<PathBuf, FetchError> {

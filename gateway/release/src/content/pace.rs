@@ -1,5 +1,6 @@
 //! A bound on bytes a second, shared by all who send or all who fetch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -33,6 +34,11 @@ impl Bucket {
         u64::try_from(owed * 1_000_000 / i128::from(self.bytes_per_s.max(1))).unwrap_or(u64::MAX)
     }
 
+    /// Microseconds until all that was taken has passed.
+    pub fn owed_us(&mut self, now_us: u64) -> u64 {
+        self.take(0, now_us)
+    }
+
     /// Gives back what was taken and never passed.
     pub fn give_back(&mut self, bytes: u64) {
         self.credit += i128::from(bytes);
@@ -43,25 +49,67 @@ impl Bucket {
 #[derive(Debug)]
 pub struct Pace {
     bucket: Mutex<Bucket>,
+    bytes_per_s: u64,
     since: Instant,
 }
 
 impl Pace {
     /// So many bytes a second.
     pub fn new(bytes_per_s: u64) -> Self {
-        Self { bucket: Mutex::new(Bucket::new(bytes_per_s)), since: Instant::now() }
+        Self { bucket: Mutex::new(Bucket::new(bytes_per_s)), bytes_per_s, since: Instant::now() }
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// A turn for so many bytes, behind all that were promised before; none if those take longer than `wait_max`.
+    pub fn turn(self: &Arc<Self>, bytes: u64, wait_max: Duration) -> Option<Turn> {
+        let (now_us, mut bucket) = (self.now_us(), self.bucket.lock());
+        if u128::from(bucket.owed_us(now_us)) > wait_max.as_micros() {
+            return None;
+        }
+        let ends_us = now_us.saturating_add(bucket.take(bytes, now_us));
+        Some(Turn { pace: Arc::clone(self), left: bytes, ends_us })
     }
 
     /// Waits until so many bytes may pass.
     pub async fn pass(&self, bytes: u64) {
-        let now_us = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let wait_us = self.bucket.lock().take(bytes, now_us);
+        let wait_us = self.bucket.lock().take(bytes, self.now_us());
         if wait_us > 0 {
             // Who asks and hangs up leaves no debt for the others to wait off.
             let taken = Taken { bucket: &self.bucket, bytes };
             tokio::time::sleep(Duration::from_micros(wait_us)).await;
             std::mem::forget(taken);
         }
+    }
+}
+
+/// Bytes that pass in pieces, each at its time. Those that never passed are given back when it is dropped.
+#[derive(Debug)]
+pub struct Turn {
+    pace: Arc<Pace>,
+    left: u64,
+    /// When the last of them may pass.
+    ends_us: u64,
+}
+
+impl Turn {
+    /// Waits until the next so many of them may pass.
+    pub async fn pass(&mut self, bytes: u64) {
+        let after = self.left.saturating_sub(bytes);
+        let after_us = u128::from(after) * 1_000_000 / u128::from(self.pace.bytes_per_s.max(1));
+        let at_us = self.ends_us.saturating_sub(u64::try_from(after_us).unwrap_or(u64::MAX));
+        if at_us > self.pace.now_us() {
+            tokio::time::sleep_until(self.pace.since + Duration::from_micros(at_us)).await;
+        }
+        self.left = after;
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.pace.bucket.lock().give_back(self.left);
     }
 }
 
@@ -95,6 +143,19 @@ mod tests {
             let most = u128::from(rate) / 2 + u128::from(rate) * u128::from(last + 60) / 1_000_000 + 60;
             prop_assert!(u128::from(passed) <= most, "{passed} of {most}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_turn_passes_piece_by_piece_and_nobody_is_promised_what_comes_too_late() {
+        const SOON: Duration = Duration::from_secs(2);
+        let pace = Arc::new(Pace::new(1_000));
+        let mut first = pace.turn(10_000, SOON).unwrap();
+        assert!(first.pass(200).now_or_never().is_some(), "a quarter of a second's worth passes at once");
+        assert!(first.pass(1_000).now_or_never().is_none(), "the rest at its time");
+        assert!(pace.turn(1, SOON).is_none(), "behind that it would come in ten seconds");
+        drop(first);
+        let second = pace.turn(10_000, SOON);
+        assert!(second.is_some(), "whoever hangs up leaves no debt");
     }
 
     #[tokio::test]

@@ -1,8 +1,8 @@
 //! A content that is still arriving: its bytes, its outboard, and a bitmap of the verified groups.
 //!
 //! The order of writing is what a crash cannot break. A group's hashes and bytes are written, data and outboard are
-//! synced, and only then does the bitmap say so and is synced in its turn. Bits only ever rise, so a bitmap that a power cut
-//! tore is a mixture of two truths:
+//! synced, and only then does the bitmap say so and is synced in its turn. While it arrives bits only ever rise, so a bitmap that
+//! a power cut tore is a mixture of two truths:
 //!
 //! | step | a crash leaves |
 //! | --- | --- |

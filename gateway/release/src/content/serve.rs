@@ -1,6 +1,9 @@
 //! Hands out slices of what is held, of contents in the ledger and of no others. The requests and answers are those of
 //! [`ledger_block::content::ask`]. A stranger's cost is bounded: connections in all and from one address, slices being read at
-//! once, bytes a second, and the time a connection may last.
+//! once, bytes a second, and the time a connection may last. Whoever would have to wait is told so, and comes again: a box that
+//! says nothing for seconds is taken for one that stalls.
+
+mod pieces;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -12,11 +15,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use ledger_block::content::Ask;
+use ledger_block::content::{Ask, ContentId, Span, slice};
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -25,8 +28,14 @@ use tokio_util::task::TaskTracker;
 
 use super::pace::Pace;
 use super::{Allowed, Store};
+use pieces::Pieces;
 
 const HEADER_BYTES_MAX: usize = 16 * 1_024;
+/// Which of the two it is, is nobody's business.
+const ABSENT: &str = "not held here, or in no manifest of the ledger";
+const BUSY: &str = "all places are taken; come again";
+
+type Answer = Response<Either<Full<Bytes>, Pieces>>;
 
 /// Bounds of serving.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +48,8 @@ pub struct ServeLimits {
     pub slices_max: usize,
     /// Bytes a second, over all connections.
     pub bytes_per_s: u64,
+    /// How long a slice may wait for others at that rate; beyond it the answer is 503. Less than others bear to hear nothing.
+    pub wait_max: Duration,
     /// How long a request's headers may take.
     pub headers_time_max: Duration,
     /// How long a connection may last in all: one that reads slowly holds no place for ever.
@@ -52,6 +63,7 @@ impl Default for ServeLimits {
             connections_per_address_max: 8,
             slices_max: 8,
             bytes_per_s: 12_500_000,
+            wait_max: Duration::from_secs(2),
             headers_time_max: Duration::from_secs(5),
             connection_time_max: Duration::from_secs(60),
         }
@@ -73,8 +85,8 @@ struct Shop {
     store: Arc<Store>,
     allowed: Arc<dyn Allowed>,
     limits: ServeLimits,
-    slices: Semaphore,
-    pace: Pace,
+    slices: Arc<Semaphore>,
+    pace: Arc<Pace>,
     served: Arc<Served>,
     present: Mutex<HashMap<IpAddr, usize>>,
 }
@@ -108,9 +120,9 @@ impl Shop {
         Some(Place { shop: Arc::clone(self), address })
     }
 
-    fn refuse(&self, status: StatusCode, text: &str) -> Response<Full<Bytes>> {
+    fn refuse(&self, status: StatusCode, text: &str) -> Answer {
         self.served.refused.fetch_add(1, Ordering::Relaxed);
-        let mut response = Response::new(Full::new(Bytes::from(format!("{text}\n"))));
+        let mut response = Response::new(Either::Left(Full::new(Bytes::from(format!("{text}\n")))));
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
@@ -119,7 +131,16 @@ impl Shop {
         response
     }
 
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    fn give(&self, bytes: usize, body: Either<Full<Bytes>, Pieces>) -> Answer {
+        self.served.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        let mut response = Response::new(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Answer {
         if request.method() != Method::GET {
             return self.refuse(StatusCode::METHOD_NOT_ALLOWED, "only GET");
         }
@@ -127,46 +148,49 @@ impl Shop {
             Ok(ask) => ask,
             Err(error) => return self.refuse(StatusCode::BAD_REQUEST, &error.to_string()),
         };
-        // Which of the two it is, is nobody's business.
-        let absent = "not held here, or in no manifest of the ledger";
         if !self.allowed.is_in_ledger(ask.content()) {
-            return self.refuse(StatusCode::NOT_FOUND, absent);
+            return self.refuse(StatusCode::NOT_FOUND, ABSENT);
         }
-        let (body, is_slice) = match ask {
+        match ask {
             Ask::Held(content) => match self.store.held(content) {
-                Some(groups) => (groups.encode(), false),
-                None => return self.refuse(StatusCode::NOT_FOUND, absent),
-            },
-            Ask::Slice(content, span) => {
-                let Ok(_permit) = self.slices.try_acquire() else {
-                    return self.refuse(StatusCode::SERVICE_UNAVAILABLE, "all places are taken; come again");
-                };
-                if self.store.standing(content).is_none() {
-                    return self.refuse(StatusCode::NOT_FOUND, absent);
+                Some(groups) => {
+                    let body = groups.encode();
+                    self.give(body.len(), Either::Left(Full::new(Bytes::from(body))))
                 }
-                let store = Arc::clone(&self.store);
-                let slice = match tokio::task::spawn_blocking(move || store.slice(content, span)).await {
-                    Ok(Ok(Some(slice))) => slice,
-                    Ok(Ok(None)) => return self.refuse(StatusCode::CONFLICT, "not all of these groups are held yet"),
-                    Ok(Err(error)) => {
-                        tracing::error!(%error, %content, "a slice could not be read");
-                        return self.refuse(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read");
-                    }
-                    Err(_interrupted) => {
-                        return self.refuse(StatusCode::INTERNAL_SERVER_ERROR, "the store could not be read");
-                    }
-                };
-                self.pace.pass(slice.len() as u64).await;
-                (slice, true)
-            }
+                None => self.refuse(StatusCode::NOT_FOUND, ABSENT),
+            },
+            Ask::Slice(content, span) => self.slice(content, span).await,
+        }
+    }
+
+    async fn slice(&self, content: ContentId, span: Span) -> Answer {
+        let Ok(place) = Arc::clone(&self.slices).try_acquire_owned() else {
+            return self.refuse(StatusCode::SERVICE_UNAVAILABLE, BUSY);
         };
-        self.served.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        self.served.slices.fetch_add(u64::from(is_slice), Ordering::Relaxed);
-        let mut response = Response::new(Full::new(Bytes::from(body)));
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+        let Some(standing) = self.store.standing(content) else {
+            return self.refuse(StatusCode::NOT_FOUND, ABSENT);
+        };
+        let not_held = "not all of these groups are held yet";
+        let Some(length) = slice::encoded_bytes(standing.content.shape, span) else {
+            return self.refuse(StatusCode::CONFLICT, not_held);
+        };
+        let Some(turn) = self.pace.turn(length, self.limits.wait_max) else {
+            return self.refuse(StatusCode::SERVICE_UNAVAILABLE, BUSY);
+        };
+        let store = Arc::clone(&self.store);
+        let unread = "the store could not be read";
+        match tokio::task::spawn_blocking(move || store.slice(content, span)).await {
+            Ok(Ok(Some(slice))) => {
+                self.served.slices.fetch_add(1, Ordering::Relaxed);
+                self.give(slice.len(), Either::Right(Pieces::start(Bytes::from(slice), turn, place)))
+            }
+            Ok(Ok(None)) => self.refuse(StatusCode::CONFLICT, not_held),
+            Ok(Err(error)) => {
+                tracing::error!(%error, %content, "a slice could not be read");
+                self.refuse(StatusCode::INTERNAL_SERVER_ERROR, unread)
+            }
+            Err(_interrupted) => self.refuse(StatusCode::INTERNAL_SERVER_ERROR, unread),
+        }
     }
 }
 
@@ -179,7 +203,7 @@ pub async fn run(
     served: Arc<Served>,
     stop: CancellationToken,
 ) {
-    let (slices, pace) = (Semaphore::new(limits.slices_max), Pace::new(limits.bytes_per_s));
+    let (slices, pace) = (Arc::new(Semaphore::new(limits.slices_max)), Arc::new(Pace::new(limits.bytes_per_s)));
     let present = Mutex::new(HashMap::new());
     let shop = Arc::new(Shop { store, allowed, limits, slices, pace, served, present });
     let (places, connections) = (Arc::new(Semaphore::new(limits.connections_max)), TaskTracker::new());

@@ -1,6 +1,8 @@
-//! Peers that lie, stall, never end, or vanish.
+//! Peers that lie, stall, never end, or vanish; and proxies in between.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pitchside_release::content::client::Patience;
@@ -25,6 +27,8 @@ enum Manner {
     Truncated,
     /// More than was asked for, for ever.
     Endless,
+    /// What was asked for, in chunks, as a proxy may pass it on.
+    Chunked,
     /// A head, and then nothing.
     Stalled,
     /// A byte now and then.
@@ -36,6 +40,9 @@ enum Manner {
     /// 503 until then; afterwards what the honest box says.
     Busy(Instant),
 }
+
+const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+const LAST: &[u8] = b"0\r\n\r\n";
 
 async fn request(stream: &mut TcpStream) -> Option<String> {
     let mut head = Vec::new();
@@ -65,8 +72,15 @@ async fn answer(
 ) -> Option<()> {
     let path = request(&mut stream).await?;
     let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n").into_bytes();
+    let chunks = |bytes: &[u8]| {
+        let chunk = |bytes: &[u8]| [format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat();
+        [CHUNKED.to_vec(), bytes.chunks(5_000).flat_map(chunk).collect()].concat()
+    };
     if path.ends_with("/held") {
         let held = Groups::all(whole.shape).encode();
+        if matches!(manner, Manner::Chunked) {
+            return stream.write_all(&[chunks(&held), LAST.to_vec()].concat()).await.ok();
+        }
         return stream.write_all(&[head(held.len()), held].concat()).await.ok();
     }
     let mut slice = relayed(honest, &path).await;
@@ -88,11 +102,12 @@ async fn answer(
             stream.write_all(&[head(slice.len()), slice[..half].to_vec()].concat()).await.ok()
         }
         Manner::Endless => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.ok()?;
+            stream.write_all(&chunks(&slice)).await.ok()?;
             loop {
                 stream.write_all(&[b"400\r\n", &[0; 1_024][..], b"\r\n"].concat()).await.ok()?;
             }
         }
+        Manner::Chunked => stream.write_all(&[chunks(&slice), LAST.to_vec()].concat()).await.ok(),
         Manner::Stalled => {
             stream.write_all(&head(slice.len())).await.ok()?;
             stream.read_u8().await.ok().map(drop)
@@ -124,6 +139,61 @@ async fn hostile(honest: SocketAddr, bytes: &[u8], manner: Manner) -> SocketAddr
         }
     });
     address
+}
+
+/// What answers in the ledger's name like a hotel's page, so often, and passes everything on to an honest box afterwards; and how often it
+/// was asked.
+async fn portal(honest: SocketAddr, times: u64) -> (SocketAddr, Arc<AtomicU64>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, asked) = (listener.local_addr().unwrap(), Arc::new(AtomicU64::new(0)));
+    let count = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let count = Arc::clone(&count);
+            tokio::spawn(async move {
+                let path = request(&mut stream).await?;
+                if count.fetch_add(1, Ordering::Relaxed) < times {
+                    let page = b"HTTP/1.1 302 Found\r\nlocation: http://hotel.example/\r\ncontent-length: 0\r\n\r\n";
+                    return stream.write_all(page).await.ok();
+                }
+                let body = relayed(honest, &path).await;
+                let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all(&[head.into_bytes(), body].concat()).await.ok()
+            });
+        }
+    });
+    (address, asked)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_in_the_ledgers_place_is_asked_ever_less_often_until_the_ledger_is_back() {
+    const TIMES: u64 = 8;
+    let bytes = bytes(300_000);
+    let whole = content(&bytes);
+    let ledger = House::with(&bytes).await;
+    let (page, asked) = portal(ledger.address(), TIMES).await;
+    let house = House::new(&[&whole], &[], Some(page)).await;
+    let began = Instant::now();
+    let (fetched, progress) = house.fetched(&whole).await;
+    assert!(fetched.unwrap() == bytes);
+    // Without a back-off that outlives the answers so many questions take a few milliseconds.
+    assert!(began.elapsed() > Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(asked.load(Ordering::Relaxed) > TIMES);
+    assert_eq!(progress.dropped, [], "the last resort is never dropped");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proxy_that_passes_it_on_in_chunks_is_no_liar() {
+    let bytes = bytes(1_200 * 1_024 + 5);
+    let whole = content(&bytes);
+    let honest = House::with(&bytes).await;
+    let proxy = hostile(honest.address(), &bytes, Manner::Chunked).await;
+    for (boxes, ledger) in [(vec![], Some(proxy)), (vec![proxy], None)] {
+        let house = House::new(&[&whole], &boxes, ledger).await;
+        let (fetched, progress) = house.fetched(&whole).await;
+        assert!(fetched.unwrap() == bytes);
+        assert_eq!(progress.dropped, []);
+    }
 }
 
 /// Fetches from a hostile peer alone until that is dropped; then an honest box comes, and the download goes on.

@@ -63,6 +63,26 @@ async fn a_fetch_that_was_cut_off_goes_on_where_it_was_after_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_whose_copy_rots_is_asked_no_more_for_what_it_lost_and_fetches_it_again() {
+    let bytes = bytes(1 << 20);
+    let whole = content(&bytes);
+    let (sound, rotten) = (House::with(&bytes).await, House::with(&bytes).await);
+    let data = rotten.service.store().path(whole.id).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[700_000] ^= 8;
+    std::fs::write(data, damaged).unwrap();
+    let both = House::new(&[&whole], &[rotten.address()], Some(sound.address())).await;
+    let (fetched, progress) = both.fetched(&whole).await;
+    assert!(fetched.unwrap() == bytes);
+    assert_eq!(progress.dropped, [], "a disk that rots is no liar");
+    rotten.service.boxes().send_replace([sound.address()].into());
+    assert_eq!(rotten.service.store().path(whole.id), None, "it knows");
+    assert!(rotten.fetched(&whole).await.0.unwrap() == bytes);
+    let again = rotten.service.store().standing(whole.id).unwrap();
+    assert!(again.whole);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_more_bytes_a_second_are_fetched_than_the_settings_allow() {
     let bytes = bytes(2 << 20);
     let whole = content(&bytes);

@@ -61,6 +61,12 @@ fn here(what: &str) -> Option<&'static str> {
         }
         "release policy" => "release.policy and ledger.policy on a stick, where settings.toml names them",
         "firmware releases" => "relearn in orders.txt on a stick",
+        "firmware log" => "give doctor.txt to who runs the ledger, and to who looks after the box",
+        "firmware news" => "look at its network, and at its clock",
+        "firmware contents" => {
+            "look at its network, and at [firmware] in settings.toml (ledger_store, store_bytes_max); then take its power away for ten seconds and start it \
+             again"
+        }
         "box update" => {
             "nothing: what only was cut short, and a later release, are tried by themselves; or update.raucb on a stick"
         }
@@ -72,6 +78,12 @@ fn here(what: &str) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stops_firmware_is_mended_by_who_can() {
+        let named = ["release policy", "firmware releases", "firmware log", "firmware news", "firmware contents"];
+        assert!(named.iter().all(|what| here(what).is_some_and(|mend| mend != CALL)));
+    }
 
     #[test]
     fn a_sensor_that_lost_its_bond_is_mended_by_an_order_and_one_that_is_revoked_comes_back_under_another_name() {

@@ -9,12 +9,9 @@ use pitchside_rules::RuleSet;
 use pitchside_store::{ChainStart, Integrity, StoreError};
 
 use super::Finding;
-use crate::adapters::releases;
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::cli::context::Context;
-use crate::pipeline::firmware::own::{self, Tried, WAIT_MAX_US};
-use crate::pipeline::policy_of;
 use crate::pipeline::undecoded::troubles;
 use crate::rulebook::standing::{self, Standing};
 
@@ -48,9 +45,6 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     findings.extend(rules_at_work(context));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
-    findings.extend(releases(context));
-    findings.extend(own_update(context));
-    findings.extend(own_update_waits(context, now));
     findings.extend(leftover(context));
     findings
 }
@@ -203,51 +197,6 @@ fn plugins_at_work(context: &Context) -> Finding {
     let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
     let mend = "pitchside plugin logs; pitchside plugin update PACKAGE, or pitchside plugin enable NAME";
     Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
-}
-
-/// Whether what was kept about releases can be read: without it firmware is off. Nothing to say where the settings name nobody to believe.
-fn releases(context: &Context) -> Option<Finding> {
-    let (ledger, firmware) = (context.settings.ledger.as_ref()?, &context.settings.firmware);
-    let anchors = match policy_of(ledger).and_then(|policy| releases::anchors(firmware, policy)) {
-        Ok(anchors) => anchors?,
-        Err(error) => {
-            let mend = "pitchside config explain firmware.release_policy";
-            return Some(Finding::new("release policy", false, format!("firmware is off: {error:#}"), mend));
-        }
-    };
-    Some(match releases::kept(&context.tables, &anchors) {
-        Ok(known) => Finding::well("firmware releases", format!("{} known", known.releases().len())),
-        Err(error) => {
-            let mend = "pitchside firmware relearn, then systemctl restart pitchside";
-            Finding::new("firmware releases", false, format!("firmware is off: {error:#}"), mend)
-        }
-    })
-}
-
-/// How the box's own last update went, if it ever tried one.
-fn own_update(context: &Context) -> Option<Finding> {
-    const WHAT: &str = "box update";
-    let mend = "pitchside firmware status (what only was cut short, and a later release, are tried by themselves)";
-    Some(match own::tried(&context.tables).transpose()? {
-        Ok(tried @ Tried { failed: Some(_), .. }) => {
-            let again = tried.again_at().map_or_else(String::new, |at| format!("; tried again after {at}"));
-            let Tried { version, release, failed, gave_way, .. } = tried;
-            let (came, why) = (if gave_way { "does not run" } else { "was not installed" }, failed.unwrap_or_default());
-            Finding::new(WHAT, false, format!("{version} (release {release}) {came}: {why}{again}"), mend)
-        }
-        Ok(Tried { version, release, failed: None, .. }) => {
-            Finding::well(WHAT, format!("the last one asked for was {version} (release {release})"))
-        }
-        Err(error) => Finding::new(WHAT, false, format!("{error:#}"), mend),
-    })
-}
-
-/// A release that waits for a pause in training; off once that has lasted longer than any clinic's day off.
-fn own_update_waits(context: &Context, now: Timestamp) -> Option<Finding> {
-    let waiting = own::waiting(&context.tables).ok().flatten()?;
-    let evidence = format!("release {} waits since {} until nobody trains", waiting.release, waiting.since());
-    let mend = "take every sensor off for three minutes, or update from a stick";
-    Some(Finding::new("box update waits", now.micros_since(waiting.since()) < WAIT_MAX_US, evidence, mend))
 }
 
 /// What a broken-off `restore --force` left of the box it replaced.

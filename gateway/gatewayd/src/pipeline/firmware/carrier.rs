@@ -2,7 +2,8 @@
 //! from the ledger's store last, within the rates the settings allow.
 //!
 //! What is fetched: for each kind of hardware this clinic has, the newest releases that somebody may begin to install now. A
-//! halt, an expiry or a ledger unheard for too long ends a fetch; what came stays, and is gone on with if that changes.
+//! halt, an expiry or a ledger unheard for too long ends a fetch; what came stays, and is gone on with if that changes. Each content
+//! has its turn, whatever a sensor says it is, how often it says something else, and whoever lacks what it would need.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,8 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shelf;
+use super::missing::Book;
+use crate::blocking;
 
 /// Releases of one line kept ready: the newest, and those that older devices may need on the way to it.
 const RELEASES_OF_A_LINE_MAX: usize = 3;
@@ -50,20 +53,54 @@ pub async fn run(shelf: Arc<Shelf>, mut settings: ServiceSettings, patience: Pat
             Err(error) => return tracing::error!(%error, "no firmware is fetched"),
         }
     };
-    let mut carrier =
-        Carrier { shelf, service, patience, refused: BTreeSet::new(), resting: BTreeMap::new(), said: None };
+    let (turns, missing, said) = (Turns::default(), Book::open(shelf.store()), None);
+    let mut carrier = Carrier { shelf, service, patience, turns, missing, said };
     stop.run_until_cancelled(carrier.carry()).await;
     carrier.service.shutdown().await;
+}
+
+/// Whose turn it is. Bounded by the releases in the ledger.
+#[derive(Default)]
+struct Turns {
+    /// Contents whose manifest contradicts itself: never fetched again.
+    refused: BTreeSet<ContentId>,
+    /// Contents left alone until then.
+    resting: BTreeMap<ContentId, Instant>,
+    /// Those whose fetch was ever begun, and in which order lately.
+    begun: BTreeMap<ContentId, u64>,
+    last: u64,
+}
+
+impl Turns {
+    fn may(&self, shelf: &Shelf, content: &Content) -> bool {
+        let rests = self.resting.get(&content.id).is_some_and(|until| *until > Instant::now());
+        !rests && !self.refused.contains(&content.id) && !shelf.is_whole(content.id)
+    }
+
+    /// The most wanted of those that were never begun, then what was begun longest ago: who makes others wanted, or wanted no more, at
+    /// every moment keeps none from its turn.
+    fn next(&mut self, shelf: &Shelf, wanted: &[Content]) -> Option<Content> {
+        let begun = |content: &&Content| self.begun.get(&content.id).copied();
+        let next = wanted.iter().filter(|content| self.may(shelf, content)).min_by_key(begun)?.clone();
+        self.last += 1;
+        self.begun.insert(next.id, self.last);
+        Some(next)
+    }
+
+    /// Whether a fetch goes on: its content is wanted still, and nothing that never had a turn is wanted more.
+    fn goes_on(&self, shelf: &Shelf, wanted: &[Content], now: &Content) -> bool {
+        let fresh = |content: &Content| !self.begun.contains_key(&content.id) && self.may(shelf, content);
+        wanted.iter().find(|&content| content == now || fresh(content)) == Some(now)
+    }
 }
 
 struct Carrier {
     shelf: Arc<Shelf>,
     service: Service,
     patience: Patience,
-    /// Contents whose manifest contradicts itself: never fetched again.
-    refused: BTreeSet<ContentId>,
-    /// Contents left alone until then.
-    resting: BTreeMap<ContentId, Instant>,
+    turns: Turns,
+    /// What does not come.
+    missing: Book,
     /// Why nothing could be decided, as last said.
     said: Option<String>,
 }
@@ -71,67 +108,80 @@ struct Carrier {
 impl Carrier {
     async fn carry(&mut self) {
         let (mut news, mut lines) = (self.shelf.news(), self.shelf.lines().changes());
+        let mut losses = self.shelf.contents().losses();
         loop {
-            let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
-            let wanted = wanted(&self.shelf, &self.refused, &mut self.said);
-            self.service.keep(wanted.iter().map(|content| content.id).collect());
-            self.resting.retain(|_, until| *until > Instant::now());
-            let mut missing = wanted.iter().filter(|content| !self.shelf.is_whole(content.id));
-            let missing = missing.find(|content| !self.resting.contains_key(&content.id)).cloned();
+            let _seen = (*news.borrow_and_update(), *lines.borrow_and_update(), *losses.borrow_and_update());
+            let wanted = self.wanted();
+            let next = self.turns.next(&self.shelf, &wanted);
             let ended = {
                 let mut fetched = std::pin::pin!(async {
-                    match &missing {
+                    match &next {
                         Some(content) => Some(fetch(&self.service, content, self.patience.stuck).await),
                         None => std::future::pending().await,
                     }
                 });
                 // News that change nothing here must not cut a fetch: it would begin anew, with the search for boxes nearby, as
-                // often as the ledger speaks. One that is cut goes on where it was, if it is ever wanted again.
+                // often as the ledger or a sensor speaks. One that is cut goes on where it was, if it is ever wanted again.
                 loop {
                     tokio::select! {
                         ended = &mut fetched => break ended,
                         _more = news.changed() => {}
                         _more = lines.changed() => {}
-                        () = tokio::time::sleep(LOOK) => {
-                            // Somebody's rest may be over.
-                            if missing.is_none() {
-                                break None;
-                            }
-                        }
+                        _lost = losses.changed() => {}
+                        () = tokio::time::sleep(LOOK) => {}
                     }
-                    let _seen = (*news.borrow_and_update(), *lines.borrow_and_update());
-                    if self::wanted(&self.shelf, &self.refused, &mut self.said) != wanted {
+                    let _seen = (*news.borrow_and_update(), *lines.borrow_and_update(), *losses.borrow_and_update());
+                    // Something may be wanted, have rotted, or have rested long enough.
+                    let Some(now) = &next else { break None };
+                    let wanted = self::wanted(&self.shelf, &mut self.said).unwrap_or_default();
+                    if !self.turns.goes_on(&self.shelf, &wanted, now) {
                         break None;
                     }
+                    self.service.keep(wanted.iter().map(|content| content.id).collect());
                 }
             };
-            match (missing, ended) {
+            match (next, ended) {
                 (Some(content), Some(Err(error))) => self.failed(content.id, &error),
                 (Some(content), Some(Ok(Fetched::Stuck))) => {
                     tracing::warn!(content = %content.id, "nobody gives the content of a release: the others have their turn");
-                    self.resting.insert(content.id, Instant::now() + self.patience.turn);
+                    blocking::here(|| self.missing.because(content.id, None));
+                    self.turns.resting.insert(content.id, Instant::now() + self.patience.turn);
                 }
                 _ => {}
             }
         }
     }
 
+    /// What should be here. It does not give way to anything else, and what is not here is noted.
+    fn wanted(&mut self) -> Vec<Content> {
+        self.turns.resting.retain(|_, until| *until > Instant::now());
+        let Some(wanted) = wanted(&self.shelf, &mut self.said) else {
+            self.service.keep(Vec::new());
+            return Vec::new();
+        };
+        self.service.keep(wanted.iter().map(|content| content.id).collect());
+        let missing = wanted.iter().map(|content| content.id).filter(|content| !self.shelf.is_whole(*content));
+        blocking::here(|| self.missing.are(missing, self.shelf.now()));
+        wanted
+    }
+
     fn failed(&mut self, content: ContentId, error: &FetchError) {
         tracing::error!(%content, %error, "the content of a release was not fetched");
         match error {
             FetchError::Store(StoreError::Sha256 { .. } | StoreError::OtherSha(_)) => {
-                self.refused.insert(content);
+                self.turns.refused.insert(content);
             }
-            FetchError::Stopped => {}
+            FetchError::Stopped => return,
             FetchError::Store(_) | FetchError::Interrupted(_) => {
-                self.resting.insert(content, Instant::now() + REST);
+                self.turns.resting.insert(content, Instant::now() + REST);
             }
         }
+        blocking::here(|| self.missing.because(content, Some(error.to_string())));
     }
 }
 
-/// What should be here, most wanted first; `said` is why nothing could be decided, as last said.
-fn wanted(shelf: &Shelf, refused: &BTreeSet<ContentId>, said: &mut Option<String>) -> Vec<Content> {
+/// What should be here, most wanted first; none if nothing can be decided now. `said` is why, as last said.
+fn wanted(shelf: &Shelf, said: &mut Option<String>) -> Option<Vec<Content>> {
     let mut wanted: Vec<Content> = Vec::new();
     for line in shelf.lines().all() {
         let offers = match shelf.releases_for(&line.hardware) {
@@ -142,7 +192,7 @@ fn wanted(shelf: &Shelf, refused: &BTreeSet<ContentId>, said: &mut Option<String
                     tracing::warn!("no firmware is fetched: {why}");
                     *said = Some(why);
                 }
-                return Vec::new();
+                return None;
             }
         };
         let mut manifests: Vec<_> = offers.iter().map(super::Offer::manifest).collect();
@@ -151,13 +201,13 @@ fn wanted(shelf: &Shelf, refused: &BTreeSet<ContentId>, said: &mut Option<String
         for manifest in manifests.into_iter().take(RELEASES_OF_A_LINE_MAX) {
             let (id, sha256) = (ContentId(manifest.blake3), manifest.sha256);
             let Some(shape) = Shape::new(manifest.size) else { continue };
-            if !refused.contains(&id) && wanted.iter().all(|other| other.id != id) {
+            if wanted.iter().all(|other| other.id != id) {
                 wanted.push(Content { id, sha256, shape });
             }
         }
     }
     *said = None;
-    wanted
+    Some(wanted)
 }
 
 enum Fetched {

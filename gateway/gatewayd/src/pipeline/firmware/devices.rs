@@ -321,7 +321,7 @@ fn digest_of(up: &Up) -> [u8; 32] {
     }
 }
 
-fn fresh(device: &DeviceId) -> SensorFirmware {
+pub(super) fn fresh(device: &DeviceId) -> SensorFirmware {
     SensorFirmware {
         device: device.clone(),
         hardware: String::new(),

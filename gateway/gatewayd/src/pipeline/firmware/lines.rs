@@ -1,16 +1,17 @@
-//! What this clinic has that firmware is made for. Remembered, so that a release is here before a sensor asks for it.
+//! What this clinic has that firmware is made for: what this box is, and what each of its sensors last said it is. The sensors'
+//! words are kept (`sensor_firmware`), so that a release is here before a sensor asks for it.
+//!
+//! One line a sensor: whoever says it is something else is that from then on, and no more what it was. So none, whatever it
+//! says, takes the place of another's firmware or of the box's own.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ledger_block::release::{Component, HardwareId, Target};
 use parking_lot::Mutex;
-use pitchside_store::{Store, StoreError};
+use pitchside_model::DeviceId;
+use pitchside_store::{SensorFirmware, Store, StoreError};
 use tokio::sync::watch;
-
-/// Lines remembered: no clinic has so many kinds of hardware.
-pub const LINES_MAX: usize = 64;
-/// Where they are kept: one a line, `sensor strap-firmware strap-r2`.
-const KEPT: &str = "firmware-lines";
 
 /// Target, component, hardware: what has versions that only rise.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,66 +24,64 @@ pub struct Line {
     pub hardware: HardwareId,
 }
 
-impl Line {
-    fn text(&self) -> String {
-        format!("{} {} {}", self.target.word(), self.component, self.hardware)
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let target = words.next()?;
-        let target = [Target::Sensor, Target::Box].into_iter().find(|known| known.word() == target)?;
-        let (component, hardware) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-        words.next().is_none().then_some(Self { target, component, hardware })
-    }
+/// What is known.
+#[derive(Default)]
+struct Said {
+    own: Option<Line>,
+    sensors: BTreeMap<String, Line>,
 }
 
 /// The lines of this clinic.
 pub struct Lines {
-    store: Store,
-    lines: Mutex<BTreeSet<Line>>,
+    said: Mutex<Said>,
     changed: watch::Sender<()>,
 }
 
+/// What enrolled sensors last said. One that is revoked is here no more.
+fn kept(store: &Store) -> Result<BTreeMap<String, Line>, StoreError> {
+    let revoked = store.devices()?.into_iter().filter(|device| device.revoked_at.is_some());
+    let revoked: BTreeSet<DeviceId> = revoked.map(|device| device.id).collect();
+    let line = |row: SensorFirmware| {
+        let (component, hardware) = (row.component.parse().ok()?, row.hardware.parse().ok()?);
+        Some((row.device.to_string(), Line { target: Target::Sensor, component, hardware }))
+    };
+    Ok(store.sensor_firmware()?.into_iter().filter(|row| !revoked.contains(&row.device)).filter_map(line).collect())
+}
+
 impl Lines {
-    /// Takes up those remembered. What cannot be read is learnt again from the devices.
+    /// Takes up what was kept.
     pub fn open(store: &Store) -> Self {
-        let text = store.meta(KEPT).unwrap_or_else(|error| {
+        let sensors = kept(store).unwrap_or_else(|error| {
             tracing::warn!(%error, "which hardware this clinic has is not known; devices will say it again");
-            None
+            BTreeMap::new()
         });
-        let text = text.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
-        let lines = text.lines().filter_map(Line::parse).take(LINES_MAX).collect();
-        Self { store: store.clone(), lines: Mutex::new(lines), changed: watch::Sender::new(()) }
+        Self { said: Mutex::new(Said { own: None, sensors }), changed: watch::Sender::new(()) }
     }
 
-    /// This clinic has such a thing. Durable when it returns; blocks if it is new.
-    ///
-    /// # Errors
-    /// The store refused; it is known until the next start.
-    pub fn has(&self, line: Line) -> Result<(), StoreError> {
-        let text = {
-            let mut lines = self.lines.lock();
-            if lines.contains(&line) {
-                return Ok(());
-            }
-            if lines.len() >= LINES_MAX {
-                tracing::warn!(
-                    line = line.text(),
-                    "too many kinds of hardware; firmware for this one is fetched only by others"
-                );
-                return Ok(());
-            }
-            lines.insert(line);
-            lines.iter().map(|line| line.text() + "\n").collect::<String>()
-        };
-        self.changed.send_replace(());
-        self.store.set_meta(KEPT, text.as_bytes())
+    /// This box is that.
+    pub fn own(&self, line: Line) {
+        let before = self.said.lock().own.replace(line.clone());
+        if before != Some(line) {
+            self.changed.send_replace(());
+        }
     }
 
-    /// All of them.
+    /// A sensor has said that it is that, and nothing else.
+    pub fn sensor(&self, name: &str, line: Line) {
+        let before = self.said.lock().sensors.insert(name.to_owned(), line.clone());
+        if before != Some(line) {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// All of them: the box's own first, then what most sensors are.
     pub fn all(&self) -> Vec<Line> {
-        self.lines.lock().iter().cloned().collect()
+        let said = self.said.lock();
+        let mut sensors: BTreeMap<&Line, usize> = BTreeMap::new();
+        said.sensors.values().for_each(|line| *sensors.entry(line).or_default() += 1);
+        let mut lines: Vec<(&Line, usize)> = sensors.into_iter().collect();
+        lines.sort_by_key(|(_, count)| Reverse(*count));
+        said.own.iter().chain(lines.into_iter().map(|(line, _)| line)).cloned().collect()
     }
 
     /// Changes with each new one.
@@ -93,15 +92,62 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
+    use pitchside_model::Timestamp;
+    use pitchside_store::RootKey;
+
     use super::*;
+    use crate::pipeline::firmware::devices::fresh;
+
+    fn line(hardware: &str) -> Line {
+        let (component, hardware) = ("strap".parse().unwrap(), hardware.parse().unwrap());
+        Line { target: Target::Sensor, component, hardware }
+    }
+
+    fn store() -> (tempfile::TempDir, Store) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        (dir, store)
+    }
 
     #[test]
-    fn a_line_reads_as_written_and_nothing_else_reads() {
-        let line =
-            Line { target: Target::Sensor, component: "strap".parse().unwrap(), hardware: "r2".parse().unwrap() };
-        assert_eq!(Line::parse(&line.text()), Some(line));
-        for bad in ["", "sensor", "sensor strap", "lamp strap r2", "sensor strap r2 more", "sensor ../x r2"] {
-            assert_eq!(Line::parse(bad), None, "{bad}");
+    fn a_sensor_that_says_it_is_everything_is_one_thing_and_the_box_comes_first() {
+        let (_dir, store) = store();
+        let lines = Lines::open(&store);
+        for n in 0..500 {
+            lines.sensor("liar", line(&format!("a{n}")));
         }
+        let own = Line { target: Target::Box, ..line("z9") };
+        lines.own(own.clone());
+        ["s7", "s8"].iter().for_each(|name| lines.sensor(name, line("r2")));
+        assert_eq!(lines.all(), [own, line("r2"), line("a499")], "what most sensors are, before what one says");
+        let changes = lines.changes();
+        lines.sensor("s8", line("r2"));
+        assert!(!changes.has_changed().unwrap(), "nothing new");
+        lines.sensor("s8", line("r3"));
+        assert!(changes.has_changed().unwrap());
+    }
+
+    #[test]
+    fn what_sensors_said_is_known_after_a_restart_but_not_of_revoked_ones() {
+        let (_dir, store) = store();
+        for (name, hardware) in [("s7", "r2"), ("s8", "r3"), ("s9", "../x")] {
+            let device = DeviceId::parse(name).unwrap();
+            let row = SensorFirmware { hardware: hardware.to_owned(), component: "strap".to_owned(), ..fresh(&device) };
+            store.put_sensor_firmware(row, None).unwrap();
+        }
+        assert_eq!(Lines::open(&store).all(), [line("r2"), line("r3")]);
+        let device = pitchside_store::Device {
+            id: DeviceId::parse("s8").unwrap(),
+            class: "p1".to_owned(),
+            secret: vec![1],
+            decoder: None,
+            filters: Vec::new(),
+            enrolled_at: Timestamp(1),
+            revoked_at: None,
+        };
+        store.add_device(device).unwrap();
+        assert_eq!(Lines::open(&store).all(), [line("r2"), line("r3")]);
+        store.revoke_device(&DeviceId::parse("s8").unwrap(), Timestamp(2)).unwrap();
+        assert_eq!(Lines::open(&store).all(), [line("r2")]);
     }
 }

@@ -5,6 +5,7 @@
 //! | [`shelf`] | what stands ready for a device or the box: start here |
 //! | [`lines`] | what this clinic has that firmware is made for |
 //! | [`carrier`] | contents fetched and handed on |
+//! | [`missing`] | contents that do not come, for `doctor` |
 //! | [`own`] | the box's own update, and what it remembers of it |
 //! | [`devices`] | the desk that sensors speak to, and who sits at it |
 //! | `offers` | who is offered what, and when not |
@@ -21,6 +22,7 @@ pub mod carrier;
 pub mod counting;
 pub mod devices;
 pub mod lines;
+pub mod missing;
 mod offers;
 pub mod own;
 mod pace;
@@ -45,14 +47,8 @@ pub use shelf::{Offer, ReadError, Shelf};
 
 /// Starts what carries contents, what counts how updates ended and what looks after the box itself, until told to stop.
 pub(super) fn start(parts: own::OwnParts, settings: &Settings, tasks: &TaskTracker, stop: &CancellationToken) {
-    tasks.spawn(carrier::run(
-        Arc::clone(&parts.shelf),
-        service_settings(settings),
-        carrier::Patience::default(),
-        stop.clone(),
-    ));
     let own::OwnParts { shelf, store, clock, halter, .. } = &parts;
-    let (shelf, halter) = (Arc::clone(shelf), Arc::clone(halter));
+    let (shelf, halter, carried) = (Arc::clone(shelf), Arc::clone(halter), Arc::clone(shelf));
     tasks.spawn(counting::Counting { shelf, store: store.clone(), clock: clock.clone(), halter }.run(stop.clone()));
     let (gateway, image) = (&settings.gateway, &settings.firmware.box_image);
     match own::Own::open(parts, &gateway.name, image, &gateway.data_dir) {
@@ -60,4 +56,6 @@ pub(super) fn start(parts: own::OwnParts, settings: &Settings, tasks: &TaskTrack
         Ok(None) => {}
         Err(error) => tracing::error!(error = format!("{error:#}"), "the box itself is not updated"),
     }
+    // After the box has said what it is: its own releases are fetched first.
+    tasks.spawn(carrier::run(carried, service_settings(settings), carrier::Patience::default(), stop.clone()));
 }

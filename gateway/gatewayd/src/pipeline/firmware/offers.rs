@@ -16,6 +16,8 @@ const ATTEMPTS_MAX: u32 = 3;
 /// When a device asks again, in seconds: while there is nothing for it, and while there is something, but not now.
 pub(super) const NOTHING_S: u32 = 3_600;
 pub(super) const NOT_NOW_S: u32 = 60;
+/// Why a device waits for an image that is still fetched.
+pub(super) const NOT_HERE: &str = "its image is not here yet";
 
 /// What there is for a device.
 pub(super) enum Verdict {
@@ -45,9 +47,7 @@ impl Desk {
     /// Has the releases for what has just been said to be here fetched.
     pub(super) fn make_ready(&self, device: &DeviceId) {
         let Some(seat) = self.seats.get(device) else { return };
-        if let Err(error) = self.parts.shelf.seen(&self.thing(device, seat)) {
-            tracing::warn!(%device, %error, "what it runs was not remembered: its releases are fetched when it says so again");
-        }
+        self.parts.shelf.seen(&self.thing(device, seat));
     }
 
     pub(super) fn verdict(&self, device: &DeviceId) -> Verdict {
@@ -81,7 +81,7 @@ impl Desk {
             return Verdict::Nothing;
         }
         if !offer.whole {
-            return Verdict::Held("its image is not here yet");
+            return Verdict::Held(NOT_HERE);
         }
         let roster = self.parts.roster.load();
         let athlete = roster.get(device.as_str()).and_then(|row| row.athlete.as_ref());

@@ -37,7 +37,6 @@ use tokio_util::sync::CancellationToken;
 use record::{TRIED, WAITS, is_older, outcome};
 pub use record::{Tried, Waiting, tried, waiting};
 
-use super::lines::Line;
 use super::vitals::{QUIET_US, Vitals};
 use super::{Halter, Offer, Shelf};
 use crate::clock::Clock;
@@ -123,6 +122,7 @@ impl Own {
             installed: Some(version),
             counter: SecurityCounter(image.counter),
         };
+        parts.shelf.seen(&thing);
         let (name, folder, recalled) = (name.clone(), data_dir.join(FOLDER), AtomicBool::new(false));
         Ok(Some(Self { parts, name, folder, thing, recalled }))
     }
@@ -130,15 +130,11 @@ impl Own {
     /// Looks after the box until told to stop.
     pub async fn run(self, stop: CancellationToken) {
         let own = Arc::new(self);
-        let line = own.line();
-        tracing::info!(hardware = %line.hardware, version = %own.version(), counter = own.thing.counter.0, "this image");
+        let hardware = &own.thing.hardware;
+        tracing::info!(%hardware, version = %own.version(), counter = own.thing.counter.0, "this image");
         loop {
-            let (looking, line) = (Arc::clone(&own), line.clone());
-            let looked = tokio::task::spawn_blocking(move || {
-                looking.parts.shelf.lines().has(line)?;
-                looking.look()
-            });
-            match looked.await {
+            let looking = Arc::clone(&own);
+            match tokio::task::spawn_blocking(move || looking.look()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "the box's own update"),
                 Err(error) => tracing::error!(%error, "the box's own update was interrupted"),
@@ -148,11 +144,6 @@ impl Own {
                 () = stop.cancelled() => return,
             }
         }
-    }
-
-    fn line(&self) -> Line {
-        let Thing { target, component, hardware, .. } = self.thing.clone();
-        Line { target, component, hardware }
     }
 
     fn version(&self) -> String {
@@ -321,7 +312,10 @@ impl Own {
 
     fn request(&self, offer: &Offer, tries: u32) -> anyhow::Result<()> {
         let manifest = offer.manifest();
-        let content = self.parts.shelf.contents().path(offer.content()).context("the bundle is no longer here")?;
+        let contents = self.parts.shelf.contents();
+        let content = contents.path(offer.content()).context("the bundle is no longer here")?;
+        // The installer reads the file without its tree. One that rotted it would refuse, and the release would be left alone for good.
+        contents.verify(offer.content()).context("the bundle was not laid out")?;
         std::fs::create_dir_all(&self.folder).with_context(|| self.folder.display().to_string())?;
         let (bundle, request) = (self.folder.join("bundle.raucb"), self.folder.join("request"));
         for name in ["request", "taken", restart::ANSWER, "result"] {

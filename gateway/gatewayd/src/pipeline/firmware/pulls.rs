@@ -9,7 +9,7 @@ use pitchside_store::SensorFirmware;
 use pitchside_wire::firmware::{CHUNK_BYTES_MAX, Chunk, Down, GROUP_BYTES, Pull, Wait, WaitCode};
 
 use super::devices::Desk;
-use super::offers::{NOT_NOW_S, Verdict};
+use super::offers::{NOT_HERE, NOT_NOW_S, Verdict};
 use super::pace::QUEUED_BYTES_MAX;
 use super::proofs::{Looked, Read};
 
@@ -66,7 +66,8 @@ impl Desk {
         for device in waiting {
             let parked = self.seats.get_mut(&device).map(|seat| std::mem::take(&mut seat.parked)).unwrap_or_default();
             for pull in parked {
-                if failed.is_err() && pull.digest == content.0 {
+                // What rotted is fetched again, and offered again then.
+                if failed.is_err() && pull.digest == content.0 && self.parts.shelf.is_whole(content) {
                     self.refuse(&device, pull, WaitCode::Unknown, 60);
                 } else {
                     self.pull(&device, pull);
@@ -129,13 +130,19 @@ impl Desk {
             return Err((WaitCode::Slower, 1).into());
         }
         let proof = self.proof(content, size, offset, length)?;
-        let unread = |error: &dyn std::fmt::Display| {
-            tracing::error!(%device, %content, %error, "an image on the shelf cannot be read");
-            (WaitCode::Unknown, 60)
-        };
         let count = usize::try_from(length).unwrap_or(0);
-        let bytes = self.parts.shelf.read(content, offset, count).map_err(|error| unread(&error))?;
-        Ok(Chunk { digest: pull.digest, offset: pull.offset, proof, bytes })
+        match self.parts.shelf.read(content, offset, count) {
+            Ok(bytes) => Ok(Chunk { digest: pull.digest, offset: pull.offset, proof, bytes }),
+            Err(error) => {
+                tracing::error!(%device, %content, %error, "an image on the shelf cannot be read");
+                if self.parts.shelf.is_whole(content) {
+                    return Err((WaitCode::Unknown, 60).into());
+                }
+                // It rotted, and is fetched again.
+                self.hold(device, Some(NOT_HERE));
+                Err((WaitCode::NotNow, NOT_NOW_S).into())
+            }
+        }
     }
 
     /// With the last bytes of a group. Asked for with the first ones already, so that it is there when it is wanted.

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use ledger_block::ingest::Cohort;
-use ledger_block::release::{HardwareId, Manifest, ReleaseId};
+use ledger_block::release::{HardwareId, Manifest, ReleaseId, Target};
 use pitchside_config::{Firmware as FirmwareSettings, Settings};
+use pitchside_model::Timestamp;
 use pitchside_release::content::{ContentId, Store as Contents, StoreError, StoreLimits};
 use pitchside_release::known::{Known, Release};
 use pitchside_release::policy::{self, Clock as PolicyClock, Limits, Refused, Thing};
@@ -16,6 +17,7 @@ use tokio::sync::watch;
 
 use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
+use crate::adapters::releases::trouble::{self, Whose};
 use crate::clock::{self, Clock, ClockJudge};
 
 /// Beside the database.
@@ -78,6 +80,7 @@ pub struct Shelf {
     releases: Arc<KnownReleases>,
     contents: Arc<Contents>,
     lines: Lines,
+    store: Store,
     limits: Limits,
     clock: Clock,
     judge: ClockJudge,
@@ -114,18 +117,31 @@ impl Shelf {
         let (releases, folder) = (releases?, settings.gateway.data_dir.join(FOLDER));
         match Contents::open(&folder, store_limits(settings)) {
             Ok(contents) => {
+                trouble::keep_off(store, None);
                 let lines = Lines::open(store);
                 let (limits, judge) = (
                     limits(&settings.firmware),
                     ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
                 );
-                Some(Arc::new(Self { releases, contents: Arc::new(contents), lines, limits, clock, judge }))
+                let (contents, store) = (Arc::new(contents), store.clone());
+                Some(Arc::new(Self { releases, contents, lines, store, limits, clock, judge }))
             }
             Err(error) => {
                 tracing::error!(%error, "firmware is off: its content store does not open");
+                trouble::keep_off(store, Some((error.to_string(), Whose::Disk, clock.now())));
                 None
             }
         }
+    }
+
+    /// By the gateway's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Where things are remembered.
+    pub(super) const fn store(&self) -> &Store {
+        &self.store
     }
 
     fn policy_clock(&self) -> PolicyClock {
@@ -201,13 +217,14 @@ impl Shelf {
         &self.lines
     }
 
-    /// A thing has said what it is: from now on its releases are kept ready. Blocks if its kind is new.
-    ///
-    /// # Errors
-    /// The store refused to remember it.
-    pub fn seen(&self, thing: &Thing) -> Result<(), pitchside_store::StoreError> {
-        let Thing { target, component, hardware, .. } = thing.clone();
-        self.lines.has(Line { target, component, hardware })
+    /// A thing has said what it is: from now on its releases are kept ready, and no more those for what it was before.
+    pub fn seen(&self, thing: &Thing) {
+        let Thing { name, target, component, hardware, .. } = thing.clone();
+        let line = Line { target, component, hardware };
+        match target {
+            Target::Box => self.lines.own(line),
+            Target::Sensor => self.lines.sensor(&name, line),
+        }
     }
 
     /// Whether the whole content is here, checked by both hashes.

@@ -131,7 +131,7 @@ impl House {
         known.told(&said).unwrap();
         let shelf = Shelf::open(&settings, Some(known), &store, clock.clone()).unwrap();
         let (target, component, hardware) = (Target::Sensor, "strap".parse().unwrap(), "r2".parse().unwrap());
-        shelf.lines().has(Line { target, component, hardware }).unwrap();
+        shelf.lines().sensor("s7", Line { target, component, hardware });
         Self { dir, store, shelf, clock, said, vitals: Arc::default() }
     }
 
@@ -166,6 +166,16 @@ impl House {
         let file = self.dir.path().join("bundle");
         std::fs::write(&file, bytes).unwrap();
         self.shelf.contents().import(&file, &content, &[]).unwrap();
+    }
+
+    /// The fetch of a content is begun; false if it is not before long.
+    async fn begins(&self, content: ContentId) -> bool {
+        let wait = async {
+            while self.shelf.contents().standing(content).is_none() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok()
     }
 
     /// Time passes, and the ledger is heard at its end.
@@ -318,18 +328,58 @@ async fn a_content_nobody_has_lets_the_others_have_their_turn() {
     let patience = carrier::Patience { stuck: Duration::from_millis(200), turn: Duration::from_secs(60) };
     let stop = CancellationToken::new();
     let carrying = tokio::spawn(carrier::run(Arc::clone(&house.shelf), settings, patience, stop.clone()));
-    let begun = async |content: ContentId| {
-        let wait = async {
-            while house.shelf.contents().standing(content).is_none() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.is_ok()
-    };
-    assert!(begun(newest).await, "the newest is wanted most");
-    assert!(begun(older).await, "nobody has that, and the older one waits for it still");
+    assert!(house.begins(newest).await, "the newest is wanted most");
+    assert!(house.begins(older).await, "nobody has that, and the older one waits for it still");
     stop.cancel();
     carrying.await.unwrap();
+    let missing = missing::missing(&house.store).unwrap();
+    assert_eq!(missing.iter().map(|row| row.since).collect::<Vec<_>>(), [NOW, NOW], "doctor can tell");
+}
+
+#[tokio::test]
+async fn a_sensor_that_says_it_is_something_else_at_every_moment_keeps_nobody_from_its_turn() {
+    // Three components: what the liar says of itself comes first by its name.
+    let of = |version, component: &str| {
+        let component = component.parse().unwrap();
+        endorsed(Manifest { component, ..signed(version).manifest().clone() })
+    };
+    let releases = [of(1, "belt"), of(2, "patch"), of(3, "strap")];
+    let house = House::told(&releases);
+    let [belt, patch, strap] = releases.each_ref().map(|signed| ContentId(signed.manifest().blake3));
+    let says = |component: &str| {
+        let (component, hardware) = (component.parse().unwrap(), "r2".parse().unwrap());
+        house.shelf.lines().sensor("liar", Line { target: Target::Sensor, component, hardware });
+    };
+    says("belt");
+    let (settings, stop) = (service_settings(&Settings::default()), CancellationToken::new());
+    let patience = carrier::Patience { stuck: Duration::from_secs(3_600), turn: Duration::from_secs(3_600) };
+    let carrying = tokio::spawn(carrier::run(Arc::clone(&house.shelf), settings, patience, stop.clone()));
+    assert!(house.begins(belt).await);
+    says("patch");
+    assert!(house.begins(patch).await, "what it was is wanted no more");
+    says("belt");
+    assert!(house.begins(strap).await, "s7 is a strap and waits for its turn");
+    stop.cancel();
+    carrying.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_that_rotted_is_fetched_again_before_the_installer_sees_it() {
+    let update = bundle(1);
+    let house = House::told(std::slice::from_ref(&update.0));
+    house.has(&update);
+    let data = house.dir.path().join("content").join(ContentId(update.0.manifest().blake3).to_string()).join("data");
+    let mut rotten = update.1.clone();
+    rotten[20_000] ^= 1;
+    std::fs::write(data, rotten).unwrap();
+    let own = house.own("box", "1.0.0");
+    own.look().unwrap_err();
+    assert!(!house.is_asked_for(&update), "RAUC would refuse it, and the release would be left alone for good");
+    own.look().unwrap();
+    assert!(!house.is_asked_for(&update), "it is not here");
+    house.has(&update);
+    own.look().unwrap();
+    assert!(house.is_asked_for(&update));
 }
 
 /// Something that was measured now, of an athlete or of a room.
@@ -574,6 +624,24 @@ async fn an_update_that_was_only_cut_short_is_tried_five_times_and_one_that_was_
         assert_eq!(asked_at, [0, 1, 3, 7, 15][..tries], "{said}");
         assert!(house.store.firmware_failed_on(&update.0.id().0, &DeviceId::parse("box").unwrap()).unwrap());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_ledger_says_and_nobody_believes_is_kept_for_doctor_until_it_is_believed() {
+    let house = House::told(&[signed(1)]);
+    let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
+    let first = Some(house.dir.path().join("first.policy"));
+    let settings = pitchside_config::Firmware { release_policy: first, ..Default::default() };
+    let anchors = releases::anchors(&settings, Policy::of_logs([key.verifier().clone()])).unwrap().unwrap();
+    let refused = || releases::trouble::refused(&house.store, &anchors).unwrap();
+    assert_eq!(refused(), None);
+    let older = reply(vec![Act::ReleasePolicy { signed: policy().to_bytes() }], &key);
+    house.shelf.releases().told(&older).unwrap();
+    let trouble = refused().unwrap();
+    assert!(trouble.why.contains("somebody shows an old log"), "{trouble:?}");
+    assert_eq!((trouble.since, trouble.whose), (NOW, releases::trouble::Whose::Ledger));
+    house.after(DAY);
+    assert_eq!(refused(), None, "the newest is back");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use crate::adapters::outbox::{StoreOutbox, SystemEdge};
 use crate::adapters::page::LedgerState;
 use crate::adapters::releases::KnownReleases;
+use crate::adapters::releases::trouble::{self, Whose};
 use crate::clock::Clock;
 use crate::identity::Identity;
 use crate::pipeline::firmware::Halter;
@@ -30,7 +31,9 @@ pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Opt
     let ledger = settings.ledger.as_ref()?;
     let opened = policy_of(ledger).and_then(|policy| KnownReleases::open(&settings.firmware, policy, store, clock));
     opened.unwrap_or_else(|error| {
-        tracing::error!(error = format!("{error:#}"), "firmware is off: nothing is learnt about releases");
+        let why = format!("{error:#}");
+        tracing::error!(error = why, "firmware is off: nothing is learnt about releases");
+        trouble::keep_off(store, Some((why, Whose::Settings, clock.now())));
         None
     })
 }

@@ -10,7 +10,8 @@
 //!   or leaves it to the others; a few times in a row at most, whoever they are. Without the lots twenty boxes cost the
 //!   publisher twice the size of a small file, with them 1.2 to 1.4 times (`tests`).
 //! - Wrong bytes or broken answers drop a source at once; slow ones after [`PlanLimits::strikes_max`]; one that is gone or busy
-//!   is tried again later and later. The ledger is never dropped for being slow or gone: there may be nobody else.
+//!   is tried again later and later. The ledger is never dropped, whatever it answers, but asked ever less often: there may be
+//!   nobody else.
 //! - What a box says it holds keeps the ledger out of it only while the box is believed: not after
 //!   [`PlanLimits::fruitless_max`] orders in a row that gave nothing, and of a box that never gave anything not once the LAN as a
 //!   whole has given nothing for [`PlanLimits::lan_idle_ms`]. One that is doubted comes after the ledger, and is believed again
@@ -146,7 +147,7 @@ pub enum Outcome {
     NotHeld,
 }
 
-/// Why a source is asked no more.
+/// Why a source is asked no more; the ledger: less often.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// Bytes that are not the content's.
@@ -272,7 +273,7 @@ impl Plan {
         self.held = held;
     }
 
-    /// What a source said it holds, or why it did not say. Says if it is dropped.
+    /// What a source said it holds, or why it did not say. Says if it is dropped; of the ledger, which is not, what it did.
     pub fn heard(
         &mut self,
         peer: Peer,
@@ -307,7 +308,7 @@ impl Plan {
         self.blame(peer, outcome, now, random)
     }
 
-    /// An order ended. Says if its source is dropped.
+    /// An order ended. Says if its source is dropped; of the ledger, which is not, what it did.
     pub fn ended(
         &mut self,
         order: OrderId,
@@ -334,9 +335,10 @@ impl Plan {
     }
 
     fn blame(&mut self, peer: Peer, outcome: Outcome, now: Moment, random: &mut dyn FnMut() -> u64) -> Option<Fault> {
-        let source = self.sources.get_mut(&peer)?;
-        let fault = source.blame(&self.limits, peer == Peer::Ledger, outcome, now, random);
-        if fault.is_some() {
+        let (source, last_resort) = (self.sources.get_mut(&peer)?, peer == Peer::Ledger);
+        let fault = source.blame(&self.limits, last_resort, outcome, now, random);
+        // Whoever is forgotten may be found again, and begins anew: the ledger's back-off must outlive its answers.
+        if fault.is_some() && !last_resort {
             self.sources.remove(&peer);
         }
         fault

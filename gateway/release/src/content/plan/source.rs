@@ -50,6 +50,9 @@ impl Source {
         now: Moment,
         random: &mut dyn FnMut() -> u64,
     ) -> Option<Fault> {
+        if last_resort && !matches!(outcome, Outcome::Done | Outcome::Busy) {
+            return self.excuse(limits, outcome, now, random);
+        }
         match outcome {
             Outcome::Done => {
                 self.gone = 0;
@@ -69,15 +72,35 @@ impl Source {
                 self.held = None;
                 self.strike(limits, Fault::Promise)
             }
-            Outcome::Slow if last_resort => self.back_off(limits, now, random),
             Outcome::Slow => {
                 self.back_off(limits, now, random);
                 self.strike(limits, Fault::Slow)
             }
             Outcome::Gone => {
                 self.back_off(limits, now, random);
-                (!last_resort && self.gone >= limits.gone_max).then_some(Fault::Gone)
+                (self.gone >= limits.gone_max).then_some(Fault::Gone)
             }
+        }
+    }
+
+    /// The last resort is asked ever less, whatever it answers, and never dropped: what spoke in its name may have been a hotel's
+    /// page. Says what is out of form, since that may not pass by itself.
+    fn excuse(
+        &mut self,
+        limits: &PlanLimits,
+        outcome: Outcome,
+        now: Moment,
+        random: &mut dyn FnMut() -> u64,
+    ) -> Option<Fault> {
+        self.back_off(limits, now, random);
+        match outcome {
+            Outcome::WrongBytes(error) => Some(Fault::WrongBytes(error)),
+            Outcome::Broken => Some(Fault::Broken),
+            Outcome::NotHeld => {
+                self.held = None;
+                Some(Fault::Promise)
+            }
+            Outcome::Done | Outcome::Slow | Outcome::Gone | Outcome::Busy => None,
         }
     }
 
@@ -86,11 +109,10 @@ impl Source {
         (self.strikes >= limits.strikes_max).then_some(fault)
     }
 
-    fn back_off(&mut self, limits: &PlanLimits, now: Moment, random: &mut dyn FnMut() -> u64) -> Option<Fault> {
+    fn back_off(&mut self, limits: &PlanLimits, now: Moment, random: &mut dyn FnMut() -> u64) {
         let (first, longest) = limits.back_off_ms;
         let wait = first.saturating_mul(1 << self.gone.min(16)).min(longest);
         self.gone = self.gone.saturating_add(1);
         self.quiet_until = now.plus_ms(jittered(wait, random));
-        None
     }
 }

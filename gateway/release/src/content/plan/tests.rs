@@ -77,6 +77,9 @@ struct Swarm {
     nodes: Vec<Node>,
     ledger: bool,
     ledger_uploaded: u64,
+    /// How the ledger answers until then, and how often it was asked.
+    ledger_ails: (Manner, u64),
+    ledger_asked: u64,
     now: u64,
     events: BinaryHeap<Reverse<(u64, usize)>>,
     details: Vec<Option<Event>>,
@@ -96,6 +99,8 @@ impl Swarm {
             nodes: Vec::new(),
             ledger: false,
             ledger_uploaded: 0,
+            ledger_ails: (Manner::Honest, 0),
+            ledger_asked: 0,
             now: 0,
             events: BinaryHeap::new(),
             details: Vec::new(),
@@ -174,6 +179,10 @@ impl Swarm {
     fn look(&mut self, at: usize) {
         loop {
             let (now, node) = (Moment(self.now), &mut self.nodes[at]);
+            if self.ledger {
+                // As a fetch does at every turn.
+                node.plan.found(Peer::Ledger);
+            }
             match node.plan.next(now, &mut self.random) {
                 Next::Done => {
                     node.done_at.get_or_insert(self.now);
@@ -205,8 +214,15 @@ impl Swarm {
         }
     }
 
+    fn ledger_manner(&mut self) -> Manner {
+        self.ledger_asked += 1;
+        let (manner, until) = self.ledger_ails;
+        if self.now < until { manner } else { Manner::Honest }
+    }
+
     fn ask(&mut self, at: usize, from: Peer) {
         let (delay, said) = match from {
+            Peer::Ledger if self.ledger_manner() == Manner::Broken => (40, Err(Outcome::Broken)),
             Peer::Ledger => (40, Ok(Groups::all(self.shape))),
             from => {
                 let node = self.node(from);
@@ -236,7 +252,7 @@ impl Swarm {
     fn fetch(&mut self, at: usize, order: OrderId, from: Peer, span: Span) {
         let bytes = self.shape.span_bytes(span);
         let (seed, manner) = match from {
-            Peer::Ledger => (true, Manner::Honest),
+            Peer::Ledger => (true, self.ledger_manner()),
             from => (self.node(from).plan.held().is_all() && !self.node(from).fetches, self.node(from).manner),
         };
         let manner = match manner {
@@ -333,6 +349,24 @@ fn the_ledger_is_left_alone_while_the_lan_has_it() {
     swarm.run();
     assert!(swarm.all_done());
     assert_eq!(swarm.ledger_uploaded, 0);
+}
+
+#[test]
+fn a_ledger_that_answers_out_of_form_is_asked_ever_less_and_never_given_up() {
+    const TEN_MINUTES: u64 = 600_000;
+    for manner in [Manner::Broken, Manner::WrongBytes, Manner::Boaster] {
+        let mut swarm = Swarm::new(100, 15, 12_500);
+        (swarm.ledger, swarm.ledger_ails) = (true, (manner, TEN_MINUTES));
+        swarm.add(Manner::Honest, false);
+        swarm.run();
+        let done_at = swarm.nodes[0].done_at.unwrap();
+        assert!(done_at < TEN_MINUTES + 2 * LIMITS.back_off_ms.1, "{manner:?}: {done_at}");
+        // A minute between two tries after the first few, and few orders a try.
+        let asked = swarm.ledger_asked;
+        assert!(asked < 150, "{manner:?}: asked {asked} times in ten minutes");
+        assert!(swarm.nodes[0].faults.iter().all(|(of, _)| *of == Peer::Ledger), "it is named");
+        assert!(!swarm.nodes[0].faults.is_empty());
+    }
 }
 
 #[test]

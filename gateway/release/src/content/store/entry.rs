@@ -1,10 +1,10 @@
 //! One content: arriving, or whole.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
-use ledger_block::content::{ContentId, Decoder, GROUP_BYTES, Groups, Item, Span};
+use ledger_block::content::{ContentId, Decoder, GROUP_BYTES, GroupIndex, Groups, Item, Shape, Span};
 
 use super::Standing;
 use super::error::StoreError;
@@ -109,22 +109,14 @@ impl Entry {
             State::Arriving(partial) => partial.slice(span),
             State::Whole { data, outboard } => slice_of(content.id, content.shape, span, data, outboard).map(Some),
         };
-        read.map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Rotten(content.id),
-            _ => io_at(&self.path)(error),
-        })
+        read.map_err(|error| rotten_or_io(content.id, &self.path, error))
     }
 
     /// Bytes from `offset` on, fewer at the end; none if they are not all here or there are none.
     pub fn read(&self, offset: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
         let Content { id, shape, .. } = self.about.content;
+        let Some(span) = span_of(shape, offset, length) else { return Ok(None) };
         let end = offset.saturating_add(length as u64).min(shape.size());
-        if offset >= end {
-            return Ok(None);
-        }
-        let group = |at: u64| u32::try_from(at / GROUP_BYTES).ok();
-        let ends = group(offset).zip(group(end - 1));
-        let Some(span) = ends.and_then(|(first, last)| Span::new(first, last)) else { return Ok(None) };
         let Some(slice) = self.slice(span)? else { return Ok(None) };
         let mut decoder = Decoder::new(id, shape, span).ok_or(StoreError::Unknown(id))?;
         let (mut rest, mut bytes) = (slice.as_slice(), Vec::with_capacity(length));
@@ -166,6 +158,42 @@ impl Entry {
         Self::open(folder, content.id).map(Some)
     }
 
+    /// The same content, of which bytes rotted, as one that arrives: what is sound stays, whoever reads it checks it anyway.
+    ///
+    /// Looked at are the groups of a span, which takes no time, and the rest when it is whole again; or all of them. The bitmap is
+    /// there, durably, before the name goes that made it whole: a crash in between leaves it whole, and rotten.
+    pub fn reopen(&self, among: Option<Span>) -> Result<Self, StoreError> {
+        let State::Whole { data, outboard } = &self.state else {
+            return Self::open(&self.path, self.about.content.id);
+        };
+        let Content { id, shape, .. } = self.about.content;
+        let bitmap = among.map_or_else(Vec::new, |span| {
+            let sound = |group: GroupIndex| {
+                Span::new(group.0, group.0).is_some_and(|one| slice_of(id, shape, one, data, outboard).is_ok())
+            };
+            let mut held = Groups::all(shape);
+            span.groups().filter(|group| !sound(*group)).for_each(|group| held.remove(group));
+            if held.is_all() {
+                // Sound when looked at again: such a disk is not believed either.
+                span.groups().for_each(|group| held.remove(group));
+            }
+            held.encode()
+        });
+        let held = self.path.join("held");
+        let write = || {
+            let mut file = File::create(&held)?;
+            file.write_all(&bitmap)?;
+            file.sync_all()
+        };
+        write().map_err(io_at(&held))?;
+        sync_directory(&self.path)?;
+        let part = self.path.join("part");
+        fs::rename(self.path.join("data"), &part).map_err(io_at(&part))?;
+        sync_directory(&self.path)?;
+        // Without a bitmap every group is looked at there.
+        Self::open(&self.path, id)
+    }
+
     pub fn verify(&self, folder: &Path) -> Result<(), StoreError> {
         let content = &self.about.content;
         if !self.is_whole() {
@@ -174,10 +202,31 @@ impl Entry {
         }
         let data = folder.join("data");
         File::open(&data).map_err(io_at(&data))?;
-        let (found, sha256, _) = measure(&data, content.shape).map_err(io_at(&data))?;
+        let (found, sha256, _) =
+            measure(&data, content.shape).map_err(|error| rotten_or_io(content.id, &data, error))?;
         if found != content.id {
             return Err(StoreError::Rotten(content.id));
         }
         check_sha256(content, &sha256)
+    }
+}
+
+/// The groups that hold these bytes; none if there are no such bytes, or too many.
+pub fn span_of(shape: Shape, offset: u64, length: usize) -> Option<Span> {
+    let end = offset.saturating_add(length as u64).min(shape.size());
+    if offset >= end {
+        return None;
+    }
+    let group = |at: u64| u32::try_from(at / GROUP_BYTES).ok();
+    Span::new(group(offset)?, group(end - 1)?)
+}
+
+/// Other bytes than were verified, fewer, or a sector that can't be read: the bytes are lost, the disk is not.
+fn rotten_or_io(content: ContentId, path: &Path, error: io::Error) -> StoreError {
+    let unreadable = error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    match error.kind() {
+        io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Rotten(content),
+        _ if unreadable => StoreError::Rotten(content),
+        _ => io_at(path)(error),
     }
 }

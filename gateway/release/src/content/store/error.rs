@@ -73,7 +73,7 @@ pub enum StoreError {
         expected: ContentId,
     },
     /// Bytes on disk are no longer what was verified.
-    #[error("content {0} rotted on disk; remove it and fetch it again")]
+    #[error("content {0} rotted on disk: it is fetched again")]
     Rotten(ContentId),
     /// The `about` file is none.
     #[error("{0} is damaged; remove its folder and fetch the content again")]

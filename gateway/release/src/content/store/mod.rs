@@ -13,6 +13,9 @@
 //!
 //! A folder is filled and synced under its `.new-` name and then renamed, so a content is here with all its files or not at
 //! all. Space is taken when it is admitted: a full disk is found before the first byte is fetched.
+//!
+//! A disk that loses a byte of a whole content is found by whoever reads it. The content is one that arrives again: what is
+//! sound stays, the rest is missing, and whoever fetches is woken ([`Store::losses`]).
 
 mod entry;
 mod error;
@@ -26,9 +29,10 @@ use std::sync::Arc;
 
 use ledger_block::content::{ContentId, GROUP_BYTES, Groups, Item, SPAN_GROUPS_MAX, Span};
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::watch;
 
 use super::Content;
-use entry::Entry;
+use entry::{Entry, span_of};
 pub use error::StoreError;
 use folder::{About, io_at};
 
@@ -69,8 +73,10 @@ pub struct Store {
     root: PathBuf,
     limits: StoreLimits,
     entries: RwLock<BTreeMap<ContentId, Arc<Entry>>>,
-    /// One admission, completion or removal at a time.
+    /// One admission, completion, loss or removal at a time.
     changing: Mutex<()>,
+    /// Rises when a whole content is whole no more.
+    losses: watch::Sender<u64>,
 }
 
 impl Store {
@@ -94,7 +100,13 @@ impl Store {
                 }
             }
         }
-        Ok(Self { root: root.to_owned(), limits, entries: RwLock::new(entries), changing: Mutex::new(()) })
+        let (entries, changing, losses) = (RwLock::new(entries), Mutex::new(()), watch::Sender::new(0));
+        Ok(Self { root: root.to_owned(), limits, entries, changing, losses })
+    }
+
+    /// Changes when bytes of a whole content rotted: it has to be fetched again.
+    pub fn losses(&self) -> watch::Receiver<u64> {
+        self.losses.subscribe()
     }
 
     /// What lies durably in a folder, without touching it: for `status`, beside a running gateway. Empty if there is no store.
@@ -230,15 +242,43 @@ impl Store {
         self.entry(content).ok_or(StoreError::Unknown(content))?.flush()
     }
 
-    /// A slice to hand out; none if not all of it is here. Checked on the way.
+    /// A slice to hand out; none if not all of it is here. Checked on the way: what rotted in a whole content is here no more.
     ///
     /// # Errors
-    /// The disk cannot be read, or its bytes rotted.
+    /// The disk cannot be read, or bytes rotted of a content that still arrives.
     pub fn slice(&self, content: ContentId, span: Span) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.entry(content) {
-            Some(entry) => entry.slice(span),
-            None => Ok(None),
+        let Some(entry) = self.entry(content) else { return Ok(None) };
+        self.or_lost(&entry, Some(span), entry.slice(span))
+    }
+
+    /// What was read of an entry; none of a whole one that rotted.
+    fn or_lost(
+        &self,
+        entry: &Arc<Entry>,
+        among: Option<Span>,
+        read: Result<Option<Vec<u8>>, StoreError>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        match read {
+            Err(StoreError::Rotten(_)) if entry.is_whole() => self.reopen(entry, among).map(|()| None),
+            read => read,
         }
+    }
+
+    /// A whole content rotted: it arrives again.
+    fn reopen(&self, entry: &Arc<Entry>, among: Option<Span>) -> Result<(), StoreError> {
+        let _changing = self.changing.lock();
+        let content = entry.about().content.id;
+        // Somebody else may have found it first.
+        if !self.entry(content).is_some_and(|now| Arc::ptr_eq(&now, entry)) {
+            return Ok(());
+        }
+        let again = entry.reopen(among)?;
+        let lost = again.standing();
+        let groups = lost.content.shape.groups() - lost.groups;
+        tracing::error!(%content, groups, "bytes of a stored content rotted on the disk: it is fetched again");
+        self.entries.write().insert(content, Arc::new(again));
+        self.losses.send_modify(|count| *count += 1);
+        Ok(())
     }
 
     /// Bytes of a content, fewer at its end, each verified against its name on the way; none if not all of them are here, or
@@ -247,10 +287,8 @@ impl Store {
     /// # Errors
     /// As [`Store::slice`].
     pub fn read(&self, content: ContentId, offset: u64, length: usize) -> Result<Option<Vec<u8>>, StoreError> {
-        match self.entry(content) {
-            Some(entry) if length <= READ_BYTES_MAX => entry.read(offset, length),
-            _ => Ok(None),
-        }
+        let Some(entry) = self.entry(content).filter(|_| length <= READ_BYTES_MAX) else { return Ok(None) };
+        self.or_lost(&entry, span_of(entry.about().content.shape, offset, length), entry.read(offset, length))
     }
 
     /// Checks a content all of whose groups are here as a whole, BLAKE3 and SHA-256, and makes it whole.
@@ -274,11 +312,17 @@ impl Store {
         Ok(folder.join("data"))
     }
 
-    /// Reads a whole content again, both hashes; for `doctor`.
+    /// Reads a whole content again, both hashes: before its file is handed to somebody who reads it without them. One that rotted
+    /// arrives again.
     ///
     /// # Errors
     /// It is not whole, rotted, or cannot be read.
     pub fn verify(&self, content: ContentId) -> Result<(), StoreError> {
-        self.entry(content).ok_or(StoreError::Unknown(content))?.verify(&self.folder(content))
+        let entry = self.entry(content).ok_or(StoreError::Unknown(content))?;
+        let verified = entry.verify(&self.folder(content));
+        if matches!(verified, Err(StoreError::Rotten(_))) {
+            self.reopen(&entry, None)?;
+        }
+        verified
     }
 }

@@ -103,6 +103,105 @@ fn bytes_that_rot_while_the_rest_arrives_are_found_at_the_end_and_fetched_again(
     store.complete(content.id).unwrap();
 }
 
+/// Changes a byte of a file below a content's folder.
+fn rot(dir: &tempfile::TempDir, content: &Content, file: &str, at: usize) {
+    let path = dir.path().join(content.id.to_string()).join(file);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+}
+
+/// A store that has a content whole.
+fn stored(bytes: &[u8]) -> (tempfile::TempDir, Store, Content) {
+    let ((dir, store), content) = (store(), content(bytes));
+    let file = dir.path().join("bundle");
+    fs::write(&file, bytes).unwrap();
+    store.import(&file, &content, &[]).unwrap();
+    fs::remove_file(file).unwrap();
+    (dir, store, content)
+}
+
+fn missing(store: &Store, content: &Content) -> Vec<u32> {
+    store.held(content.id).unwrap().missing().map(|group| group.0).collect()
+}
+
+#[test]
+fn a_byte_that_rots_in_a_whole_content_costs_its_group_and_not_the_content() {
+    let bytes = bytes(6 * GROUP_BYTES + 5, 8);
+    let all = Span::new(0, 6).unwrap();
+    for read_first in [true, false] {
+        let (dir, store, content) = stored(&bytes);
+        let losses = store.losses();
+        rot(&dir, &content, "data", 2 * 16_384 + 3);
+        assert!(store.slice(content.id, Span::new(3, 6).unwrap()).unwrap().is_some(), "nobody has seen it yet");
+        let found = if read_first { store.read(content.id, 40_000, 5) } else { store.slice(content.id, all) };
+        assert_eq!(found.unwrap(), None, "what is wrong is not given");
+        assert_eq!((store.path(content.id), missing(&store, &content)), (None, vec![2]));
+        assert!(losses.has_changed().unwrap(), "whoever fetches is woken");
+        assert!(store.slice(content.id, Span::new(3, 6).unwrap()).unwrap().is_some(), "the rest is still given");
+        // A start in between changes nothing.
+        drop(store);
+        let store = Store::open(dir.path(), LIMITS).unwrap();
+        assert_eq!(missing(&store, &content), [2]);
+        store.admit(&content, &[]).unwrap();
+        store.keep(content.id, &items(&bytes, 2, 2)).unwrap();
+        assert_eq!(fs::read(store.complete(content.id).unwrap()).unwrap(), bytes);
+        assert_eq!(
+            store.slice(content.id, all).unwrap().map(|slice| slice.len() as u64),
+            slice::encoded_bytes(content.shape, all)
+        );
+    }
+}
+
+#[test]
+fn hashes_that_rot_are_fetched_again_with_the_groups_they_lead_to() {
+    let bytes = bytes(10 * GROUP_BYTES, 9);
+    let (dir, store, content) = stored(&bytes);
+    // The root's own pair: nothing is proven any more.
+    rot(&dir, &content, "outboard", 7);
+    let span = Span::new(0, 3).unwrap();
+    assert_eq!(store.slice(content.id, span).unwrap(), None);
+    assert_eq!(missing(&store, &content), [0, 1, 2, 3]);
+    store.keep(content.id, &items(&bytes, 0, 3)).unwrap();
+    store.complete(content.id).unwrap();
+    assert!(store.slice(content.id, Span::new(0, 9).unwrap()).unwrap().is_some());
+}
+
+#[test]
+fn a_bundle_that_rotted_is_found_before_it_is_handed_on() {
+    let bytes = bytes(6 * GROUP_BYTES, 10);
+    let (dir, store, content) = stored(&bytes);
+    store.verify(content.id).unwrap();
+    [1, 5].iter().for_each(|group| rot(&dir, &content, "data", group * 16_384));
+    assert!(matches!(store.verify(content.id), Err(StoreError::Rotten(_))));
+    assert_eq!(missing(&store, &content), [1, 5], "all of it was looked at");
+    assert!(matches!(store.verify(content.id), Err(StoreError::Incomplete { missing: 2, .. })));
+    store.keep(content.id, &items(&bytes, 1, 1)).unwrap();
+    store.keep(content.id, &items(&bytes, 5, 5)).unwrap();
+    store.complete(content.id).unwrap();
+    store.verify(content.id).unwrap();
+}
+
+#[test]
+fn a_crash_while_a_rotten_content_is_reopened_leaves_it_whole_or_arriving() {
+    let bytes = bytes(4 * GROUP_BYTES, 11);
+    let (dir, store, content) = stored(&bytes);
+    let folder = dir.path().join(content.id.to_string());
+    drop(store);
+    // The bitmap stands, the name does not yet.
+    rot(&dir, &content, "data", 3);
+    fs::write(folder.join("held"), []).unwrap();
+    let store = Store::open(dir.path(), LIMITS).unwrap();
+    assert!(store.standing(content.id).unwrap().whole);
+    assert_eq!(store.read(content.id, 0, 5).unwrap(), None, "found again");
+    assert_eq!(missing(&store, &content), [0]);
+    drop(store);
+    // Both stand, and the bitmap is none: every group is looked at.
+    fs::write(folder.join("held"), []).unwrap();
+    let store = Store::open(dir.path(), LIMITS).unwrap();
+    assert_eq!(missing(&store, &content), [0]);
+}
+
 #[test]
 fn a_published_file_is_taken_in_only_if_it_is_that_content() {
     let (dir, store) = store();
