@@ -5,12 +5,8 @@
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys |
-<<<<<<< HEAD
 //! | `delivery` | the alert path, by its last drill and by what runs |
-=======
-//! | `delivery` | the alert path, by its last drill |
 //! | `firmware` | what the ledger says of releases, their contents, the box's own update |
->>>>>>> fwa
 //! | `appliance` | what mends a finding where there is no shell |
 //! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
 
