@@ -31,6 +31,7 @@ test: build ## everything that fits a commit: lints, unit, scenario, command-lin
 	@cd $(WEB) && npm run --silent test
 	@python3 gateway/wire/examples/ps1_p0.py
 	@python3 tests/image/own_disk.py
+	@python3 tests/image/without_machine.py
 	@target/python/bin/python gateway/wire/examples/ps1_p1_p2.py
 	@target/python/bin/python tests/interop/ps1.py
 	@target/python/bin/python tests/interop/apps.py

@@ -61,6 +61,21 @@ def packages(version):
     return found, strange
 
 
+def emptied(version):
+    """Packages of the root's Debian that neither the root nor the initrd has a file of, directories apart."""
+    folder, lists = versions.folder(version), OUT / versions.BOARD / "base/var/lib/dpkg/info"
+    root = folder / "tree"
+    initrd = owners(OUT / "tools")
+    used = {initrd.get(merged(path)) for path in initrd_files(folder / "initrd.zst")}
+    found = set()
+    for names in lists.glob("*.list"):
+        package = names.name.removesuffix(".list").partition(":")[0]
+        paths = [root / path[1:] for path in names.read_text(encoding="utf-8").splitlines()]
+        if package not in used and not any(path.is_symlink() or path.is_file() for path in paths):
+            found.add(package)
+    return found
+
+
 def crates(version):
     """(name, version) of each crate that the program still names."""
     content = (versions.folder(version) / "tree/usr/bin/pitchside").read_bytes()

@@ -5,6 +5,7 @@ import re
 import secrets
 import time
 
+import time_servers
 import versions
 from lab import SETTINGS, Clinic, running, started_copy, stopped, stopped_copy
 from publisher import Ledger, Publisher
@@ -169,17 +170,6 @@ def data_missing(state):
     return "said on the screen; no reading is taken into memory instead"
 
 
-# A time server of the box's own, on another port: another chronyd that takes the machine's clock for right.
-TIME_SERVER = """port 1123
-local stratum 8
-allow 127.0.0.1
-bindaddress 127.0.0.1
-cmdport 0
-bindcmdaddress /
-pidfile /run/time-server.pid
-"""
-
-
 def clock_at_1970(state):
     """The image's own date is the floor; that the clock is right is said once a server answers for it, and no longer than chrony runs."""
     trial = stopped_copy(state, "1970")
@@ -198,15 +188,16 @@ def clock_at_1970(state):
     # Nobody has set the clock: what is sealed now must say so. Blocks from before the copy was made are of another clock.
     as_pitchside = "setpriv --reuid=pitchside --regid=pitchside --init-groups"
     trial.box.run(f"until {as_pitchside} pitchside blocks list --last 1 | grep -qw unset; do sleep 2; done", 200)
-    trial.box.run(f"printf '{TIME_SERVER.replace(chr(10), chr(92) + 'n')}' >/run/time-server.conf; chronyd -x -u root -f /run/time-server.conf && "
-                  "chronyc add server 127.0.0.1 port 1123 iburst minpoll 2 maxpoll 2")
+    time_servers.start_one(trial.box)
+    servers = time_servers.named_by_network_or_stick(trial)
     trial.box.run(f"until [ -e {flag} ]; do sleep 1; done", 120)
     said = trial.box.run(f"setpriv --reuid=pitchside --regid=pitchside --init-groups stat -c '%U %a' {flag}").split()
     trial.box.run(f"systemctl stop chrony; while [ -e {flag} ]; do sleep 1; done", 120)
     trial.box.cut_power()
     if said != ["root", "644"] or not verified:
         raise Stuck(f"the word for a right clock is {said}, chain {verified}")
-    return "begins at the image's own date, readings taken, blocks say that nobody set the clock, chain verifies; said to be right only while chrony answers for it"
+    return ("begins at the image's own date, readings taken, blocks say that nobody set the clock, chain verifies; said to be right only while "
+            f"chrony answers for it; {servers}")
 
 
 def write_data(trial, content):

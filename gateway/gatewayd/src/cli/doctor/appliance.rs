@@ -21,7 +21,10 @@ fn here(what: &str) -> Option<&'static str> {
     Some(match what {
         // Found on an appliance alone: see `machine`.
         "boot slots" => return None,
-        "clock" => "connect it to a network that reaches a time server: it sets its clock by itself, within minutes",
+        "clock" => {
+            "connect it to a network that reaches a time server: it sets its clock by itself, within minutes; one of your own: name it in \
+             timeservers.txt on a stick"
+        }
         "disk" | "inodes" => {
             "a box with a larger disk: backup.txt on a stick here, restore.backup and restore.key there"
         }
@@ -93,6 +96,13 @@ mod tests {
         );
         assert!(here("Bluetooth devices").is_some_and(|mend| mend.contains("under another name")));
         assert!(here("firmware releases").is_some_and(|mend| mend.contains("relearn in orders.txt")));
+    }
+
+    #[test]
+    fn a_clock_that_nobody_set_is_mended_by_the_network_or_by_time_servers_of_the_clinics_own() {
+        assert!(
+            here("clock").is_some_and(|mend| mend.contains("network") && mend.contains("timeservers.txt on a stick"))
+        );
     }
 
     #[test]
