@@ -75,11 +75,13 @@ async fn an_amplifier_that_knows_only_packets_is_read_on_the_boxs_own_serial_lin
     plug.read_exact(&mut hello).await.unwrap();
     assert_eq!(&hello, b"b");
     plug.write_all(b"OpenBCI V3 8-16 channel\n$$$").await.unwrap();
+    let mut sent = Vec::new();
     for number in 0..50 {
         let mut packet = [0; 33];
         (packet[0], packet[1], packet[4], packet[32]) = (0xa0, number, 100, 0xc0);
-        plug.write_all(&packet).await.unwrap();
+        sent.extend_from_slice(&packet);
     }
+    plug.write_all(&sent).await.unwrap();
     until("two waveforms to be stored", || (clinic.readings("emg-1").len() >= 2).then_some(())).await;
     let samples = |reading: &Reading| match &reading.value {
         Value::Wave(wave) => (wave.samples.len(), wave.period_ns),

@@ -93,8 +93,13 @@ pub fn lint_rule(name: &str, manifest: &str, script: &str, cases: &str) -> Vec<P
 /// Every problem of a derived stream given as texts.
 pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec<Problem> {
     let bench = sandbox();
+    let mut params = None;
     let mut problems = match RuleSource::parse_stream(name, manifest, script) {
-        Ok(source) => of_script(&bench, name, &source, manifest),
+        Ok(source) => {
+            let found = of_script(&bench, name, &source, manifest);
+            params = Some(source.manifest.params);
+            found
+        }
         Err(mut found) => {
             found.extend(without_manifest(&bench, name, manifest, script, Quantity::all().next()));
             found
@@ -102,7 +107,11 @@ pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec
     };
     let file = format!("{name}/cases.txt");
     match parse_derived_cases(&file, cases) {
-        Ok(cases) => problems.extend(of_stream_cases(&file, &cases)),
+        Ok(cases) => {
+            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
+            problems.extend(wrong.map(|p| p.code(Code::Cases)));
+            problems.extend(of_stream_cases(&file, &cases));
+        }
         Err(found) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
     }
     problems

@@ -153,10 +153,11 @@ impl FileContents {
     pub fn offer(&self, content: ContentId, known: &KnownContent, bytes_max: u64) -> Result<u64, ContentError> {
         let _one_writer = self.writing.lock();
         let size = known.size;
-        if self.is_whole(content)? {
-            if self.is_sound(content, known)? {
-                return Ok(size);
-            }
+        if self.is_sound(content, known)? {
+            return Ok(size);
+        }
+        // Rotten, or half of it is gone: what is left would be in the way of the new one.
+        if self.folder(content).exists() {
             self.discard(content)?;
         }
         let part = self.part(content, size);
@@ -180,6 +181,7 @@ impl FileContents {
         }
         create_parents(&aside, &self.root, &mut BTreeSet::new())?;
         fs::rename(&whole, &aside).map_err(StorageError::io(&whole))?;
+        whole.parent().map_or(Ok(()), sync_directory)?;
         fs::remove_dir_all(&aside).map_err(StorageError::io(&aside))
     }
 

@@ -114,7 +114,8 @@ async fn read<R: AsyncRead + Unpin>(
         let waited = splitter.waits();
         let read = tokio::select! {
             biased;
-            () = &mut stopped => return link.reason(),
+            // What is whole is handed over; of frames and lines nothing waits.
+            () = &mut stopped => Some(Ok(0)),
             read = reader.read_buf(&mut bytes) => Some(read),
             () = &mut waiting, if waited => None,
         };
@@ -128,7 +129,8 @@ async fn read<R: AsyncRead + Unpin>(
             // Nothing more comes, for now or at all.
             Some(_) | None => splitter.flush().into_iter().for_each(&mut put),
         }
-        if !waited && splitter.waits() {
+        // A message that went out leaves the beginning of another.
+        if splitter.waits() && (!waited || !batch.is_empty()) {
             waiting.as_mut().reset(Instant::now() + TOGETHER_WITHIN);
         }
         if noise > 0 {
@@ -151,7 +153,11 @@ async fn write<W: AsyncWrite + Unpin>(
 ) -> CloseReason {
     if !config.hello.is_empty() {
         // A device that takes none of it says nothing either, and is noticed as silent.
-        let said = timeout(WRITE_WITHIN, writer.write_all(&config.hello)).await;
+        let said = tokio::select! {
+            biased;
+            () = link.stop().cancelled() => return link.reason(),
+            said = timeout(WRITE_WITHIN, writer.write_all(&config.hello)) => said,
+        };
         if !matches!(said, Ok(Ok(()))) {
             return CloseReason::Gone;
         }

@@ -41,7 +41,7 @@ impl Splitter {
     }
 
     /// Whether something whole waits for what may not come.
-    pub(crate) const fn waits(&self) -> bool {
+    pub(crate) fn waits(&self) -> bool {
         match self {
             Self::Frames(_) | Self::Lines(_) => false,
             Self::Packets(packets) => packets.waits(),

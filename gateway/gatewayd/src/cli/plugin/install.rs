@@ -189,11 +189,13 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
                     "it does something else ({difference}); if that is why it comes: --allow-differences"
                 ));
             }
-            Some(_) => "it does something else, as was allowed,",
-            None => "it does the same",
+            Some(_) => "it does something else, as was allowed, on ",
+            None if compared.is_none() => "there was nothing to compare it on",
+            None => "it does the same on ",
         };
+        let compared = compared.unwrap_or_default();
         let deed = format!(
-            "{} takes over from {}, {signed}: {differs} on {compared}; it {may}",
+            "{} takes over from {}, {signed}: {differs}{compared}; it {may}",
             package.version, old.manifest.version
         );
         return change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output);

@@ -30,8 +30,8 @@ const SHOWN_CHARS_MAX: usize = 300;
 /// What came of it.
 #[derive(Debug, Default)]
 pub(super) struct Rehearsed {
-    /// What both were asked about, in words.
-    pub compared: String,
+    /// What both were asked about, in words; none if there was nothing.
+    pub compared: Option<String>,
     /// The first thing they differ in.
     pub difference: Option<String>,
     /// What the new version fails on.
@@ -107,15 +107,15 @@ pub(super) fn output(
         let what = || format!("{} of alert {}", as_new.or(as_old).map_or("step", Step::word), step.alert);
         note(&mut rehearsed, &what, was, is);
     }
-    rehearsed.compared = counted(told, "recorded step");
+    let mut compared = (told > 0).then(|| counted(told, "recorded step"));
     let drill = DeliveryStep { id: last, recorded_at: now, alert: AlertId([0; 16]), kind: DeliveryKind::Drill };
     let event = hearing::drill(&drill).map_err(anyhow::Error::msg)?;
     if old.drills().is_some() || new.drills().is_some() {
         let (was, is) = (old.asks(old.drills(), |_| event.clone()), new.asks(new.drills(), |_| event.clone()));
         note(&mut rehearsed, &|| "a drill".to_owned(), was, is);
-        rehearsed.compared.push_str(" and a drill");
+        compared = Some(compared.map_or_else(|| "a drill".to_owned(), |steps| format!("{steps} and a drill")));
     }
-    Ok(rehearsed)
+    Ok(Rehearsed { compared, ..rehearsed })
 }
 
 /// Two outcomes in words, from the first request in which they differ.
@@ -166,6 +166,6 @@ pub(super) fn stream(
         Ok(ControlFlow::Continue(()))
     })?;
     let found = rehearsal.finish();
-    let compared = format!("{} of sealed history", counted(found.readings, "reading"));
+    let compared = (found.readings > 0).then(|| format!("{} of sealed history", counted(found.readings, "reading")));
     Ok(Rehearsed { compared, difference: found.difference, failure: found.failure })
 }

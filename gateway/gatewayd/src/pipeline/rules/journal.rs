@@ -24,16 +24,14 @@ enum Bite {
 }
 
 impl RulesTask {
-    /// Everything in the journal that was not heard, oldest first; if nothing is known to be heard, within the horizon.
-    pub(super) async fn replay(&mut self) {
+    /// Everything in the journal that was not heard, oldest first; if it is not known what was, within the horizon.
+    pub(super) async fn replay(&mut self, is_known: bool) {
         // What was offered before this is in the journal once the barrier returns.
         if self.parts.store.journal_barrier().await.is_err() {
             return;
         }
-        let from = match self.heard {
-            RowId(0) => self.parts.clock.now().plus_micros(-self.parts.horizon_us),
-            _ => Timestamp(i64::MIN),
-        };
+        let horizon = self.parts.clock.now().plus_micros(-self.parts.horizon_us);
+        let from = if is_known { Timestamp(i64::MIN) } else { horizon };
         let mut first = true;
         while let Bite::Heard(_) = self.bite(from, self.heard).await {
             let due = self.parts.clock.uptime().saturating_sub(self.kept_at) >= REMEMBER_IN_REPLAY_EVERY;

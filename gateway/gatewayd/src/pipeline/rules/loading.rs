@@ -27,6 +27,8 @@ impl RulesTask {
             return;
         }
         self.seen = Some(stamp);
+        // By the rules of before: what is kept below says up to where in the journal.
+        self.hear_what_waits().await;
         let Some(worker) = &mut self.worker else { return };
         let mut forgiven = Vec::new();
         if let Some(before) = before {
@@ -47,8 +49,8 @@ impl RulesTask {
                 let now = self.parts.clock.now();
                 self.recorder.raise(events, now).await;
                 self.loaded();
-                // At once: what the last snapshot knows is of other rules.
-                self.remember().await;
+                // At once, and before they hear anything: an alert of theirs that no snapshot knows would stay raised for ever.
+                self.keep().await;
             }
             Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
         }

@@ -60,13 +60,14 @@ impl RulesTask {
         if changed.is_none() {
             self.loaded();
         }
+        let mut is_known = false;
         if let (Some(worker), Some((heard, snapshot))) = (&mut self.worker, kept) {
             match worker.resume(&snapshot).await {
-                Ok(()) => self.heard = heard,
+                Ok(()) => (self.heard, is_known) = (heard, true),
                 Err(error) => tracing::info!(%error, "the rules begin from the journal"),
             }
         }
-        self.replay().await;
+        self.replay(is_known).await;
         if let Some(changed) = changed {
             self.go_on_to(changed).await;
         }
@@ -140,7 +141,10 @@ impl RulesTask {
         worker.set_streams(streams);
         match worker.put(changed).await {
             Ok(events) => self.recorder.raise(events, self.parts.clock.now()).await,
-            Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
+            Err(error) => {
+                tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force, and it is tried again");
+                self.seen = None;
+            }
         }
         self.loaded();
         self.keep().await;
@@ -148,7 +152,7 @@ impl RulesTask {
 
     /// Feeds what is queued. What is in the journal by now was offered before it got there: unless the rules are behind,
     /// they have then heard all of it.
-    async fn hear_what_waits(&mut self) {
+    pub(super) async fn hear_what_waits(&mut self) {
         let store = self.parts.store.clone();
         let end = tokio::task::spawn_blocking(move || store.journal_end()).await;
         self.drain().await;
