@@ -160,8 +160,10 @@ fn stand_in(declared: Declared) -> Option<RuleManifest> {
 fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, cases: Option<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let toml = manifest.unwrap_or_default();
+    let mut params = None;
     match (manifest.map(|text| RuleManifest::parse(&format!("{name}/{}", FILES[0]), text)), script) {
         (Some(Ok(manifest)), Some(script)) => {
+            params = Some(manifest.params.clone());
             let source = RuleSource { manifest, script: script.to_owned(), hash: [0; 32], makes: None };
             problems.extend(of_script(bench, name, &source, toml));
         }
@@ -173,7 +175,7 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
     let file = format!("{name}/cases.txt");
     match cases.map(|cases| parse_rule_cases(&file, cases)) {
         Some(Ok(cases)) => {
-            let wrong = read.iter().flat_map(|read| not_to_be_fixed(&read.params, &file, &cases));
+            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
             problems.extend(wrong.map(|p| p.code(Code::Cases)));
             problems.extend(of_cases(&file, &cases));
         }

@@ -10,7 +10,7 @@ use crate::compile::KEYWORDS;
 use crate::problem::place;
 
 /// What stands for the bounds of a param.
-const UNREAD: Param = Param { default: 0.0, min: 0.0, max: 0.0 };
+const UNREAD: Param = Param { default: 0.0, min: 0.0, max: 0.0, whole: false };
 
 /// The names a script finds beside those that every script of its kind finds.
 #[derive(Debug, Clone, Default, PartialEq)]
