@@ -88,7 +88,12 @@ impl Connection {
                 self.taken(&queue, bond).await
             }
             Err(Some(error)) => told(id, adapter, "subscribe", &error),
-            Err(None) => End::Asked,
+            Err(None) => {
+                if peer.said_before(&queue) {
+                    self.taken(&queue, bond).await;
+                }
+                End::Asked
+            }
         };
         queue.close();
         peer.disconnect().await;

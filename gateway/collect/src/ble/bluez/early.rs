@@ -6,9 +6,12 @@
 //! moment of the link (BlueZ 5.82, src/gatt-client.c, `characteristic_start_notify`, `btd_gatt_client_connected`). Anew before each
 //! link, for BlueZ drops a subscription without a word if the link ends while it is written to the device.
 //!
-//! What comes waits here until it is known what it means: the clock set, the site read. The host takes bytes of a link that is being
-//! encrypted; so they count only once the device has answered, which it cannot without the key: what came over a link that ended
-//! before that is lost, and told as such with whatever the device says next.
+//! What comes waits here until it is known what it means: the clock set, the site read. The host takes bytes of a link that is not
+//! encrypted yet, from whoever plays the device's address; so they count only once the device has answered a read, a write or a
+//! subscription on this link: what came over a link that ended before that is lost, and told as such with whatever the device says
+//! next. That proves less than the key would: while a controller waits for the encryption to begin (40 s at most: Core 5.4, vol. 6
+//! part B, 5.2) it sends none of our questions, but takes what comes, and an answer that is guessed, at the right moment, looks like
+//! one that was given. BlueZ tells nobody whether a link is encrypted.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -92,12 +95,12 @@ impl Early {
         self.queue.holds()
     }
 
-    /// Hands over what came, with what was lost before, and from now on whatever comes; whether anything came.
-    pub(super) fn hand_over(&self, into: &Arc<Queue>) -> bool {
+    /// Hands over what came, with what was lost before, and from now on whatever comes.
+    pub(super) fn hand_over(&self, into: &Arc<Queue>) {
         for (source, count) in self.unheard.lock().remove(&self.id).unwrap_or_default() {
             into.lose(source, count);
         }
-        self.queue.forward(into)
+        self.queue.forward(into);
     }
 }
 

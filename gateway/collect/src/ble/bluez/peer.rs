@@ -54,8 +54,8 @@ pub(super) struct BluezPeer {
     common: Common,
     /// Listens since before the link was there.
     early: Arc<Early>,
-    /// It had said something before it was subscribed to, and that was handed over.
-    spoke: AtomicBool,
+    /// It has answered on this link. That BlueZ calls its services resolved does not say so: it does after an error, too.
+    answered: AtomicBool,
     /// Why the link is down, or of no use.
     over: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -107,7 +107,7 @@ impl BluezPeer {
             end(&sender, why);
         });
         let (tasks, down) = (Mutex::new(tasks), Mutex::new(None));
-        Ok(Self { device, target, bond, common, early, spoke: AtomicBool::new(false), over, tasks, down })
+        Ok(Self { device, target, bond, common, early, answered: AtomicBool::new(false), over, tasks, down })
     }
 
     async fn services(&self) -> Result<Vec<Service>, RadioError> {
@@ -115,7 +115,7 @@ impl BluezPeer {
         services.map_err(|_| RadioError::Failed("it did not name its services in time".to_owned()))?.map_err(failed)
     }
 
-    /// Returns once it has named its services, or its link is down.
+    /// Returns once BlueZ calls its services resolved, or its link is down.
     pub(super) async fn named(&self) -> Result<(), RadioError> {
         tokio::select! {
             named = self.services() => named.map(|_| ()),
@@ -168,7 +168,7 @@ impl BluezPeer {
                 is_settled = true;
                 // What it says is understood from here on, and over later links that end before they get here.
                 self.common.settled.lock().insert(self.target.id.clone(), clock);
-                self.spoke.store(self.early.hand_over(into), Ordering::Relaxed);
+                self.hand_over(into);
             }
             match step {
                 Step::SetZone => self.set_zone(&characteristic).await,
@@ -207,11 +207,22 @@ impl BluezPeer {
             if step.is_listened_to() {
                 subscribed.characteristics.push(uuid);
             }
+            // It may have answered for the first time.
+            if is_settled {
+                self.hand_over(into);
+            }
         }
         if !polled.is_empty() {
             self.read_on(polled, into);
         }
         Ok(subscribed)
+    }
+
+    /// Hands over what it said by itself, once it has answered: whoever plays its address can say something, too.
+    fn hand_over(&self, into: &Arc<Queue>) {
+        if self.answered.load(Ordering::Relaxed) {
+            self.early.hand_over(into);
+        }
     }
 
     async fn ps1(&self, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
@@ -262,6 +273,7 @@ impl BluezPeer {
                     let _ = ear.await;
                     end(&over, "a subscription ended");
                 });
+                self.answered.store(true, Ordering::Relaxed);
                 return Ok(Heard::default());
             }
             // Gone before it is asked for anew: else it would be taken for the one there is.
@@ -285,6 +297,7 @@ impl BluezPeer {
                 }
                 end(&over, "a subscription ended");
             });
+            self.answered.store(true, Ordering::Relaxed);
             return Ok(heard);
         }
         let values = timeout(SUBSCRIBE_WITHIN, characteristic.notify()).await.map_err(|_| late())?.map_err(failed)?;
@@ -296,6 +309,7 @@ impl BluezPeer {
             }
             end(&over, "a subscription ended");
         });
+        self.answered.store(true, Ordering::Relaxed);
         Ok(Heard { tells_reads: true, ..heard })
     }
 }
@@ -314,16 +328,19 @@ impl Peer for BluezPeer {
     }
 
     fn said_before(&self, into: &Arc<Queue>) -> bool {
-        if self.spoke.load(Ordering::Relaxed) {
-            return true;
+        // What speaks PS/1 says it again; who has not answered may be anybody.
+        if self.target.bonding.is_none() || !self.answered.load(Ordering::Relaxed) {
+            return false;
         }
         let settled = self.common.settled.lock().get(&self.target.id).copied();
-        let Some(clock) = settled.filter(|_| self.early.holds()) else { return false };
-        // A clock that was set once keeps that time.
-        if let (Some(uuid), Some(time)) = (clock, (self.common.time)()) {
-            into.answer(Source::Gatt(uuid), shown(uuid, &time));
+        if let Some(clock) = settled.filter(|_| self.early.holds()) {
+            // A clock that was set once keeps that time.
+            if let (Some(uuid), Some(time)) = (clock, (self.common.time)()) {
+                into.answer(Source::Gatt(uuid), shown(uuid, &time));
+            }
+            self.hand_over(into);
         }
-        self.early.hand_over(into)
+        into.is_owed()
     }
 
     async fn write(&self, value: &[u8]) -> Result<(), RadioError> {
