@@ -135,7 +135,8 @@ impl Bluez {
     async fn present(&self, session: &Session) -> bluer::Result<Vec<(AdapterName, AdapterConfig)>> {
         let mut present = Vec::new();
         for name in session.adapter_names().await? {
-            let own = session.adapter(&name)?.address().await?;
+            // Pulled a moment ago: that is no word on the others.
+            let Ok(own) = session.adapter(&name)?.address().await else { continue };
             let matches = |config: &&AdapterConfig| match &config.which {
                 Which::Name(wanted) => *wanted == name,
                 Which::Address(wanted) => *wanted == address(own),
@@ -161,7 +162,7 @@ impl Bluez {
         let _agent = session.register_agent(agent::agent(targets.clone())).await?;
         // Whatever becomes of us: who is connected then, is not any more.
         let over = CancellationToken::new();
-        let _over = over.clone().drop_guard();
+        let ends = over.clone().drop_guard();
         *self.life.lock() = Some(Life { session: session.clone(), objects: bus.objects(), over });
         tracing::info!(owner, "BLE: bluetoothd is there");
         let mut running: HashMap<AdapterName, CancellationToken> = HashMap::new();
@@ -218,6 +219,8 @@ impl Bluez {
             }
         };
         *self.life.lock() = None;
+        // Before the scans are waited for: a link that is of no use must not pass for one meanwhile.
+        drop(ends);
         running.values().for_each(CancellationToken::cancel);
         while tasks.join_next().await.is_some() {}
         result
