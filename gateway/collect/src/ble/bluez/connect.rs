@@ -148,6 +148,9 @@ impl Bluez {
         paired: bool,
     ) -> Result<Bond, RadioError> {
         if !paired {
+            // Of another bond, and maybe of another device at this address.
+            self.common.settled.lock().remove(&target.id);
+            self.common.unheard.lock().remove(&target.id);
             lasting(device, target).await?;
             gone(Place::of(adapter, device, &self.bonds).await?).await?;
             pair_anew(device, target, &*self.memory).await?;
