@@ -29,8 +29,9 @@ use super::super::plan::{Step, plan};
 use super::super::queue::{Queue, Source};
 use super::bus::Objects;
 
-/// How long BlueZ may take: nothing of it waits for the device.
-const WITHIN: Duration = Duration::from_secs(5);
+/// How long BlueZ may take: nothing of it waits for the device. Longer than a subscription on another device may take: bluer makes
+/// them one after the other.
+const WITHIN: Duration = Duration::from_secs(12);
 
 /// What was confirmed to devices and lost, and has not been told yet.
 pub(super) type Unheard = Arc<Mutex<HashMap<DeviceId, HashMap<Source, u64>>>>;
@@ -57,7 +58,7 @@ impl Early {
             Ok(Err(why)) => why,
             Err(_) => "no answer in time".to_owned(),
         };
-        tracing::debug!(device = %self.id, why, "BLE: not listened to before its link is there");
+        tracing::warn!(device = %self.id, why, "BLE: not listened to before its link is there: what it says first may be lost");
     }
 
     async fn subscribe(self: &Arc<Self>, device: &Device, profiles: Profiles, objects: &Objects) -> Result<(), String> {
