@@ -162,18 +162,21 @@ impl BluezPeer {
             }
         }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let (mut polled, mut clock, mut is_settled) = (Vec::new(), None, false);
+        let (mut polled, mut clock, mut unset, mut is_settled) = (Vec::new(), None, false, false);
         for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
             if step.measures() && !is_settled {
                 is_settled = true;
-                // What it says is understood from here on, and over later links that end before they get here.
-                self.common.settled.lock().insert(self.target.id.clone(), clock);
+                self.common.settle(&self.target.id, clock, unset);
                 self.hand_over(into);
             }
             match step {
                 Step::SetZone => self.set_zone(&characteristic).await,
                 Step::SetClock => {
-                    clock = self.set_clock(&characteristic, uuid, reads, into).await.then_some(uuid).or(clock)
+                    if self.set_clock(&characteristic, uuid, reads, into).await {
+                        clock = Some(uuid);
+                    } else {
+                        unset = true;
+                    }
                 }
                 Step::Tell => self.tell(&characteristic, uuid).await,
                 Step::ReadFirst => {
@@ -332,10 +335,10 @@ impl Peer for BluezPeer {
         if self.target.bonding.is_none() || !self.answered.load(Ordering::Relaxed) {
             return false;
         }
-        let settled = self.common.settled.lock().get(&self.target.id).copied();
-        if let Some(clock) = settled.filter(|_| self.early.holds()) {
-            // A clock that was set once keeps that time.
-            if let (Some(uuid), Some(time)) = (clock, (self.common.time)()) {
+        if self.early.holds()
+            && let Some(clock) = self.common.understood(&self.target.id)
+        {
+            if let Some((uuid, time)) = clock {
                 into.answer(Source::Gatt(uuid), shown(uuid, &time));
             }
             self.hand_over(into);
