@@ -191,12 +191,12 @@ impl BluezPeer {
                     if read {
                         self.read(&characteristic, uuid, into).await;
                     }
-                    self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?;
+                    self.listen(&characteristic, Source::Gatt(uuid), notifies, false, into).await?;
                     subscribed.streams |= streams;
                 }
                 Step::Watch => {
                     self.read(&characteristic, uuid, into).await;
-                    let heard = Some(self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?);
+                    let heard = Some(self.listen(&characteristic, Source::Gatt(uuid), notifies, true, into).await?);
                     polled.push(Polled { characteristic, uuid, heard });
                 }
                 Step::Poll => {
@@ -254,17 +254,19 @@ impl BluezPeer {
             _ => (Down::Calls(down), fragment::VALUE_BYTES_MIN),
         };
         *self.down.lock() = Some(Arc::new(way));
-        self.listen(&up, Source::Ps1, true, into).await?;
+        self.listen(&up, Source::Ps1, true, false, into).await?;
         Ok(Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: mtu })
     }
 
     /// Subscribes: by file descriptor where BlueZ offers that and the characteristic notifies; by D-Bus, where BlueZ confirms
-    /// each value to the device, if it indicates. What was subscribed to before the link was there stays so.
+    /// each value to the device, if it indicates. What was subscribed to before the link was there stays so. `polled`: it is read again
+    /// and again, and D-Bus does not tell what was read from what the device said.
     async fn listen(
         &self,
         characteristic: &Characteristic,
         source: Source,
         notifies: bool,
+        polled: bool,
         into: &Arc<Queue>,
     ) -> Result<Heard, RadioError> {
         let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
@@ -307,8 +309,11 @@ impl BluezPeer {
         self.tasks.lock().spawn(async move {
             let mut values = pin!(values);
             while let Some(value) = values.next().await {
-                spoke.store(true, Ordering::Relaxed);
-                into.push(source, &value);
+                if polled {
+                    into.answer(source, &value);
+                } else {
+                    into.push(source, &value);
+                }
             }
             end(&over, "a subscription ended");
         });

@@ -29,7 +29,7 @@ pub(super) struct Polled {
 pub(super) struct Heard {
     /// A value came since somebody asked.
     pub spoke: Arc<AtomicBool>,
-    /// What is read comes that way, too.
+    /// What is read comes that way, too: nobody knows whether it spoke, and it is read every time.
     pub tells_reads: bool,
 }
 
