@@ -129,7 +129,7 @@ impl World {
                 assert!(self.on[at].is_none(), "connected twice");
                 self.attempts[at].push(self.now);
                 (self.attempting[at], self.on[at]) = (Some(Arc::clone(&adapter)), Some(adapter));
-                let up = |after, streams| (self.now + after, Event::Ready { device: device.clone(), streams });
+                let up = |after: Ms, streams| (self.now + after, Event::Ready { device: device.clone(), streams });
                 let ready = |after| up(after, true);
                 let heard = |after| (self.now + after, Event::Heard { device: device.clone() });
                 let ended = |after, end| (self.now + after, Event::Ended { device: device.clone(), end });
