@@ -119,13 +119,15 @@ async def a_thermometer_that_speaks_first_and_hangs_up(lab):
             await thermo.hang_up()
             await until("all of it confirmed", 90, lambda: not thermo.waiting and thermo.connected > links)
 
-        # It stays; it hangs up while it is being asked, three times in a row: no pause grows.
+        # It stays; it hangs up when it has answered and is asked on, three times in a row: no pause grows.
         for hundredths, leaves in (((3601,), Hasty.NEVER), ((3602, 3603, 3604), Hasty.NEVER), ((3605,), Hasty.ASKED),
                                    ((3606,), Hasty.ASKED), ((3607,), Hasty.ASKED)):
             await away_and_back(hundredths, leaves)
             sent += [f"{each / 100:.2f}" for each in hundredths]
             await clinic.stored("thermo-1", "body_temperature", len(sent), 60)
         must("every temperature once, in order", await clinic.values("thermo-1", "body_temperature") == sent, sent)
+        taken = clinic.said("what it said by itself is taken device=thermo-1")
+        must("taken without a subscription", len(taken) == 3, len(taken))
         must("nothing was lost", not any(reason == "dropped" for _, reason in await clinic.gaps("thermo-1")))
 
         # The gateway is restarted while it is away, bluetoothd is not: it still knows what is to be listened to.

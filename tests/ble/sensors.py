@@ -158,15 +158,15 @@ class Strap(Sensor):
 
 
 class Thermometer(Sensor):
-    """Temperature Measurement, indicated; Date Time, which the gateway may set, unless it has none (`settable`)."""
+    """Temperature Measurement, indicated; Date Time, which the gateway may set, unless it has none (`settable`); `more` of its own."""
 
-    def __init__(self, air, name, address, settable=True, **other):
+    def __init__(self, air, name, address, settable=True, more=(), **other):
         self.measurement = Characteristic(short(0x2A1C), Characteristic.Properties.INDICATE, 0, b"")
         self.clock = None
         date = Characteristic(short(0x2A08), Characteristic.Properties.READ | Characteristic.Properties.WRITE,
                               Characteristic.READABLE | Characteristic.WRITE_REQUIRES_ENCRYPTION,
                               CharacteristicValue(read=lambda link: self.clock or bytes(7), write=self._set))
-        super().__init__(air, name, address, 0x1809, [self.measurement, *([date] if settable else [])], **other)
+        super().__init__(air, name, address, 0x1809, [self.measurement, *([date] if settable else []), *more], **other)
 
     def _set(self, _link, value):
         self.clock = bytes(value)
@@ -186,12 +186,15 @@ class Thermometer(Sensor):
 
 class Hasty(Thermometer):
     """As medical sensors are: what it has measured while nobody was there it indicates as soon as the link is encrypted, before anybody
-    writes or asks anything. `leaves`: when it then hangs up: never, once its clock is set, or as soon as it is confirmed."""
+    writes or asks anything. `leaves`: when it then hangs up: never, when it is asked for its site, which it does not tell (its clock is
+    set by then, and it has said so), or as soon as it is confirmed."""
 
     NEVER, ASKED, AT_ONCE = range(3)
 
     def __init__(self, air, name, address, **other):
-        super().__init__(air, name, address, **other)
+        site = Characteristic(short(0x2A1D), Characteristic.Properties.READ, Characteristic.READ_REQUIRES_ENCRYPTION,
+                              CharacteristicValue(read=self._site))
+        super().__init__(air, name, address, more=[site], **other)
         self.waiting, self.confirmed, self.leaves, self.tasks = [], [], self.NEVER, []
 
     def _encrypted(self, link):
@@ -199,11 +202,12 @@ class Hasty(Thermometer):
         if link.encryption and self.waiting and self._wants(link, self.measurement, 2):
             self._do(self._say(link))
 
-    def _set(self, link, value):
-        super()._set(link, value)
+    async def _site(self, _link):
+        """The body, in general."""
         if self.leaves == self.ASKED:
             self.leaves = self.NEVER
-            self._do(self.hang_up())
+            await self.hang_up()
+        return b"\x02"
 
     def _do(self, what):
         self.tasks.append(asyncio.create_task(what))
@@ -220,3 +224,26 @@ class Hasty(Thermometer):
     async def hang_up(self):
         for link in self.links():
             await link.disconnect()
+
+
+class Keyless(Thermometer):
+    """Plays a thermometer's address without its key. It leaves the encryption unanswered, indicates a temperature all the same, and
+    answers the first request with an error, after which BlueZ calls its services resolved; no other is answered."""
+
+    def __init__(self, air, name, address, hundredths, **other):
+        super().__init__(air, name, address, **other)
+        self.hundredths, self.said = hundredths, 0
+        self.controller.on_le_encryption_request = self._encrypt
+        self.device.gatt_server.on_gatt_pdu = self._request
+
+    def _encrypt(self, _connection, _request):
+        # Handle Value Indication (Core 5.4, vol. 3 part F, 3.4.7.2).
+        pdu = struct.pack("<BH", 0x1D, self.measurement.handle) + self.value(self.hundredths)
+        for link in self.links():
+            self.device.gatt_server.send_gatt_pdu(link, pdu)
+            self.said += 1
+
+    def _request(self, link, pdu):
+        # Exchange MTU Request: Error Response, «Unlikely Error».
+        if pdu.op_code == 0x02:
+            self.device.gatt_server.send_gatt_pdu(link, struct.pack("<BBHB", 0x01, 0x02, 0, 0x0E))

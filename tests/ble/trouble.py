@@ -4,7 +4,7 @@ import asyncio
 
 from guest import until
 from scenarios import ONE, TWO, address, holds, holds_since, is_part, must, served
-from sensors import CODE, Strap, Thermometer
+from sensors import CODE, Keyless, Strap, Thermometer
 
 
 async def a_peer_that_stalls(lab):
@@ -87,6 +87,33 @@ async def strangers_and_an_address_that_is_stolen(lab):
         await until("the true one is back", 120, lambda: holds_since(clinic, before))
         strap.stop(), stranger.stop(), thief.stop()
         return "never connected to a stranger; the thief has no key and is dropped, nothing stored; the true strap returns on its bond"
+
+
+async def a_value_said_without_the_key(lab):
+    """Whoever plays a thermometer's address can say something before the link is encrypted, and BlueZ confirms it."""
+    async with lab.clinic() as clinic:
+        thermo = Thermometer(lab.air, "thermo-1", TWO)
+        await clinic.switch_on(thermo)
+        await clinic.enrol(thermo, CODE, profiles="thermometer")
+        await until("a subscription of thermo-1", 60, lambda: thermo.measure(3660))
+        await clinic.stored("thermo-1", "body_temperature", 1)
+        thermo.leave()
+        await clinic.gap("thermo-1", "body_temperature", "disconnected")
+        thief = Keyless(lab.air, "thief", TWO, 4111)
+        await clinic.switch_on(thief)
+        await until("the thief has spoken", 60, lambda: thief.said)
+        await clinic.hears("what it said by itself is lost[^\n]* device=thermo-1", 120)
+        must("nothing of the thief", await clinic.values("thermo-1", "body_temperature") == ["36.60"])
+        thief.leave()
+        await asyncio.sleep(1.5)
+        gone = lab.guest.here()
+        thermo.back()
+        await clinic.hears("BLE: subscribed device=thermo-1", 180, gone)
+        must("confirmed", await thermo.measure(3661))
+        values = await clinic.stored("thermo-1", "body_temperature", 2)
+        must("what the true one said, and nothing else", values == ["36.60", "36.61"], values)
+        await clinic.gap("thermo-1", "body_temperature", "dropped")
+        return "indicated before the link was encrypted, behind services that an error calls resolved: not stored, told as lost; the true one returns on its bond"
 
 
 async def malformed_and_too_many_values(lab):
@@ -262,5 +289,5 @@ async def an_active_scan(lab):
 
 
 BAD = [a_peer_that_stalls, a_bond_too_weak, a_sensor_without_a_code, strangers_and_an_address_that_is_stolen,
-       malformed_and_too_many_values, the_adapter_is_pulled, bluetoothd_dies, the_gateway_dies, revoked_while_connected,
+       a_value_said_without_the_key, malformed_and_too_many_values, the_adapter_is_pulled, bluetoothd_dies, the_gateway_dies, revoked_while_connected,
        a_sensor_that_was_reset, two_adapters, an_active_scan]

@@ -25,6 +25,8 @@ const HEARD_EVERY: Duration = Duration::from_secs(1);
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a device may take until all of its values are subscribed to: so long nobody else connects over its adapter.
 const SUBSCRIBE_WITHIN: Duration = Duration::from_secs(60);
+/// How soon after an error a link is down that ended by it.
+const HUNG_UP_WITHIN: Duration = Duration::from_millis(250);
 /// How long a PS/1 device may take to prove who it is.
 const PROVE_WITHIN: Duration = Duration::from_secs(20);
 /// Values whose fate is awaited; of what is beyond nobody tells the latency.
@@ -85,10 +87,19 @@ impl Connection {
             // It was confirmed, and does not come again.
             Err(Some(error)) if peer.said_before(&queue) => {
                 tracing::info!(device = %id, adapter, %error, "BLE: it could not be subscribed to; what it said by itself is taken");
-                self.taken(&queue, bond).await
+                match self.taken(&queue, bond).await {
+                    // It is still there, and cannot be subscribed to: whatever it says, it is left alone ever longer.
+                    End::LinkLost if timeout(HUNG_UP_WITHIN, peer.ended()).await.is_err() => End::Failed,
+                    end => end,
+                }
             }
             Err(Some(error)) => told(id, adapter, "subscribe", &error),
-            Err(None) => End::Asked,
+            Err(None) => {
+                if peer.said_before(&queue) {
+                    self.taken(&queue, bond).await;
+                }
+                End::Asked
+            }
         };
         queue.close();
         peer.disconnect().await;

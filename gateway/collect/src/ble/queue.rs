@@ -117,12 +117,11 @@ impl Queue {
         self.news.notify_one();
     }
 
-    /// Hands all that waits, and what was lost, to another queue, and from now on whatever comes; whether anything waited.
-    pub fn forward(&self, to: &Arc<Self>) -> bool {
+    /// Hands all that waits, and what was lost, to another queue, and from now on whatever comes.
+    pub fn forward(&self, to: &Arc<Self>) {
         // Held to the end: what comes meanwhile comes behind.
         let mut inner = self.inner.lock();
         let (values, lost) = (std::mem::take(&mut inner.values), std::mem::take(&mut inner.lost));
-        let waited = !values.is_empty();
         let mut other = to.inner.lock();
         for (source, count) in lost {
             other.lose(source, count);
@@ -134,12 +133,17 @@ impl Queue {
         inner.to = Some(Arc::clone(to));
         drop(inner);
         to.news.notify_one();
-        waited
     }
 
     /// Whether anything waits.
     pub fn holds(&self) -> bool {
         !self.inner.lock().values.is_empty()
+    }
+
+    /// Whether anything is in it that nobody tells again: what the device said by itself, or a loss.
+    pub fn is_owed(&self) -> bool {
+        let inner = self.inner.lock();
+        !inner.lost.is_empty() || inner.values.iter().any(|value| !value.asked)
     }
 
     /// Closes it, and takes nothing of what waits: how many of which are lost by that.
@@ -236,7 +240,9 @@ mod tests {
         }
         early.push(HEART, &[2, 0]);
         queue.answer(BATTERY, &[50]);
-        assert!(early.holds() && early.forward(&queue) && !early.holds());
+        assert!(early.holds());
+        early.forward(&queue);
+        assert!(!early.holds());
         early.push(HEART, &[3, 0]);
         early.answer(BATTERY, &[51]);
         let (mut out, mut lost) = (Vec::new(), 0);
@@ -248,8 +254,25 @@ mod tests {
         assert_eq!((out.len(), lost), (QUEUE_VALUES_MAX, 4));
         assert_eq!(out[0], (HEART, 1, false));
         assert_eq!(out[254..], [(HEART, 3, false), (BATTERY, 51, true)]);
-        assert!(!early.forward(&queue), "nothing came meanwhile");
+        // Handed over again, nothing changes.
+        early.forward(&queue);
+        early.push(HEART, &[4, 0]);
+        early.forward(&queue);
+        let later = queue.take().await.unwrap();
+        assert_eq!((later.len(), &later[0].bytes[..], later[0].dropped), (1, &[4, 0][..], 0));
         assert_eq!(early.abandon(), []);
+    }
+
+    #[test]
+    fn what_was_said_or_lost_is_owed_and_what_was_asked_for_is_not() {
+        let queue = Queue::default();
+        queue.answer(BATTERY, &[50]);
+        assert!(!queue.is_owed());
+        queue.push(HEART, &[0, 60]);
+        assert!(queue.is_owed());
+        let lossy = Queue::default();
+        lossy.lose(HEART, 1);
+        assert!(lossy.is_owed() && !lossy.holds());
     }
 
     #[tokio::test]

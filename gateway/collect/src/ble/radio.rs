@@ -121,8 +121,8 @@ pub trait Peer: Send + Sync {
     /// Subscribes to what the device was enrolled for; values go into `into` from now on. Bounded in time.
     async fn subscribe(&self, into: Arc<Queue>) -> Result<Subscribed, RadioError>;
 
-    /// After it could not be subscribed to: whether the device said something by itself until then, and it is known what that means.
-    /// Then it is in `into`.
+    /// After it could not be subscribed to: whether `into` holds what nobody tells again. What the device said by itself until then is
+    /// in it if the device has answered, and it is known what that means.
     fn said_before(&self, into: &Arc<Queue>) -> bool;
 
     /// Sends one value to a PS/1 device.

@@ -95,16 +95,24 @@ struct FakeRadio {
     /// What the next attempts fail with; then they succeed.
     failures: Mutex<VecDeque<RadioError>>,
     reports: Mutex<Option<mpsc::Receiver<RadioEvent>>>,
-    /// What the next peer says before it fails to be subscribed to.
-    early: Mutex<Option<u8>>,
+    /// What the next peer says before it is subscribed to, and what becomes of that.
+    early: Mutex<Option<(u8, Then)>>,
     /// Of the last connection: its queue and the way to end it.
     now: Arc<Mutex<Option<(Arc<Queue>, CancellationToken)>>>,
+}
+
+/// What a peer does that is being subscribed to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Then {
+    HangsUp,
+    Refuses,
+    NeverAnswers,
 }
 
 struct FakePeer {
     seen: Arc<Seen>,
     down: CancellationToken,
-    early: Option<u8>,
+    early: Option<(u8, Then)>,
     now: Arc<Mutex<Option<(Arc<Queue>, CancellationToken)>>>,
 }
 
@@ -139,16 +147,22 @@ impl Peer for FakePeer {
         Some(BOND)
     }
     async fn subscribe(&self, into: Arc<Queue>) -> Result<Subscribed, RadioError> {
-        if self.early.is_some() {
+        if let Some((_, then)) = self.early {
             into.answer(Source::Gatt(0x2A08), &[0; 7]);
-            return Err(RadioError::Failed("it hung up".to_owned()));
+            self.seen.say("subscribing".to_owned());
+            match then {
+                Then::HangsUp => self.down.cancel(),
+                Then::Refuses => {}
+                Then::NeverAnswers => std::future::pending().await,
+            }
+            return Err(RadioError::Failed("it did not take it".to_owned()));
         }
         *self.now.lock() = Some((into, self.down.clone()));
         self.seen.say("subscribed".to_owned());
         Ok(Subscribed { characteristics: vec![0x2A37], streams: true, value_bytes_max: 20 })
     }
     fn said_before(&self, into: &Arc<Queue>) -> bool {
-        self.early.inspect(|value| into.push(Source::Gatt(0x2A1C), &[*value])).is_some()
+        self.early.inspect(|(value, _)| into.push(Source::Gatt(0x2A1C), &[*value])).is_some()
     }
     async fn write(&self, value: &[u8]) -> Result<(), RadioError> {
         self.seen.say(format!("wrote {} bytes", value.len()));
@@ -321,7 +335,7 @@ async fn a_sensor_that_lost_its_bond_is_reported_until_it_is_connected() {
 #[tokio::test]
 async fn what_a_sensor_says_and_hangs_up_before_it_is_subscribed_to_is_taken_and_no_failure() {
     let world = World::new(true, true, vec![]);
-    *world.radio.early.lock() = Some(37);
+    *world.radio.early.lock() = Some((37, Then::HangsUp));
     world.in_range().await;
     // What it was asked comes before.
     world.seen.until("took 2a1c [37] dropped 0", 1).await;
@@ -332,6 +346,7 @@ async fn what_a_sensor_says_and_hangs_up_before_it_is_subscribed_to_is_taken_and
     let log = world.end().await;
     let expected = [
         "connect",
+        "subscribing",
         "opened bond true",
         "took 2a08 [0, 0, 0, 0, 0, 0, 0] dropped 0",
         "took 2a1c [37] dropped 0",
@@ -341,12 +356,38 @@ async fn what_a_sensor_says_and_hangs_up_before_it_is_subscribed_to_is_taken_and
 }
 
 #[tokio::test]
+async fn what_a_sensor_says_that_cannot_be_subscribed_to_is_taken_and_a_failure() {
+    let world = World::new(true, true, vec![]);
+    *world.radio.early.lock() = Some((38, Then::Refuses));
+    world.in_range().await;
+    world.seen.until("took 2a1c [38] dropped 0", 1).await;
+    world.seen.until("subscribed", 1).await;
+    let mut status = world.ble.status();
+    let status = status.wait_for(|all| all[0].state == Condition::Connected).await.unwrap()[0].clone();
+    assert_eq!(status.failures, 1);
+    world.end().await;
+}
+
+#[tokio::test]
+async fn what_a_sensor_said_is_taken_when_the_gateway_stops_while_it_is_being_subscribed_to() {
+    let world = World::new(true, true, vec![]);
+    *world.radio.early.lock() = Some((39, Then::NeverAnswers));
+    world.in_range().await;
+    world.seen.until("subscribing", 1).await;
+    let log = world.end().await;
+    let expected = ["took 2a1c [39] dropped 0", "closed", "disconnected"];
+    assert_eq!(log[log.len() - expected.len()..], expected.map(str::to_owned));
+}
+
+#[tokio::test]
 async fn what_is_said_over_a_link_that_the_door_refuses_is_not_taken() {
     let world = World::new(true, false, vec![]);
-    *world.radio.early.lock() = Some(37);
+    *world.radio.early.lock() = Some((37, Then::HangsUp));
     world.in_range().await;
     world.seen.until("disconnected", 1).await;
     let log = world.end().await;
+    // Not for want of somebody to take it.
+    assert!(log.contains(&"opened bond true".to_owned()), "{log:?}");
     assert!(!log.iter().any(|said| said.starts_with("took")), "{log:?}");
 }
 

@@ -26,7 +26,7 @@ async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
             continue;
         }
         for known in adapter.device_addresses().await? {
-            if !is_same(&adapter, known, made).await {
+            if !is_same(&adapter, known, made).await? {
                 continue;
             }
             if let Err(error) = adapter.remove_device(known).await
@@ -41,13 +41,18 @@ async fn remove(session: &Session, made: Made) -> bluer::Result<Removal> {
 }
 
 /// Whether what BlueZ knows by this address is the bonded device: one that changes its address keeps the name it was bonded under.
-async fn is_same(adapter: &Adapter, known: Address, made: Made) -> bool {
+/// An error says no only of what is gone: else a bond would stay that is said to be removed.
+async fn is_same(adapter: &Adapter, known: Address, made: Made) -> bluer::Result<bool> {
     if address(known) == made.device {
-        return true;
+        return Ok(true);
     }
-    match adapter.device(known) {
-        Ok(device) => device.remote_address().await.is_ok_and(|now| address(now) == made.device),
-        Err(_) => false,
+    match adapter.device(known)?.remote_address().await {
+        Ok(now) => Ok(address(now) == made.device),
+        Err(error) if matches!(error.kind, ErrorKind::DoesNotExist | ErrorKind::NotFound) => Ok(false),
+        Err(error) => {
+            let is_there = adapter.device_addresses().await?.contains(&known);
+            if is_there { Err(error) } else { Ok(false) }
+        }
     }
 }
 

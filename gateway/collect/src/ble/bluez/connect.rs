@@ -1,7 +1,8 @@
 //! Connect, bond, and find out what is known of the bond.
 //!
 //! BlueZ encrypts the link to a bonded device before it reads the first attribute (its ATT channel asks for that security), so
-//! "bonded before or during this connection, and still bonded" means encrypted. What kind of bond it is [`keys`] tells.
+//! "bonded before or during this connection, and still bonded" means encrypted. Unless the other side speaks before: then the kernel
+//! opens that channel at once, and only an answer tells ([`super::early`]). What kind of bond it is [`keys`] tells.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -109,7 +110,7 @@ impl Bluez {
         Ok(peer)
     }
 
-    /// From the link to a peer that has named its services, which it does over an encrypted link if it is bonded.
+    /// From the link to a peer whose services BlueZ calls resolved.
     async fn reach(
         &self,
         life: &Life,
@@ -147,6 +148,9 @@ impl Bluez {
         paired: bool,
     ) -> Result<Bond, RadioError> {
         if !paired {
+            // Of another bond, and maybe of another device at this address.
+            self.common.settled.lock().remove(&target.id);
+            self.common.unheard.lock().remove(&target.id);
             lasting(device, target).await?;
             gone(Place::of(adapter, device, &self.bonds).await?).await?;
             pair_anew(device, target, &*self.memory).await?;

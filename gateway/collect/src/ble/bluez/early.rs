@@ -6,9 +6,12 @@
 //! moment of the link (BlueZ 5.82, src/gatt-client.c, `characteristic_start_notify`, `btd_gatt_client_connected`). Anew before each
 //! link, for BlueZ drops a subscription without a word if the link ends while it is written to the device.
 //!
-//! What comes waits here until it is known what it means: the clock set, the site read. The host takes bytes of a link that is being
-//! encrypted; so they count only once the device has answered, which it cannot without the key: what came over a link that ended
-//! before that is lost, and told as such with whatever the device says next.
+//! What comes waits here until it is known what it means: the clock set, the site read. The host takes bytes of a link that is not
+//! encrypted yet, from whoever plays the device's address; so they count only once the device has answered a read, a write or a
+//! subscription on this link: what came over a link that ended before that is lost, and told as such with whatever the device says
+//! next. That proves less than the key would: while a controller waits for the encryption to begin (40 s at most: Core 5.4, vol. 6
+//! part B, 5.2) it sends none of our questions, but takes what comes, and an answer that is guessed, at the right moment, looks like
+//! one that was given. BlueZ tells nobody whether a link is encrypted.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -26,8 +29,9 @@ use super::super::plan::{Step, plan};
 use super::super::queue::{Queue, Source};
 use super::bus::Objects;
 
-/// How long BlueZ may take: nothing of it waits for the device.
-const WITHIN: Duration = Duration::from_secs(5);
+/// How long BlueZ may take: nothing of it waits for the device. Longer than a subscription on another device may take: bluer makes
+/// them one after the other.
+const WITHIN: Duration = Duration::from_secs(12);
 
 /// What was confirmed to devices and lost, and has not been told yet.
 pub(super) type Unheard = Arc<Mutex<HashMap<DeviceId, HashMap<Source, u64>>>>;
@@ -54,7 +58,7 @@ impl Early {
             Ok(Err(why)) => why,
             Err(_) => "no answer in time".to_owned(),
         };
-        tracing::debug!(device = %self.id, why, "BLE: not listened to before its link is there");
+        tracing::warn!(device = %self.id, why, "BLE: not listened to before its link is there: what it says first may be lost");
     }
 
     async fn subscribe(self: &Arc<Self>, device: &Device, profiles: Profiles, objects: &Objects) -> Result<(), String> {
@@ -92,12 +96,12 @@ impl Early {
         self.queue.holds()
     }
 
-    /// Hands over what came, with what was lost before, and from now on whatever comes; whether anything came.
-    pub(super) fn hand_over(&self, into: &Arc<Queue>) -> bool {
+    /// Hands over what came, with what was lost before, and from now on whatever comes.
+    pub(super) fn hand_over(&self, into: &Arc<Queue>) {
         for (source, count) in self.unheard.lock().remove(&self.id).unwrap_or_default() {
             into.lose(source, count);
         }
-        self.queue.forward(into)
+        self.queue.forward(into);
     }
 }
 

@@ -96,9 +96,32 @@ struct Common {
     time: CurrentTime,
     /// Whose further instances of a characteristic were named.
     passed_over: Arc<Mutex<HashSet<DeviceId>>>,
-    /// Devices that were once asked for all that their values are read by, and by which characteristic their clock was set.
+    /// Devices that were once asked for all that their values are read by, and by which characteristic their clock was set; none: they
+    /// have no clock that can be. Not those that have one and whose clock was not set.
     settled: Arc<Mutex<HashMap<DeviceId, Option<u16>>>>,
     unheard: early::Unheard,
+}
+
+impl Common {
+    /// It was asked for all that its values are read by: what it says is understood, and will be over later links that end before they
+    /// get here. Not over those if it has a clock and none was set: that it was right today says nothing of then.
+    fn settle(&self, device: &DeviceId, clock: Option<u16>, unset: bool) {
+        let mut settled = self.settled.lock();
+        if clock.is_some() || !unset {
+            settled.insert(device.clone(), clock);
+        } else {
+            settled.remove(device);
+        }
+    }
+
+    /// Whether what it says is understood without asking it anything, and what its clock shows if it has one: one that was set keeps the
+    /// time. Without a time of our own nobody can say.
+    fn understood(&self, device: &DeviceId) -> Option<Option<(u16, [u8; 10])>> {
+        match self.settled.lock().get(device).copied()? {
+            None => Some(None),
+            Some(clock) => (self.time)().map(|time| Some((clock, time))),
+        }
+    }
 }
 
 /// One life of bluetoothd.
@@ -135,7 +158,8 @@ impl Bluez {
     async fn present(&self, session: &Session) -> bluer::Result<Vec<(AdapterName, AdapterConfig)>> {
         let mut present = Vec::new();
         for name in session.adapter_names().await? {
-            let own = session.adapter(&name)?.address().await?;
+            // Pulled a moment ago: that is no word on the others.
+            let Ok(own) = session.adapter(&name)?.address().await else { continue };
             let matches = |config: &&AdapterConfig| match &config.which {
                 Which::Name(wanted) => *wanted == name,
                 Which::Address(wanted) => *wanted == address(own),
@@ -161,7 +185,7 @@ impl Bluez {
         let _agent = session.register_agent(agent::agent(targets.clone())).await?;
         // Whatever becomes of us: who is connected then, is not any more.
         let over = CancellationToken::new();
-        let _over = over.clone().drop_guard();
+        let ends = over.clone().drop_guard();
         *self.life.lock() = Some(Life { session: session.clone(), objects: bus.objects(), over });
         tracing::info!(owner, "BLE: bluetoothd is there");
         let mut running: HashMap<AdapterName, CancellationToken> = HashMap::new();
@@ -218,6 +242,8 @@ impl Bluez {
             }
         };
         *self.life.lock() = None;
+        // Before the scans are waited for: a link that is of no use must not pass for one meanwhile.
+        drop(ends);
         running.values().for_each(CancellationToken::cancel);
         while tasks.join_next().await.is_some() {}
         result
@@ -286,5 +312,32 @@ impl Radio for Bluez {
         let peer = self.attempt(&life, adapter, target).await;
         drop(busy);
         Ok(Box::new(peer?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sensor_is_understood_unasked_if_it_has_no_clock_or_one_that_was_set_and_our_own_is() {
+        let ours = Arc::new(Mutex::new(Some([7; 10])));
+        let shown = Arc::clone(&ours);
+        let time: CurrentTime = Arc::new(move || *shown.lock());
+        let (passed_over, settled, unheard) = (Arc::default(), Arc::default(), Arc::default());
+        let common = Common { time, passed_over, settled, unheard };
+        let device = DeviceId::parse("thermo").unwrap();
+        assert_eq!(common.understood(&device), None, "it was never asked");
+        common.settle(&device, None, false);
+        assert_eq!(common.understood(&device), Some(None));
+        common.settle(&device, None, true);
+        assert_eq!(common.understood(&device), None, "it refused to be set");
+        // One of two was set.
+        common.settle(&device, Some(0x2A08), true);
+        assert_eq!(common.understood(&device), Some(Some((0x2A08, [7; 10]))));
+        *ours.lock() = None;
+        assert_eq!(common.understood(&device), None, "what its clock shows nobody can say");
+        common.settle(&device, None, false);
+        assert_eq!(common.understood(&device), Some(None));
     }
 }

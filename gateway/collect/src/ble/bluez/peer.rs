@@ -54,8 +54,8 @@ pub(super) struct BluezPeer {
     common: Common,
     /// Listens since before the link was there.
     early: Arc<Early>,
-    /// It had said something before it was subscribed to, and that was handed over.
-    spoke: AtomicBool,
+    /// It has answered on this link. That BlueZ calls its services resolved does not say so: it does after an error, too.
+    answered: AtomicBool,
     /// Why the link is down, or of no use.
     over: watch::Sender<Option<String>>,
     tasks: Mutex<JoinSet<()>>,
@@ -107,7 +107,7 @@ impl BluezPeer {
             end(&sender, why);
         });
         let (tasks, down) = (Mutex::new(tasks), Mutex::new(None));
-        Ok(Self { device, target, bond, common, early, spoke: AtomicBool::new(false), over, tasks, down })
+        Ok(Self { device, target, bond, common, early, answered: AtomicBool::new(false), over, tasks, down })
     }
 
     async fn services(&self) -> Result<Vec<Service>, RadioError> {
@@ -115,7 +115,7 @@ impl BluezPeer {
         services.map_err(|_| RadioError::Failed("it did not name its services in time".to_owned()))?.map_err(failed)
     }
 
-    /// Returns once it has named its services, or its link is down.
+    /// Returns once BlueZ calls its services resolved, or its link is down.
     pub(super) async fn named(&self) -> Result<(), RadioError> {
         tokio::select! {
             named = self.services() => named.map(|_| ()),
@@ -162,18 +162,21 @@ impl BluezPeer {
             }
         }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let (mut polled, mut clock, mut is_settled) = (Vec::new(), None, false);
+        let (mut polled, mut clock, mut unset, mut is_settled) = (Vec::new(), None, false, false);
         for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
             if step.measures() && !is_settled {
                 is_settled = true;
-                // What it says is understood from here on, and over later links that end before they get here.
-                self.common.settled.lock().insert(self.target.id.clone(), clock);
-                self.spoke.store(self.early.hand_over(into), Ordering::Relaxed);
+                self.common.settle(&self.target.id, clock, unset);
+                self.hand_over(into);
             }
             match step {
                 Step::SetZone => self.set_zone(&characteristic).await,
                 Step::SetClock => {
-                    clock = self.set_clock(&characteristic, uuid, reads, into).await.then_some(uuid).or(clock)
+                    if self.set_clock(&characteristic, uuid, reads, into).await {
+                        clock = Some(uuid);
+                    } else {
+                        unset = true;
+                    }
                 }
                 Step::Tell => self.tell(&characteristic, uuid).await,
                 Step::ReadFirst => {
@@ -188,12 +191,12 @@ impl BluezPeer {
                     if read {
                         self.read(&characteristic, uuid, into).await;
                     }
-                    self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?;
+                    self.listen(&characteristic, Source::Gatt(uuid), notifies, false, into).await?;
                     subscribed.streams |= streams;
                 }
                 Step::Watch => {
                     self.read(&characteristic, uuid, into).await;
-                    let heard = Some(self.listen(&characteristic, Source::Gatt(uuid), notifies, into).await?);
+                    let heard = Some(self.listen(&characteristic, Source::Gatt(uuid), notifies, true, into).await?);
                     polled.push(Polled { characteristic, uuid, heard });
                 }
                 Step::Poll => {
@@ -207,11 +210,22 @@ impl BluezPeer {
             if step.is_listened_to() {
                 subscribed.characteristics.push(uuid);
             }
+            // It may have answered for the first time.
+            if is_settled {
+                self.hand_over(into);
+            }
         }
         if !polled.is_empty() {
             self.read_on(polled, into);
         }
         Ok(subscribed)
+    }
+
+    /// Hands over what it said by itself, once it has answered: whoever plays its address can say something, too.
+    fn hand_over(&self, into: &Arc<Queue>) {
+        if self.answered.load(Ordering::Relaxed) {
+            self.early.hand_over(into);
+        }
     }
 
     async fn ps1(&self, into: &Arc<Queue>) -> Result<Subscribed, RadioError> {
@@ -240,17 +254,19 @@ impl BluezPeer {
             _ => (Down::Calls(down), fragment::VALUE_BYTES_MIN),
         };
         *self.down.lock() = Some(Arc::new(way));
-        self.listen(&up, Source::Ps1, true, into).await?;
+        self.listen(&up, Source::Ps1, true, false, into).await?;
         Ok(Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: mtu })
     }
 
     /// Subscribes: by file descriptor where BlueZ offers that and the characteristic notifies; by D-Bus, where BlueZ confirms
-    /// each value to the device, if it indicates. What was subscribed to before the link was there stays so.
+    /// each value to the device, if it indicates. What was subscribed to before the link was there stays so. `polled`: it is read again
+    /// and again, and D-Bus does not tell what was read from what the device said.
     async fn listen(
         &self,
         characteristic: &Characteristic,
         source: Source,
         notifies: bool,
+        polled: bool,
         into: &Arc<Queue>,
     ) -> Result<Heard, RadioError> {
         let late = || RadioError::Failed("a subscription was not accepted in time".to_owned());
@@ -262,6 +278,7 @@ impl BluezPeer {
                     let _ = ear.await;
                     end(&over, "a subscription ended");
                 });
+                self.answered.store(true, Ordering::Relaxed);
                 return Ok(Heard::default());
             }
             // Gone before it is asked for anew: else it would be taken for the one there is.
@@ -285,17 +302,22 @@ impl BluezPeer {
                 }
                 end(&over, "a subscription ended");
             });
+            self.answered.store(true, Ordering::Relaxed);
             return Ok(heard);
         }
         let values = timeout(SUBSCRIBE_WITHIN, characteristic.notify()).await.map_err(|_| late())?.map_err(failed)?;
         self.tasks.lock().spawn(async move {
             let mut values = pin!(values);
             while let Some(value) = values.next().await {
-                spoke.store(true, Ordering::Relaxed);
-                into.push(source, &value);
+                if polled {
+                    into.answer(source, &value);
+                } else {
+                    into.push(source, &value);
+                }
             }
             end(&over, "a subscription ended");
         });
+        self.answered.store(true, Ordering::Relaxed);
         Ok(Heard { tells_reads: true, ..heard })
     }
 }
@@ -314,16 +336,19 @@ impl Peer for BluezPeer {
     }
 
     fn said_before(&self, into: &Arc<Queue>) -> bool {
-        if self.spoke.load(Ordering::Relaxed) {
-            return true;
+        // What speaks PS/1 says it again; who has not answered may be anybody.
+        if self.target.bonding.is_none() || !self.answered.load(Ordering::Relaxed) {
+            return false;
         }
-        let settled = self.common.settled.lock().get(&self.target.id).copied();
-        let Some(clock) = settled.filter(|_| self.early.holds()) else { return false };
-        // A clock that was set once keeps that time.
-        if let (Some(uuid), Some(time)) = (clock, (self.common.time)()) {
-            into.answer(Source::Gatt(uuid), shown(uuid, &time));
+        if self.early.holds()
+            && let Some(clock) = self.common.understood(&self.target.id)
+        {
+            if let Some((uuid, time)) = clock {
+                into.answer(Source::Gatt(uuid), shown(uuid, &time));
+            }
+            self.hand_over(into);
         }
-        self.early.hand_over(into)
+        into.is_owed()
     }
 
     async fn write(&self, value: &[u8]) -> Result<(), RadioError> {

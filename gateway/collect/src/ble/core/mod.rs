@@ -229,8 +229,9 @@ impl Core {
                 device.not_before = now.saturating_add(self.config.backoff_min_ms);
                 return;
             }
-            // Medical sensors connect, say what they have measured and hang up: that is no failure, however short it was.
-            (End::LinkLost, State::Up { spoke: true, .. }) => {
+            // Medical sensors connect, say what they have measured and hang up: that is no failure, however short it was. A stream
+            // that ends at once is one.
+            (End::LinkLost, State::Up { spoke: true, streams: false, .. }) => {
                 device.failures = 0;
                 device.not_before = now.saturating_add(self.config.backoff_min_ms);
                 return;

@@ -23,6 +23,8 @@ enum Nature {
     Fickle,
     /// Connects, says what it has measured, and hangs up.
     Visitor,
+    /// A stream: connects, speaks, and drops the link a second later.
+    Flapping,
 }
 
 struct World {
@@ -127,7 +129,8 @@ impl World {
                 assert!(self.on[at].is_none(), "connected twice");
                 self.attempts[at].push(self.now);
                 (self.attempting[at], self.on[at]) = (Some(Arc::clone(&adapter)), Some(adapter));
-                let ready = |after| (self.now + after, Event::Ready { device: device.clone(), streams: true });
+                let up = |after: Ms, streams| (self.now + after, Event::Ready { device: device.clone(), streams });
+                let ready = |after| up(after, true);
                 let heard = |after| (self.now + after, Event::Heard { device: device.clone() });
                 let ended = |after, end| (self.now + after, Event::Ended { device: device.clone(), end });
                 match self.natures[at] {
@@ -135,7 +138,8 @@ impl World {
                     Nature::Deaf => self.due.push(ended(10_000, End::Unreachable)),
                     Nature::Broken => self.due.push(ended(STEP, End::Failed)),
                     Nature::Fickle => self.due.extend([ready(400), ended(1_400, End::LinkLost)]),
-                    Nature::Visitor => self.due.extend([ready(400), heard(800), ended(1_400, End::LinkLost)]),
+                    Nature::Visitor => self.due.extend([up(400, false), heard(800), ended(1_400, End::LinkLost)]),
+                    Nature::Flapping => self.due.extend([ready(400), heard(800), ended(1_400, End::LinkLost)]),
                 }
             }
             Action::Disconnect { device, why } => {
@@ -172,7 +176,8 @@ fn nature() -> impl Strategy<Value = Nature> {
         1 => Just(Nature::Broken),
         1 => Just(Nature::Silent),
         1 => Just(Nature::Fickle),
-        1 => Just(Nature::Visitor)
+        1 => Just(Nature::Visitor),
+        1 => Just(Nature::Flapping)
     ]
 }
 
@@ -203,6 +208,14 @@ fn a_sensor_that_says_what_it_has_and_hangs_up_is_connected_again_as_soon_as_it_
     assert!(gaps.len() >= 30 && gaps.iter().all(|gap| *gap <= 4_000), "{gaps:?}");
     assert_eq!(world.core.status()[0].failures, 0);
     assert!(world.attempts[1].len() <= 12, "whoever says nothing is left alone ever longer: {:?}", world.attempts[1]);
+}
+
+#[test]
+fn a_strap_that_speaks_and_drops_its_link_again_and_again_is_left_alone_ever_longer() {
+    let mut world = World::new(&[1], &[Nature::Flapping], 1);
+    world.run(120_000);
+    assert!(world.attempts[0].len() <= 12, "{:?}", world.attempts[0]);
+    assert!(world.core.status()[0].failures >= 5);
 }
 
 #[test]
@@ -310,7 +323,7 @@ proptest! {
             }
             let pauses: Vec<Ms> = world.attempts[at].windows(2).map(|pair| pair[1] - pair[0]).collect();
             prop_assert!(pauses.iter().all(|pause| *pause >= 375), "{:?}", pauses);
-            if matches!(nature, Nature::Broken | Nature::Fickle) {
+            if matches!(nature, Nature::Broken | Nature::Fickle | Nature::Flapping) {
                 // Doubling from half a second to a minute: eight quick ones, then a few a minute at most.
                 prop_assert!(world.attempts[at].len() as u64 <= 10 + minutes * 2, "{}", world.attempts[at].len());
             }

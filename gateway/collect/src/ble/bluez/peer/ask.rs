@@ -29,7 +29,7 @@ pub(super) struct Polled {
 pub(super) struct Heard {
     /// A value came since somebody asked.
     pub spoke: Arc<AtomicBool>,
-    /// What is read comes that way, too.
+    /// What is read comes that way, too: nobody knows whether it spoke, and it is read every time.
     pub tells_reads: bool,
 }
 
@@ -45,9 +45,14 @@ pub(super) fn shown(uuid: u16, time: &[u8; 10]) -> &[u8] {
 }
 
 impl BluezPeer {
+    /// An error may be BlueZ's own, or sent by whoever plays the device's address.
+    fn answer<T>(&self, answer: bluer::Result<T>) -> Result<T, String> {
+        answer.inspect(|_| self.answered.store(true, Ordering::Relaxed)).map_err(|error| error.to_string())
+    }
+
     pub(super) async fn value(&self, characteristic: &Characteristic) -> Result<Vec<u8>, String> {
         match timeout(READ_WITHIN, characteristic.read()).await {
-            Ok(read) => read.map_err(|error| error.to_string()),
+            Ok(read) => self.answer(read),
             Err(_) => Err("no answer in time".to_owned()),
         }
     }
@@ -86,7 +91,7 @@ impl BluezPeer {
     async fn set(&self, characteristic: &Characteristic, value: &[u8]) -> Result<(), String> {
         let request = CharacteristicWriteRequest { op_type: WriteOp::Request, ..Default::default() };
         match timeout(READ_WITHIN, characteristic.write_ext(value, &request)).await {
-            Ok(written) => written.map_err(|error| error.to_string()),
+            Ok(written) => self.answer(written),
             Err(_) => Err("no answer in time".to_owned()),
         }
     }
