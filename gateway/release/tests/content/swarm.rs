@@ -71,12 +71,14 @@ async fn a_box_whose_copy_rots_is_asked_no_more_for_what_it_lost_and_fetches_it_
     let mut damaged = bytes.clone();
     damaged[700_000] ^= 8;
     std::fs::write(data, damaged).unwrap();
+    // Whoever comes first to where it rotted.
+    assert_eq!(rotten.service.store().read(whole.id, 700_000, 1).unwrap(), None);
+    assert_eq!(rotten.service.store().path(whole.id), None, "it knows");
     let both = House::new(&[&whole], &[rotten.address()], Some(sound.address())).await;
     let (fetched, progress) = both.fetched(&whole).await;
     assert!(fetched.unwrap() == bytes);
     assert_eq!(progress.dropped, [], "a disk that rots is no liar");
     rotten.service.boxes().send_replace([sound.address()].into());
-    assert_eq!(rotten.service.store().path(whole.id), None, "it knows");
     assert!(rotten.fetched(&whole).await.0.unwrap() == bytes);
     let again = rotten.service.store().standing(whole.id).unwrap();
     assert!(again.whole);

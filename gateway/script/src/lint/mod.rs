@@ -119,12 +119,12 @@ impl<'a> Source<'a> {
         at.checked_sub(1).is_some_and(|before| self.is(before, text))
     }
 
-    /// Whether a name stands here by itself: no property, no module's, no function called.
+    /// Whether a name stands here by itself: no property, no module's, no key, no function called.
     fn is_variable(&self, at: usize) -> bool {
         self.tokens.get(at).is_some_and(|t| t.kind == Kind::Name)
             && ![".", "?.", "::"].iter().any(|dot| self.before(at, dot))
             && !self.is(at + 1, "(")
-            && !self.is(at + 1, "::")
+            && ![":", "::"].iter().any(|colon| self.is(at + 1, colon))
     }
 
     /// What a variable is, unless the script declares or changes one of its name.
