@@ -73,7 +73,8 @@ pub(crate) fn not_to_be_fixed<O>(params: &[(String, Param)], file: &str, cases: 
         match known {
             None => {
                 let names: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
-                let there_are = if names.is_empty() { "it has none".to_owned() } else { format!("there are {}", names.join(", ")) };
+                let there_are =
+                    if names.is_empty() { "it has none".to_owned() } else { format!("there are {}", names.join(", ")) };
                 Some(format!("there is no param `{}`; {there_are}", fixed.param))
             }
             Some(param) if !(param.min..=param.max).contains(&fixed.value) => {

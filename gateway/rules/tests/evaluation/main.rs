@@ -375,9 +375,8 @@ fn memory_is_laid_out_as_its_name_says() {
     let stream = RuleSource::parse_stream("double", stream, "value / 10.0").unwrap();
     let rules = || {
         let plain = scripts.map(|(name, more, script)| rule(name, more, script));
-        let rules =
-            RuleSet::new(plain.into_iter().chain([derived("load", "training_load"), derived("made", "heat_index")]));
-        let (rules, problems) = rules.unwrap().with_streams([stream.clone()]);
+        let made = [derived("load", "training_load"), derived("made", "heat_index")];
+        let (rules, problems) = RuleSet::new(plain.into_iter().chain(made)).unwrap().with_streams([stream.clone()]);
         assert_eq!(problems, []);
         Arc::new(rules)
     };

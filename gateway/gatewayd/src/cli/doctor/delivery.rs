@@ -22,25 +22,27 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
     if context.settings.rules.dir.is_none() {
         return Ok(Finding::well("alert path", "no rules, so no alerts"));
     }
-    let Some(every) = context.settings.delivery.drill_every.0 else {
-        return Ok(Finding::well("alert path", "drills are off (delivery.drill_every): nothing proves it"));
-    };
-    let Some(drill) = context.tables.last_drill()? else {
-        return Ok(Finding::well("alert path", format!("no drill yet; there is one every {every}")));
-    };
-    let (at, proved) = drill.ended.unwrap_or((drill.asked_at, false));
-    let report: Report = serde_json::from_str(&drill.report).unwrap_or_default();
-    let last = context.tables.path_proved_at()?.map_or_else(|| "never".to_owned(), |at| at.to_string());
-    if !proved {
+    let drill = context.tables.last_drill()?;
+    let ended = drill.as_ref().map(|drill| drill.ended.unwrap_or((drill.asked_at, false)));
+    let report: Report = drill.and_then(|drill| serde_json::from_str(&drill.report).ok()).unwrap_or_default();
+    if let Some((at, false)) = ended {
+        let last = context.tables.path_proved_at()?.map_or_else(|| "never".to_owned(), |at| at.to_string());
         let mend = mend(&report);
         return Ok(Finding::new("alert path", false, format!("drill at {at}: {report}; last proven: {last}"), mend));
     }
+    // Whatever the last drill proved: this it did not see.
     let down =
         Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?.outputs_down(&context.tables)?;
     if let Some((name, why)) = down.first_key_value() {
-        let evidence = format!("proven at {at}; since then output {name} does not run: {why}");
+        let evidence = format!("output {name} does not run: {why}");
         return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));
     }
+    let Some(every) = context.settings.delivery.drill_every.0 else {
+        return Ok(Finding::well("alert path", "drills are off (delivery.drill_every): nothing proves it"));
+    };
+    let Some((at, _)) = ended else {
+        return Ok(Finding::well("alert path", format!("no drill yet; there is one every {every}")));
+    };
     let late = now.micros_since(at) > 2 * i64::from(every.0) * 1_000_000 + LATE_US;
     let unproven = if report.unproven.is_empty() {
         String::new()
