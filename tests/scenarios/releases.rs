@@ -7,7 +7,7 @@ use ledger_block::release::{SecurityCounter, Target, Version};
 use ledgerd::Enrolment;
 use pitchside_release::content::ContentId;
 use pitchside_release::policy::{Refused, Thing};
-use pitchside_tests::clinic::{Made, copy};
+use pitchside_tests::clinic::Made;
 use pitchside_tests::maker::policy;
 use pitchside_tests::program::{Answer, program, run};
 use pitchside_tests::{Clinic, Running, until};
@@ -192,35 +192,6 @@ async fn a_sensor_that_says_it_is_everything_keeps_no_other_from_its_firmware() 
     shelf.seen(&strap(2, 0));
     let content = ContentId(*blake3::hash(&image).as_bytes());
     until("the content for hardware that is new here", || shelf.is_whole(content).then_some(())).await;
-    drop(shelf);
-    clinic.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_doctor_says_that_an_older_ledger_is_shown_until_the_newest_is_back() {
-    let (maker, mut clinic) = clinic().await;
-    until("all is well", || is_well(&clinic)).await;
-    let newest = clinic.ledger().dir().to_owned();
-    let (older, aside) = (newest.with_file_name("older"), newest.with_file_name("aside"));
-    clinic.ledger().off().await;
-    copy(&newest, &older);
-    clinic.ledger().on().await;
-    maker.release("1.4.0", "3", &bytes(50_000, 6));
-    maker.publish("1.4.0").ok();
-    let shelf = Arc::clone(clinic.shelf());
-    until("the release is known", || (!shelf.known().releases().is_empty()).then_some(())).await;
-    clinic.ledger().off().await;
-    std::fs::rename(&newest, &aside).unwrap();
-    std::fs::rename(&older, &newest).unwrap();
-    clinic.ledger().on().await;
-    let (evidence, mend) = until("doctor to say so", || sick(&clinic, "firmware log")).await;
-    assert!(evidence.contains("somebody shows an old log"), "{evidence}");
-    assert!(mend.contains("ledgerd fsck"), "{mend}");
-    clinic.ledger().off().await;
-    std::fs::rename(&newest, &older).unwrap();
-    std::fs::rename(&aside, &newest).unwrap();
-    clinic.ledger().on().await;
-    until("all is well again", || is_well(&clinic)).await;
     drop(shelf);
     clinic.stop().await;
 }
