@@ -98,34 +98,42 @@ class Guest:
 
     async def run(self, command, seconds=60, check=True):
         """What a command prints. It comes in pieces, one asked for after the other, and again if it comes in part: QEMU drops what a
-        console says while we do not read."""
+        console says while we do not read. How the command ended is asked for in the same way; the command itself is run once."""
         async with self.turn:
-            ended = await self._ask(f"{{ {command}\n}} > {SAID} 2>&1; echo $? $(wc -c < {SAID})", command, seconds)
-            code, size = (int(word) for word in ended.split())
+            self.asked += 1
+            number = str(self.asked).encode()
+            self.writer.write(f"{{ {command}\n}} > {SAID} 2>&1; echo {self.asked} $? $(wc -c < {SAID}) > {SAID}.end\n".encode())
+
+            async def ended():
+                words = (await self._ask(f"cat {SAID}.end") or b"").split()
+                is_it = len(words) == 3 and words[0] == number and all(word.isdigit() for word in words)
+                return [int(word) for word in words[1:]] if is_it else None
+            code, size = await until(f"`{command}` did not end", seconds, ended)
             pieces = []
             for at in range(0, size, PIECE):
                 async def whole(at=at):
-                    piece = await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}", command)
-                    return piece if len(piece) == min(PIECE, size - at) else None
+                    piece = await self._ask(f"tail -c +{at + 1} {SAID} | head -c {PIECE}")
+                    return piece if piece is not None and len(piece) == min(PIECE, size - at) else None
                 pieces.append(await until(f"all of what `{command}` printed", 30, whole))
         text = b"".join(pieces).decode("utf-8", "replace")
         if check and code != 0:
             raise Stuck(f"`{command}`: exit {code}: {text.strip()[-600:]}")
         return text
 
-    async def _ask(self, line, command, seconds=10):
-        """What the shell itself prints, at most a piece."""
-        # A mark of its own: what was asked for before and given up on may come yet. The echo of the mark must not be the mark.
+    async def _ask(self, line, seconds=10):
+        """What the shell itself prints, at most a piece, between two marks of its own; none if one of them did not come: then ask again."""
         self.asked += 1
-        mark = f"\x1e={self.asked}\n".encode()
-        self.writer.write(f"{line}; printf '\\036={self.asked}\\n'\n".encode())
+        # The echo of a mark must not be the mark.
+        begins, ends = f"\x1e<{self.asked}\n".encode(), f"\x1e>{self.asked}\n".encode()
+        self.writer.write(f"printf '\\036<{self.asked}\\n'; {line}; printf '\\036>{self.asked}\\n'\n".encode())
         try:
-            said = await asyncio.wait_for(self.reader.readuntil(mark), seconds * PATIENCE)
-        except (asyncio.TimeoutError, asyncio.IncompleteReadError) as problem:
-            raise Stuck(f"`{command}` did not end: {problem!r}") from problem
-        said = said[:-len(mark)]
-        before = said.rfind(b"\x1e")
-        return said if before < 0 else said[said.index(b"\n", before) + 1:]
+            said = await asyncio.wait_for(self.reader.readuntil(ends), seconds * PATIENCE)
+        except asyncio.TimeoutError:
+            return None
+        except asyncio.IncompleteReadError as problem:
+            raise Stuck(f"the guest's shell is gone: {problem!r}") from problem
+        at = said.rfind(begins)
+        return None if at < 0 else said[at + len(begins):-len(ends)]
 
     async def background(self, command):
         """Starts something that writes to the log; its process id."""
