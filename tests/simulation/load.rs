@@ -31,6 +31,8 @@ pub struct Load {
     pub rate: Option<f64>,
     /// How long messages are made; then receipts are waited for.
     pub length: Duration,
+    /// How many a device makes at most within that; as many as it can if left out.
+    pub at_most: Option<u64>,
     /// How long to wait for the last receipts.
     pub linger: Duration,
 }
@@ -123,13 +125,12 @@ pub async fn run(
     ready.send_modify(|count| *count += 1);
     go.wait_for(|go| *go).await.context("nobody starts the load")?;
     let template = Template::new(load.shape)?;
-    let (start, mut last) = (Instant::now(), Instant::now());
+    let (start, mut last, mut made) = (Instant::now(), Instant::now(), None);
     loop {
         let since = start.elapsed();
-        let making = since < load.length;
-        if making {
+        if since < load.length && client.next < load.at_most.unwrap_or(u64::MAX) {
             client.make(load, &template, since)?;
-        } else if client.outstanding == 0 || since > load.length + load.linger {
+        } else if client.outstanding == 0 || since > *made.get_or_insert(since) + load.linger {
             break;
         }
         let wait = load.rate.map(|rate| start + Duration::from_secs_f64((client.next + 1) as f64 / rate));
@@ -192,6 +193,7 @@ impl Client {
     /// Makes what the window and the rate allow.
     fn make(&mut self, load: &Load, template: &Template, since: Duration) -> anyhow::Result<()> {
         let due = load.rate.map_or(u64::MAX, |rate| (since.as_secs_f64() * rate) as u64 + 1);
+        let due = due.min(load.at_most.unwrap_or(u64::MAX));
         let room = (load.window as u64).saturating_sub(self.outstanding).min(due.saturating_sub(self.next));
         if room == 0 {
             return Ok(());

@@ -90,6 +90,7 @@ fn run(args: &Args) -> anyhow::Result<bool> {
         window: args.window,
         rate: args.rate,
         length: seconds(args.seconds)?,
+        at_most: None,
         linger: Duration::from_secs(30),
     };
     let count = devices.len();

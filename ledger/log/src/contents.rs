@@ -151,13 +151,18 @@ impl FileContents {
     /// # Errors
     /// It does not fit beside the others, or the store refused.
     pub fn offer(&self, content: ContentId, known: &KnownContent, bytes_max: u64) -> Result<u64, ContentError> {
-        let _one_writer = self.writing.lock();
         let size = known.size;
+        // A large one takes seconds to hash: nobody who writes waits for that.
         if self.is_sound(content, known)? {
             return Ok(size);
         }
-        // Rotten, or half of it is gone: what is left would be in the way of the new one.
+        let _one_writer = self.writing.lock();
         if self.folder(content).exists() {
+            // Another who offered it may have mended it meanwhile.
+            if self.is_sound(content, known)? {
+                return Ok(size);
+            }
+            // Rotten, or half of it is gone: what is left would be in the way of the new one.
             self.discard(content)?;
         }
         let part = self.part(content, size);

@@ -158,11 +158,12 @@ async fn under_load_every_message_is_receipted_and_acknowledged_once() {
     let (dir, bench) = (tempfile::tempdir().unwrap(), Bench::new(None));
     let (gate, address) = bench::gate(&bench).await;
     let to = crate::mqtt::stream::Address { address, ca_file: None, server_name: None };
-    let seconds = Duration::from_millis;
+    // It ends by count: how fast this machine is decides nothing.
+    let (length, at_most, linger) = (Duration::from_secs(60), Some(96), Duration::from_secs(60));
     for (shape, rate, readings) in
         [(Shape::Single, None, 1), (Shape::Pack16, Some(200.0), 16), (Shape::Wave, Some(50.0), 1)]
     {
-        let load = Load { to: to.clone(), shape, window: 64, rate, length: seconds(300), linger: seconds(5_000) };
+        let load = Load { to: to.clone(), shape, window: 64, rate, length, at_most, linger };
         let (ready, _) = tokio::sync::watch::channel(0);
         let (_go, started) = tokio::sync::watch::channel(true);
         let runs = (0..5).map(|i| {
@@ -173,11 +174,11 @@ async fn under_load_every_message_is_receipted_and_acknowledged_once() {
         });
         let mut total = load::Outcome::default();
         futures_util::future::join_all(runs).await.into_iter().for_each(|outcome| total.add(outcome));
-        assert!(total.messages >= 5 * if rate.is_some() { 10 } else { 64 }, "{total:?}");
+        assert_eq!(total.messages, 5 * 96, "{total:?}");
         assert_eq!((total.receipted, total.refused, total.readings), (total.messages, 0, total.messages * readings));
         // HELLO and CONFIRM are acknowledged too.
         assert_eq!(total.pubacks, total.messages + 2 * 5, "{shape:?}");
-        assert!(total.latency_us(0.5).is_some_and(|us| us < 5_000_000));
+        assert!(total.latency_us(0.5).is_some());
     }
     gate.shutdown().await;
 }

@@ -80,6 +80,10 @@ pub(super) fn output(
     let last = tables.last_delivery_step()?;
     let (mut rehearsed, mut told) = (Rehearsed::default(), 0);
     let note = |rehearsed: &mut Rehearsed, what: &dyn Fn() -> String, was: Outcome, is: Outcome| {
+        // What the running version cannot be told of either is no reason against the new one.
+        if matches!((&was, &is), (Outcome::Fault(_), Outcome::Fault(_))) {
+            return;
+        }
         if let Outcome::Fault(why) = &is {
             rehearsed.failure.get_or_insert_with(|| format!("{}: {why}", what()));
         } else if was != is {
@@ -89,7 +93,16 @@ pub(super) fn output(
             });
         }
     };
-    for step in tables.delivery_steps_after(DeliveryStepId(last.0 - i64::from(steps)), steps)? {
+    let mut recorded = Vec::new();
+    let mut after = DeliveryStepId(last.0 - i64::from(steps));
+    // The store gives them by the page.
+    while after < last {
+        let page = tables.delivery_steps_after(after, steps)?;
+        let Some(end) = page.last() else { break };
+        after = end.id;
+        recorded.extend(page);
+    }
+    for step in recorded {
         let Some(row) = tables.alert(step.alert)? else { continue };
         let level = row.escalations.iter().map(|(level, _)| *level).max().unwrap_or(0);
         let life = Life { priority: row.alert.priority, category: notes.of(&row.alert.rule).category, level };
