@@ -31,8 +31,13 @@ const DEADLINE_LOAD: Duration = Duration::from_secs(20);
 const TAIL_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TAIL_BYTES_LIMIT: usize = 8 * TAIL_BYTES_MAX;
 /// What the worker may take of the box: twice the bytes of all that rules may keep ([`crate::engine::WEIGHT_MAX`]), and a snapshot of it.
-const LIMITS: WorkerLimits =
-    WorkerLimits { memory_bytes: 384 * 1024 * 1024, frame_bytes: 96 * 1024 * 1024, start: Duration::from_secs(10) };
+/// Taking readings in goes before thinking about them: where both want a processor, the worker weighs a third.
+const LIMITS: WorkerLimits = WorkerLimits {
+    memory_bytes: 384 * 1024 * 1024,
+    frame_bytes: 96 * 1024 * 1024,
+    start: Duration::from_secs(10),
+    nice: 5,
+};
 /// How many rules one batch may cost before the rules as a whole are given up until the next.
 const CULPRITS_MAX: usize = 16;
 

@@ -243,3 +243,21 @@ async fn what_no_rule_wants_does_not_cross_the_pipe() {
     assert_eq!(rules.feed(&[other]).await.unwrap(), pitchside_rules::Fed::default());
     assert_eq!(rules.restarts(), 0, "nobody was asked");
 }
+
+#[tokio::test]
+async fn the_worker_stands_back_for_whoever_takes_readings_in() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "high", "value > 180.0");
+    let mut rules = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    let nice = |id: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap();
+        // The fields after the name, which may hold anything; nice is the 19th of all (proc(5)).
+        let after = stat.rsplit_once(") ").unwrap().1.to_owned();
+        after.split(' ').nth(16).unwrap().parse::<i32>().unwrap()
+    };
+    let expected = (nice(std::process::id()) + 5).min(19);
+    assert_eq!(nice(rules.id().unwrap()), expected);
+    kill(&rules);
+    rules.feed(&wave(0, 20)).await.unwrap();
+    assert_eq!(nice(rules.id().unwrap()), expected, "the one in its place, too");
+}

@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -31,6 +31,9 @@ pub enum JailError {
     /// The kernel refused a limit.
     #[error("cannot set the limit {0}: {1}")]
     Limit(&'static str, rustix::io::Errno),
+    /// The kernel refused a lower priority.
+    #[error("cannot set the priority: {0}")]
+    Priority(rustix::io::Errno),
     /// The filter could not be built for this processor.
     #[error("cannot build the system-call filter: {0}")]
     Filter(#[from] seccompiler::BackendError),
@@ -104,6 +107,7 @@ pub fn close(limits: &WorkerLimits, socket: &impl AsRawFd) -> Result<(), JailErr
         setrlimit(resource, Rlimit { current: Some(bound), maximum: Some(bound) })
             .map_err(|e| JailError::Limit(name, e))?;
     }
+    nice(limits.nice).map_err(JailError::Priority)?;
     seccompiler::apply_filter_all_threads(&program)?;
     Ok(())
 }

@@ -66,10 +66,12 @@ pub struct WorkerLimits {
     pub frame_bytes: u32,
     /// How long the process may take to say it is ready.
     pub start: Duration,
+    /// How far it stands back behind its parent where both want the processor (nice(2)).
+    pub nice: i32,
 }
 
 impl Default for WorkerLimits {
     fn default() -> Self {
-        Self { memory_bytes: 192 * 1024 * 1024, frame_bytes: 16 * 1024 * 1024, start: Duration::from_secs(10) }
+        Self { memory_bytes: 192 * 1024 * 1024, frame_bytes: 16 * 1024 * 1024, start: Duration::from_secs(10), nice: 0 }
     }
 }

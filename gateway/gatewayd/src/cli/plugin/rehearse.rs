@@ -167,6 +167,7 @@ pub(super) fn stream(
     };
     let mut rehearsal = Rehearsal::new(source(old)?, source(new)?)
         .map_err(|problems| in_words("a version does not compile", &problems))?;
+    past::give_way();
     let ring = load_ring(&context.tables, &context.identity)?;
     let subjects = rehearsal.quantities().iter().copied().map(Subject::Readings).collect();
     let filter = Filter { whose: None, subjects };

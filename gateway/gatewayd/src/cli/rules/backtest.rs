@@ -121,6 +121,7 @@ pub fn backtest(
     context: &Context,
     output: &Output,
 ) -> Outcome {
+    past::give_way();
     let rules = rules_folder(context).ok();
     let set = draft(which, rules.as_deref(), context)?;
     if set.rules().is_empty() {
