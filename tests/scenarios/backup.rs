@@ -180,6 +180,8 @@ async fn health_is_asked_of_the_running_gateway() {
     assert_eq!(said["healthy"], true);
     let what: Vec<&str> = said["checks"].as_array().unwrap().iter().map(|c| c["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["commit", "store writable", "sealing", "rules", "alert path", "ledger"]);
+    let rules = said["checks"][3]["evidence"].as_str().unwrap();
+    assert!(rules.starts_with("a synthetic reading raised its alert after "), "{rules}");
     clinic.stop().await;
     let answer = clinic.pitchside(&["doctor", "--health"]);
     assert_eq!(answer.code, 1, "{answer:?}");

@@ -2,7 +2,9 @@
 //! socket in the data folder that only the gateway's own user and root may use: whoever connects is answered one JSON line.
 //!
 //! Healthy means: a probe went through the store's group commit in time, there is room to write, what is durable gets
-//! sealed, the rules' worker lives, the alert path within the box was walked by the last drill, and the way to the ledger is looked after, whether the ledger answers or not.
+//! sealed and the next block can be made, a synthetic reading raises its alert in the rules' worker, the alert path within the box was
+//! walked by the last drill, and the way to the ledger is looked after, whether the ledger answers or not. All but the last drill is
+//! proven while whoever asks waits: a program that has just started can't show what one before it did.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -19,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::rules::RulesFeed;
+use super::sealing::Sealing;
 use crate::backup::chain::is_waiting;
 use crate::blocking;
 use crate::clock::Clock;
@@ -62,6 +65,7 @@ pub struct Report {
 /// What health looks at.
 pub struct Health {
     store: Store,
+    seals: Arc<Sealing>,
     rules: Option<RulesFeed>,
     ledger: Option<watch::Receiver<SyncStatus>>,
     drills: bool,
@@ -76,6 +80,8 @@ pub struct Health {
 pub struct HealthParts {
     /// The store.
     pub store: Store,
+    /// Makes blocks.
+    pub seals: Arc<Sealing>,
     /// The way to the rules, if there are any.
     pub rules: Option<RulesFeed>,
     /// How sync stands, if there is a ledger.
@@ -93,16 +99,16 @@ pub struct HealthParts {
 impl Health {
     /// Looks at these.
     pub fn new(parts: HealthParts) -> Self {
-        let HealthParts { store, rules, ledger, drills, clock, interval_us, reserve_bytes } = parts;
+        let HealthParts { store, seals, rules, ledger, drills, clock, interval_us, reserve_bytes } = parts;
         let started_at = clock.now();
         let offline_since = parking_lot::Mutex::default();
-        Self { store, rules, ledger, drills, clock, interval_us, reserve_bytes, started_at, offline_since }
+        Self { store, seals, rules, ledger, drills, clock, interval_us, reserve_bytes, started_at, offline_since }
     }
 
     /// Looks at everything, now. Takes at most a few seconds.
     pub async fn look(&self) -> Report {
-        let checks =
-            vec![self.probe().await, self.room(), self.sealing().await, self.rules(), self.alert_path(), self.ledger()];
+        let (commit, sealing, rules) = (self.probe().await, self.sealing().await, self.rules().await);
+        let checks = vec![commit, self.room(), sealing, rules, self.alert_path(), self.ledger()];
         let healthy = checks.iter().all(|check| check.ok);
         Report { healthy, checks, started_at_us: self.started_at.0 }
     }
@@ -154,16 +160,41 @@ impl Health {
         let late = |at: Timestamp| self.clock.now().micros_since(at) > self.interval_us.saturating_add(SEALING_LATE_US);
         let stuck = backlog.oldest.is_some_and(late) && last.is_none_or(late);
         let since = last.map_or_else(|| "none sealed yet".to_owned(), |at| format!("last block at {at}"));
-        check("sealing", !stuck, format!("{rows} journal rows to seal; {since}"))
+        let evidence = format!("{rows} journal rows to seal; {since}");
+        match tokio::time::timeout(PROBE, self.seals.try_out()).await {
+            Ok(Ok(())) => check("sealing", !stuck, evidence),
+            Ok(Err(why)) => check("sealing", false, format!("no block can be made: {why}; {evidence}")),
+            Err(_) => {
+                check("sealing", false, format!("no block could be made within {} s; {evidence}", PROBE.as_secs()))
+            }
+        }
     }
 
-    fn rules(&self) -> Check {
-        match &self.rules {
-            None => check("rules", true, "none configured".to_owned()),
-            Some(feed) if feed.is_alive() => check("rules", true, "the worker runs".to_owned()),
-            Some(_) => {
-                check("rules", false, "no rule is running: the worker does not start, or is being restarted".to_owned())
+    /// A drill that ends at the worker: nobody is told of its alert.
+    async fn rules(&self) -> Check {
+        let Some(feed) = &self.rules else { return check("rules", true, "none configured".to_owned()) };
+        if !feed.is_alive() {
+            let why = "no rule is running: the worker does not start, or is being restarted";
+            return check("rules", false, why.to_owned());
+        }
+        // A drill would wait behind them. That they get on is what rules read them for.
+        if feed.is_behind() {
+            return check("rules", true, "the worker runs, and judges readings of before".to_owned());
+        }
+        let began = tokio::time::Instant::now();
+        let raised = match feed.drill(self.clock.now()) {
+            None => Err("their queue is full: readings come faster than the rules judge them".to_owned()),
+            Some(told) => match tokio::time::timeout(PROBE, told).await {
+                Ok(Ok(said)) => said.map(|_| began.elapsed()),
+                Ok(Err(_)) => Err("they were stopped".to_owned()),
+                Err(_) => Err(format!("a synthetic reading raised no alert within {} s", PROBE.as_secs())),
+            },
+        };
+        match raised {
+            Ok(took) => {
+                check("rules", true, format!("a synthetic reading raised its alert after {} ms", took.as_millis()))
             }
+            Err(why) => check("rules", false, why),
         }
     }
 

@@ -9,6 +9,7 @@ mod chain;
 mod keys;
 #[cfg(test)]
 mod tests;
+mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,6 +65,8 @@ pub struct Sealing {
     wake: Notify,
     /// The last attempt failed: try again at the next wake.
     failed: AtomicBool,
+    /// What it failed on.
+    trouble: Mutex<Option<String>>,
     events: Events,
     metrics: Arc<Metrics>,
     clock: Clock,
@@ -122,6 +125,7 @@ impl Sealing {
             batch: Mutex::new(Batch::new(policy)),
             wake: Notify::new(),
             failed: AtomicBool::new(false),
+            trouble: Mutex::default(),
             events,
             metrics,
             clock,
@@ -232,7 +236,13 @@ impl Sealing {
         loop {
             let sealing = Arc::clone(self);
             let sealed = move || anyhow::Ok(sealing.seal_one()? && sealing.store.sealed_up_to()? < end);
-            match tokio::task::spawn_blocking(sealed).await {
+            let ended = tokio::task::spawn_blocking(sealed).await;
+            *self.trouble.lock() = match &ended {
+                Ok(Ok(_)) => None,
+                Ok(Err(error)) => Some(format!("{error:#}")),
+                Err(error) => Some(error.to_string()),
+            };
+            match ended {
                 Ok(Ok(true)) => {}
                 Ok(Ok(false)) => return,
                 Ok(Err(error)) => {

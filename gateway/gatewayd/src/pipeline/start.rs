@@ -216,6 +216,7 @@ impl Gateway {
         back_tasks.spawn(delivery.escalator(settings, alerts, clock).run(stop_back.clone()));
         let health = Health::new(HealthParts {
             store: store.clone(),
+            seals: Arc::clone(&sealing),
             rules: settings.rules.dir.is_some().then_some(health_feed),
             ledger: synced,
             drills: settings.rules.dir.is_some() && settings.delivery.drill_every.0.is_some(),

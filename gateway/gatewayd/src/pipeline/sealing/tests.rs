@@ -143,3 +143,19 @@ async fn block_headers_say_how_far_the_clock_is_believed() {
     let states: Vec<ClockState> = headers(&store).iter().map(|header| header.header().clock).collect();
     assert_eq!(states, [ClockState::Unset, ClockState::Free, ClockState::Synchronised, ClockState::Free]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn that_no_block_can_be_made_is_known_before_there_is_anything_to_seal() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let sealing = sealing(&store);
+    sealing.seal_all().await;
+    assert_eq!(sealing.try_out().await, Ok(()));
+    assert_eq!(headers(&store), [], "a trial leaves nothing");
+    store.set_meta(crate::adapters::outbox::CHECKPOINT, b"no note").unwrap();
+    assert!(sealing.try_out().await.is_err());
+    store.journal_append(vec![good(0)]).await.unwrap();
+    sealing.seal_all().await;
+    let (failed, tried) = (sealing.trouble.lock().clone(), sealing.try_out().await);
+    assert_eq!(tried, Err(failed.expect("sealing failed")), "what the last attempt failed on");
+}
