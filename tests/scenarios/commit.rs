@@ -1,7 +1,7 @@
 //! No answer before the commit: while somebody else holds the database, nothing is acknowledged.
 
 use pitchside_tests::mqtt::codec::Packet;
-use pitchside_tests::{Clinic, Running, Told, frames};
+use pitchside_tests::{Client, Clinic, Running, Told, frames, until};
 use rusqlite::Connection;
 
 /// Holds the write lock of the clinic's database.
@@ -48,4 +48,25 @@ async fn a_hub_hears_its_acknowledgement_after_the_commit() {
     holder.execute_batch("ROLLBACK").unwrap();
     assert_eq!(hub.packet().await, Ok(Packet::PubAck(id)));
     assert_eq!(clinic.values("hub"), ["heart_rate 88"]);
+}
+
+#[tokio::test]
+async fn a_hub_that_is_still_there_on_another_connection_has_no_gap() {
+    let clinic = Clinic::new().hub("hub").athlete("ada").start().await;
+    let says = async |hub: &mut Client, value| {
+        let body = frames::heart_rate(clinic.now().millis(), value);
+        let id = hub.publish("in/hub/live", &body).await.unwrap();
+        assert_eq!(hub.packet().await, Ok(Packet::PubAck(id)));
+    };
+    let mut first = clinic.hub("hub").await;
+    says(&mut first, 88).await;
+    // The same client: the box closes the old connection, after it has let the new one in.
+    let mut second = clinic.hub("hub").await;
+    says(&mut second, 89).await;
+    assert!(first.packet().await.is_err(), "taken over");
+    says(&mut second, 90).await;
+    drop(second);
+    until("the gap to be stored", || (!clinic.gaps("hub").is_empty()).then_some(())).await;
+    let values = ["heart_rate 88", "heart_rate 89", "heart_rate 90", "heart_rate Disconnected"];
+    assert_eq!(clinic.values("hub"), values, "one gap, and it is the last word");
 }

@@ -25,9 +25,11 @@ pub struct Settings {
     pub gateway: Gateway,
     /// The MQTT gate.
     pub mqtt: Mqtt,
-    /// Serial lines.
+    /// Serial lines. Written as none: `serial = []` would be in the way of the first `[[serial]]` somebody adds.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub serial: Vec<SerialPort>,
     /// Bluetooth adapters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ble: Vec<BleAdapter>,
     /// Bluetooth as a whole.
     pub bluetooth: Bluetooth,

@@ -29,6 +29,16 @@ fn a_file_without_a_folder_is_written_where_one_stands() {
 }
 
 #[test]
+fn a_fresh_box_takes_a_line_and_an_adapter_at_the_end_of_its_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    done(dir.path(), &["init", "--dir", "box"]);
+    let settings = dir.path().join("box/pitchside.toml");
+    let more = "\n[[serial]]\npath = \"/dev/ttyUSB0\"\n\n[[ble]]\nadapter = \"hci0\"\n";
+    std::fs::write(&settings, std::fs::read_to_string(&settings).unwrap() + more).unwrap();
+    done(dir.path(), &["config", "check", "--config", "box/pitchside.toml"]);
+}
+
+#[test]
 fn the_doctor_names_listeners_and_says_nothing_of_an_oldest_where_nothing_waits() {
     let dir = tempfile::tempdir().unwrap();
     done(dir.path(), &["init", "--dir", "box"]);

@@ -29,6 +29,7 @@ use crate::problem::{Code, PROBLEMS_MAX, Problem};
 use crate::recover::{Recovered, recover};
 use crate::sandbox::Sandbox;
 
+pub(crate) use names::hiding;
 pub use signature::{Signature, Type, signatures};
 use token::{Kind, Token, closings, tokens};
 

@@ -114,6 +114,18 @@ pub(crate) fn unknown(source: &Source<'_>, recovered: Option<&Recovered>) -> Vec
     problems
 }
 
+/// Arguments, loop and caught variables of the name of a constant: Rhai puts the constant's value in their place, whatever they hold.
+pub(crate) fn hiding(file: &str, source: &str, constants: &BTreeSet<&str>) -> Vec<Problem> {
+    let source = Source::new(file, source, &[]);
+    let hides =
+        |bound: &&Bound| matches!(bound.how, How::Argument | How::Loop) && constants.contains(bound.name.as_str());
+    let problem = |bound: &Bound| {
+        let text = format!("`{}` has the name of a param or input, which would stand in its place", bound.name);
+        source.problem(bound.at, Code::Name, text).help("choose another name")
+    };
+    source.bound.iter().filter(hides).take(PROBLEMS_MAX).map(problem).collect()
+}
+
 /// Variables of the box within functions and closures, which see their arguments and constants only. Rhai tells when they run.
 pub(crate) fn within_functions(source: &Source<'_>) -> Vec<Problem> {
     let mut problems = Vec::new();

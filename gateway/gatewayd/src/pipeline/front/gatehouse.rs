@@ -100,12 +100,21 @@ impl Intake for Gatehouse {
         let front = &self.0;
         front.auth.closed(link);
         front.logins.lock().remove(&link);
-        let Some(open) = front.links.lock().remove(&link) else { return };
+        let (open, elsewhere) = {
+            let mut links = front.links.lock();
+            let Some(open) = links.remove(&link) else { return };
+            let of = |open: &Open| open.login.as_ref().map(|login| login.device().clone());
+            // A hub may have several connections, and one that takes over is there before the old one is gone.
+            let elsewhere =
+                of(&open).is_some_and(|device| links.values().any(|other| of(other).as_ref() == Some(&device)));
+            (open, elsewhere)
+        };
         let (device, ended) = match (&open.device, &open.login) {
             (Some(device), _) => {
                 front.metrics.devices_connected.dec();
                 (device.clone(), false)
             }
+            (None, Some(_)) if elsewhere => return,
             // A hub has no other way to say that it stops in good order.
             (None, Some(login)) => (login.device().clone(), open.link.reason() == CloseReason::Finished),
             (None, None) => return,
