@@ -24,7 +24,7 @@ async fn a_receipt_comes_after_the_commit_and_so_does_the_mqtt_acknowledgement()
     let seq = s7.push_heart_rate(72);
     s7.send_due().await.unwrap();
     // The message has been taken in, and is not stored.
-    pitchside_tests::until("the message to be taken in", || (clinic.metric("messages_total") == 2).then_some(())).await;
+    until("the message to be taken in", || (clinic.metric("messages_total") == 2).then_some(())).await;
     assert_eq!(clinic.values("s7"), ["heart_rate 71"]);
     assert_eq!(s7.told(seq), None);
     s7.listen_until_ping().await.unwrap();
@@ -43,7 +43,7 @@ async fn a_hub_hears_its_acknowledgement_after_the_commit() {
     let holder = hold(&mut clinic);
     let body = frames::heart_rate(clinic.now().millis(), 88);
     let id = hub.publish("in/hub/live", &body).await.unwrap();
-    pitchside_tests::until("the message to be taken in", || (clinic.metric("messages_total") == 1).then_some(())).await;
+    until("the message to be taken in", || (clinic.metric("messages_total") == 1).then_some(())).await;
     assert_eq!(hub.ping().await, Ok(vec![]));
     holder.execute_batch("ROLLBACK").unwrap();
     assert_eq!(hub.packet().await, Ok(Packet::PubAck(id)));

@@ -156,6 +156,6 @@ async fn that_no_block_can_be_made_is_known_before_there_is_anything_to_seal() {
     assert!(sealing.try_out().await.is_err());
     store.journal_append(vec![good(0)]).await.unwrap();
     sealing.seal_all().await;
-    let (failed, tried) = (sealing.trouble.lock().clone(), sealing.try_out().await);
-    assert_eq!(tried, Err(failed.expect("sealing failed")), "what the last attempt failed on");
+    let failed = sealing.trouble.lock().clone().expect("sealing failed");
+    assert_eq!(sealing.try_out().await, Err(failed), "what the last attempt failed on");
 }
