@@ -11,6 +11,7 @@
 //! | [`create`](mod@create) | the running box, as of one moment, into a file |
 //! | [`verify`](mod@verify) | every byte of a file, offline |
 //! | [`restore`](mod@restore) | a file onto a new box, all of it or nothing |
+//! | [`target`] | where that goes, and whether what stands there may be replaced |
 //! | [`destroy`] | files overwritten and gone |
 //! | [`chain`] | where a restored box's chain goes on |
 
@@ -22,6 +23,7 @@ pub mod record;
 pub mod recovery;
 pub mod restore;
 pub mod settings;
+pub mod target;
 #[cfg(test)]
 mod tests;
 pub mod verify;
