@@ -90,6 +90,9 @@ pub struct Restored {
     pub plugins: u64,
     /// Whether the chain waits for the ledger to say where it goes on.
     pub waits_for_ledger: bool,
+    /// What the backup says that it does not hold, and why: a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// Where a restore builds: beside the target (what a link leads to), so that one rename puts it in place.
@@ -265,6 +268,7 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
         users: read.users,
         plugins: read.plugins,
         waits_for_ledger: settings.ledger.is_some(),
+        left_out: read.left_out,
     })
 }
 

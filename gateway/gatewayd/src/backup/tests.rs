@@ -699,6 +699,40 @@ fn an_authority_that_is_not_there_keeps_no_box_from_being_backed_up() {
 }
 
 #[test]
+fn what_no_rule_is_read_from_keeps_no_box_from_being_backed_up_and_is_named() {
+    let clinic = Clinic::new();
+    let rules = clinic.home("box").join("rules");
+    let calm = rules.join("calm");
+    for folder in [&rules, &calm] {
+        std::fs::create_dir_all(folder.join(".git/logs/refs/heads")).unwrap();
+    }
+    std::fs::write(rules.join(".git/config"), "no rule").unwrap();
+    std::fs::write(rules.join("film"), vec![0; 5 << 20]).unwrap();
+    std::fs::write(clinic.home("shared"), "case none").unwrap();
+    std::os::unix::fs::symlink("calm", rules.join("again")).unwrap();
+    std::os::unix::fs::symlink("nowhere", calm.join("lost")).unwrap();
+    // The files of a rule are read through links.
+    std::os::unix::fs::symlink(clinic.home("shared"), calm.join("cases.txt")).unwrap();
+    std::fs::write(calm.join(".base"), "1\n").unwrap();
+    std::fs::write(calm.join(".library"), "0\n").unwrap();
+    let left_out = [
+        "rules/again (a link to a folder)",
+        "rules/calm/.git/logs/refs (too deep: 4 folders within each other are taken)",
+        "rules/calm/lost (a link that leads nowhere)",
+        "rules/film (5242880 bytes: less than 4194304 are taken)",
+    ];
+    let file = clinic.home("backup");
+    assert_eq!(create(&clinic.context("box"), &file, NOW).unwrap().left_out, left_out);
+    assert_eq!(verify(&file, Some(&clinic.key)).unwrap().holds.unwrap().left_out, left_out);
+    assert_eq!(clinic.restore_to("new", false, &mut |_| Ok(())).unwrap().left_out, left_out);
+    let new = clinic.home("new").join("rules");
+    assert_eq!(std::fs::read_dir(&new).unwrap().count(), 1, "calm alone");
+    for (name, text) in [("rule.rhai", "true"), ("cases.txt", "case none"), (".base", "1\n"), (".library", "0\n")] {
+        assert_eq!(std::fs::read_to_string(new.join("calm").join(name)).unwrap(), text, "{name}");
+    }
+}
+
+#[test]
 fn files_that_no_backup_has_are_refused() {
     let key = some_key();
     for path in [
