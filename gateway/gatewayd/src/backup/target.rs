@@ -143,7 +143,10 @@ pub fn hold(data: &Path) -> io::Result<Option<File>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let lock = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path)?;
             // If the folder stays, whose it is must be able to run a gateway on it.
-            fchown(&lock, Some(std::fs::metadata(data)?.uid()), None)?;
+            let owner = std::fs::metadata(data)?.uid();
+            if lock.metadata()?.uid() != owner {
+                fchown(&lock, Some(owner), None)?;
+            }
             lock
         }
         opened => opened?,
