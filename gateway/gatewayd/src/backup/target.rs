@@ -131,9 +131,13 @@ fn stopped(dir: &Path) -> anyhow::Result<Vec<File>> {
     each.collect()
 }
 
-/// What is not there lies where its name says.
+/// Below the folder and on its disk: what changes places with it. What is not there lies where its name says.
 fn lies_in(path: &Path, dir: &Path) -> bool {
-    path.canonicalize().map_or_else(|_| path.starts_with(dir), |real| real.starts_with(dir))
+    let disk = |path: &Path| std::fs::metadata(path).ok().map(|meta| meta.dev());
+    match path.canonicalize() {
+        Ok(real) => real.starts_with(dir) && disk(&real) == disk(dir),
+        Err(_) => path.starts_with(dir),
+    }
 }
 
 /// Keeps every gateway from this data folder as long as the file is held; none if one runs there.
