@@ -38,6 +38,20 @@ pub enum OpenError {
     /// Another gateway process has it.
     #[error("{0} is in use by another running gateway: stop that one first")]
     InUse(PathBuf),
+    /// The disk is full, and not even what opening takes is left.
+    #[error(
+        "the disk of {dir} is full: {free_bytes} bytes are free, and opening the database takes up to {needed_bytes} ({cause}). Delete or move away what is not Pitchside's, such as old backups, logs and downloads (`df {dir}` says which disk it is, `du -xah` what is large), and never pitchside.db or what lies beside it; then start again"
+    )]
+    NoRoom {
+        /// The data folder.
+        dir: PathBuf,
+        /// What the file system has left.
+        free_bytes: u64,
+        /// What is enough.
+        needed_bytes: u64,
+        /// What failed for it.
+        cause: String,
+    },
     /// The root key is not the one it was made with.
     #[error("the root key is not the one this database was made with: give the right key file")]
     WrongKey,

@@ -32,6 +32,7 @@
 //! | [`error`] | why something did not open, or was not stored |
 //! | `key`, `queue`, `writer`, `connection`, `migrate` | sealing of rows; the way to the disk |
 //! | `commits` | who is told of every commit |
+//! | `spare` | room that is put by for a start on a full disk |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
@@ -59,6 +60,7 @@ mod queue;
 pub mod resets;
 pub mod rules;
 pub mod snapshot;
+mod spare;
 mod sql;
 pub mod states;
 mod store;

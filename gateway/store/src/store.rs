@@ -19,6 +19,7 @@ use crate::key::{RootKey, Vault};
 use crate::marks::MarkBook;
 use crate::migrate::migrate;
 use crate::queue::Queue;
+use crate::spare::{Spare, explain};
 use crate::tables::{Tables, Writes};
 use crate::undecoded::Room;
 use crate::writer::Writer;
@@ -51,8 +52,14 @@ impl Store {
 
     /// As [`Store::open`].
     pub fn open_with(dir: &Path, root: RootKey, options: Options) -> Result<Self, OpenError> {
+        let limited = options.database_bytes_max.is_some();
+        Self::open_here(dir, root, options).map_err(|error| explain(dir, free_bytes(dir), limited, error))
+    }
+
+    fn open_here(dir: &Path, root: RootKey, options: Options) -> Result<Self, OpenError> {
         let path = make_file(dir)?;
         let lock = lock(dir)?;
+        let mut spare = Spare::look(dir, free_bytes(dir))?;
         let mut connection = connect(&path, 2_048)?;
         migrate(&mut connection, &path)?;
         limit(&connection, options.database_bytes_max)?;
@@ -64,6 +71,7 @@ impl Store {
         let standing = rebuild(&connection, &vault, |entry| book.confirm(&entry.device, entry.epoch, entry.seq))?;
         let room = Room::load(&connection, options.undecoded_bytes_max, options.undecoded_bytes_of_device_max)?;
         let readers = Readers::open(&path)?;
+        spare.keep(options.disk_reserve_bytes, || free_bytes(dir));
         let queue = Arc::new(Queue::new(options.queue_bytes_max.clamp(64 << 10, 1 << 30)));
         let pulse = Arc::new(Pulse::default());
         let quarantine_rows_max = options.quarantine_rows_max;
@@ -77,6 +85,7 @@ impl Store {
             boot,
             last_row: standing.last_row,
             newest: standing.newest,
+            spare,
         };
         let writer = writer.spawn().map_err(|cause| OpenError::File { path, cause })?;
         let tables =

@@ -12,9 +12,11 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::connection::{Readers, connect, database_path, make_file};
 use crate::error::{OpenError, StoreError};
+use crate::health::free_bytes;
 use crate::key::{RootKey, Vault};
 use crate::migrate::migrate;
 use crate::queue::{Job, Queue};
+use crate::spare::explain;
 
 /// The tables of one database. Cheap to clone. Every call blocks: reads for microseconds, writes for a commit; from
 /// asynchronous code, call it on a thread for blocking work.
@@ -47,6 +49,10 @@ impl Tables {
 
     /// Opens the database beside whoever else has it open; there must be one.
     pub fn attach(dir: &Path, root: RootKey) -> Result<Self, OpenError> {
+        Self::attach_here(dir, root).map_err(|error| explain(dir, free_bytes(dir), false, error))
+    }
+
+    fn attach_here(dir: &Path, root: RootKey) -> Result<Self, OpenError> {
         let path = database_path(dir);
         if !path.is_file() {
             return Err(OpenError::Missing(dir.to_owned()));

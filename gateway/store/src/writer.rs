@@ -17,6 +17,7 @@ use crate::health::Pulse;
 use crate::journal::{Options, RowId, row_context};
 use crate::key::{HEAD_BYTES, Vault};
 use crate::queue::{Gather, Group, Item, Job, Queue};
+use crate::spare::Spare;
 use crate::sql;
 use crate::undecoded::Beside;
 
@@ -38,6 +39,7 @@ pub(crate) struct Writer {
     pub(crate) last_row: RowId,
     /// Gateway time of the newest reading ever written, for rows that have none of their own.
     pub(crate) newest: i64,
+    pub(crate) spare: Spare,
 }
 
 /// An encrypted row, ready to insert.
@@ -70,6 +72,7 @@ impl Writer {
             // half of what a commit takes. Alone, a message is never kept waiting.
             gather =
                 Gather { items: items.max(1), entries, wait: (begun.elapsed() / 2).min(self.options.group_wait_max) };
+            self.spare.keep(self.options.disk_reserve_bytes, || crate::health::free_bytes(&self.dir));
         }
     }
 

@@ -4,12 +4,14 @@
 
 mod common;
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Command;
 
 use common::{device, entry, root};
 use pitchside_model::{Epoch, Seq, Timestamp};
-use pitchside_store::{BlockKey, Claim, Marks, NewBlock, Options, RowId, Store, StoreError};
+use pitchside_store::{BlockKey, Claim, Marks, NewBlock, OpenError, Options, RowId, Store, StoreError, Tables};
 use tempfile::TempDir;
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
@@ -129,6 +131,38 @@ fn a_full_disk_refuses_and_goes_on_once_there_is_room() {
     let there: usize = store.unsealed(usize::MAX).unwrap().iter().map(|row| row.entries.len()).sum();
     assert_eq!(there as u64, refused, "nothing refused was stored, nothing acknowledged was lost");
     refused_messages_come_again(&store, refused);
+}
+
+#[test]
+fn a_gateway_that_ended_on_a_full_disk_starts_in_the_room_it_had_put_by() {
+    let Some(disk) = SmallDisk::mount("20m") else {
+        println!("not permitted to mount here");
+        return;
+    };
+    let (data, filler) = (disk.path().join("data"), disk.path().join("filler"));
+    let fill_up = || {
+        let mut file = File::create(&filler).unwrap();
+        while file.write_all(&[0; 4_096]).is_ok() {}
+    };
+    let options = Options { disk_reserve_bytes: 0, ..Options::default() };
+    let open = || Store::open_with(&data, root(), options.clone());
+    let spare = data.join("spare.room");
+    drop(open().unwrap());
+    assert!(spare.exists(), "there was plenty");
+    fill_up();
+    let store = open().unwrap();
+    assert!(!spare.exists());
+    store.set_meta("still", b"writable").unwrap();
+    drop(store);
+    fill_up();
+    let refused = [open().err(), Tables::attach(&data, root()).err()];
+    for error in refused.map(Option::unwrap) {
+        assert!(matches!(error, OpenError::NoRoom { .. }), "{error}");
+        assert!(error.to_string().contains("is full: "), "{error}");
+    }
+    std::fs::remove_file(&filler).unwrap();
+    assert_eq!(open().unwrap().meta("still").unwrap(), Some(b"writable".to_vec()));
+    assert!(spare.exists(), "for the next time");
 }
 
 #[test]

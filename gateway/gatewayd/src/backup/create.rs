@@ -21,11 +21,13 @@ use super::envelope::Sealer;
 use super::record::Record;
 use super::recovery::{PUBLIC_FILE, RecoveryPublicFile};
 use super::settings::Carried;
+use super::walk::{Walk, walk};
 use crate::adapters::athletes::house_generation;
 use crate::adapters::keys::{record, row};
 use crate::adapters::outbox::CHECKPOINT;
 use crate::cli::context::Context;
 use crate::files::read_secret;
+use crate::identity::Identity;
 use crate::pipeline::AUTH_KEK;
 use crate::random::OsRandom;
 use crate::tls;
@@ -34,10 +36,6 @@ use crate::tls;
 pub const KEY_FILES: [&str; 4] = ["sign.key", "noise.key", "ledger.psk", tls::CA_KEY_FILE];
 /// Files beside them that are no secret.
 pub const PUBLIC_FILES: [&str; 2] = [tls::CA_FILE, PUBLIC_FILE];
-/// Files of rules and plugins together.
-const FILES_MAX: usize = 10_000;
-/// Folders within folders.
-const DEPTH_MAX: usize = 4;
 
 /// What a backup says of itself.
 #[derive(Debug, Clone, Serialize)]
@@ -46,10 +44,13 @@ struct About {
     name: String,
     gateway: String,
     made_at: String,
+    /// Of the folders of rules and plugins.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    left_out: Vec<String>,
 }
 
 /// What was written.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Written {
     /// Records.
     pub records: u64,
@@ -65,12 +66,16 @@ pub struct Written {
     pub files: u64,
     /// Bytes of the backup.
     pub bytes: u64,
+    /// What lay in the folders of rules and plugins and is not in it, and why: a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 impl Written {
     pub(super) fn count(&mut self, record: &Record) {
         match record {
             Record::End(_) => return,
+            Record::About(json) => self.left_out = left_out(json),
             Record::File { .. } => self.files += 1,
             Record::Row(SnapshotRow::Device(..)) => self.devices += 1,
             Record::Row(SnapshotRow::Athlete(_)) => self.athletes += 1,
@@ -80,6 +85,13 @@ impl Written {
         }
         self.records += 1;
     }
+}
+
+/// What a backup says that it does not hold; older ones say nothing.
+fn left_out(about: &[u8]) -> Vec<String> {
+    let about: serde_json::Value = serde_json::from_slice(about).unwrap_or_default();
+    let lines = about["left_out"].as_array().into_iter().flatten();
+    lines.filter_map(|line| line.as_str().map(str::to_owned)).collect()
 }
 
 /// Writes a backup to `file`, which must not exist: whole and durable, or not at all. The gateway may run.
@@ -115,7 +127,9 @@ fn place(draft: &Path, file: &Path) -> anyhow::Result<()> {
 }
 
 fn write(context: &Context, to: &RecoveryPublic, draft: &Path, now: Timestamp) -> anyhow::Result<Written> {
-    let Context { settings, identity, .. } = context;
+    let Context { settings, identity, files: read, .. } = context;
+    let carried = Carried::of(settings, read)?;
+    let Walk { files: library, left_out, .. } = walk(&carried.libraries)?;
     // One that a crash left behind is no backup: it has no tail.
     let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft);
     let out = BufWriter::new(out.with_context(|| format!("writing {}", draft.display()))?);
@@ -126,9 +140,10 @@ fn write(context: &Context, to: &RecoveryPublic, draft: &Path, now: Timestamp) -
         name: settings.gateway.name.to_string(),
         gateway: GatewayKey::new(&identity.sign).id().to_string(),
         made_at: now.to_string(),
+        left_out,
     };
     pen.put(&Record::About(serde_json::to_vec(&about)?))?;
-    files(&mut pen, context)?;
+    files(&mut pen, identity, carried, library)?;
     rows(&mut pen, context)?;
     let count = pen.written.records;
     pen.put(&Record::End(count))?;
@@ -158,8 +173,12 @@ impl<W: std::io::Write> Pen<W> {
     }
 }
 
-fn files<W: std::io::Write>(pen: &mut Pen<W>, context: &Context) -> anyhow::Result<()> {
-    let Context { settings, files, identity, .. } = context;
+fn files<W: std::io::Write>(
+    pen: &mut Pen<W>,
+    identity: &Identity,
+    carried: Carried,
+    library: Vec<(String, PathBuf)>,
+) -> anyhow::Result<()> {
     let keys = identity.folder();
     for name in KEY_FILES {
         pen.file(&format!("keys/{name}"), read_secret(&keys.join(name))?)?;
@@ -168,44 +187,12 @@ fn files<W: std::io::Write>(pen: &mut Pen<W>, context: &Context) -> anyhow::Resu
         let content = std::fs::read(keys.join(name)).with_context(|| format!("reading {name}"))?;
         pen.file(&format!("keys/{name}"), content.into())?;
     }
-    let carried = Carried::of(settings, files)?;
     for (name, text) in carried.files {
         pen.file(&name, text.into_bytes().into())?;
     }
-    for (name, path) in carried.named {
+    for (name, path) in carried.named.into_iter().chain(library) {
         let content = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
         pen.file(&name, content.into())?;
-    }
-    let mut left = FILES_MAX;
-    for (name, dir) in carried.libraries {
-        folder(pen, &dir, name, DEPTH_MAX, &mut left).with_context(|| format!("reading {}", dir.display()))?;
-    }
-    Ok(())
-}
-
-fn folder<W: std::io::Write>(
-    pen: &mut Pen<W>,
-    from: &Path,
-    at: &str,
-    depth: usize,
-    left: &mut usize,
-) -> anyhow::Result<()> {
-    ensure!(depth > 0, "{} lies too deep: {DEPTH_MAX} folders within each other are allowed", from.display());
-    let mut entries: Vec<_> = std::fs::read_dir(from)?.collect::<std::io::Result<_>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name();
-        let name = name.to_str().with_context(|| format!("{} is no text", entry.path().display()))?;
-        let path = format!("{at}/{name}");
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            folder(pen, &entry.path(), &path, depth - 1, left)?;
-        } else if kind.is_file() {
-            *left = left.checked_sub(1).with_context(|| format!("more than {FILES_MAX} files of rules and plugins"))?;
-            pen.file(&path, std::fs::read(entry.path())?.into())?;
-        } else {
-            anyhow::bail!("{} is neither a file nor a folder: put the file itself there", entry.path().display());
-        }
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 //!
 //! 1. Everything is built in `.NAME.restoring` beside the target. Cut: the target is as it was; the next restore destroys
 //!    the leftover and begins again.
-//! 2. Every file and folder of it is synced. Cut: the same.
+//! 2. Every file and folder of it is synced. Cut: the same. An error up to here destroys what was built.
 //! 3. The two change places in one rename, and the folder above is synced. Cut: either the old state or the new one.
 //! 4. With `--force`, what was replaced now has the leftover's name, and is destroyed, keys first. Cut: the new box stands;
 //!    the next restore, factory reset or `doctor` finds the leftover.
@@ -13,13 +13,12 @@ use std::fs::File;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use pitchside_auth::Kek;
 use pitchside_auth::enrol::rewrap;
 use pitchside_config::{Loaded, Settings, Source};
 use pitchside_model::AthleteId;
 use pitchside_store::{ChainStart, RootKey, SnapshotRow, Tables};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
 use serde::Serialize;
 use zeroize::Zeroize as _;
 
@@ -28,6 +27,7 @@ use super::destroy::{destroy_folder, sync_folder};
 use super::record::Record;
 use super::recovery::{RecoveryKey, RecoveryPublicFile};
 use super::settings::{is_carried, source};
+use super::target::Target;
 use super::verify::read_all;
 use crate::adapters::athletes::{new_athlete_key, set_house_generation};
 use crate::adapters::keys::{record, row};
@@ -90,10 +90,14 @@ pub struct Restored {
     pub plugins: u64,
     /// Whether the chain waits for the ledger to say where it goes on.
     pub waits_for_ledger: bool,
+    /// What the backup says that it does not hold, and why: a line each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
-/// Where a restore builds: beside the target, so that one rename puts it in place.
+/// Where a restore builds: beside the target (what a link leads to), so that one rename puts it in place.
 pub fn staging(dir: &Path) -> anyhow::Result<PathBuf> {
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
     let name = dir.file_name().and_then(|name| name.to_str()).context("the box's folder needs a name")?;
     let above = dir.parent().context("the box's folder lies in another one")?;
     Ok(above.join(format!(".{name}.restoring")))
@@ -101,36 +105,19 @@ pub fn staging(dir: &Path) -> anyhow::Result<PathBuf> {
 
 /// Restores, and tells `at` of each step.
 pub fn restore(plan: &RestorePlan<'_>, at: &mut dyn FnMut(Step) -> io::Result<()>) -> anyhow::Result<Restored> {
-    let dir = std::path::absolute(plan.dir)?;
-    let above = dir.parent().context("the box's folder lies in another one")?;
-    std::fs::create_dir_all(above).with_context(|| format!("making {}", above.display()))?;
-    let taken = check_target(&dir, plan.force)?;
-    let staging = staging(&dir)?;
+    let target = Target::look(plan.dir, plan.force)?;
+    let staging = staging(&target.dir)?;
     destroy_folder(&staging).with_context(|| format!("clearing {}", staging.display()))?;
     at(Step::Cleared)?;
-    let restored = match build(plan, &staging, &dir) {
-        Ok(restored) => restored,
-        Err(error) => {
-            // Half a box is no use, and may hold keys.
-            destroy_folder(&staging)
-                .with_context(|| format!("{error:#}; and clearing {} failed", staging.display()))?;
-            return Err(error);
-        }
-    };
+    let restored = or_cleared(&staging, build(plan, &staging, &std::path::absolute(plan.dir)?))?;
     at(Step::Built)?;
-    sync_tree(&staging).with_context(|| format!("syncing {}", staging.display()))?;
+    or_cleared(&staging, sync_tree(&staging).with_context(|| format!("syncing {}", staging.display())))?;
     at(Step::Synced)?;
-    let flags = if taken { RenameFlags::EXCHANGE } else { RenameFlags::NOREPLACE };
-    if !taken && dir.exists() {
-        // Empty: checked above. Whoever filled it since keeps it.
-        std::fs::remove_dir(&dir).with_context(|| format!("{} is no longer empty", dir.display()))?;
-    }
-    renameat_with(CWD, &staging, CWD, &dir, flags).map_err(io::Error::from).with_context(|| {
-        format!("putting {} in place (it must be an ordinary folder, not where a disk is mounted)", dir.display())
-    })?;
-    sync_folder(above)?;
+    or_cleared(&staging, target.put(&staging))?;
+    // From here on the staging folder has what was replaced.
+    target.dir.parent().map_or(Ok(()), sync_folder)?;
     at(Step::Swapped)?;
-    if taken {
+    if target.taken {
         destroy_folder(&staging).with_context(|| {
             format!("the box is restored, but what it replaced is still in {}: destroy it", staging.display())
         })?;
@@ -139,52 +126,14 @@ pub fn restore(plan: &RestorePlan<'_>, at: &mut dyn FnMut(Step) -> io::Result<()
     Ok(restored)
 }
 
-/// Whether there is something to be replaced; refuses what must not be.
-fn check_target(dir: &Path, force: bool) -> anyhow::Result<bool> {
-    let mut entries = match std::fs::read_dir(dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error).with_context(|| format!("reading {}", dir.display())),
-    };
-    if entries.next().is_none() {
-        return Ok(false);
-    }
-    ensure!(force, "{} is not empty: restore onto a new box, or destroy what is there with --force", dir.display());
-    ensure!(
-        dir.join(SETTINGS_FILE).exists() || dir.join("keys").exists(),
-        "{} holds no box: --force replaces boxes, not other folders",
-        dir.display()
-    );
-    if let Ok(loaded) = Loaded::load_with(&source(dir), &[], &[]) {
-        let gateway = &loaded.settings.gateway;
-        if let Some(outside) = [&gateway.data_dir, &gateway.key_dir].into_iter().find(|path| !path.starts_with(dir)) {
-            bail!(
-                "the box in {} keeps {} elsewhere: run pitchside factory-reset there first",
-                dir.display(),
-                outside.display()
-            );
-        }
-        ensure!(
-            !is_running(&gateway.data_dir)?,
-            "a gateway runs on {}: stop it first (systemctl stop pitchside)",
-            dir.display()
-        );
-    }
-    Ok(true)
-}
-
-/// Whether a gateway has this database open.
-pub fn is_running(data: &Path) -> io::Result<bool> {
-    let lock = match File::open(data.join("run.lock")) {
-        Ok(lock) => lock,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    match lock.try_lock_shared() {
-        Ok(()) => Ok(false),
-        Err(std::fs::TryLockError::WouldBlock) => Ok(true),
-        Err(std::fs::TryLockError::Error(error)) => Err(error),
-    }
+/// Before the rename an error takes along what was built: it is no use, and holds the box's keys.
+fn or_cleared<T>(staging: &Path, done: anyhow::Result<T>) -> anyhow::Result<T> {
+    done.or_else(|error| {
+        destroy_folder(staging).with_context(|| {
+            format!("{error:#}; and clearing {0} failed: it may hold keys, destroy it", staging.display())
+        })?;
+        Err(error)
+    })
 }
 
 /// A path of a backup, below the folder and nowhere else; only what a backup holds.
@@ -319,6 +268,7 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
         users: read.users,
         plugins: read.plugins,
         waits_for_ledger: settings.ledger.is_some(),
+        left_out: read.left_out,
     })
 }
 

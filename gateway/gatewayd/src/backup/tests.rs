@@ -19,6 +19,7 @@ use tempfile::TempDir;
 use super::envelope::{CHUNK_BYTES, EnvelopeError, Opener, Sealer, check_tail};
 use super::record::Record;
 use super::restore::{Restored, staging};
+use super::target::is_running;
 use super::*;
 use crate::adapters::outbox::CHECKPOINT;
 use crate::adapters::releases::KnownReleases;
@@ -416,6 +417,8 @@ fn a_restore_cut_off_at_any_step_leaves_the_old_state_or_the_new_one_and_the_nex
                 ..Settings::default()
             };
             make_box(&InitPlan { dir: clinic.home(target), settings }).unwrap();
+            // It has run.
+            std::fs::write(clinic.home(target).join("data/run.lock"), "").unwrap();
         }
         let before = force.then(|| files(&clinic.home(target)));
         let cut = clinic.restore_to(target, force, &mut |at| {
@@ -446,6 +449,107 @@ fn a_replaced_box_is_destroyed_and_another_folder_is_not_touched() {
     let error = clinic.restore_to("papers", true, &mut |_| Ok(())).unwrap_err();
     assert!(format!("{error:#}").contains("holds no box"), "{error:#}");
     assert!(clinic.home("papers").join("thesis").exists());
+}
+
+#[test]
+fn a_box_whose_gateway_runs_is_not_replaced_whatever_its_settings_say() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let home = clinic.home("box");
+    let settings = home.join(SETTINGS_FILE);
+    // As a gateway holds it.
+    let lock = home.join("data/run.lock");
+    let gateway = std::fs::File::options().write(true).create(true).truncate(false).open(lock).unwrap();
+    gateway.try_lock().unwrap();
+    let sound = std::fs::read_to_string(&settings).unwrap();
+    for text in [Some(sound.clone()), Some(format!("nonsense = 1\n{sound}")), None] {
+        match &text {
+            Some(text) => std::fs::write(&settings, text).unwrap(),
+            None => std::fs::remove_file(&settings).unwrap(),
+        }
+        let before = files(&home);
+        let error = clinic.restore_to("box", true, &mut |_| Ok(())).unwrap_err();
+        assert!(format!("{error:#}").contains("a gateway runs on"), "{text:?}: {error:#}");
+        assert_eq!(files(&home), before, "{text:?}");
+    }
+    drop(gateway);
+    // Its settings are gone, its data and keys are where they always are.
+    clinic.restore_to("box", true, &mut |_| Ok(())).unwrap();
+    assert!(settings.exists() && !staging(&home).unwrap().exists());
+}
+
+#[test]
+fn no_gateway_starts_on_a_box_while_another_takes_its_place() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let (data, mut held) = (clinic.home("box").join("data"), Vec::new());
+    let replaced = clinic.restore_to("box", true, &mut |step| {
+        held.push((step, is_running(&data)?));
+        Ok(())
+    });
+    replaced.unwrap();
+    assert_eq!(held, Step::ALL.map(|step| (step, !matches!(step, Step::Swapped | Step::Destroyed))));
+}
+
+#[test]
+fn a_box_that_does_not_say_where_its_data_lie_is_not_replaced() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let home = clinic.home("box");
+    std::fs::write(home.join(SETTINGS_FILE), "nonsense = 1\n").unwrap();
+    std::fs::rename(home.join("data"), clinic.home("outside")).unwrap();
+    let error = clinic.restore_to("box", true, &mut |_| Ok(())).unwrap_err();
+    let said = format!("{error:#}");
+    assert!(said.contains("do not load") && said.contains("pitchside config check"), "{said}");
+    std::os::unix::fs::symlink(clinic.home("outside"), home.join("data")).unwrap();
+    let error = clinic.restore_to("box", true, &mut |_| Ok(())).unwrap_err();
+    assert!(format!("{error:#}").contains("elsewhere: run pitchside factory-reset"), "{error:#}");
+    assert!(clinic.home("outside").join("pitchside.db").exists() && home.join("keys/root.key").exists());
+}
+
+#[test]
+fn a_link_stays_a_link_and_the_box_it_leads_to_is_replaced() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let (new, link) = (clinic.home("new"), clinic.home("link"));
+    std::fs::create_dir(&new).unwrap();
+    std::os::unix::fs::symlink("new", &link).unwrap();
+    for force in [false, true] {
+        clinic.restore_to("link", force, &mut |_| Ok(())).unwrap();
+        assert_eq!(std::fs::read_link(&link).unwrap(), Path::new("new"));
+        assert_restored(&clinic, "new");
+        assert_eq!(staging(&link).unwrap(), staging(&new).unwrap());
+        assert!(!staging(&new).unwrap().exists() && !clinic.home(".link.restoring").exists());
+    }
+    std::os::unix::fs::symlink("nowhere", clinic.home("lost")).unwrap();
+    let error = clinic.restore_to("lost", true, &mut |_| Ok(())).unwrap_err();
+    assert!(format!("{error:#}").contains("leads to no folder"), "{error:#}");
+}
+
+#[test]
+fn a_restore_that_fails_at_its_last_step_leaves_no_keys_behind() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let new = clinic.home("new");
+    let error = clinic.restore_to("new", false, &mut |step| {
+        if step == Step::Synced {
+            std::fs::create_dir(&new)?;
+            std::fs::write(new.join("mine"), "")?;
+        }
+        Ok(())
+    });
+    let error = error.unwrap_err();
+    assert!(format!("{error:#}").contains("no longer empty"), "{error:#}");
+    assert!(new.join("mine").exists() && !staging(&new).unwrap().exists());
+}
+
+#[test]
+fn where_a_disk_is_mounted_nothing_is_built() {
+    let clinic = Clinic::new();
+    let file = clinic.backup();
+    let plan = RestorePlan { file: &file, dir: Path::new("/proc"), key: &clinic.key, force: true };
+    let error = restore(&plan, &mut |step| panic!("{step:?} was reached")).unwrap_err();
+    assert!(format!("{error:#}").contains("is where a disk is mounted"), "{error:#}");
 }
 
 /// Every record of the clinic's backup, as it stands in it: kind, length, body.
@@ -592,6 +696,40 @@ fn an_authority_that_is_not_there_keeps_no_box_from_being_backed_up() {
     let context = open(&ConfigArg { file: Some(clinic.home("box")) }).unwrap();
     create(&context, &clinic.home("backup"), NOW).unwrap();
     clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+}
+
+#[test]
+fn what_no_rule_is_read_from_keeps_no_box_from_being_backed_up_and_is_named() {
+    let clinic = Clinic::new();
+    let rules = clinic.home("box").join("rules");
+    let calm = rules.join("calm");
+    for folder in [&rules, &calm] {
+        std::fs::create_dir_all(folder.join(".git/logs/refs/heads")).unwrap();
+    }
+    std::fs::write(rules.join(".git/config"), "no rule").unwrap();
+    std::fs::write(rules.join("film"), vec![0; 5 << 20]).unwrap();
+    std::fs::write(clinic.home("shared"), "case none").unwrap();
+    std::os::unix::fs::symlink("calm", rules.join("again")).unwrap();
+    std::os::unix::fs::symlink("nowhere", calm.join("lost")).unwrap();
+    // The files of a rule are read through links.
+    std::os::unix::fs::symlink(clinic.home("shared"), calm.join("cases.txt")).unwrap();
+    std::fs::write(calm.join(".base"), "1\n").unwrap();
+    std::fs::write(calm.join(".library"), "0\n").unwrap();
+    let left_out = [
+        "rules/again (a link to a folder)",
+        "rules/calm/.git/logs/refs (too deep: 4 folders within each other are taken)",
+        "rules/calm/lost (a link that leads nowhere)",
+        "rules/film (5242880 bytes: less than 4194304 are taken)",
+    ];
+    let file = clinic.home("backup");
+    assert_eq!(create(&clinic.context("box"), &file, NOW).unwrap().left_out, left_out);
+    assert_eq!(verify(&file, Some(&clinic.key)).unwrap().holds.unwrap().left_out, left_out);
+    assert_eq!(clinic.restore_to("new", false, &mut |_| Ok(())).unwrap().left_out, left_out);
+    let new = clinic.home("new").join("rules");
+    assert_eq!(std::fs::read_dir(&new).unwrap().count(), 1, "calm alone");
+    for (name, text) in [("rule.rhai", "true"), ("cases.txt", "case none"), (".base", "1\n"), (".library", "0\n")] {
+        assert_eq!(std::fs::read_to_string(new.join("calm").join(name)).unwrap(), text, "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use pitchside_seal::AthleteKeys as _;
 use serde::Serialize;
 
 use super::args::{BackupCommand, ConfigArg};
-use super::output::Output;
+use super::output::{self, Output};
 use super::{Failure, Outcome, context};
 use crate::adapters::athletes::{copy, load_ring};
 use crate::backup::envelope::EnvelopeError;
@@ -27,6 +27,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
         BackupCommand::Create { file } => {
             let context = context::open(config)?;
             let written = crate::backup::create(&context, file, Clock::System.now())?;
+            tell(&written.left_out);
             output.print(&written, |w| {
                 format!(
                     "{}: {} devices, {} athletes (no keys), {} users, {} plugins, {} files, {} bytes. Only the recovery key opens it.",
@@ -43,6 +44,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
         BackupCommand::Verify { file, recovery_key } => {
             let key = recovery_key.as_deref().map(RecoveryKey::read).transpose()?;
             let checked = crate::backup::verify(file, key.as_ref()).map_err(tampered)?;
+            tell(checked.holds.as_ref().map(|holds| holds.left_out.as_slice()).unwrap_or_default());
             output.print(&checked, |c| match &c.holds {
                 Some(h) => format!(
                     "ok: {} bytes; opens, and holds {} devices, {} athletes, {} users, {} plugins, {} files",
@@ -55,6 +57,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
             let key = RecoveryKey::read(recovery_key)?;
             let plan = RestorePlan { file, dir, key: &key, force: *force };
             let restored = crate::backup::restore(&plan, &mut |_| Ok(())).map_err(tampered)?;
+            tell(&restored.left_out);
             output.print(&restored, |r| {
                 let chain = if r.waits_for_ledger {
                     "Blocks are sealed once the ledger has said where the chain goes on; until then readings wait in the journal."
@@ -97,6 +100,11 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
         }
     }
     Ok(())
+}
+
+/// What lay beside rules and plugins and is in no backup.
+fn tell(left_out: &[String]) {
+    left_out.iter().for_each(|line| output::note(&format!("not in the backup: {line}")));
 }
 
 /// A copy of every key the box holds, for the ledger.

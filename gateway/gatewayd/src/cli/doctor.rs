@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
-//! | `data` | the database, what waits in it, what was set aside, copies of keys |
+//! | `data` | the database, what waits in it, what was set aside, copies of keys, what a backup would take |
 //! | `delivery` | the alert path, by its last drill and by what runs |
 //! | `firmware` | what the ledger says of releases, their contents, the box's own update |
 //! | `appliance` | what mends a finding where there is no shell |
@@ -18,6 +18,9 @@ mod firmware;
 mod machine;
 mod running;
 
+use std::path::Path;
+
+use pitchside_store::OpenError;
 use serde::Serialize;
 
 use super::args::ConfigArg;
@@ -65,12 +68,7 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
                 findings.extend(running::ledger(&context, now));
                 findings.extend(running::silent(&context, now));
             }
-            Err(Failure::Failed(error)) => findings.push(Finding::new(
-                "database",
-                false,
-                format!("{error:#}"),
-                "pitchside backup restore FILE --dir DIR --recovery-key FILE",
-            )),
+            Err(Failure::Failed(error)) => findings.push(unopened(&error, &settings.gateway.data_dir)),
             Err(other) => return Err(other),
         },
     }
@@ -88,6 +86,15 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     Ok(())
 }
 
+/// A database that does not open: for want of room, or for a reason that no room mends.
+fn unopened(error: &anyhow::Error, data: &Path) -> Finding {
+    let is_full = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::NoRoom { .. })));
+    if is_full {
+        return Finding::new("disk", false, format!("{error:#}"), machine::make_room(data));
+    }
+    Finding::new("database", false, format!("{error:#}"), "pitchside backup restore FILE --dir DIR --recovery-key FILE")
+}
+
 /// `pitchside doctor --health`: only what the running gateway says of itself.
 pub fn health(config: &ConfigArg, output: &Output) -> Outcome {
     let settings = context::settings(config)?.settings;
@@ -103,4 +110,19 @@ pub fn health(config: &ConfigArg, output: &Output) -> Outcome {
     }
     let sick: Vec<&str> = report.checks.iter().filter(|check| !check.ok).map(|check| check.what.as_str()).collect();
     Err(Failure::Failed(anyhow::anyhow!("not healthy: {}", sick.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_no_reason_to_restore_a_backup() {
+        let full = OpenError::NoRoom { dir: "data".into(), free_bytes: 0, needed_bytes: 1, cause: String::new() };
+        let found = unopened(&full.into(), Path::new("data"));
+        assert_eq!((found.what, found.ok), ("disk", false));
+        assert!(found.mend.is_some_and(|mend| mend.contains("never pitchside.db")), "{}", found.evidence);
+        let found = unopened(&OpenError::WrongKey.into(), Path::new("data"));
+        assert!(found.what == "database" && found.mend.is_some_and(|mend| mend.contains("backup restore")));
+    }
 }

@@ -16,7 +16,8 @@ use super::args::{ConfigArg, FactoryResetArgs};
 use super::output::{self, Output};
 use super::{Failure, Outcome, context};
 use crate::backup::destroy::{destroy_below, destroy_file, destroy_folder, sync_folder};
-use crate::backup::restore::{is_running, staging};
+use crate::backup::restore::staging;
+use crate::backup::target::{self, is_running};
 use crate::files::write_secret;
 
 /// Says what is to go, until it is gone.
@@ -130,10 +131,8 @@ pub fn complete(data: &Path) -> anyhow::Result<bool> {
 
 /// Keeps every gateway from this data folder as long as it is held.
 fn hold(data: &Path) -> anyhow::Result<File> {
-    let lock = File::options().write(true).create(true).truncate(false).open(data.join("run.lock"));
-    let lock = lock.with_context(|| format!("opening {}", data.join("run.lock").display()))?;
-    lock.try_lock().context("a gateway runs on this box: stop it first (systemctl stop pitchside)")?;
-    Ok(lock)
+    let held = target::hold(data).with_context(|| format!("locking {}", data.display()))?;
+    held.context("a gateway runs on this box: stop it first (systemctl stop pitchside)")
 }
 
 #[derive(Serialize)]

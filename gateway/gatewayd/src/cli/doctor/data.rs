@@ -11,6 +11,8 @@ use pitchside_store::{ChainStart, Integrity, StoreError};
 use super::Finding;
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
+use crate::backup::settings::Carried;
+use crate::backup::walk::{Walk, walk};
 use crate::cli::context::Context;
 use crate::pipeline::undecoded::troubles;
 use crate::rulebook::standing::{self, Standing};
@@ -45,6 +47,7 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     findings.extend(rules_at_work(context));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
+    findings.push(backup(context));
     findings.extend(leftover(context));
     findings
 }
@@ -197,6 +200,21 @@ fn plugins_at_work(context: &Context) -> Finding {
     let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
     let mend = "pitchside plugin logs; pitchside plugin update PACKAGE, or pitchside plugin enable NAME";
     Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
+}
+
+/// Whether a backup would be made, of files and settings. What it would leave out is read by nobody.
+fn backup(context: &Context) -> Finding {
+    let tried = Carried::of(&context.settings, &context.files).and_then(|carried| walk(&carried.libraries));
+    match tried {
+        Ok(Walk { files, left_out, .. }) if left_out.is_empty() => {
+            Finding::well("backup", format!("takes {} file(s) of rules and plugins", files.len()))
+        }
+        Ok(Walk { left_out, .. }) => Finding::well("backup", format!("leaves out {}", left_out.join("; "))),
+        Err(error) => {
+            let mend = "put right what it names, in the settings or the folders of rules and plugins; then pitchside backup create FILE";
+            Finding::new("backup", false, format!("none can be made: {error:#}"), mend)
+        }
+    }
 }
 
 /// What a broken-off `restore --force` left of the box it replaced.

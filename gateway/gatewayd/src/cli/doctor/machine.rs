@@ -64,6 +64,14 @@ fn clock(state: ClockState, now: Timestamp) -> Finding {
     Finding::new("clock", state != ClockState::Unset, format!("the system's clock says {now}, and {word}"), mend)
 }
 
+/// What mends a disk that is full, or nearly so.
+pub fn make_room(folder: &Path) -> String {
+    format!(
+        "du -xah \"$(df --output=target {} | tail -n 1)\" | sort -h | tail, and delete what is not Pitchside's (never pitchside.db or what lies beside it)",
+        folder.display()
+    )
+}
+
 fn disk(settings: &Settings) -> Vec<Finding> {
     let folder = &settings.gateway.data_dir;
     let shown = folder.display();
@@ -84,7 +92,7 @@ fn disk(settings: &Settings) -> Vec<Finding> {
     // Some file systems count none.
     let inodes = fs.f_files == 0 || fs.f_favail > INODES_MIN;
     vec![
-        Finding::new("disk", enough, format!("{} MiB free in {shown}", free >> 20), format!("df -h {shown}")),
+        Finding::new("disk", enough, format!("{} MiB free in {shown}", free >> 20), make_room(folder)),
         Finding::new("inodes", inodes, format!("{} free in {shown}", fs.f_favail), format!("df -i {shown}")),
         Finding::new(
             "file system",
