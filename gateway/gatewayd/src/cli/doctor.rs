@@ -64,7 +64,9 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     findings.extend(ledger::way(&settings, link));
     let fault = link.and_then(|link| link.fault).filter(|fault| *fault != LedgerFault::Unreachable);
     findings.extend(bluetooth::findings(&settings));
-    match Identity::load(&settings.gateway.key_dir) {
+    let identity = Identity::load(&settings.gateway.key_dir);
+    findings.extend(identity.as_ref().ok().and_then(|_| opening::unfinished(&settings)));
+    match identity {
         Err(error) => findings.push(opening::keys(&settings, &files, &error)),
         Ok(_) => match context::open(config) {
             Ok(context) => {

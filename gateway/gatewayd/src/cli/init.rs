@@ -21,7 +21,7 @@ use crate::files::{write_public, write_secret};
 use crate::identity::Identity;
 use crate::tls;
 
-pub use begun::{is_begun, part_of_a_box};
+pub use begun::{begun_at, part_of_a_box};
 
 use begun::Begun;
 

@@ -9,11 +9,12 @@ use pitchside_store::OpenError;
 
 use super::Finding;
 use crate::cli::SETTINGS_FILE;
-use crate::cli::init::{is_begun, part_of_a_box};
+use crate::cli::init::{begun_at, part_of_a_box};
 use crate::identity::FILES;
 
 /// What each is told as.
 pub const KEYS: &str = "keys";
+pub const INIT: &str = "init";
 pub const DATABASE: &str = "database";
 pub const ROOT_KEY: &str = "root key";
 pub const NEWER: &str = "database of a newer version";
@@ -31,7 +32,7 @@ pub fn keys(settings: &Settings, files: &[PathBuf], error: &anyhow::Error) -> Fi
         format!("chmod 600 {}", open.join(" "))
     } else if std::iter::once(keys).chain(&paths).any(|path| is_denied(path)) {
         AS_ITS_USER.to_owned()
-    } else if is_begun(keys) || part_of_a_box(keys, data).is_none() {
+    } else if begun_at(keys).is_some() || part_of_a_box(keys, data).is_none() {
         init(settings, files)
     } else {
         format!("bring back what is missing or damaged in {}; if it is nowhere: {RESTORE}", keys.display())
@@ -47,17 +48,33 @@ fn is_denied(path: &Path) -> bool {
     std::fs::File::open(path).is_err_and(|error| error.kind() == ErrorKind::PermissionDenied)
 }
 
+/// Keys that open, of an init that was cut off before it had handed over what only it knew.
+pub fn unfinished(settings: &Settings) -> Option<Finding> {
+    let keys = &settings.gateway.key_dir;
+    let marker = begun_at(keys)?;
+    let evidence =
+        "`pitchside init` was cut off before it had shown the recovery key: nobody may have it, or the first password";
+    let dir = keys.parent().unwrap_or(keys).display();
+    let mend = format!(
+        "pitchside init --dir {dir}, before the box's first start; after it: pitchside backup key --out FILE; pitchside user password admin; \
+         rm {}",
+        marker.display()
+    );
+    Some(Finding::new(INIT, false, evidence, mend))
+}
+
 /// There is no box yet. `init` makes settings, keys and data together, and leaves settings that are there alone: they make room.
 fn init(settings: &Settings, files: &[PathBuf]) -> String {
+    if begun_at(&settings.gateway.key_dir).is_some() {
+        let dir = settings.gateway.key_dir.parent().unwrap_or(&settings.gateway.key_dir);
+        return format!("pitchside init --dir {}", dir.display());
+    }
     let named = files.iter().find(|file| file.file_name().is_some_and(|name| name == SETTINGS_FILE));
     let Some((file, dir)) = named.and_then(|file| Some((file, file.parent()?))) else {
         return "pitchside init --dir DIR".to_owned();
     };
     let gateway = &settings.gateway;
     let (file, shown) = (file.display(), dir.display());
-    if is_begun(&gateway.key_dir) {
-        return format!("pitchside init --dir {shown}");
-    }
     if gateway.key_dir == dir.join("keys") && gateway.data_dir == dir.join("data") {
         return format!("mv {file} {file}.old; pitchside init --dir {shown}; then take over what {file}.old says");
     }
@@ -116,6 +133,12 @@ mod tests {
         let said = mend(dir);
         assert!(said.contains(&format!("pitchside init --dir {}", dir.display())), "{said}");
         assert!(said.starts_with("mv "), "init leaves settings that are there alone: {said}");
+        std::fs::create_dir(&folder).unwrap();
+        std::fs::write(folder.join("init.begun"), "").unwrap();
+        assert_eq!(mend(dir), format!("pitchside init --dir {}", dir.display()), "it was cut off");
+        assert!(unfinished(&settings(dir)).is_some_and(|found| !found.ok));
+        std::fs::remove_file(folder.join("init.begun")).unwrap();
+        assert!(unfinished(&settings(dir)).is_none());
         Identity::ensure(&folder).unwrap();
         let root = folder.join("root.key");
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o640)).unwrap();

@@ -32,9 +32,9 @@ pub struct Begun {
     again: bool,
 }
 
-/// Whether an init was begun with these keys, and did not come to its end.
-pub fn is_begun(keys: &Path) -> bool {
-    is_there(&keys.join(MARKER))
+/// What says that an init was begun with these keys, and did not come to its end; none if none did.
+pub fn begun_at(keys: &Path) -> Option<PathBuf> {
+    Some(keys.join(MARKER)).filter(|marker| is_there(marker))
 }
 
 /// The first thing that only a box has, if there is one: a key of it, or its database.
@@ -47,7 +47,7 @@ impl Begun {
     /// Begins one, or goes on with one that was cut off: then what it can have shown counts no more. Refused, with nothing changed,
     /// wherever a box is or may be: another recovery key in the place of its own, and nobody opens its later backups.
     pub fn begin(keys: &Path, data: &Path, settings: &Path) -> anyhow::Result<Self> {
-        let again = is_begun(keys);
+        let again = begun_at(keys).is_some();
         if !again {
             refuse_a_box(keys, data, settings)?;
             make_folder(keys).with_context(|| format!("making {}", keys.display()))?;
@@ -58,7 +58,7 @@ impl Begun {
         let marker = marker.with_context(|| format!("opening {}", path.display()))?;
         marker.try_lock().context("another `pitchside init` is under way here")?;
         let begun = Self { keys: keys.to_owned(), marker, again };
-        ensure!(is_begun(keys), "another `pitchside init` has just made a box here; nothing was changed");
+        ensure!(begun_at(keys).is_some(), "another `pitchside init` has just made a box here; nothing was changed");
         begun.marker.sync_all()?;
         sync_folder(keys)?;
         if again {
