@@ -143,6 +143,7 @@ mod tests {
         let root = folder.join("root.key");
         std::fs::set_permissions(&root, std::fs::Permissions::from_mode(0o640)).unwrap();
         assert_eq!(mend(dir), format!("chmod 600 {}", root.display()));
+        assert!(!format!("{:#}", Identity::load(&folder).err().unwrap()).contains("no identity yet"));
         std::fs::remove_file(&root).unwrap();
         let said = mend(dir);
         assert!(said.contains("backup restore") && !said.contains("pitchside init"), "{said}");
