@@ -100,6 +100,13 @@ async fn the_old_box_coming_back_is_refused_and_kept_as_evidence() {
     let index = rusqlite::Connection::open(old.join("ledger/log/index.sqlite")).unwrap();
     let count = || index.query_row("SELECT count(*) FROM evidence", [], |row| row.get::<_, i64>(0)).unwrap();
     until("the conflicting header is kept", || (count() > 0).then_some(())).await;
+    let second_box = || {
+        let findings = clinic.pitchside(&["--json", "doctor"]).json();
+        findings.as_array().unwrap().iter().find(|finding| finding["what"] == "second box").cloned()
+    };
+    let told = until("doctor to name the second box", second_box).await;
+    assert!(told["evidence"].as_str().unwrap().starts_with("in reach, and refuses since"), "{told}");
+    assert!(told["mend"].as_str().unwrap().contains("stop one of the two for good"), "{told}");
 }
 
 // The command asks the ledger, which runs in this process.
@@ -178,6 +185,7 @@ async fn health_is_asked_of_the_running_gateway() {
     let answer = until("the gateway is healthy", || Some(health()).filter(|answer| answer.code == 0)).await;
     let said = answer.json();
     assert_eq!(said["healthy"], true);
+    assert!(said["certificate_until_us"].as_i64().unwrap() > said["started_at_us"].as_i64().unwrap(), "{said}");
     let what: Vec<&str> = said["checks"].as_array().unwrap().iter().map(|c| c["what"].as_str().unwrap()).collect();
     assert_eq!(what, ["commit", "store writable", "sealing", "rules", "alert path", "ledger"]);
     let rules = said["checks"][3]["evidence"].as_str().unwrap();

@@ -7,7 +7,7 @@ use ledger_block::release::{SecurityCounter, Target, Version};
 use ledgerd::Enrolment;
 use pitchside_release::content::ContentId;
 use pitchside_release::policy::{Refused, Thing};
-use pitchside_tests::clinic::Made;
+use pitchside_tests::clinic::{Made, copy};
 use pitchside_tests::maker::policy;
 use pitchside_tests::program::{Answer, program, run};
 use pitchside_tests::{Clinic, Running, until};
@@ -220,6 +220,38 @@ async fn the_doctor_says_why_firmware_is_off_or_believes_nobody() {
     let (evidence, mend) = until("doctor to say so", found).await;
     assert!(evidence.contains("these are somebody else's keys"), "{evidence}");
     assert!(mend.contains("firmware.release_policy"), "{mend}");
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_log_is_believed_by_neither_the_box_nor_its_publisher_and_the_doctor_says_whose_it_is_to_mend() {
+    let (maker, mut clinic) = clinic().await;
+    let shelf = Arc::clone(clinic.shelf());
+    clinic.ledger().off().await;
+    let (ledger, before) = (clinic.ledger().dir().to_owned(), maker.dir.join("ledger-before"));
+    copy(&ledger, &before);
+    clinic.ledger().on().await;
+    maker.release("1.4.0", "3", &bytes(50_000, 6));
+    maker.publish("1.4.0").ok();
+    until("the clinic knows it", || (!shelf.known().releases().is_empty()).then_some(())).await;
+    maker.at_desk(&["status"]).ok();
+    clinic.pitchside(&["firmware", "status"]).ok();
+    clinic.ledger().off().await;
+    std::fs::remove_dir_all(&ledger).unwrap();
+    std::fs::rename(&before, &ledger).unwrap();
+    clinic.ledger().on().await;
+    for said in [maker.at_desk(&["status"]), clinic.pitchside(&["firmware", "status"])] {
+        assert_eq!(said.code, 3, "{said:?}");
+        assert!(said.err.contains("rolled back"), "{said:?}");
+    }
+    let (evidence, mend) = until("doctor to doubt the ledger", || sick(&clinic, "ledger that is not believed")).await;
+    assert!(evidence.contains("the ledger was rolled back") && !evidence.contains("offline"), "{evidence}");
+    assert!(mend.contains("change nothing here"), "{mend}");
+    let (evidence, mend) = until("doctor to doubt the releases", || sick(&clinic, "firmware log")).await;
+    assert!(evidence.contains("somebody shows an old log"), "{evidence}");
+    assert!(mend.contains("tell the ledger's operator"), "{mend}");
+    assert!(sick(&clinic, "way to the ledger").is_none(), "no network mends that");
+    drop(shelf);
     clinic.stop().await;
 }
 

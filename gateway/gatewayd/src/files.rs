@@ -1,7 +1,7 @@
 //! Files that must be whole and, where they are secret, readable by this user alone.
 
 use std::fs::{File, Permissions};
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -38,8 +38,13 @@ fn write(path: &Path, content: &[u8], mode: u32) -> anyhow::Result<()> {
     sync_folder(folder).with_context(context)
 }
 
+/// Whether something stands there; what may not be looked at does.
+pub fn is_there(path: &Path) -> bool {
+    !std::fs::symlink_metadata(path).is_err_and(|error| error.kind() == ErrorKind::NotFound)
+}
+
 /// Makes a folder and what is missing above it, each name durable.
-fn make_folder(folder: &Path) -> std::io::Result<()> {
+pub fn make_folder(folder: &Path) -> std::io::Result<()> {
     // A path without any folder in it is in the current one.
     let missing: Vec<&Path> =
         folder.ancestors().take_while(|above| !above.as_os_str().is_empty() && !above.exists()).collect();

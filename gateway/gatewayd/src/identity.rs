@@ -19,7 +19,7 @@ use ledger_block::channel::Keypair;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use crate::files::{read_secret, write_public, write_secret};
+use crate::files::{is_there, read_secret, write_public, write_secret};
 use crate::random::OsRandom;
 
 /// A secret of 32 bytes that vanishes when dropped.
@@ -40,9 +40,15 @@ pub struct Identity {
 
 /// What the ledger's operator is handed, with the pre-shared key beside it.
 pub const LEDGER_ENROLMENT: &str = "ledger-enrolment.toml";
-const FILES: [&str; 4] = ["root.key", "sign.key", "noise.key", "ledger.psk"];
+/// Files of the keys that are a box's own, below the key folder.
+pub const FILES: [&str; 4] = ["root.key", "sign.key", "noise.key", "ledger.psk"];
 
 impl Identity {
+    /// Whether the folder holds none of the keys.
+    pub fn is_missing(folder: &Path) -> bool {
+        !FILES.iter().any(|name| is_there(&folder.join(name)))
+    }
+
     /// Makes whichever keys are missing. Never replaces one.
     pub fn ensure(folder: &Path) -> anyhow::Result<()> {
         for name in FILES {
@@ -70,7 +76,14 @@ impl Identity {
     pub fn load(folder: &Path) -> anyhow::Result<Self> {
         let read = |name: &str| -> anyhow::Result<Secret> {
             let path = folder.join(name);
-            let text = read_secret(&path).context("the box has no identity yet; `pitchside init` makes one")?;
+            // One that others can read, or one of several that is gone, is no reason to make another box.
+            let text = read_secret(&path).map_err(|error| {
+                if Self::is_missing(folder) {
+                    error.context("the box has no identity yet; `pitchside init` makes one")
+                } else {
+                    error
+                }
+            })?;
             let bytes = Zeroizing::new(
                 HEXLOWER.decode(text.trim_ascii()).with_context(|| format!("{} is not hexadecimal", path.display()))?,
             );

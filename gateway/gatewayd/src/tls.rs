@@ -166,22 +166,37 @@ impl ResolvesServerCert for Renewing {
     }
 }
 
-/// A server configuration that always has a certificate for `hosts` that is valid by the clock, for the given ALPN protocols.
+/// The certificate that is served at the moment.
+#[derive(Debug, Clone)]
+pub struct Served(Arc<Renewing>);
+
+impl Served {
+    /// Until when whoever connects now is shown a valid one.
+    pub fn until(&self) -> Timestamp {
+        // Made anew, if it is due.
+        drop(self.0.current());
+        self.0.current.lock().0.to
+    }
+}
+
+/// A server configuration that always has a certificate for `hosts` that is valid by the clock, for the given ALPN protocols; and that
+/// certificate.
 pub fn serving(
     keys: &Path,
     name: &str,
     clock: Clock,
     hosts: &[String],
     alpn: &[&[u8]],
-) -> anyhow::Result<Arc<ServerConfig>> {
+) -> anyhow::Result<(Arc<ServerConfig>, Served)> {
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let maker = maker(keys, name, hosts, Arc::clone(&provider))?;
+    let renewing = Arc::new(Renewing::new(maker, clock)?);
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(Renewing::new(maker, clock)?));
+        .with_cert_resolver(Arc::<Renewing>::clone(&renewing));
     config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), Served(renewing)))
 }
 
 fn maker(keys: &Path, name: &str, hosts: &[String], provider: Arc<CryptoProvider>) -> anyhow::Result<Maker> {

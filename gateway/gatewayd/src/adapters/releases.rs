@@ -14,6 +14,7 @@ use pitchside_config::Firmware as FirmwareSettings;
 use pitchside_model::Timestamp;
 use pitchside_release::known::{Anchors, Known, LearnError, News, Shelf, ShelfError};
 use pitchside_store::{Store, Tables};
+use pitchside_sync::Fault;
 use tokio::sync::watch;
 
 use super::outbox::CHECKPOINT;
@@ -152,6 +153,16 @@ impl KnownReleases {
             self.news.send_modify(|count| *count += 1);
         }
         Ok(more)
+    }
+
+    /// The ledger showed an older log than was seen before, or another one, when sync greeted it: it is asked nothing about firmware then,
+    /// and nothing of it is taken all the same.
+    pub fn doubted(&self, fault: &Fault) {
+        match *fault {
+            Fault::RolledBack { shown, seen } => self.refuse(&LearnError::Older { shown, seen }),
+            Fault::Forked { shown, seen } => self.refuse(&LearnError::Forked { shown, seen }),
+            _ => {}
+        }
     }
 
     /// Says why nothing was taken: once in the log, however often the ledger is asked, and to `doctor` until something is.

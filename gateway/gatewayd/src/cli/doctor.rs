@@ -7,20 +7,22 @@
 //! | `data` | the database, what waits in it, what was set aside, copies of keys, what a backup would take |
 //! | `delivery` | the alert path, by its last drill and by what runs |
 //! | `firmware` | what the ledger says of releases, their contents, the box's own update |
+//! | `ledger` | the way to the ledger, and a ledger that refuses or is not believed |
+//! | `opening` | keys and a database that do not open |
 //! | `appliance` | what mends a finding where there is no shell |
-//! | `running` | the running gateway, by its health socket; the ledger, devices that fell silent |
+//! | `running` | the running gateway, by its health socket; devices that fell silent |
 
 mod appliance;
 mod bluetooth;
 mod data;
 mod delivery;
 mod firmware;
+mod ledger;
 mod machine;
+mod opening;
 mod running;
 
-use std::path::Path;
-
-use pitchside_store::OpenError;
+use pitchside_config::Loaded;
 use serde::Serialize;
 
 use super::args::ConfigArg;
@@ -29,6 +31,7 @@ use super::output::Output;
 use super::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::health::{Check, LedgerFault, Report};
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
@@ -52,23 +55,29 @@ impl Finding {
 
 /// `pitchside doctor`. What cannot be looked at is itself a finding: one trouble must not hide the others.
 pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
-    let settings = context::settings(config)?.settings;
+    let Loaded { settings, files, .. } = context::settings(config)?;
     let now = Clock::System.now();
     let mut findings = machine::findings(&settings, now);
-    findings.extend(running::gateway(&settings, now));
+    let report = running::ask(&settings.gateway.data_dir);
+    findings.extend(running::gateway(&report, now));
+    let link = report.as_ref().ok().and_then(Report::ledger_link);
+    findings.extend(ledger::way(&settings, link));
+    let fault = link.and_then(|link| link.fault).filter(|fault| *fault != LedgerFault::Unreachable);
     findings.extend(bluetooth::findings(&settings));
-    match Identity::load(&settings.gateway.key_dir) {
-        Err(error) => findings.push(Finding::new("keys", false, format!("{error:#}"), "pitchside init --dir DIR")),
+    let identity = Identity::load(&settings.gateway.key_dir);
+    findings.extend(identity.as_ref().ok().and_then(|_| opening::unfinished(&settings)));
+    match identity {
+        Err(error) => findings.push(opening::keys(&settings, &files, &error)),
         Ok(_) => match context::open(config) {
             Ok(context) => {
                 findings.extend(bluetooth::lost(&context));
-                findings.extend(data::findings(&context, now));
+                findings.extend(data::findings(&context, fault, now));
                 findings.extend(firmware::findings(&context, now));
                 findings.extend(delivery::findings(&context, now));
-                findings.extend(running::ledger(&context, now));
+                findings.extend(ledger::waiting(&context, fault, now));
                 findings.extend(running::silent(&context, now));
             }
-            Err(Failure::Failed(error)) => findings.push(unopened(&error, &settings.gateway.data_dir)),
+            Err(Failure::Failed(error)) => findings.push(opening::database(&settings, &error)),
             Err(other) => return Err(other),
         },
     }
@@ -86,23 +95,13 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     Ok(())
 }
 
-/// A database that does not open: for want of room, or for a reason that no room mends.
-fn unopened(error: &anyhow::Error, data: &Path) -> Finding {
-    let is_full = error.chain().any(|cause| matches!(cause.downcast_ref(), Some(OpenError::NoRoom { .. })));
-    if is_full {
-        return Finding::new("disk", false, format!("{error:#}"), machine::make_room(data));
-    }
-    Finding::new("database", false, format!("{error:#}"), "pitchside backup restore FILE --dir DIR --recovery-key FILE")
-}
-
 /// `pitchside doctor --health`: only what the running gateway says of itself.
 pub fn health(config: &ConfigArg, output: &Output) -> Outcome {
     let settings = context::settings(config)?.settings;
     let report = running::ask(&settings.gateway.data_dir)?;
     output.print(&report, |report| {
-        let line = |check: &crate::pipeline::health::Check| {
-            format!("{}  {}: {}", if check.ok { "ok" } else { "!!" }, check.what, check.evidence)
-        };
+        let line =
+            |check: &Check| format!("{}  {}: {}", if check.ok { "ok" } else { "!!" }, check.what, check.evidence);
         report.checks.iter().map(line).collect::<Vec<_>>().join("\n")
     })?;
     if report.healthy {
@@ -110,19 +109,4 @@ pub fn health(config: &ConfigArg, output: &Output) -> Outcome {
     }
     let sick: Vec<&str> = report.checks.iter().filter(|check| !check.ok).map(|check| check.what.as_str()).collect();
     Err(Failure::Failed(anyhow::anyhow!("not healthy: {}", sick.join(", "))))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_full_disk_is_no_reason_to_restore_a_backup() {
-        let full = OpenError::NoRoom { dir: "data".into(), free_bytes: 0, needed_bytes: 1, cause: String::new() };
-        let found = unopened(&full.into(), Path::new("data"));
-        assert_eq!((found.what, found.ok), ("disk", false));
-        assert!(found.mend.is_some_and(|mend| mend.contains("never pitchside.db")), "{}", found.evidence);
-        let found = unopened(&OpenError::WrongKey.into(), Path::new("data"));
-        assert!(found.what == "database" && found.mend.is_some_and(|mend| mend.contains("backup restore")));
-    }
 }

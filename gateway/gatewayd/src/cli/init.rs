@@ -1,4 +1,8 @@
-//! `pitchside init`: makes a new box. Never replaces what is there.
+//! `pitchside init`: makes a new box, or completes one whose making was cut off. Never replaces a box that is there.
+
+mod begun;
+#[cfg(test)]
+mod tests;
 
 use std::path::{Path, PathBuf};
 
@@ -16,6 +20,10 @@ use crate::backup::{RecoveryKey, RecoveryPublicFile};
 use crate::files::{write_public, write_secret};
 use crate::identity::Identity;
 use crate::tls;
+
+pub use begun::{begun_at, part_of_a_box};
+
+use begun::Begun;
 
 /// Name of the settings file in the box's folder.
 pub const SETTINGS_FILE: &str = "pitchside.toml";
@@ -70,7 +78,12 @@ pub fn init(args: &InitArgs, output: &Output) -> Outcome {
     {
         return Err(Failure::Usage(format!("{} exists; name a new file for the recovery key", file.display())));
     }
-    let NewBox { password, recovery } = make_box(&InitPlan { dir: args.dir.clone(), settings })?;
+    let (NewBox { password, recovery }, begun) = prepare(&InitPlan { dir: args.dir.clone(), settings })?;
+    if begun.again() {
+        output::note(
+            "an init that was cut off here is completed: a password, a recovery key or a certificate authority it handed over counts no more",
+        );
+    }
     // The box is made: a key that can't be written is shown rather than lost.
     let written = args.recovery_out.as_deref().filter(|file| match write_secret(file, recovery.as_bytes()) {
         Ok(()) => true,
@@ -105,7 +118,8 @@ pub fn init(args: &InitArgs, output: &Output) -> Outcome {
             made.config.display()
         )
     })?;
-    Ok(())
+    // Not before: cut off earlier, nobody has the recovery key, and the next init makes one that somebody has.
+    Ok(begun.finish()?)
 }
 
 fn folder(path: &Path) -> Library {
@@ -114,18 +128,19 @@ fn folder(path: &Path) -> Library {
 
 /// Makes the folder, keys, certificate authority, recovery key, database, settings and first user.
 pub fn make_box(plan: &InitPlan) -> Result<NewBox, Failure> {
+    let (made, begun) = prepare(plan)?;
+    begun.finish()?;
+    Ok(made)
+}
+
+/// As [`make_box`], and the init is under way until what is handed over was.
+fn prepare(plan: &InitPlan) -> Result<(NewBox, Begun), Failure> {
     let InitPlan { dir, settings } = plan;
-    let file = dir.join(SETTINGS_FILE);
-    if file.exists() {
-        return Err(Failure::Failed(anyhow::anyhow!(
-            "{} exists: there is a box here already; nothing was changed",
-            file.display()
-        )));
-    }
-    let keys = dir.join(&settings.gateway.key_dir);
+    let (file, keys) = (dir.join(SETTINGS_FILE), dir.join(&settings.gateway.key_dir));
     // A factory reset that a power cut broke off is completed first.
     let data = std::path::absolute(dir.join(&settings.gateway.data_dir)).context("the box's folder")?;
     factory_reset::complete(&data)?;
+    let begun = Begun::begin(&keys, &data, &file)?;
     Identity::ensure(&keys)?;
     tls::ensure_authority(&keys, settings.gateway.name.as_str())?;
     let identity = Identity::load(&keys)?;
@@ -133,10 +148,14 @@ pub fn make_box(plan: &InitPlan) -> Result<NewBox, Failure> {
     let recovery = RecoveryKey::make(GatewayKey::new(&identity.sign).id())?;
     RecoveryPublicFile::write(&keys, &recovery)?;
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);
-    let tables = Tables::init(&dir.join(&settings.gateway.data_dir), root)?;
+    let tables = Tables::init(&data, root)?;
+    // Left by an init that was cut off, with a password that nobody was told.
+    if tables.user(FIRST_USER)?.is_some() {
+        tables.remove_user(FIRST_USER)?;
+    }
     let password = user::add_user(&tables, FIRST_USER, "admin", None)?;
     write_settings(&file, settings)?;
-    Ok(NewBox { password, recovery: recovery.to_line() })
+    Ok((NewBox { password, recovery: recovery.to_line() }, begun))
 }
 
 /// Writes settings, the ones that differ from the defaults and those a reader looks for first.

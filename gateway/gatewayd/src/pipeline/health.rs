@@ -11,9 +11,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ledger_block::ingest::Code;
 use pitchside_model::Timestamp;
 use pitchside_store::Store;
-use pitchside_sync::{Link, Status as SyncStatus};
+use pitchside_sync::{Fault, Link, Status as SyncStatus};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -26,6 +27,10 @@ use crate::backup::chain::is_waiting;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::delivery::drill::Report as DrillReport;
+use crate::tls::Served;
+
+#[cfg(test)]
+mod tests;
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "health.sock";
@@ -49,6 +54,51 @@ pub struct Check {
     pub ok: bool,
     /// What was seen.
     pub evidence: String,
+    /// Of the ledger: what keeps the two apart, if anything does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<LedgerFault>,
+}
+
+/// Why there is no sync: by who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LedgerFault {
+    /// Nothing that is a ledger answers: the network, or its address and keys in the settings.
+    Unreachable,
+    /// It has other blocks of this box's name: a second box runs or ran.
+    SecondBox,
+    /// It refuses, for another reason.
+    Refused,
+    /// What it says is not believed: an older log, another, or none at all.
+    NotBelieved,
+    /// What is to be sent does not come out of this box's own store.
+    Own,
+}
+
+impl From<&Fault> for LedgerFault {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            fault if fault.is_suspicious() => Self::NotBelieved,
+            Fault::Refused(refusal) => match refusal.code {
+                Code::Fork | Code::Conflict | Code::OldIncarnation => Self::SecondBox,
+                _ => Self::Refused,
+            },
+            Fault::Payload(_) | Fault::Outbox(_) | Fault::Parcel(_) => Self::Own,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+impl LedgerFault {
+    /// How the ledger is, in a word or two.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Unreachable => "known offline",
+            Self::SecondBox | Self::Refused => "in reach, and refuses",
+            Self::NotBelieved => "in reach, and not believed",
+            Self::Own => "in reach, and sync is held up here",
+        }
+    }
 }
 
 /// How the running gateway is.
@@ -58,8 +108,21 @@ pub struct Report {
     pub healthy: bool,
     /// Each of them.
     pub checks: Vec<Check>,
-    /// When the gateway started; its certificate is made then.
+    /// When the gateway started.
     pub started_at_us: i64,
+    /// Until when the certificate it serves is valid.
+    #[serde(default)]
+    pub certificate_until_us: Option<i64>,
+}
+
+/// What the ledger's check is called.
+const LEDGER: &str = "ledger";
+
+impl Report {
+    /// The ledger's check.
+    pub fn ledger_link(&self) -> Option<&Check> {
+        self.checks.iter().find(|check| check.what == LEDGER)
+    }
 }
 
 /// What health looks at.
@@ -73,6 +136,7 @@ pub struct Health {
     interval_us: i64,
     reserve_bytes: u64,
     started_at: Timestamp,
+    certificate: Served,
     offline_since: parking_lot::Mutex<Option<Timestamp>>,
 }
 
@@ -94,15 +158,29 @@ pub struct HealthParts {
     pub interval_us: i64,
     /// Bytes of disk that readings may not use up.
     pub reserve_bytes: u64,
+    /// The certificate it serves.
+    pub certificate: Served,
 }
 
 impl Health {
     /// Looks at these.
     pub fn new(parts: HealthParts) -> Self {
-        let HealthParts { store, seals, rules, ledger, drills, clock, interval_us, reserve_bytes } = parts;
+        let HealthParts { store, seals, rules, ledger, drills, clock, interval_us, reserve_bytes, certificate } = parts;
         let started_at = clock.now();
         let offline_since = parking_lot::Mutex::default();
-        Self { store, seals, rules, ledger, drills, clock, interval_us, reserve_bytes, started_at, offline_since }
+        Self {
+            store,
+            seals,
+            rules,
+            ledger,
+            drills,
+            clock,
+            interval_us,
+            reserve_bytes,
+            started_at,
+            certificate,
+            offline_since,
+        }
     }
 
     /// Looks at everything, now. Takes at most a few seconds.
@@ -110,7 +188,8 @@ impl Health {
         let (commit, sealing, rules) = (self.probe().await, self.sealing().await, self.rules().await);
         let checks = vec![commit, self.room(), sealing, rules, self.alert_path(), self.ledger()];
         let healthy = checks.iter().all(|check| check.ok);
-        Report { healthy, checks, started_at_us: self.started_at.0 }
+        let certificate_until_us = Some(self.certificate.until().0);
+        Report { healthy, checks, started_at_us: self.started_at.0, certificate_until_us }
     }
 
     /// A value written the way everything is: through the one writer, with its fsync.
@@ -245,23 +324,25 @@ impl Health {
         }
     }
 
-    /// Unreachable is not unhealthy: the box works without. That nobody tries would be.
+    /// Neither an unreachable ledger nor one that refuses or is not believed is unhealthy: the box works without. That nobody tries would be.
     fn ledger(&self) -> Check {
-        let Some(receiver) = &self.ledger else { return check("ledger", true, "none configured".to_owned()) };
+        let Some(receiver) = &self.ledger else { return check(LEDGER, true, "none configured".to_owned()) };
         let status = receiver.borrow().clone();
         if let Link::Connected { since } = status.link {
-            return check("ledger", true, format!("connected since {since}; {} to send", status.backlog));
+            return check(LEDGER, true, format!("connected since {since}; {} to send", status.backlog));
         }
         let since = self.note_link(&status);
+        let kind = status.fault.as_ref().map_or(LedgerFault::Unreachable, |(_, fault)| fault.into());
         let fault = status.fault.map_or_else(|| "connecting".to_owned(), |(_, fault)| fault.to_string());
         let tried = status.link != Link::Stopped && receiver.has_changed().is_ok();
-        let evidence = format!("known offline since {since}: {fault}; {} to send", status.backlog);
-        check("ledger", tried, if tried { evidence } else { format!("nobody tries to reach it; {evidence}") })
+        let evidence = format!("{} since {since}: {fault}; {} to send", kind.words(), status.backlog);
+        let evidence = if tried { evidence } else { format!("nobody tries to reach it; {evidence}") };
+        Check { fault: Some(kind), ..check(LEDGER, tried, evidence) }
     }
 }
 
 fn check(what: &str, ok: bool, evidence: String) -> Check {
-    Check { what: what.to_owned(), ok, evidence }
+    Check { what: what.to_owned(), ok, evidence, fault: None }
 }
 
 /// Opens the socket; one that a crash left behind makes room.

@@ -8,7 +8,7 @@ mod bite;
 mod chain;
 mod keys;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod trial;
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@ use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
 use pitchside_store::{Options, RootKey, Store};
 use pitchside_wire::PrivateKey;
+use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -171,8 +172,8 @@ impl Gateway {
         sealing.set_firmware(firmware.await??);
         back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
-        let gate =
-            Arc::new(Gate::start(gate_config(settings, clock)?, Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
+        let (tls, certificate) = server_tls(settings, clock)?;
+        let gate = Arc::new(Gate::start(gate_config(settings, &tls), Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
         back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
         let delivery = DeliveryWires::new(settings);
@@ -223,6 +224,7 @@ impl Gateway {
             clock: clock.clone(),
             interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
             reserve_bytes: settings.journal.reserve_bytes,
+            certificate,
         });
         back_tasks.spawn(health::serve(Arc::new(health), settings.gateway.data_dir.clone(), stop_back.clone()));
         let watch = Watch {
@@ -289,7 +291,7 @@ impl Gateway {
             HttpConfig {
                 address: settings.http.address,
                 hosts: settings.http.hosts.clone(),
-                tls: server_tls(settings, clock)?,
+                tls,
                 limits: PageLimits::default(),
             },
             pitchside_admin::Parts {
@@ -369,15 +371,15 @@ fn firmware_hash(program: &Path) -> anyhow::Result<[u8; 32]> {
     Ok(*hasher.finalize().as_bytes())
 }
 
-fn server_tls(settings: &Settings, clock: &Clock) -> anyhow::Result<Arc<tokio_rustls::rustls::ServerConfig>> {
+/// One certificate for the page and the gate.
+fn server_tls(settings: &Settings, clock: &Clock) -> anyhow::Result<(Arc<ServerConfig>, tls::Served)> {
     tls::serving(&settings.gateway.key_dir, settings.gateway.name.as_str(), clock.clone(), &settings.http.hosts, &[])
 }
 
-fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig> {
+fn gate_config(settings: &Settings, tls: &Arc<ServerConfig>) -> GateConfig {
     let mqtt = &settings.mqtt;
-    let tls = if mqtt.tls.is_some() || mqtt.websocket.is_some() { Some(server_tls(settings, clock)?) } else { None };
-    let with = |address: Option<std::net::SocketAddr>| address.zip(tls.clone());
-    Ok(GateConfig {
+    let with = |address: Option<std::net::SocketAddr>| address.map(|address| (address, Arc::clone(tls)));
+    GateConfig {
         tcp: mqtt.tcp.clone(),
         tls: with(mqtt.tls),
         ws: Vec::new(),
@@ -386,5 +388,5 @@ fn gate_config(settings: &Settings, clock: &Clock) -> anyhow::Result<GateConfig>
             connections_max: usize::try_from(mqtt.connections_max).unwrap_or(usize::MAX),
             ..GateLimits::default()
         },
-    })
+    }
 }

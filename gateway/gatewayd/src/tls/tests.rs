@@ -52,16 +52,19 @@ fn a_box_that_starts_without_the_time_or_runs_for_years_is_always_trusted() {
     let millis = Arc::new(AtomicI64::new(0));
     let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
     let maker = maker(dir.path(), "test", &["box.local".to_owned()], provider).unwrap();
-    let renewing = Renewing::new(maker, Clock::Manual(Arc::clone(&millis))).unwrap();
+    let served = Served(Arc::new(Renewing::new(maker, Clock::Manual(Arc::clone(&millis))).unwrap()));
+    let renewing = &served.0;
     for client in [SET, days(SET, 1_000)] {
-        assert!(taken(&renewing, client), "the clients know the time, the box does not");
+        assert!(taken(renewing, client), "the clients know the time, the box does not");
     }
     let first = renewing.current();
     for day in (0..2_000).step_by(50) {
         let now = days(SET, day);
         millis.store(now.millis(), Ordering::Release);
+        let left = served.until().micros_since(now) / 1_000_000 / DAYS;
+        assert!((30..=397).contains(&left), "day {day}: {left} days are left, and it was made anew");
         for skew in [-1, 0, 1] {
-            assert!(taken(&renewing, days(now, skew).plus_micros(3_600_000_000 * -skew)), "day {day}");
+            assert!(taken(renewing, days(now, skew).plus_micros(3_600_000_000 * -skew)), "day {day}");
         }
     }
     assert!(!Arc::ptr_eq(&first, &renewing.current()));

@@ -1,6 +1,6 @@
 //! What whoever stands before an appliance can do: it has no shell, so a command would mend nothing. images/README.md, "The stick".
 
-use super::Finding;
+use super::{Finding, ledger, opening};
 
 /// A box bears it that its power goes.
 pub const RESTART: &str = "take its power away for ten seconds (it bears that) and start it again; if it stays so, call who looks after the box";
@@ -28,7 +28,8 @@ fn here(what: &str) -> Option<&'static str> {
         "disk" | "inodes" => {
             "a box with a larger disk: backup.txt on a stick here, restore.backup and restore.key there"
         }
-        "certificate authority" | "keys" | "database" => {
+        opening::NEWER => "update.raucb of the newer version on a stick: nothing is lost",
+        "certificate authority" | opening::KEYS | opening::DATABASE | opening::ROOT_KEY => {
             "change nothing and call who looks after the box; restore.backup and restore.key on a stick bring a backup back"
         }
         "listeners" => "name a way in, in settings.toml on a stick",
@@ -56,11 +57,18 @@ fn here(what: &str) -> Option<&'static str> {
         }
         "devices" => "enrol or bond one: orders.txt on a stick",
         "refused payloads" => "ask the device's maker; give doctor.txt to who looks after the box",
-        "way to the ledger" | "ledger" => {
+        ledger::SECOND_BOX => {
+            "another box of this name runs or ran: take one of the two out of use for good; if this one is to go on: backup.txt on a stick \
+             here, then restore.backup and restore.key"
+        }
+        ledger::REFUSED => "give doctor.txt to who runs the ledger; it is tried again by itself",
+        ledger::NOT_BELIEVED => "give doctor.txt to who runs the ledger; change nothing here",
+        ledger::BLOCKS_WAIT | ledger::CHAIN_WAITS => ledger::FIRST_THE_LEDGER,
+        ledger::WAY | "ledger" => {
             "look at its network, and at [ledger] in settings.toml; a new ledger: ledger.policy and ledger.txt on a stick"
         }
         "chain" => {
-            "bring the ledger into reach and restart the box; if there is none any more, take [ledger] out of settings.toml on a stick"
+            "bring the ledger into reach and restart the box; only if it is gone for good: take [ledger] out of settings.toml on a stick"
         }
         "release policy" => "release.policy and ledger.policy on a stick, where settings.toml names them",
         "firmware releases" => "relearn in orders.txt on a stick",
@@ -96,6 +104,16 @@ mod tests {
         );
         assert!(here("Bluetooth devices").is_some_and(|mend| mend.contains("under another name")));
         assert!(here("firmware releases").is_some_and(|mend| mend.contains("relearn in orders.txt")));
+    }
+
+    #[test]
+    fn a_ledger_that_refuses_or_is_not_believed_is_none_of_the_networks() {
+        let named =
+            [ledger::SECOND_BOX, ledger::REFUSED, ledger::NOT_BELIEVED, ledger::BLOCKS_WAIT, ledger::CHAIN_WAITS];
+        assert!(named.iter().all(|what| {
+            here(what).is_some_and(|mend| mend != CALL && !mend.contains("network") && !mend.contains("take [ledger]"))
+        }));
+        assert!(here(opening::NEWER).is_some_and(|mend| mend.starts_with("update.raucb")));
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::time::Duration;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSet;
-use pitchside_store::{ChainStart, Integrity, StoreError};
+use pitchside_store::{ChainStart, Integrity, Refused, StoreError};
 
 use super::Finding;
+use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER};
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::backup::settings::Carried;
 use crate::backup::walk::{Walk, walk};
 use crate::cli::context::Context;
+use crate::pipeline::health::LedgerFault;
 use crate::pipeline::undecoded::troubles;
 use crate::rulebook::standing::{self, Standing};
 
@@ -22,19 +24,23 @@ const INTEGRITY_BUDGET: Duration = Duration::from_secs(10);
 /// What is durable and not sealed for so long beyond the interval is late.
 const SEALING_LATE_US: i64 = 60_000_000;
 
+/// Refused payloads that are looked through, and how long one is worth a word.
+const REFUSED_ROWS: u32 = 1_000;
+const REFUSED_US: i64 = 7 * 86_400_000_000;
+
 type Looked = Result<Finding, StoreError>;
 
-/// Everything about the data.
-pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
+/// Everything about the data. `fault` is what the ledger has against this box, or this box against it.
+pub fn findings(context: &Context, fault: Option<LedgerFault>, now: Timestamp) -> Vec<Finding> {
     let looked: [(&'static str, Looked); 8] = [
         ("database", integrity(context)),
         ("sealing", sealing(context, now)),
         ("devices", devices(context)),
-        ("refused payloads", refused(context)),
+        ("refused payloads", refused(context, now)),
         ("undecoded payloads", undecoded(context)),
         ("journal", set_aside(context)),
         ("copies of keys", copies(context)),
-        ("chain", chain(context)),
+        ("chain", chain(context, fault)),
     ];
     let mut findings: Vec<Finding> = looked
         .into_iter()
@@ -82,15 +88,21 @@ fn devices(context: &Context) -> Looked {
     Ok(Finding::new("devices", active > 0, format!("{active} enrolled"), "pitchside device enrol ID"))
 }
 
-fn refused(context: &Context) -> Looked {
-    let kept = context.tables.quarantined(1_000)?;
-    let newest = kept.first().map_or_else(String::new, |refused| format!(", the newest because: {}", refused.reason));
-    Ok(Finding::new(
-        "refused payloads",
-        kept.is_empty(),
-        format!("{} kept{newest}", kept.len()),
-        "pitchside plugin test, or ask the device's maker",
-    ))
+fn refused(context: &Context, now: Timestamp) -> Looked {
+    Ok(refused_lately(&context.tables.quarantined(REFUSED_ROWS)?, now))
+}
+
+/// What was refused in the last days, the latest first: what was mended before is no finding any more.
+fn refused_lately(kept: &[Refused], now: Timestamp) -> Finding {
+    const WHAT: &str = "refused payloads";
+    let lately: Vec<&Refused> = kept.iter().filter(|one| now.micros_since(one.at) <= REFUSED_US).collect();
+    let Some(newest) = lately.first() else {
+        return Finding::well(WHAT, format!("none in the last 7 days; {} older kept", kept.len()));
+    };
+    let device = newest.device.as_ref().map_or_else(|| "a device nobody knows".to_owned(), ToString::to_string);
+    let evidence =
+        format!("{} in the last 7 days, the newest of {device} at {}: {}", lately.len(), newest.at, newest.reason);
+    Finding::new(WHAT, false, evidence, "pitchside plugin test, or ask the device's maker")
 }
 
 fn undecoded(context: &Context) -> Looked {
@@ -134,20 +146,25 @@ fn copies(context: &Context) -> Looked {
     })
 }
 
-fn chain(context: &Context) -> Looked {
+fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
     Ok(match context.tables.chain_start()? {
         None => Finding::well("chain", "from this box's first block on"),
         Some(ChainStart::After { incarnation, after }) => {
             let after = after.map_or_else(|| "no block".to_owned(), |after| format!("block {}", after.index));
             Finding::well("chain", format!("restored; goes on after {after} under incarnation {incarnation}"))
         }
-        Some(ChainStart::Waiting { .. }) => Finding::new(
-            "chain",
-            false,
-            "restored; nothing is sealed before the ledger has said where the chain goes on",
-            "systemctl restart pitchside (with the ledger in reach; if there is none any more, take [ledger] out of the settings)",
-        ),
+        Some(ChainStart::Waiting { .. }) => waits(fault),
     })
+}
+
+/// The chain of a restored box. To go on without a ledger that is there would be to contradict it.
+fn waits(fault: Option<LedgerFault>) -> Finding {
+    let evidence = "restored; nothing is sealed before the ledger has said where the chain goes on";
+    if fault.is_some() {
+        return Finding::new(CHAIN_WAITS, false, evidence, FIRST_THE_LEDGER);
+    }
+    let mend = "systemctl restart pitchside, with the ledger in reach (only if it is gone for good: take [ledger] out of the settings)";
+    Finding::new("chain", false, evidence, mend)
 }
 
 fn rules(dir: Option<&Path>) -> Finding {
@@ -224,4 +241,40 @@ fn leftover(context: &Context) -> Option<Finding> {
     let mend = format!("find {0} -type f -exec shred -u {{}} + ; rm -r {0}", left.display());
     let evidence = format!("{} was left by a restore that was cut off; it may hold keys", left.display());
     Some(Finding::new("leftover", false, evidence, mend))
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::DeviceId;
+
+    use super::*;
+
+    const DAY: i64 = 86_400_000_000;
+
+    #[test]
+    fn a_refused_payload_is_a_finding_for_a_week_with_its_device_and_time() {
+        let refused = |at: i64, device: Option<&str>| Refused {
+            at: Timestamp(at),
+            device: device.map(|id| DeviceId::parse(id).unwrap()),
+            reason: "too short".to_owned(),
+            bytes: 1,
+            kept: vec![0],
+        };
+        let kept = [refused(2 * DAY, Some("strap-7")), refused(DAY, None), refused(0, None)];
+        let found = refused_lately(&kept, Timestamp(8 * DAY));
+        let newest = format!("2 in the last 7 days, the newest of strap-7 at {}: too short", Timestamp(2 * DAY));
+        assert_eq!((found.ok, found.evidence), (false, newest));
+        let found = refused_lately(&kept, Timestamp(9 * DAY + 1));
+        assert_eq!((found.ok, found.evidence.as_str()), (true, "none in the last 7 days; 3 older kept"));
+        assert!(refused_lately(&[], Timestamp(0)).ok);
+    }
+
+    #[test]
+    fn the_ledger_is_not_to_be_taken_out_of_the_settings_while_it_refuses_or_is_not_believed() {
+        for fault in [LedgerFault::SecondBox, LedgerFault::Refused, LedgerFault::NotBelieved] {
+            let found = waits(Some(fault));
+            assert!(found.what == CHAIN_WAITS && found.mend.is_some_and(|mend| mend.contains("leave [ledger]")));
+        }
+        assert!(waits(None).mend.is_some_and(|mend| mend.contains("in reach")));
+    }
 }

@@ -1,7 +1,7 @@
 //! The machine below: clock, disk, key files, serial ports, boot slots.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ledger_block::ClockState;
@@ -98,9 +98,31 @@ fn disk(settings: &Settings) -> Vec<Finding> {
             "file system",
             writable,
             format!("{shown} is {}", if writable { "writable" } else { "mounted read-only" }),
-            format!("mount -o remount,rw {shown}"),
+            remount(folder),
         ),
     ]
+}
+
+/// Makes what is mounted read-only writable again: by the name of where it is mounted, mount(8) knows no other.
+fn remount(folder: &Path) -> String {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let folder = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+    match mount_point(&folder, &mounts) {
+        Some(point) => format!("dmesg (why is it so?); mount -o remount,rw {}", point.display()),
+        None => format!("findmnt --target {} names where it is mounted; mount -o remount,rw there", folder.display()),
+    }
+}
+
+/// Where a folder's file system is mounted: the deepest mount above it, and of several at one place the last (proc(5), mountinfo).
+fn mount_point(folder: &Path, mounts: &str) -> Option<PathBuf> {
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(unescaped);
+    points.filter(|point| folder.starts_with(point)).max_by_key(|point| point.components().count())
+}
+
+/// The kernel writes a space, a tab, a line's end and a backslash as a backslash and three octal digits.
+fn unescaped(field: &str) -> PathBuf {
+    let known = [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")];
+    PathBuf::from(known.into_iter().fold(field.to_owned(), |text, (written, meant)| text.replace(written, meant)))
 }
 
 fn keys(settings: &Settings) -> Vec<Finding> {
@@ -266,6 +288,19 @@ mod tests {
         assert_eq!(seen(&found(false)), [(false, missing)], "elsewhere somebody wrote that name by hand");
         std::fs::create_dir(kernel.path().join("hci0")).unwrap();
         assert_eq!(seen(&found(false)), [(true, "hci0 is there".to_owned())]);
+    }
+
+    #[test]
+    fn a_read_only_file_system_is_mended_by_its_mount_point() {
+        let mounts = "25 1 8:2 / / rw - ext4 /dev/root rw\n\
+                      31 25 8:4 / /srv/match\\040day ro,relatime shared:1 - ext4 /dev/sda4 ro\n\
+                      32 25 8:5 / /srv/match rw - ext4 /dev/sda5 rw\n";
+        let point = |folder: &str| mount_point(Path::new(folder), mounts);
+        assert_eq!(point("/srv/match day/box/data"), Some(PathBuf::from("/srv/match day")));
+        assert_eq!(point("/srv/matches/data"), Some(PathBuf::from("/")), "a name that only begins alike");
+        assert_eq!(mount_point(Path::new("/srv"), ""), None);
+        let here = tempfile::tempdir().unwrap();
+        assert!(remount(here.path()).contains("mount -o remount,rw /"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The running gateway, by its health socket; blocks that wait for the ledger; devices that fell silent.
+//! The running gateway, by its health socket; devices that fell silent.
 
 use std::collections::HashMap;
 use std::io::Read as _;
@@ -7,9 +7,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use pitchside_config::Settings;
 use pitchside_model::{DeviceId, Timestamp};
-use pitchside_store::{Level, RowId, StoreError, Tables};
+use pitchside_store::{RowId, StoreError, Tables};
 
 use super::Finding;
 use crate::cli::context::Context;
@@ -18,13 +17,9 @@ use crate::pipeline::health::{Report, SOCKET};
 /// How long the gateway may take to answer; its own probe has 5 s.
 const ANSWER: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
-/// The server's certificate is made at the start, for 396 days.
-const CERTIFICATE_US: i64 = 396 * DAY_US;
 const DAY_US: i64 = 86_400_000_000;
-/// Days before its end that the certificate is worth a word.
-const RENEW_DAYS: i64 = 30;
-/// Blocks that wait for the ledger for longer are worth a word.
-const WAITING_US: i64 = 3_600_000_000;
+/// So many whole days before its end the certificate was made anew, 30 days before it, or this fails.
+const RENEWED_DAYS: i64 = 29;
 /// Journal rows looked through for devices.
 const ROWS_BACK: i64 = 2_000;
 const BITE: usize = 8 << 20;
@@ -42,8 +37,8 @@ pub fn ask(data: &Path) -> anyhow::Result<Report> {
 }
 
 /// What the running gateway says of itself.
-pub fn gateway(settings: &Settings, now: Timestamp) -> Vec<Finding> {
-    let report = match ask(&settings.gateway.data_dir) {
+pub fn gateway(report: &anyhow::Result<Report>, now: Timestamp) -> Vec<Finding> {
+    let report = match report {
         Ok(report) => report,
         Err(error) => return vec![Finding::new("gateway", false, format!("{error:#}"), "systemctl start pitchside")],
     };
@@ -54,47 +49,25 @@ pub fn gateway(settings: &Settings, now: Timestamp) -> Vec<Finding> {
         .map(|check| format!("{}: {}", check.what, check.evidence))
         .collect();
     let evidence = if sick.is_empty() { "runs, and makes progress".to_owned() } else { sick.join("; ") };
-    let mut findings = vec![Finding::new("gateway", sick.is_empty(), evidence, "systemctl restart pitchside")];
-    if let Some(link) = report.checks.iter().find(|check| check.what == "ledger" && settings.ledger.is_some()) {
-        let connected = link.evidence.starts_with("connected");
-        let mend = settings.ledger.as_ref().map_or_else(String::new, |ledger| {
-            let (host, port) = ledger.address.rsplit_once(':').unwrap_or((ledger.address.as_str(), ""));
-            format!("ip route get {host}; pitchside config show (is ledger.address right, and port {port} open?)")
-        });
-        findings.push(Finding::new("way to the ledger", connected, link.evidence.clone(), mend));
-    }
-    let until = Timestamp(report.started_at_us.saturating_add(CERTIFICATE_US));
-    let days = until.micros_since(now) / DAY_US;
-    findings.push(Finding::new(
-        "certificate",
-        days > RENEW_DAYS,
-        format!("valid until {until}, {days} days"),
-        "systemctl restart pitchside",
-    ));
-    findings
+    vec![
+        Finding::new("gateway", sick.is_empty(), evidence, "systemctl restart pitchside"),
+        certificate(report.certificate_until_us.map(Timestamp), now),
+    ]
 }
 
-/// Blocks that wait, and for how long.
-pub fn ledger(context: &Context, now: Timestamp) -> Vec<Finding> {
-    let Some(ledger) = &context.settings.ledger else {
-        let evidence = "none configured: blocks stay on this box";
-        return vec![Finding::new("ledger", false, evidence, "pitchside config explain ledger.address")];
+/// It is made anew by itself, long before it ends: one that is not shows that this fails.
+fn certificate(until: Option<Timestamp>, now: Timestamp) -> Finding {
+    let Some(until) = until else {
+        let evidence = "the gateway that runs is of another version, and does not say until when it is valid";
+        return Finding::new("certificate", false, evidence, "systemctl restart pitchside");
     };
-    let looked = || -> Result<Finding, StoreError> {
-        let backlog = context.tables.backlog()?;
-        let oldest = backlog.oldest.map_or_else(|| "none".to_owned(), |at| at.to_string());
-        let waiting = backlog.oldest.is_some_and(|at| now.micros_since(at) > WAITING_US);
-        // A block refused for good waits for ever at R0, with later ones behind it.
-        let confirmed = context.tables.blocks_at(Level::R1, 1)?.len();
-        let evidence = format!(
-            "{} block(s) wait for {}, the oldest since {oldest}{}",
-            backlog.blocks,
-            ledger.address,
-            if confirmed > 0 { "; some are sequenced, not yet published" } else { "" }
-        );
-        Ok(Finding::new("ledger", !waiting, evidence, "pitchside blocks list; journalctl -u pitchside -g ledger"))
-    };
-    vec![looked().unwrap_or_else(|error| Finding::new("ledger", false, error.to_string(), "pitchside doctor"))]
+    let days = until.micros_since(now) / DAY_US;
+    Finding::new(
+        "certificate",
+        days >= RENEWED_DAYS,
+        format!("valid until {until}, {days} days"),
+        "journalctl -u pitchside -g certificate; systemctl restart pitchside",
+    )
 }
 
 /// Devices that somebody wears and that said nothing for long.
@@ -148,5 +121,19 @@ fn last_heard(tables: &Tables) -> Result<HashMap<DeviceId, Timestamp>, StoreErro
                 *newest = (*newest).max(at);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_known_by_its_own_end_not_by_when_the_gateway_started() {
+        let now = Timestamp(1_000 * DAY_US);
+        assert!(certificate(Some(Timestamp(1_030 * DAY_US)), now).ok, "made anew while running");
+        let sick = certificate(Some(Timestamp(1_028 * DAY_US)), now);
+        assert!(!sick.ok && sick.evidence.ends_with("28 days"), "{sick:?}");
+        assert!(!certificate(None, now).ok);
     }
 }

@@ -17,6 +17,7 @@ use pitchside_sync::trust::Trust;
 use pitchside_sync::{Fault, SyncConfig};
 
 use super::files;
+use super::memory::Memory;
 use crate::adapters::outbox::SystemEdge;
 use crate::cli::args::ConfigArg;
 use crate::cli::{Failure, context};
@@ -39,6 +40,7 @@ pub(super) struct Desk {
     trust: Trust,
     anchors: Anchors,
     known: Known,
+    memory: Memory,
     clock: Clock,
 }
 
@@ -90,25 +92,30 @@ impl Desk {
         let identity = Identity::load(&settings.gateway.key_dir)?;
         let config = sync_config(ledger, &identity)?;
         let clock = Clock::System;
-        let connection = connect(&config, &SystemEdge(clock.clone())).await.map_err(fault)?;
         let anchors = Anchors { ledger: config.policy.clone(), first_policy };
+        let memory = Memory::open(&settings, &identity, &anchors)?;
+        let connection = connect(&config, &SystemEdge(clock.clone())).await.map_err(fault)?;
         let mut desk = Self {
             key: GatewayKey::new(&identity.sign),
             origin: String::new(),
-            trust: Trust::new(config.policy.clone(), None)?,
-            known: Known::default(),
+            trust: memory.trust(&config.policy).map_err(fault)?,
+            known: memory.known(),
+            memory,
             settings,
             config,
             connection,
             anchors,
             clock,
         };
-        desk.say(Request::Hello { seen: 0 }).await?;
+        let seen = desk.trust.size();
+        desk.say(Request::Hello { seen }).await?;
         match desk.hear().await? {
             Reply::Welcome { origin, checkpoint, .. } => {
                 desk.origin = origin;
-                if let Some(proven) = checkpoint {
-                    desk.trust.advance(&proven).map_err(fault)?;
+                match checkpoint {
+                    Some(proven) => desk.advance(&proven).map_err(fault)?,
+                    None if seen > 0 => return Err(fault(Fault::RolledBack { shown: 0, seen })),
+                    None => {}
                 }
             }
             Reply::Refused { refusal, .. } => return Err(anyhow::anyhow!("the ledger refuses: {refusal}").into()),
@@ -151,7 +158,7 @@ impl Desk {
                 _ => return Err(anyhow::anyhow!("the ledger answers another question").into()),
             }
             if self.known.is_up_to_date() {
-                return Ok(());
+                return Ok(self.memory.keep(&self.known)?);
             }
         }
     }

@@ -5,6 +5,7 @@
 //! | [`files`] | what lies in files: keys, release policies, releases; no network |
 //! | [`publisher`] | a publisher's place |
 //! | [`desk`] | talking to the ledger: what it says, proven; what is handed in |
+//! | [`memory`] | what was seen of it before: no older log is believed |
 //! | [`release`] | publish, rollout, pause, abort |
 //! | [`status`] | what the ledger says about releases |
 //! | [`relearn`] | the mend of a damaged memory of releases |
@@ -12,6 +13,7 @@
 
 mod desk;
 mod files;
+mod memory;
 mod publisher;
 mod relearn;
 mod release;

@@ -4,10 +4,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 use super::files;
+use crate::backup::recovery::PUBLIC_FILE;
 use crate::cli::args::PublisherArgs;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome, SETTINGS_FILE};
-use crate::files::write_public;
+use crate::files::{is_there, write_public};
 use crate::identity::Identity;
 
 #[derive(Serialize)]
@@ -30,6 +31,11 @@ pub(super) fn init(args: &PublisherArgs, output: &Output) -> Outcome {
     };
     let (ledger_policy, release_policy) = (absolute(&args.ledger_policy)?, absolute(&args.release_policy)?);
     let keys = args.dir.join("keys");
+    // Its settings lie elsewhere: it would get keys beside its own, and settings that are none of its.
+    if let Some(part) = [keys.join(PUBLIC_FILE), args.dir.join("data/pitchside.db")].iter().find(|part| is_there(part))
+    {
+        return Err(Failure::Usage(format!("{} exists: there is a box here; name another folder", part.display())));
+    }
     Identity::ensure(&keys)?;
     let identity = Identity::load(&keys)?;
     let enrolment = identity.write_ledger_enrolment(args.name.as_str())?;

@@ -20,7 +20,7 @@ fn ring() -> KeyRing {
     ring
 }
 
-fn sealing(store: &Store) -> Arc<Sealing> {
+pub fn sealing(store: &Store) -> Arc<Sealing> {
     by_clock(store, Clock::Manual(Arc::new(AtomicI64::new(NOW.millis()))), Path::new("/nonexistent/synchronised"))
 }
 

@@ -73,7 +73,7 @@ pub(super) fn start_sync(
     };
     let mut config = sync_config(ledger, identity)?;
     config.releases_every = Duration::from_secs(u64::from(settings.firmware.ask_s));
-    let on_receipt = Arc::clone(&state);
+    let (on_receipt, doubted) = (Arc::clone(&state), releases.clone());
     let outbox = Arc::new(StoreOutbox {
         store: store.clone(),
         sealed: Arc::clone(&sealing.sealed),
@@ -96,8 +96,19 @@ pub(super) fn start_sync(
     tasks.spawn(async move {
         // Ends when sync does.
         while receiver.changed().await.is_ok() {
-            let connected = matches!(receiver.borrow_and_update().link, SyncLink::Connected { .. });
+            let (connected, fault) = {
+                let status = receiver.borrow_and_update();
+                let fault = status.fault.as_ref().map(|(_, fault)| fault.clone());
+                (matches!(status.link, SyncLink::Connected { .. }), fault)
+            };
             shown.write().link = if connected { LedgerLink::Connected } else { LedgerLink::Unreachable };
+            if let (Some(releases), Some(fault)) = (doubted.clone(), fault) {
+                // It waits for the store.
+                let kept = tokio::task::spawn_blocking(move || releases.doubted(&fault)).await;
+                if let Err(error) = kept {
+                    tracing::error!(%error, "that the ledger is not believed was not kept");
+                }
+            }
         }
     });
     Ok((state, Some(synced)))
