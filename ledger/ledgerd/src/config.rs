@@ -29,7 +29,8 @@ pub struct Config {
     pub idle_s_max: u64,
     /// HTTP connections at once.
     pub readers_max: usize,
-    /// Bytes of all contents of releases kept. They are never cleared away: beyond it new ones are refused.
+    /// Bytes of all contents of releases kept. They are never cleared away: beyond it new ones are refused,
+    /// and before it if they would take the room on the disk that is kept for the log.
     pub content_bytes_max: u64,
 }
 

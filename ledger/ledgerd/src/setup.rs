@@ -37,7 +37,7 @@ const SETTINGS: &str = "\
 # handshake_ms_max = 10000
 # idle_s_max = 300
 # readers_max = 256                  # HTTP connections at once
-# content_bytes_max = 17179869184    # contents of releases; never cleared away, beyond it new ones are refused
+# content_bytes_max = 17179869184    # contents of releases; never cleared away, beyond it, or on a disk nearly full, new ones are refused
 ";
 
 /// Why a ledger was not made or opened.
@@ -131,13 +131,15 @@ pub fn init(directory: &Path, origin: &str) -> Result<Identity, SetupError> {
     Ok(Identity { vkey, channel: channel.public(), policy: directory.join("policy") })
 }
 
-/// Opens the log of a ledger.
+/// Opens the log of a ledger, to write to it: what is only arriving gives way on a full disk.
 ///
 /// # Errors
 /// There is none, its key cannot be read, or it contradicts itself.
 pub fn open_log(directory: &Path) -> Result<Log, SetupError> {
     let key = SignerKey::parse(keys::read_text(&directory.join("keys/log.key"))?.trim())?;
-    Ok(Log::open(Storage::files(&directory.join("log"))?, key)?)
+    let log = directory.join("log");
+    Storage::make_room(&log)?;
+    Ok(Log::open(Storage::files(&log)?, key)?)
 }
 
 /// The operator's key.

@@ -8,20 +8,28 @@
 //! arriving/<64 hex>.whole/              being made, or left so by a crash
 //! ```
 //!
+//! None takes the room on the disk that is kept for the log and the blocks of gateways (`room.rs`); what cannot become whole for
+//! want of room is given up, so that it is not in their way.
+//!
 //! A content is fsynced with its outboard in a folder of another name, which is then renamed: it is here as a whole or not
 //! at all.
 
+mod files;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use ledger_block::content::{ContentId, ReadAt, Shape, Span, slice};
+use ledger_block::content::{ContentId, Shape, Span, slice};
 use parking_lot::Mutex;
-use sha2::{Digest as _, Sha256};
 
 use crate::log::KnownContent;
 use crate::objects::{StorageError, create_parents, sync_directory, write_synced};
+use crate::room::{Bulk, Disk, NoRoom};
+
+use files::{At, entries, length, measure, open, remove, size_of};
 
 /// Contents that may be arriving at once; beyond it the one untouched for longest is forgotten (it can begin again).
 pub const ARRIVING_MAX: usize = 8;
@@ -41,6 +49,12 @@ pub enum ContentError {
         /// The bound.
         bytes_max: u64,
     },
+    /// The disk has no room but the log's.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// The disk, or a quota on it, took no more.
+    #[error("the ledger's disk is full, and what came of this content is given up; the operator makes room")]
+    DiskFull,
     /// All came, and it is not what the release names; it begins again.
     #[error("the bytes are not those the release names; upload them again")]
     Mismatch,
@@ -59,42 +73,15 @@ pub enum ContentError {
 #[derive(Debug)]
 pub struct FileContents {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
     // Pieces are checked and written, and contents completed, one at a time.
     writing: Mutex<()>,
 }
 
-/// Reads anywhere in a file.
-struct At(File);
-
-impl ReadAt for At {
-    fn read_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::read_at(&self.0, bytes, offset)
-    }
-}
-
-/// Hashes what is read through it.
-struct Tee<R>(R, Sha256);
-
-impl<R: Read> Read for Tee<R> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let count = self.0.read(bytes)?;
-        self.1.update(bytes.get(..count).unwrap_or_default());
-        Ok(count)
-    }
-}
-
-fn length(path: &Path) -> Result<Option<u64>, StorageError> {
-    match fs::metadata(path) {
-        Ok(metadata) => Ok(Some(metadata.len())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StorageError::io(path)(error)),
-    }
-}
-
 impl FileContents {
-    /// Below this directory.
-    pub const fn new(root: PathBuf) -> Self {
-        Self { root, writing: Mutex::new(()) }
+    /// Below this directory, on this disk.
+    pub const fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { root, disk, writing: Mutex::new(()) }
     }
 
     /// The folder of a whole content.
@@ -149,7 +136,7 @@ impl FileContents {
     /// it has it.
     ///
     /// # Errors
-    /// It does not fit beside the others, or the store refused.
+    /// It does not fit beside the others or on the disk, or the store refused.
     pub fn offer(&self, content: ContentId, known: &KnownContent, bytes_max: u64) -> Result<u64, ContentError> {
         let size = known.size;
         // A large one takes seconds to hash: nobody who writes waits for that.
@@ -170,7 +157,14 @@ impl FileContents {
         if used.saturating_add(size) > bytes_max {
             return Err(ContentError::Full { needed: size, used, bytes_max });
         }
-        if let Some(held) = length(&part)? {
+        let held = length(&part)?;
+        let outboard = Shape::new(size).map_or(0, Shape::outboard_bytes);
+        let missing = size.saturating_sub(held.unwrap_or(0)).saturating_add(outboard);
+        if let Err(no_room) = self.disk.space()?.fits(missing, Bulk::Content) {
+            self.give_way()?;
+            return Err(no_room.into());
+        }
+        if let Some(held) = held {
             return Ok(held);
         }
         self.forget_oldest()?;
@@ -197,29 +191,61 @@ impl FileContents {
     fn forget_oldest(&self) -> Result<(), StorageError> {
         let directory = self.arriving();
         fs::create_dir_all(&directory).map_err(StorageError::io(&directory))?;
-        // Left by a crash between the two renames of `finish`: nobody else makes one while we write.
-        for left in entries(&directory)?.into_iter().filter(|left| left.extension().is_some_and(|end| end == "whole")) {
-            fs::remove_dir_all(&left).map_err(StorageError::io(&left))?;
-        }
+        self.left_over()?.iter().try_for_each(|left| remove(left))?;
+        let parts = self.oldest_first()?;
+        let excess = (parts.len() + 1).saturating_sub(ARRIVING_MAX);
+        parts.iter().take(excess).try_for_each(|part| remove(part))
+    }
+
+    /// Left by a crash between the two renames of `finish`: nobody else makes one while we write.
+    fn left_over(&self) -> Result<Vec<PathBuf>, StorageError> {
+        let all = entries(&self.arriving())?.into_iter();
+        Ok(all.filter(|path| path.extension().is_some_and(|end| end == "whole")).collect())
+    }
+
+    /// What is arriving, the one untouched for longest first.
+    fn oldest_first(&self) -> Result<Vec<PathBuf>, StorageError> {
         let mut parts = Vec::new();
-        for part in entries(&directory)?.into_iter().filter(|part| size_of(part).is_some()) {
+        for part in entries(&self.arriving())?.into_iter().filter(|part| size_of(part).is_some()) {
             let changed = fs::metadata(&part).and_then(|about| about.modified()).map_err(StorageError::io(&part))?;
             parts.push((changed, part));
         }
         parts.sort();
-        let excess = (parts.len() + 1).saturating_sub(ARRIVING_MAX);
-        parts.iter().take(excess).try_for_each(|(_, part)| fs::remove_file(part).map_err(StorageError::io(part)))
+        Ok(parts.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Forgets what is arriving until the disk has what contents leave free, or there is no more of it.
+    fn give_way(&self) -> Result<(), StorageError> {
+        for path in self.left_over()?.into_iter().chain(self.oldest_first()?) {
+            if self.disk.space()?.fits(0, Bulk::Content).is_ok() {
+                break;
+            }
+            remove(&path)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets contents that are only arriving while the disk has less free than they leave: some of them filled it up.
+    ///
+    /// # Errors
+    /// The store refused.
+    pub fn make_room(&self) -> Result<(), StorageError> {
+        let _one_writer = self.writing.lock();
+        self.give_way()
     }
 
     /// Adds a piece; gives the bytes held. One that does not begin where they end changes nothing: the number says where to
-    /// go on.
+    /// go on. If there is no room for it, what came before is given up, too.
     ///
     /// # Errors
-    /// Not offered, too long, or the store refused.
+    /// Not offered, too long, no room, or the store refused.
     pub fn append(&self, content: ContentId, size: u64, offset: u64, piece: &[u8]) -> Result<u64, ContentError> {
         let _one_writer = self.writing.lock();
         let part = self.part(content, size);
-        let held = length(&part)?.ok_or(ContentError::NotOffered)?;
+        let Some(held) = length(&part)? else {
+            // Another who uploads it, too, may have brought the rest.
+            return if self.is_whole(content)? { Ok(size) } else { Err(ContentError::NotOffered) };
+        };
         if held != offset {
             return Ok(held);
         }
@@ -227,10 +253,19 @@ impl FileContents {
         if end > size {
             return Err(ContentError::TooLong);
         }
-        let mut file = OpenOptions::new().append(true).open(&part).map_err(StorageError::io(&part))?;
-        // A short write (disk full) leaves a length that is a truth: the next piece begins there.
-        file.write_all(piece).map_err(StorageError::io(&part))?;
-        Ok(end)
+        if let Err(no_room) = self.disk.space()?.fits(piece.len() as u64, Bulk::Content) {
+            remove(&part)?;
+            return Err(no_room.into());
+        }
+        match OpenOptions::new().append(true).open(&part).and_then(|mut file| file.write_all(piece)) {
+            Ok(()) => Ok(end),
+            Err(error) if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                remove(&part)?;
+                Err(ContentError::DiskFull)
+            }
+            // A short write leaves a length that is a truth: the next piece begins there.
+            Err(error) => Err(StorageError::io(&part)(error).into()),
+        }
     }
 
     /// Reads all of it back and checks both hashes; when this returns, the content is whole and survives a power cut.
@@ -243,13 +278,15 @@ impl FileContents {
             return Ok(());
         }
         let part = self.part(content, known.size);
+        // Another who uploads it, too, may have brought wrong bytes, or had no room for more.
+        let held = length(&part)?.ok_or(ContentError::NotOffered)?;
         let shape = Shape::new(known.size).ok_or(ContentError::Mismatch)?;
         let file = File::open(&part).map_err(StorageError::io(&part))?;
         file.sync_all().map_err(StorageError::io(&part))?;
-        let measured = if length(&part)? == Some(known.size) { measure(&part, shape)? } else { None };
+        let measured = if held == known.size { measure(&part, shape)? } else { None };
         let Some((_, _, outboard)) = measured.filter(|(id, sha256, _)| *id == content && *sha256 == known.sha256)
         else {
-            fs::remove_file(&part).map_err(StorageError::io(&part))?;
+            remove(&part)?;
             return Err(ContentError::Mismatch);
         };
         let making = self.making(content);
@@ -309,39 +346,6 @@ impl FileContents {
         };
         let sound = (content, known.sha256, kept);
         Ok(length(&folder.join("data"))? == Some(known.size) && measure(&folder.join("data"), shape)? == Some(sound))
-    }
-}
-
-/// The declared size of a part, from its name.
-fn size_of(part: &Path) -> Option<u64> {
-    part.file_name()?.to_str()?.split_once('-')?.1.parse().ok()
-}
-
-fn entries(directory: &Path) -> Result<Vec<PathBuf>, StorageError> {
-    let read = match fs::read_dir(directory) {
-        Ok(read) => read,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(StorageError::io(directory)(error)),
-    };
-    read.map(|entry| entry.map(|entry| entry.path()).map_err(StorageError::io(directory))).collect()
-}
-
-fn open(path: &Path) -> Result<Option<At>, StorageError> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(At(file))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(StorageError::io(path)(error)),
-    }
-}
-
-/// Names, SHA-256 and outboard of a file; none if it is shorter than its shape.
-fn measure(path: &Path, shape: Shape) -> Result<Option<(ContentId, [u8; 32], Vec<u8>)>, StorageError> {
-    let file = File::open(path).map_err(StorageError::io(path))?;
-    let mut tee = Tee(io::BufReader::with_capacity(1 << 18, file), Sha256::new());
-    match slice::outboard(shape, &mut tee) {
-        Ok((content, outboard)) => Ok(Some((content, tee.1.finalize().into(), outboard))),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(StorageError::io(path)(error)),
     }
 }
 

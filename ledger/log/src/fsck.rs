@@ -3,9 +3,10 @@
 
 mod walk;
 
+use ledger_block::content::ContentId;
 use ledger_block::note::VerifierKey;
 
-use crate::log::Storage;
+use crate::log::{CHECKPOINT, Storage};
 use crate::objects::StorageError;
 
 /// Faults listed; further ones are only counted.
@@ -105,15 +106,25 @@ impl Report {
     }
 }
 
-/// Checks everything. Faults are findings, not errors.
+/// What others are shown.
+struct Shown {
+    /// The published note.
+    note: Option<Vec<u8>>,
+    /// Whole contents.
+    contents: Vec<ContentId>,
+}
+
+/// Checks everything. Faults are findings, not errors. The log may grow meanwhile: what it was when this began is checked.
 ///
 /// # Errors
 /// The stores cannot be read at all.
 pub fn fsck(storage: &Storage, key: &VerifierKey) -> Result<Report, StorageError> {
     let mut report = Report::default();
+    // Before the index is looked at: a note stands there before it is shown, and so does the release that names a content.
+    let shown = Shown { note: storage.objects.get(CHECKPOINT)?, contents: storage.contents.list()? };
     let walked = storage.index.read(&mut |reads| {
         report = Report::default();
-        walk::Walk::new(storage, reads, key, &mut report).run()
+        walk::Walk::new(storage, reads, key, &shown, &mut report).run()
     });
     match walked {
         // An index that holds what it never writes is a finding; the walk ends there.

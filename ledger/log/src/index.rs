@@ -77,6 +77,11 @@ pub trait Reads: State {
     /// # Errors
     /// The index cannot be read.
     fn firmware(&self, since: u64, limit: u32) -> Result<Vec<u64>, StorageError>;
+    /// Manifests this member released in which this hash stands, wherever that is.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    fn manifests(&self, signer: &DeviceId, hash: &Hash) -> Result<Vec<Vec<u8>>, StorageError>;
     /// Evidence against one gateway, at most `limit`.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 //! | [`tile`], [`bundle`] | names of tiles, form of entry bundles (C2SP tlog-tiles) |
 //! | [`index`], [`sqlite`] | places, state and signed checkpoints: the trait, and SQLite |
 //! | [`objects`], [`payloads`] | tiles and payloads: the traits, and files |
+//! | [`room`] | what the bytes of others leave of the disk to the log |
 //! | [`fsck`](mod@fsck) | checks a whole log offline |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -22,6 +23,7 @@ pub mod log;
 pub mod machine;
 pub mod objects;
 pub mod payloads;
+pub mod room;
 pub mod sqlite;
 pub mod state;
 pub mod tile;
@@ -36,6 +38,7 @@ pub use log::{
 pub use machine::VERSION;
 pub use objects::StorageError;
 pub use payloads::{PayloadError, Payloads};
+pub use room::NoRoom;
 pub use state::Member;
 pub use tile::Tile;
 

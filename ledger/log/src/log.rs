@@ -17,8 +17,8 @@
 pub mod copies;
 mod releases;
 mod serve;
+mod storage;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use ledger_block::checkpoint::Checkpoint;
@@ -30,51 +30,21 @@ use ledger_block::policy::{Policy, TrustError};
 use ledger_block::{GatewayKey, Hash, merkle};
 use parking_lot::RwLock;
 
-use crate::contents::FileContents;
-use crate::index::{Draft, End, Evidence, Index, Signed};
+use crate::index::{Draft, End, Evidence, Signed};
 use crate::machine::{self, Leaf, Verdict};
-use crate::objects::{FileObjects, Objects, StorageError};
-use crate::payloads::{FilePayloads, Payloads};
-use crate::sqlite::SqliteIndex;
+use crate::objects::StorageError;
 use crate::state::Change;
 use crate::tile::Tile;
 use crate::tree::{Growth, TileTree};
 
 pub use releases::{KnownContent, NotWanted};
 pub use serve::Offer;
+pub use storage::Storage;
 
 /// Path of the published note.
 pub const CHECKPOINT: &str = "checkpoint";
 /// Leaves taken into one batch.
 pub const BATCH_MAX: usize = 1_024;
-
-/// The stores of a log.
-pub struct Storage {
-    /// Places, state, signed checkpoints.
-    pub index: Box<dyn Index>,
-    /// Tiles, bundles, the published note.
-    pub objects: Arc<dyn Objects>,
-    /// Block payloads.
-    pub payloads: Arc<dyn Payloads>,
-    /// Contents of releases.
-    pub contents: Arc<FileContents>,
-}
-
-impl Storage {
-    /// SQLite and files below one directory, which is made if it is not there.
-    ///
-    /// # Errors
-    /// The directory or the index cannot be made or opened.
-    pub fn files(directory: &Path) -> Result<Self, StorageError> {
-        std::fs::create_dir_all(directory).map_err(StorageError::io(directory))?;
-        Ok(Self {
-            index: Box::new(SqliteIndex::open(&directory.join("index.sqlite"))?),
-            objects: Arc::new(FileObjects::new(directory.to_owned())),
-            payloads: Arc::new(FilePayloads::new(directory.to_owned())),
-            contents: Arc::new(FileContents::new(directory.to_owned())),
-        })
-    }
-}
 
 /// Why a log does not open.
 #[derive(Debug, thiserror::Error)]

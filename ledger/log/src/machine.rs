@@ -11,6 +11,8 @@ use ledger_block::SignedHeader;
 use ledger_block::ingest::DeviceId;
 use ledger_block::ingest::{Code, LEAF_BYTES_MAX, Refusal, SignedTransaction, TransactionError};
 
+pub(crate) use firmware::{STEPS_COUNTED_FROM, step_key};
+
 use crate::objects::StorageError;
 use crate::state::{Change, State};
 

@@ -3,18 +3,20 @@
 //! `payloads/ab/<64 hex>` holds a whole payload, `partial/<gateway>/<64 hex>` the bytes of one that is still arriving.
 //! Nothing of a partial upload is fsynced: after a power cut its bytes may be wrong, the final hash finds that, and the
 //! upload begins again. A whole payload is fsynced under its partial name, renamed, and its directory fsynced, before
-//! anything may refer to it.
+//! anything may refer to it. None takes the room on the disk that is kept for the log (`room.rs`).
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use data_encoding::HEXLOWER;
 use ledger_block::ingest::DeviceId;
 use parking_lot::Mutex;
 
 use crate::objects::{StorageError, create_parents, sync_directory};
+use crate::room::{Bulk, Disk, NoRoom};
 
 /// Uploads one gateway may have unfinished; beyond it the oldest is forgotten (it can always begin again).
 pub const PARTIALS_MAX: usize = 64;
@@ -31,6 +33,9 @@ pub enum PayloadError {
     /// The whole does not have the length or hash it should; the partial upload is forgotten.
     #[error("the bytes do not hash to the payload's name")]
     Mismatch,
+    /// The disk has no room but the log's; what is held stays, and the upload goes on from there.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
     /// The store refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
@@ -53,7 +58,7 @@ pub trait Payloads: Send + Sync {
     /// Adds a piece; gives the bytes now held.
     ///
     /// # Errors
-    /// The piece begins elsewhere than at the end of what is held, or the store refused.
+    /// The piece begins elsewhere than at the end of what is held, there is no room for it, or the store refused.
     fn append(&self, gateway: &DeviceId, payload: &[u8; 32], offset: u64, piece: &[u8]) -> Result<u64, PayloadError>;
 
     /// Checks length and hash; when this returns, the payload is whole and survives a power cut.
@@ -79,14 +84,15 @@ pub trait Payloads: Send + Sync {
 #[derive(Debug)]
 pub struct FilePayloads {
     root: PathBuf,
+    disk: Arc<dyn Disk>,
     // Two connections of one gateway may upload the same payload; pieces are checked and written under this lock.
     writing: Mutex<()>,
 }
 
 impl FilePayloads {
-    /// Below this directory.
-    pub const fn new(root: PathBuf) -> Self {
-        Self { root, writing: Mutex::new(()) }
+    /// Below this directory, on this disk.
+    pub const fn new(root: PathBuf, disk: Arc<dyn Disk>) -> Self {
+        Self { root, disk, writing: Mutex::new(()) }
     }
 
     /// The file of a whole payload.
@@ -160,6 +166,7 @@ impl Payloads for FilePayloads {
         if held.unwrap_or(0) != offset {
             return Err(PayloadError::WrongOffset { expected: held.unwrap_or(0) });
         }
+        self.disk.space()?.fits(piece.len() as u64, Bulk::Gateway)?;
         if held.is_none() {
             self.forget_oldest(gateway)?;
         }
@@ -223,10 +230,15 @@ impl Payloads for FilePayloads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::room::TestDisk;
+
+    fn open(dir: &Path, free: u64) -> FilePayloads {
+        FilePayloads::new(dir.to_owned(), Arc::new(TestDisk::with(free)))
+    }
 
     fn store() -> (tempfile::TempDir, FilePayloads, DeviceId) {
         let dir = tempfile::tempdir().unwrap();
-        let payloads = FilePayloads::new(dir.path().to_owned());
+        let payloads = open(dir.path(), 1 << 30);
         (dir, payloads, DeviceId::parse("box-1").unwrap())
     }
 
@@ -236,7 +248,7 @@ mod tests {
         let bytes = vec![7u8; 100_000];
         let name = *blake3::hash(&bytes).as_bytes();
         assert_eq!(payloads.append(&gateway, &name, 0, &bytes[..60_000]).unwrap(), 60_000);
-        let again = FilePayloads::new(dir.path().to_owned());
+        let again = open(dir.path(), 1 << 30);
         assert_eq!(again.held(&gateway, &name).unwrap(), 60_000);
         let wrong = again.append(&gateway, &name, 0, &bytes[..10]);
         assert!(matches!(wrong, Err(PayloadError::WrongOffset { expected: 60_000 })));
@@ -256,6 +268,18 @@ mod tests {
         assert!(matches!(payloads.finish(&gateway, &[1; 32], 8), Err(PayloadError::Mismatch)));
         assert_eq!(payloads.held(&gateway, &[1; 32]).unwrap(), 0);
         assert_eq!(payloads.whole(&[1; 32]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_payload_leaves_the_log_its_room_and_goes_on_when_there_is_more() {
+        let (dir, payloads, gateway) = store();
+        payloads.append(&gateway, &[1; 32], 0, b"half").unwrap();
+        let reserve = Bulk::Gateway.reserve(64 << 30);
+        let full = open(dir.path(), reserve + 3);
+        let refused = full.append(&gateway, &[1; 32], 4, b"more");
+        assert!(matches!(refused, Err(PayloadError::NoRoom(NoRoom { needed: 4, .. }))), "{refused:?}");
+        assert!(matches!(full.append(&gateway, &[2; 32], 0, b"more"), Err(PayloadError::NoRoom(_))));
+        assert_eq!(open(dir.path(), reserve + 4).append(&gateway, &[1; 32], 4, b"more").unwrap(), 8);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The index in SQLite: WAL, `synchronous=FULL`, one file. Several processes may open it; SQLite's write lock is the
 //! log's.
 
+mod steps;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,12 +14,17 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, OptionalExtension as _, Params, Row, ToSql, TransactionBehavior, params};
 
 use crate::index::{Draft, EVIDENCE_MAX, End, Evidence, Index, Reads, Signed};
-use crate::objects::StorageError;
+use crate::objects::{Objects, StorageError};
 use crate::state::{Block, Change, Contents, Fact, FactKind, Member, State};
 
 /// Numbered migrations; a database states how many it has had in `user_version`.
-const MIGRATIONS: &[&str] =
-    &[include_str!("../migrations/0001-log/up.sql"), include_str!("../migrations/0002-firmware/up.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../migrations/0001-log/up.sql"),
+    include_str!("../migrations/0002-firmware/up.sql"),
+    include_str!("../migrations/0003-steps/up.sql"),
+];
+/// After this one the steps of rollouts are counted again.
+const STEPS: usize = 3;
 /// How long to wait for another process's batch.
 const BUSY_MS_MAX: u64 = 10_000;
 
@@ -36,11 +43,12 @@ fn connect(path: &Path) -> Result<Connection, StorageError> {
 }
 
 impl SqliteIndex {
-    /// Opens the file, making it if it is not there, and brings its schema up to date.
+    /// Opens the file, making it if it is not there, and brings its schema up to date: of `objects`, where it has to be derived
+    /// again.
     ///
     /// # Errors
-    /// SQLite refused, or the file was written by a newer version.
-    pub fn open(path: &Path) -> Result<Self, StorageError> {
+    /// SQLite refused, the objects cannot be read, or the file was written by a newer version.
+    pub fn open(path: &Path, objects: &dyn Objects) -> Result<Self, StorageError> {
         let mut writer = connect(path)?;
         let transaction = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let had = transaction.query_row("PRAGMA user_version", [], |row| number(row, 0))?;
@@ -50,6 +58,9 @@ impl SqliteIndex {
         }
         for migration in MIGRATIONS.iter().skip(had) {
             transaction.execute_batch(migration)?;
+        }
+        if had < STEPS {
+            steps::count(&Rows(&transaction), objects)?;
         }
         transaction.pragma_update(None, "user_version", Number(MIGRATIONS.len() as u64))?;
         transaction.commit()?;
@@ -222,6 +233,10 @@ impl Reads for Rows<'_> {
         let Ok(since) = i64::try_from(since) else { return Ok(Vec::new()) };
         let sql = "SELECT place FROM firmware WHERE place >= ?1 ORDER BY place LIMIT ?2";
         self.many(sql, params![since, limit], |row| Ok(Ok(number(row, 0)?)))
+    }
+    fn manifests(&self, signer: &DeviceId, hash: &Hash) -> Result<Vec<Vec<u8>>, StorageError> {
+        let sql = "SELECT value FROM fact WHERE kind = ?1 AND signer = ?2 AND instr(value, ?3) > 0";
+        self.many(sql, params![FactKind::Manifest as u8, signer.as_str(), hash], |row| Ok(Ok(row.get(0)?)))
     }
     fn evidence(&self, gateway: &DeviceId, limit: u32) -> Result<Vec<Evidence>, StorageError> {
         let sql = "SELECT hash, gateway, entry, code, stands, kept_at FROM evidence WHERE gateway = ?1 LIMIT ?2";

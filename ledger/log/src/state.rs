@@ -72,7 +72,8 @@ pub enum FactKind {
     Newest = 15,
     /// Key: BLAKE3 of a release's content. Value: its size, 8 bytes, and SHA-256.
     Content = 16,
-    /// Key: a release's name, hardware id. Value: present and widest step of the rollout, in per cent, and how many steps it took.
+    /// Key: a release's name, hardware id. Value: present and widest step of the rollout, in per cent, and, from version 3 of the
+    /// log on, how many steps it took since.
     Step = 17,
     /// Key: a release's name. Value: why it was halted.
     Stopped = 18,

@@ -111,6 +111,18 @@ pub fn read_tile(objects: &dyn Objects, tile: Tile) -> Result<Option<Vec<u8>>, S
     Ok(end.and_then(|end| full.get(..end)).map(<[u8]>::to_vec))
 }
 
+/// The leaf at a place of the tree of this size; none if that is beyond it, or its bundle is gone or broken.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn read_entry(objects: &dyn Objects, place: u64, size: u64) -> Result<Option<Vec<u8>>, StorageError> {
+    let Some(tile) = Tile::of_tree(Kind::Entries, place / TILE_WIDTH, size) else { return Ok(None) };
+    let (Some(held), Ok(within)) = (read_tile(objects, tile)?, usize::try_from(place % TILE_WIDTH)) else {
+        return Ok(None);
+    };
+    Ok(crate::bundle::entries(&held).and_then(|entries| entries.get(within).map(|entry| entry.to_vec())))
+}
+
 /// New leaves on top of a committed tree, and the tiles they make.
 pub struct Growth<'a> {
     base: TileTree<'a>,

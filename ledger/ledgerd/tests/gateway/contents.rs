@@ -19,7 +19,7 @@ fn bytes(size: usize) -> Vec<u8> {
     (0..size).map(|at| (at % 249) as u8).collect()
 }
 
-fn release(version: u32, bytes: &[u8]) -> (Manifest, ContentId) {
+pub fn release(version: u32, bytes: &[u8]) -> (Manifest, ContentId) {
     let names = ContentNames::of(bytes).unwrap();
     let manifest = Manifest { size: names.size, sha256: names.sha256, blake3: names.blake3, ..manifest(version) };
     let content = ContentId(names.blake3);
@@ -35,11 +35,16 @@ async fn ask(connection: &mut Connection, request: Request) -> Result<(u64, bool
     }
 }
 
-async fn offer(connection: &mut Connection, content: ContentId) -> Result<(u64, bool), Code> {
+pub async fn offer(connection: &mut Connection, content: ContentId) -> Result<(u64, bool), Code> {
     ask(connection, Request::Content { content: content.0 }).await
 }
 
-async fn piece(connection: &mut Connection, content: ContentId, all: &[u8], from: u64) -> Result<(u64, bool), Code> {
+pub async fn piece(
+    connection: &mut Connection,
+    content: ContentId,
+    all: &[u8],
+    from: u64,
+) -> Result<(u64, bool), Code> {
     let from_at = usize::try_from(from).unwrap();
     let piece = all[from_at..].iter().take(CHUNK_BYTES_MAX).copied().collect();
     ask(connection, Request::Piece { content: content.0, offset: from, bytes: piece }).await
@@ -135,6 +140,27 @@ async fn other_bytes_than_the_release_names_are_never_kept() {
     piece(&mut publisher, content, &long, 0).await.unwrap();
     let beyond = Request::Piece { content: content.0, offset: 60_000, bytes: long };
     assert_eq!(ask(&mut publisher, beyond).await, Err(Code::TooLarge));
+    ledger.stop().await;
+    ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_released_a_content_hands_it_in_though_others_released_it_since() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let (second, third) = (Gateway::new("second", 60), Gateway::new("third", 80));
+    let mut ledger = ledger(&gateway, &maker);
+    [&second, &third].into_iter().for_each(|publisher| ledger.enrol_publisher(publisher));
+    ledger.start().await;
+    let bytes = bytes(50_000);
+    let ((old, content), (new, _)) = (release(1, &bytes), release(2, &bytes));
+    let (mut at_maker, mut at_second) = (call(&ledger, &maker).await, call(&ledger, &second).await);
+    enter(&mut at_maker, &maker, signed(&old, &[101, 102])).await.unwrap();
+    assert_eq!(offer(&mut at_second, content).await, Err(Code::NotAllowed), "it has not released that yet");
+    enter(&mut at_second, &second, signed(&new, &[101, 102])).await.unwrap();
+    assert_eq!(offer(&mut at_maker, content).await, Ok((0, false)), "its release stands");
+    assert_eq!(piece(&mut at_maker, content, &bytes, 0).await, Ok((50_000, true)));
+    assert_eq!(offer(&mut at_second, content).await, Ok((50_000, true)));
+    assert_eq!(offer(&mut call(&ledger, &third).await, content).await, Err(Code::NotAllowed));
     ledger.stop().await;
     ledger.assert_sound();
 }

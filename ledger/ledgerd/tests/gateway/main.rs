@@ -9,5 +9,6 @@ mod http;
 mod ingest;
 mod kill;
 mod releases;
+mod room;
 mod support;
 mod upload;

@@ -45,7 +45,11 @@ pub fn signed(manifest: &Manifest, seeds: &[u8]) -> Act {
 
 /// A ledger with a box, a publisher and a release policy, entered as its operator does.
 pub fn ledger(gateway: &Gateway, maker: &Gateway) -> Ledger {
-    let ledger = Ledger::new();
+    with_policy(Ledger::new(), gateway, maker)
+}
+
+/// Enters those into this ledger.
+pub fn with_policy(ledger: Ledger, gateway: &Gateway, maker: &Gateway) -> Ledger {
     ledger.enrol(gateway);
     ledger.enrol_publisher(maker);
     let mut policy = SignedPolicy::draft(first_policy()).unwrap();

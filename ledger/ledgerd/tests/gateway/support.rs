@@ -36,7 +36,11 @@ pub struct Ledger {
 impl Ledger {
     /// A fresh ledger, not running; its port is kept free for it.
     pub fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::below(tempfile::tempdir().unwrap())
+    }
+
+    /// The same, in this folder.
+    pub fn below(dir: tempfile::TempDir) -> Self {
         ledgerd::init(&dir.path().join("ledger"), ORIGIN).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let config = Config { ingest: free_port(), http: any, batch_ms: 10, ..Config::default() };

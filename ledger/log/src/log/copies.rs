@@ -11,6 +11,7 @@ use ledger_block::ingest::{COPIES_MAX, Code, Copy, DeviceId, Refusal};
 
 use super::{Log, Placed, Published};
 use crate::objects::StorageError;
+use crate::room::Bulk;
 
 /// Copies in one of a gateway's 256 folders.
 pub const COPIES_PER_FOLDER_MAX: usize = 256;
@@ -58,7 +59,7 @@ impl Log {
     /// Keeps a copy; when this returns it survives a power cut. The same copy again changes nothing.
     ///
     /// # Errors
-    /// A store refused. The inner one: the folder is full, or another copy has the name.
+    /// A store refused. The inner one: the folder is full, there is no room, or another copy has the name.
     pub fn keep_copy(
         &self,
         gateway: &DeviceId,
@@ -73,6 +74,9 @@ impl Log {
         }
         if objects.paths(&folder(gateway, name[0]))?.len() >= COPIES_PER_FOLDER_MAX {
             return Ok(Err(Refusal::because(Code::TooLarge, "too many copies; delete those of erased athletes")));
+        }
+        if let Err(no_room) = self.storage.disk.space()?.fits(body.len() as u64, Bulk::Gateway) {
+            return Ok(Err(Refusal::because(Code::Storage, no_room)));
         }
         objects.put_all(&[(path(gateway, name), body)])?;
         Ok(Ok(()))

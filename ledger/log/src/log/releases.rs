@@ -2,16 +2,14 @@
 
 use ledger_block::Hash;
 use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
-use ledger_block::release::{ReleaseId, Sum};
+use ledger_block::release::{Manifest, ReleaseId, Sum};
 
 use super::{Log, Published};
-use crate::bundle;
 use crate::contents::FileContents;
 use crate::machine::tally;
 use crate::objects::StorageError;
 use crate::state::FactKind;
-use crate::tile::{Kind, TILE_WIDTH, Tile};
-use crate::tree::{TileTree, read_tile};
+use crate::tree::{TileTree, read_entry};
 
 /// What the ledger knows about a content that some release names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +26,8 @@ pub enum NotWanted {
     /// No release names it.
     #[error("no release in the log names this content; publish the release first")]
     Unnamed,
-    /// Somebody else published the release.
-    #[error("{0} published this release, and uploads its content")]
+    /// Others released it; the last of them.
+    #[error("only who released this content uploads it, and that was {0}")]
     Another(DeviceId),
 }
 
@@ -39,6 +37,11 @@ impl KnownContent {
         let (size, sha256) = value.split_first_chunk::<8>()?;
         Some(Self { size: u64::from_be_bytes(*size), sha256: sha256.try_into().ok()? })
     }
+}
+
+/// Whether this manifest is of this content.
+fn names(manifest: &[u8], blake3: &Hash) -> bool {
+    Manifest::parse(manifest).is_ok_and(|manifest| manifest.blake3 == *blake3)
 }
 
 impl Log {
@@ -87,15 +90,21 @@ impl Log {
         fact.map(|fact| KnownContent::parse(&fact.value).ok_or(StorageError::Impossible("content"))).transpose()
     }
 
-    /// The same, for a member that wants to upload it: only who published a release of it may.
+    /// The same, for a member that wants to upload it: whoever published a release of it may, also if others released the same
+    /// bytes since.
     ///
     /// # Errors
     /// The index cannot be read. The inner one: it is not wanted.
     pub fn wanted(&self, from: &DeviceId, blake3: &Hash) -> Result<Result<KnownContent, NotWanted>, StorageError> {
-        let Some(fact) = self.read(|reads| reads.fact(FactKind::Content, blake3))? else {
-            return Ok(Err(NotWanted::Unnamed));
-        };
-        if fact.signer != *from {
+        let found = self.read(|reads| {
+            let Some(fact) = reads.fact(FactKind::Content, blake3)? else { return Ok(None) };
+            // The fact says who released it last.
+            let own =
+                fact.signer == *from || reads.manifests(from, blake3)?.iter().any(|manifest| names(manifest, blake3));
+            Ok(Some((fact, own)))
+        })?;
+        let Some((fact, own)) = found else { return Ok(Err(NotWanted::Unnamed)) };
+        if !own {
             return Ok(Err(NotWanted::Another(fact.signer)));
         }
         KnownContent::parse(&fact.value).map(Ok).ok_or(StorageError::Impossible("content"))
@@ -108,11 +117,7 @@ impl Log {
 
     /// The leaf at a place of the tree of this size.
     pub(super) fn entry(&self, place: u64, size: u64) -> Result<Vec<u8>, StorageError> {
-        let missing = || StorageError::Missing(format!("the entry of leaf {place}"));
-        let tile = Tile::of_tree(Kind::Entries, place / TILE_WIDTH, size).ok_or_else(missing)?;
-        let held = read_tile(self.storage.objects.as_ref(), tile)?.ok_or_else(missing)?;
-        let within = usize::try_from(place % TILE_WIDTH).map_err(|_| missing())?;
-        let entry = bundle::entries(&held).and_then(|entries| entries.get(within).map(|entry| entry.to_vec()));
-        entry.ok_or_else(missing)
+        let entry = read_entry(self.storage.objects.as_ref(), place, size)?;
+        entry.ok_or_else(|| StorageError::Missing(format!("the entry of leaf {place}")))
     }
 }

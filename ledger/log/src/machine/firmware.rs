@@ -164,15 +164,23 @@ pub(super) fn standing(
     Ok(Ok((manifest, fact.signer)))
 }
 
+/// From this version of the log on they are counted: what stands before is judged by the rules of its time.
+pub(crate) const STEPS_COUNTED_FROM: u64 = 3;
 /// Steps of one release's rollout on one hardware, pauses included; stopping is let in beyond. Boxes keep every leaf about
 /// firmware, so whoever holds a publisher's key must not be able to fill them up by going back and forth.
 const STEPS_MAX: u8 = 32;
+
+/// The key of the fact about one release's rollout on one hardware.
+pub(crate) fn step_key(release: &ReleaseId, hardware: &HardwareId) -> Vec<u8> {
+    [release.0.as_slice(), hardware.as_str().as_bytes()].concat()
+}
 
 /// A rollout: by the publisher of the release or the operator; it widens one step at a time, and not while too many updates failed.
 pub(super) fn rollout(
     state: &dyn State,
     transaction: &Transaction,
     signer: &Signer,
+    version: u64,
     (id, hardware, cohort): (&ReleaseId, &HardwareId, Cohort),
 ) -> Decision {
     let (manifest, publisher) = match standing(state, id)? {
@@ -189,7 +197,7 @@ pub(super) fn rollout(
     if cohort != Cohort::Paused && is_late(&manifest, transaction.time) {
         return not(format_args!("the release expired at {}", manifest.expires));
     }
-    let key = [id.0.as_slice(), hardware.as_str().as_bytes()].concat();
+    let key = step_key(id, hardware);
     let before = state.fact(FactKind::Step, &key)?;
     let step = |at: usize| {
         let percent = before.as_ref().and_then(|fact| fact.value.get(at).copied());
@@ -217,13 +225,16 @@ pub(super) fn rollout(
             ));
         }
     }
-    let steps = before.as_ref().and_then(|fact| fact.value.get(2).copied()).unwrap_or_default();
-    if steps >= STEPS_MAX && cohort != Cohort::Paused {
-        return not(format_args!(
-            "its rollout on {hardware} took {STEPS_MAX} steps: halt it, and publish a new release"
-        ));
+    let mut value = vec![cohort.percent(), widest.max(cohort).percent()];
+    if version >= STEPS_COUNTED_FROM {
+        let steps = before.as_ref().and_then(|fact| fact.value.get(2).copied()).unwrap_or_default();
+        if steps >= STEPS_MAX && cohort != Cohort::Paused {
+            return not(format_args!(
+                "its rollout on {hardware} took {STEPS_MAX} steps: halt it, and publish a new release"
+            ));
+        }
+        value.push(steps.saturating_add(1));
     }
-    let value = [cohort.percent(), widest.max(cohort).percent(), steps.saturating_add(1)];
     admit([fact(transaction, FactKind::Step, &key, &value)])
 }
 

@@ -4,6 +4,7 @@ use ledger_block::ingest::{Act, Code, OPERATOR, Role, SubjectId, Transaction};
 use proptest::prelude::*;
 
 mod firmware;
+mod steps;
 
 use super::{Leaf, Verdict, admit};
 use crate::state::Contents;

@@ -102,7 +102,7 @@ fn decide(state: &dyn State, transaction: &Transaction, signer: &Signer, version
         Act::ReleasePolicy { signed } => firmware::policy(state, transaction, signer, signed),
         Act::Release { signed } => firmware::release(state, transaction, signer, signed),
         Act::Rollout { release, hardware, cohort } => {
-            firmware::rollout(state, transaction, signer, (release, hardware, *cohort))
+            firmware::rollout(state, transaction, signer, version, (release, hardware, *cohort))
         }
         Act::Halt { release, why } => firmware::halt(state, transaction, signer, release, *why),
         Act::Tally { release, tally } => tally::tally(state, transaction, signer, (release, *tally)),

@@ -1,10 +1,13 @@
 //! Copies of keys beside the log, and headers recalled from it.
 
+use std::sync::Arc;
+
 use ledger_block::ingest::{COPIES_MAX, Code};
 use ledger_block::receipt::{Level, Receipt};
 
 use super::*;
 use crate::log::copies::COPIES_PER_FOLDER_MAX;
+use crate::room::{Bulk, TestDisk};
 
 #[test]
 fn a_copy_is_kept_listed_in_order_and_deleted_for_good() {
@@ -52,6 +55,25 @@ fn a_folder_of_copies_is_bounded() {
     let refused = log.keep_copy(&gateway, &copy(COPIES_PER_FOLDER_MAX), vec![1]).unwrap().unwrap_err();
     assert_eq!(refused.code, Code::TooLarge);
     log.keep_copy(&gateway, &[8; 32], vec![1]).unwrap().unwrap();
+}
+
+#[test]
+fn copies_leave_the_log_its_room_on_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(start(directory.path()));
+    let mut storage = Storage::files(directory.path()).unwrap();
+    let disk = TestDisk::with(Bulk::Gateway.reserve(64 << 30) + 79);
+    storage.disk = Arc::new(disk.clone());
+    let log = Log::open(storage, log_key()).unwrap();
+    let refused = log.keep_copy(&id("box-1"), &[7; 32], vec![1; 80]).unwrap().unwrap_err();
+    assert_eq!(refused.code, Code::Storage);
+    disk.leave(1 << 30);
+    log.keep_copy(&id("box-1"), &[7; 32], vec![1; 80]).unwrap().unwrap();
+    disk.leave(0);
+    log.keep_copy(&id("box-1"), &[7; 32], vec![1; 80]).unwrap().unwrap();
+    log.drop_copy(&id("box-1"), &[7; 32]).unwrap();
+    let second = GatewayKey::new(&[50; 32]);
+    log.enter_now(enrol("box-2", &second, Role::Gateway), NOW).unwrap().expect("the log's own leaf finds room");
 }
 
 #[test]

@@ -1,7 +1,11 @@
 use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
 
 use super::*;
 use crate::fsck::FaultKind;
+use crate::objects::{FileObjects, Objects, StorageError};
 
 fn report(dir: &Path) -> crate::Report {
     crate::fsck(&Storage::files(dir).unwrap(), log_key().verifier()).unwrap()
@@ -118,4 +122,73 @@ fn another_key_accepts_nothing() {
     let report = crate::fsck(&Storage::files(dir.path()).unwrap(), other.verifier()).unwrap();
     assert!(report.faults.iter().any(|fault| fault.kind == FaultKind::Signature));
     assert!(report.faults.iter().any(|fault| fault.kind == FaultKind::Published));
+}
+
+/// Files of a log that grows, once, at the moment somebody first looks for an object whose path begins so.
+struct Growing {
+    files: FileObjects,
+    at: &'static str,
+    grow: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Growing {
+    fn step(&self, path: &str) {
+        let due = if path.starts_with(self.at) { self.grow.lock().take() } else { None };
+        if let Some(grow) = due {
+            grow();
+        }
+    }
+}
+
+impl Objects for Growing {
+    fn get(&self, path: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        self.step(path);
+        self.files.get(path)
+    }
+    fn put_all(&self, objects: &[(String, Vec<u8>)]) -> Result<(), StorageError> {
+        self.files.put_all(objects)
+    }
+    fn remove(&self, paths: &[String]) -> Result<(), StorageError> {
+        self.files.remove(paths)
+    }
+    fn erase(&self, path: &str) -> Result<(), StorageError> {
+        self.files.erase(path)
+    }
+    fn paths(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
+        let listed = self.files.paths(prefix);
+        // Between the list and what is read of it.
+        self.step(&format!("list:{prefix}"));
+        listed
+    }
+}
+
+#[test]
+fn a_log_that_grows_while_it_is_checked_is_sound() {
+    for at in ["tile/entries", "list:tile/entries", "tile/0", "list:tile/0"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (log, mut gateway) = start(dir.path());
+        let mut grow = move |count: u16| {
+            let batch: Vec<_> = (0..count).map(|n| gateway.submit(&log, u8::try_from(n % 250).unwrap())).collect();
+            assert!(log.sequence(&batch, NOW).unwrap().iter().all(Result::is_ok));
+            log.publish().unwrap();
+        };
+        [100, 100].into_iter().for_each(&mut grow);
+        let content = dir.path().join("contents/ab").join("ab".repeat(32));
+        let more: Box<dyn FnOnce() + Send> = Box::new(move || {
+            // Over the edge of a tile: the partial ones are forgotten.
+            grow(100);
+            // And of a release that stands only now there is a content.
+            std::fs::create_dir_all(&content).unwrap();
+            std::fs::write(content.join("data"), b"new").unwrap();
+        });
+        let mut storage = Storage::files(dir.path()).unwrap();
+        let files = FileObjects::new(dir.path().to_owned());
+        storage.objects = Arc::new(Growing { files, at, grow: Mutex::new(Some(more)) });
+        let report = crate::fsck(&storage, log_key().verifier()).unwrap();
+        assert!(report.is_sound(), "{at}: {:#?}", report.faults);
+        assert_eq!(report.leaves, 202, "{at}: what it was when the check began");
+        assert!(!dir.path().join("tile/0/000.p").exists(), "{at}: it did grow");
+        std::fs::remove_dir_all(dir.path().join("contents")).unwrap();
+        assert_eq!(assert_sound(dir.path()).leaves, 302);
+    }
 }

@@ -19,6 +19,10 @@ pub(super) struct Arriving {
 fn refusal(error: ContentError) -> Refusal {
     match error {
         ContentError::Full { .. } => Refusal::because(Code::TooLarge, error),
+        ContentError::NoRoom(_) | ContentError::DiskFull => {
+            tracing::error!(%error, "a content was not taken");
+            Refusal::because(Code::Storage, error)
+        }
         ContentError::Mismatch => Refusal::because(Code::PayloadMismatch, error),
         ContentError::TooLong => Refusal::because(Code::TooLarge, error),
         ContentError::NotOffered => Refusal::because(Code::Unknown, error),
