@@ -172,7 +172,7 @@ fn a_slow_stream_is_called_silent_once_and_then_is_known_to_be_slow() {
 fn a_weather_station_has_its_three_minutes() {
     let minutes: Vec<i64> = (0..=10).map(|minute| minute * 60).collect();
     for quantity in [Quantity::GLOBE_TEMPERATURE, Quantity::WIND_CHILL, Quantity::AMBIENT_TEMPERATURE] {
-        assert_eq!(silences(quantity, &minutes, 600), [], "{quantity}");
+        assert!(silences(quantity, &minutes, 600).is_empty(), "{quantity}");
         assert_eq!(silences(quantity, &[0, 300, 600, 900], 1_000), [181], "{quantity}");
     }
 }
@@ -189,7 +189,7 @@ fn a_quick_stream_that_stops_is_silent_in_time_whatever_silences_it_had() {
 
 #[test]
 fn a_cuff_is_not_silent_between_two_measurements_but_its_link_may_go_down() {
-    assert_eq!(silences(Quantity::SYSTOLIC_PRESSURE, &[0, 20, 40, 1_200], 2_400), []);
+    assert!(silences(Quantity::SYSTOLIC_PRESSURE, &[0, 20, 40, 1_200], 2_400).is_empty());
     let (mut streams, mut pressure) = (Streams::default(), entry(0, 128));
     (pressure.readings[0].quantity, pressure.readings[0].unit) =
         (Quantity::SYSTOLIC_PRESSURE, Unit::MILLIMETRE_OF_MERCURY);
