@@ -1,7 +1,8 @@
 //! Rules that misbehave, alerts and where they go.
 
-use pitchside_model::Priority;
-use pitchside_tests::{Clinic, Running, Sensor, until};
+use pitchside_model::{GapReason, Priority};
+use pitchside_tests::{Clinic, Running, Sensor, Told, frames, until};
+use pitchside_wire::Content;
 use serde_json::json;
 
 const FAST: &str = "value > 180.0";
@@ -230,4 +231,43 @@ async fn a_rule_that_is_broken_while_the_box_is_off_runs_as_before_and_keeps_no_
     let id = raised.iter().find(|row| row.alert.rule.as_str() == "slow").unwrap().alert.id;
     let said = clinic.pitchside(&["--json", "rules", "replay", &id.to_string()]).ok().json();
     assert_eq!(said["result"], "identical", "{said}");
+}
+
+#[tokio::test]
+async fn after_a_swap_of_mouthguards_each_athletes_rules_hear_the_one_they_wear_now() {
+    let guards = Clinic::new().strap("guard-a").athlete("ann").strap("guard-b").athlete("ben");
+    let clinic = guards.library(&["head-impact"]).start().await;
+    let (mut a, mut b) = (clinic.sensor("guard-a").await, clinic.sensor("guard-b").await);
+    let hit = |m_s2: &str| frames::senml(clinic.now().millis(), "head_linear_acceleration", "m/s2", m_s2);
+    for guard in [&mut a, &mut b] {
+        assert_eq!(guard.says(Content::SenmlJson, hit("300")).await, Told::Stored);
+    }
+    clinic.advance(1);
+    for (guard, athlete) in [("guard-a", "ben"), ("guard-b", "ann")] {
+        clinic.pitchside(&["device", "assign", guard, athlete]).ok();
+    }
+    for guard in ["guard-a", "guard-b"] {
+        until("what the guard told of whoever wore it ends", || {
+            (clinic.gaps(guard) == [GapReason::Ended]).then_some(())
+        })
+        .await;
+    }
+    clinic.advance(2);
+    for guard in [&mut a, &mut b] {
+        assert_eq!(guard.says(Content::SenmlJson, hit("900")).await, Told::Stored);
+    }
+    let alerts = clinic.alerted(2).await;
+    let told = |row: &pitchside_store::AlertRow| {
+        (row.alert.device.to_string(), row.alert.athlete.clone().map(|a| a.to_string()))
+    };
+    let mut told: Vec<_> = alerts.iter().map(told).collect();
+    told.sort();
+    let of = |guard: &str, athlete: &str| (guard.to_owned(), Some(athlete.to_owned()));
+    assert_eq!(told, [of("guard-a", "ben"), of("guard-b", "ann")]);
+    // The end of the other guard is of the athlete's own history: a replay finds it there.
+    clinic.seal().await;
+    for row in alerts {
+        let again = clinic.pitchside(&["--json", "rules", "replay", &row.alert.id.to_string()]).ok().json();
+        assert_eq!(again["result"], "identical", "{again}");
+    }
 }

@@ -44,7 +44,26 @@ pub fn stale_after(quantity: Quantity) -> Duration {
         Quantity::ACCELERATION_X | Quantity::ACCELERATION_Y | Quantity::ACCELERATION_Z => 5,
         // Pills and patches report every 10 to 30 s.
         Quantity::CORE_TEMPERATURE | Quantity::SKIN_TEMPERATURE => 90,
-        Quantity::AMBIENT_TEMPERATURE | Quantity::RELATIVE_HUMIDITY | Quantity::ALTITUDE => 180,
+        // Stations report every 20 to 60 s.
+        Quantity::AMBIENT_TEMPERATURE
+        | Quantity::RELATIVE_HUMIDITY
+        | Quantity::ALTITUDE
+        | Quantity::AIR_PRESSURE
+        | Quantity::WIND_SPEED
+        | Quantity::APPARENT_WIND_SPEED
+        | Quantity::WIND_DIRECTION
+        | Quantity::APPARENT_WIND_DIRECTION
+        | Quantity::GUST_FACTOR
+        | Quantity::IRRADIANCE
+        | Quantity::UV_INDEX
+        | Quantity::HEAT_INDEX
+        | Quantity::DEW_POINT
+        | Quantity::WIND_CHILL
+        | Quantity::GLOBE_TEMPERATURE
+        | Quantity::WBGT
+        | Quantity::WBGT_SIMPLIFIED
+        | Quantity::RAINFALL
+        | Quantity::POLLEN_CONCENTRATION => 180,
         Quantity::BATTERY | Quantity::HEALTH | Quantity::CLOCK_OFFSET => 900,
         _ => 10,
     })

@@ -17,8 +17,8 @@ pub struct Tolerances {
 }
 
 impl Default for Tolerances {
-    /// Flagged 5 s ahead and 60 s behind; refused a day ahead and 366 days behind (30 days without internet, a device
-    /// left in a drawer, and room).
+    /// Flagged 5 s ahead and 60 s behind, for cases and tests: a box has its own (`clock.future_s`, `clock.late_s`). Refused
+    /// a day ahead and 366 days behind (30 days without internet, a device left in a drawer, and room).
     fn default() -> Self {
         Self {
             future_us: 5 * MICROS_PER_SECOND,

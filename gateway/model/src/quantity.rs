@@ -151,6 +151,19 @@ impl Quantity {
         matches!(self, Self::SKIN_CONTACT | Self::BATTERY | Self::HEALTH | Self::CLOCK_OFFSET)
     }
 
+    /// Whether it is measured when somebody asks for it, as a cuff does, and not on and on: nothing is missing between two of them.
+    pub const fn is_spot(self) -> bool {
+        matches!(
+            self,
+            Self::SYSTOLIC_PRESSURE
+                | Self::DIASTOLIC_PRESSURE
+                | Self::MEAN_ARTERIAL_PRESSURE
+                | Self::CUFF_PRESSURE
+                | Self::IRREGULAR_PULSE
+                | Self::USER_INDEX
+        )
+    }
+
     /// Whether only the gateway itself records it. What a device sends of it is refused.
     pub const fn is_gateways_own(self) -> bool {
         matches!(self, Self::CLOCK_OFFSET | Self::HEALTH)

@@ -77,7 +77,8 @@ pub enum GapReason {
     Dropped = 3,
     /// The device's clock jumped.
     ClockStep = 4,
-    /// The device ended its session in good order: nothing is expected of it.
+    /// The device ended its session in good order and nothing is expected of it; or somebody else wears it now, and nothing more is
+    /// expected of it for whom the gap is of.
     Ended = 5,
     /// The sensor measured and says that it has no valid value: NaN, out of its range, a counter that was reset.
     Invalid = 6,

@@ -26,3 +26,8 @@ pub(super) fn refuse(problems: &[String]) -> Outcome {
     }
     Err(Failure::Failed(anyhow::anyhow!("{} problem(s)", problems.len())))
 }
+
+/// What a table says under FAILED. Of cases that could not be run it says neither that they failed nor that none did.
+pub(super) fn failed(cases: usize, failed: usize, failures: &[String]) -> String {
+    if cases == 0 && !failures.is_empty() { "-".to_owned() } else { failed.to_string() }
+}

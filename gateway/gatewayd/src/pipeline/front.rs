@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use super::firmware::Door;
-use super::roster::Roster;
+use super::roster::{Roster, Row};
 use super::rules::RulesFeed;
 use super::sealing::Sealing;
 use super::streams::{Noticed, Streams};
@@ -137,6 +137,16 @@ impl Front {
     pub async fn record_silence(&self, silent_after_us: i64) {
         let gaps = self.streams.lock().silent(silent_after_us, self.clock.uptime(), self.clock.now());
         self.record(gaps).await;
+    }
+
+    /// Puts the database's roster in place: what devices say from now on is said of whoever wears them by it. What ends the streams
+    /// of those who wore them until now is to be recorded.
+    pub fn put_roster(&self, rows: HashMap<DeviceId, Row>) -> Vec<Noticed> {
+        // Held over both, so that no entry is observed between them.
+        let mut streams = self.streams.lock();
+        let gaps = streams.handed_over(&rows, self.clock.uptime(), self.clock.now());
+        self.roster.replace(rows);
+        gaps
     }
 
     /// Closes the links of devices that are no longer let in, with a word of goodbye where the session has one.

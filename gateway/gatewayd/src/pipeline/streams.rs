@@ -9,12 +9,18 @@ use pitchside_model::{
     Assurance, AthleteId, Decimal, DeviceId, Entry, Gap, GapReason, Quality, Quantity, Reading, Timestamp, Unit, Value,
 };
 
+use super::roster::Row;
+
 /// More streams than any clinic has; beyond it new ones get no tile and no silence gap, which the log says once.
 const STREAMS_MAX: usize = 65_536;
-/// A stream that spoke more seldom than this before the gateway was started is not waited for longer.
-const RECALLED_INTERVAL_MAX: i64 = 600_000_000;
+/// An interval that is only supposed, for the gateway was down or the stream was silent in it, is no longer than this.
+const SUPPOSED_INTERVAL_MAX: i64 = 600_000_000;
 /// A stream is silent after so many of its usual intervals, but never sooner than the configured time.
 const INTERVALS_TO_SILENCE: i64 = 8;
+/// The same while its interval is only supposed.
+const SUPPOSED_TO_SILENCE: i64 = 2;
+/// How many intervals the usual one is the mean of, about.
+const INTERVALS_AVERAGED: i64 = 8;
 
 /// One stream's last word.
 #[derive(Debug)]
@@ -39,8 +45,12 @@ struct Last {
     assurance: Assurance,
     /// Why there is no value, if the last word was a gap.
     gap: Option<GapReason>,
-    /// Usual microseconds between words (moving average).
+    /// The last word was the first, or came after a gap.
+    alone: bool,
+    /// Usual microseconds between words (moving average); 0 if not known.
     interval: i64,
+    /// Of how many intervals, at most [`INTERVALS_AVERAGED`]; 0 if it is only supposed.
+    averaged: i64,
 }
 
 #[derive(Debug, Default)]
@@ -127,21 +137,40 @@ impl Streams {
         state.streams.iter_mut().filter_map(|last| last.end(device, GapReason::Disconnected, uptime, now)).collect()
     }
 
+    /// The devices are worn as `roster` says from now on: a live stream of whoever wore one until now ends for them, in a gap of
+    /// their own. Nothing else would tell their rules, for what the device says next is said of somebody else.
+    pub fn handed_over(&mut self, roster: &HashMap<DeviceId, Row>, uptime: Duration, now: Timestamp) -> Vec<Noticed> {
+        let mut gaps = Vec::new();
+        for (device, state) in &mut self.devices {
+            let wearer = roster.get(device).and_then(|row| row.athlete.as_ref());
+            gaps.extend(state.worn_by(wearer, device, uptime, now));
+        }
+        gaps
+    }
+
+    /// The same for the device of an entry that is about to be observed. It may have been read while the roster was changed.
+    pub fn worn_in(&mut self, entry: &Entry, uptime: Duration, now: Timestamp) -> Vec<Noticed> {
+        let Some(state) = self.devices.get_mut(entry.device.as_str()) else { return Vec::new() };
+        state.worn_by(entry.athlete.as_ref(), &entry.device, uptime, now).collect()
+    }
+
     /// Every stream that has said nothing for too long ends in a gap, once. One whose usual interval is not known, or that
-    /// speaks only when something changes, is silent when its whole device is.
+    /// speaks only when something changes, is silent when its whole device is; what is measured when somebody asks for it is never.
     pub fn silent(&mut self, silent_after_us: i64, uptime: Duration, now: Timestamp) -> Vec<Noticed> {
         let mut gaps = Vec::new();
         for (device, state) in &mut self.devices {
             let heard = state.streams.iter().map(|last| last.heard).max().unwrap_or_default();
             let speaks = micros(uptime.saturating_sub(heard)) <= silent_after_us;
             for last in &mut state.streams {
-                if speaks && (last.interval == 0 || last.quantity.is_state()) {
+                let by_device = last.interval == 0 || last.quantity.is_state();
+                if last.quantity.is_spot() || (speaks && by_device) {
                     continue;
                 }
                 // Some sensors speak once a minute: their second word tells.
-                let usual = match last.interval {
-                    0 => micros(stale_after(last.quantity)),
-                    interval => interval.saturating_mul(INTERVALS_TO_SILENCE),
+                let usual = match (last.interval, last.averaged) {
+                    (0, _) => micros(stale_after(last.quantity)),
+                    (supposed, 0) => supposed.saturating_mul(SUPPOSED_TO_SILENCE),
+                    (interval, _) => interval.saturating_mul(INTERVALS_TO_SILENCE),
                 };
                 let patience = silent_after_us.max(usual);
                 if micros(uptime.saturating_sub(last.heard)) > patience {
@@ -155,6 +184,27 @@ impl Streams {
     /// Streams that found no room.
     pub fn refused(&self) -> u64 {
         self.refused
+    }
+}
+
+impl Device {
+    /// Somebody else wears it, or nobody: its live streams end for whoever wore it until now. They are still expected to go on.
+    fn worn_by(
+        &mut self,
+        wearer: Option<&AthleteId>,
+        device: &DeviceId,
+        uptime: Duration,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Noticed> {
+        // What nobody wore was watched for nobody.
+        let others =
+            self.streams.iter_mut().filter(move |last| last.athlete.is_some() && last.athlete.as_ref() != wearer);
+        others.filter_map(move |last| {
+            let gap = last.end(device, GapReason::Ended, uptime, now)?;
+            last.gap = None;
+            last.athlete = wearer.cloned();
+            Some(gap)
+        })
     }
 }
 
@@ -215,7 +265,9 @@ impl Last {
             gateway_time: reading.gateway_time,
             assurance: entry.assurance,
             gap: None,
+            alone: true,
             interval: 0,
+            averaged: 0,
         };
         last.update(entry, reading, uptime);
         last
@@ -224,27 +276,50 @@ impl Last {
     fn update(&mut self, entry: &Entry, reading: &Reading, uptime: Duration) {
         // Entries that are recalled all come at once: how far apart they were, only the clock on the wall can tell.
         let since = if uptime == self.heard {
-            reading.gateway_time.micros_since(self.gateway_time).clamp(0, RECALLED_INTERVAL_MAX)
+            reading.gateway_time.micros_since(self.gateway_time).clamp(0, SUPPOSED_INTERVAL_MAX)
         } else {
             micros(uptime.saturating_sub(self.heard))
         };
-        // A gap's length says nothing about the usual interval.
-        if self.gap.is_none() {
-            self.interval += (since - self.interval) / 8;
-        }
-        self.gap = match &reading.value {
+        let gap = match &reading.value {
             Value::Number(_) | Value::Wave(_) => None,
             Value::Gap(gap) => Some(gap.reason),
         };
+        // What the gateway itself recorded of its absence, and recalls, is no word of it.
+        let is_word = !matches!(gap, Some(GapReason::Silent | GapReason::Disconnected | GapReason::Ended));
+        if is_word {
+            self.learn(since);
+            self.gateway_time = reading.gateway_time;
+        }
+        self.gap = gap;
         if self.athlete != entry.athlete {
             self.athlete.clone_from(&entry.athlete);
         }
         self.unit = reading.unit;
         self.device_time = reading.device_time;
         self.ahead = ahead(reading);
-        self.gateway_time = reading.gateway_time;
         (self.heard, self.before) = (uptime, 0);
         self.assurance = entry.assurance;
+    }
+
+    /// What the time between two words tells of how often the stream speaks.
+    fn learn(&mut self, since: i64) {
+        // What comes at once is one word.
+        if since == 0 {
+            return;
+        }
+        match self.gap {
+            None => {
+                self.averaged = (self.averaged + 1).min(INTERVALS_AVERAGED);
+                self.interval += (since - self.interval) / self.averaged;
+            }
+            // A gap's length says nothing about the usual interval, but that a word stood alone does: a slow stream would else be
+            // silent before each of its words, and never be known as slow.
+            Some(GapReason::Silent) if self.alone => {
+                (self.interval, self.averaged) = (since.min(SUPPOSED_INTERVAL_MAX), 0);
+            }
+            Some(_) => {}
+        }
+        self.alone = self.gap.is_some();
     }
 
     fn end(&mut self, device: &DeviceId, reason: GapReason, uptime: Duration, now: Timestamp) -> Option<Noticed> {

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::front::Front;
 use super::roster::Row;
 use super::sealing::Sealing;
+use super::streams::Noticed;
 use crate::adapters::athletes::load_ring;
 use crate::blocking;
 use crate::clock::Clock;
@@ -76,11 +77,14 @@ impl Watch {
         let mut seen = None;
         loop {
             every.tick().await;
-            report(blocking::here(|| self.look(&mut seen)));
+            let mut gaps = Vec::new();
+            report(blocking::here(|| self.look(&mut seen, &mut gaps)));
+            self.front.record(gaps).await;
         }
     }
 
-    fn look(&self, seen: &mut Option<Revisions>) -> anyhow::Result<()> {
+    /// Takes up what changed. `gaps`: the streams that ended because somebody else wears their device now, whatever fails after it.
+    fn look(&self, seen: &mut Option<Revisions>, gaps: &mut Vec<Noticed>) -> anyhow::Result<()> {
         let now = self.store.changes()?;
         if *seen == Some(now) {
             return Ok(());
@@ -99,7 +103,7 @@ impl Watch {
                 self.front.decoders.forget(device);
             }
         }
-        self.front.roster.replace(after);
+        gaps.extend(self.front.put_roster(after));
         ended?;
         *seen = Some(now);
         Ok(())

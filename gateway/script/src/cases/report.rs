@@ -32,6 +32,11 @@ impl Report {
         self.problems.is_empty() && self.cases.iter().all(|case| case.failures.is_empty())
     }
 
+    /// How many cases did not pass, each with however many lines.
+    pub fn failed(&self) -> usize {
+        self.cases.iter().filter(|case| !case.failures.is_empty()).count()
+    }
+
     /// Adds what another run found.
     pub fn extend(&mut self, other: Self) {
         self.cases.extend(other.cases);

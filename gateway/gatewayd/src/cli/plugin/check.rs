@@ -9,7 +9,7 @@ use pitchside_script::cases::Report;
 use serde::Serialize;
 
 use crate::cli::args::ConfigArg;
-use crate::cli::library::{Item, print_items, refuse};
+use crate::cli::library::{Item, failed, print_items, refuse};
 use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome, context};
 use crate::plugins::run_cases;
@@ -19,6 +19,9 @@ use crate::plugins::run_cases;
 struct Tested {
     name: String,
     cases: usize,
+    /// How many of them did not pass.
+    failed: usize,
+    /// A line for each payload that was otherwise, and for whatever kept cases from being run.
     failures: Vec<String>,
     /// Every case, in the order of the file.
     ran: Vec<Ran>,
@@ -112,11 +115,11 @@ pub(super) fn test(which: Option<&Path>, config: &ConfigArg, output: &Output) ->
         let ran = Folder::read(&path).map_err(|error| vec![error.to_string()]).and_then(|folder| run_cases(&folder));
         all.push(match ran {
             Ok(report) => tested(name(&path), &report),
-            Err(failures) => Tested { name: name(&path), cases: 0, failures, ran: Vec::new() },
+            Err(failures) => Tested { name: name(&path), cases: 0, failed: 0, failures, ran: Vec::new() },
         });
     }
     output.table(&all, &["NAME", "CASES", "FAILED"], |t| {
-        vec![t.name.clone(), t.cases.to_string(), t.failures.len().to_string()]
+        vec![t.name.clone(), t.cases.to_string(), failed(t.cases, t.failed, &t.failures)]
     })?;
     let failures: Vec<String> =
         all.iter().flat_map(|t| t.failures.iter().map(move |failure| format!("{}: {failure}", t.name))).collect();
@@ -131,5 +134,6 @@ fn tested(name: String, report: &Report) -> Tested {
     let failures = of_cases.chain(report.problems.iter().map(ToString::to_string)).collect();
     let ran =
         |case: &pitchside_script::cases::CaseResult| Ran { case: case.name.clone(), passed: case.failures.is_empty() };
-    Tested { name, cases: report.cases.len(), failures, ran: report.cases.iter().map(ran).collect() }
+    let ran = report.cases.iter().map(ran).collect();
+    Tested { name, cases: report.cases.len(), failed: report.failed(), failures, ran }
 }

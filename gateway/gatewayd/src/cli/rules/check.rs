@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::versions::name_of;
 use crate::cli::args::ConfigArg;
-use crate::cli::library::refuse;
+use crate::cli::library::{failed, refuse};
 use crate::cli::output::{self, Output};
 use crate::cli::{Failure, Outcome, context};
 
@@ -41,6 +41,9 @@ struct Checked {
 struct Tested {
     name: String,
     cases: usize,
+    /// How many of them did not pass.
+    failed: usize,
+    /// A line for each step that was otherwise, and for whatever kept cases from being run.
     failures: Vec<String>,
 }
 
@@ -164,7 +167,7 @@ pub(super) fn test(given: Option<&Path>, config: &ConfigArg, output: &Output) ->
         tested.push(of_report(name, &report));
     }
     output.table(&tested, &["NAME", "CASES", "FAILED"], |t| {
-        vec![t.name.clone(), t.cases.to_string(), t.failures.len().to_string()]
+        vec![t.name.clone(), t.cases.to_string(), failed(t.cases, t.failed, &t.failures)]
     })?;
     let failures: Vec<String> =
         tested.iter().flat_map(|t| t.failures.iter().map(move |failure| format!("{}: {failure}", t.name))).collect();
@@ -177,7 +180,7 @@ fn of_report(name: String, report: &Report) -> Tested {
         .iter()
         .flat_map(|case| case.failures.iter().map(move |problem| format!("{}: {problem}", case.name)));
     let failures = of_cases.chain(report.problems.iter().map(ToString::to_string)).collect();
-    Tested { name, cases: report.cases.len(), failures }
+    Tested { name, cases: report.cases.len(), failed: report.failed(), failures }
 }
 
 #[cfg(test)]

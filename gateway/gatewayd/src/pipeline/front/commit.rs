@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use pitchside_collect::{Link, Outbound, Settled};
-use pitchside_model::Value;
+use pitchside_model::{Entry, Value};
 use pitchside_seal::closing::weight;
 use pitchside_store::{Claim, Entered, RowId, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -49,17 +49,20 @@ impl Front {
 
     /// Hands the batch on: the rules hear of it now, the senders when it is durable.
     pub(super) async fn commit(self: &Arc<Self>, answering: &Answering, batch: Batch) {
-        let mut noticed = Vec::new();
+        let (mut noticed, mut handed) = (Vec::new(), Vec::new());
         {
-            let uptime = self.clock.uptime();
+            let (uptime, now) = (self.clock.uptime(), self.clock.now());
             let mut streams = self.streams.lock();
-            for entry in &batch.entries {
+            for (at, entry) in batch.entries.iter().enumerate() {
+                handed.extend(streams.worn_in(entry, uptime, now).into_iter().map(|gap| (at, gap)));
                 noticed.extend(streams.observe(entry, uptime));
             }
             for device in &batch.ended {
-                noticed.extend(streams.ended(device, uptime, self.clock.now()));
+                noticed.extend(streams.ended(device, uptime, now));
             }
         }
+        let handed: Vec<(usize, Entry)> = handed.into_iter().map(|(at, gap)| (at, self.own_entry(gap))).collect();
+        handed.iter().for_each(|(_, entry)| self.board.observe(entry));
         let (mut readings, mut samples) = (0, 0);
         for entry in &batch.entries {
             self.board.observe(entry);
@@ -75,6 +78,10 @@ impl Front {
         }
         let barrier = batch.waits_for_others();
         let Batch { mut entries, answers, .. } = batch;
+        // Each before the entry that showed it; the last first, so that the other places stay what they are.
+        for (at, entry) in handed.into_iter().rev() {
+            entries.insert(at, entry);
+        }
         for noticed in noticed {
             let shown = matches!(noticed.reading.value, Value::Gap(_));
             let entry = self.own_entry(noticed);

@@ -141,3 +141,109 @@ fn a_goodbye_is_recorded_once_and_recalled_as_one() {
     later.recall(&goodbye, up(0), at(9_000));
     assert!(later.silent(5_000_000, up(60_000), at(69_000)).is_empty());
 }
+
+/// The seconds at which a stream that speaks at `words` is called silent, asked every second until the last.
+fn silences(quantity: Quantity, words: &[i64], until: i64) -> Vec<i64> {
+    let (mut streams, mut silences) = (Streams::default(), Vec::new());
+    for second in 0..=until {
+        let (uptime, now) = (up(second.unsigned_abs() * 1_000), at(second * 1_000));
+        if words.contains(&second) {
+            let mut word = entry(second * 1_000, 97);
+            (word.readings[0].quantity, word.readings[0].unit) = (quantity, quantity.unit());
+            streams.observe(&word, uptime);
+        }
+        silences.extend(streams.silent(15_000_000, uptime, now).iter().map(|_| second));
+    }
+    silences
+}
+
+#[test]
+fn a_slow_stream_is_called_silent_once_and_then_is_known_to_be_slow() {
+    let minutes: Vec<i64> = (0..=10).map(|minute| minute * 60).collect();
+    // Then it stops: after eight of its intervals that is told, too.
+    assert_eq!(silences(Quantity::HEART_RATE, &minutes, 1_200), [16, 600 + 481]);
+    let about_three_a_minute = [0, 20, 38, 60, 79, 101, 120, 139, 161];
+    assert_eq!(silences(Quantity::OXYGEN_SATURATION, &about_three_a_minute, 170), [16]);
+    // The first two words were quick: a word that stands alone between two silences tells.
+    assert_eq!(silences(Quantity::HEART_RATE, &[0, 1, 61, 121, 181, 241, 301], 310), [17, 77]);
+}
+
+#[test]
+fn a_weather_station_has_its_three_minutes() {
+    let minutes: Vec<i64> = (0..=10).map(|minute| minute * 60).collect();
+    for quantity in [Quantity::GLOBE_TEMPERATURE, Quantity::WIND_CHILL, Quantity::AMBIENT_TEMPERATURE] {
+        assert!(silences(quantity, &minutes, 600).is_empty(), "{quantity}");
+        assert_eq!(silences(quantity, &[0, 300, 600, 900], 1_000), [181], "{quantity}");
+    }
+}
+
+#[test]
+fn a_quick_stream_that_stops_is_silent_in_time_whatever_silences_it_had() {
+    let strap: Vec<i64> = [0].into_iter().chain(600..=610).collect();
+    assert_eq!(silences(Quantity::HEART_RATE, &strap, 700), [16, 626], "one word, ten minutes before the others");
+    let strap: Vec<i64> = (0..=30).chain(300..=330).collect();
+    assert_eq!(silences(Quantity::HEART_RATE, &strap, 400), [46, 346]);
+    // One that says something once in a long while is not waited for longer than twice ten minutes.
+    assert_eq!(silences(Quantity::HEART_RATE, &[0, 3_600], 5_000), [16, 4_801]);
+}
+
+#[test]
+fn a_cuff_is_not_silent_between_two_measurements_but_its_link_may_go_down() {
+    assert!(silences(Quantity::SYSTOLIC_PRESSURE, &[0, 20, 40, 1_200], 2_400).is_empty());
+    let (mut streams, mut pressure) = (Streams::default(), entry(0, 128));
+    (pressure.readings[0].quantity, pressure.readings[0].unit) =
+        (Quantity::SYSTOLIC_PRESSURE, Unit::MILLIMETRE_OF_MERCURY);
+    streams.observe(&pressure, up(0));
+    let gaps = streams.disconnected(&strap(), up(3_000), at(3_000));
+    assert_eq!(gaps.iter().map(gap).collect::<Vec<_>>(), [(GapReason::Disconnected, 3_000_000)]);
+}
+
+#[test]
+fn readings_of_one_message_are_one_word() {
+    let mut streams = Streams::default();
+    for minute in 0..=3 {
+        let mut minutes_worth = entry(minute * 60_000, 97);
+        minutes_worth.readings = vec![minutes_worth.readings[0].clone(); 12];
+        streams.observe(&minutes_worth, up(minute.unsigned_abs() * 60_000));
+    }
+    assert!(streams.silent(15_000_000, up(240_000), at(240_000)).is_empty());
+}
+
+#[test]
+fn a_silence_that_is_recalled_is_no_word() {
+    let mut streams = Streams::default();
+    let mut silence = entry(17_000, 0);
+    silence.readings[0].value = Value::Gap(Gap { reason: GapReason::Silent, extent: 16_000_000 });
+    for word in [entry(0, 97), entry(1_000, 97), silence, entry(61_000, 97), entry(62_000, 97)] {
+        streams.recall(&word, up(50), at(70_000));
+    }
+    assert_eq!(streams.silent(5_000_000, up(9_050), at(79_000)).len(), 1, "it spoke once a second");
+}
+
+#[test]
+fn a_stream_that_goes_on_for_somebody_else_ends_for_whoever_wore_it() {
+    let [ada, ben] = ["ada", "ben"].map(|name| AthleteId::parse(name).ok());
+    let worn =
+        |athlete: &Option<AthleteId>| HashMap::from([(strap(), Row { athlete: athlete.clone(), decoder: None })]);
+    let whose = |gaps: &[Noticed]| gaps.iter().map(|of| (gap(of).0, of.athlete.clone())).collect::<Vec<_>>();
+    let mut streams = Streams::default();
+    streams.observe(&entry(1_000, 90), up(1_000));
+    assert!(streams.handed_over(&worn(&ada), up(1_500), at(1_500)).is_empty(), "she wears it still");
+    let ended = streams.handed_over(&worn(&ben), up(2_000), at(2_000));
+    assert_eq!((whose(&ended), gap(&ended[0]).1), (vec![(GapReason::Ended, ada.clone())], 1_000_000));
+    assert!(streams.handed_over(&worn(&ben), up(3_000), at(3_000)).is_empty(), "once");
+    // It is expected to go on, and missed for whoever wears it now.
+    assert_eq!(whose(&streams.silent(5_000_000, up(20_000), at(20_000))), [(GapReason::Silent, ben.clone())]);
+
+    // What was read before the change may be observed after it.
+    streams.observe(&entry(21_000, 91), up(21_000));
+    let bens = Entry { athlete: ben.clone(), ..entry(22_000, 92) };
+    assert_eq!(whose(&streams.worn_in(&bens, up(22_000), at(22_000))), [(GapReason::Ended, ada.clone())]);
+    streams.observe(&bens, up(22_000));
+    assert!(streams.worn_in(&bens, up(22_000), at(22_000)).is_empty());
+
+    // Nobody wears it any more; nobody misses what nobody wore.
+    let ended = streams.handed_over(&HashMap::new(), up(23_000), at(23_000));
+    assert_eq!(whose(&ended), [(GapReason::Ended, ben)]);
+    assert!(streams.handed_over(&worn(&ada), up(24_000), at(24_000)).is_empty());
+}
