@@ -129,9 +129,7 @@ pub struct Desk {
     pub(super) seats: HashMap<DeviceId, Seat>,
     /// As they are stored.
     pub(super) rows: HashMap<DeviceId, SensorFirmware>,
-    /// Releases this box has asked to halt: offered no more, whatever the ledger says when.
-    pub(super) halted: HashSet<ReleaseId>,
-    /// Those of them whose request is kept until the ledger has it.
+    /// Releases this box has asked to halt: the request is kept until the ledger has it.
     pub(super) asked: HashSet<ReleaseId>,
     pub(super) proofs: Proofs,
     read: mpsc::Receiver<Read>,
@@ -146,12 +144,11 @@ impl Desk {
     pub fn new(parts: DeskParts, door: &Door) -> anyhow::Result<Self> {
         let rows = parts.store.sensor_firmware()?.into_iter().map(|row| (row.device.clone(), row)).collect();
         let asked: HashSet<ReleaseId> = parts.store.acts_about()?.into_iter().map(ReleaseId).collect();
-        let halted = asked.clone();
         let shelf = Arc::clone(&parts.shelf);
         let reader = move |id, offset, length| shelf.read(id, offset, length).map_err(|error| error.to_string());
         let ((proofs, read), vitals) = (Proofs::new(Arc::new(reader)), Arc::clone(&door.vitals));
         let (seats, all) = (HashMap::new(), Pace::new(ALL_BYTES_PER_S));
-        Ok(Self { parts, vitals, seats, rows, halted, asked, proofs, read, all })
+        Ok(Self { parts, vitals, seats, rows, asked, proofs, read, all })
     }
 
     /// Runs until stopped.
@@ -272,8 +269,10 @@ impl Desk {
 
     /// Keeps a row; false, and said, if the store refuses.
     pub(super) fn keep(&mut self, row: SensorFirmware, outcome: Option<FirmwareOutcome>) -> bool {
-        match self.parts.store.put_sensor_firmware(row.clone(), outcome) {
+        match self.parts.store.put_sensor_firmware(row.clone(), outcome.clone()) {
             Ok(()) => {
+                self.parts.shelf.barred().said(&row);
+                outcome.iter().for_each(|outcome| self.parts.shelf.barred().ended(outcome));
                 self.rows.insert(row.device.clone(), row);
                 true
             }
