@@ -137,7 +137,8 @@ impl Service {
     }
 
     /// Fetches a content, or goes on where an earlier fetch stopped; gives the file of the whole. What is `older` gives way to it if
-    /// there is no room otherwise, though it is kept; oldest first. Ask for one content once at a time. Dropping the future stops it; nothing durable is lost.
+    /// there is no room otherwise, though it is kept; oldest first. Ask for one content once at a time. Dropping the future stops
+    /// it; nothing durable is lost.
     ///
     /// # Errors
     /// There is no room, the manifest's hashes disagree, or the service stops. That nobody has it is no error: it waits.

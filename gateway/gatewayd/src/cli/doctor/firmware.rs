@@ -21,6 +21,7 @@ const RELEASES: &str = "firmware releases";
 const POLICY: &str = "release policy";
 const LOG: &str = "firmware log";
 const NEWS: &str = "firmware news";
+const SIGNATURES: &str = "firmware signatures";
 const CONTENTS: &str = "firmware contents";
 /// The time of the last confirmation is kept once an hour, and the ledger may be asked as seldom.
 const KEPT_LATE_US: i64 = 2 * 3_600_000_000;
@@ -123,7 +124,7 @@ fn weak(have: u8, limits: Limits) -> Option<Finding> {
     let want = limits.threshold_min;
     let mend = "pitchside config explain firmware.signatures_min, or ask the publisher for a policy of more signers";
     let evidence = || format!("nothing is updated: {}", Refused::ThresholdTooLow { have, want });
-    (have < want).then(|| Finding::new(POLICY, false, evidence(), mend))
+    (have < want).then(|| Finding::new(SIGNATURES, false, evidence(), mend))
 }
 
 /// Contents that are wanted and do not come: at once if the store refuses them, after a day if nobody gives them.

@@ -93,7 +93,7 @@ pub(crate) fn policy() -> SignedPolicy {
 }
 
 /// A strap of revision r2 that runs 1.0.0.
-fn strap(name: &str) -> Thing {
+fn a_strap(name: &str) -> Thing {
     Thing {
         name: name.to_owned(),
         target: Target::Sensor,
@@ -140,7 +140,7 @@ impl House {
         let said = reply(acts, &key);
         known.told(&said).unwrap();
         let shelf = Shelf::open(&settings, Some(known), &store, clock.clone()).unwrap().unwrap();
-        shelf.seen(&strap("s7"));
+        shelf.seen(&a_strap("s7"));
         Self { dir, store, shelf, clock, said, vitals: Arc::default() }
     }
 
@@ -155,12 +155,12 @@ impl House {
     fn restarts(&mut self) {
         let (known, settings) = (Arc::clone(self.shelf.releases()), Self::settings(&self.dir));
         self.shelf = Shelf::open(&settings, Some(known), &self.store, self.clock.clone()).unwrap().unwrap();
-        self.shelf.seen(&strap("s7"));
+        self.shelf.seen(&a_strap("s7"));
     }
 
     /// What should be here for these, by version, and how many wait for it.
     fn wants(&self, things: &[Thing]) -> Vec<(u32, usize)> {
-        let line = Line::from(&strap("any"));
+        let line = Line::from(&a_strap("any"));
         let wanted = self.shelf.wanted(&line, things).unwrap();
         wanted.into_iter().map(|wanted| (wanted.version.minor, wanted.waiting)).collect()
     }
@@ -388,7 +388,7 @@ fn three_that_are_tried() -> (House, [SignedManifest; 4]) {
 /// A strap that is among the first one in a hundred of just these.
 fn tries(releases: &[SignedManifest], which: [bool; 3]) -> Thing {
     let first = |name: &String| releases.iter().map(|signed| is_in(&signed.id(), name, Cohort::One)).eq(which);
-    strap(&(0..).map(|n| format!("s{n}")).find(first).unwrap())
+    a_strap(&(0..).map(|n| format!("s{n}")).find(first).unwrap())
 }
 
 #[tokio::test]
@@ -397,7 +397,7 @@ async fn what_is_out_to_all_is_here_for_whoever_tries_none_of_the_newer_ones() {
     let [usual, tries_one] = [[false; 3], [true, false, false]].map(|which| tries(&releases[1..], which));
     assert_eq!(house.shelf.choose(&usual).unwrap().unwrap().id, releases[0].id());
     assert_eq!(house.wants(std::slice::from_ref(&usual)), [(1, 1), (4, 0)], "and the newest, before anybody asks");
-    let many = [usual.clone(), tries_one, strap(&usual.name)];
+    let many = [usual.clone(), tries_one, a_strap(&usual.name)];
     assert_eq!(house.wants(&many), [(1, 2), (2, 1), (4, 0)], "one a sensor, and the newest");
     let up_to_date = Thing { installed: Some(Version::new(1, 4, 0)), ..usual.clone() };
     assert!(house.wants(std::slice::from_ref(&up_to_date)).is_empty(), "what all run is wanted no more");
@@ -411,7 +411,7 @@ async fn each_step_of_a_long_way_is_here_when_it_is_needed() {
         endorsed(Manifest { from, ..signed(version).manifest().clone() })
     };
     let house = House::told(&[1, 2, 3, 4, 5].map(over));
-    let runs = |version: u32| Thing { installed: Some(Version::new(1, version, 0)), ..strap("s7") };
+    let runs = |version: u32| Thing { installed: Some(Version::new(1, version, 0)), ..a_strap("s7") };
     assert_eq!([0, 1, 3, 4].map(|version| house.wants(&[runs(version)])[0]), [(1, 1), (2, 1), (4, 1), (5, 1)]);
 }
 
@@ -421,15 +421,15 @@ async fn the_next_one_down_is_for_a_sensor_on_which_the_newest_came_to_nothing()
     let mut house = House::told(&releases);
     house.fails_on("s7", releases[1].id());
     house.restarts();
-    let chosen = |house: &House, name: &str| house.shelf.choose(&strap(name)).unwrap().map(|offer| offer.id);
+    let chosen = |house: &House, name: &str| house.shelf.choose(&a_strap(name)).unwrap().map(|offer| offer.id);
     assert_eq!(chosen(&house, "s7"), Some(releases[0].id()));
     assert_eq!(chosen(&house, "s8"), Some(releases[1].id()), "it may be that sensor's fault");
-    assert_eq!(house.wants(&[strap("s7")]), [(1, 1)], "and its image is fetched");
+    assert_eq!(house.wants(&[a_strap("s7")]), [(1, 1)], "and its image is fetched");
     // A second one: this box halts it by its own count, and no ledger is in reach.
     house.fails_on("s8", releases[1].id());
     house.desk().look(false);
     assert_eq!(chosen(&house, "s9"), Some(releases[0].id()));
-    assert_eq!(house.wants(&[strap("s9")]), [(1, 1)]);
+    assert_eq!(house.wants(&[a_strap("s9")]), [(1, 1)]);
 }
 
 #[tokio::test]
@@ -443,7 +443,7 @@ async fn a_sensor_that_says_it_is_something_else_at_every_moment_keeps_nobody_fr
     let house = House::told(&releases);
     let [belt, patch, strap] = releases.each_ref().map(|signed| ContentId(signed.manifest().blake3));
     let says = |component: &str| {
-        house.shelf.seen(&Thing { component: component.parse().unwrap(), ..strap("liar") });
+        house.shelf.seen(&Thing { component: component.parse().unwrap(), ..a_strap("liar") });
     };
     says("belt");
     let (settings, stop) = (service_settings(&Settings::default()), CancellationToken::new());
