@@ -111,9 +111,9 @@ impl Carrier {
         let mut losses = self.shelf.contents().losses();
         loop {
             let _seen = (*news.borrow_and_update(), *lines.borrow_and_update(), *losses.borrow_and_update());
-            let (wanted, lines) = self.wanted();
+            let (wanted, by_line) = self.wanted();
             let next = self.turns.next(&self.shelf, &wanted);
-            let older = next.as_ref().map(|next| gives_way(&lines, next.id)).unwrap_or_default();
+            let older = next.as_ref().map(|next| gives_way(&by_line, next.id)).unwrap_or_default();
             let ended = {
                 let mut fetched = std::pin::pin!(async {
                     match &next {
@@ -156,15 +156,15 @@ impl Carrier {
     /// What should be here, at all and line by line. It does not give way to anything else, and what is not here is noted.
     fn wanted(&mut self) -> (Vec<Content>, Vec<Vec<Wanted>>) {
         self.turns.resting.retain(|_, until| *until > Instant::now());
-        let Some(lines) = wanted(&self.shelf, &mut self.said) else {
+        let Some(by_line) = wanted(&self.shelf, &mut self.said) else {
             self.service.keep(Vec::new());
             return (Vec::new(), Vec::new());
         };
-        let wanted = all(&lines);
+        let wanted = all(&by_line);
         self.service.keep(wanted.iter().map(|content| content.id).collect());
         let missing = wanted.iter().map(|content| content.id).filter(|content| !self.shelf.is_whole(*content));
         blocking::here(|| self.missing.are(missing, self.shelf.now()));
-        (wanted, lines)
+        (wanted, by_line)
     }
 
     fn failed(&mut self, content: ContentId, error: &FetchError) {
