@@ -13,7 +13,7 @@ use pitchside_tests::clinic::Made;
 use pitchside_tests::maker::{Maker, release, write_policy};
 use pitchside_tests::{Clinic, Image, Running, Sensor, until};
 use pitchside_wire::Content;
-use pitchside_wire::firmware::{Battery, Phase, Pull, Reason, Report, Stage, Up, Version};
+use pitchside_wire::firmware::{Battery, Phase, Pull, Reason, Report, Stage, Status, Up, Version};
 
 const OLD: Version = Version::new(1, 0, 0);
 const NEW: Version = Version::new(1, 1, 0);
@@ -238,6 +238,39 @@ async fn a_sensor_that_confirms_and_runs_something_else_all_the_same_is_offered_
     s7.reset().await;
     for_a_while(&mut s7).await;
     assert!(s7.happened.is_empty(), "offered again: {:?}", s7.happened);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sensor_that_confirms_before_it_says_what_it_runs_is_judged_by_what_it_says_then() {
+    let image = Image::new(NEW, 3, true, 250_000);
+    let signed = release(&image, NEW, 3);
+    let (clinic, maker) = published(Clinic::new().strap("s7"), &signed, &image).await;
+    maker.rollout_to_all(&signed);
+    let mut s7 = flashed(&clinic, "s7").await;
+    s7.run_until(|sensor| (!sensor.happened.is_empty()).then_some(())).await.expect("an offer");
+    // In one session, over its start.
+    for (number, stage) in [(900, Stage::Verified), (901, Stage::Confirmed)] {
+        let (release, reason) = (signed.id().0, Reason::NONE);
+        s7.says_firmware(&Up::Report(Report { number, release, stage, reason, text: String::new() })).await;
+    }
+    let tally = || clinic.tables().firmware_tally(&signed.id().0).expect("the database answers");
+    until("the box to hear it", || (of(&clinic, "s7", "last_report") == "confirmed").then_some(())).await;
+    assert_eq!(tally(), (0, 0), "what it said before its start counts for nothing");
+    let status = Status {
+        willing: true,
+        battery: Battery::Percent(90),
+        chunk_bytes_max: 1_024,
+        version: NEW,
+        counter: 3,
+        phase: Phase::Idle,
+        have: 0,
+        release: [0; 32],
+        hardware: "strap-r2".to_owned(),
+        component: "strap-firmware".to_owned(),
+    };
+    s7.says_firmware(&Up::Status(status)).await;
+    until("the box to count it", || (tally() == (1, 0)).then_some(())).await;
+    assert_eq!(of(&clinic, "s7", "state"), "confirmed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use pitchside_auth::{Auth, SessionKey};
 use pitchside_collect::{Link, Outbound};
 use pitchside_model::{DeviceId, Entry};
 use pitchside_store::{FirmwareOutcome, SensorFirmware, Store};
-use pitchside_wire::firmware::{Down, Phase, Pull, Status, Up, Wait, WaitCode};
+use pitchside_wire::firmware::{Down, Phase, Pull, Report, Status, Up, Wait, WaitCode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +120,10 @@ pub(super) struct Seat {
     pub bytes: Pace,
     /// Number of the last report that was noted.
     pub noted: Option<u32>,
+    /// It has said since that another image is to run, or runs: what its status says is over.
+    pub stale: bool,
+    /// It said so of one that proved itself: the next status tells whether that is so.
+    pub unproven: Option<Report>,
 }
 
 /// The desk.
@@ -214,9 +218,10 @@ impl Desk {
         let device = heard.device.clone();
         let before = self.seats.remove(&device);
         // A new session does not buy a new credit.
-        let (pulls, mut kept, bytes) = match before {
-            Some(seat) => (seat.pulls, seat.kept, seat.bytes),
-            None => (Pace::new(DEVICE_PULLS_PER_S), Pace::new(DEVICE_KEPT_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S)),
+        let fresh = (Pace::new(DEVICE_PULLS_PER_S), Pace::new(DEVICE_KEPT_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S));
+        let ((pulls, mut kept, bytes), unproven) = match before {
+            Some(seat) => ((seat.pulls, seat.kept, seat.bytes), seat.unproven),
+            None => (fresh, None),
         };
         // One too many is heard, but neither kept nor answered: its sender asks again.
         let may = kept.has(1);
@@ -238,8 +243,13 @@ impl Desk {
             kept,
             bytes,
             noted: None,
+            stale: false,
+            unproven: None,
         };
         self.seats.insert(device.clone(), seat);
+        if let Some(report) = unproven {
+            self.prove(&device, report);
+        }
         if may {
             self.make_ready(&device);
             self.decide(&device, true);

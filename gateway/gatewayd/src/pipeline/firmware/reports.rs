@@ -32,6 +32,11 @@ impl Desk {
         }
         if let Some(seat) = self.seats.get_mut(device) {
             seat.noted = Some(report.number);
+            match report.stage {
+                Stage::Verified | Stage::Booted => seat.stale = true,
+                Stage::Confirmed if seat.stale => seat.unproven = Some(report.clone()),
+                _ => {}
+            }
         }
         if report.stage != Stage::Verified {
             self.say(device, &noted(false, NOTHING_S));
@@ -50,6 +55,16 @@ impl Desk {
         self.say(device, &noted(go, after_s));
     }
 
+    /// A device that said it runs a new image has said what it runs. What can't be kept now is tried again at its next status.
+    pub(super) fn prove(&mut self, device: &DeviceId, report: Report) {
+        let row = self.rows.get(device).filter(|row| row.release == Some(report.release)).cloned();
+        if row.is_some_and(|row| !self.note(device, &row, &report))
+            && let Some(seat) = self.seats.get_mut(device)
+        {
+            seat.unproven = Some(report);
+        }
+    }
+
     /// Keeps a report and what it means; false if it could not be kept.
     fn note(&mut self, device: &DeviceId, before: &SensorFirmware, report: &Report) -> bool {
         let now = self.parts.clock.now();
@@ -57,7 +72,8 @@ impl Desk {
         // Who says that it runs the new image must say so in its status, too. If that says another version, the release came to nothing:
         // it would be newer than what runs for ever.
         let runs = self.seats.get(device).map(|seat| seat.status.version.to_string());
-        let other = confirmed && runs != before.target;
+        let unproven = confirmed && self.seats.get(device).is_none_or(|seat| seat.stale);
+        let other = confirmed && !unproven && runs != before.target;
         // That it failed before says nothing new, nor does the same once more after a start: what it failed of stays, and stays counted.
         let said_again = report.reason == Reason::FAILED_BEFORE
             || (report.reason == Reason::VERSION && report.reason.0 == before.reason);
@@ -82,7 +98,7 @@ impl Desk {
         // As the device itself says it, if it can tell: what has started, not what was refused when it was offered.
         let started = [Stage::Verified, Stage::Booted].iter().any(|stage| before.stage == Some(*stage as u8));
         let other_said = failed && started && report.reason == Reason::VERSION;
-        let outcome = ((failed && !before_failed) || confirmed).then(|| FirmwareOutcome {
+        let outcome = ((failed && !before_failed) || (confirmed && !unproven)).then(|| FirmwareOutcome {
             release: report.release,
             device: device.clone(),
             confirmed: confirmed && !other,
