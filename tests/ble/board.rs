@@ -153,7 +153,9 @@ async fn run() -> Outcome<()> {
     board.reset().await?;
     board.until(&mut lines, |board| board.connected).await?;
     let now = board.now();
-    board.updater()?.confirm(now).map_err(|_| "the flash failed")?;
+    if !board.updater()?.confirm(now).map_err(|_| "the flash failed")? {
+        return Err("the new image says another version than its release".into());
+    }
     board.until(&mut lines, |board| board.updater.as_ref().is_some_and(|updater| updater.unnoted() == 0)).await?;
     let version = board.updater()?.flash().version();
     board.tell(&format!("confirmed {version}")).await

@@ -365,6 +365,8 @@ fn write(path: &Path, text: &str) {
 /// Copies a folder.
 pub fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).expect("a new folder");
+    let mode = std::fs::metadata(from).expect("a folder").permissions();
+    std::fs::set_permissions(to, mode).expect("a folder of our own");
     for entry in std::fs::read_dir(from).expect("a folder") {
         let (from, to) = (entry.as_ref().expect("an entry").path(), to.join(entry.expect("an entry").file_name()));
         if from.is_dir() { copy(&from, &to) } else { std::fs::copy(&from, &to).map(drop).expect("a file is copied") }

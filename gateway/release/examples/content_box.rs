@@ -64,7 +64,7 @@ async fn main() {
         });
         let fetching = Arc::clone(&service);
         tokio::spawn(async move {
-            fetching.fetch(&content, &say).await.unwrap();
+            fetching.fetch(&content, &[], &say).await.unwrap();
             println!("whole {:.3}", began.elapsed().as_secs_f64());
         });
     }

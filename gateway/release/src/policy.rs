@@ -270,7 +270,7 @@ fn turn(release: &Release, id: &ReleaseId, thing: &Thing) -> Result<(), Refused>
     }
 }
 
-/// The newest release this thing may install now; none if there is none for it.
+/// The newest release this thing may install now, but for those that are `barred`; none if there is none for it.
 ///
 /// # Errors
 /// Nothing can be decided: a refusal that is about the box.
@@ -279,11 +279,26 @@ pub fn choose<'k>(
     thing: &Thing,
     limits: &Limits,
     clock: Clock,
+    barred: impl Fn(&ReleaseId, Version) -> bool,
 ) -> Result<Option<(ReleaseId, &'k Release)>, Refused> {
     may_decide(known, limits, clock)?;
     let acceptable = known
         .releases()
         .into_iter()
-        .filter_map(|(id, _)| accept(known, &id, thing, limits, clock).ok().map(|release| (id, release)));
+        .filter_map(|(id, _)| accept(known, &id, thing, limits, clock).ok().map(|release| (id, release)))
+        .filter(|(id, release)| !barred(id, release.signed.manifest().version));
     Ok(acceptable.max_by_key(|(_, release)| release.signed.manifest().version))
+}
+
+/// Why the newest release that was made for this thing and is not halted is not for it now, and which version that is; none if it
+/// is for it, if that or a later one runs, or if there is none.
+pub fn why_not(known: &Known, thing: &Thing, limits: &Limits, clock: Clock) -> Option<(Version, Refused)> {
+    let open = known.releases().into_iter().filter(|(_, release)| release.halted.is_none());
+    let made_for_it = open.filter(|(_, release)| fits(release, thing).is_ok());
+    let (id, newest) = made_for_it.max_by_key(|(_, release)| release.signed.manifest().version)?;
+    let version = newest.signed.manifest().version;
+    if thing.installed.is_some_and(|installed| installed >= version) {
+        return None;
+    }
+    Some((version, accept(known, &id, thing, limits, clock).err()?))
 }

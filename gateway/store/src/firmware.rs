@@ -7,6 +7,7 @@ use crate::devices::{device_id, limit};
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
+use crate::tallies::{NewTally, put_tally};
 
 /// The most bytes of a transaction.
 pub const ACT_BYTES_MAX: usize = 8 << 10;
@@ -148,11 +149,24 @@ impl Tables {
         self.write(move |connection| put_outcome(connection, &outcome))
     }
 
-    /// Whether a release came to nothing on this sensor or box, by whosever fault.
-    pub fn firmware_failed_on(&self, release: &[u8; 32], device: &DeviceId) -> Result<bool, StoreError> {
+    /// Every update that came to nothing on a sensor or the box, by whosever fault.
+    pub fn failed_outcomes(&self) -> Result<Vec<FirmwareOutcome>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("firmware/failed_on"))?;
-            Ok(statement.query_row(params![release.as_slice(), device.as_str()], |row| row.get(0))?)
+            let mut statement = connection.prepare_cached(sql!("firmware/failed"))?;
+            let mut rows = statement.query([])?;
+            let mut found = Vec::new();
+            while let Some(row) = rows.next()? {
+                let device: String = row.get(1)?;
+                found.push(FirmwareOutcome {
+                    release: row.get(0)?,
+                    device: device_id(&device, "firmware_outcomes")?,
+                    confirmed: false,
+                    reason: row.get(2)?,
+                    counts: row.get(3)?,
+                    at: Timestamp(row.get(4)?),
+                });
+            }
+            Ok(found)
         })
     }
 
@@ -177,12 +191,21 @@ impl Tables {
         })
     }
 
-    /// Keeps a signed transaction about a release until the ledger has it. The same one again changes nothing.
-    pub fn add_act(&self, hash: [u8; 32], about: [u8; 32], leaf: Vec<u8>, at: Timestamp) -> Result<(), StoreError> {
+    /// Keeps a signed transaction about a release until the ledger has it, and with it what was counted of that release, which goes
+    /// first: both or neither. The same one again changes nothing.
+    pub fn add_act(
+        &self,
+        hash: [u8; 32],
+        about: [u8; 32],
+        leaf: Vec<u8>,
+        at: Timestamp,
+        tally: Option<NewTally>,
+    ) -> Result<(), StoreError> {
         limit("a transaction", &leaf, ACT_BYTES_MAX)?;
+        tally.iter().try_for_each(|tally| limit("a transaction", &tally.leaf, ACT_BYTES_MAX))?;
         self.write(move |connection| {
             connection.prepare_cached(sql!("firmware/act_add"))?.execute(params![hash, about, leaf, at.0])?;
-            Ok(())
+            tally.iter().try_for_each(|tally| put_tally(connection, tally))
         })
     }
 
@@ -209,7 +232,8 @@ impl Tables {
         }))
     }
 
-    /// Transactions the ledger does not have yet: halts and the like first, then tallies; oldest first.
+    /// Transactions the ledger does not have yet: halts and the like first, each behind what was counted of its release, since the
+    /// ledger takes no count after it; then tallies; oldest first.
     pub fn waiting_acts(&self, rows: u32) -> Result<Vec<Vec<u8>>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("firmware/acts_waiting"))?;

@@ -47,6 +47,12 @@ pub struct Told {
     pub all: Option<(u32, u32)>,
 }
 
+pub(crate) fn put_tally(connection: &rusqlite::Connection, tally: &NewTally) -> Result<(), StoreError> {
+    let NewTally { counted: Counted { release, confirmed, failed }, hash, leaf, at } = tally;
+    connection.prepare_cached(sql!("tallies/put"))?.execute(params![release, confirmed, failed, hash, leaf, at.0])?;
+    Ok(())
+}
+
 impl Tables {
     /// How updates ended here, by release.
     pub fn counted_outcomes(&self) -> Result<Vec<Counted>, StoreError> {
@@ -62,13 +68,7 @@ impl Tables {
     /// Keeps a tally until the ledger has it, in place of the one before.
     pub fn put_tally(&self, tally: NewTally) -> Result<(), StoreError> {
         limit("a transaction", &tally.leaf, ACT_BYTES_MAX)?;
-        self.write(move |connection| {
-            let NewTally { counted: Counted { release, confirmed, failed }, hash, leaf, at } = &tally;
-            connection
-                .prepare_cached(sql!("tallies/put"))?
-                .execute(params![release, confirmed, failed, hash, leaf, at.0])?;
-            Ok(())
-        })
+        self.write(move |connection| put_tally(connection, &tally))
     }
 
     /// What was told of every release.

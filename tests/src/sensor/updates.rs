@@ -48,10 +48,13 @@ impl Sensor {
         self.reset().await;
         self.reported().await;
         let now = self.site.instant();
-        if self.updater().flash().is_good() {
-            self.updater().confirm(now).expect("flash");
+        let stays = if self.updater().flash().is_good() {
+            self.updater().confirm(now).expect("flash")
         } else {
             self.updater().give_up().expect("flash");
+            false
+        };
+        if !stays {
             self.reset().await;
         }
         self.reported().await;

@@ -9,9 +9,9 @@
 //!  9    1  phase                               140   4  outcome: stage, reason, two zeros
 //! 10    1  starts left on trial                144  32  outcome: of which release
 //! 11    1  images begun since the last success 176  32  the last release that failed here for good
-//! 12    4  bytes there                         208  40  zeros
-//! 16    4  bytes in all                        248   8  first bytes of SHA-256 of all before
-//! 20    4  highest security counter confirmed
+//! 12    4  bytes there                         208  32  the release that was confirmed last
+//! 16    4  bytes in all                        240   8  zeros
+//! 20    4  highest security counter confirmed  248   8  first bytes of SHA-256 of all before
 //! 24    4  security counter of the release
 //! 28   12  its version
 //! 40    1  times begun again after a start     little-endian
@@ -82,6 +82,8 @@ pub struct Record {
     pub outcome: Option<Outcome>,
     /// The last release that started here and failed; zero if none. It is not taken again.
     pub failed: [u8; 32],
+    /// The last release that proved itself here; zero if none. It is not taken again either.
+    pub confirmed: [u8; 32],
 }
 
 impl Record {
@@ -106,6 +108,7 @@ impl Record {
             counter: 0,
             outcome: None,
             failed: [0; 32],
+            confirmed: [0; 32],
         }
     }
 
@@ -142,6 +145,7 @@ impl Record {
             put(144, &outcome.release);
         }
         put(176, &self.failed);
+        put(208, &self.confirmed);
         let check = Sha256::digest(&bytes[..BODY_BYTES]);
         bytes[BODY_BYTES..].copy_from_slice(&check[..RECORD_BYTES - BODY_BYTES]);
         bytes
@@ -178,6 +182,7 @@ impl Record {
             counter: number(20)?,
             outcome,
             failed: hash(176)?,
+            confirmed: hash(208)?,
         })
     }
 }

@@ -5,12 +5,14 @@
 //!
 //! Nor can it wear the flash out. What was written is gone on from, however often the link goes or the gateway says stop; a
 //! group that came wrong is erased twice more at the most, and what was under way at a start of the device eight times. Each
-//! image begun makes the next one wait longer, up to a day; until then offers are refused, with a report that says so.
+//! image begun makes the next one wait longer, up to a day; until then offers are refused, with a report that says so. And an
+//! image that says another version than its manifest does not stay: its release would be newer than what runs for ever.
 
 mod config;
 mod offer;
 mod pull;
 mod rest;
+mod trial;
 
 use alloc::collections::VecDeque;
 use alloc::string::String;
@@ -19,7 +21,6 @@ use alloc::vec::Vec;
 use pitchside_wire::Millis;
 use pitchside_wire::firmware::{Battery, Down, Phase, Reason, Report, Stage, Status, Up, Wait, WaitCode};
 
-use super::boot::STARTS_MAX;
 use super::flash::{Flash, FlashFault, Place, Slot};
 use super::record::{Record, load, save};
 pub use config::{ConfigFault, UpdaterConfig};
@@ -142,59 +143,6 @@ impl<F: Flash> Updater<F> {
         Ok(updater)
     }
 
-    /// Whether the image that runs has yet to prove itself: run the self test, then call [`Updater::confirm`] or
-    /// [`Updater::give_up`].
-    pub fn is_on_trial(&self) -> bool {
-        self.record.phase == Phase::Trial && self.flash.running() != self.record.home
-    }
-
-    /// The image that runs has proven itself: it stays, and its security counter is the least from now on.
-    ///
-    /// # Errors
-    /// The flash failed; the image is still on trial.
-    pub fn confirm(&mut self, now: Millis) -> Result<(), FlashFault> {
-        if !self.is_on_trial() {
-            return Ok(());
-        }
-        let mut next = self.record;
-        next.home = self.flash.running();
-        next.counter = next.counter.max(next.target.counter);
-        next.begun = 0;
-        next.end(Stage::Confirmed, Reason::NONE);
-        self.write(next)?;
-        self.begin_at = now;
-        self.reports.clear();
-        self.queue(next.target.release, Stage::Confirmed, Reason::NONE, now);
-        self.status = Due::at(now);
-        Ok(())
-    }
-
-    /// The image that runs is unfit: reset after this, and the old one is back. The release is not taken again.
-    ///
-    /// # Errors
-    /// The flash failed; reset all the same, the trial ends by itself.
-    pub fn give_up(&mut self) -> Result<(), FlashFault> {
-        if !self.is_on_trial() {
-            return Ok(());
-        }
-        let mut next = self.record;
-        next.failed = next.target.release;
-        next.end(Stage::Failed, Reason::SELF_TEST);
-        self.write(next)
-    }
-
-    /// Starts the verified image on trial: reset after this. False if there is none, or the gateway has not said go.
-    ///
-    /// # Errors
-    /// The flash failed.
-    pub fn start(&mut self) -> Result<bool, FlashFault> {
-        if self.record.phase != Phase::Verified || !self.go {
-            return Ok(false);
-        }
-        self.write(Record { phase: Phase::Trial, starts_left: STARTS_MAX, ..self.record })?;
-        Ok(true)
-    }
-
     /// The session is there: after [`Event::Connected`](crate::Event::Connected).
     pub fn connected(&mut self, now: Millis) {
         self.linked = true;
@@ -289,7 +237,8 @@ impl<F: Flash> Updater<F> {
         let record = &self.record;
         let idle = record.phase == Phase::Idle;
         Status {
-            willing: !self.is_on_trial() && !self.rests(now),
+            // Nothing is taken while the other slot holds the way back: on trial, and after one that was given up, until the reset.
+            willing: self.flash.running() == record.home && !self.rests(now),
             battery: self.battery,
             chunk_bytes_max: self.config.chunk_bytes_max,
             version: self.config.version,

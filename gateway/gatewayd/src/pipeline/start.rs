@@ -122,7 +122,7 @@ impl Gateway {
             judge: ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
         }));
         let releases = ledger::releases(settings, &store, clock);
-        let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone());
+        let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone())?;
         let (door, words) = Door::new();
         let roster = Arc::new(Roster::default());
         roster.replace(watch::roster(&store)?);

@@ -136,17 +136,24 @@ impl Service {
         Ok(tokio::task::spawn_blocking(move || store.import(&file, &content, &kept)).await??)
     }
 
-    /// Fetches a content, or goes on where an earlier fetch stopped; gives the file of the whole. Ask for one content once at
-    /// a time. Dropping the future stops it; nothing durable is lost.
+    /// Fetches a content, or goes on where an earlier fetch stopped; gives the file of the whole. What is `older` gives way to it if
+    /// there is no room otherwise, though it is kept; oldest first. Ask for one content once at a time. Dropping the future stops
+    /// it; nothing durable is lost.
     ///
     /// # Errors
     /// There is no room, the manifest's hashes disagree, or the service stops. That nobody has it is no error: it waits.
-    pub async fn fetch(&self, content: &Content, progress: &watch::Sender<Progress>) -> Result<PathBuf, FetchError> {
+    pub async fn fetch(
+        &self,
+        content: &Content,
+        older: &[ContentId],
+        progress: &watch::Sender<Progress>,
+    ) -> Result<PathBuf, FetchError> {
         if let Some(path) = self.shared.store.path(content.id) {
             return Ok(path);
         }
         let (store, wanted, kept) = (Arc::clone(&self.shared.store), content.clone(), self.kept_with(content.id));
-        tokio::task::spawn_blocking(move || store.admit(&wanted, &kept)).await??;
+        let older = older.to_vec();
+        tokio::task::spawn_blocking(move || store.admit(&wanted, &kept, &older)).await??;
         // Poor randomness costs only a poorer spread of load.
         let seed = random().unwrap_or(u64::from(std::process::id()));
         fetch(&self.shared, content, seed, progress, &self.stop).await

@@ -18,6 +18,11 @@ fn strap() -> Thing {
     }
 }
 
+/// Nothing is barred.
+const fn none(_: &ReleaseId, _: Version) -> bool {
+    false
+}
+
 /// A log with release 1.20.0, rolled out to all of r2.
 fn log() -> Log {
     let mut log = Log::ready();
@@ -40,7 +45,7 @@ fn decide(log: &Log, thing: &Thing) -> Result<(), Refused> {
 fn a_release_that_is_proven_new_and_rolled_out_is_accepted() {
     assert_eq!(decide(&log(), &strap()), Ok(()));
     let known = log().known();
-    let (id, chosen) = choose(&known, &strap(), &LIMITS, CLOCK).unwrap().unwrap();
+    let (id, chosen) = choose(&known, &strap(), &LIMITS, CLOCK, none).unwrap().unwrap();
     assert_eq!((id, chosen.signed.manifest()), (manifest(20).id(), &manifest(20)));
 }
 
@@ -50,7 +55,11 @@ fn nothing_is_decided_before_the_ledger_has_shown_itself() {
     assert_eq!(accept(&known, &manifest(20).id(), &strap(), &LIMITS, CLOCK).err(), Some(Refused::NoCheckpoint));
     let mut half = Known::default();
     half.learn(&log().answer(&half.question(), 2), &log().anchors(), NOW).unwrap();
-    assert_eq!(choose(&half, &strap(), &LIMITS, CLOCK).err(), Some(Refused::Behind), "a halt may be among the rest");
+    assert_eq!(
+        choose(&half, &strap(), &LIMITS, CLOCK, none).err(),
+        Some(Refused::Behind),
+        "a halt may be among the rest"
+    );
     let unknown = manifest(21).id();
     assert_eq!(accept(&log().known(), &unknown, &strap(), &LIMITS, CLOCK).err(), Some(Refused::NotInLedger(unknown)));
 }
@@ -132,7 +141,7 @@ fn an_expired_or_halted_release_is_refused() {
     let mut halted = log();
     halted.put(halt(manifest(20).id()));
     assert_eq!(decide(&halted, &strap()), Err(Refused::Halted(HaltReason::Failures)));
-    assert_eq!(choose(&halted.known(), &strap(), &LIMITS, CLOCK), Ok(None));
+    assert_eq!(choose(&halted.known(), &strap(), &LIMITS, CLOCK, none), Ok(None));
 }
 
 #[test]
@@ -181,9 +190,42 @@ fn the_newest_release_that_is_acceptable_is_chosen() {
     let mut log = log();
     let newer = release(&mut log, &manifest(21));
     let known = log.known();
-    assert_eq!(choose(&known, &strap(), &LIMITS, CLOCK).unwrap().map(|(id, _)| id), Some(newer));
+    assert_eq!(choose(&known, &strap(), &LIMITS, CLOCK, none).unwrap().map(|(id, _)| id), Some(newer));
     log.put(halt(newer));
     let known = log.known();
-    let chosen = choose(&known, &strap(), &LIMITS, CLOCK).unwrap().map(|(id, _)| id);
+    let chosen = choose(&known, &strap(), &LIMITS, CLOCK, none).unwrap().map(|(id, _)| id);
     assert_eq!(chosen, Some(manifest(20).id()), "the one before, while the newest is halted");
+}
+
+#[test]
+fn the_next_one_down_is_chosen_where_the_newest_is_barred() {
+    let mut log = log();
+    let newer = release(&mut log, &manifest(21));
+    let known = log.known();
+    let but = |barred: &[ReleaseId]| {
+        let barred = |id: &ReleaseId, _| barred.contains(id);
+        choose(&known, &strap(), &LIMITS, CLOCK, barred).unwrap().map(|(id, _)| id)
+    };
+    assert_eq!(but(&[newer]), Some(manifest(20).id()));
+    assert_eq!(but(&[newer, manifest(20).id()]), None);
+}
+
+#[test]
+fn why_the_newest_release_is_not_for_a_thing_is_told_unless_it_is_or_runs() {
+    let mut log = log();
+    let why = |log: &Log, thing: &Thing| why_not(&log.known(), thing, &LIMITS, CLOCK);
+    assert_eq!(why(&log, &strap()), None, "it is");
+    let weak = Thing { counter: SecurityCounter(9), ..strap() };
+    let have = manifest(20).counter;
+    let lower = Refused::LowerCounter { have, accepted: SecurityCounter(9) };
+    assert_eq!(why(&log, &weak), Some((Version::new(1, 20, 0), lower)));
+    let newer = Some(Version::new(1, 20, 0));
+    assert_eq!(why(&log, &Thing { installed: newer, ..weak }), None, "it runs");
+    log.put(publish(&manifest(21), &[101, 102]));
+    let r2: HardwareId = "r2".parse().unwrap();
+    let told = Some((Version::new(1, 21, 0), Refused::NotRolledOut(r2)));
+    assert_eq!(why(&log, &strap()), told, "of the newest alone");
+    log.put(halt(manifest(21).id()));
+    assert_eq!(why(&log, &strap()), None, "one that is halted is none");
+    assert_eq!(why(&log, &Thing { hardware: "r9".parse().unwrap(), ..strap() }), None, "none was made for it");
 }

@@ -210,7 +210,7 @@ async fn before_with(patience: Patience, manner: Manner) -> Fault {
     settings.fetch.patience = patience;
     let house = House::of(&[&whole], settings).await;
     let (say, mut heard) = watch::channel(Progress::default());
-    let fetch = house.service.fetch(&whole, &say);
+    let fetch = house.service.fetch(&whole, &[], &say);
     let rescue = async {
         let fault = heard.wait_for(|progress| !progress.dropped.is_empty()).await.unwrap().dropped[0];
         house.service.boxes().send_replace([peer, honest.address()].into());

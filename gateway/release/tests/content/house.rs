@@ -90,7 +90,7 @@ impl House {
 
     pub async fn fetched(&self, content: &Content) -> (Result<Vec<u8>, FetchError>, Progress) {
         let (say, heard) = watch::channel(Progress::default());
-        let path = tokio::time::timeout(PATIENCE, self.service.fetch(content, &say)).await.unwrap();
+        let path = tokio::time::timeout(PATIENCE, self.service.fetch(content, &[], &say)).await.unwrap();
         let progress = heard.borrow().clone();
         (path.map(|path| std::fs::read(path).unwrap()), progress)
     }

@@ -46,7 +46,7 @@ async fn a_fetch_that_was_cut_off_goes_on_where_it_was_after_a_restart() {
     let service = Service::start(slow, store(&dir), Arc::<Ledger>::clone(&ledger)).await.unwrap();
     let (say, mut heard) = watch::channel(Progress::default());
     tokio::select! {
-        _ = service.fetch(&whole, &say) => panic!("too fast to be cut off"),
+        _ = service.fetch(&whole, &[], &say) => panic!("too fast to be cut off"),
         _ = heard.wait_for(|progress| progress.groups >= 100) => {}
     }
     let kept = Arc::clone(service.store());
@@ -56,7 +56,7 @@ async fn a_fetch_that_was_cut_off_goes_on_where_it_was_after_a_restart() {
     let sent = publisher.service.served().bytes.load(Ordering::Relaxed);
     let service = Service::start(settings([publisher.address()], None), store(&dir), ledger).await.unwrap();
     assert!(service.store().standing(whole.id).unwrap().groups >= before);
-    let path = tokio::time::timeout(PATIENCE, service.fetch(&whole, &say)).await.unwrap().unwrap();
+    let path = tokio::time::timeout(PATIENCE, service.fetch(&whole, &[], &say)).await.unwrap().unwrap();
     assert!(std::fs::read(path).unwrap() == bytes);
     let again = publisher.service.served().bytes.load(Ordering::Relaxed) - sent;
     assert!(again < (bytes.len() - before as usize * 16_384 + (1 << 20)) as u64, "{again} bytes came again");
@@ -95,7 +95,7 @@ async fn no_more_bytes_a_second_are_fetched_than_the_settings_allow() {
     let service = Service::start(slow, store(&dir), Arc::new(Ledger(vec![whole.id]))).await.unwrap();
     let began = tokio::time::Instant::now();
     let progress = watch::Sender::new(Progress::default());
-    let fetched = service.fetch(&whole, &progress);
+    let fetched = service.fetch(&whole, &[], &progress);
     assert!(std::fs::read(tokio::time::timeout(PATIENCE, fetched).await.unwrap().unwrap()).unwrap() == bytes);
     // Two seconds' worth, less the quarter of a second that may come at once.
     assert!(began.elapsed() >= std::time::Duration::from_millis(1_600), "{:?}", began.elapsed());

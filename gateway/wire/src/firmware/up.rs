@@ -123,7 +123,7 @@ impl Reason {
     pub const HARDWARE: Self = Self(3);
     /// A lower security counter.
     pub const COUNTER: Self = Self(4);
-    /// Not newer than what runs, or it wants another version to start from.
+    /// Not newer than what runs, it wants another version to start from, or the image on trial says another one than its manifest.
     pub const VERSION: Self = Self(5);
     /// It does not fit the slot.
     pub const SIZE: Self = Self(6);

@@ -131,7 +131,7 @@ pub(super) fn release(state: &dyn State, transaction: &Transaction, signer: &Sig
         }
         if manifest.version <= newest.version {
             return not(format_args!(
-                "{hardware} has had version {}: release an old one under a new number",
+                "{hardware} has had version {}: to go back to an old one, rebuild it under a new number",
                 newest.version
             ));
         }

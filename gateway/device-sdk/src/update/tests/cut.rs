@@ -49,7 +49,7 @@ impl World {
         let mut updater = Updater::new(config(version, 3), board, self.now).unwrap();
         updater.connected(self.now);
         if updater.is_on_trial() {
-            let _ = if self.good { updater.confirm(self.now) } else { updater.give_up() };
+            let _ = if self.good { updater.confirm(self.now).map(|_stays| ()) } else { updater.give_up() };
         } else {
             talk(&mut updater, &mut self.gateway, &mut self.now, 120_000);
             let _ = updater.start();
@@ -122,6 +122,7 @@ proptest! {
         record.target.size = numbers[3];
         record.target.version = Version::new(numbers[4], numbers[5], 1);
         (record.target.release, record.target.sha256, record.target.blake3, record.failed) = (hashes[0], hashes[1], hashes[2], hashes[3]);
+        record.confirmed = hashes[1];
         record.end(pitchside_wire::firmware::Stage::Failed, pitchside_wire::firmware::Reason::FLASH);
         let mut bytes = record.to_bytes();
         prop_assert_eq!(Record::parse(&bytes), Some(record));

@@ -3,7 +3,7 @@
 use std::vec::Vec;
 
 use pitchside_wire::Millis;
-use pitchside_wire::firmware::{Battery, Phase, Stage, Up, Version};
+use pitchside_wire::firmware::{Battery, Phase, Reason, Stage, Up, Version};
 
 use super::super::*;
 use super::board::Board;
@@ -45,7 +45,7 @@ fn an_image_is_pulled_verified_tried_and_confirmed() {
         assert!(updater.is_on_trial() && updater.flash().running == Slot::B && updater.flash().holds(Slot::B, &new));
         talk(&mut updater, &mut gateway, &mut now, 1_000);
         assert!(!gateway.statuses.last().unwrap().willing, "nothing is taken on trial");
-        updater.confirm(now).unwrap();
+        assert_eq!(updater.confirm(now), Ok(true));
         talk(&mut updater, &mut gateway, &mut now, 1_000);
         assert_eq!(gateway.told()[2..], [(Stage::Booted, 0), (Stage::Confirmed, 0)]);
         let record = *updater.record();
@@ -72,6 +72,44 @@ fn an_image_that_fails_its_self_test_gives_way_and_is_not_taken_again() {
     let told = gateway.told();
     assert_eq!(told[2..4], [(Stage::Failed, 11), (Stage::Failed, 12)], "failed once, and refused when offered again");
     assert!(gateway.pulls.is_empty());
+}
+
+#[test]
+fn an_image_that_says_another_version_than_its_release_does_not_stay_and_is_not_flashed_again() {
+    let mut now = Millis(0);
+    let mut updater = updater(Board::with(&image(1, 9_000)));
+    let mut gateway = Gateway::new(Plan::new(image(2, 40_000)));
+    talk(&mut updater, &mut gateway, &mut now, 60_000);
+    updater.start().unwrap();
+    // Old bytes under a new number: their manifest says 1.1.0.
+    let mut updater = reset(updater, OLD, now);
+    assert!(updater.is_on_trial());
+    assert_eq!((updater.confirm(now), updater.confirm(now)), (Ok(false), Ok(false)), "however often it is asked");
+    let record = *updater.record();
+    assert_eq!((record.home, record.begun, record.confirmed), (Slot::A, 1, [0; 32]), "that was no success");
+    let mut updater = reset(updater, OLD, now);
+    assert_eq!(updater.flash().running, Slot::A);
+    gateway.pulls.clear();
+    talk(&mut updater, &mut gateway, &mut now, 24 * 3_600_000);
+    assert!(gateway.pulls.is_empty(), "a day of offers writes nothing");
+    assert!(gateway.told().contains(&(Stage::Failed, Reason::VERSION.0)), "{:?}", gateway.told());
+}
+
+#[test]
+fn a_release_that_proved_itself_is_not_taken_again_whatever_version_runs_later() {
+    let mut now = Millis(0);
+    let mut updater = updater(Board::with(&image(1, 9_000)));
+    let mut gateway = Gateway::new(Plan::new(image(2, 40_000)));
+    talk(&mut updater, &mut gateway, &mut now, 60_000);
+    updater.start().unwrap();
+    let mut updater = reset(updater, Version::new(1, 1, 0), now);
+    assert_eq!(updater.confirm(now), Ok(true));
+    // The same slot says something else after the next start.
+    let mut updater = reset(updater, OLD, now);
+    assert_eq!(updater.flash().running, Slot::B);
+    gateway.pulls.clear();
+    let happened = talk(&mut updater, &mut gateway, &mut now, 60_000);
+    assert!(happened.contains(&Happened::Refused(Reason::VERSION)) && gateway.pulls.is_empty(), "{happened:?}");
 }
 
 #[test]

@@ -59,7 +59,9 @@ impl<F: Flash> Updater<F> {
         if manifest.counter < self.counter() {
             return Err(Reason::COUNTER);
         }
-        if manifest.version <= config.version || manifest.from.is_some_and(|from| config.version < from) {
+        // What proved itself here last is what runs, whatever version that says it is.
+        let again = manifest.release == self.record.confirmed;
+        if again || manifest.version <= config.version || manifest.from.is_some_and(|from| config.version < from) {
             return Err(Reason::VERSION);
         }
         if manifest.size == 0 || manifest.size > u64::from(self.flash.slot_bytes()) {

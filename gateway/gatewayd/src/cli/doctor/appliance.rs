@@ -73,6 +73,9 @@ fn here(what: &str) -> Option<&'static str> {
         "release policy" => "release.policy and ledger.policy on a stick, where settings.toml names them",
         "firmware releases" => "relearn in orders.txt on a stick",
         "firmware log" => "give doctor.txt to who runs the ledger, and to who looks after the box",
+        "firmware signatures" => {
+            "firmware.signatures_min in settings.toml on a stick, if fewer shall do; else ask the releases' publisher"
+        }
         "firmware news" => "look at its network, and at its clock",
         "firmware contents" => {
             "look at its network, and at [firmware] in settings.toml (ledger_store, store_bytes_max); then take its power away for ten seconds and start it \
@@ -92,7 +95,14 @@ mod tests {
 
     #[test]
     fn what_stops_firmware_is_mended_by_who_can() {
-        let named = ["release policy", "firmware releases", "firmware log", "firmware news", "firmware contents"];
+        let named = [
+            "release policy",
+            "firmware releases",
+            "firmware log",
+            "firmware signatures",
+            "firmware news",
+            "firmware contents",
+        ];
         assert!(named.iter().all(|what| here(what).is_some_and(|mend| mend != CALL)));
     }
 

@@ -21,6 +21,7 @@ const RELEASES: &str = "firmware releases";
 const POLICY: &str = "release policy";
 const LOG: &str = "firmware log";
 const NEWS: &str = "firmware news";
+const SIGNATURES: &str = "firmware signatures";
 const CONTENTS: &str = "firmware contents";
 /// The time of the last confirmation is kept once an hour, and the ledger may be asked as seldom.
 const KEPT_LATE_US: i64 = 2 * 3_600_000_000;
@@ -70,7 +71,10 @@ fn releases(context: &Context, anchors: &Anchors, now: Timestamp) -> Finding {
         Err(error) => return Finding::new(RELEASES, false, format!("{error:#}"), "systemctl restart pitchside"),
     }
     let limits = shelf::limits(&context.settings.firmware);
-    heard(&known, limits, now).unwrap_or_else(|| Finding::well(RELEASES, format!("{} known", known.releases().len())))
+    let asked = known.policy().map(|policy| policy.threshold);
+    heard(&known, limits, now)
+        .or_else(|| weak(asked?, limits))
+        .unwrap_or_else(|| Finding::well(RELEASES, format!("{} known", known.releases().len())))
 }
 
 /// Why firmware was off at the last start, or is not believed since.
@@ -115,6 +119,14 @@ fn heard(known: &Known, limits: Limits, now: Timestamp) -> Option<Finding> {
     Some(Finding::new(NEWS, false, format!("nothing is updated: {why}"), mend))
 }
 
+/// Whether this box asks for more signatures than the release policy in force does: then it takes none of the releases under it.
+fn weak(have: u8, limits: Limits) -> Option<Finding> {
+    let want = limits.threshold_min;
+    let mend = "pitchside config explain firmware.signatures_min, or ask the publisher for a policy of more signers";
+    let evidence = || format!("nothing is updated: {}", Refused::ThresholdTooLow { have, want });
+    (have < want).then(|| Finding::new(SIGNATURES, false, evidence(), mend))
+}
+
 /// Contents that are wanted and do not come: at once if the store refuses them, after a day if nobody gives them.
 fn contents(missing: &[Missing], now: Timestamp) -> Finding {
     let late = |row: &&Missing| row.why.is_some() || now.micros_since(row.since) > CONTENT_LATE_US;
@@ -138,6 +150,9 @@ fn own_update(context: &Context) -> Option<Finding> {
             let Tried { version, release, failed, gave_way, .. } = tried;
             let (came, why) = (if gave_way { "does not run" } else { "was not installed" }, failed.unwrap_or_default());
             Finding::new(WHAT, false, format!("{version} (release {release}) {came}: {why}{again}"), mend)
+        }
+        Ok(Tried { version, in_place_of: Some(newer), failed: None, .. }) => {
+            Finding::new(WHAT, false, format!("{version} was asked for in place of {newer}"), mend)
         }
         Ok(Tried { version, release, failed: None, .. }) => {
             Finding::well(WHAT, format!("the last one asked for was {version} (release {release})"))
@@ -180,6 +195,14 @@ mod tests {
         let limits = Limits::usual(Timestamp(0));
         let finding = heard(&Known::default(), limits, Timestamp(DAY)).unwrap();
         assert!(!finding.ok && finding.evidence.contains("has not shown a checkpoint yet"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_policy_of_fewer_signatures_than_this_box_asks_for_is_a_finding() {
+        let limits = Limits::usual(Timestamp(0));
+        assert!(weak(2, limits).is_none());
+        let finding = weak(1, limits).unwrap();
+        assert!(!finding.ok && finding.evidence.ends_with("asks for 1 signature(s), this box for 2"), "{finding:?}");
     }
 
     #[test]

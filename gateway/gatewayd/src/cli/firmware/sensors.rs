@@ -49,8 +49,12 @@ impl Counts {
         let of = |state: &dyn Fn(&SensorRow) -> bool| {
             rows.iter().filter(|row| row.release.as_deref() == Some(release) && state(row)).count()
         };
-        let is = |word: &'static str| of(&move |row: &SensorRow| row.last_report.as_deref() == Some(word));
-        Self { offered: of(&|_| true), confirmed: is(Stage::Confirmed.word()), failed: is(Stage::Failed.word()) }
+        let is = |row: &SensorRow, stage: Stage| row.last_report.as_deref() == Some(stage.word());
+        // Who proved itself and runs something else is told with a reason, as who failed is.
+        let confirmed = of(&|row: &SensorRow| is(row, Stage::Confirmed) && row.reason.is_none());
+        let failed =
+            of(&|row: &SensorRow| is(row, Stage::Failed) || (is(row, Stage::Confirmed) && row.reason.is_some()));
+        Self { offered: of(&|_| true), confirmed, failed }
     }
 
     /// For people.
@@ -67,13 +71,16 @@ impl Counts {
 fn row(kept: SensorFirmware) -> SensorRow {
     let stage = kept.stage.map(stage_word);
     let failed = kept.stage == Some(Stage::Failed as u8);
-    let state = match (&kept.release, &kept.held, stage) {
-        (_, Some(held), _) => format!("held: {held}"),
-        (None, None, _) => "nothing offered".to_owned(),
-        (Some(_), None, Some(word)) if failed => format!("{word}: {}", reason_word(kept.reason)),
-        (Some(_), None, Some(word)) => word.to_owned(),
-        (Some(_), None, None) if kept.have > 0 => "pulling".to_owned(),
-        (Some(_), None, None) => "offered".to_owned(),
+    let confirmed = kept.stage == Some(Stage::Confirmed as u8);
+    let other = kept.target.as_ref().filter(|target| confirmed && **target != kept.version);
+    let state = match (&kept.release, &kept.held, other, stage) {
+        (_, Some(held), _, _) => format!("held: {held}"),
+        (None, None, _, _) => "nothing offered".to_owned(),
+        (Some(_), None, Some(target), _) => format!("runs {} after confirming {target}", kept.version),
+        (Some(_), None, None, Some(word)) if failed => format!("{word}: {}", reason_word(kept.reason)),
+        (Some(_), None, None, Some(word)) => word.to_owned(),
+        (Some(_), None, None, None) if kept.have > 0 => "pulling".to_owned(),
+        (Some(_), None, None, None) => "offered".to_owned(),
     };
     let percent = kept.have.min(kept.size).saturating_mul(100).checked_div(kept.size);
     SensorRow {
@@ -86,7 +93,7 @@ fn row(kept: SensorFirmware) -> SensorRow {
         target: kept.target,
         state,
         percent: percent.and_then(|percent| u8::try_from(percent).ok()),
-        reason: failed.then(|| reason_word(kept.reason)),
+        reason: (failed || (confirmed && kept.reason != 0)).then(|| reason_word(kept.reason)),
         attempts: kept.attempts,
         last_report: stage.map(str::to_owned),
         last_report_at: kept.reported_at.map(|at| at.to_string()),
@@ -133,6 +140,37 @@ fn done(percent: u8, bar: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_runs_another_version_than_it_confirmed_is_no_success() {
+        let kept = |version: &str, reason: u8| SensorFirmware {
+            device: pitchside_model::DeviceId::parse("s7").unwrap(),
+            hardware: "r2".to_owned(),
+            component: "strap".to_owned(),
+            version: version.to_owned(),
+            counter: 1,
+            seen_at: pitchside_model::Timestamp(1),
+            release: Some([7; 32]),
+            target: Some("1.7.0".to_owned()),
+            size: 10,
+            have: 10,
+            attempts: 0,
+            stage: Some(Stage::Confirmed as u8),
+            reason,
+            text: String::new(),
+            reported_at: None,
+            held: None,
+        };
+        let shown = |version: &str, reason: u8| {
+            let rows = [row(kept(version, reason))];
+            let counts = Counts::of(&HEXLOWER.encode(&[7; 32]), &rows);
+            (rows[0].state.clone(), rows[0].reason, counts.text())
+        };
+        let version = pitchside_wire::firmware::Reason::VERSION.0;
+        let other = "runs 1.0.9 after confirming 1.7.0".to_owned();
+        assert_eq!(shown("1.7.0", 0), ("confirmed".to_owned(), None, "1 of 1".to_owned()));
+        assert_eq!(shown("1.0.9", version), (other, Some("version"), "0 of 1, 1 failed".to_owned()));
+    }
 
     #[test]
     fn a_bar_is_as_full_as_it_says() {

@@ -1,7 +1,8 @@
 //! Brings the contents of releases here, one after the other, and hands them on to other boxes: from boxes on the LAN first,
 //! from the ledger's store last, within the rates the settings allow.
 //!
-//! What is fetched: for each kind of hardware this clinic has, the newest releases that somebody may begin to install now. A
+//! What is fetched: for each kind of hardware this clinic has, what each of its sensors and the box may install now, and the newest
+//! that anybody may; never what all of them run already. Where not all of it fits, the older give way to a newer one of the same kind. A
 //! halt, an expiry or a ledger unheard for too long ends a fetch; what came stays, and is gone on with if that changes. Each content
 //! has its turn, whatever a sensor says it is, how often it says something else, and whoever lacks what it would need.
 
@@ -10,17 +11,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_release::content::fetch::{FetchError, Progress};
-use pitchside_release::content::{Content, ContentId, Service, Settings as ServiceSettings, Shape, StoreError};
+use pitchside_release::content::{Content, ContentId, Service, Settings as ServiceSettings, StoreError};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Shelf;
 use super::missing::Book;
+use super::shelf::Wanted;
 use crate::blocking;
 
-/// Releases of one line kept ready: the newest, and those that older devices may need on the way to it.
-const RELEASES_OF_A_LINE_MAX: usize = 3;
 /// How often everything is looked at again, whatever happens: releases expire, the ledger falls silent.
 const LOOK: Duration = Duration::from_secs(60);
 /// How long a fetch that the disk refused is left alone.
@@ -111,12 +111,13 @@ impl Carrier {
         let mut losses = self.shelf.contents().losses();
         loop {
             let _seen = (*news.borrow_and_update(), *lines.borrow_and_update(), *losses.borrow_and_update());
-            let wanted = self.wanted();
+            let (wanted, by_line) = self.wanted();
             let next = self.turns.next(&self.shelf, &wanted);
+            let older = next.as_ref().map(|next| gives_way(&by_line, next.id)).unwrap_or_default();
             let ended = {
                 let mut fetched = std::pin::pin!(async {
                     match &next {
-                        Some(content) => Some(fetch(&self.service, content, self.patience.stuck).await),
+                        Some(content) => Some(fetch(&self.service, content, &older, self.patience.stuck).await),
                         None => std::future::pending().await,
                     }
                 });
@@ -133,7 +134,7 @@ impl Carrier {
                     let _seen = (*news.borrow_and_update(), *lines.borrow_and_update(), *losses.borrow_and_update());
                     // Something may be wanted, have rotted, or have rested long enough.
                     let Some(now) = &next else { break None };
-                    let wanted = self::wanted(&self.shelf, &mut self.said).unwrap_or_default();
+                    let wanted = all(&self::wanted(&self.shelf, &mut self.said).unwrap_or_default());
                     if !self.turns.goes_on(&self.shelf, &wanted, now) {
                         break None;
                     }
@@ -152,17 +153,18 @@ impl Carrier {
         }
     }
 
-    /// What should be here. It does not give way to anything else, and what is not here is noted.
-    fn wanted(&mut self) -> Vec<Content> {
+    /// What should be here, at all and line by line. It does not give way to anything else, and what is not here is noted.
+    fn wanted(&mut self) -> (Vec<Content>, Vec<Vec<Wanted>>) {
         self.turns.resting.retain(|_, until| *until > Instant::now());
-        let Some(wanted) = wanted(&self.shelf, &mut self.said) else {
+        let Some(by_line) = wanted(&self.shelf, &mut self.said) else {
             self.service.keep(Vec::new());
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         };
+        let wanted = all(&by_line);
         self.service.keep(wanted.iter().map(|content| content.id).collect());
         let missing = wanted.iter().map(|content| content.id).filter(|content| !self.shelf.is_whole(*content));
         blocking::here(|| self.missing.are(missing, self.shelf.now()));
-        wanted
+        (wanted, by_line)
     }
 
     fn failed(&mut self, content: ContentId, error: &FetchError) {
@@ -180,12 +182,12 @@ impl Carrier {
     }
 }
 
-/// What should be here, most wanted first; none if nothing can be decided now. `said` is why, as last said.
-fn wanted(shelf: &Shelf, said: &mut Option<String>) -> Option<Vec<Content>> {
-    let mut wanted: Vec<Content> = Vec::new();
-    for line in shelf.lines().all() {
-        let offers = match shelf.releases_for(&line.hardware) {
-            Ok(offers) => offers,
+/// What should be here, line by line, most wanted first; none if nothing can be decided now. `said` is why, as last said.
+fn wanted(shelf: &Shelf, said: &mut Option<String>) -> Option<Vec<Vec<Wanted>>> {
+    let mut lines = Vec::new();
+    for (line, things) in shelf.lines().all() {
+        match shelf.wanted(&line, &things) {
+            Ok(wanted) => lines.push(wanted),
             Err(why) => {
                 let why = why.to_string();
                 if said.as_ref() != Some(&why) {
@@ -194,20 +196,37 @@ fn wanted(shelf: &Shelf, said: &mut Option<String>) -> Option<Vec<Content>> {
                 }
                 return None;
             }
-        };
-        let mut manifests: Vec<_> = offers.iter().map(super::Offer::manifest).collect();
-        manifests.retain(|manifest| manifest.target == line.target && manifest.component == line.component);
-        manifests.sort_by_key(|manifest| std::cmp::Reverse(manifest.version));
-        for manifest in manifests.into_iter().take(RELEASES_OF_A_LINE_MAX) {
-            let (id, sha256) = (ContentId(manifest.blake3), manifest.sha256);
-            let Some(shape) = Shape::new(manifest.size) else { continue };
-            if wanted.iter().all(|other| other.id != id) {
-                wanted.push(Content { id, sha256, shape });
-            }
         }
     }
     *said = None;
-    Some(wanted)
+    Some(lines)
+}
+
+/// All of that, each once.
+fn all(lines: &[Vec<Wanted>]) -> Vec<Content> {
+    let mut contents: Vec<Content> = Vec::new();
+    for Wanted { content, .. } in lines.iter().flatten() {
+        if contents.iter().all(|other| other.id != content.id) {
+            contents.push(content.clone());
+        }
+    }
+    contents
+}
+
+/// What gives way to a content that something waits for, if there is no room for both, oldest first: what is older than it wherever it is
+/// wanted. Never the other way round, so that the two do not take each other's place for ever.
+fn gives_way(lines: &[Vec<Wanted>], to: ContentId) -> Vec<ContentId> {
+    let of = |line: &[Wanted], id: ContentId| {
+        line.iter().find(|wanted| wanted.content.id == id).map(|wanted| wanted.version)
+    };
+    let waited_for = |line: &&Vec<Wanted>| line.iter().any(|wanted| wanted.content.id == to && wanted.waiting > 0);
+    let mut older: Vec<&Wanted> = lines.iter().filter(waited_for).flatten().collect();
+    older.retain(|old| {
+        let id = old.content.id;
+        lines.iter().all(|line| of(line, id).is_none_or(|version| of(line, to).is_some_and(|newer| version < newer)))
+    });
+    older.sort_by_key(|old| old.version);
+    older.into_iter().map(|old| old.content.id).collect()
 }
 
 enum Fetched {
@@ -216,7 +235,12 @@ enum Fetched {
 }
 
 /// Fetches one content, saying how far it is every tenth.
-async fn fetch(service: &Service, content: &Content, stuck: Duration) -> Result<Fetched, FetchError> {
+async fn fetch(
+    service: &Service,
+    content: &Content,
+    older: &[ContentId],
+    stuck: Duration,
+) -> Result<Fetched, FetchError> {
     tracing::info!(content = %content.id, bytes = content.shape.size(), "fetching the content of a release");
     let (say, mut heard) = watch::channel(Progress::default());
     let telling = async {
@@ -237,11 +261,41 @@ async fn fetch(service: &Service, content: &Content, stuck: Duration) -> Result<
         }
     };
     tokio::select! {
-        fetched = service.fetch(content, &say) => {
+        fetched = service.fetch(content, older, &say) => {
             let path = fetched?;
             tracing::info!(content = %content.id, path = %path.display(), "the content of a release is here");
             Ok(Fetched::Whole)
         }
         () = telling => Ok(Fetched::Stuck),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger_block::release::Version;
+    use pitchside_release::content::Shape;
+
+    use super::*;
+
+    fn wanted(minor: u8, waiting: usize) -> Wanted {
+        let (id, shape) = (ContentId([minor; 32]), Shape::new(1_000).unwrap());
+        let content = Content { id, sha256: [minor; 32], shape };
+        Wanted { content, version: Version::new(1, minor.into(), 0), waiting }
+    }
+
+    #[test]
+    fn what_is_older_gives_way_to_what_something_waits_for_unless_it_is_the_newest_elsewhere() {
+        let id = |minor: u8| ContentId([minor; 32]);
+        let line = || vec![wanted(2, 9), wanted(1, 3), wanted(4, 1)];
+        assert_eq!(gives_way(&[line()], id(4)), [id(1), id(2)], "the oldest first");
+        assert_eq!(gives_way(&[line()], id(2)), [id(1)], "never the other way round");
+        assert!(gives_way(&[line()], id(1)).is_empty());
+        let nobody = vec![wanted(1, 3), wanted(4, 0)];
+        assert!(
+            gives_way(&[nobody], id(4)).is_empty(),
+            "who waits for an older one comes before what nobody may have yet"
+        );
+        let other = vec![wanted(2, 1)];
+        assert_eq!(gives_way(&[line(), other], id(4)), [id(1)], "another kind has nothing newer");
     }
 }

@@ -1,5 +1,6 @@
 //! What this box counted of each release, told to the ledger, which adds up what all boxes counted; and a halt, if that is too much.
-//! Counts alone leave the box: no device, nobody's name.
+//! Counts alone leave the box: no device, nobody's name. A halt that this box asks for goes behind its own count: the publisher hears
+//! what it stands on.
 //!
 //! A clinic has few devices of a kind: a release that breaks one in twenty passes no threshold in any of them (decision 19).
 
@@ -87,20 +88,42 @@ fn is_due(counted: &Counted, told: Option<&Told>, now: Timestamp) -> bool {
     if told.refused {
         return passed(REFUSED_US);
     }
+    is_news(counted, told) && passed(EVERY_US)
+}
+
+/// Whether more was counted than was told. Old outcomes are cleared away here in time; told once, they stay counted.
+fn is_news(counted: &Counted, told: &Told) -> bool {
     let tried = |counted: &Counted| counted.confirmed.saturating_add(counted.failed);
-    // Old outcomes are cleared away here in time; told once, they stay counted.
-    *counted != told.counted && tried(counted) >= tried(&told.counted) && passed(EVERY_US)
+    *counted != told.counted && tried(counted) >= tried(&told.counted)
 }
 
 impl Halter {
     /// Tells the ledger how updates to a release ended here: kept until it has heard, or a newer count takes its place.
     fn tell(&self, tables: &Tables, counted: Counted, now: Timestamp) -> anyhow::Result<()> {
+        tables.put_tally(self.tally(counted, now)?)?;
+        self.wake.notify_one();
+        Ok(())
+    }
+
+    fn tally(&self, counted: Counted, now: Timestamp) -> anyhow::Result<NewTally> {
         let Counted { release, confirmed, failed } = counted;
         let act = Act::Tally { release: ReleaseId(release), tally: Tally { confirmed, failed } };
         let leaf = Transaction { signer: self.name.clone(), time: now, act }.sign(&self.origin, &self.key)?;
-        tables.put_tally(NewTally { counted, hash: leaf_hash(&leaf), leaf, at: now })?;
-        self.wake.notify_one();
-        Ok(())
+        Ok(NewTally { counted, hash: leaf_hash(&leaf), leaf, at: now })
+    }
+
+    /// What was counted of a release and not told yet, however short ago it was told: after a halt the ledger takes no more.
+    pub(super) fn untold(
+        &self,
+        tables: &Tables,
+        release: &ReleaseId,
+        now: Timestamp,
+    ) -> anyhow::Result<Option<NewTally>> {
+        let (confirmed, failed) = tables.firmware_tally(&release.0)?;
+        let counted = Counted { release: release.0, confirmed, failed };
+        let told = tables.tallies()?.into_iter().find(|told| told.counted.release == release.0);
+        let news = told.map_or(confirmed + failed > 0, |told| is_news(&counted, &told));
+        news.then(|| self.tally(counted, now)).transpose()
     }
 }
 

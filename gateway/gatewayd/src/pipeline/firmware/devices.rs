@@ -13,7 +13,7 @@ use pitchside_auth::{Auth, SessionKey};
 use pitchside_collect::{Link, Outbound};
 use pitchside_model::{DeviceId, Entry};
 use pitchside_store::{FirmwareOutcome, SensorFirmware, Store};
-use pitchside_wire::firmware::{Down, Phase, Pull, Status, Up, Wait, WaitCode};
+use pitchside_wire::firmware::{Down, Phase, Pull, Report, Status, Up, Wait, WaitCode};
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -120,6 +120,10 @@ pub(super) struct Seat {
     pub bytes: Pace,
     /// Number of the last report that was noted.
     pub noted: Option<u32>,
+    /// It has said since that another image is to run, or runs: what its status says is over.
+    pub stale: bool,
+    /// It said so of one that proved itself: the next status tells whether that is so.
+    pub unproven: Option<Report>,
 }
 
 /// The desk.
@@ -129,9 +133,7 @@ pub struct Desk {
     pub(super) seats: HashMap<DeviceId, Seat>,
     /// As they are stored.
     pub(super) rows: HashMap<DeviceId, SensorFirmware>,
-    /// Releases this box has asked to halt: offered no more, whatever the ledger says when.
-    pub(super) halted: HashSet<ReleaseId>,
-    /// Those of them whose request is kept until the ledger has it.
+    /// Releases this box has asked to halt: the request is kept until the ledger has it.
     pub(super) asked: HashSet<ReleaseId>,
     pub(super) proofs: Proofs,
     read: mpsc::Receiver<Read>,
@@ -146,12 +148,11 @@ impl Desk {
     pub fn new(parts: DeskParts, door: &Door) -> anyhow::Result<Self> {
         let rows = parts.store.sensor_firmware()?.into_iter().map(|row| (row.device.clone(), row)).collect();
         let asked: HashSet<ReleaseId> = parts.store.acts_about()?.into_iter().map(ReleaseId).collect();
-        let halted = asked.clone();
         let shelf = Arc::clone(&parts.shelf);
         let reader = move |id, offset, length| shelf.read(id, offset, length).map_err(|error| error.to_string());
         let ((proofs, read), vitals) = (Proofs::new(Arc::new(reader)), Arc::clone(&door.vitals));
         let (seats, all) = (HashMap::new(), Pace::new(ALL_BYTES_PER_S));
-        Ok(Self { parts, vitals, seats, rows, halted, asked, proofs, read, all })
+        Ok(Self { parts, vitals, seats, rows, asked, proofs, read, all })
     }
 
     /// Runs until stopped.
@@ -217,9 +218,10 @@ impl Desk {
         let device = heard.device.clone();
         let before = self.seats.remove(&device);
         // A new session does not buy a new credit.
-        let (pulls, mut kept, bytes) = match before {
-            Some(seat) => (seat.pulls, seat.kept, seat.bytes),
-            None => (Pace::new(DEVICE_PULLS_PER_S), Pace::new(DEVICE_KEPT_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S)),
+        let fresh = (Pace::new(DEVICE_PULLS_PER_S), Pace::new(DEVICE_KEPT_WORDS_PER_S), Pace::new(DEVICE_BYTES_PER_S));
+        let ((pulls, mut kept, bytes), unproven) = match before {
+            Some(seat) => ((seat.pulls, seat.kept, seat.bytes), seat.unproven),
+            None => (fresh, None),
         };
         // One too many is heard, but neither kept nor answered: its sender asks again.
         let may = kept.has(1);
@@ -241,8 +243,13 @@ impl Desk {
             kept,
             bytes,
             noted: None,
+            stale: false,
+            unproven: None,
         };
         self.seats.insert(device.clone(), seat);
+        if let Some(report) = unproven {
+            self.prove(&device, report);
+        }
         if may {
             self.make_ready(&device);
             self.decide(&device, true);
@@ -272,8 +279,10 @@ impl Desk {
 
     /// Keeps a row; false, and said, if the store refuses.
     pub(super) fn keep(&mut self, row: SensorFirmware, outcome: Option<FirmwareOutcome>) -> bool {
-        match self.parts.store.put_sensor_firmware(row.clone(), outcome) {
+        match self.parts.store.put_sensor_firmware(row.clone(), outcome.clone()) {
             Ok(()) => {
+                self.parts.shelf.barred().said(&row);
+                outcome.iter().for_each(|outcome| self.parts.shelf.barred().ended(outcome));
                 self.rows.insert(row.device.clone(), row);
                 true
             }

@@ -7,9 +7,10 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use ledger_block::release::{Component, HardwareId, Target};
+use ledger_block::release::{Component, HardwareId, SecurityCounter, Target};
 use parking_lot::Mutex;
 use pitchside_model::DeviceId;
+use pitchside_release::policy::Thing;
 use pitchside_store::{SensorFirmware, Store, StoreError};
 use tokio::sync::watch;
 
@@ -24,11 +25,17 @@ pub struct Line {
     pub hardware: HardwareId,
 }
 
+impl From<&Thing> for Line {
+    fn from(thing: &Thing) -> Self {
+        Self { target: thing.target, component: thing.component.clone(), hardware: thing.hardware.clone() }
+    }
+}
+
 /// What is known.
 #[derive(Default)]
 struct Said {
-    own: Option<Line>,
-    sensors: BTreeMap<String, Line>,
+    own: Option<Thing>,
+    sensors: BTreeMap<String, Thing>,
 }
 
 /// The lines of this clinic.
@@ -38,14 +45,16 @@ pub struct Lines {
 }
 
 /// What enrolled sensors last said. One that is revoked is here no more.
-fn kept(store: &Store) -> Result<BTreeMap<String, Line>, StoreError> {
+fn kept(store: &Store) -> Result<BTreeMap<String, Thing>, StoreError> {
     let revoked = store.devices()?.into_iter().filter(|device| device.revoked_at.is_some());
     let revoked: BTreeSet<DeviceId> = revoked.map(|device| device.id).collect();
-    let line = |row: SensorFirmware| {
+    let thing = |row: SensorFirmware| {
         let (component, hardware) = (row.component.parse().ok()?, row.hardware.parse().ok()?);
-        Some((row.device.to_string(), Line { target: Target::Sensor, component, hardware }))
+        let (name, installed, counter) =
+            (row.device.to_string(), row.version.parse().ok(), SecurityCounter(row.counter));
+        Some((name.clone(), Thing { name, target: Target::Sensor, component, hardware, installed, counter }))
     };
-    Ok(store.sensor_firmware()?.into_iter().filter(|row| !revoked.contains(&row.device)).filter_map(line).collect())
+    Ok(store.sensor_firmware()?.into_iter().filter(|row| !revoked.contains(&row.device)).filter_map(thing).collect())
 }
 
 impl Lines {
@@ -58,33 +67,31 @@ impl Lines {
         Self { said: Mutex::new(Said { own: None, sensors }), changed: watch::Sender::new(()) }
     }
 
-    /// This box is that.
-    pub fn own(&self, line: Line) {
-        let before = self.said.lock().own.replace(line.clone());
-        if before != Some(line) {
+    /// This box is that, or a sensor has said that it is that, and nothing else.
+    pub fn is(&self, thing: &Thing) {
+        let before = {
+            let mut said = self.said.lock();
+            match thing.target {
+                Target::Box => said.own.replace(thing.clone()),
+                Target::Sensor => said.sensors.insert(thing.name.clone(), thing.clone()),
+            }
+        };
+        if before.as_ref() != Some(thing) {
             self.changed.send_replace(());
         }
     }
 
-    /// A sensor has said that it is that, and nothing else.
-    pub fn sensor(&self, name: &str, line: Line) {
-        let before = self.said.lock().sensors.insert(name.to_owned(), line.clone());
-        if before != Some(line) {
-            self.changed.send_replace(());
-        }
-    }
-
-    /// All of them: the box's own first, then what most sensors are.
-    pub fn all(&self) -> Vec<Line> {
+    /// All of them, and what is of each: the box's own first, then what most sensors are.
+    pub fn all(&self) -> Vec<(Line, Vec<Thing>)> {
         let said = self.said.lock();
-        let mut sensors: BTreeMap<&Line, usize> = BTreeMap::new();
-        said.sensors.values().for_each(|line| *sensors.entry(line).or_default() += 1);
-        let mut lines: Vec<(&Line, usize)> = sensors.into_iter().collect();
-        lines.sort_by_key(|(_, count)| Reverse(*count));
-        said.own.iter().chain(lines.into_iter().map(|(line, _)| line)).cloned().collect()
+        let mut sensors: BTreeMap<Line, Vec<Thing>> = BTreeMap::new();
+        said.sensors.values().for_each(|thing| sensors.entry(Line::from(thing)).or_default().push(thing.clone()));
+        let mut lines: Vec<(Line, Vec<Thing>)> = sensors.into_iter().collect();
+        lines.sort_by_key(|(_, things)| Reverse(things.len()));
+        said.own.iter().map(|thing| (Line::from(thing), vec![thing.clone()])).chain(lines).collect()
     }
 
-    /// Changes with each new one.
+    /// Changes with each new one, and with what runs on one.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
@@ -98,9 +105,17 @@ mod tests {
     use super::*;
     use crate::pipeline::firmware::devices::fresh;
 
+    fn thing(name: &str, hardware: &str) -> Thing {
+        let (name, component, hardware) = (name.to_owned(), "strap".parse().unwrap(), hardware.parse().unwrap());
+        Thing { name, target: Target::Sensor, component, hardware, installed: None, counter: SecurityCounter(0) }
+    }
+
     fn line(hardware: &str) -> Line {
-        let (component, hardware) = ("strap".parse().unwrap(), hardware.parse().unwrap());
-        Line { target: Target::Sensor, component, hardware }
+        Line::from(&thing("any", hardware))
+    }
+
+    fn all(lines: &Lines) -> Vec<Line> {
+        lines.all().into_iter().map(|(line, _)| line).collect()
     }
 
     fn store() -> (tempfile::TempDir, Store) {
@@ -114,16 +129,19 @@ mod tests {
         let (_dir, store) = store();
         let lines = Lines::open(&store);
         for n in 0..500 {
-            lines.sensor("liar", line(&format!("a{n}")));
+            lines.is(&thing("liar", &format!("a{n}")));
         }
         let own = Line { target: Target::Box, ..line("z9") };
-        lines.own(own.clone());
-        ["s7", "s8"].iter().for_each(|name| lines.sensor(name, line("r2")));
-        assert_eq!(lines.all(), [own, line("r2"), line("a499")], "what most sensors are, before what one says");
-        let changes = lines.changes();
-        lines.sensor("s8", line("r2"));
+        lines.is(&Thing { target: Target::Box, ..thing("box", "z9") });
+        ["s7", "s8"].iter().for_each(|name| lines.is(&thing(name, "r2")));
+        assert_eq!(all(&lines), [own, line("r2"), line("a499")], "what most sensors are, before what one says");
+        let mut changes = lines.changes();
+        lines.is(&thing("s8", "r2"));
         assert!(!changes.has_changed().unwrap(), "nothing new");
-        lines.sensor("s8", line("r3"));
+        lines.is(&Thing { counter: SecurityCounter(1), ..thing("s8", "r2") });
+        assert!(changes.has_changed().unwrap(), "what it may install may be another");
+        changes.mark_unchanged();
+        lines.is(&thing("s8", "r3"));
         assert!(changes.has_changed().unwrap());
     }
 
@@ -135,7 +153,7 @@ mod tests {
             let row = SensorFirmware { hardware: hardware.to_owned(), component: "strap".to_owned(), ..fresh(&device) };
             store.put_sensor_firmware(row, None).unwrap();
         }
-        assert_eq!(Lines::open(&store).all(), [line("r2"), line("r3")]);
+        assert_eq!(all(&Lines::open(&store)), [line("r2"), line("r3")]);
         let device = pitchside_store::Device {
             id: DeviceId::parse("s8").unwrap(),
             class: "p1".to_owned(),
@@ -146,8 +164,8 @@ mod tests {
             revoked_at: None,
         };
         store.add_device(device).unwrap();
-        assert_eq!(Lines::open(&store).all(), [line("r2"), line("r3")]);
+        assert_eq!(all(&Lines::open(&store)), [line("r2"), line("r3")]);
         store.revoke_device(&DeviceId::parse("s8").unwrap(), Timestamp(2)).unwrap();
-        assert_eq!(Lines::open(&store).all(), [line("r2")]);
+        assert_eq!(all(&Lines::open(&store)), [line("r2")]);
     }
 }

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | [`shelf`] | what stands ready for a device or the box: start here |
+//! | [`barred`] | what came to nothing there, or was halted here, and is not for it |
 //! | [`lines`] | what this clinic has that firmware is made for |
 //! | [`carrier`] | contents fetched and handed on |
 //! | [`missing`] | contents that do not come, for `doctor` |
@@ -18,6 +19,7 @@
 //! A device says what it is: [`Shelf::seen`], so that its releases are fetched. It is offered what [`Shelf::choose`] gives, reads it with [`Shelf::read`], and is asked about again with
 //! [`Shelf::accept`] while it reads: a halt that comes in between ends it.
 
+pub mod barred;
 pub mod carrier;
 pub mod counting;
 pub mod devices;

@@ -5,14 +5,12 @@ use ledger_block::release::{ReleaseId, SecurityCounter, Target, Version};
 use pitchside_model::DeviceId;
 use pitchside_release::policy::Thing;
 use pitchside_store::SensorFirmware;
-use pitchside_wire::firmware::{Battery, Down, Phase, Reason, Stage, Wait, WaitCode};
+use pitchside_wire::firmware::{Battery, Down, Phase, Wait, WaitCode};
 
 use super::devices::{Desk, Seat};
 use super::shelf::Offer;
 use super::vitals::BATTERY_MIN;
 
-/// How often a release that came to nothing on a device is offered to it again.
-const ATTEMPTS_MAX: u32 = 3;
 /// When a device asks again, in seconds: while there is nothing for it, and while there is something, but not now.
 pub(super) const NOTHING_S: u32 = 3_600;
 pub(super) const NOT_NOW_S: u32 = 60;
@@ -25,8 +23,8 @@ pub(super) enum Verdict {
     Offer(Box<Offer>),
     /// Something, but not now, and why.
     Held(&'static str),
-    /// Nothing.
-    Nothing,
+    /// Nothing, and why not the newest release that was made for it.
+    Nothing(Option<String>),
 }
 
 impl Desk {
@@ -51,34 +49,35 @@ impl Desk {
     }
 
     pub(super) fn verdict(&self, device: &DeviceId) -> Verdict {
-        let Some(seat) = self.seats.get(device) else { return Verdict::Nothing };
-        match self.parts.shelf.choose(&self.thing(device, seat)) {
+        let Some(seat) = self.seats.get(device) else { return Verdict::Nothing(None) };
+        let thing = self.thing(device, seat);
+        match self.parts.shelf.choose(&thing) {
             Ok(Some(offer)) => self.judge(device, offer),
-            Ok(None) => Verdict::Nothing,
+            Ok(None) => Verdict::Nothing(self.parts.shelf.why_not(&thing)),
+            // About the box, not about this device: `doctor` says it.
             Err(refused) => {
                 tracing::debug!(%device, %refused, "no firmware is offered");
-                Verdict::Nothing
+                Verdict::Nothing(None)
             }
         }
     }
 
     /// Whether a release that was offered may still be handed out.
     pub(super) fn still(&self, device: &DeviceId, id: &ReleaseId) -> Verdict {
-        let Some(seat) = self.seats.get(device) else { return Verdict::Nothing };
+        let Some(seat) = self.seats.get(device) else { return Verdict::Nothing(None) };
         match self.parts.shelf.accept(id, &self.thing(device, seat)) {
             Ok(offer) => self.judge(device, offer),
             Err(refused) => {
                 tracing::info!(%device, release = %id, %refused, "firmware is handed out no more");
-                Verdict::Nothing
+                Verdict::Nothing(None)
             }
         }
     }
 
     /// What only this box knows: halts of its own, what failed before, training, batteries, what lies on the shelf.
     fn judge(&self, device: &DeviceId, offer: Offer) -> Verdict {
-        let spent = self.rows.get(device).is_some_and(|row| is_spent(row, &offer.id));
-        if self.halted.contains(&offer.id) || spent {
-            return Verdict::Nothing;
+        if self.parts.shelf.barred().bars(device.as_str(), &offer.id, offer.manifest().version) {
+            return Verdict::Nothing(None);
         }
         if !offer.whole {
             return Verdict::Held(NOT_HERE);
@@ -107,23 +106,24 @@ impl Desk {
                 Verdict::Offer(_) => Verdict::Held("its flash rests after images that came to nothing"),
                 other => other,
             },
-            (false, false) => Verdict::Nothing,
+            (false, false) => Verdict::Nothing(None),
         };
         let (waits, held) = match &verdict {
-            Verdict::Held(why) => (true, Some(*why)),
-            _ => (false, None),
+            Verdict::Held(why) => (true, Some((*why).to_owned())),
+            Verdict::Nothing(why) => (false, why.clone()),
+            Verdict::Offer(_) => (false, None),
         };
         if let Some(seat) = self.seats.get_mut(device) {
             seat.waits = waits;
             seat.sent_away = if matches!(verdict, Verdict::Offer(_)) { false } else { asked || sent_away };
         }
-        self.hold(device, held);
+        self.hold(device, held.as_deref());
         let wait = |code, after_s| Down::Wait(Wait { code, after_s, digest: [0; 32] });
         match verdict {
             Verdict::Offer(offer) => self.offer(device, &offer, asked || sent_away),
             Verdict::Held(..) if asked => self.say(device, &wait(WaitCode::NotNow, NOT_NOW_S)),
-            Verdict::Nothing if asked => self.say(device, &wait(WaitCode::Nothing, NOTHING_S)),
-            Verdict::Held(..) | Verdict::Nothing => {}
+            Verdict::Nothing(_) if asked => self.say(device, &wait(WaitCode::Nothing, NOTHING_S)),
+            Verdict::Held(..) | Verdict::Nothing(_) => {}
         }
     }
 
@@ -179,11 +179,4 @@ impl Desk {
             self.decide(&device, false);
         }
     }
-}
-
-/// Whether a release came to nothing on this device for good: it failed there, or was refused there, or failed too often.
-fn is_spent(row: &SensorFirmware, id: &ReleaseId) -> bool {
-    let failed = row.release == Some(id.0) && row.stage == Some(Stage::Failed as u8);
-    let may_pass = [Reason::CONTENT, Reason::FLASH, Reason::WEAR].contains(&Reason(row.reason));
-    failed && (!may_pass || row.attempts >= ATTEMPTS_MAX)
 }

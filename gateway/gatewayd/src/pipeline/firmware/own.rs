@@ -14,7 +14,8 @@
 //! That a release was installed is known when this image says its version; if neither request nor `taken` is there and the version
 //! is another, the new image was refused or gave way to the old one, and the release is left alone. What only kept it from being
 //! installed (a cut, no room) may pass: it is tried again after a rest, five times in all. How it ended is kept as a sensor's outcome
-//! is; one that gave way while its release is being tried asks the ledger for a halt.
+//! is; one that gave way while its release is being tried asks the ledger for a halt. What came to nothing for good gives way to the newest
+//! release before it that is still out and newer than what runs.
 
 mod record;
 mod restart;
@@ -165,6 +166,7 @@ impl Own {
             Some(tried) => {
                 self.answer(&tried)?;
                 thing.counter = thing.counter.max(SecurityCounter(tried.counter));
+                self.parts.shelf.seen(&thing);
                 let Some(settled) = self.settled(tried)? else { return Ok(()) };
                 Some(self.tell(settled)?)
             }
@@ -179,19 +181,16 @@ impl Own {
         };
         let Some(offer) = chosen.filter(|offer| offer.whole) else { return self.nothing_waits() };
         // The same one again only if what kept it away may have passed.
+        let in_place_of = tried.as_ref().and_then(|tried| tried.in_place_of(offer.manifest().version));
         let before = tried.filter(|tried| tried.release == offer.id.to_string());
         if before.as_ref().is_some_and(|tried| !tried.is_due(self.parts.clock.now())) {
-            return self.nothing_waits();
-        }
-        // An older release may be the newest again, after a halt: what came to nothing here is left alone for good.
-        if self.parts.store.firmware_failed_on(&offer.id.0, &self.name)? {
             return self.nothing_waits();
         }
         if self.waits(&offer.id.to_string())? {
             tracing::debug!(release = %offer.id, "the update of the box waits until nobody trains");
             return Ok(());
         }
-        self.request(&offer, before.map_or(1, |tried| tried.tries.saturating_add(1)))
+        self.request(&offer, before.map_or(1, |tried| tried.tries.saturating_add(1)), in_place_of)
     }
 
     /// Who trained when the last run ended.
@@ -287,7 +286,9 @@ impl Own {
             counts: confirmed || tried.gave_way,
             at: self.parts.clock.now(),
         };
-        self.parts.store.put_firmware_outcome(outcome)?;
+        self.parts.store.put_firmware_outcome(outcome.clone())?;
+        // What came to nothing here is left alone for good; the next one down may be for this box.
+        self.parts.shelf.barred().ended(&outcome);
         self.remember(&tried)?;
         Ok(tried)
     }
@@ -310,7 +311,7 @@ impl Own {
         Ok(told)
     }
 
-    fn request(&self, offer: &Offer, tries: u32) -> anyhow::Result<()> {
+    fn request(&self, offer: &Offer, tries: u32, in_place_of: Option<String>) -> anyhow::Result<()> {
         let manifest = offer.manifest();
         let contents = self.parts.shelf.contents();
         let content = contents.path(offer.content()).context("the bundle is no longer here")?;
@@ -332,7 +333,7 @@ impl Own {
         write_public(&request, text.as_bytes())?;
         // After the request: cut off in between, the box tries once more. The other way round it would never have tried.
         let counter = manifest.counter.0;
-        self.remember(&Tried::new(release.clone(), version, counter, tries))?;
+        self.remember(&Tried { in_place_of, ..Tried::new(release.clone(), version, counter, tries) })?;
         self.nothing_waits()?;
         tracing::info!(release, version = %manifest.version, "an update of the box is handed to its installer");
         Ok(())

@@ -110,7 +110,7 @@ impl Desk {
                 return Err((WaitCode::NotNow, NOT_NOW_S).into());
             }
             // Another release may be for it now: it may ask at once.
-            Verdict::Nothing => return Err((WaitCode::Stopped, 5).into()),
+            Verdict::Nothing(_) => return Err((WaitCode::Stopped, 5).into()),
         };
         let content = offer.content();
         if content.0 != pull.digest {

@@ -3,18 +3,20 @@
 //! Everything is decided by `release::policy`, from what the ledger has proven, at the moment of asking: nothing that was
 //! accepted once stays accepted. Bytes are verified against their name each time they are read.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use ledger_block::ingest::Cohort;
-use ledger_block::release::{HardwareId, Manifest, ReleaseId, Target};
+use ledger_block::release::{HardwareId, Manifest, ReleaseId, Version};
 use pitchside_config::{Firmware as FirmwareSettings, Settings};
 use pitchside_model::Timestamp;
-use pitchside_release::content::{ContentId, Store as Contents, StoreError, StoreLimits};
+use pitchside_release::content::{Content, ContentId, Shape, Store as Contents, StoreError, StoreLimits};
 use pitchside_release::known::{Known, Release};
 use pitchside_release::policy::{self, Clock as PolicyClock, Limits, Refused, Thing};
 use pitchside_store::Store;
 use tokio::sync::watch;
 
+use super::barred::Barred;
 use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
 use crate::adapters::releases::trouble::{self, Whose};
@@ -54,6 +56,17 @@ impl Offer {
     }
 }
 
+/// A content that should be here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// Its name, size and hashes.
+    pub content: Content,
+    /// The version it brings.
+    pub version: Version,
+    /// How many things of the line may install it now.
+    pub waiting: usize,
+}
+
 /// Why bytes of a content were not given.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -80,6 +93,7 @@ pub struct Shelf {
     releases: Arc<KnownReleases>,
     contents: Arc<Contents>,
     lines: Lines,
+    barred: Barred,
     store: Store,
     limits: Limits,
     clock: Clock,
@@ -108,13 +122,17 @@ pub fn limits(settings: &FirmwareSettings) -> Limits {
 impl Shelf {
     /// Opens the content store beside the database; none while firmware is off. A store that does not open switches it off,
     /// loudly: readings matter more.
+    ///
+    /// # Errors
+    /// The database does not answer.
     pub fn open(
         settings: &Settings,
         releases: Option<Arc<KnownReleases>>,
         store: &Store,
         clock: Clock,
-    ) -> Option<Arc<Self>> {
-        let (releases, folder) = (releases?, settings.gateway.data_dir.join(FOLDER));
+    ) -> anyhow::Result<Option<Arc<Self>>> {
+        let Some(releases) = releases else { return Ok(None) };
+        let (barred, folder) = (Barred::open(store)?, settings.gateway.data_dir.join(FOLDER));
         match Contents::open(&folder, store_limits(settings)) {
             Ok(contents) => {
                 trouble::keep_off(store, None);
@@ -124,12 +142,12 @@ impl Shelf {
                     ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
                 );
                 let (contents, store) = (Arc::new(contents), store.clone());
-                Some(Arc::new(Self { releases, contents, lines, store, limits, clock, judge }))
+                Ok(Some(Arc::new(Self { releases, contents, lines, barred, store, limits, clock, judge })))
             }
             Err(error) => {
                 tracing::error!(%error, "firmware is off: its content store does not open");
                 trouble::keep_off(store, Some((error.to_string(), Whose::Disk, clock.now())));
-                None
+                Ok(None)
             }
         }
     }
@@ -154,14 +172,21 @@ impl Shelf {
         Offer { id, release: release.clone(), cohort, whole: self.is_whole(content) }
     }
 
-    /// The newest release this thing may install now; none if there is none for it.
+    /// The newest release this thing may install now, and that did not come to nothing on it; none if there is none for it.
     ///
     /// # Errors
     /// Nothing can be decided now, about no release: the clock, or a ledger unheard for too long.
     pub fn choose(&self, thing: &Thing) -> Result<Option<Offer>, Refused> {
         let known = self.releases.known();
-        let chosen = policy::choose(&known, thing, &self.limits, self.policy_clock())?;
+        let barred = |id: &ReleaseId, version| self.barred.bars(&thing.name, id, version);
+        let chosen = policy::choose(&known, thing, &self.limits, self.policy_clock(), barred)?;
         Ok(chosen.map(|(id, release)| self.offer(id, release, &thing.hardware)))
+    }
+
+    /// Why the newest release that was made for a thing is not for it, in words; none if it is, or runs.
+    pub fn why_not(&self, thing: &Thing) -> Option<String> {
+        let why = policy::why_not(&self.releases.known(), thing, &self.limits, self.policy_clock());
+        why.map(|(version, refused)| format!("{version}: {refused}"))
     }
 
     /// Whether this thing may (still) install this release: to be asked again while it is handed out.
@@ -192,6 +217,49 @@ impl Shelf {
         Ok(open.map(|(id, release)| self.offer(id, release, hardware)).collect())
     }
 
+    /// What should be here for the things of a line, most wanted first: what each of them may install now, and the newest that anybody may,
+    /// unless all run it or it came to nothing on them. So no more than there are things, and one.
+    ///
+    /// # Errors
+    /// As [`Shelf::choose`].
+    pub fn wanted(&self, line: &Line, things: &[Thing]) -> Result<Vec<Wanted>, Refused> {
+        let (known, clock) = (self.releases.known(), self.policy_clock());
+        let mut offers = self.releases_for(&line.hardware)?;
+        offers.retain(|offer| {
+            let manifest = offer.manifest();
+            let of_line = manifest.target == line.target && manifest.component == line.component;
+            of_line && !self.barred.is_halted(&offer.id)
+        });
+        offers.sort_by_key(|offer| Reverse(offer.manifest().version));
+        let is_barred =
+            |thing: &Thing, offer: &Offer| self.barred.bars(&thing.name, &offer.id, offer.manifest().version);
+        let may = |thing: &Thing, offer: &Offer| {
+            policy::accept(&known, &offer.id, thing, &self.limits, clock).is_ok() && !is_barred(thing, offer)
+        };
+        let lacks = |thing: &Thing, offer: &Offer| {
+            thing.installed.is_none_or(|installed| installed < offer.manifest().version) && !is_barred(thing, offer)
+        };
+        let mut waiting = vec![0_usize; offers.len()];
+        for thing in things {
+            let chosen = offers.iter().position(|offer| may(thing, offer));
+            if let Some(count) = chosen.and_then(|at| waiting.get_mut(at)) {
+                *count += 1;
+            }
+        }
+        let newest =
+            offers.first().filter(|newest| things.iter().any(|thing| lacks(thing, newest))).map(|newest| newest.id);
+        let all = offers.iter().zip(waiting).filter(|(offer, waiting)| *waiting > 0 || newest == Some(offer.id));
+        let mut wanted: Vec<Wanted> = all
+            .filter_map(|(offer, waiting)| {
+                let Manifest { blake3, sha256, size, version, .. } = *offer.manifest();
+                let content = Content { id: ContentId(blake3), sha256, shape: Shape::new(size)? };
+                Some(Wanted { content, version, waiting })
+            })
+            .collect();
+        wanted.sort_by_key(|wanted| Reverse(wanted.waiting));
+        Ok(wanted)
+    }
+
     /// All that is proven, for whoever shows it.
     pub fn known(&self) -> Arc<Known> {
         self.releases.known()
@@ -212,6 +280,11 @@ impl Shelf {
         &self.releases
     }
 
+    /// What is not for a thing, whatever the ledger has proven.
+    pub const fn barred(&self) -> &Barred {
+        &self.barred
+    }
+
     /// What this clinic has that firmware is made for.
     pub const fn lines(&self) -> &Lines {
         &self.lines
@@ -219,12 +292,7 @@ impl Shelf {
 
     /// A thing has said what it is: from now on its releases are kept ready, and no more those for what it was before.
     pub fn seen(&self, thing: &Thing) {
-        let Thing { name, target, component, hardware, .. } = thing.clone();
-        let line = Line { target, component, hardware };
-        match target {
-            Target::Box => self.lines.own(line),
-            Target::Sensor => self.lines.sensor(&name, line),
-        }
+        self.lines.is(thing);
     }
 
     /// Whether the whole content is here, checked by both hashes.

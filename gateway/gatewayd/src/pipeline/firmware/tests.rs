@@ -22,6 +22,7 @@ use pitchside_model::{
     Assurance, AthleteId, Decimal, DeviceId, Entry, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value,
 };
 use pitchside_release::content::{Content, ContentId, Shape};
+use pitchside_release::policy::Thing;
 use pitchside_release::rollout::is_in;
 use pitchside_store::{Counted, FirmwareOutcome, RootKey, SensorFirmware, Store};
 use pitchside_wire::PrivateKey;
@@ -91,6 +92,18 @@ pub(crate) fn policy() -> SignedPolicy {
     signed
 }
 
+/// A strap of revision r2 that runs 1.0.0.
+fn a_strap(name: &str) -> Thing {
+    Thing {
+        name: name.to_owned(),
+        target: Target::Sensor,
+        component: "strap".parse().unwrap(),
+        hardware: "r2".parse().unwrap(),
+        installed: Some(Version::new(1, 0, 0)),
+        counter: SecurityCounter(1),
+    }
+}
+
 /// A box that a ledger has told of releases, each rolled out to all straps.
 struct House {
     dir: TempDir,
@@ -112,11 +125,8 @@ impl House {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
         let clock = Clock::Manual(Arc::new(AtomicI64::new(NOW.millis())));
-        let mut settings = Settings::default();
-        settings.gateway.data_dir = dir.path().to_owned();
-        let first = dir.path().join("first.policy");
-        std::fs::write(&first, policy().to_bytes()).unwrap();
-        settings.firmware.release_policy = Some(first);
+        let settings = Self::settings(&dir);
+        std::fs::write(dir.path().join("first.policy"), policy().to_bytes()).unwrap();
         let key = SignerKey::new(ORIGIN, KeyKind::Ed25519, &[1; 32]).unwrap();
         let ledger = Policy::of_logs([key.verifier().clone()]);
         let known = KnownReleases::open(&settings.firmware, ledger, &store, &clock).unwrap().unwrap();
@@ -129,10 +139,30 @@ impl House {
         }
         let said = reply(acts, &key);
         known.told(&said).unwrap();
-        let shelf = Shelf::open(&settings, Some(known), &store, clock.clone()).unwrap();
-        let (target, component, hardware) = (Target::Sensor, "strap".parse().unwrap(), "r2".parse().unwrap());
-        shelf.lines().sensor("s7", Line { target, component, hardware });
+        let shelf = Shelf::open(&settings, Some(known), &store, clock.clone()).unwrap().unwrap();
+        shelf.seen(&a_strap("s7"));
         Self { dir, store, shelf, clock, said, vitals: Arc::default() }
+    }
+
+    fn settings(dir: &TempDir) -> Settings {
+        let mut settings = Settings::default();
+        settings.gateway.data_dir = dir.path().to_owned();
+        settings.firmware.release_policy = Some(dir.path().join("first.policy"));
+        settings
+    }
+
+    /// The gateway starts again: what it knows is what it kept.
+    fn restarts(&mut self) {
+        let (known, settings) = (Arc::clone(self.shelf.releases()), Self::settings(&self.dir));
+        self.shelf = Shelf::open(&settings, Some(known), &self.store, self.clock.clone()).unwrap().unwrap();
+        self.shelf.seen(&a_strap("s7"));
+    }
+
+    /// What should be here for these, by version, and how many wait for it.
+    fn wants(&self, things: &[Thing]) -> Vec<(u32, usize)> {
+        let line = Line::from(&a_strap("any"));
+        let wanted = self.shelf.wanted(&line, things).unwrap();
+        wanted.into_iter().map(|wanted| (wanted.version.minor, wanted.waiting)).collect()
     }
 
     fn halter() -> Arc<Halter> {
@@ -297,43 +327,109 @@ pub(crate) fn reply(acts: Vec<Act>, key: &SignerKey) -> Releases {
 #[tokio::test]
 async fn a_request_for_a_halt_that_could_not_be_kept_is_repeated() {
     let release = signed(1).id();
-    let house = House::told(&[signed(1)]);
+    let mut house = House::told(&[signed(1)]);
     ["s1", "s2"].iter().for_each(|device| house.fails_on(device, release));
     let database = rusqlite::Connection::open(house.dir.path().join("pitchside.db")).unwrap();
     let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON acts BEGIN SELECT RAISE(ABORT, 'no room'); END";
     database.execute_batch(refuse).unwrap();
     let mut desk = house.desk();
     desk.look(true);
-    assert!(desk.halted.contains(&release), "here it is halted at once");
+    assert!(house.shelf.barred().is_halted(&release), "here it is halted at once");
     assert!(house.asked().is_empty() && !desk.asked.contains(&release));
     // A start in between forgets neither: what failed is counted again.
+    house.restarts();
     let mut desk = house.desk();
     desk.look(true);
-    assert!(desk.halted.contains(&release) && house.asked().is_empty());
+    assert!(house.shelf.barred().is_halted(&release) && house.asked().is_empty());
     database.execute_batch("DROP TRIGGER refuse").unwrap();
     desk.look(true);
-    let halt = [Act::Halt { release, why: HaltReason::Failures }];
-    assert_eq!(house.asked(), halt);
+    let tally = Act::Tally { release, tally: Tally { confirmed: 0, failed: 2 } };
+    let halt = [tally, Act::Halt { release, why: HaltReason::Failures }];
+    assert_eq!(house.asked(), halt, "after a halt nobody takes the count it stands on");
     desk.look(true);
     assert_eq!(house.asked(), halt, "asked for once is enough");
-    assert!(house.desk().halted.contains(&release), "and it stays halted here");
+    house.restarts();
+    assert!(house.shelf.barred().is_halted(&release), "and it stays halted here");
 }
 
 #[tokio::test]
 async fn a_content_nobody_has_lets_the_others_have_their_turn() {
-    let releases = [signed(1), signed(2)];
+    // The newest installs over the older one alone.
+    let from = Some(Version::new(1, 1, 0));
+    let releases = [signed(1), endorsed(Manifest { from, ..signed(2).manifest().clone() })];
     let house = House::told(&releases);
     let [older, newest] = releases.map(|signed| ContentId(signed.manifest().blake3));
     let settings = service_settings(&Settings::default());
     let patience = carrier::Patience { stuck: Duration::from_millis(200), turn: Duration::from_secs(60) };
     let stop = CancellationToken::new();
     let carrying = tokio::spawn(carrier::run(Arc::clone(&house.shelf), settings, patience, stop.clone()));
-    assert!(house.begins(newest).await, "the newest is wanted most");
-    assert!(house.begins(older).await, "nobody has that, and the older one waits for it still");
+    assert!(house.begins(older).await, "what a sensor waits for is wanted most");
+    assert!(house.begins(newest).await, "nobody has that, and the newest waits for it still");
     stop.cancel();
     carrying.await.unwrap();
     let missing = missing::missing(&house.store).unwrap();
     assert_eq!(missing.iter().map(|row| row.since).collect::<Vec<_>>(), [NOW, NOW], "doctor can tell");
+}
+
+/// Of 1.1.0 to 1.4.0, the first is out to all, and the others are tried on one in a hundred.
+fn three_that_are_tried() -> (House, [SignedManifest; 4]) {
+    let releases = [1, 2, 3, 4].map(signed);
+    let house = House::told(&releases[..1]);
+    let mut acts = Vec::new();
+    for signed in &releases[1..] {
+        acts.push(Act::Release { signed: signed.to_bytes() });
+        let (release, hardware) = (signed.id(), "r2".parse().unwrap());
+        acts.push(Act::Rollout { release, hardware, cohort: Cohort::One });
+    }
+    house.told_more(acts);
+    (house, releases)
+}
+
+/// A strap that is among the first one in a hundred of just these.
+fn tries(releases: &[SignedManifest], which: [bool; 3]) -> Thing {
+    let first = |name: &String| releases.iter().map(|signed| is_in(&signed.id(), name, Cohort::One)).eq(which);
+    a_strap(&(0..).map(|n| format!("s{n}")).find(first).unwrap())
+}
+
+#[tokio::test]
+async fn what_is_out_to_all_is_here_for_whoever_tries_none_of_the_newer_ones() {
+    let (house, releases) = three_that_are_tried();
+    let [usual, tries_one] = [[false; 3], [true, false, false]].map(|which| tries(&releases[1..], which));
+    assert_eq!(house.shelf.choose(&usual).unwrap().unwrap().id, releases[0].id());
+    assert_eq!(house.wants(std::slice::from_ref(&usual)), [(1, 1), (4, 0)], "and the newest, before anybody asks");
+    let many = [usual.clone(), tries_one, a_strap(&usual.name)];
+    assert_eq!(house.wants(&many), [(1, 2), (2, 1), (4, 0)], "one a sensor, and the newest");
+    let up_to_date = Thing { installed: Some(Version::new(1, 4, 0)), ..usual.clone() };
+    assert!(house.wants(std::slice::from_ref(&up_to_date)).is_empty(), "what all run is wanted no more");
+    assert_eq!(house.wants(&[up_to_date, usual]), [(1, 1), (4, 0)]);
+}
+
+#[tokio::test]
+async fn each_step_of_a_long_way_is_here_when_it_is_needed() {
+    let over = |version: u32| {
+        let from = Some(Version::new(1, version - 1, 0));
+        endorsed(Manifest { from, ..signed(version).manifest().clone() })
+    };
+    let house = House::told(&[1, 2, 3, 4, 5].map(over));
+    let runs = |version: u32| Thing { installed: Some(Version::new(1, version, 0)), ..a_strap("s7") };
+    assert_eq!([0, 1, 3, 4].map(|version| house.wants(&[runs(version)])[0]), [(1, 1), (2, 1), (4, 1), (5, 1)]);
+}
+
+#[tokio::test]
+async fn the_next_one_down_is_for_a_sensor_on_which_the_newest_came_to_nothing() {
+    let releases = [signed(1), signed(2)];
+    let mut house = House::told(&releases);
+    house.fails_on("s7", releases[1].id());
+    house.restarts();
+    let chosen = |house: &House, name: &str| house.shelf.choose(&a_strap(name)).unwrap().map(|offer| offer.id);
+    assert_eq!(chosen(&house, "s7"), Some(releases[0].id()));
+    assert_eq!(chosen(&house, "s8"), Some(releases[1].id()), "it may be that sensor's fault");
+    assert_eq!(house.wants(&[a_strap("s7")]), [(1, 1)], "and its image is fetched");
+    // A second one: this box halts it by its own count, and no ledger is in reach.
+    house.fails_on("s8", releases[1].id());
+    house.desk().look(false);
+    assert_eq!(chosen(&house, "s9"), Some(releases[0].id()));
+    assert_eq!(house.wants(&[a_strap("s9")]), [(1, 1)]);
 }
 
 #[tokio::test]
@@ -347,8 +443,7 @@ async fn a_sensor_that_says_it_is_something_else_at_every_moment_keeps_nobody_fr
     let house = House::told(&releases);
     let [belt, patch, strap] = releases.each_ref().map(|signed| ContentId(signed.manifest().blake3));
     let says = |component: &str| {
-        let (component, hardware) = (component.parse().unwrap(), "r2".parse().unwrap());
-        house.shelf.lines().sensor("liar", Line { target: Target::Sensor, component, hardware });
+        house.shelf.seen(&Thing { component: component.parse().unwrap(), ..a_strap("liar") });
     };
     says("belt");
     let (settings, stop) = (service_settings(&Settings::default()), CancellationToken::new());
@@ -445,7 +540,7 @@ async fn a_box_that_goes_back_stops_a_release_that_is_being_tried() {
     let names = || (0..).map(|n| format!("box-{n}"));
     let in_both = |name: &String| [&update, &older].iter().all(|one| is_in(&one.0.id(), name, Cohort::Ten));
     let name = names().find(in_both).unwrap();
-    let house = House::told_up_to(&[older.0.clone(), update.0.clone()], Cohort::Ten);
+    let mut house = House::told_up_to(&[older.0.clone(), update.0.clone()], Cohort::Ten);
     [&older, &update].into_iter().for_each(|one| house.has(one));
     house.own(&name, "1.0.0").look().unwrap();
     assert!(house.is_asked_for(&update));
@@ -456,11 +551,21 @@ async fn a_box_that_goes_back_stops_a_release_that_is_being_tried() {
     assert!(house.asked().is_empty());
     house.own(&name, "1.0.0").look().unwrap();
     assert_eq!(house.store.firmware_tally(&update.0.id().0).unwrap(), (0, 1));
-    let halt = [Act::Halt { release: update.0.id(), why: HaltReason::Failures }];
-    assert_eq!(house.asked(), halt, "for everybody");
+    let tally = Act::Tally { release: update.0.id(), tally: Tally { confirmed: 0, failed: 1 } };
+    let halt = [tally, Act::Halt { release: update.0.id(), why: HaltReason::Failures }];
+    assert_eq!(house.asked(), halt, "for everybody, and behind what it stands on");
     house.own(&name, "1.0.0").look().unwrap();
     assert_eq!(house.asked(), halt, "once");
-    assert!(!house.is_asked_for(&update) && !house.is_asked_for(&older), "the newest one for this box came to nothing");
+    assert!(house.is_asked_for(&older), "the next one down is out for this box, too");
+    let tried = own::tried(&house.store).unwrap().unwrap();
+    assert!(tried.in_place_of.unwrap().starts_with("1.2.0 (release "), "doctor says why");
+    // And that one, too, comes to nothing: there is no third, however often it looks, and starts.
+    house.installer_says("installed, restarting into it");
+    for _ in 0..2 {
+        house.own(&name, "1.0.0").look().unwrap();
+        house.restarts();
+    }
+    assert!(!house.is_asked_for(&older) && !house.is_asked_for(&update));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -526,9 +631,9 @@ async fn a_box_tells_what_it_counted_and_asks_for_a_halt_when_all_boxes_counted_
     house.store.note_sum(all(90, 11)).unwrap();
     counting.look().unwrap();
     let halt = Act::Halt { release, why: HaltReason::Failures };
-    assert_eq!(house.asked(), [halt.clone(), tally(0, 2)]);
+    assert_eq!(house.asked(), [tally(0, 2), halt.clone()]);
     counting.look().unwrap();
-    assert_eq!(house.asked(), [halt, tally(0, 2)], "asked for once");
+    assert_eq!(house.asked(), [tally(0, 2), halt], "asked for once");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -622,7 +727,11 @@ async fn an_update_that_was_only_cut_short_is_tried_five_times_and_one_that_was_
             house.after(HOUR);
         }
         assert_eq!(asked_at, [0, 1, 3, 7, 15][..tries], "{said}");
-        assert!(house.store.firmware_failed_on(&update.0.id().0, &DeviceId::parse("box").unwrap()).unwrap());
+        let failed = house.store.failed_outcomes().unwrap();
+        assert_eq!(
+            failed.iter().map(|one| (one.release, one.device.as_str())).collect::<Vec<_>>(),
+            [(update.0.id().0, "box")]
+        );
     }
 }
 

@@ -146,16 +146,17 @@ impl Store {
 
     /// Makes room for a content and takes its space, so that it can arrive. What is here already stays as it is.
     ///
-    /// The oldest contents give way when there is no room, except those in `keep`.
+    /// The oldest contents give way when there is no room, except those in `keep`; of these, if that does not do, the `older` ones, in
+    /// their order.
     ///
     /// # Errors
     /// It is larger than may lie here beside what is kept, the disk is full, or refuses.
-    pub fn admit(&self, content: &Content, keep: &[ContentId]) -> Result<(), StoreError> {
+    pub fn admit(&self, content: &Content, keep: &[ContentId], older: &[ContentId]) -> Result<(), StoreError> {
         let _changing = self.changing.lock();
         if let Some(entry) = self.entry(content.id) {
             return if entry.about().content == *content { Ok(()) } else { Err(StoreError::OtherSha(content.id)) };
         }
-        self.make_room(content, keep)?;
+        self.make_room(content, keep, older)?;
         let entry = folder::make(&self.root, content, self.next_order(), None)?;
         self.entries.write().insert(content.id, Arc::new(entry));
         Ok(())
@@ -173,7 +174,7 @@ impl Store {
         if self.entry(expected.id).is_some() {
             self.forget(expected.id)?;
         }
-        self.make_room(expected, keep)?;
+        self.make_room(expected, keep, &[])?;
         let entry = folder::make(&self.root, expected, self.next_order(), Some(file))?;
         self.entries.write().insert(expected.id, Arc::new(entry));
         Ok(())
@@ -183,12 +184,21 @@ impl Store {
         self.entries.read().values().map(|entry| entry.about().order).max().map_or(1, |order| order + 1)
     }
 
-    fn make_room(&self, content: &Content, keep: &[ContentId]) -> Result<(), StoreError> {
+    fn make_room(&self, content: &Content, keep: &[ContentId], older: &[ContentId]) -> Result<(), StoreError> {
         let needed = content.shape.size();
+        // Whose turn it is to give way: what nobody wants, by its age, then what is wanted and older.
+        let turn = |about: &About| {
+            let id = about.content.id;
+            if !keep.contains(&id) {
+                return Some((false, about.order));
+            }
+            let place = older.iter().position(|old| *old == id)?;
+            Some((true, u64::try_from(place).ok()?))
+        };
         loop {
             let about: Vec<_> = self.entries.read().values().map(|entry| entry.about().clone()).collect();
             let bytes = |about: &[About]| about.iter().map(|about| about.content.shape.size()).sum::<u64>();
-            let (fixed, movable): (Vec<_>, Vec<_>) = about.iter().cloned().partition(|a| keep.contains(&a.content.id));
+            let (fixed, movable): (Vec<_>, Vec<_>) = about.iter().cloned().partition(|about| turn(about).is_none());
             let room =
                 |used: u64, count: usize| used + needed <= self.limits.bytes_max && count < self.limits.contents_max;
             let free = folder::free_bytes(&self.root)?.saturating_sub(self.limits.disk_reserve_bytes);
@@ -201,7 +211,7 @@ impl Store {
                 let (used, bytes_max) = (bytes(&fixed), self.limits.bytes_max);
                 return Err(StoreError::NoRoom { needed, used, bytes_max });
             }
-            let oldest = movable.iter().min_by_key(|about| about.order).map(|about| about.content.id);
+            let oldest = movable.iter().min_by_key(|about| turn(about)).map(|about| about.content.id);
             let Some(oldest) = oldest.filter(|_| free + bytes(&movable) >= wanted) else {
                 return Err(StoreError::DiskFull { path: self.root.clone(), needed, free });
             };

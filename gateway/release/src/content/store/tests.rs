@@ -40,7 +40,7 @@ fn a_content_arrives_across_restarts_and_is_whole_only_after_both_hashes() {
     let (dir, store) = store();
     let bytes = bytes(10 * GROUP_BYTES + 77, 1);
     let content = content(&bytes);
-    store.admit(&content, &[]).unwrap();
+    store.admit(&content, &[], &[]).unwrap();
     store.keep(content.id, &items(&bytes, 0, 4)).unwrap();
     store.flush(content.id).unwrap();
     drop(store);
@@ -74,7 +74,7 @@ fn a_manifest_whose_two_hashes_disagree_is_found_and_its_content_removed() {
     let bytes = bytes(50_000, 2);
     let mut content = content(&bytes);
     content.sha256[0] ^= 1;
-    store.admit(&content, &[]).unwrap();
+    store.admit(&content, &[], &[]).unwrap();
     store.keep(content.id, &items(&bytes, 0, 3)).unwrap();
     let refused = store.complete(content.id).unwrap_err();
     assert!(matches!(refused, StoreError::Sha256 { .. }), "{refused}");
@@ -90,7 +90,7 @@ fn bytes_that_rot_while_the_rest_arrives_are_found_at_the_end_and_fetched_again(
     let (dir, store) = store();
     let bytes = bytes(6 * GROUP_BYTES, 3);
     let content = content(&bytes);
-    store.admit(&content, &[]).unwrap();
+    store.admit(&content, &[], &[]).unwrap();
     store.keep(content.id, &items(&bytes, 0, 5)).unwrap();
     store.flush(content.id).unwrap();
     let part = dir.path().join(content.id.to_string()).join("part");
@@ -143,7 +143,7 @@ fn a_byte_that_rots_in_a_whole_content_costs_its_group_and_not_the_content() {
         drop(store);
         let store = Store::open(dir.path(), LIMITS).unwrap();
         assert_eq!(missing(&store, &content), [2]);
-        store.admit(&content, &[]).unwrap();
+        store.admit(&content, &[], &[]).unwrap();
         store.keep(content.id, &items(&bytes, 2, 2)).unwrap();
         assert_eq!(fs::read(store.complete(content.id).unwrap()).unwrap(), bytes);
         assert_eq!(
@@ -217,31 +217,53 @@ fn a_published_file_is_taken_in_only_if_it_is_that_content() {
     assert!(store.standing(content.id).unwrap().whole);
     let mut other = content.clone();
     other.sha256[9] ^= 1;
-    assert!(matches!(store.admit(&other, &[]), Err(StoreError::OtherSha(_))));
+    assert!(matches!(store.admit(&other, &[], &[]), Err(StoreError::OtherSha(_))));
 }
 
 #[test]
 fn the_oldest_gives_way_but_nothing_that_is_kept() {
     let (dir, store) = store();
     let contents: Vec<_> = (0..4).map(|seed| content(&bytes(400 << 10, seed))).collect();
-    store.admit(&contents[0], &[]).unwrap();
-    store.admit(&contents[1], &[]).unwrap();
-    store.admit(&contents[2], &[contents[0].id]).unwrap();
+    store.admit(&contents[0], &[], &[]).unwrap();
+    store.admit(&contents[1], &[], &[]).unwrap();
+    store.admit(&contents[2], &[contents[0].id], &[]).unwrap();
     let left: Vec<_> = store.list().into_iter().map(|standing| standing.content.id).collect();
     assert!(left.contains(&contents[0].id) && !left.contains(&contents[1].id));
     let kept = [contents[0].id, contents[2].id];
-    assert!(matches!(store.admit(&contents[3], &kept), Err(StoreError::NoRoom { .. })));
+    assert!(matches!(store.admit(&contents[3], &kept, &[]), Err(StoreError::NoRoom { .. })));
     let huge = Content { shape: Shape::new(2 << 20).unwrap(), ..contents[3].clone() };
-    assert!(matches!(store.admit(&huge, &[]), Err(StoreError::NoRoom { .. })));
+    assert!(matches!(store.admit(&huge, &[], &[]), Err(StoreError::NoRoom { .. })));
     assert_eq!(store.list().len(), 2, "a content that can never fit clears nothing away");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn what_is_wanted_and_older_gives_way_to_what_is_newer_after_what_nobody_wants() {
+    let (_dir, store) = store();
+    let all: Vec<Vec<u8>> = (1..5).map(|seed| bytes(400_000, seed)).collect();
+    let [first, second, third, fourth] = [0, 1, 2, 3].map(|at| content(&all[at]));
+    let kept = [first.id, second.id, third.id, fourth.id];
+    let here = || store.list().into_iter().map(|standing| standing.content.id).collect::<Vec<_>>();
+    store.admit(&first, &kept, &[]).unwrap();
+    // Came later, and nobody wants it.
+    store.admit(&second, &[], &[]).unwrap();
+    let wanted = [first.id, third.id];
+    store.admit(&third, &wanted, &[first.id]).unwrap();
+    assert!(
+        here().contains(&first.id) && !here().contains(&second.id),
+        "nobody wants that, though it is not the oldest"
+    );
+    assert!(matches!(store.admit(&fourth, &kept, &[]), Err(StoreError::NoRoom { .. })));
+    assert!(matches!(store.admit(&fourth, &kept, &[second.id]), Err(StoreError::NoRoom { .. })), "that is not here");
+    store.admit(&fourth, &kept, &[third.id, first.id]).unwrap();
+    assert!(here().contains(&first.id) && !here().contains(&third.id), "no more than is needed, in that order");
 }
 
 #[test]
 fn a_disk_without_room_is_said_before_a_byte_is_fetched() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), StoreLimits { disk_reserve_bytes: u64::MAX / 2, ..LIMITS }).unwrap();
-    let refused = store.admit(&content(&bytes(100_000, 5)), &[]).unwrap_err();
+    let refused = store.admit(&content(&bytes(100_000, 5)), &[], &[]).unwrap_err();
     assert!(matches!(refused, StoreError::DiskFull { needed: 100_000, .. }), "{refused}");
     assert!(refused.to_string().contains("the disk is full: 100000 bytes are needed"), "{refused}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -251,8 +273,8 @@ fn a_disk_without_room_is_said_before_a_byte_is_fetched() {
 fn what_a_crash_left_half_made_is_removed_and_a_damaged_folder_takes_no_other_with_it() {
     let (dir, store) = store();
     let (one, two) = (content(&bytes(20_000, 6)), content(&bytes(20_000, 7)));
-    store.admit(&one, &[]).unwrap();
-    store.admit(&two, &[]).unwrap();
+    store.admit(&one, &[], &[]).unwrap();
+    store.admit(&two, &[], &[]).unwrap();
     drop(store);
     fs::create_dir(dir.path().join(format!(".new-{}", one.id))).unwrap();
     fs::create_dir(dir.path().join(format!(".gone-{}", one.id))).unwrap();
@@ -282,7 +304,7 @@ proptest! {
         let (_dir, store) = store();
         let bytes = bytes(10 * GROUP_BYTES + 77, 9);
         let content = content(&bytes);
-        store.admit(&content, &[]).unwrap();
+        store.admit(&content, &[], &[]).unwrap();
         store.keep(content.id, &items(&bytes, 0, held)).unwrap();
         let end = (offset + length as u64).min(bytes.len() as u64);
         let here = ((u64::from(held) + 1) * GROUP_BYTES).min(bytes.len() as u64);

@@ -48,6 +48,9 @@ pub struct Tried {
     /// Which try this is.
     #[serde(default)]
     pub(super) tries: u32,
+    /// The newer one that came to nothing before, and why: this one was only tried in its place.
+    #[serde(default)]
+    pub in_place_of: Option<String>,
 }
 
 impl Tried {
@@ -64,6 +67,17 @@ impl Tried {
             told: false,
             passing: false,
             tries,
+            in_place_of: None,
+        }
+    }
+
+    /// What a release of this version is tried in place of: this one, if it came to nothing and is newer, or what this one stands for.
+    pub(super) fn in_place_of(&self, version: Version) -> Option<String> {
+        let newer = self.version.parse::<Version>().is_ok_and(|tried| tried > version);
+        match &self.failed {
+            Some(why) if newer => Some(format!("{} (release {}): {why}", self.version, self.release)),
+            _ if self.version == version.to_string() => self.in_place_of.clone(),
+            _ => None,
         }
     }
 
