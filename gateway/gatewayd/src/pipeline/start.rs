@@ -19,7 +19,7 @@ use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{Options, RootKey, Store};
+use pitchside_store::{OpenError, Options, RootKey, Store};
 use pitchside_wire::PrivateKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -87,6 +87,7 @@ impl Gateway {
         let firmware = tokio::task::spawn_blocking(move || firmware_hash(&program));
         let identity = Arc::new(Identity::load(&settings.gateway.key_dir)?);
         let store = open_store(settings, &identity)?;
+        identity.claim_chain(&store)?;
         let metrics = Metrics::new();
         commits::count(&store, &metrics);
         let events = Events::new(OsRandom.bytes()?);
@@ -354,7 +355,15 @@ fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store>
         ..Options::default()
     };
     let root = RootKey::new(*identity.derive("pitchside/1/store")?);
-    let store = Store::open_with(&settings.gateway.data_dir, root, options)?;
+    // A start never makes the database: a fresh one would begin a second chain beside the ledger's.
+    let store = Store::attach_with(&settings.gateway.data_dir, root, options).map_err(|error| match error {
+        OpenError::Missing(data) => anyhow::anyhow!(
+            "the data is gone: the box has its keys, but {} holds no database. Is its disk there? `pitchside backup restore FILE \
+             --dir DIR --recovery-key FILE` brings the box back, `pitchside init --dir DIR` makes a new one",
+            data.display()
+        ),
+        other => other.into(),
+    })?;
     for row in store.damaged_rows() {
         tracing::error!(row = row.0, "a journal row does not open; it is set aside in journal_damaged");
     }
