@@ -115,11 +115,16 @@ fn copies(context: &Context) -> Looked {
     let counts = context.tables.key_copy_counts()?;
     let recovery = RecoveryPublicFile::read(&context.settings.gateway.key_dir);
     let new_key = "pitchside backup key --out FILE";
+    // A restored box hears from the ledger which copies there are; another recovery key would hide that older ones open.
+    let copy = match context.tables.chain_start()? {
+        Some(_) => "pitchside athlete recover --recovery-key FILE; of keys that stay without: pitchside backup key --out FILE",
+        None => new_key,
+    };
     Ok(match recovery {
         Err(error) => Finding::new("copies of keys", false, format!("{error:#}"), new_key),
         Ok(None) => Finding::new("copies of keys", false, "this box has no recovery key: lost, it is lost", new_key),
         Ok(Some(_)) if counts.missing > 0 => {
-            Finding::new("copies of keys", false, format!("{} athletes' keys have no copy", counts.missing), new_key)
+            Finding::new("copies of keys", false, format!("{} athletes' keys have no copy", counts.missing), copy)
         }
         Ok(Some(_)) => Finding::well(
             "copies of keys",
