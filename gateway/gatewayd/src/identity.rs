@@ -41,8 +41,6 @@ pub struct Identity {
 
 /// What the ledger's operator is handed, with the pre-shared key beside it.
 pub const LEDGER_ENROLMENT: &str = "ledger-enrolment.toml";
-/// Where the database keeps which gateway its chain is of.
-const CHAIN_OF: &str = "chain-gateway";
 const FILES: [&str; 4] = ["root.key", "sign.key", "noise.key", "ledger.psk"];
 
 impl Identity {
@@ -131,6 +129,9 @@ impl Identity {
         &self.folder
     }
 }
+
+/// Where the database keeps which gateway its chain is of.
+const CHAIN_OF: &str = "chain-gateway";
 
 /// The gateway the box's chain is of: its last block says, or what was kept when it was claimed.
 fn chain_of(tables: &Tables) -> anyhow::Result<Option<GatewayId>> {

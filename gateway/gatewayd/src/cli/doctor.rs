@@ -58,7 +58,6 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
         Err(error) => findings.push(Finding::new("keys", false, format!("{error:#}"), "pitchside init --dir DIR")),
         Ok(_) => match context::open(config) {
             Ok(context) => {
-                findings.extend(foreign_key(&context));
                 findings.extend(bluetooth::lost(&context));
                 findings.extend(data::findings(&context, now));
                 findings.extend(firmware::findings(&context, now));
@@ -87,13 +86,6 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
         return Err(Failure::Failed(anyhow::anyhow!("{sick} finding(s) need attention")));
     }
     Ok(())
-}
-
-/// A signing key that is not the chain's: the gateway does not start with it.
-fn foreign_key(context: &context::Context) -> Option<Finding> {
-    let error = context.identity.check_chain(&context.tables).err()?;
-    let mend = "put the right sign.key back, or: pitchside backup restore FILE --dir DIR --recovery-key FILE";
-    Some(Finding::new("keys", false, format!("{error:#}"), mend))
 }
 
 /// `pitchside doctor --health`: only what the running gateway says of itself.

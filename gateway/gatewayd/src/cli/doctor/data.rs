@@ -1,4 +1,4 @@
-//! The database: is it whole, what waits in it, what was set aside; rules and plugins; copies of keys.
+//! The database: is it whole, whose chain is it, what waits in it, what was set aside; rules and plugins; copies of keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -41,12 +41,20 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
             looked.unwrap_or_else(unread)
         })
         .collect();
+    findings.extend(foreign_key(context));
     findings.push(rules(context.settings.rules.dir.as_deref()));
     findings.extend(rules_at_work(context));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
     findings.push(plugins_at_work(context));
     findings.extend(leftover(context));
     findings
+}
+
+/// A signing key that is not the chain's: the gateway does not start with it.
+fn foreign_key(context: &Context) -> Option<Finding> {
+    let error = context.identity.check_chain(&context.tables).err()?;
+    let mend = "put the right sign.key back, or: pitchside backup restore FILE --dir DIR --recovery-key FILE";
+    Some(Finding::new("keys", false, format!("{error:#}"), mend))
 }
 
 fn integrity(context: &Context) -> Looked {
@@ -117,7 +125,9 @@ fn copies(context: &Context) -> Looked {
     let new_key = "pitchside backup key --out FILE";
     // A restored box hears from the ledger which copies there are; another recovery key would hide that older ones open.
     let copy = match context.tables.chain_start()? {
-        Some(_) => "pitchside athlete recover --recovery-key FILE; of keys that stay without: pitchside backup key --out FILE",
+        Some(_) => {
+            "pitchside athlete recover --recovery-key FILE; of keys that stay without: pitchside backup key --out FILE"
+        }
         None => new_key,
     };
     Ok(match recovery {
