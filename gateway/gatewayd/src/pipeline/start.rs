@@ -359,7 +359,7 @@ fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store>
     let store = Store::attach_with(&settings.gateway.data_dir, root, options).map_err(|error| match error {
         OpenError::Missing(data) => anyhow::anyhow!(
             "the data is gone: the box has its keys, but {} holds no database. Is its disk there? `pitchside backup restore FILE \
-             --dir DIR --recovery-key FILE` brings the box back, `pitchside init --dir DIR` makes a new one",
+             --dir DIR --recovery-key FILE` brings the box back, `pitchside init --dir DIR` makes a new one elsewhere",
             data.display()
         ),
         other => other.into(),
