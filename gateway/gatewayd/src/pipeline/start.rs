@@ -1,5 +1,6 @@
 //! Putting it all together, back to front: nothing is let in before everything behind it stands.
 
+mod database;
 mod delivery;
 mod ledger;
 mod ports;
@@ -19,7 +20,7 @@ use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{OpenError, Options, RootKey, Store};
+use pitchside_store::Store;
 use pitchside_wire::PrivateKey;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,6 +51,7 @@ use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
 
+use database::open_store;
 use delivery::DeliveryWires;
 pub use ledger::{policy_of, sync_config};
 
@@ -87,7 +89,6 @@ impl Gateway {
         let firmware = tokio::task::spawn_blocking(move || firmware_hash(&program));
         let identity = Arc::new(Identity::load(&settings.gateway.key_dir)?);
         let store = open_store(settings, &identity)?;
-        identity.claim_chain(&store)?;
         let metrics = Metrics::new();
         commits::count(&store, &metrics);
         let events = Events::new(OsRandom.bytes()?);
@@ -346,28 +347,6 @@ fn tolerances(settings: &Settings) -> Tolerances {
         late_us: micros(settings.clock.late_s),
         ..Tolerances::default()
     }
-}
-
-fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store> {
-    let options = Options {
-        disk_reserve_bytes: settings.journal.reserve_bytes,
-        database_bytes_max: Some(settings.journal.database_bytes_max).filter(|max| *max > 0),
-        ..Options::default()
-    };
-    let root = RootKey::new(*identity.derive("pitchside/1/store")?);
-    // A start never makes the database: a fresh one would begin a second chain beside the ledger's.
-    let store = Store::attach_with(&settings.gateway.data_dir, root, options).map_err(|error| match error {
-        OpenError::Missing(data) => anyhow::anyhow!(
-            "the data is gone: the box has its keys, but {} holds no database. Is its disk there? `pitchside backup restore FILE \
-             --dir DIR --recovery-key FILE` brings the box back, `pitchside init --dir DIR` makes a new one elsewhere",
-            data.display()
-        ),
-        other => other.into(),
-    })?;
-    for row in store.damaged_rows() {
-        tracing::error!(row = row.0, "a journal row does not open; it is set aside in journal_damaged");
-    }
-    Ok(store)
 }
 
 /// BLAKE3 of this program's file: what the block header calls firmware.
