@@ -123,7 +123,7 @@ fn copies(context: &Context) -> Looked {
     let counts = context.tables.key_copy_counts()?;
     let recovery = RecoveryPublicFile::read(&context.settings.gateway.key_dir);
     let new_key = "pitchside backup key --out FILE";
-    // A restored box hears from the ledger which copies there are; another recovery key would hide that older ones open.
+    // Recovering tells a restored box which copies the ledger holds: no other recovery key is needed for those.
     let copy = match context.tables.chain_start()? {
         Some(_) => {
             "pitchside athlete recover --recovery-key FILE; of keys that stay without: pitchside backup key --out FILE"
