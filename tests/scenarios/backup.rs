@@ -1,6 +1,6 @@
 //! A box that is lost, restored on another one, asked how it is, and destroyed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gatewayd::adapters::athletes::load_ring;
 use gatewayd::identity::Identity;
@@ -13,7 +13,7 @@ use pitchside_wire::Content;
 use super::outputs::webhook;
 use super::packages::{GOOD, Maker, install, plugin};
 
-async fn clinic() -> Running {
+pub async fn clinic() -> Running {
     Clinic::new().strap("s7").athlete("ada").ledger().start().await
 }
 
@@ -33,8 +33,13 @@ async fn lost() -> (Running, PathBuf, Vec<BlockRow>) {
     (clinic, backup, blocks)
 }
 
-fn restore(clinic: &mut Running, backup: &std::path::Path) {
-    let (new, key) = (clinic.dir().join("new"), clinic.dir().join("recovery.key"));
+fn restore(clinic: &mut Running, backup: &Path) {
+    restore_to(clinic, backup, "new");
+}
+
+/// Restores the backup to a folder of this name beside the box, and moves the clinic there.
+pub fn restore_to(clinic: &mut Running, backup: &Path, name: &str) {
+    let (new, key) = (clinic.dir().join(name), clinic.dir().join("recovery.key"));
     let [backup, new_text, key] = [backup, &new, &key].map(|path| path.to_str().unwrap());
     let answer = clinic.pitchside(&["backup", "restore", backup, "--dir", new_text, "--recovery-key", key]).ok();
     assert!(answer.out.contains("1 devices, 1 athletes under fresh keys"), "{answer:?}");

@@ -29,6 +29,7 @@
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
+//! | `lost` | erased athletes, foreign keys and lost data after that |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -46,6 +47,7 @@ mod firmware;
 mod frames;
 mod full;
 mod gate;
+mod lost;
 mod memory;
 mod outputs;
 mod packages;

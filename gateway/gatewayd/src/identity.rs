@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
 use hkdf::Hkdf;
-use ledger_block::GatewayKey;
 use ledger_block::channel::Keypair;
+use ledger_block::{GatewayId, GatewayKey, SignedHeader};
+use pitchside_store::Tables;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -63,7 +64,7 @@ impl Identity {
 
     /// Writes what the ledger's operator is handed, with the pre-shared key beside it, under this name: the file.
     pub fn write_ledger_enrolment(&self, name: &str) -> anyhow::Result<PathBuf> {
-        let (signing, channel) = (GatewayKey::new(&self.sign).id(), Keypair::from_secret(self.noise.clone())?.public());
+        let (signing, channel) = (self.gateway(), Keypair::from_secret(self.noise.clone())?.public());
         let psk = FILES[3];
         let form =
             format!("gateway = \"{name}\"\nsigning = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"{psk}\"\n");
@@ -101,6 +102,32 @@ impl Identity {
         })
     }
 
+    /// The box's own name in block headers: its public signing key.
+    pub fn gateway(&self) -> GatewayId {
+        GatewayKey::new(&self.sign).id()
+    }
+
+    /// Whether the signing key is the one the box's chain was made with. A block under another breaks the chain for good.
+    pub fn check_chain(&self, tables: &Tables) -> anyhow::Result<()> {
+        let own = self.gateway();
+        match chain_of(tables)? {
+            Some(known) if known != own => anyhow::bail!(
+                "sign.key is not the one this chain was made with (it is gateway {own}'s, the chain {known}'s): put the right key \
+                 file back, or restore a backup: `pitchside backup restore FILE --dir DIR --recovery-key FILE`"
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, for whoever goes on to seal: a chain that is nobody's yet is this key's from now on.
+    pub fn claim_chain(&self, tables: &Tables) -> anyhow::Result<()> {
+        self.check_chain(tables)?;
+        if tables.meta(CHAIN_OF)?.is_none() {
+            tables.set_meta(CHAIN_OF, &self.gateway().0)?;
+        }
+        Ok(())
+    }
+
     /// A key for one purpose (RFC 5869, the root key as input keying material, the label as info).
     pub fn derive(&self, label: &str) -> anyhow::Result<Secret> {
         let mut key = Zeroizing::new([0; 32]);
@@ -113,5 +140,46 @@ impl Identity {
     /// Folder of the key files.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+}
+
+/// Where the database keeps which gateway its chain is of.
+const CHAIN_OF: &str = "chain-gateway";
+
+/// The gateway the box's chain is of: its last block says, or what was kept when it was claimed.
+fn chain_of(tables: &Tables) -> anyhow::Result<Option<GatewayId>> {
+    // A header that does not verify is for `blocks verify` to name.
+    let last = tables.last_block()?.and_then(|block| SignedHeader::verify(&block.header).ok());
+    if let Some(last) = last {
+        return Ok(Some(last.header().gateway));
+    }
+    let Some(kept) = tables.meta(CHAIN_OF)? else { return Ok(None) };
+    let kept: [u8; 32] = kept.as_slice().try_into().context("whose chain the database holds is damaged in it")?;
+    Ok(Some(GatewayId(kept)))
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_store::RootKey;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_is_its_first_keys_before_the_first_block_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let [own, other] = ["own", "other"].map(|name| {
+            Identity::ensure(&dir.path().join(name)).unwrap();
+            Identity::load(&dir.path().join(name)).unwrap()
+        });
+        let tables = Tables::init(&dir.path().join("data"), RootKey::new([1; 32])).unwrap();
+        other.check_chain(&tables).unwrap();
+        own.claim_chain(&tables).unwrap();
+        own.claim_chain(&tables).unwrap();
+        for refused in [other.check_chain(&tables), other.claim_chain(&tables)] {
+            let error = refused.unwrap_err().to_string();
+            assert!(error.contains("sign.key is not the one this chain was made with"), "{error}");
+            assert!(error.contains(&own.gateway().to_string()), "{error}");
+        }
+        own.check_chain(&tables).unwrap();
     }
 }

@@ -57,7 +57,7 @@ pub struct Assignment {
     pub to: Option<Timestamp>,
 }
 
-fn athlete_id(text: &str, table: &'static str) -> Result<AthleteId, StoreError> {
+pub(crate) fn athlete_id(text: &str, table: &'static str) -> Result<AthleteId, StoreError> {
     AthleteId::parse(text).map_err(|_| StoreError::Damaged { table, row: text.to_owned() })
 }
 

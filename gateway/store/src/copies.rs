@@ -1,8 +1,9 @@
 //! Copies of athletes' keys sealed to the clinic's recovery key, on their way to the ledger and out of it.
 
 use pitchside_model::AthleteId;
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::athletes::athlete_id;
 use crate::devices::limit;
 use crate::error::StoreError;
 use crate::sql;
@@ -10,6 +11,8 @@ use crate::tables::Tables;
 
 /// The most bytes a copy may have.
 pub const COPY_BYTES_MAX: usize = 1 << 10;
+/// How many athletes were erased when the ledger's list was last gone through.
+const SOUGHT: &str = "store/copies-sought";
 
 /// A sealed copy of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +25,17 @@ pub struct KeyCopy {
     pub generation: u32,
     /// The sealed key.
     pub body: Vec<u8>,
+}
+
+/// A sealed copy of a key by its name alone: what the ledger may hold of it is known, not what is in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyName {
+    /// Its name in the ledger.
+    pub name: [u8; 32],
+    /// Whose key; none for the house's.
+    pub athlete: Option<AthleteId>,
+    /// Which generation.
+    pub generation: u32,
 }
 
 /// How many copies there are, and of how many keys there is none.
@@ -46,6 +60,21 @@ pub(crate) fn add(connection: &Connection, copy: &KeyCopy) -> Result<(), StoreEr
         copy.body
     ])?;
     Ok(())
+}
+
+pub(crate) fn know(connection: &Connection, copy: &CopyName) -> Result<(), StoreError> {
+    let athlete = copy.athlete.as_ref().map(AthleteId::as_str);
+    connection.prepare_cached(sql!("copies/know"))?.execute(params![copy.name.as_slice(), athlete, copy.generation])?;
+    Ok(())
+}
+
+pub(crate) fn name(row: &Row<'_>) -> Result<CopyName, StoreError> {
+    let athlete: Option<String> = row.get(1)?;
+    Ok(CopyName {
+        name: row.get(0)?,
+        athlete: athlete.map(|athlete| athlete_id(&athlete, "key_copies")).transpose()?,
+        generation: row.get(2)?,
+    })
 }
 
 impl Tables {
@@ -79,6 +108,33 @@ impl Tables {
         let athlete = athlete.clone();
         self.write(move |connection| {
             Ok(connection.prepare_cached(sql!("copies/forget"))?.execute([athlete.as_str()])? as u64)
+        })
+    }
+
+    /// Enters copies that the ledger may hold: to be deleted there if their athlete was erased, held otherwise. One that is
+    /// known already stays as it is, but for an erased athlete's.
+    pub fn know_key_copies(&self, copies: Vec<CopyName>) -> Result<(), StoreError> {
+        self.write(move |connection| copies.iter().try_for_each(|copy| know(connection, copy)))
+    }
+
+    /// How many athletes are erased, if the ledger's list was not gone through since for copies of their keys that are not
+    /// known here: a box that was restored does not know them all. None if there is nothing to look for.
+    pub fn copies_to_seek(&self) -> Result<Option<u64>, StoreError> {
+        self.read(|connection| {
+            let erased: i64 = connection.prepare_cached(sql!("copies/erased"))?.query_row([], |row| row.get(0))?;
+            let sought: Option<Vec<u8>> =
+                connection.prepare_cached(sql!("meta/get"))?.query_row([SOUGHT], |row| row.get(0)).optional()?;
+            let erased = erased.cast_unsigned();
+            let is_done = sought.is_some_and(|sought| sought == erased.to_be_bytes());
+            Ok((erased > 0 && !is_done).then_some(erased))
+        })
+    }
+
+    /// The list was gone through for what [`Tables::copies_to_seek`] had said.
+    pub fn note_copies_sought(&self, erased: u64) -> Result<(), StoreError> {
+        self.write(move |connection| {
+            connection.prepare_cached(sql!("meta/put"))?.execute(params![SOUGHT, erased.to_be_bytes().as_slice()])?;
+            Ok(())
         })
     }
 

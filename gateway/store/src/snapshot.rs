@@ -1,7 +1,8 @@
 //! What a backup takes of the database, as of one moment, while the gateway runs; and putting it into an empty one.
 //!
-//! Not in it: journal, blocks, alerts (blocks hold them), athletes' keys (they are in no backup), sessions (devices shake
-//! hands anew), marks of messages, the logs of plugins and of rules in the shadow.
+//! Not in it: journal, blocks, alerts (blocks hold them), athletes' keys (they are in no backup; of their copies only the
+//! names are, so that an erasure finds them in the ledger), sessions (devices shake hands anew), marks of messages, the logs
+//! of plugins and of rules in the shadow.
 
 mod library;
 
@@ -10,6 +11,7 @@ use rusqlite::params;
 
 use crate::athletes::{Assignment, Athlete, AthleteKey, assignment, athlete};
 use crate::chain::{Anchor, ends};
+use crate::copies::CopyName;
 use crate::devices::{Device, device};
 use crate::error::StoreError;
 use crate::plugins::SealedSetting;
@@ -36,6 +38,8 @@ pub enum SnapshotRow {
     Assignment(Assignment),
     /// Somebody who may sign in.
     User(User),
+    /// A copy of a key that the ledger may hold, by its name; after all athletes.
+    Copy(CopyName),
     /// Something of plugins or rules.
     Library(LibraryRow),
 }
@@ -80,6 +84,11 @@ impl Tables {
             while let Some(row) = rows.next()? {
                 show(SnapshotRow::User(user(row)?))?;
             }
+            let mut statement = moment.prepare(sql!("copies/names"))?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                show(SnapshotRow::Copy(crate::copies::name(row)?))?;
+            }
             library::show(&moment, self.vault(), &mut |row| show(SnapshotRow::Library(row)))
         });
         match broken {
@@ -97,6 +106,7 @@ impl Tables {
                 match row {
                     SnapshotRow::Library(row) => library::put(connection, row, sealed.as_ref())?,
                     SnapshotRow::Chain { .. } => {}
+                    SnapshotRow::Copy(copy) => crate::copies::know(connection, copy)?,
                     SnapshotRow::Device(device, stamp) => {
                         crate::devices::put(connection, device, sql!("devices/add"))?;
                         connection

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::connection::{Readers, connect, make_file};
+use crate::connection::{Readers, connect, database_path, make_file};
 use crate::error::{OpenError, StoreError};
 use crate::health::{Health, Pulse, database_bytes, free_bytes, is_read_only};
 use crate::journal::{Options, RowId, rebuild};
@@ -93,6 +93,14 @@ impl Store {
         let (damaged, writer) = (standing.damaged, Mutex::new(Some(writer)));
         let inner = Inner { queue, book, pulse, damaged, room: Arc::new(room), writer, lock };
         Ok(Self { tables, inner: Arc::new(inner) })
+    }
+
+    /// As [`Store::open_with`], but makes no database: there must be one.
+    pub fn attach_with(dir: &Path, root: RootKey, options: Options) -> Result<Self, OpenError> {
+        if !database_path(dir).is_file() {
+            return Err(OpenError::Missing(dir.to_owned()));
+        }
+        Self::open_with(dir, root, options)
     }
 
     /// The tables alone, for whoever has no business with the journal.

@@ -56,6 +56,7 @@ pub struct Conversation<'a> {
     /// Copies of keys on their way, and those refused on this connection.
     copying: BTreeSet<Hash>,
     refused_copies: BTreeSet<Hash>,
+    listing: copies::Listing,
     /// Transactions beside the chain, on their way, each with the release it counts, if it does; and those whose sum was asked for.
     acting: BTreeMap<Hash, Option<ReleaseId>>,
     summing: BTreeMap<Hash, ReleaseId>,
@@ -90,6 +91,7 @@ pub async fn talk(
         offered: BTreeSet::new(),
         copying: BTreeSet::new(),
         refused_copies: BTreeSet::new(),
+        listing: copies::Listing::default(),
         acting: BTreeMap::new(),
         summing: BTreeMap::new(),
         asking: releases::Asking { open: false, due: Instant::now() },
@@ -202,6 +204,7 @@ impl Conversation<'_> {
     /// Fills the window from the outbox, and offers what is to be offered.
     async fn take(&mut self) -> Result<(), Fault> {
         self.offer_acts().await?;
+        self.seek_copies().await?;
         self.offer_copies().await?;
         let backlog = self.outbox.backlog().await?;
         self.status.send_if_modified(|status| std::mem::replace(&mut status.backlog, backlog) != backlog);
@@ -234,8 +237,8 @@ impl Conversation<'_> {
             Reply::Welcome { .. } => Err(Fault::OutOfPlace("a second welcome")),
             Reply::Part { .. } => Err(Fault::OutOfPlace("a payload nobody asked for")),
             Reply::Recalled { .. } => Err(Fault::OutOfPlace("a header nobody asked for")),
-            Reply::Copies(_) => Err(Fault::OutOfPlace("copies nobody asked for")),
             Reply::Stored { .. } => Err(Fault::OutOfPlace("a content nobody offered")),
+            Reply::Copies(page) => self.copies_listed(&page).await,
             Reply::Kept { name, held } => self.kept(&name, held).await,
             Reply::Releases(told) => self.told_of_releases(&told).await,
             Reply::Sum(summed) => self.summed(&summed).await,

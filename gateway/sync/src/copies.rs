@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::outbox::Edge;
 
 /// Copies taken at the most: what a ledger keeps for one gateway.
-const ALL_MAX: usize = 65_536;
+pub(crate) const ALL_MAX: usize = 65_536;
 
 /// Every copy the ledger keeps for this gateway, in the order of their names.
 ///

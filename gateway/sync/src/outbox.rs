@@ -55,7 +55,8 @@ pub trait Outbox: Send + Sync + 'static {
     /// How many parcels are pending.
     async fn backlog(&self) -> Result<u64, OutboxError>;
 
-    /// Whether the chain waits for the ledger: after a restore, only the ledger knows where it goes on.
+    /// Whether the ledger is asked where the chain goes on: after a restore only the ledger knows, and where nothing was sealed
+    /// yet it may know better.
     async fn resuming(&self) -> Result<bool, OutboxError> {
         Ok(false)
     }
@@ -76,6 +77,18 @@ pub trait Outbox: Send + Sync + 'static {
     /// The ledger holds this copy durably, or no longer.
     async fn copied(&self, name: &Hash, held: bool) -> Result<(), OutboxError> {
         let _ = (name, held);
+        Ok(())
+    }
+
+    /// Whether the names of all copies the ledger holds are wanted, to find those of erased athletes that nobody here knows:
+    /// a number that is handed back with them, another one whenever they are wanted again.
+    async fn copies_sought(&self) -> Result<Option<u64>, OutboxError> {
+        Ok(None)
+    }
+
+    /// The names of all copies the ledger holds, in order, as they were wanted.
+    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
+        let _ = (sought, names);
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! Athletes' keys: wrapped in the store, unwrapped in a ring while the gateway runs, and copied for the clinic's recovery.
 
 use std::collections::HashMap;
+use std::path::Path;
 
 use anyhow::Context as _;
 use pitchside_model::AthleteId;
 use pitchside_seal::key::{RecoveryPublic, RecoverySecret};
 use pitchside_seal::{AthleteKey, Generation, Kek, KeyRing, Whose};
-use pitchside_store::{AthleteKey as StoredKey, KeyCopy, Tables};
+use pitchside_store::{AthleteKey as StoredKey, CopyName, KeyCopy, Tables};
 use zeroize::Zeroizing;
 
 use crate::backup::RecoveryPublicFile;
@@ -16,6 +17,8 @@ use crate::random::OsRandom;
 const KEK_LABEL: &str = "pitchside/1/athlete-keys";
 const HOUSE_KEY: &str = "house-key";
 const HOUSE_GENERATION: &str = "house-generation";
+/// Generations of an athlete's key that other restores of this box may have begun, beyond the newest one known here.
+const GENERATIONS_BEYOND: u32 = 16;
 
 fn kek(identity: &Identity) -> anyhow::Result<Kek> {
     Ok(Kek::new(*identity.derive(KEK_LABEL)?))
@@ -119,7 +122,8 @@ pub fn set_house_generation(tables: &Tables, generation: u32) -> anyhow::Result<
 }
 
 /// Puts back the keys that these copies hold: of known athletes who were not erased, and of the house. Returns how many
-/// were put back; what is there already stays.
+/// were put back; what is there already stays. That the ledger holds these copies is remembered, so that an erasure finds
+/// them; those of erased athletes are to be deleted.
 pub fn recover(
     tables: &Tables,
     identity: &Identity,
@@ -128,20 +132,26 @@ pub fn recover(
 ) -> anyhow::Result<u64> {
     let public = secret.public();
     let mut wanted = HashMap::new();
-    for athlete in tables.athletes()?.into_iter().filter(|athlete| athlete.erased_at.is_none()) {
+    for athlete in tables.athletes()? {
         for generation in (0..=athlete.generation).map(Generation) {
             let whose = Whose::Athlete(athlete.id.clone());
-            wanted.insert(public.copy_tag(&whose, generation), (whose, generation));
+            wanted.insert(public.copy_tag(&whose, generation), (whose, generation, athlete.erased_at.is_some()));
         }
     }
     for generation in (0..house_generation(tables)?).map(Generation) {
-        wanted.insert(public.copy_tag(&Whose::House, generation), (Whose::House, generation));
+        wanted.insert(public.copy_tag(&Whose::House, generation), (Whose::House, generation, false));
     }
-    let mut recovered = 0;
+    let (mut recovered, mut known) = (0, Vec::new());
     for (name, body) in copies {
-        let Some((whose, generation)) = name.first_chunk::<16>().and_then(|tag| wanted.get(tag)) else { continue };
+        let Some((whose, generation, erased)) = name.first_chunk::<16>().and_then(|tag| wanted.get(tag)) else {
+            continue;
+        };
         if public.copy_name(whose, *generation, body) != *name {
             anyhow::bail!("a copy of a key was changed: its name does not fit what it holds");
+        }
+        known.push(CopyName { name: *name, athlete: whose.athlete().cloned(), generation: generation.0 });
+        if *erased {
+            continue;
         }
         match whose {
             Whose::Athlete(athlete) => {
@@ -158,5 +168,116 @@ pub fn recover(
             }
         }
     }
+    tables.know_key_copies(known)?;
     Ok(recovered)
+}
+
+/// Of the copies that the ledger lists by their names, enters those of erased athletes as to be deleted: a restored box does not
+/// know them all. Only those sealed to the present recovery key can be told; those sealed to an earlier one are known from
+/// the backup, or from recovering with that one.
+pub fn forget_listed(tables: &Tables, keys: &Path, names: &[[u8; 32]]) -> anyhow::Result<()> {
+    let Some(public) = RecoveryPublicFile::read(keys)? else { return Ok(()) };
+    let mut tags = HashMap::new();
+    for athlete in tables.athletes()?.into_iter().filter(|athlete| athlete.erased_at.is_some()) {
+        let whose = Whose::Athlete(athlete.id.clone());
+        for generation in 0..=athlete.generation.saturating_add(GENERATIONS_BEYOND) {
+            tags.insert(public.copy_tag(&whose, Generation(generation)), (athlete.id.clone(), generation));
+        }
+    }
+    let of_erased = names.iter().filter_map(|name| {
+        let (athlete, generation) = tags.get(name.first_chunk::<16>()?)?;
+        Some(CopyName { name: *name, athlete: Some(athlete.clone()), generation: *generation })
+    });
+    Ok(tables.know_key_copies(of_erased.collect())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::Timestamp;
+    use pitchside_store::RootKey;
+
+    use super::*;
+    use crate::backup::RecoveryKey;
+
+    /// A box restored twice: its athletes have keys of the third generation, and their older copies lie in the ledger alone.
+    struct Restored {
+        dir: tempfile::TempDir,
+        identity: Identity,
+        tables: Tables,
+        key: RecoveryKey,
+        in_the_ledger: Vec<KeyCopy>,
+    }
+
+    fn athlete(name: &str) -> AthleteId {
+        AthleteId::parse(name).unwrap()
+    }
+
+    impl Restored {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            Identity::ensure(dir.path()).unwrap();
+            let identity = Identity::load(dir.path()).unwrap();
+            let key = RecoveryKey::make(identity.gateway()).unwrap();
+            RecoveryPublicFile::write(dir.path(), &key).unwrap();
+            let root = RootKey::new(*identity.derive("pitchside/1/store").unwrap());
+            let tables = Tables::init(&dir.path().join("data"), root).unwrap();
+            let (public, mut in_the_ledger) = (key.secret.public(), Vec::new());
+            for name in ["ada", "ben"] {
+                for generation in 0..2 {
+                    let (_, copy) = new_athlete_key(&identity, Some(&public), &athlete(name), generation).unwrap();
+                    in_the_ledger.extend(copy);
+                }
+                let (newest, copy) = new_athlete_key(&identity, Some(&public), &athlete(name), 2).unwrap();
+                tables.add_athlete_with(newest, copy, Timestamp(0)).unwrap();
+            }
+            Self { dir, identity, tables, key, in_the_ledger }
+        }
+
+        fn leaving(&self) -> Vec<[u8; 32]> {
+            let open = self.tables.open_key_copies(99).unwrap();
+            open.into_iter().filter(|(_, body)| body.is_none()).map(|(name, _)| name).collect()
+        }
+
+        /// Names of what the ledger holds of one athlete.
+        fn held_of(&self, name: &str) -> Vec<[u8; 32]> {
+            let of = |copy: &&KeyCopy| copy.athlete.as_ref().is_some_and(|whose| whose.as_str() == name);
+            let mut names: Vec<_> = self.in_the_ledger.iter().filter(of).map(|copy| copy.name).collect();
+            names.sort_unstable();
+            names
+        }
+    }
+
+    #[test]
+    fn copies_that_were_recovered_from_are_deleted_when_the_athlete_is_erased() {
+        let it = Restored::new();
+        let copies: Vec<_> = it.in_the_ledger.iter().map(|copy| (copy.name, copy.body.clone())).collect();
+        assert_eq!(recover(&it.tables, &it.identity, &it.key.secret, &copies).unwrap(), 4);
+        let counts = it.tables.key_copy_counts().unwrap();
+        assert_eq!((counts.missing, counts.held, counts.waiting), (0, 4, 2), "every key that is back has its copy");
+        it.tables.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+        it.tables.forget_key_copies(&athlete("ada")).unwrap();
+        let leaving = it.leaving();
+        assert!(it.held_of("ada").iter().all(|name| leaving.contains(name)), "those of both older generations");
+        assert_eq!(leaving.len(), 3, "and the newest, but none of ben's");
+        // With the recovery key at hand no erased key comes back.
+        assert_eq!(recover(&it.tables, &it.identity, &it.key.secret, &copies).unwrap(), 0);
+        assert!(it.tables.athlete_key(&athlete("ada"), 0).unwrap().is_none());
+    }
+
+    #[test]
+    fn of_what_the_ledger_lists_the_copies_of_erased_athletes_are_to_be_deleted_and_no_others() {
+        let it = Restored::new();
+        it.tables.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+        let mut listed: Vec<_> = it.in_the_ledger.iter().map(|copy| copy.name).collect();
+        listed.push([7; 32]);
+        // Another restore of this box went further.
+        let public = it.key.secret.public();
+        let beyond = new_athlete_key(&it.identity, Some(&public), &athlete("ada"), 3).unwrap().1.unwrap().name;
+        listed.push(beyond);
+        forget_listed(&it.tables, it.dir.path(), &listed).unwrap();
+        let mut expected = it.held_of("ada");
+        expected.push(beyond);
+        expected.sort_unstable();
+        assert_eq!(it.leaving(), expected);
+    }
 }

@@ -1,5 +1,6 @@
 //! Sealed blocks for `sync`, kept by `store`. A parcel's number is its block's index.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -13,8 +14,9 @@ use pitchside_store::{BlockKey, BlockRow, Counted, Level, Store, StoreError};
 use pitchside_sync::{CopyTask, Edge, Outbox, OutboxError, Parcel};
 use tokio::sync::Notify;
 
+use super::athletes::forget_listed;
 use super::releases::KnownReleases;
-use crate::backup::chain::{is_waiting, settle};
+use crate::backup::chain::{asks_the_ledger, settle};
 use crate::clock::Clock;
 use crate::random::OsRandom;
 
@@ -38,6 +40,8 @@ pub struct StoreOutbox {
     pub sending: Mutex<Option<(u64, Arc<Vec<u8>>)>>,
     /// The box's own name in block headers.
     pub gateway: GatewayId,
+    /// Folder of the box's keys: the recovery key's public half says whose a copy is.
+    pub keys: PathBuf,
     /// What the ledger says about firmware; none if the settings name no release policy.
     pub releases: Option<Arc<KnownReleases>>,
     /// Told when the chain of a restored box may go on.
@@ -188,17 +192,19 @@ impl Outbox for StoreOutbox {
     }
 
     async fn resuming(&self) -> Result<bool, OutboxError> {
-        self.with_store(|store| is_waiting(store)).await
+        self.with_store(|store| asks_the_ledger(store)).await
     }
 
     async fn resume(&self, head: Option<&SignedHeader>) -> Result<(), OutboxError> {
         let (store, own, head) = (self.store.clone(), self.gateway, head.cloned());
         let settled = tokio::task::spawn_blocking(move || settle(&store, own, head.as_ref()));
-        settled.await.map_err(failed)?.map_err(|error| {
+        let settled = settled.await.map_err(failed)?.map_err(|error| {
             tracing::error!(%error, "the chain of this restored box does not go on");
             failed(error)
         })?;
-        (self.on_resumed)();
+        if settled {
+            (self.on_resumed)();
+        }
         Ok(())
     }
 
@@ -211,6 +217,27 @@ impl Outbox for StoreOutbox {
     async fn copied(&self, name: &Hash, held: bool) -> Result<(), OutboxError> {
         let name = *name;
         self.with_store(move |store| store.note_key_copy(&name, held)).await
+    }
+
+    async fn copies_sought(&self) -> Result<Option<u64>, OutboxError> {
+        self.with_store(|store| store.copies_to_seek()).await
+    }
+
+    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
+        let (store, keys, names) = (self.store.clone(), self.keys.clone(), names.to_vec());
+        let found = tokio::task::spawn_blocking(move || {
+            forget_listed(&store, &keys, &names)?;
+            anyhow::Ok(store.note_copies_sought(sought)?)
+        });
+        if let Err(error) = found.await.map_err(failed)? {
+            // Blocks go on without; the next connection tries again.
+            let error = format!("{error:#}");
+            tracing::error!(
+                error,
+                "the ledger may still hold copies of erased athletes' keys: its list could not be read"
+            );
+        }
+        Ok(())
     }
 
     async fn releases_wanted(&self) -> Result<Option<(u64, u64)>, OutboxError> {

@@ -3,6 +3,9 @@
 //! Until the ledger has answered, nothing is sealed: readings are taken, journaled, receipted at R0, and alerts go out, but
 //! a block sealed on a guess would stand where another one of this gateway may stand already, and the ledger would keep it
 //! as evidence of tampering. A box whose settings name no ledger goes on after the last block its backup knew.
+//!
+//! A box that has sealed nothing yet asks, too: where its keys were kept and its data was not, the ledger may know a chain of it,
+//! and a second first block would contradict that.
 
 use ledger_block::{GatewayId, SignedHeader};
 use pitchside_store::{Anchor, ChainStart, StoreError, Tables};
@@ -40,6 +43,15 @@ pub fn is_waiting(tables: &Tables) -> Result<bool, StoreError> {
     Ok(matches!(tables.chain_start()?, Some(ChainStart::Waiting { .. })))
 }
 
+/// Whether the ledger is asked where the chain goes on: by a box that waits for the answer, and by one that has sealed nothing yet.
+pub fn asks_the_ledger(tables: &Tables) -> Result<bool, StoreError> {
+    Ok(match tables.chain_start()? {
+        Some(ChainStart::Waiting { .. }) => true,
+        Some(ChainStart::After { .. }) => false,
+        None => tables.last_block()?.is_none(),
+    })
+}
+
 /// Where the chain goes on, given the ledger's last block of this gateway. Pure.
 fn after(start: ChainStart, own: GatewayId, head: Option<&SignedHeader>) -> Result<ChainStart, ChainError> {
     let ChainStart::Waiting { known, receipted } = start else { return Ok(start) };
@@ -69,16 +81,26 @@ fn after(start: ChainStart, own: GatewayId, head: Option<&SignedHeader>) -> Resu
     Ok(ChainStart::After { incarnation: highest.map_or(1, |highest| highest.saturating_add(1)), after: head })
 }
 
-/// Settles it with the ledger's answer, durably. Does nothing on a box that does not wait.
-pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> Result<(), ChainError> {
-    let Some(start @ ChainStart::Waiting { .. }) = tables.chain_start()? else { return Ok(()) };
+/// Settles it with the ledger's answer, durably; true if there was something to settle. Nothing is on a box that neither waits nor
+/// is a new one the ledger knows blocks of.
+pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> Result<bool, ChainError> {
+    let start = match tables.chain_start()? {
+        Some(start @ ChainStart::Waiting { .. }) => start,
+        None if head.is_some() && tables.last_block()?.is_none() => {
+            tracing::warn!(
+                "the ledger knows a chain of this box, whose data was lost: what was sealed is read from there alone"
+            );
+            ChainStart::Waiting { known: None, receipted: None }
+        }
+        _ => return Ok(false),
+    };
     let settled = after(start, own, head)?;
     tables.set_chain_start(settled)?;
     if let ChainStart::After { incarnation, after } = settled {
         let after = after.map_or_else(|| "nothing".to_owned(), |after| format!("block {}", after.index));
-        tracing::info!(incarnation, after, "restored: the chain goes on");
+        tracing::info!(incarnation, after, "the chain goes on");
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Settles it on a box without a ledger: after the last block the backup knew.
@@ -93,6 +115,7 @@ mod tests {
     use super::*;
     use ledger_block::{BlockIndex, ClockState, GatewayKey, Header, Incarnation};
     use pitchside_model::Timestamp;
+    use pitchside_store::RootKey;
 
     fn header(index: u64, incarnation: u64, key: &GatewayKey) -> SignedHeader {
         let header = Header {
@@ -148,6 +171,21 @@ mod tests {
         assert!(matches!(after(start, key.id(), Some(&short)), Err(ChainError::RolledBack { .. })));
         let other = header(5, 0, &key);
         assert!(matches!(after(start, key.id(), Some(&other)), Err(ChainError::Replaced(5))));
+    }
+
+    #[test]
+    fn a_box_whose_data_was_lost_begins_no_second_chain_beside_the_ledgers() {
+        let dir = tempfile::tempdir().unwrap();
+        let tables = Tables::init(dir.path(), RootKey::new([1; 32])).unwrap();
+        let key = GatewayKey::new(&[1; 32]);
+        assert!(asks_the_ledger(&tables).unwrap());
+        assert!(!settle(&tables, key.id(), None).unwrap(), "a new box of which the ledger knows nothing");
+        assert_eq!(tables.chain_start().unwrap(), None);
+        let head = header(9, 0, &key);
+        assert!(settle(&tables, key.id(), Some(&head)).unwrap());
+        let (next, previous) = tables.next_block().unwrap().unwrap();
+        assert_eq!((next.incarnation, next.index, previous), (1, 10, head.hash()));
+        assert!(!asks_the_ledger(&tables).unwrap() && !settle(&tables, key.id(), Some(&head)).unwrap(), "once");
     }
 
     #[test]

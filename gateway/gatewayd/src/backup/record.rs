@@ -6,7 +6,7 @@ mod library;
 use std::io::{self, Read, Write};
 
 use pitchside_model::{AthleteId, DeviceId, PluginName, Timestamp};
-use pitchside_store::{Anchor, Assignment, Athlete, Device, SnapshotRow, User};
+use pitchside_store::{Anchor, Assignment, Athlete, CopyName, Device, SnapshotRow, User};
 use zeroize::Zeroizing;
 
 use super::envelope::EnvelopeError;
@@ -15,7 +15,7 @@ use super::envelope::EnvelopeError;
 pub const RECORD_BYTES_MAX: usize = 4 << 20;
 const NONE: u32 = u32::MAX;
 /// Kinds of records but the last.
-const KINDS: std::ops::RangeInclusive<u8> = 1..=17;
+const KINDS: std::ops::RangeInclusive<u8> = 1..=18;
 const END: u8 = 255;
 /// More than any record has.
 const FIELDS_MAX: usize = 16;
@@ -111,6 +111,7 @@ impl Record {
             Self::Row(SnapshotRow::Assignment(_)) => 6,
             Self::Row(SnapshotRow::User(_)) => 7,
             Self::Row(SnapshotRow::Library(row)) => library::kind(row),
+            Self::Row(SnapshotRow::Copy(_)) => 18,
             Self::Checkpoint(_) => 8,
             Self::House(_) => 9,
             Self::End(_) => END,
@@ -154,6 +155,11 @@ impl Record {
                 Some(u.password_hash.as_bytes()),
                 Some(&time(u.added_at)),
                 u.disabled_at.map(time).as_ref().map(<[u8; 8]>::as_slice),
+            ]),
+            Self::Row(SnapshotRow::Copy(c)) => encode(&[
+                Some(&c.name),
+                c.athlete.as_ref().map(|athlete| athlete.as_str().as_bytes()),
+                Some(&i64::from(c.generation).to_be_bytes()),
             ]),
             Self::Row(SnapshotRow::Library(row)) => library::body(row),
             Self::Checkpoint(note) => encode(&[Some(note)]),
@@ -234,6 +240,11 @@ impl Record {
             (8, [Some(note)]) => Self::Checkpoint(note.to_vec()),
             (9, [generation]) => Self::House(u32::try_from(number(*generation)?).ok()?),
             (10..=17, fields) => Self::Row(SnapshotRow::Library(library::parse(kind, fields)?)),
+            (18, [Some(name), athlete, generation]) => Self::Row(SnapshotRow::Copy(CopyName {
+                name: (*name).try_into().ok()?,
+                athlete: maybe(*athlete, text)?.map(|id| AthleteId::parse(&id)).transpose().ok()?,
+                generation: u32::try_from(number(*generation)?).ok()?,
+            })),
             (END, [count]) => Self::End(number(*count)?.cast_unsigned()),
             _ => return None,
         })

@@ -169,6 +169,8 @@ impl Builder<'_> {
             let identity = Identity::load(&keys)?;
             let root = RootKey::new(*identity.derive("pitchside/1/store")?);
             let tables = Tables::init(&self.staging.join("data"), root)?;
+            // Its blocks are in the ledger alone: nothing else says yet whose they are.
+            identity.claim_chain(&tables)?;
             let kek = Kek::new(*identity.derive(AUTH_KEK)?);
             self.open = Some((identity, tables, kek));
         }

@@ -10,7 +10,7 @@ use ledger_block::policy::Policy;
 use pitchside_config::{Firmware, Gateway, Library, Settings};
 use pitchside_model::{AthleteId, DeviceId, PluginName, Timestamp};
 use pitchside_store::{
-    Anchor, Candidate, ChainStart, LibraryRow, PlainSetting, PluginChange, PluginPackage, PluginRow, RootKey,
+    Anchor, Candidate, ChainStart, CopyName, LibraryRow, PlainSetting, PluginChange, PluginPackage, PluginRow, RootKey,
     RuleChange, RuleText, RuleVersion, SnapshotRow, Store,
 };
 use proptest::prelude::*;
@@ -256,7 +256,13 @@ fn record() -> impl Strategy<Value = Record> {
         }),
         library().prop_map(|row| Record::Row(SnapshotRow::Library(row))),
         bytes().prop_map(Record::Checkpoint),
-        any::<u32>().prop_map(Record::House),
+        prop_oneof![
+            any::<u32>().prop_map(Record::House),
+            (any::<[u8; 32]>(), prop::option::of(name()), any::<u32>()).prop_map(|(name, athlete, generation)| {
+                let athlete = athlete.map(|id| AthleteId::parse(&id).unwrap());
+                Record::Row(SnapshotRow::Copy(CopyName { name, athlete, generation }))
+            }),
+        ],
         (0..u64::MAX >> 1).prop_map(Record::End),
     ]
 }
@@ -299,6 +305,31 @@ fn every_changed_or_missing_byte_of_a_backup_is_found_with_and_without_the_key()
         std::fs::write(&path, &whole[..at]).unwrap();
         assert!(verify(&path, None).is_err(), "cut at {at}");
     }
+}
+
+#[test]
+fn a_backup_changed_in_its_first_bytes_is_a_changed_backup_and_not_something_else() {
+    let clinic = Clinic::new();
+    let file = clinic.backup();
+    let whole = std::fs::read(&file).unwrap();
+    for at in 0..16 {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&file, &changed).unwrap();
+        for key in [None, Some(&clinic.key)] {
+            let error = verify(&file, key).unwrap_err();
+            let is_changed = |cause: &(dyn std::error::Error + 'static)| {
+                matches!(cause.downcast_ref(), Some(EnvelopeError::Changed(_)))
+            };
+            assert!(error.chain().any(is_changed), "byte {at}: {error:#}");
+        }
+    }
+    let mut other = whole;
+    other[..16].fill(b'x');
+    other[50] ^= 1;
+    std::fs::write(&file, &other).unwrap();
+    let error = verify(&file, None).unwrap_err();
+    assert!(format!("{error:#}").contains("not a backup"), "{error:#}");
 }
 
 #[test]
@@ -350,6 +381,9 @@ fn assert_restored(clinic: &Clinic, name: &str) {
     assert_eq!(new.settings.firmware.release_policy, Some(clinic.home(name).join("release-policy")));
     assert_eq!(std::fs::read_to_string(clinic.home(name).join("release-policy")).unwrap(), "policy");
     assert_eq!(new.tables.key_copy_counts().unwrap().waiting, 1, "ada's fresh key has a copy");
+    new.identity.check_chain(&new.tables).unwrap();
+    let claimed = new.tables.meta("chain-gateway").unwrap();
+    assert_eq!(claimed.as_deref(), Some(&old.identity.gateway().0[..]), "no other signing key goes on with its chain");
 }
 
 #[test]
@@ -361,6 +395,26 @@ fn a_restored_box_is_the_same_box_under_fresh_keys() {
     assert_restored(&clinic, "new");
     let error = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap_err();
     assert!(format!("{error:#}").contains("not empty"), "{error:#}");
+}
+
+#[test]
+fn a_restored_box_knows_the_copies_in_the_ledger_by_their_names_and_what_of_them_is_to_be_deleted() {
+    let clinic = Clinic::new();
+    let tables = clinic.context("box").tables;
+    assert_eq!(tables.key_copy_counts().unwrap().waiting, 2, "ada's and ben's, before the ledger has them");
+    // One sealed to an earlier recovery key.
+    let ada = AthleteId::parse("ada").unwrap();
+    tables.know_key_copies(vec![CopyName { name: [7; 32], athlete: Some(ada.clone()), generation: 0 }]).unwrap();
+    clinic.backup();
+    clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    let new = clinic.context("new").tables;
+    let counts = new.key_copy_counts().unwrap();
+    assert_eq!((counts.waiting, counts.held, counts.leaving), (1, 2, 1), "ben was erased before the backup");
+    new.erase_athlete(&ada, NOW).unwrap();
+    new.forget_key_copies(&ada).unwrap();
+    let leaving = new.open_key_copies(99).unwrap();
+    assert!(leaving.iter().all(|(_, body)| body.is_none()) && leaving.len() == 4, "{leaving:?}");
+    assert!(leaving.iter().any(|(name, _)| *name == [7; 32]));
 }
 
 #[test]
@@ -593,7 +647,7 @@ fn what_a_newer_version_put_into_a_backup_is_refused_and_not_called_damage() {
     let file = clinic.backup();
     let whole = raw_records(&clinic);
     let mut records = whole.clone();
-    records.insert(3, vec![18, 0, 0, 0, 4, 0, 0, 0, 0]);
+    records.insert(3, vec![19, 0, 0, 0, 4, 0, 0, 0, 0]);
     reseal(&clinic, b"pitchside/bkp/2\n", records);
     let error = verify(&file, Some(&clinic.key)).unwrap_err();
     assert!(format!("{error:#}").contains("made by a newer version of pitchside"), "{error:#}");

@@ -1,5 +1,6 @@
 //! Putting it all together, back to front: nothing is let in before everything behind it stands.
 
+mod database;
 mod delivery;
 mod ledger;
 mod ports;
@@ -19,7 +20,7 @@ use pitchside_decode::{Decoders, Tolerances};
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::Program;
 use pitchside_seal::ClosingPolicy;
-use pitchside_store::{Options, RootKey, Store};
+use pitchside_store::Store;
 use pitchside_wire::PrivateKey;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
@@ -51,6 +52,7 @@ use crate::identity::Identity;
 use crate::random::OsRandom;
 use crate::tls;
 
+use database::open_store;
 use delivery::DeliveryWires;
 pub use ledger::{policy_of, sync_config};
 
@@ -347,20 +349,6 @@ fn tolerances(settings: &Settings) -> Tolerances {
         late_us: micros(settings.clock.late_s),
         ..Tolerances::default()
     }
-}
-
-fn open_store(settings: &Settings, identity: &Identity) -> anyhow::Result<Store> {
-    let options = Options {
-        disk_reserve_bytes: settings.journal.reserve_bytes,
-        database_bytes_max: Some(settings.journal.database_bytes_max).filter(|max| *max > 0),
-        ..Options::default()
-    };
-    let root = RootKey::new(*identity.derive("pitchside/1/store")?);
-    let store = Store::open_with(&settings.gateway.data_dir, root, options)?;
-    for row in store.damaged_rows() {
-        tracing::error!(row = row.0, "a journal row does not open; it is set aside in journal_damaged");
-    }
-    Ok(store)
 }
 
 /// BLAKE3 of this program's file: what the block header calls firmware.

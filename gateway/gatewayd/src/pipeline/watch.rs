@@ -96,6 +96,10 @@ impl Watch {
         }
         // A new athlete's key must be there before the first reading is said to be theirs.
         self.sealing.set_ring(load_ring(&self.store, &self.identity)?);
+        if seen.is_none_or(|before| before.athletes != now.athletes) {
+            // The ledger is to keep or to delete copies of keys: sync hears of it as of a block.
+            self.sealing.sealed.notify_one();
+        }
         let (before, after) = (self.front.roster.load(), roster(&self.store)?);
         // What a device said and counted before somebody else wore it, or before it was enrolled anew, is not theirs.
         for (device, row) in before.iter() {

@@ -1,15 +1,57 @@
-//! Sealed copies of keys on their way: deletable objects beside the log, a few at a time.
+//! Sealed copies of keys on their way: deletable objects beside the log, a few at a time. And the ledger's list of them, for
+//! those of erased athletes that are not known here.
 
 use ledger_block::Hash;
-use ledger_block::ingest::{Refusal, Request};
+use ledger_block::ingest::{COPIES_MAX, Copy, Refusal, Request};
 
 use super::Conversation;
+use crate::copies::ALL_MAX;
 use crate::fault::Fault;
 
 /// Copies on their way at once.
 const COPIES_AT_ONCE: usize = 8;
 
+/// The ledger's list of copies, page by page.
+#[derive(Default)]
+pub(super) struct Listing {
+    /// What it is wanted for, and the names so far.
+    open: Option<(u64, Vec<Hash>)>,
+    /// What it was wanted for last on this connection: once is enough.
+    done: Option<u64>,
+}
+
 impl Conversation<'_> {
+    /// Asks for the ledger's list, if something is sought in it.
+    pub(super) async fn seek_copies(&mut self) -> Result<(), Fault> {
+        if self.listing.open.is_some() {
+            return Ok(());
+        }
+        let sought = self.outbox.copies_sought().await?;
+        let Some(sought) = sought.filter(|sought| self.listing.done != Some(*sought)) else { return Ok(()) };
+        self.listing.open = Some((sought, Vec::new()));
+        self.say(Request::Copies { after: None }).await
+    }
+
+    /// A page of the list; a short one is the last.
+    pub(super) async fn copies_listed(&mut self, page: &[Copy]) -> Result<(), Fault> {
+        let Some((sought, mut names)) = self.listing.open.take() else {
+            return Err(Fault::OutOfPlace("copies nobody asked for"));
+        };
+        let mut before = names.last().copied();
+        let rising = page.iter().all(|copy| before.replace(copy.name) < Some(copy.name));
+        if !rising || names.len() + page.len() > ALL_MAX {
+            return Err(Fault::OutOfPlace("copies out of order, or without end"));
+        }
+        names.extend(page.iter().map(|copy| copy.name));
+        if page.len() < COPIES_MAX {
+            self.listing.done = Some(sought);
+            return Ok(self.outbox.copies_listed(sought, &names).await?);
+        }
+        let after = names.last().copied();
+        self.listing.open = Some((sought, names));
+        self.say(Request::Copies { after }).await
+    }
+
     /// Offers copies that are to be kept or deleted.
     pub(super) async fn offer_copies(&mut self) -> Result<(), Fault> {
         if self.copying.len() >= COPIES_AT_ONCE {

@@ -4,6 +4,7 @@
 
 mod cli;
 mod contents;
+mod copies;
 mod garbage;
 mod http;
 mod ingest;

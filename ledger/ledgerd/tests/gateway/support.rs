@@ -131,6 +131,9 @@ pub struct Held {
     pub acts: Vec<Vec<u8>>,
     /// What the ledger had added up, in order.
     pub sums: Vec<Summed>,
+    /// What the ledger's list of copies is wanted for, and the names it had, each time.
+    pub sought: Option<u64>,
+    pub listed: Vec<(u64, Vec<Hash>)>,
 }
 
 /// An outbox in memory.
@@ -138,7 +141,7 @@ pub struct Held {
 pub struct MemoryOutbox {
     pub held: Mutex<Held>,
     pub news: Notify,
-    /// A transaction beside the chain is done with.
+    /// A transaction beside the chain is done with, or the list of copies was read.
     pub settled: Notify,
     /// Payload bytes handed out, to see what was sent twice.
     pub handed_out: AtomicU64,
@@ -187,6 +190,14 @@ impl Outbox for MemoryOutbox {
     }
     async fn summed(&self, summed: &Summed) -> Result<(), OutboxError> {
         self.held.lock().sums.push(*summed);
+        Ok(())
+    }
+    async fn copies_sought(&self) -> Result<Option<u64>, OutboxError> {
+        Ok(self.held.lock().sought)
+    }
+    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
+        self.held.lock().listed.push((sought, names.to_vec()));
+        self.settled.notify_one();
         Ok(())
     }
     async fn acted(&self, leaf: &Hash, _taken: Result<(), &Refusal>) -> Result<(), OutboxError> {

@@ -1,4 +1,4 @@
-//! The database: is it whole, what waits in it, what was set aside; rules and plugins; copies of keys.
+//! The database: is it whole, whose chain is it, what waits in it, what was set aside; rules and plugins; copies of keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -49,6 +49,7 @@ pub fn findings(context: &Context, fault: Option<LedgerFault>, now: Timestamp) -
             looked.unwrap_or_else(unread)
         })
         .collect();
+    findings.extend(foreign_key(context));
     findings.push(rules(context.settings.rules.dir.as_deref()));
     findings.extend(rules_at_work(context));
     findings.push(plugins(context.settings.plugins.dir.as_deref()));
@@ -56,6 +57,13 @@ pub fn findings(context: &Context, fault: Option<LedgerFault>, now: Timestamp) -
     findings.push(backup(context));
     findings.extend(leftover(context));
     findings
+}
+
+/// A signing key that is not the chain's: the gateway does not start with it.
+fn foreign_key(context: &Context) -> Option<Finding> {
+    let error = context.identity.check_chain(&context.tables).err()?;
+    let mend = "put the right sign.key back, or: pitchside backup restore FILE --dir DIR --recovery-key FILE";
+    Some(Finding::new("keys", false, format!("{error:#}"), mend))
 }
 
 fn integrity(context: &Context) -> Looked {
@@ -130,11 +138,18 @@ fn copies(context: &Context) -> Looked {
     let counts = context.tables.key_copy_counts()?;
     let recovery = RecoveryPublicFile::read(&context.settings.gateway.key_dir);
     let new_key = "pitchside backup key --out FILE";
+    // Recovering tells a restored box which copies the ledger holds: no other recovery key is needed for those.
+    let copy = match context.tables.chain_start()? {
+        Some(_) => {
+            "pitchside athlete recover --recovery-key FILE; of keys that stay without: pitchside backup key --out FILE"
+        }
+        None => new_key,
+    };
     Ok(match recovery {
         Err(error) => Finding::new("copies of keys", false, format!("{error:#}"), new_key),
         Ok(None) => Finding::new("copies of keys", false, "this box has no recovery key: lost, it is lost", new_key),
         Ok(Some(_)) if counts.missing > 0 => {
-            Finding::new("copies of keys", false, format!("{} athletes' keys have no copy", counts.missing), new_key)
+            Finding::new("copies of keys", false, format!("{} athletes' keys have no copy", counts.missing), copy)
         }
         Ok(Some(_)) => Finding::well(
             "copies of keys",

@@ -82,6 +82,7 @@ pub(super) fn start_sync(
         clock: clock.clone(),
         sending: parking_lot::Mutex::default(),
         gateway: sealing.gateway(),
+        keys: settings.gateway.key_dir.clone(),
         releases,
         on_resumed: Box::new({
             let sealing = Arc::clone(sealing);

@@ -1,0 +1,1 @@
+SELECT count(*) FROM athletes WHERE erased_at IS NOT NULL

@@ -1,0 +1,1 @@
+SELECT name, athlete, generation FROM key_copies ORDER BY name

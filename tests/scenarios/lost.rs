@@ -1,0 +1,153 @@
+//! What a box that lost something must not do: bring an erased athlete's keys back, seal under another box's key, begin a second
+//! chain.
+
+use std::path::{Path, PathBuf};
+
+use gatewayd::backup::RecoveryKey;
+use gatewayd::files::write_secret;
+use gatewayd::identity::Identity;
+use pitchside_model::AthleteId;
+use pitchside_seal::{Generation, Whose};
+use pitchside_store::{RootKey, Tables};
+use pitchside_tests::{Running, until};
+
+use super::backup::{clinic, restore_to};
+
+/// A box whose copies of keys lie in the ledger, and its backup; the box itself is then gone.
+async fn copied() -> (Running, PathBuf) {
+    let mut clinic = clinic().await;
+    clinic.sensor("s7").await.heart_rate(61).await;
+    clinic.seal().await;
+    clinic.synced().await;
+    until("the ledger holds the copies", || {
+        Some(clinic.tables().key_copy_counts().unwrap()).filter(|counts| counts.waiting == 0 && counts.held >= 2)
+    })
+    .await;
+    let backup = clinic.dir().join("backup");
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    clinic.kill().await;
+    (clinic, backup)
+}
+
+/// Copies of ada's keys, of whatever generation, in the ledger's store.
+fn copies_of_ada(clinic: &Running) -> usize {
+    fn names(folder: &Path, found: &mut Vec<String>) {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().map(Result::unwrap) {
+            let path = entry.path();
+            if path.is_dir() { names(&path, found) } else { found.push(entry.file_name().into_string().unwrap()) }
+        }
+    }
+    let line = std::fs::read_to_string(clinic.dir().join("recovery.key")).unwrap();
+    let public = RecoveryKey::parse(&line).unwrap().secret.public();
+    let ada = Whose::Athlete(ada());
+    let tags = [0, 1, 2].map(|number| data_encoding::HEXLOWER.encode(&public.copy_tag(&ada, Generation(number))));
+    let mut found = Vec::new();
+    names(&clinic.dir().join("ledger/log/copies"), &mut found);
+    found.iter().filter(|name| name.len() == 64 && tags.iter().any(|tag| name.starts_with(tag.as_str()))).count()
+}
+
+/// Turns the ledger off and on: it forgets whose clock it heard last, so commands with the machine's clock and a gateway with the
+/// clinic's may take turns.
+async fn between_clocks(clinic: &mut Running) {
+    clinic.ledger().off().await;
+    clinic.ledger().on().await;
+}
+
+fn recover(clinic: &Running) {
+    let key = clinic.dir().join("recovery.key");
+    clinic.pitchside(&["athlete", "recover", "--recovery-key", key.to_str().unwrap()]).ok();
+}
+
+fn ada() -> AthleteId {
+    AthleteId::parse("ada").unwrap()
+}
+
+// The command asks the ledger, which runs in this process.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_athlete_erased_on_a_restored_box_has_no_copy_of_any_key_left_and_none_comes_back() {
+    let (mut clinic, backup) = copied().await;
+    assert_eq!(copies_of_ada(&clinic), 1);
+    restore_to(&mut clinic, &backup, "new");
+    between_clocks(&mut clinic).await;
+    recover(&clinic);
+    assert!(clinic.tables().athlete_key(&ada(), 0).unwrap().is_some());
+    let doctor = clinic.pitchside(&["--json", "doctor"]).json();
+    let copies = doctor.as_array().unwrap().iter().find(|finding| finding["what"] == "copies of keys").unwrap();
+    assert_eq!(copies["ok"], true, "the ledger holds a copy of every key: {copies}");
+    between_clocks(&mut clinic).await;
+    clinic.start().await;
+    until("the ledger holds the copies of both generations", || (copies_of_ada(&clinic) == 2).then_some(())).await;
+    // While it runs, and says nothing else.
+    clinic.pitchside(&["athlete", "erase", "ada", "--confirm", "ada"]).ok();
+    until("the ledger holds no copy of hers", || (copies_of_ada(&clinic) == 0).then_some(())).await;
+    clinic.kill().await;
+    restore_to(&mut clinic, &backup, "again");
+    between_clocks(&mut clinic).await;
+    recover(&clinic);
+    assert!(clinic.tables().athlete_key(&ada(), 0).unwrap().is_none(), "erased for good");
+}
+
+#[tokio::test]
+async fn copies_that_a_restored_box_does_not_remember_are_found_in_the_ledgers_list_and_deleted() {
+    let (mut clinic, backup) = copied().await;
+    restore_to(&mut clinic, &backup, "new");
+    // As from a backup of before it held their names.
+    let database = rusqlite::Connection::open(clinic.dir().join("new/data/pitchside.db")).unwrap();
+    assert!(database.execute("DELETE FROM key_copies WHERE state = 1", []).unwrap() >= 1);
+    drop(database);
+    clinic.pitchside(&["athlete", "erase", "ada", "--confirm", "ada"]).ok();
+    clinic.start().await;
+    until("the ledger holds no copy of hers", || (copies_of_ada(&clinic) == 0).then_some(())).await;
+    until("the list was gone through", || clinic.tables().copies_to_seek().unwrap().is_none().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_foreign_signing_key_is_refused_before_it_breaks_the_chain() {
+    let mut clinic = clinic().await;
+    clinic.sensor("s7").await.heart_rate(61).await;
+    clinic.seal().await;
+    clinic.stop().await;
+    let before = clinic.blocks().len();
+    let sign = clinic.settings().gateway.key_dir.join("sign.key");
+    let own = std::fs::read(&sign).unwrap();
+    write_secret(&sign, data_encoding::HEXLOWER.encode(&[7; 32]).as_bytes()).unwrap();
+    let start = clinic.pitchside(&["run"]);
+    assert_eq!(start.code, 1, "{start:?}");
+    assert!(start.err.contains("sign.key is not the one this chain was made with"), "{start:?}");
+    let doctor = clinic.pitchside(&["--json", "doctor"]).json();
+    let keys = doctor.as_array().unwrap().iter().find(|finding| finding["what"] == "keys").unwrap();
+    assert!(keys["evidence"].as_str().unwrap().contains("sign.key is not the one"), "{keys}");
+    write_secret(&sign, &own).unwrap();
+    clinic.start().await;
+    clinic.sensor("s7").await.heart_rate(62).await;
+    clinic.seal().await;
+    assert!(clinic.blocks().len() > before);
+    clinic.pitchside(&["blocks", "verify"]).ok();
+}
+
+#[tokio::test]
+async fn a_box_whose_data_is_gone_does_not_begin_a_second_chain() {
+    let mut clinic = clinic().await;
+    clinic.sensor("s7").await.heart_rate(61).await;
+    clinic.seal().await;
+    let last = clinic.synced().await.pop().unwrap();
+    // No goodbye: nothing is sealed after that.
+    clinic.kill().await;
+    let data = clinic.settings().gateway.data_dir.clone();
+    std::fs::remove_dir_all(&data).unwrap();
+    let start = clinic.pitchside(&["run"]);
+    assert_eq!(start.code, 1, "{start:?}");
+    assert!(start.err.contains("the data is gone") && start.err.contains("backup restore"), "{start:?}");
+    assert!(!data.exists(), "nothing was made");
+    // Somebody makes an empty one under the same keys.
+    let keys = Identity::load(&clinic.settings().gateway.key_dir).unwrap();
+    drop(Tables::init(&data, RootKey::new(*keys.derive("pitchside/1/store").unwrap())).unwrap());
+    let home = clinic.dir().to_path_buf();
+    clinic.moved_to(&home);
+    clinic.start().await;
+    let (next, previous) = until("the chain goes on after the ledger's last block", || {
+        clinic.tables().next_block().unwrap().filter(|(next, _)| next.incarnation == 1)
+    })
+    .await;
+    assert_eq!((next.index, previous), (last.key.index + 1, last.hash));
+}
