@@ -18,6 +18,8 @@ use crate::intake::{Admission, Channel, Inbound, Intake, Refused, Rights, Settle
 use crate::link::{CloseReason, Link, Outbound};
 
 const ADDRESS: BleAddress = BleAddress([0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
+/// The adapter's own.
+const ADAPTER: BleAddress = BleAddress([0xC0, 0xFF, 0xEE, 0, 0, 1]);
 /// Told when it bonded.
 const IDENTITY: BleAddress = BleAddress([0x00, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
 const BOND: Bond = Bond { secure_connections: true, authenticated: true, key_bits: 128 };
@@ -202,7 +204,8 @@ impl World {
         });
         let bonding = Bonding { pairing: Pairing::JustWorks, profiles: Profiles::HEART_RATE };
         let id = DeviceId::parse("strap").unwrap();
-        let target = Target { id, address: ADDRESS, identity: Some(IDENTITY), bonding: bonded.then_some(bonding) };
+        let target =
+            Target { id, address: ADDRESS, identity: Some(IDENTITY), bonding: bonded.then_some(bonding), home: None };
         let (_targets, targets) = watch::channel(Arc::from([target]));
         let config = CoreConfig { backoff_min_ms: 50, ..CoreConfig::default() };
         let parts = Parts { radio: Arc::clone(&radio) as _, intake: Arc::clone(&door) as _, targets, config, seed: 1 };
@@ -216,7 +219,10 @@ impl World {
 
     async fn in_range_at(&self, address: BleAddress) {
         let adapter = AdapterName::from("hci0");
-        self.report.send(RadioEvent::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }).await.unwrap();
+        self.report
+            .send(RadioEvent::AdapterUp { adapter: Arc::clone(&adapter), address: ADAPTER, slots: 1 })
+            .await
+            .unwrap();
         self.report.send(RadioEvent::Seen { adapter, address, rssi: -50, bonded: true }).await.unwrap();
     }
 
