@@ -164,6 +164,7 @@ impl Bluez {
             if !device.is_paired().await.map_err(failed)? {
                 return Err(RadioError::Refused("it paired without a bond".to_owned()));
             }
+            self.codes.bonded(&target.id);
         }
         // Only now, since a device that changes its address told its identity address while bonding.
         let place = Place::of(adapter, device, &self.bonds).await?;

@@ -81,6 +81,7 @@ pub struct Bluez {
     memory: Arc<dyn Memory>,
     common: Common,
     doubts: Mutex<Doubts>,
+    codes: agent::Codes,
     life: Mutex<Option<Life>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
@@ -142,8 +143,8 @@ impl Bluez {
     pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, time: CurrentTime) -> Self {
         let (passed_over, settled, unheard) = (Arc::default(), Arc::default(), Arc::default());
         let common = Common { time, passed_over, settled, unheard };
-        let (doubts, life, busy) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { adapters, bonds, memory, common, doubts, life, busy }
+        let (doubts, codes) = (Mutex::default(), agent::Codes::default());
+        Self { adapters, bonds, memory, common, doubts, codes, life: Mutex::default(), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
@@ -182,7 +183,7 @@ impl Bluez {
     ) -> bluer::Result<()> {
         let session = Session::new().await?;
         // Held as long as this life lasts: dropping it takes the agent away.
-        let _agent = session.register_agent(agent::agent(targets.clone())).await?;
+        let _agent = session.register_agent(agent::agent(targets.clone(), self.codes.clone())).await?;
         // Whatever becomes of us: who is connected then, is not any more.
         let over = CancellationToken::new();
         let ends = over.clone().drop_guard();
