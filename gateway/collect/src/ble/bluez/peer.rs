@@ -162,7 +162,7 @@ impl BluezPeer {
             }
         }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let (mut polled, mut clock, mut unset, mut is_settled) = (Vec::new(), None, false, false);
+        let (mut polled, mut told, mut clock, mut unset, mut is_settled) = (Vec::new(), Vec::new(), None, false, false);
         for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
             if step.measures() && !is_settled {
                 is_settled = true;
@@ -178,7 +178,7 @@ impl BluezPeer {
                         unset = true;
                     }
                 }
-                Step::Tell => self.tell(&characteristic, uuid).await,
+                Step::Tell => told.push((characteristic, uuid)),
                 Step::ReadFirst => {
                     let read = self.value(&characteristic).await;
                     let value = read.map_err(|why| {
@@ -217,6 +217,9 @@ impl BluezPeer {
         }
         if !polled.is_empty() {
             self.read_on(polled, into);
+        }
+        if !told.is_empty() {
+            self.tell(told);
         }
         Ok(subscribed)
     }
