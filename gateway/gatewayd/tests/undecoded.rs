@@ -188,6 +188,19 @@ async fn payloads_without_a_plugin_are_acknowledged_and_read_after_it_comes_with
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_at_the_gate_is_dated_to_its_arrival_and_heard_in_the_order_in_which_it_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench(dir.path(), Some(GOOD), Options::default()).await;
+    assert_eq!(bench.says(&[0, 61]).await, Settled::Stored);
+    bench.waited = Duration::from_micros(2_500_999);
+    assert_eq!(bench.says(&[0, 62]).await, Settled::Stored);
+    let times = |reading: &Reading| (reading.device_time, reading.gateway_time);
+    let times: Vec<_> = bench.readings().iter().map(times).collect();
+    let now = Timestamp::from_millis(ARRIVED);
+    assert_eq!(times, [(now, now), (Timestamp::from_millis(ARRIVED - 2_500), now)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_script_that_fails_and_is_switched_off_costs_nothing_but_time() {
     let dir = tempfile::tempdir().unwrap();
     let mut broken = bench(dir.path(), Some("[1][7]"), Options::default()).await;

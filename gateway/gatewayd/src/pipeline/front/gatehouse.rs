@@ -1,25 +1,19 @@
 //! The front as a gate sees it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use pitchside_auth::Role;
 use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
-use pitchside_model::{LinkId, Medium, Timestamp};
+use pitchside_model::{LinkId, Medium};
 
+use super::message::Came;
 use super::{Front, Open};
 use crate::pipeline::batch::Batch;
 
 /// The front as a gate sees it.
 #[derive(Clone)]
 pub struct Gatehouse(pub Arc<Front>);
-
-/// So long ago, in whole milliseconds as the clock tells them.
-fn before(now: Timestamp, waited: Duration) -> Timestamp {
-    let millis = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
-    now.plus_micros(millis.saturating_mul(-1_000))
-}
 
 #[async_trait]
 impl Intake for Gatehouse {
@@ -86,11 +80,11 @@ impl Intake for Gatehouse {
         let now = front.clock.now();
         let mut batch = Batch::default();
         for item in inbound {
-            let arrived = before(now, item.waited);
+            let came = Came::after(item.waited, now);
             match item.channel {
-                Channel::Handshake | Channel::Up => front.frame(link, item, arrived, &mut batch).await,
+                Channel::Handshake | Channel::Up => front.frame(link, item, came, &mut batch).await,
                 Channel::Topic(_) | Channel::Line | Channel::Gatt { .. } => {
-                    front.plain(link, item, arrived, &mut batch).await
+                    front.plain(link, item, came, &mut batch).await
                 }
             }
         }
@@ -124,17 +118,5 @@ impl Intake for Gatehouse {
             if ended { streams.ended(&device, uptime, now) } else { streams.disconnected(&device, uptime, now) }
         };
         front.record(gaps).await;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_waited_at_the_gate_arrived_before_it_was_taken() {
-        let now = Timestamp::from_millis(1_800_000_000_000);
-        assert_eq!(before(now, Duration::ZERO), now);
-        assert_eq!(before(now, Duration::from_micros(2_500_999)), Timestamp::from_millis(1_799_999_997_500));
     }
 }
