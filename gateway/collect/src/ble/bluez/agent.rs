@@ -129,8 +129,7 @@ async fn compare(mut targets: Targets, device: Address, ours: u32, within: Durat
 async fn told(targets: &mut Targets, device: Address, known: Option<u32>, within: Duration) -> ReqResult<Option<u32>> {
     let wait = async {
         loop {
-            // What comes from here on is news: whoever holds a clone has seen nothing yet.
-            targets.mark_unchanged();
+            // A clone has seen nothing yet: what changed may have changed long ago, or of another device.
             match pairing(targets, device) {
                 Some((_, Pairing::Code(code))) if code.is_none() || code == known => {}
                 Some((_, Pairing::Code(code))) => return Ok(code),
