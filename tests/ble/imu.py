@@ -24,13 +24,15 @@ EPOCH = 7
 
 
 class Imu(Sensor):
-    """Each frame goes in pieces of 20 bytes, one of them the header, whatever the MTU: the smallest a link may have."""
+    """Each frame goes in pieces of 20 bytes, one of them the header, whatever the MTU: the smallest a link may have. `mtu`: it takes no more
+    than that itself."""
 
-    def __init__(self, air, name, address):
+    def __init__(self, air, name, address, mtu=None):
         self.up = Characteristic(UP, Characteristic.Properties.NOTIFY, 0, b"")
         down = Characteristic(DOWN, Characteristic.Properties.WRITE_WITHOUT_RESPONSE, Characteristic.WRITEABLE,
                               CharacteristicValue(write=self._piece))
         super().__init__(air, name, address, SERVICE, [self.up, down], code=None)
+        self.device.gatt_server.max_mtu = mtu or self.device.gatt_server.max_mtu
         self.frames, self.joined, self.number, self.seq = asyncio.Queue(), b"", 0, 0
         self.took = []
 

@@ -222,8 +222,18 @@ async def a_code_read_off_the_sensor(lab):
         must("nothing let in before", await clinic.readings("strap-1") == [])
         await clinic.cli("device code strap-1", f"{CODE:06}")
         await clinic.stored("strap-1", "heart_rate", 3, 60)
-        strap.stop()
-        return "the pairing waited for `device code`; then bonded with a code compared"
+        # Reset, it shows another code: the one that was told is not tried again.
+        strap.leave(), strap.stop()
+        await clinic.gap("strap-1", "heart_rate", "disconnected")
+        reset = Strap(lab.air, "reset", ONE, rate=90, code=CODE + 7).start()
+        await clinic.switch_on(reset)
+        since = lab.guest.here()
+        await clinic.cli("device forget strap-1")
+        await clinic.hears("shows a code: type it into", 180, since)
+        await clinic.cli("device code strap-1", f"{CODE + 7:06}")
+        await until("it has paired anew, with the code it shows now", 120, lambda: holds(clinic, "strap-1", "90"))
+        reset.stop()
+        return "the pairing waited for `device code`; then bonded with a code compared; reset and forgotten, it waited again for the new one"
 
 
 async def contact_lost(lab):
@@ -273,8 +283,9 @@ async def _waiting(clinic):
 
 
 async def ps1_over_gatt(lab):
+    """By a device that keeps to the default ATT MTU of 23."""
     async with lab.clinic() as clinic:
-        imu = Imu(lab.air, "imu-1", THREE)
+        imu = Imu(lab.air, "imu-1", THREE, mtu=23)
         await clinic.switch_on(imu)
         secret = card(await clinic.card("imu-1", THREE))
         await until("a subscription", 60, lambda: imu.notify(imu.up, b"\xff"))
@@ -292,7 +303,7 @@ async def ps1_over_gatt(lab):
         values = await clinic.values("imu-1", "heart_rate", assurance="noise")
         must("values", values == [str(value) for value in (*range(70, 90), 91)], values)
         rounds = sorted(1000 * took for took in imu.took)
-        return (f"P1 handshake, 21 receipts R0 (`noise`); wrong key refused; notification to receipt on the sensor's side "
+        return (f"P1 handshake at the default MTU, 21 receipts R0 (`noise`); wrong key refused; notification to receipt on the sensor's side "
                 f"median {statistics.median(rounds):.0f} ms, worst {rounds[-1]:.0f} ms")
 
 

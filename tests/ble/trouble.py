@@ -290,9 +290,24 @@ async def two_adapters(lab):
             await clinic.stored(strap.name, "heart_rate", 3, 90)
         peers = {str(link.peer_address)[:17] for strap in straps for link in strap.links()}
         must("one on each adapter", len(peers) == 2, peers)
+        # Heard by both when it is back: it is its bond that decides, not who hears it first, and over a restart, too.
+        homes = {strap.name: str(strap.links()[0].peer_address)[:17] for strap in straps}
+        await clinic.stop()
+        for strap in straps:
+            strap.leave()
+        await until("both links are lost", 20, lambda: not any(strap.links() for strap in straps))
+        await clinic.start()
+        for strap in straps:
+            strap.rate = 90
+            strap.back()
+        for strap in straps:
+            await until(f"{strap.name} is back", 90, lambda: holds(clinic, strap.name, "90"))
+        back = {strap.name: str(strap.links()[0].peer_address)[:17] for strap in straps}
+        must("each with the adapter that holds its bond", back == homes, (homes, back))
+        must("paired once each", len(clinic.said("BLE: pairing")) == 2)
         for strap in straps:
             strap.stop()
-        return "2 straps, 2 adapters of one slot: one on each, both served at once"
+        return "2 straps, 2 adapters of one slot: one on each, both served at once; after a restart each over its own bond, none paired anew"
 
 
 async def an_active_scan(lab):

@@ -112,7 +112,7 @@ impl Intake for Bench {
     async fn opened(&self, _: Link) {}
 
     async fn take(&self, link: &Link, inbound: Vec<Inbound>) {
-        for Inbound { ticket, channel, bytes } in inbound {
+        for Inbound { ticket, channel, bytes, .. } in inbound {
             if let Channel::Topic(topic) = channel {
                 self.state.lock().arrived.push((topic.to_string(), 0, bytes.to_vec()));
             } else if let Some((frame, known)) = self.frame(&bytes) {

@@ -11,7 +11,7 @@ pub use card::{Card, CardError};
 pub(crate) use password::{HASH_BYTES, hash, same_work, verify};
 pub use password::{PASSWORD_BYTES_MAX, PASSWORD_BYTES_MIN, PasswordCost, make_password};
 pub use qr::QrError;
-pub use radio::{RadioDevice, bonded, radio_device, with_address, with_code};
+pub use radio::{RadioDevice, bonded, radio_device, with_address, with_code, without_told_code};
 
 use pitchside_model::{DeviceId, PluginName, Timestamp};
 use pitchside_wire::{Class, PrivateKey, Psk, PublicKey, Random, RandomFailed};

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -45,6 +46,8 @@ pub struct Inbound {
     pub channel: Channel,
     /// The bytes. They may share a read buffer of up to 64 KiB with their neighbours: copy what is kept for long.
     pub bytes: Bytes,
+    /// How long before it was handed over it arrived: what a device says while it is still being asked waits.
+    pub waited: Duration,
 }
 
 /// What became of something received.

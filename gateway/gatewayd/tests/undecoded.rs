@@ -5,6 +5,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use gatewayd::adapters::keys::{StoreKeys, row};
 use gatewayd::clock::{Clock, ClockJudge};
@@ -38,6 +39,8 @@ struct Bench {
     link: Link,
     outlet: Outlet,
     sent: u64,
+    /// How long what it says has waited at the gate.
+    waited: Duration,
 }
 
 fn plugin_folder(dir: &Path, script: &str) -> Folder {
@@ -106,13 +109,14 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
     let (link, outlet) = Link::open(Medium::Serial, "/dev/pod", Some(pod));
     gate.opened(link.clone()).await;
     let keeper = Keeper::new(Arc::clone(&front));
-    Bench { front, store, clock: millis, metrics, keeper, gate, link, outlet, sent: 0 }
+    Bench { front, store, clock: millis, metrics, keeper, gate, link, outlet, sent: 0, waited: Duration::ZERO }
 }
 
 impl Bench {
     async fn says(&mut self, bytes: &'static [u8]) -> Settled {
         self.sent += 1;
-        let item = Inbound { ticket: Ticket(self.sent), channel: Channel::Line, bytes: bytes.into() };
+        let (ticket, channel) = (Ticket(self.sent), Channel::Line);
+        let item = Inbound { ticket, channel, bytes: bytes.into(), waited: self.waited };
         self.gate.take(&self.link, vec![item]).await;
         loop {
             match self.outlet.next().await.expect("the link stays up") {
@@ -160,7 +164,8 @@ impl Bench {
 async fn payloads_without_a_plugin_are_acknowledged_and_read_after_it_comes_with_the_time_they_came() {
     let dir = tempfile::tempdir().unwrap();
     let mut bench1 = bench(dir.path(), None, Options::default()).await;
-    for payload in [[0u8, 61], [0, 62]] {
+    for (payload, waited) in [([0u8, 61], 2_500), ([0, 62], 0)] {
+        bench1.waited = Duration::from_millis(waited);
         let payload: &'static [u8] = Vec::leak(payload.to_vec());
         assert_eq!(bench1.says(payload).await, Settled::Stored);
     }
@@ -175,10 +180,24 @@ async fn payloads_without_a_plugin_are_acknowledged_and_read_after_it_comes_with
     bench2.clock.store(ARRIVED + 3_600_000, Ordering::Release);
     bench2.keeper.round().await.unwrap();
     assert_eq!((bench2.waiting().len(), bench2.values()), (0, vec![61, 62]), "in the order they came");
-    assert!(bench2.readings().iter().all(|reading| reading.gateway_time == Timestamp::from_millis(ARRIVED)));
+    let came: Vec<Timestamp> = bench2.readings().iter().map(|reading| reading.gateway_time).collect();
+    assert_eq!(came, [ARRIVED - 2_500, ARRIVED].map(Timestamp::from_millis), "the first had waited at the gate");
     assert_eq!(bench2.troubles(), "");
     bench2.keeper.round().await.unwrap();
     assert_eq!(bench2.values(), [61, 62], "once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waited_at_the_gate_is_dated_to_its_arrival_and_heard_in_the_order_in_which_it_was_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench(dir.path(), Some(GOOD), Options::default()).await;
+    assert_eq!(bench.says(&[0, 61]).await, Settled::Stored);
+    bench.waited = Duration::from_micros(2_500_999);
+    assert_eq!(bench.says(&[0, 62]).await, Settled::Stored);
+    let times = |reading: &Reading| (reading.device_time, reading.gateway_time);
+    let times: Vec<_> = bench.readings().iter().map(times).collect();
+    let now = Timestamp::from_millis(ARRIVED);
+    assert_eq!(times, [(now, now), (Timestamp::from_millis(ARRIVED - 2_500), now)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

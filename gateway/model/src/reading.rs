@@ -21,7 +21,7 @@ pub struct Reading {
     pub unit: Unit,
     /// When, by the device's clock.
     pub device_time: Timestamp,
-    /// When it arrived, by the gateway's clock (whole milliseconds).
+    /// When it was taken, by the gateway's clock (whole milliseconds).
     pub gateway_time: Timestamp,
     /// What is known to be wrong with it.
     pub quality: Quality,

@@ -5,8 +5,9 @@
 //! of a PS/1 device on BLE     | its keys 32 or 64 | address 6 |
 //! ```
 //!
-//! Pairing is 0 for just works, 1 for a code to be read off, 2 for a code that is known. All of it is wrapped and so bound to
-//! the device's name and class: a row whose address was changed is nobody's.
+//! Pairing is 0 for just works, 1 for a code to be read off, 2 for a code that is known. Behind 1 stands 0, or one more than the code that
+//! was told last: it may be another the next time, so it goes with the bond. All of it is wrapped and so bound to the device's name and
+//! class: a row whose address was changed is nobody's.
 
 use pitchside_model::ble::CODE_MAX;
 use pitchside_model::{BleAddress, Bonding, DeviceId, Pairing, PluginName, Profiles, Timestamp};
@@ -19,6 +20,10 @@ use crate::record::{DeviceClass, DeviceRecord};
 /// Bytes of an address.
 pub(super) const ADDRESS_BYTES: usize = 6;
 const BONDED_BYTES: usize = ADDRESS_BYTES + 9;
+
+const JUST_WORKS: u8 = 0;
+const READ_OFF: u8 = 1;
+const KNOWN: u8 = 2;
 
 /// An enrolled device that is reached by Bluetooth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,33 +45,61 @@ pub fn bonded(
     kek: &Kek,
     now: Timestamp,
 ) -> Result<DeviceRecord, EnrolError> {
+    let written = match bonding.pairing {
+        Pairing::JustWorks => (JUST_WORKS, 0),
+        Pairing::Code(None) => (READ_OFF, 0),
+        Pairing::Code(Some(code)) => (KNOWN, code),
+    };
+    sealed(blank(id, DeviceClass::Bonded, decoder, Vec::new(), now), address, bonding, written, kek)
+}
+
+fn sealed(
+    mut record: DeviceRecord,
+    address: BleAddress,
+    bonding: Bonding,
+    (pairing, code): (u8, u32),
+    kek: &Kek,
+) -> Result<DeviceRecord, EnrolError> {
     if bonding.profiles.is_empty() {
         return Err(EnrolError::NoProfiles);
     }
-    let (pairing, code) = match bonding.pairing {
-        Pairing::JustWorks => (0, 0),
-        Pairing::Code(None) => (1, 0),
-        Pairing::Code(Some(code)) if code <= CODE_MAX => (2, code),
-        Pairing::Code(Some(_)) => return Err(EnrolError::Code),
-    };
+    if matches!(bonding.pairing, Pairing::Code(Some(code)) if code > CODE_MAX) {
+        return Err(EnrolError::Code);
+    }
     let mut secret = Zeroizing::new(Vec::with_capacity(BONDED_BYTES));
     secret.extend_from_slice(&address.0);
     secret.push(pairing);
     secret.extend_from_slice(&code.to_le_bytes());
     secret.extend_from_slice(&bonding.profiles.bits().to_le_bytes());
-    let mut record = blank(id, DeviceClass::Bonded, decoder, Vec::new(), now);
     record.secret = wrap(&record, kek, &secret)?;
     Ok(record)
 }
 
-/// The same bonded device with the code somebody read off it, or with none, so that the next pairing waits for one.
+/// The same bonded device with the code somebody read off it, or with none, so that the next pairing waits for one. One that was enrolled
+/// with its code has it printed on it: it keeps the code that is told for good.
 pub fn with_code(record: &DeviceRecord, code: Option<u32>, kek: &Kek) -> Result<DeviceRecord, EnrolError> {
     let device = radio_device(record, kek)?.ok_or(EnrolError::NotBonded)?;
     let bonding =
         device.bonding.filter(|bonding| bonding.pairing != Pairing::JustWorks).ok_or(EnrolError::NotBonded)?;
-    let bonding = Bonding { pairing: Pairing::Code(code), ..bonding };
-    let fresh = bonded(record.id.clone(), device.address, bonding, record.decoder.clone(), kek, record.enrolled_at)?;
-    Ok(DeviceRecord { revoked_at: record.revoked_at, ..fresh })
+    let written = match code {
+        None => (READ_OFF, 0),
+        Some(code) if is_read_off(record, kek)? => (READ_OFF, code.saturating_add(1)),
+        Some(code) => (KNOWN, code),
+    };
+    sealed(record.clone(), device.address, Bonding { pairing: Pairing::Code(code), ..bonding }, written, kek)
+}
+
+/// The same bonded device without the code that was read off it for a bond that is given up: it may show another for the next. None if
+/// there is no such code.
+pub fn without_told_code(record: &DeviceRecord, kek: &Kek) -> Result<Option<DeviceRecord>, EnrolError> {
+    let device = radio_device(record, kek)?.ok_or(EnrolError::NotBonded)?;
+    let has_code = device.bonding.is_some_and(|bonding| matches!(bonding.pairing, Pairing::Code(Some(_))));
+    if has_code && is_read_off(record, kek)? { with_code(record, None, kek).map(Some) } else { Ok(None) }
+}
+
+/// Whether a bonded device was enrolled without its code.
+fn is_read_off(record: &DeviceRecord, kek: &Kek) -> Result<bool, UnwrapError> {
+    Ok(unwrap(record, kek)?.get(ADDRESS_BYTES) == Some(&READ_OFF))
 }
 
 /// The same PS/1 device, to be reached by Bluetooth at this address.
@@ -117,10 +150,10 @@ fn bonding(bytes: &[u8]) -> Option<Bonding> {
     let (pairing, rest) = bytes.split_first()?;
     let (code, profiles) = rest.split_first_chunk::<4>()?;
     let code = u32::from_le_bytes(*code);
-    let pairing = match pairing {
-        0 => Pairing::JustWorks,
-        1 => Pairing::Code(None),
-        2 if code <= CODE_MAX => Pairing::Code(Some(code)),
+    let pairing = match *pairing {
+        JUST_WORKS => Pairing::JustWorks,
+        READ_OFF if code <= CODE_MAX + 1 => Pairing::Code(code.checked_sub(1)),
+        KNOWN if code <= CODE_MAX => Pairing::Code(Some(code)),
         _ => return None,
     };
     Some(Bonding { pairing, profiles: Profiles::from_bits(u32::from_le_bytes(profiles.try_into().ok()?))? })

@@ -155,6 +155,34 @@ fn a_bonded_device_reads_back_with_its_code_and_profiles_and_takes_a_new_code() 
 }
 
 #[test]
+fn a_code_that_was_told_goes_with_the_bond_and_one_that_is_printed_stays() {
+    let kek = Kek::new([1; 32]);
+    let enrolled = |pairing| {
+        let bonding = Bonding { pairing, profiles: Profiles::HEART_RATE };
+        bonded(DeviceId::parse("strap").unwrap(), BleAddress([7; 6]), bonding, None, &kek, Timestamp(5)).unwrap()
+    };
+    let code = |record: &DeviceRecord| radio_device(record, &kek).unwrap().unwrap().bonding.unwrap().pairing;
+    for told in [0, 123_456, 999_999] {
+        let shown = with_code(&enrolled(Pairing::Code(None)), Some(told), &kek).unwrap();
+        let shown = DeviceRecord { revoked_at: Some(Timestamp(9)), ..shown };
+        assert_eq!(code(&shown), Pairing::Code(Some(told)));
+        // Told a second time, it is no more than that.
+        let again = with_code(&shown, Some(told), &kek).unwrap();
+        let fresh = without_told_code(&again, &kek).unwrap().unwrap();
+        assert_eq!(
+            (code(&fresh), fresh.enrolled_at, fresh.revoked_at),
+            (Pairing::Code(None), Timestamp(5), Some(Timestamp(9)))
+        );
+        assert_eq!(without_told_code(&fresh, &kek), Ok(None));
+        let printed = with_code(&enrolled(Pairing::Code(Some(1))), Some(told), &kek).unwrap();
+        assert_eq!((code(&printed), without_told_code(&printed, &kek)), (Pairing::Code(Some(told)), Ok(None)));
+    }
+    let shown = enrolled(Pairing::Code(None));
+    assert_eq!(with_code(&shown, Some(1_000_000), &kek), Err(EnrolError::Code));
+    assert_eq!(without_told_code(&enrolled(Pairing::JustWorks), &kek), Ok(None));
+}
+
+#[test]
 fn a_ps1_device_keeps_its_keys_when_it_is_given_an_address() {
     let kek = Kek::new([1; 32]);
     for class in CLASSES {

@@ -197,10 +197,11 @@ impl Connection {
         let mut joiner = Joiner::default();
         let (mut counter, mut told) = (0, None::<Instant>);
         while let Some(values) = queue.take().await {
-            if values.iter().any(|value| !value.asked) && told.is_none_or(|told| told.elapsed() >= HEARD_EVERY) {
-                told = Some(Instant::now());
-                // A full channel means that the core is late, not that the device is silent: the next value tells it.
-                let _ = self.events.try_send(Event::Heard { device: self.target.id.clone() });
+            let spoke = values.iter().any(|value| !value.asked);
+            // Whoever plays a PS/1 device's address can say something, too: that is no word of the device.
+            let is_proven = link.is_authenticated();
+            if spoke && is_proven {
+                self.heard(&mut told);
             }
             let mut batch = Vec::with_capacity(values.len());
             for value in values {
@@ -221,11 +222,24 @@ impl Connection {
                 if fates.pending.len() < PENDING_MAX {
                     fates.pending.push_back((ticket, source, at));
                 }
-                batch.push(Inbound { ticket, channel, bytes });
+                let waited = at.map(|at| at.elapsed()).unwrap_or_default();
+                batch.push(Inbound { ticket, channel, bytes, waited });
             }
             if !batch.is_empty() {
                 self.intake.take(link, batch).await;
             }
+            if spoke && !is_proven && link.is_authenticated() {
+                self.heard(&mut told);
+            }
+        }
+    }
+
+    /// Tells the core now and then that the device speaks.
+    fn heard(&self, told: &mut Option<Instant>) {
+        if told.is_none_or(|told| told.elapsed() >= HEARD_EVERY) {
+            *told = Some(Instant::now());
+            // A full channel means that the core is late, not that the device is silent: the next value tells it.
+            let _ = self.events.try_send(Event::Heard { device: self.target.id.clone() });
         }
     }
 

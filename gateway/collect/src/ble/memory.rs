@@ -14,8 +14,8 @@ pub struct Made {
 
 /// The memory. Its calls may block on the disk.
 pub trait Memory: Send + Sync + 'static {
-    /// Whether a bond with this device was ever made.
-    fn was_bonded(&self, device: &DeviceId) -> bool;
+    /// The bonds with this device that are remembered, in the order in which they were made.
+    fn made(&self, device: &DeviceId) -> Vec<Made>;
 
     /// One was. Durable when it returns.
     ///
@@ -34,4 +34,52 @@ pub trait Memory: Send + Sync + 'static {
     /// # Errors
     /// It could not be kept, and why.
     fn removed(&self, device: &DeviceId, made: Made) -> Result<(), String>;
+}
+
+/// Where a device has its bond that an adapter has none with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Elsewhere {
+    /// With another adapter that is there.
+    There(BleAddress),
+    /// With one that is not.
+    Gone(BleAddress),
+}
+
+/// Whether any of the bonds that were made and not given up is with another adapter than `own`: with one that is there rather than with
+/// one that is not.
+pub fn elsewhere(
+    made: &[Made],
+    given_up: &[(DeviceId, Made)],
+    own: BleAddress,
+    is_there: impl Fn(BleAddress) -> bool,
+) -> Option<Elsewhere> {
+    let is_kept = |made: &&Made| made.adapter != own && !given_up.iter().any(|(_, gone)| gone == *made);
+    let others: Vec<BleAddress> = made.iter().filter(is_kept).map(|made| made.adapter).collect();
+    let there = others.iter().copied().find(|adapter| is_there(*adapter)).map(Elsewhere::There);
+    there.or_else(|| others.last().copied().map(Elsewhere::Gone))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bond_with_another_adapter_keeps_a_device_from_pairing_here_until_it_is_given_up() {
+        let [own, other, pulled] = [1, 2, 3].map(|adapter| BleAddress([adapter; 6]));
+        let made = |adapter| Made { adapter, device: BleAddress([0xF0; 6]) };
+        let given_up = |adapter| vec![(DeviceId::parse("strap").unwrap(), made(adapter))];
+        let is_there = |adapter: BleAddress| adapter != pulled;
+        let asked = |all: &[BleAddress], given_up: &[(DeviceId, Made)]| {
+            let all: Vec<Made> = all.iter().copied().map(made).collect();
+            elsewhere(&all, given_up, own, is_there)
+        };
+        assert_eq!(asked(&[], &[]), None, "a first bond");
+        assert_eq!(asked(&[own], &[]), None, "one that the host has lost");
+        assert_eq!(asked(&[other], &[]), Some(Elsewhere::There(other)));
+        assert_eq!(asked(&[own, other, pulled], &[]), Some(Elsewhere::There(other)), "whatever else there was");
+        assert_eq!(asked(&[pulled], &[]), Some(Elsewhere::Gone(pulled)));
+        // Somebody said `device forget`.
+        assert_eq!(asked(&[pulled], &given_up(pulled)), None);
+        assert_eq!(asked(&[pulled, other], &given_up(pulled)), Some(Elsewhere::There(other)));
+    }
 }

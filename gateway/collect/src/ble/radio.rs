@@ -21,6 +21,8 @@ pub struct Target {
     pub identity: Option<BleAddress>,
     /// How it is bonded and what it is asked for; none: it speaks PS/1.
     pub bonding: Option<Bonding>,
+    /// The adapter that its bond was made with, if this gateway remembers one.
+    pub home: Option<BleAddress>,
 }
 
 impl Target {
@@ -45,6 +47,8 @@ pub enum RadioEvent {
     AdapterUp {
         /// Which.
         adapter: AdapterName,
+        /// Its own address: names go round when adapters are plugged in another order.
+        address: BleAddress,
         /// Connections it may hold.
         slots: usize,
     },
@@ -85,7 +89,7 @@ pub enum RadioError {
     /// It will not work until somebody changes something.
     #[error("{0}")]
     Refused(String),
-    /// It answers, and seems to have lost its side of the bond: never paired anew by itself.
+    /// Its bond is lost, on its side as it seems or with the adapter that is gone: never paired anew by itself.
     #[error("{0}")]
     BondLost(String),
 }

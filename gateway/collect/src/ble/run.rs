@@ -155,7 +155,10 @@ impl Runner {
     }
 
     fn enrolled(&mut self, targets: &[Target]) {
-        let known = targets.iter().map(|target| Known { id: target.id.clone(), version: version(target) }).collect();
+        let known = targets
+            .iter()
+            .map(|target| Known { id: target.id.clone(), version: version(target), home: target.home })
+            .collect();
         for target in targets {
             if !self.targets.contains_key(&target.address) {
                 tracing::info!(device = %target.id, address = %target.address, asked = %asked(target), "BLE: looking for it");
@@ -171,9 +174,9 @@ impl Runner {
     fn reported(&mut self, report: RadioEvent) {
         let device = |address: &BleAddress| self.targets.get(address).map(|target| target.id.clone());
         let event = match report {
-            RadioEvent::AdapterUp { adapter, slots } => {
+            RadioEvent::AdapterUp { adapter, address, slots } => {
                 tracing::info!(adapter = %adapter, slots, "BLE: adapter is up");
-                Event::AdapterUp { adapter, slots }
+                Event::AdapterUp { adapter, address, slots }
             }
             RadioEvent::AdapterDown { adapter } => {
                 tracing::warn!(adapter = %adapter, "BLE: adapter is gone");

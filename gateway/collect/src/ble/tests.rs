@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use pitchside_model::{BleAddress, Bond, Bonding, DeviceId, LinkId, Medium, Pairing, Profiles};
 use pitchside_wire::fragment::Splitter;
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
 use super::core::{AdapterName, Condition, CoreConfig};
@@ -18,6 +19,8 @@ use crate::intake::{Admission, Channel, Inbound, Intake, Refused, Rights, Settle
 use crate::link::{CloseReason, Link, Outbound};
 
 const ADDRESS: BleAddress = BleAddress([0xF0, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
+/// The adapter's own.
+const ADAPTER: BleAddress = BleAddress([0xC0, 0xFF, 0xEE, 0, 0, 1]);
 /// Told when it bonded.
 const IDENTITY: BleAddress = BleAddress([0x00, 0xF1, 0xF2, 0xF3, 0xF4, 1]);
 const BOND: Bond = Bond { secure_connections: true, authenticated: true, key_bits: 128 };
@@ -58,7 +61,12 @@ struct Door {
     /// Held back by a test.
     gate: Arc<tokio::sync::Semaphore>,
     link: Mutex<Option<Link>>,
+    /// How long each value waited.
+    waited: Mutex<Vec<Duration>>,
 }
+
+/// A frame by which a PS/1 device proves who it is.
+const PROOF: &[u8] = b"it is me";
 
 #[async_trait]
 impl Intake for Door {
@@ -76,6 +84,10 @@ impl Intake for Door {
     async fn take(&self, link: &Link, inbound: Vec<Inbound>) {
         let _permit = self.gate.acquire().await.unwrap();
         for item in inbound {
+            self.waited.lock().push(item.waited);
+            if item.bytes == PROOF {
+                link.authenticated();
+            }
             match item.channel {
                 Channel::Gatt { characteristic, dropped } => {
                     self.seen.say(format!("took {characteristic:04x} {:?} dropped {dropped}", &item.bytes[..]));
@@ -113,6 +125,7 @@ struct FakePeer {
     seen: Arc<Seen>,
     down: CancellationToken,
     early: Option<(u8, Then)>,
+    streams: bool,
     now: Arc<Mutex<Option<(Arc<Queue>, CancellationToken)>>>,
 }
 
@@ -127,7 +140,7 @@ impl Radio for FakeRadio {
             }
         }
     }
-    async fn connect(&self, _: &AdapterName, _: &Target) -> Result<Box<dyn Peer>, RadioError> {
+    async fn connect(&self, _: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
         self.seen.say("connect".to_owned());
         if let Some(error) = self.failures.lock().pop_front() {
             return Err(error);
@@ -136,6 +149,7 @@ impl Radio for FakeRadio {
             seen: Arc::clone(&self.seen),
             down: CancellationToken::new(),
             early: self.early.lock().take(),
+            streams: target.bonding.is_some(),
             now: Arc::clone(&self.now),
         }))
     }
@@ -159,7 +173,7 @@ impl Peer for FakePeer {
         }
         *self.now.lock() = Some((into, self.down.clone()));
         self.seen.say("subscribed".to_owned());
-        Ok(Subscribed { characteristics: vec![0x2A37], streams: true, value_bytes_max: 20 })
+        Ok(Subscribed { characteristics: vec![0x2A37], streams: self.streams, value_bytes_max: 20 })
     }
     fn said_before(&self, into: &Arc<Queue>) -> bool {
         self.early.inspect(|(value, _)| into.push(Source::Gatt(0x2A1C), &[*value])).is_some()
@@ -191,7 +205,8 @@ impl World {
     fn new(bonded: bool, open: bool, failures: Vec<RadioError>) -> Self {
         let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
         let gate = Arc::new(tokio::sync::Semaphore::new(1));
-        let door = Arc::new(Door { seen: Arc::clone(&seen), open, gate, link: Mutex::default() });
+        let door =
+            Arc::new(Door { seen: Arc::clone(&seen), open, gate, link: Mutex::default(), waited: Mutex::default() });
         let (report, reports) = mpsc::channel(16);
         let radio = Arc::new(FakeRadio {
             seen: Arc::clone(&seen),
@@ -202,7 +217,8 @@ impl World {
         });
         let bonding = Bonding { pairing: Pairing::JustWorks, profiles: Profiles::HEART_RATE };
         let id = DeviceId::parse("strap").unwrap();
-        let target = Target { id, address: ADDRESS, identity: Some(IDENTITY), bonding: bonded.then_some(bonding) };
+        let target =
+            Target { id, address: ADDRESS, identity: Some(IDENTITY), bonding: bonded.then_some(bonding), home: None };
         let (_targets, targets) = watch::channel(Arc::from([target]));
         let config = CoreConfig { backoff_min_ms: 50, ..CoreConfig::default() };
         let parts = Parts { radio: Arc::clone(&radio) as _, intake: Arc::clone(&door) as _, targets, config, seed: 1 };
@@ -216,7 +232,10 @@ impl World {
 
     async fn in_range_at(&self, address: BleAddress) {
         let adapter = AdapterName::from("hci0");
-        self.report.send(RadioEvent::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }).await.unwrap();
+        self.report
+            .send(RadioEvent::AdapterUp { adapter: Arc::clone(&adapter), address: ADAPTER, slots: 1 })
+            .await
+            .unwrap();
         self.report.send(RadioEvent::Seen { adapter, address, rssi: -50, bonded: true }).await.unwrap();
     }
 
@@ -304,6 +323,47 @@ async fn what_a_slow_intake_has_no_room_for_is_told_as_dropped() {
     let dropped: u64 = log.iter().filter_map(|said| said.split("dropped ").nth(1)?.parse::<u64>().ok()).sum();
     assert_eq!(taken + dropped, 512);
     assert!(dropped > 0);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_slow_intake_says_for_how_long() {
+    let world = World::new(true, true, vec![]);
+    world.in_range().await;
+    world.seen.until("opened", 1).await;
+    let held = Arc::clone(&world.door.gate).acquire_owned().await.unwrap();
+    let queue = world.now().0;
+    queue.push(Source::Gatt(0x2A37), &[0, 60]);
+    while queue.holds() {
+        yield_now().await;
+    }
+    // The first is on its way; the second waits until that is over.
+    queue.push(Source::Gatt(0x2A37), &[0, 61]);
+    let (pushed, long) = (Instant::now(), Duration::from_millis(20));
+    while pushed.elapsed() < long {
+        yield_now().await;
+    }
+    drop(held);
+    world.seen.until("took 2a37 [0, 61]", 1).await;
+    assert!(world.door.waited.lock()[1] >= long, "{:?}", world.door.waited.lock());
+    world.end().await;
+}
+
+#[tokio::test]
+async fn whoever_speaks_and_hangs_up_without_proof_has_failed_and_whoever_proves_itself_has_not() {
+    let world = World::new(false, true, vec![]);
+    world.in_range().await;
+    let mut status = world.ble.status();
+    for (at, (frame, failures)) in [(&b"anybody"[..], 1), (PROOF, 0)].into_iter().enumerate() {
+        world.seen.until("opened bond false", at + 1).await;
+        let (queue, down) = world.now();
+        Splitter::default().split(frame, 20, |value| queue.push(Source::Ps1, value));
+        world.seen.until(&format!("took Up of {} bytes", frame.len()), 1).await;
+        down.cancel();
+        world.seen.until("opened bond false", at + 2).await;
+        let up = status.wait_for(|all| all[0].state == Condition::Connected).await.unwrap()[0].clone();
+        assert_eq!(up.failures, failures, "after {frame:?}");
+    }
+    world.end().await;
 }
 
 #[tokio::test]

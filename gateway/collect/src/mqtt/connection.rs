@@ -265,7 +265,8 @@ where
         && let Ok(channel @ Channel::Topic(_)) = reader.topics.channel(&will.topic)
     {
         let ticket = flight::ticket(0, 0, 0, 0);
-        gate.intake.take(&link, vec![Inbound { ticket, channel, bytes: will.payload }]).await;
+        let will = Inbound { ticket, channel, bytes: will.payload, waited: Duration::ZERO };
+        gate.intake.take(&link, vec![will]).await;
     }
     gate.intake.closed(link.id).await;
     link.over();

@@ -177,7 +177,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     fn inbound(&mut self, channel: Channel, message: Publish) -> Inbound {
         self.pace.counter = self.pace.counter.wrapping_add(1);
         let ticket = flight::ticket(self.pace.counter, message.qos, message.packet_id, message.payload.len());
-        Inbound { ticket, channel, bytes: message.payload }
+        Inbound { ticket, channel, bytes: message.payload, waited: Duration::ZERO }
     }
 
     /// Waits until one more message may be in flight. An MQTT 5 client knows how many may be and is closed instead.

@@ -122,7 +122,12 @@ async fn read<R: AsyncRead + Unpin>(
         let mut batch = Vec::new();
         let mut put = |unit: Bytes| {
             counter += 1;
-            batch.push(Inbound { ticket: Ticket(counter), channel: channel.clone(), bytes: unit });
+            batch.push(Inbound {
+                ticket: Ticket(counter),
+                channel: channel.clone(),
+                bytes: unit,
+                waited: Duration::ZERO,
+            });
         };
         match &read {
             Some(Ok(1..)) => noise += splitter.split(&bytes, &mut put),

@@ -1,6 +1,6 @@
 //! CSC Measurement, 2A5B (CSCS 1.0, 3.1), and what it shares with Cycling Power.
 
-use pitchside_model::{Decimal, GapReason, Quantity, Reading};
+use pitchside_model::{Decimal, GapReason, Quantity, Reading, Timestamp};
 
 use super::Context;
 use super::counter::{self, Counter, Sample, Turn};
@@ -12,6 +12,37 @@ const WHEEL: u8 = 1;
 const CRANK: u8 = 1 << 1;
 const RESERVED: u8 = 0xfc;
 
+/// A service that told no count for so long has made way for the other.
+const SILENT_US: i64 = 10_000_000;
+
+/// Who counts: a power meter tells the same revolutions in both services, each in its own time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    /// Cycling Speed and Cadence.
+    Csc,
+    /// Cycling Power.
+    Power,
+}
+
+/// Whose counts become rates: of two services that of the one that was first, as long as it goes on. Else a stream would hold every
+/// revolution twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Teller(Option<(Service, Timestamp)>);
+
+impl Teller {
+    /// Whether what this service counts becomes a rate.
+    pub fn tells(&mut self, service: Service, now: Timestamp) -> bool {
+        let is_other = |(other, heard): (Service, Timestamp)| {
+            other != service && (0..SILENT_US).contains(&now.micros_since(heard))
+        };
+        if self.0.is_some_and(is_other) {
+            return false;
+        }
+        self.0 = Some((service, now));
+        true
+    }
+}
+
 /// The counters of one device on one link: all the state there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Motion {
@@ -19,6 +50,8 @@ pub struct Motion {
     csc_crank: Counter,
     pub(super) power_wheel: Counter,
     pub(super) power_crank: Counter,
+    pub(super) wheel: Teller,
+    pub(super) crank: Teller,
 }
 
 /// Wheel revolution data: 4 octets, 2 octets.
@@ -44,26 +77,31 @@ pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context<'_>) -> 
     fields.end(flags & RESERVED != 0)?;
     let mut sheet = Sheet::now(context)?;
     if let Some(sample) = wheel {
-        turn_wheel(sample, counter::CSC_WHEEL, &mut motion.csc_wheel, &mut sheet, context);
+        let tells = motion.wheel.tells(Service::Csc, context.now);
+        turn_wheel(sample, counter::CSC_WHEEL, &mut motion.csc_wheel, tells, &mut sheet, context);
     }
     if let Some(sample) = crank {
-        turn_crank(sample, &mut motion.csc_crank, &mut sheet, context);
+        let tells = motion.crank.tells(Service::Csc, context.now);
+        turn_crank(sample, &mut motion.csc_crank, tells, &mut sheet, context);
     }
     Ok(sheet.readings())
 }
 
-/// Wheel rate, speed if the circumference is known, torque if it is told.
+/// Wheel rate, and speed if the circumference is known, if they are told here; torque if it is.
 pub fn turn_wheel(
     sample: Sample,
     kind: counter::Kind,
     counter: &mut Counter,
+    tells: bool,
     sheet: &mut Sheet,
     context: &Context<'_>,
 ) {
     let turn = advance(sample, kind, counter, context);
-    put(turn, Quantity::WHEEL_RATE, sheet, counter::Movement::per_minute, -2);
-    if let Some(mm) = context.wheel_mm {
-        put(turn, Quantity::SPEED, sheet, |movement| movement.speed(mm), -3);
+    if tells {
+        put(turn, Quantity::WHEEL_RATE, sheet, counter::Movement::per_minute, -2);
+        if let Some(mm) = context.wheel_mm {
+            put(turn, Quantity::SPEED, sheet, |movement| movement.speed(mm), -3);
+        }
     }
     if let Turn::Moving(movement) = turn
         && let Some(torque) = movement.torque()
@@ -72,10 +110,12 @@ pub fn turn_wheel(
     }
 }
 
-/// Cadence, torque if it is told.
-pub fn turn_crank(sample: Sample, counter: &mut Counter, sheet: &mut Sheet, context: &Context<'_>) {
+/// Cadence, if it is told here; torque if it is.
+pub fn turn_crank(sample: Sample, counter: &mut Counter, tells: bool, sheet: &mut Sheet, context: &Context<'_>) {
     let turn = advance(sample, counter::CRANK, counter, context);
-    put(turn, Quantity::CADENCE, sheet, counter::Movement::per_minute, -2);
+    if tells {
+        put(turn, Quantity::CADENCE, sheet, counter::Movement::per_minute, -2);
+    }
     if let Turn::Moving(movement) = turn
         && let Some(torque) = movement.torque()
     {

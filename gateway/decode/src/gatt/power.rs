@@ -4,7 +4,7 @@ use pitchside_model::{Quantity, Reading};
 
 use super::Context;
 use super::counter;
-use super::cycling::{Motion, crank, turn_crank, turn_wheel, wheel};
+use super::cycling::{Motion, Service, crank, turn_crank, turn_wheel, wheel};
 use super::fields::Fields;
 use super::sheet::Sheet;
 use crate::error::GattFault;
@@ -43,11 +43,13 @@ pub fn measurement(bytes: &[u8], motion: &mut Motion, context: &Context<'_>) -> 
     let torque = if has(TORQUE) { Some(fields.u16("the accumulated torque")?) } else { None };
     if has(WHEEL) {
         let sample = wheel(&mut fields, torque.filter(|_| !has(TORQUE_OF_CRANK)))?;
-        turn_wheel(sample, counter::POWER_WHEEL, &mut motion.power_wheel, &mut sheet, context);
+        let tells = motion.wheel.tells(Service::Power, context.now);
+        turn_wheel(sample, counter::POWER_WHEEL, &mut motion.power_wheel, tells, &mut sheet, context);
     }
     if has(CRANK) {
         let sample = crank(&mut fields, torque.filter(|_| has(TORQUE_OF_CRANK)))?;
-        turn_crank(sample, &mut motion.power_crank, &mut sheet, context);
+        let tells = motion.crank.tells(Service::Power, context.now);
+        turn_crank(sample, &mut motion.power_crank, tells, &mut sheet, context);
     }
     if has(EXTREME_FORCES) {
         sheet.scaled(Quantity::FORCE_MAX, fields.i16("the maximum force")?, 0);

@@ -111,6 +111,12 @@ impl Bonds {
         Some(last.made.device).filter(|told| *told != enrolled)
     }
 
+    /// The adapter that a device last bonded with.
+    pub fn home(&self, device: &DeviceId) -> Option<BleAddress> {
+        let kept = self.kept.lock();
+        kept.iter().rfind(|kept| kept.device == *device).map(|last| last.made.adapter)
+    }
+
     /// Changes with what is remembered.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
@@ -128,8 +134,8 @@ impl Bonds {
 }
 
 impl Memory for Bonds {
-    fn was_bonded(&self, device: &DeviceId) -> bool {
-        self.kept.lock().iter().any(|kept| kept.device == *device)
+    fn made(&self, device: &DeviceId) -> Vec<Made> {
+        self.kept.lock().iter().filter(|kept| kept.device == *device).map(|kept| kept.made).collect()
     }
 
     fn bonded(&self, device: &DeviceId, made: Made) -> Result<(), String> {
@@ -218,7 +224,7 @@ mod tests {
         let info = "[LongTermKey]\nAuthenticated=3\nEncSize=16\n";
         std::fs::write(place.join("info"), info).unwrap();
         let bonds = Bonds::open(&store);
-        assert!(!bonds.was_bonded(&strap));
+        assert_eq!(bonds.made(&strap), []);
         bonds.bonded(&strap, MADE).unwrap();
         let lost = || lost(&store, host.path()).unwrap();
         assert!(lost().is_empty());
@@ -227,7 +233,7 @@ mod tests {
         assert_eq!(lost(), from_ref(&strap));
         std::fs::remove_dir_all(&place).unwrap();
         assert_eq!(lost(), from_ref(&strap));
-        assert!(Bonds::open(&store).was_bonded(&strap), "the next start knows");
+        assert_eq!(Bonds::open(&store).made(&strap), [MADE], "the next start knows");
         std::fs::create_dir_all(&place).unwrap();
         std::fs::write(place.join("info"), info).unwrap();
         assert!(lost().is_empty());
@@ -253,7 +259,7 @@ mod tests {
         assert_eq!(bonds.given_up(), Ok(vec![(strap.clone(), MADE)]), "and no bond but ours");
         bonds.removed(&strap, MADE).unwrap();
         assert_eq!((bonds.given_up(), Bonds::open(&store).given_up()), (Ok(vec![]), Ok(vec![])));
-        assert!(!bonds.was_bonded(&strap) && bonds.was_bonded(&other));
+        assert_eq!((bonds.made(&strap), bonds.made(&other)), (vec![], vec![elsewhere]));
     }
 
     #[test]
@@ -266,6 +272,7 @@ mod tests {
         let bonds = Bonds::open(&store);
         bonds.bonded(&strap, MADE).unwrap();
         bonds.bonded(&strap, second).unwrap();
+        assert_eq!(Bonds::open(&store).home(&strap), Some(second.adapter), "known over a restart");
         forget(&store, &strap).unwrap();
         let both = vec![(strap.clone(), MADE), (strap.clone(), second)];
         assert_eq!(bonds.given_up(), Ok(both.clone()));
@@ -274,6 +281,7 @@ mod tests {
         assert_eq!(bonds.given_up(), Ok(both));
         bonds.removed(&strap, MADE).unwrap();
         bonds.removed(&strap, second).unwrap();
+        assert_eq!((bonds.home(&strap), bonds.made(&strap)), (None, vec![]));
         bonds.bonded(&strap, MADE).unwrap();
         assert_eq!((bonds.given_up(), Bonds::open(&store).given_up()), (Ok(vec![]), Ok(vec![])), "it has paired anew");
         forget(&store, &strap).unwrap();

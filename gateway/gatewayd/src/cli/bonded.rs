@@ -135,7 +135,7 @@ pub fn code(context: &Context, id: &DeviceId, forget: bool, output: &Output) -> 
     Ok(())
 }
 
-/// Asks for the bond with a device to be removed, on whose side it is lost or not trusted any more.
+/// Asks for the bond with a device to be removed, on whose side it is lost or not trusted any more. The code that it showed goes with it.
 pub fn forget(context: &Context, id: &DeviceId, output: &Output) -> Outcome {
     let device = context.tables.device(id).map_err(anyhow::Error::from)?;
     let device = device.with_context(|| format!("no device {id}; see: pitchside device list"))?;
@@ -143,6 +143,12 @@ pub fn forget(context: &Context, id: &DeviceId, output: &Output) -> Outcome {
         let text =
             format!("{id} is revoked, or of a class that has no bond; a revoked device's bond is removed by itself");
         return Err(Failure::Failed(anyhow::anyhow!(text)));
+    }
+    // First: the gateway may pair anew within a second, and what the sensor then shows may be another code.
+    let record = record(device).map_err(anyhow::Error::from)?;
+    let fresh = enrol::without_told_code(&record, &kek(&context.identity)?).map_err(anyhow::Error::from)?;
+    if let Some(fresh) = fresh {
+        context.tables.put_device(row(fresh)).map_err(anyhow::Error::from)?;
     }
     bonds::forget(&context.tables, id).map_err(anyhow::Error::from)?;
     output.print(id, |id| {

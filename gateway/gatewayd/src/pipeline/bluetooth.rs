@@ -117,12 +117,13 @@ pub fn read_by(settings: &Settings, decoders: Decoders) -> anyhow::Result<Decode
 fn look(front: &Front, bonds: &Bonds) -> Arc<[Target]> {
     let target = |RadioDevice { id, address, bonding }: RadioDevice| {
         let identity = bonding.and_then(|_| bonds.identity(&id, address));
-        Target { id, address, identity, bonding }
+        let home = bonding.and_then(|_| bonds.home(&id));
+        Target { id, address, identity, bonding, home }
     };
     front.auth.radio_devices().into_iter().map(target).collect()
 }
 
-/// Hands on changes of who is enrolled, as the door knows them, and of the addresses they told when they bonded.
+/// Hands on changes of who is enrolled, as the door knows them, of the addresses they told when they bonded, and with whom they did.
 async fn follow(front: Arc<Front>, bonds: Arc<Bonds>, targets: watch::Sender<Arc<[Target]>>, stop: CancellationToken) {
     let mut tick = tokio::time::interval(LOOK_EVERY);
     let (mut seen, mut looks) = (None, 0);

@@ -5,11 +5,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use bluer::{Adapter, Address, ErrorKind, Session};
-use pitchside_model::DeviceId;
+use pitchside_model::{BleAddress, DeviceId};
 use tokio::task::spawn_blocking;
 
-use super::super::memory::Made;
+use super::super::memory::{Elsewhere, Made, elsewhere};
 use super::super::radio::{RadioError, Target};
+use super::connect::failed;
 use super::{Bluez, address};
 
 /// What became of a bond.
@@ -96,15 +97,47 @@ impl Bluez {
         }
     }
 
-    /// Before a device is connected: a bond given up, its own or that of whoever had its address, must not let it in.
-    pub(super) async fn without_old_bond(&self, session: &Session, target: &Target) -> Result<(), RadioError> {
+    /// Before a device is connected by the adapter `own`: a bond given up, its own or that of whoever had its address, must not let it in.
+    pub(super) async fn without_old_bond(
+        &self,
+        session: &Session,
+        own: BleAddress,
+        target: &Target,
+    ) -> Result<(), RadioError> {
         for (device, made) in self.given_up().await.map_err(RadioError::Failed)? {
-            if device == target.id || target.is_at(made.device) {
-                self.remove_bond(session, &device, made).await.map_err(|why| {
-                    RadioError::Failed(format!("its bond is given up, and could not be removed: {why}"))
-                })?;
+            if device != target.id && !target.is_at(made.device) {
+                continue;
+            }
+            // One that another adapter holds lets nobody in here; it goes once that is there.
+            if let Err(why) = self.remove_bond(session, &device, made).await
+                && made.adapter == own
+            {
+                return Err(RadioError::Failed(format!("its bond is given up, and could not be removed: {why}")));
             }
         }
         Ok(())
+    }
+
+    /// Before a device is paired with the adapter `own`: one whose bond is with another is not, whoever plays its address near this one
+    /// would wait for that. Nor by itself if that other adapter is gone.
+    pub(super) async fn not_elsewhere(
+        &self,
+        session: &Session,
+        own: BleAddress,
+        target: &Target,
+    ) -> Result<(), RadioError> {
+        let made = self.memory.made(&target.id);
+        let given_up = self.given_up().await.map_err(RadioError::Failed)?;
+        let present = self.present(session).await.map_err(failed)?;
+        let is_there = |adapter: BleAddress| present.iter().any(|(_, there, _)| *there == adapter);
+        match elsewhere(&made, &given_up, own, is_there) {
+            None => Ok(()),
+            Some(Elsewhere::There(adapter)) => Err(RadioError::Unreachable(format!("its bond is with {adapter}"))),
+            Some(Elsewhere::Gone(adapter)) => Err(RadioError::BondLost(format!(
+                "its bond is with the adapter {adapter}, which is not there; it is not paired anew by itself. If that adapter is gone \
+                 for good: `pitchside device forget {}`, and make it ready to pair",
+                target.id
+            ))),
+        }
     }
 }

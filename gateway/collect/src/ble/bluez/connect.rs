@@ -39,10 +39,10 @@ const STORED_EVERY: Duration = Duration::from_millis(100);
 const DISCONNECT_WITHIN: Duration = Duration::from_secs(5);
 
 /// An active scan pauses while this lives.
-pub(super) struct Busy(watch::Sender<bool>);
+struct Busy(watch::Sender<bool>);
 
 impl Busy {
-    pub(super) fn set(busy: watch::Sender<bool>) -> Self {
+    fn set(busy: watch::Sender<bool>) -> Self {
         busy.send_replace(true);
         Self(busy)
     }
@@ -83,12 +83,18 @@ impl Bluez {
     pub(super) async fn attempt(
         &self,
         life: &Life,
-        adapter: &AdapterName,
+        name: &AdapterName,
         target: &Target,
     ) -> Result<BluezPeer, RadioError> {
-        self.without_old_bond(&life.session, target).await?;
-        let adapter = life.session.adapter(adapter).map_err(failed)?;
+        let adapter = life.session.adapter(name).map_err(failed)?;
+        let own = address(adapter.address().await.map_err(failed)?);
+        self.without_old_bond(&life.session, own, target).await?;
         let (device, paired) = known(&adapter, target).await?;
+        if target.bonding.is_some() && !paired {
+            self.not_elsewhere(&life.session, own, target).await?;
+        }
+        // Not before: what is refused until here may be asked for often, and would keep a scan from hearing anybody.
+        let _busy = Busy::set(self.busy(name));
         let attempt = Attempt(Some(device.clone()));
         let reached = self.reach(life, &adapter, device, target, paired).await;
         if target.bonding.is_some() {
@@ -152,11 +158,13 @@ impl Bluez {
             self.common.settled.lock().remove(&target.id);
             self.common.unheard.lock().remove(&target.id);
             lasting(device, target).await?;
-            gone(Place::of(adapter, device, &self.bonds).await?).await?;
-            pair_anew(device, target, &*self.memory).await?;
+            let place = Place::of(adapter, device, &self.bonds).await?;
+            gone(&place).await?;
+            pair_anew(device, target, &*self.memory, place.made.adapter).await?;
             if !device.is_paired().await.map_err(failed)? {
                 return Err(RadioError::Refused("it paired without a bond".to_owned()));
             }
+            self.codes.bonded(&target.id);
         }
         // Only now, since a device that changes its address told its identity address while bonding.
         let place = Place::of(adapter, device, &self.bonds).await?;
@@ -252,7 +260,7 @@ impl Place {
 
 /// Waits until no bond is shown that BlueZ does not have: what is shown may be a copy half a second old, and a weaker bond made
 /// meanwhile must not pass for the old one.
-async fn gone(place: Place) -> Result<(), RadioError> {
+async fn gone(place: &Place) -> Result<(), RadioError> {
     let until = Instant::now() + STORED_WITHIN;
     while place.look(keys::bond).await?.is_ok() {
         if Instant::now() >= until {
@@ -267,8 +275,13 @@ async fn gone(place: Place) -> Result<(), RadioError> {
 }
 
 /// Pairs; with a device that believes in a bond this box has lost, says so.
-async fn pair_anew(device: &Device, target: &Target, memory: &dyn Memory) -> Result<(), RadioError> {
-    if !memory.was_bonded(&target.id) {
+async fn pair_anew(
+    device: &Device,
+    target: &Target,
+    memory: &dyn Memory,
+    adapter: BleAddress,
+) -> Result<(), RadioError> {
+    if memory.made(&target.id).iter().all(|made| made.adapter != adapter) {
         return pair(device, target).await;
     }
     tracing::warn!(device = %target.id, address = %target.address, "BLE: it was bonded, and this box has lost that bond: pairing anew");

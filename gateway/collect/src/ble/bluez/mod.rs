@@ -81,6 +81,7 @@ pub struct Bluez {
     memory: Arc<dyn Memory>,
     common: Common,
     doubts: Mutex<Doubts>,
+    codes: agent::Codes,
     life: Mutex<Option<Life>>,
     /// Adapters on which somebody is being connected: an active scan pauses.
     busy: Mutex<HashMap<AdapterName, watch::Sender<bool>>>,
@@ -142,8 +143,8 @@ impl Bluez {
     pub fn new(adapters: Vec<AdapterConfig>, bonds: PathBuf, memory: Arc<dyn Memory>, time: CurrentTime) -> Self {
         let (passed_over, settled, unheard) = (Arc::default(), Arc::default(), Arc::default());
         let common = Common { time, passed_over, settled, unheard };
-        let (doubts, life, busy) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { adapters, bonds, memory, common, doubts, life, busy }
+        let (doubts, codes) = (Mutex::default(), agent::Codes::default());
+        Self { adapters, bonds, memory, common, doubts, codes, life: Mutex::default(), busy: Mutex::default() }
     }
 
     fn busy(&self, adapter: &AdapterName) -> watch::Sender<bool> {
@@ -154,18 +155,18 @@ impl Bluez {
         self.life.lock().clone().ok_or_else(|| RadioError::Failed("bluetoothd is not running".to_owned()))
     }
 
-    /// The adapters of the settings that are there, with the name each has now.
-    async fn present(&self, session: &Session) -> bluer::Result<Vec<(AdapterName, AdapterConfig)>> {
+    /// The adapters of the settings that are there, with the name each has now, and its address.
+    async fn present(&self, session: &Session) -> bluer::Result<Vec<(AdapterName, BleAddress, AdapterConfig)>> {
         let mut present = Vec::new();
         for name in session.adapter_names().await? {
             // Pulled a moment ago: that is no word on the others.
-            let Ok(own) = session.adapter(&name)?.address().await else { continue };
+            let Ok(own) = session.adapter(&name)?.address().await.map(address) else { continue };
             let matches = |config: &&AdapterConfig| match &config.which {
                 Which::Name(wanted) => *wanted == name,
-                Which::Address(wanted) => *wanted == address(own),
+                Which::Address(wanted) => *wanted == own,
             };
             if let Some(config) = self.adapters.iter().find(matches) {
-                present.push((AdapterName::from(name), config.clone()));
+                present.push((AdapterName::from(name), own, config.clone()));
             }
         }
         Ok(present)
@@ -182,7 +183,7 @@ impl Bluez {
     ) -> bluer::Result<()> {
         let session = Session::new().await?;
         // Held as long as this life lasts: dropping it takes the agent away.
-        let _agent = session.register_agent(agent::agent(targets.clone())).await?;
+        let _agent = session.register_agent(agent::agent(targets.clone(), self.codes.clone())).await?;
         // Whatever becomes of us: who is connected then, is not any more.
         let over = CancellationToken::new();
         let ends = over.clone().drop_guard();
@@ -201,13 +202,13 @@ impl Bluez {
                 Err(error) => break Err(error),
             };
             for (name, token) in &running {
-                let gone = !present.iter().any(|(there, _)| there == name);
+                let gone = !present.iter().any(|(there, ..)| there == name);
                 let off = !gone && !powered(&session, name).await;
                 if gone || off {
                     token.cancel();
                 }
             }
-            for (name, config) in present {
+            for (name, own, config) in present {
                 if running.contains_key(&name) {
                     continue;
                 }
@@ -219,6 +220,7 @@ impl Bluez {
                         let scan = scan::AdapterTask {
                             adapter,
                             name,
+                            own,
                             config,
                             busy,
                             targets: targets.clone(),
@@ -308,10 +310,7 @@ impl Radio for Bluez {
 
     async fn connect(&self, adapter: &AdapterName, target: &Target) -> Result<Box<dyn Peer>, RadioError> {
         let life = self.life()?;
-        let busy = connect::Busy::set(self.busy(adapter));
-        let peer = self.attempt(&life, adapter, target).await;
-        drop(busy);
-        Ok(Box::new(peer?))
+        Ok(Box::new(self.attempt(&life, adapter, target).await?))
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) struct BluezPeer {
     down: Mutex<Option<Arc<Down>>>,
 }
 
-/// The characteristic `dn`: by file descriptor where BlueZ offers that.
+/// The characteristic `dn`: by file descriptor where BlueZ offers that and it takes the values of PS/1.
 enum Down {
     Descriptor(CharacteristicWriter),
     Calls(Characteristic),
@@ -162,7 +162,7 @@ impl BluezPeer {
             }
         }
         let mut subscribed = Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: 0 };
-        let (mut polled, mut clock, mut unset, mut is_settled) = (Vec::new(), None, false, false);
+        let (mut polled, mut told, mut clock, mut unset, mut is_settled) = (Vec::new(), Vec::new(), None, false, false);
         for (step, Found { uuid, reads, notifies, by: characteristic, .. }) in steps {
             if step.measures() && !is_settled {
                 is_settled = true;
@@ -178,7 +178,7 @@ impl BluezPeer {
                         unset = true;
                     }
                 }
-                Step::Tell => self.tell(&characteristic, uuid).await,
+                Step::Tell => told.push((characteristic, uuid)),
                 Step::ReadFirst => {
                     let read = self.value(&characteristic).await;
                     let value = read.map_err(|why| {
@@ -218,6 +218,9 @@ impl BluezPeer {
         if !polled.is_empty() {
             self.read_on(polled, into);
         }
+        if !told.is_empty() {
+            self.tell(told);
+        }
         Ok(subscribed)
     }
 
@@ -246,16 +249,18 @@ impl BluezPeer {
             return Err(RadioError::Refused("it has no PS/1 service".to_owned()));
         };
         // First the way down: the device may speak as soon as it is subscribed to.
-        let (way, mtu) = match timeout(SUBSCRIBE_WITHIN, down.write_io()).await {
-            Ok(Ok(writer)) => {
-                let mtu = writer.mtu();
-                (Down::Descriptor(writer), mtu)
+        let (way, value_bytes_max) = match timeout(SUBSCRIBE_WITHIN, down.write_io()).await {
+            Ok(Ok(writer)) if writer.mtu() >= fragment::VALUE_BYTES_MIN => {
+                let value_bytes_max = writer.mtu();
+                (Down::Descriptor(writer), value_bytes_max)
             }
+            // bluer takes 5 bytes off the ATT MTU where 3 are due, and its descriptor takes no more: too few at the default MTU. Let go
+            // of, it makes way for calls, which take all 20.
             _ => (Down::Calls(down), fragment::VALUE_BYTES_MIN),
         };
         *self.down.lock() = Some(Arc::new(way));
         self.listen(&up, Source::Ps1, true, false, into).await?;
-        Ok(Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max: mtu })
+        Ok(Subscribed { characteristics: Vec::new(), streams: false, value_bytes_max })
     }
 
     /// Subscribes: by file descriptor where BlueZ offers that and the characteristic notifies; by D-Bus, where BlueZ confirms

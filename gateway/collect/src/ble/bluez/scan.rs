@@ -11,6 +11,7 @@ use bluer::{Adapter, AdapterEvent, Address, DeviceEvent, DeviceProperty, Discove
 use futures_util::future::ready;
 use futures_util::stream::{self, BoxStream, SelectAll};
 use futures_util::{FutureExt as _, StreamExt as _};
+use pitchside_model::BleAddress;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -38,6 +39,7 @@ const RSSI_UNKNOWN: i16 = -100;
 pub(super) struct AdapterTask {
     pub adapter: Adapter,
     pub name: AdapterName,
+    pub own: BleAddress,
     pub config: AdapterConfig,
     /// Somebody is being connected.
     pub busy: watch::Sender<bool>,
@@ -50,7 +52,7 @@ type Sightings = SelectAll<BoxStream<'static, (Address, i16)>>;
 impl AdapterTask {
     /// Listens until `stop`; the adapter's name.
     pub(super) async fn run(self, stop: CancellationToken) -> AdapterName {
-        let up = RadioEvent::AdapterUp { adapter: self.name.clone(), slots: self.config.slots };
+        let up = RadioEvent::AdapterUp { adapter: self.name.clone(), address: self.own, slots: self.config.slots };
         if self.events.send(up).await.is_ok() {
             tokio::select! {
                 () = stop.cancelled() => {}

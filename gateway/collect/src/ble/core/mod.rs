@@ -25,7 +25,7 @@ mod words;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pitchside_model::DeviceId;
+use pitchside_model::{BleAddress, DeviceId};
 
 use backoff::Backoff;
 pub use words::{Action, AdapterName, Condition, CoreConfig, End, Event, Known, Ms, Status, Why};
@@ -65,6 +65,14 @@ impl State {
     }
 }
 
+/// The adapter that a device belongs to, by its address: names go round.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Home {
+    adapter: BleAddress,
+    /// It holds the bond: while it is there no other adapter is of use. Else it is the one that connected last.
+    bonded: bool,
+}
+
 #[derive(Debug)]
 struct Device {
     version: u64,
@@ -73,7 +81,7 @@ struct Device {
     renew: bool,
     state: State,
     failures: u32,
-    /// It answered without its side of the bond, and has not been connected since.
+    /// Its bond seemed to be lost, and it has not been connected since.
     bond_lost: bool,
     not_before: Ms,
     /// When the last connection or attempt ended.
@@ -82,8 +90,7 @@ struct Device {
     absent: bool,
     /// Who hears it, and how loud.
     seen: BTreeMap<AdapterName, i16>,
-    /// The adapter that holds the bond.
-    home: Option<AdapterName>,
+    home: Option<Home>,
     /// Since when it could be connected.
     waiting: Option<Ms>,
     told: bool,
@@ -92,6 +99,7 @@ struct Device {
 
 #[derive(Debug)]
 struct Adapter {
+    address: BleAddress,
     slots: usize,
     probe_after: Ms,
 }
@@ -115,8 +123,8 @@ impl Core {
     pub fn handle(&mut self, event: Event, now: Ms) {
         match event {
             Event::Enrolled(known) => self.enrolled(&known, now),
-            Event::AdapterUp { adapter, slots } => {
-                self.adapters.insert(adapter, Adapter { slots, probe_after: now });
+            Event::AdapterUp { adapter, address, slots } => {
+                self.adapters.insert(adapter, Adapter { address, slots, probe_after: now });
             }
             Event::AdapterDown { adapter } => {
                 self.adapters.remove(&adapter);
@@ -134,7 +142,11 @@ impl Core {
                 let Some(device) = self.devices.get_mut(&device) else { return };
                 if let State::Connecting { adapter, .. } = &device.state {
                     device.bond_lost = false;
-                    device.home = Some(Arc::clone(adapter));
+                    if let Some(adapter) = self.adapters.get(adapter)
+                        && device.home.is_none_or(|home| !home.bonded)
+                    {
+                        device.home = Some(Home { adapter: adapter.address, bonded: false });
+                    }
                     let adapter = Arc::clone(adapter);
                     device.state = State::Up { adapter, since: now, heard: now, spoke: false, streams };
                 }
@@ -157,7 +169,7 @@ impl Core {
                 State::Connecting { .. } => Condition::Connecting,
                 State::Up { .. } => Condition::Connected,
                 State::Leaving { .. } => Condition::Leaving,
-                State::Idle if device.seen.is_empty() => Condition::Absent,
+                State::Idle if !device.is_within_reach(&self.adapters) => Condition::Absent,
                 State::Idle if device.told => Condition::Waiting,
                 State::Idle => Condition::Resting,
             },
@@ -172,9 +184,14 @@ impl Core {
         for device in self.devices.values_mut() {
             device.enrolled = false;
         }
-        for Known { id, version } in known {
+        for Known { id, version, home } in known {
             let device = self.devices.entry(id.clone()).or_insert_with(|| Device::new(*version, now));
             device.enrolled = true;
+            // A bond that was given up binds it to no adapter.
+            device.home = match home {
+                Some(adapter) => Some(Home { adapter: *adapter, bonded: true }),
+                None => device.home.map(|home| Home { bonded: false, ..home }),
+            };
             if device.version != *version {
                 device.renew = device.state != State::Idle;
                 (device.version, device.failures, device.not_before) = (*version, 0, now);
@@ -184,19 +201,11 @@ impl Core {
     }
 
     fn seen(&mut self, adapter: AdapterName, device: &DeviceId, rssi: i16, bonded: bool) {
-        let Some(device) = self.devices.get_mut(device).filter(|_| self.adapters.contains_key(&adapter)) else {
-            return;
-        };
-        if bonded && device.home.is_none() {
-            device.home = Some(Arc::clone(&adapter));
+        let (Some(device), Some(by)) = (self.devices.get_mut(device), self.adapters.get(&adapter)) else { return };
+        if bonded && device.home.is_none_or(|home| !home.bonded) {
+            device.home = Some(Home { adapter: by.address, bonded: true });
         }
-        // It is back: no need to sit out a pause it got for being away.
-        if device.absent
-            && device.seen.is_empty()
-            && let Some(ended) = device.ended
-        {
-            device.not_before = device.not_before.min(ended.saturating_add(self.config.backoff_min_ms));
-        }
+        let was_within_reach = device.is_within_reach(&self.adapters);
         // An attempt made blindly turns out to be at somebody who is there: it no longer makes way, least of all while pairing.
         if let State::Connecting { adapter: on, probe } = &mut device.state
             && *on == adapter
@@ -204,6 +213,14 @@ impl Core {
             *probe = false;
         }
         device.seen.insert(adapter, rssi);
+        // It is back: no need to sit out a pause it got for being away.
+        if device.absent
+            && !was_within_reach
+            && device.is_within_reach(&self.adapters)
+            && let Some(ended) = device.ended
+        {
+            device.not_before = device.not_before.min(ended.saturating_add(self.config.backoff_min_ms));
+        }
     }
 
     fn ended(&mut self, id: &DeviceId, end: End, now: Ms) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use pitchside_model::DeviceId;
 
-use super::{Action, AdapterName, Core, Device, Ms, State, Why};
+use super::{Action, Adapter, AdapterName, Core, Device, Home, Ms, State, Why};
 
 /// The most turns a device that failed often waits before another makes room for it.
 const PATIENCE_TURNS_MAX: u32 = 10;
@@ -34,7 +34,7 @@ impl Core {
         let mut full: BTreeMap<AdapterName, Vec<DeviceId>> = BTreeMap::new();
         for id in self.candidates(now) {
             let Some(device) = self.devices.get_mut(&id) else { continue };
-            let within = device.within_reach(&loads);
+            let within = device.within_reach(&self.adapters);
             let free = |adapter: &&AdapterName| loads.get(*adapter).is_some_and(|load| load.used < load.slots);
             let (open, taken): (Vec<_>, Vec<_>) = within.iter().partition(|adapter| free(adapter));
             if let Some(adapter) = open.iter().find(|adapter| loads.get(**adapter).is_some_and(|load| !load.connecting))
@@ -71,7 +71,7 @@ impl Core {
     }
 
     fn loads(&self) -> BTreeMap<AdapterName, Load> {
-        let fresh = |(name, adapter): (&AdapterName, &super::Adapter)| {
+        let fresh = |(name, adapter): (&AdapterName, &Adapter)| {
             (Arc::clone(name), Load { slots: adapter.slots, ..Load::default() })
         };
         let mut loads: BTreeMap<AdapterName, Load> = self.adapters.iter().map(fresh).collect();
@@ -97,8 +97,10 @@ impl Core {
     fn candidates(&mut self, now: Ms) -> Vec<DeviceId> {
         let mut ready = Vec::new();
         for (id, device) in &mut self.devices {
-            let is_ready =
-                device.state == State::Idle && device.enrolled && !device.seen.is_empty() && now >= device.not_before;
+            let is_ready = device.state == State::Idle
+                && device.enrolled
+                && now >= device.not_before
+                && device.is_within_reach(&self.adapters);
             if !is_ready {
                 (device.waiting, device.told) = (None, false);
                 continue;
@@ -152,19 +154,19 @@ impl Core {
         }
     }
 
-    /// Tries a device nobody has seen, where nobody else wants the adapter.
+    /// Tries a device that no adapter which may connect it has seen, where nobody else wants the adapter.
     fn probe(&mut self, loads: &mut BTreeMap<AdapterName, Load>, now: Ms, actions: &mut Vec<Action>) {
         let mut unseen: Vec<(Option<Ms>, DeviceId)> = self
             .devices
             .iter()
-            .filter(|(_, device)| device.state == State::Idle && device.enrolled && device.seen.is_empty())
-            .filter(|(_, device)| now >= device.not_before)
+            .filter(|(_, device)| device.state == State::Idle && device.enrolled && now >= device.not_before)
+            .filter(|(_, device)| !device.is_within_reach(&self.adapters))
             .map(|(id, device)| (device.ended, id.clone()))
             .collect();
         unseen.sort();
         for (_, id) in unseen {
             let Some(device) = self.devices.get_mut(&id) else { continue };
-            let home = device.home.as_ref().filter(|home| loads.contains_key(*home));
+            let home = device.at_home(&self.adapters).map(|(name, _)| name);
             let Some(adapter) = home.or_else(|| loads.keys().nth(device.probes % loads.len().max(1))).cloned() else {
                 return;
             };
@@ -185,16 +187,33 @@ impl Core {
 }
 
 impl Device {
-    /// The adapters to try, best first: the one that holds the bond, while it hears the device; else the loudest.
-    fn within_reach(&self, loads: &BTreeMap<AdapterName, Load>) -> Vec<AdapterName> {
-        if let Some(home) = self.home.as_ref().filter(|home| self.seen.contains_key(*home) && loads.contains_key(*home))
-        {
-            return vec![Arc::clone(home)];
+    /// Where it belongs, by the name that adapter has now, if it is there.
+    fn at_home<'a>(&self, adapters: &'a BTreeMap<AdapterName, Adapter>) -> Option<(&'a AdapterName, Home)> {
+        let home = self.home?;
+        let (name, _) = adapters.iter().find(|(_, adapter)| adapter.address == home.adapter)?;
+        Some((name, home))
+    }
+
+    /// Whether an adapter that may connect it hears it.
+    pub(super) fn is_within_reach(&self, adapters: &BTreeMap<AdapterName, Adapter>) -> bool {
+        !self.within_reach(adapters).is_empty()
+    }
+
+    /// The adapters to try, best first: the one that holds the bond, and no other while that is there; else the one it was on, while
+    /// that hears it; else the loudest.
+    fn within_reach(&self, adapters: &BTreeMap<AdapterName, Adapter>) -> Vec<AdapterName> {
+        if let Some((name, home)) = self.at_home(adapters) {
+            if self.seen.contains_key(name) {
+                return vec![Arc::clone(name)];
+            }
+            if home.bonded {
+                return Vec::new();
+            }
         }
         let mut heard: Vec<(Reverse<i16>, &AdapterName)> = self
             .seen
             .iter()
-            .filter(|(name, _)| loads.contains_key(*name))
+            .filter(|(name, _)| adapters.contains_key(*name))
             .map(|(name, rssi)| (Reverse(*rssi), name))
             .collect();
         heard.sort();

@@ -9,6 +9,15 @@ fn name(at: usize) -> DeviceId {
     DeviceId::parse(&format!("strap-{at:02}")).unwrap()
 }
 
+fn known(at: usize, version: u64) -> Known {
+    Known { id: name(at), version, home: None }
+}
+
+/// The address of the adapter that is plugged in as this one.
+fn own(at: usize) -> BleAddress {
+    BleAddress([0xC0, 0, 0, 0, 0, u8::try_from(at).unwrap()])
+}
+
 /// How a device behaves when it is connected.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Nature {
@@ -40,6 +49,8 @@ struct World {
     turns: Vec<usize>,
     attempting: Vec<Option<AdapterName>>,
     on: Vec<Option<AdapterName>>,
+    /// The adapter that holds a device's bond: no other may try it.
+    bonds: Vec<Option<AdapterName>>,
     waits: usize,
     stalls: usize,
 }
@@ -49,10 +60,10 @@ impl World {
         let slots: Vec<(AdapterName, usize)> =
             slots.iter().enumerate().map(|(at, slots)| (AdapterName::from(format!("hci{at}")), *slots)).collect();
         let mut core = Core::new(CoreConfig::default(), seed);
-        for (adapter, slots) in &slots {
-            core.handle(Event::AdapterUp { adapter: Arc::clone(adapter), slots: *slots }, 0);
+        for (at, (adapter, slots)) in slots.iter().enumerate() {
+            core.handle(Event::AdapterUp { adapter: Arc::clone(adapter), address: own(at), slots: *slots }, 0);
         }
-        let known = (0..natures.len()).map(|at| Known { id: name(at), version: 0 }).collect();
+        let known = (0..natures.len()).map(|at| known(at, 0)).collect();
         core.handle(Event::Enrolled(known), 0);
         let count = natures.len();
         Self {
@@ -66,6 +77,7 @@ impl World {
             turns: vec![0; count],
             attempting: vec![None; count],
             on: vec![None; count],
+            bonds: vec![None; count],
             waits: 0,
             stalls: 0,
         }
@@ -74,10 +86,15 @@ impl World {
     fn see_all(&mut self) {
         for (adapter, _) in self.slots.clone() {
             for at in 0..self.natures.len() {
-                let seen = Event::Seen { adapter: Arc::clone(&adapter), device: name(at), rssi: -60, bonded: false };
-                self.core.handle(seen, self.now);
+                self.see(&adapter, at);
             }
         }
+    }
+
+    fn see(&mut self, adapter: &AdapterName, at: usize) {
+        let bonded = self.bonds[at].as_ref() == Some(adapter);
+        let seen = Event::Seen { adapter: Arc::clone(adapter), device: name(at), rssi: -60, bonded };
+        self.core.handle(seen, self.now);
     }
 
     fn at(&self, id: &DeviceId) -> usize {
@@ -127,6 +144,9 @@ impl World {
             Action::Connect { adapter, device } => {
                 let at = self.at(&device);
                 assert!(self.on[at].is_none(), "connected twice");
+                if let Some(home) = &self.bonds[at] {
+                    assert_eq!(*home, adapter, "its bond is elsewhere");
+                }
                 self.attempts[at].push(self.now);
                 (self.attempting[at], self.on[at]) = (Some(Arc::clone(&adapter)), Some(adapter));
                 let up = |after: Ms, streams| (self.now + after, Event::Ready { device: device.clone(), streams });
@@ -246,8 +266,8 @@ fn a_strap_that_comes_back_is_not_made_to_sit_out_its_pause() {
 fn a_refused_device_is_left_alone_for_long() {
     let mut core = Core::new(CoreConfig::default(), 1);
     let adapter = AdapterName::from("hci0");
-    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }, 0);
-    core.handle(Event::Enrolled(vec![Known { id: name(0), version: 0 }]), 0);
+    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), address: own(0), slots: 1 }, 0);
+    core.handle(Event::Enrolled(vec![known(0, 0)]), 0);
     core.handle(Event::Seen { adapter: Arc::clone(&adapter), device: name(0), rssi: -50, bonded: false }, 0);
     assert_eq!(core.poll(0).len(), 1);
     core.handle(Event::Ended { device: name(0), end: End::Refused }, 100);
@@ -260,8 +280,8 @@ fn a_device_without_its_bond_is_named_until_it_is_connected_again() {
     let mut core = Core::new(CoreConfig::default(), 1);
     let adapter = AdapterName::from("hci0");
     let seen = || Event::Seen { adapter: Arc::clone(&adapter), device: name(0), rssi: -50, bonded: true };
-    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), slots: 1 }, 0);
-    core.handle(Event::Enrolled(vec![Known { id: name(0), version: 0 }]), 0);
+    core.handle(Event::AdapterUp { adapter: Arc::clone(&adapter), address: own(0), slots: 1 }, 0);
+    core.handle(Event::Enrolled(vec![known(0, 0)]), 0);
     core.handle(seen(), 0);
     assert_eq!(core.poll(0).len(), 1);
     assert!(!core.status()[0].bond_lost);
@@ -293,14 +313,100 @@ fn a_vanished_adapter_hands_its_devices_to_another_and_the_bond_draws_them_back(
 }
 
 #[test]
+fn a_bonded_sensor_that_another_adapter_hears_first_is_connected_by_its_own() {
+    let mut world = World::new(&[4, 4], &[Nature::Good, Nature::Good], 5);
+    let [first, second] = [0, 1].map(|at| Arc::clone(&world.slots[at].0));
+    // It bonds where it is heard first, which no advertisement has told yet.
+    world.see(&second, 0);
+    while !world.up[0] {
+        world.step();
+    }
+    world.bonds[0] = Some(Arc::clone(&second));
+    world.core.handle(Event::Enrolled(vec![Known { home: Some(own(1)), ..known(0, 0) }, known(1, 0)]), world.now);
+    for _ in 0..10 {
+        // Its wearer leaves, and comes back where the other adapter hears it first and for long.
+        for adapter in [&first, &second] {
+            world.core.handle(Event::Lost { adapter: Arc::clone(adapter), device: name(0) }, world.now);
+        }
+        world.happen(Event::Ended { device: name(0), end: End::LinkLost });
+        for _ in 0..50 {
+            world.see(&first, 0);
+            world.step();
+        }
+        world.see(&second, 0);
+        world.run(61_000);
+        assert!(world.up[0]);
+    }
+    assert!(world.up[1], "one without a bond goes where it is heard");
+}
+
+#[test]
+fn what_an_adapter_says_of_its_bond_counts_more_than_where_a_sensor_was_last() {
+    let mut core = Core::new(CoreConfig::default(), 1);
+    let [first, second] = ["hci0", "hci1"].map(AdapterName::from);
+    let up = |adapter: &AdapterName, at| Event::AdapterUp { adapter: Arc::clone(adapter), address: own(at), slots: 1 };
+    let seen = |adapter: &AdapterName, bonded| Event::Seen {
+        adapter: Arc::clone(adapter),
+        device: name(0),
+        rssi: -50,
+        bonded,
+    };
+    core.handle(Event::Enrolled(vec![known(0, 0)]), 0);
+    core.handle(up(&first, 0), 0);
+    core.handle(seen(&first, false), 0);
+    assert_eq!(core.poll(0), [Action::Connect { adapter: Arc::clone(&first), device: name(0) }]);
+    core.handle(Event::Ready { device: name(0), streams: true }, 100);
+    core.handle(up(&second, 1), 200);
+    core.handle(Event::Ended { device: name(0), end: End::LinkLost }, 300);
+    core.handle(seen(&second, true), 400);
+    core.handle(seen(&first, false), 400);
+    assert_eq!(core.poll(10_000), [Action::Connect { adapter: second, device: name(0) }]);
+}
+
+#[test]
+fn a_bond_is_with_an_adapter_whatever_that_is_called_today() {
+    let mut core = Core::new(CoreConfig::default(), 1);
+    let [first, second] = ["hci0", "hci1"].map(AdapterName::from);
+    core.handle(Event::Enrolled(vec![Known { home: Some(own(7)), ..known(0, 0) }]), 0);
+    let seen =
+        |adapter: &AdapterName| Event::Seen { adapter: Arc::clone(adapter), device: name(0), rssi: -50, bonded: false };
+    let up = |adapter: &AdapterName, at| Event::AdapterUp { adapter: Arc::clone(adapter), address: own(at), slots: 1 };
+    let connect = |adapter: &AdapterName| [Action::Connect { adapter: Arc::clone(adapter), device: name(0) }];
+    // A moment after the start, before the other is there: whether that is right the radio knows.
+    core.handle(up(&first, 3), 0);
+    core.handle(seen(&first), 0);
+    assert_eq!(core.poll(0), connect(&first));
+    core.handle(Event::Ended { device: name(0), end: End::Unreachable }, 0);
+    core.handle(up(&second, 7), 0);
+    core.handle(seen(&first), 1_000);
+    core.handle(seen(&second), 1_000);
+    assert_eq!(core.poll(1_000), connect(&second));
+    core.handle(Event::Ended { device: name(0), end: End::LinkLost }, 2_000);
+    // Both are pulled and put back the other way round.
+    for adapter in [&first, &second] {
+        core.handle(Event::AdapterDown { adapter: Arc::clone(adapter) }, 2_000);
+    }
+    core.handle(up(&first, 7), 60_000);
+    core.handle(up(&second, 3), 60_000);
+    core.handle(seen(&second), 60_000);
+    core.handle(seen(&first), 60_000);
+    assert_eq!(core.poll(60_000), connect(&first));
+    core.handle(Event::Ended { device: name(0), end: End::LinkLost }, 61_000);
+    // Its bond is given up: wherever it is heard.
+    core.handle(Event::Lost { adapter: Arc::clone(&first), device: name(0) }, 61_000);
+    core.handle(Event::Enrolled(vec![known(0, 0)]), 61_000);
+    assert_eq!(core.poll(120_000), connect(&second));
+}
+
+#[test]
 fn whoever_is_no_longer_enrolled_is_taken_down_and_forgotten() {
     let mut world = World::new(&[4], &[Nature::Good; 2], 5);
     world.run(10_000);
-    world.core.handle(Event::Enrolled(vec![Known { id: name(1), version: 0 }]), world.now);
+    world.core.handle(Event::Enrolled(vec![known(1, 0)]), world.now);
     world.run(2_000);
     assert_eq!(world.up, [false, true]);
     assert_eq!(world.core.status().len(), 1);
-    world.core.handle(Event::Enrolled(vec![Known { id: name(1), version: 1 }]), world.now);
+    world.core.handle(Event::Enrolled(vec![known(1, 1)]), world.now);
     world.run(3_000);
     assert_eq!((world.up[1], world.turns[1]), (true, 2), "connected anew under its new enrolment");
 }
@@ -342,8 +448,8 @@ proptest! {
             now += later;
             let (id, radio) = (name(device), Arc::clone(&adapters[adapter]));
             match kind {
-                0 => core.handle(Event::Enrolled((0..=device).map(|at| Known { id: name(at), version: later % 2 }).collect()), now),
-                1 => { up[adapter] = true; core.handle(Event::AdapterUp { adapter: radio, slots: 2 }, now) }
+                0 => core.handle(Event::Enrolled((0..=device).map(|at| known(at, later % 2)).collect()), now),
+                1 => { up[adapter] = true; core.handle(Event::AdapterUp { adapter: radio, address: own(adapter), slots: 2 }, now) }
                 2 => { up[adapter] = false; core.handle(Event::AdapterDown { adapter: radio }, now) }
                 3 | 4 => core.handle(Event::Seen { adapter: radio, device: id, rssi: -40, bonded: later % 2 == 0 }, now),
                 5 => core.handle(Event::Lost { adapter: radio, device: id }, now),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pitchside_model::DeviceId;
+use pitchside_model::{BleAddress, DeviceId};
 
 /// Milliseconds of a clock that only moves forward.
 pub type Ms = u64;
@@ -46,6 +46,8 @@ pub struct Known {
     pub id: DeviceId,
     /// Changes with anything its connection was made by: it is then connected anew.
     pub version: u64,
+    /// The adapter that its bond was made with, as far as that is remembered.
+    pub home: Option<BleAddress>,
 }
 
 /// What happened.
@@ -57,6 +59,8 @@ pub enum Event {
     AdapterUp {
         /// Which.
         adapter: AdapterName,
+        /// Its own address, which stays its own when names go round.
+        address: BleAddress,
         /// Connections it may hold.
         slots: usize,
     },
@@ -115,7 +119,8 @@ pub enum End {
     Failed,
     /// It is not let in: pairing failed, the bond is too weak, or it has none of its services. Tried again seldom.
     Refused,
-    /// It answers without its side of the bond, as it seems. Tried again like any other failure: it may be a weak signal.
+    /// Its bond is lost, as it seems: it answers without its side of it, or the adapter that holds ours is gone. Tried again like any
+    /// other failure: it may be a weak signal, or an adapter that comes back.
     BondLost,
     /// As [`Action::Disconnect`] asked.
     Asked,
@@ -171,7 +176,7 @@ pub struct Status {
     pub adapter: Option<AdapterName>,
     /// Failures in a row.
     pub failures: u32,
-    /// When last tried it answered without its side of the bond.
+    /// When last tried its bond seemed to be lost, and it has not been connected since.
     pub bond_lost: bool,
 }
 

@@ -39,10 +39,12 @@ fn here(what: &str) -> Option<&'static str> {
             "another radio, or ble.slots in settings.toml on a stick; one that fails again and again: revoke DEVICE in orders.txt, and bond it under another name"
         }
         "Bluetooth sensors that lost their bond" => {
-            "if it was reset, and only then: forget DEVICE in orders.txt on a stick, and make it ready to pair (its own pairing mode)"
+            "if it was reset or the radio that it was bonded with is gone for good, and only then: forget DEVICE in orders.txt on a stick, and \
+             make it ready to pair (its own pairing mode)"
         }
         "Bluetooth bonds kept" => {
-            "make each forget this box (its own pairing mode): it pairs anew; one that shows a code: code DEVICE CODE in orders.txt on a stick"
+            "make each forget this box (its own pairing mode): it pairs anew; one that shows a code: code DEVICE CODE in orders.txt on a \
+             stick; if its radio is gone for good, as after a restore onto another box: forget DEVICE in orders.txt"
         }
         "gateway" | "file system" | "sealing" | "certificate" | "Bluetooth bonds" => RESTART,
         "alert path" => {

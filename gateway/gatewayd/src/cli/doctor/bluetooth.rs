@@ -66,14 +66,15 @@ pub fn lost(context: &Context) -> Vec<Finding> {
                 name,
                 false,
                 format!("bonded once, and the host has no bond with them: {}", lost.join(", ")),
-                "make each forget this box (its own pairing mode): it pairs anew; with a code: pitchside device code DEVICE",
+                "make each forget this box (its own pairing mode): it pairs anew; with a code: pitchside device code DEVICE; if its adapter \
+                 is gone for good: pitchside device forget DEVICE",
             )
         }
         Err(error) => Finding::new(name, false, error.to_string(), "systemctl restart pitchside"),
     }]
 }
 
-/// Devices that answer without their side of the bond: reset, or somebody plays their address.
+/// Devices that answer without their side of the bond (reset, or somebody plays their address), and those whose bond went with its adapter.
 fn without_bond(report: &Report) -> Option<Finding> {
     let named: Vec<&str> =
         report.devices.iter().filter(|device| device.bond_lost).map(|device| device.device.as_str()).collect();
@@ -81,8 +82,13 @@ fn without_bond(report: &Report) -> Option<Finding> {
     Some(Finding::new(
         "Bluetooth sensors that lost their bond",
         false,
-        format!("they answer, and do not know their bond with this box: {}", named.join(", ")),
-        format!("if it was reset, and only then: pitchside device forget {first}, and make it ready to pair"),
+        format!(
+            "they do not know their bond with this box, or the adapter that it was made with is gone: {}",
+            named.join(", ")
+        ),
+        format!(
+            "if it was reset or that adapter is gone for good, and only then: pitchside device forget {first}, and make it ready to pair"
+        ),
     ))
 }
 

@@ -7,6 +7,7 @@ use pitchside_auth::Role;
 use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
 use pitchside_model::{LinkId, Medium};
 
+use super::message::Came;
 use super::{Front, Open};
 use crate::pipeline::batch::Batch;
 
@@ -79,10 +80,11 @@ impl Intake for Gatehouse {
         let now = front.clock.now();
         let mut batch = Batch::default();
         for item in inbound {
+            let came = Came::after(item.waited, now);
             match item.channel {
-                Channel::Handshake | Channel::Up => front.frame(link, item, now, &mut batch).await,
+                Channel::Handshake | Channel::Up => front.frame(link, item, came, &mut batch).await,
                 Channel::Topic(_) | Channel::Line | Channel::Gatt { .. } => {
-                    front.plain(link, item, now, &mut batch).await
+                    front.plain(link, item, came, &mut batch).await
                 }
             }
         }

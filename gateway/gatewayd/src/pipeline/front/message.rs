@@ -1,5 +1,7 @@
 //! One message: authenticated, found to be new, decoded, put into the batch.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use pitchside_auth::{Accepted, PasswordLogin, SessionKey};
 use pitchside_collect::{Channel, CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
@@ -25,13 +27,30 @@ enum Turn {
     Repeated,
 }
 
+/// When something came.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Came {
+    /// To the gate: what it measured just then is dated by that.
+    arrived: Timestamp,
+    /// To the front: what is heard now has this gateway time, for in that order it is heard again, by a replay, too.
+    now: Timestamp,
+}
+
+impl Came {
+    /// It waited at the gate for so long: in whole milliseconds, as the clock tells them.
+    pub(super) fn after(waited: Duration, now: Timestamp) -> Self {
+        let millis = i64::try_from(waited.as_millis()).unwrap_or(i64::MAX);
+        Self { arrived: now.plus_micros(millis.saturating_mul(-1_000)), now }
+    }
+}
+
 impl Front {
     /// A frame of PS/1: a handshake step, or a message.
-    pub(super) async fn frame(&self, link: &Link, item: Inbound, now: Timestamp, batch: &mut Batch) {
+    pub(super) async fn frame(&self, link: &Link, item: Inbound, came: Came, batch: &mut Batch) {
         let claimed = link.device.as_ref();
-        match self.auth.accept(link.id, claimed, &item.bytes, now, &mut OsRandom) {
+        match self.auth.accept(link.id, claimed, &item.bytes, came.now, &mut OsRandom) {
             Ok(Accepted::Message { session, message, epoch, seq }) => {
-                self.message(link, item.ticket, Some(session), message, epoch, seq, now, batch).await;
+                self.message(link, item.ticket, Some(session), message, epoch, seq, came, batch).await;
             }
             Ok(Accepted::Reply(frame)) => {
                 let _ = link.send(Outbound::Frame(Bytes::from(frame)));
@@ -111,7 +130,7 @@ impl Front {
         message: Authentic<Payload>,
         epoch: Epoch,
         seq: Seq,
-        now: Timestamp,
+        Came { arrived, now }: Came,
         batch: &mut Batch,
     ) {
         self.metrics.messages.inc();
@@ -127,7 +146,7 @@ impl Front {
                 answer.pending = claim == Claim::Pending;
                 // What was refused the first time is refused again: its receipt must not say that it was stored. What its
                 // plugin could not read, then or now, was kept.
-                if let Err(error) = self.decode(&device, &message, now, Turn::Repeated).await
+                if let Err(error) = self.decode(&device, &message, arrived, Turn::Repeated).await
                     && !error.is_ours()
                 {
                     answer.refusal = Some(refusal(&error));
@@ -143,17 +162,20 @@ impl Front {
                 return;
             }
         };
-        let decoded = self.decode(&device, &message, now, Turn::First).await;
+        let decoded = self.decode(&device, &message, arrived, Turn::First).await;
         let athlete = self.roster.load().get(device.as_str()).and_then(|row| row.athlete.clone());
         let mut entry = Entry { athlete, device, assurance: message.assurance(), epoch, seq, readings: Vec::new() };
         match decoded {
-            Ok(readings) => entry.readings = readings,
+            Ok(mut readings) => {
+                readings.iter_mut().for_each(|reading| reading.gateway_time = now);
+                entry.readings = readings;
+            }
             Err(error) if error.is_ours() => {
                 tracing::debug!(link = link.id.0, reason = %error, "payload kept until its plugin can read it");
                 if dropped > 0 {
                     add_dropped(&mut entry, dropped, now);
                 }
-                match self.keep(entry, message.content(), now).await {
+                match self.keep(entry, message.content(), arrived).await {
                     Ok(()) => batch.answers.push(Due::Stored(answer)),
                     // Neither kept nor acknowledged: its sender has it still.
                     Err(error) => {
@@ -238,7 +260,7 @@ impl Front {
     }
 
     /// What a hub or a wired line sent: no session, no count of its own.
-    pub(super) async fn plain(&self, link: &Link, item: Inbound, now: Timestamp, batch: &mut Batch) {
+    pub(super) async fn plain(&self, link: &Link, item: Inbound, came: Came, batch: &mut Batch) {
         let login = self.links.lock().get(&link.id).and_then(|open| open.login.clone());
         let Some(login) = login else {
             self.metrics.refused("not_authenticated");
@@ -252,7 +274,7 @@ impl Front {
             Channel::Handshake | Channel::Up | Channel::Line => (None, None, 0),
         };
         if item.bytes.is_empty() && dropped > 0 {
-            self.only_dropped(&login, item.ticket, dropped, now, batch);
+            self.only_dropped(&login, item.ticket, dropped, came.now, batch);
             return;
         }
         let kind = if let Some(characteristic) = characteristic {
@@ -275,11 +297,11 @@ impl Front {
             }
         };
         let (epoch, seq) = self.own.next();
-        self.message(link, item.ticket, None, message, epoch, seq, now, batch).await;
+        self.message(link, item.ticket, None, message, epoch, seq, came, batch).await;
         if dropped > 0
             && let Some(entry) = batch.entries.last_mut()
         {
-            add_dropped(entry, dropped, now);
+            add_dropped(entry, dropped, came.now);
         }
     }
 

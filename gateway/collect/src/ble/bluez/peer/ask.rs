@@ -133,11 +133,17 @@ impl BluezPeer {
         }
     }
 
-    /// What it says in Device Information, for the log.
-    pub(super) async fn tell(&self, characteristic: &Characteristic, uuid: u16) {
-        let Ok(value) = self.value(characteristic).await else { return };
-        if let Some((what, text)) = profile::information(uuid, &value) {
-            tracing::info!(device = %self.target.id, what, text, "BLE: device information");
-        }
+    /// What it says in Device Information, for the log: no reading waits until it has said that.
+    pub(super) fn tell(&self, all: Vec<(Characteristic, u16)>) {
+        let id = self.target.id.clone();
+        self.tasks.lock().spawn(async move {
+            for (characteristic, uuid) in all {
+                if let Ok(Ok(value)) = timeout(READ_WITHIN, characteristic.read()).await
+                    && let Some((what, text)) = profile::information(uuid, &value)
+                {
+                    tracing::info!(device = %id, what, text, "BLE: device information");
+                }
+            }
+        });
     }
 }
