@@ -189,12 +189,12 @@ pub fn check_tail(file: impl Read, length: u64) -> Result<(), EnvelopeError> {
     let Some(body) = length.checked_sub(TAIL_BYTES).filter(|_| length >= smallest) else {
         return Err(if is_ours { EnvelopeError::Changed("it is too short") } else { EnvelopeError::NotOne });
     };
-    let begun = |magic: &[u8; 16]| {
+    let begun = |magic: &[u8]| {
         let mut hasher = blake3::Hasher::new();
         hasher.update(magic);
         hasher
     };
-    let mut hashers: Vec<_> = if is_ours { vec![begun(&magic)] } else { MAGICS.into_iter().map(begun).collect() };
+    let mut hashers: Vec<_> = if is_ours { vec![begun(&magic[..])] } else { MAGICS.into_iter().map(begun).collect() };
     let (mut left, mut piece) = (body - MAGIC.len() as u64, vec![0u8; CHUNK_BYTES]);
     while left > 0 {
         let take = usize::try_from(left).unwrap_or(usize::MAX).min(CHUNK_BYTES);

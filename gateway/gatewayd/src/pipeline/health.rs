@@ -6,15 +6,18 @@
 //! walked by the last drill, and the way to the ledger is looked after, whether the ledger answers or not. All but the last drill is
 //! proven while whoever asks waits: a program that has just started can't show what one before it did.
 
+mod fault;
+#[cfg(test)]
+mod tests;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ledger_block::ingest::Code;
 use pitchside_model::Timestamp;
 use pitchside_store::Store;
-use pitchside_sync::{Fault, Link, Status as SyncStatus};
+use pitchside_sync::{Link, Status as SyncStatus};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
@@ -29,8 +32,7 @@ use crate::clock::Clock;
 use crate::delivery::drill::Report as DrillReport;
 use crate::tls::Served;
 
-#[cfg(test)]
-mod tests;
+pub use fault::LedgerFault;
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "health.sock";
@@ -57,48 +59,6 @@ pub struct Check {
     /// Of the ledger: what keeps the two apart, if anything does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<LedgerFault>,
-}
-
-/// Why there is no sync: by who can mend it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LedgerFault {
-    /// Nothing that is a ledger answers: the network, or its address and keys in the settings.
-    Unreachable,
-    /// It has other blocks of this box's name: a second box runs or ran.
-    SecondBox,
-    /// It refuses, for another reason.
-    Refused,
-    /// What it says is not believed: an older log, another, or none at all.
-    NotBelieved,
-    /// What is to be sent does not come out of this box's own store.
-    Own,
-}
-
-impl From<&Fault> for LedgerFault {
-    fn from(fault: &Fault) -> Self {
-        match fault {
-            fault if fault.is_suspicious() => Self::NotBelieved,
-            Fault::Refused(refusal) => match refusal.code {
-                Code::Fork | Code::Conflict | Code::OldIncarnation => Self::SecondBox,
-                _ => Self::Refused,
-            },
-            Fault::Payload(_) | Fault::Outbox(_) | Fault::Parcel(_) => Self::Own,
-            _ => Self::Unreachable,
-        }
-    }
-}
-
-impl LedgerFault {
-    /// How the ledger is, in a word or two.
-    const fn words(self) -> &'static str {
-        match self {
-            Self::Unreachable => "known offline",
-            Self::SecondBox | Self::Refused => "in reach, and refuses",
-            Self::NotBelieved => "in reach, and not believed",
-            Self::Own => "in reach, and sync is held up here",
-        }
-    }
 }
 
 /// How the running gateway is.

@@ -1,5 +1,6 @@
-use ledger_block::ingest::Refusal;
+use ledger_block::ingest::{Code, Refusal};
 use pitchside_store::RootKey;
+use pitchside_sync::Fault;
 
 use super::*;
 use crate::pipeline::sealing::tests::sealing;
