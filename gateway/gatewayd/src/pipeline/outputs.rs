@@ -12,6 +12,7 @@
 //! | `record` | what is written of all that, and waits while nothing can be |
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
+//! | `connect` | one connection to whichever address answers first |
 //! | [`http`] | POST over TLS or in clear |
 //! | `patience` | when what was put aside is tried again |
 //! | `turn` | of requests that replace each other, the newest stays |
@@ -24,6 +25,7 @@
 pub mod address;
 pub mod authorities;
 pub mod carry;
+mod connect;
 pub mod given;
 pub mod gpio;
 pub mod hd44780;
