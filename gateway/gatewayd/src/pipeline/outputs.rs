@@ -15,6 +15,7 @@
 //! | `connect` | one connection to whichever address answers first |
 //! | [`http`] | POST over TLS or in clear |
 //! | `patience` | when what was put aside is tried again |
+//! | `underway` | what is under way while later steps are told |
 //! | `turn` | of requests that replace each other, the newest stays |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
@@ -39,6 +40,7 @@ pub mod signed;
 mod telling;
 mod trial;
 mod turn;
+mod underway;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -50,7 +52,7 @@ use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
-use pitchside_store::delivery::HELD_MAX;
+use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
 use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -67,6 +69,7 @@ use patience::Patience;
 use record::{Entry, Record};
 use trial::Courier;
 use turn::Turns;
+use underway::UnderWay;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -192,9 +195,18 @@ fn reconcile(
         let (asks, _) = wanted.folder.manifest.asks(&wanted.folder.chosen);
         let secrets = wanted.folder.manifest.secrets.clone();
         let record = Record::new(name.clone(), parts.store.clone());
-        let (patience, turns) = (Patience::default(), Turns::default());
-        let courier =
-            Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start, patience, turns };
+        let courier = Courier {
+            name: name.clone(),
+            parts: parts.clone(),
+            record,
+            asks,
+            secrets,
+            before_start,
+            patience: Patience::default(),
+            turns: Turns::default(),
+            under_way: UnderWay::default(),
+            told: Arc::default(),
+        };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -202,7 +214,7 @@ fn reconcile(
             ear,
             courier,
             waiting_at: None,
-            again: JoinSet::new(),
+            away: JoinSet::new(),
         };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
@@ -222,6 +234,9 @@ enum RoundError {
     /// There is no process to ask.
     #[error("its process does not run: {0}")]
     Process(#[from] WorkerError),
+    /// Nothing more can be put aside.
+    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
+    Full,
 }
 
 /// One output.
@@ -233,8 +248,8 @@ struct OutputTask {
     courier: Courier,
     /// When what was put aside was last tried, by the gateway's uptime.
     waiting_at: Option<Duration>,
-    /// Who is trying it.
-    again: JoinSet<()>,
+    /// Who is about what is under way and writes down what becomes of it: no more than may wait, and a drill.
+    away: JoinSet<()>,
 }
 
 impl OutputTask {
@@ -267,6 +282,9 @@ impl OutputTask {
             // Once, not four times a second for as long as the disk is full.
             if let (true, Some(Err(error))) = (goes_on, &round) {
                 tracing::warn!(plugin = %self.name, %error, "an output cannot go on; alerts wait for it");
+                if matches!(error, RoundError::Full) {
+                    self.trouble(format!("it cannot go on, and alerts wait for it: {error}"));
+                }
             }
             goes_on = !matches!(round, Some(Err(_)));
         }
