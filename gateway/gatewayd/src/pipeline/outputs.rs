@@ -14,8 +14,10 @@
 //! | [`authorities`] | whose certificates are trusted |
 //! | `connect` | one connection to whichever address answers first |
 //! | [`http`] | POST over TLS or in clear |
+//! | `numbered` | which request of a step is which, when it is asked for again |
 //! | `patience` | when what was put aside is tried again |
 //! | `underway` | what is under way while later steps are told |
+//! | `chains` | what waits, receiver by receiver |
 //! | `turn` | of requests that replace each other, the newest stays |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
@@ -26,6 +28,7 @@
 pub mod address;
 pub mod authorities;
 pub mod carry;
+mod chains;
 mod connect;
 pub mod given;
 pub mod gpio;
@@ -34,6 +37,7 @@ pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
+mod numbered;
 mod patience;
 mod record;
 pub mod signed;
@@ -53,7 +57,7 @@ use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
 use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
-use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -346,7 +350,7 @@ impl OutputTask {
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
             Verdict::Tell(_) | Verdict::Hold if self.is_history(step, &row)? => {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
             }
             Verdict::Tell(told) => {
                 let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
@@ -368,7 +372,7 @@ impl OutputTask {
         for step in &held {
             self.courier.record.settled()?;
             if self.courier.is_too_old(step) {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
             } else if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();

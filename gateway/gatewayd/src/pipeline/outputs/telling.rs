@@ -8,11 +8,13 @@ use std::time::Duration;
 use pitchside_script::WorkerError;
 use pitchside_script::output::request::REQUESTS_MAX;
 use pitchside_script::output::{Event, Outcome, Request};
-use pitchside_store::delivery::WAITING_MAX;
+use pitchside_store::delivery::{WAITING_MAX, Written};
 use pitchside_store::{AlertRow, Came, DeliveryStep, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::chains::Chains;
+use super::numbered::{Numbered, numbered};
 use super::patience::AGAIN_MIN;
 use super::trial::{Age, Ended, Errand, Trial};
 use super::underway::Way;
@@ -46,7 +48,8 @@ impl OutputTask {
         let how = match asked {
             Ok((_, Asked::For(requests))) if requests.is_empty() => Ok(Went::Nowhere),
             Ok((event, Asked::For(requests))) => {
-                let errand = Errand { step: *step, event, requests, age: self.courier.age(step) };
+                let (requests, age) = (numbered(requests, &[]), self.courier.age(step));
+                let errand = Errand { step: *step, event, requests, age };
                 self.away.spawn(self.courier.clone().drill(errand, until));
                 return;
             }
@@ -56,17 +59,10 @@ impl OutputTask {
     }
 
     /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
-    /// goes on. What waits already on the same way, of the same alert, is not overtaken; where something of another alert waits nobody
-    /// waits for one more.
+    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
+    /// nobody waits for one more.
     pub(super) async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), RoundError> {
-        let every = 0..u32::try_from(REQUESTS_MAX).unwrap_or(u32::MAX);
-        self.courier.under_way.stands_behind(step.alert, every.clone());
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        let behind: BTreeSet<u32> =
-            waiting.iter().filter(|(other, _)| other.alert == step.alert).map(|(_, number)| *number).collect();
-        every.filter(|number| !behind.contains(number)).for_each(|number| {
-            self.courier.under_way.stands_free((step.alert, number));
-        });
         // Every request may come to wait, and nothing that does is lost.
         if waiting.len() + REQUESTS_MAX > WAITING_MAX as usize {
             return Err(RoundError::Full);
@@ -75,16 +71,21 @@ impl OutputTask {
             Asked::For(requests) => requests,
             // Of this step it sends nothing: why stands in its log, that it does in the alert's evidence.
             Asked::Nothing(_) => {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
                 return Ok(());
             }
         };
+        // Cut off in the middle, it is told again: what is written of it already is done, or waits to be tried again.
+        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+        let requests = numbered(requests, &written);
+        let behind = self.behind(step, &requests)?;
         let blocked: BTreeSet<u32> = waiting.iter().map(|(_, number)| *number).collect();
-        let numbers = 0..u32::try_from(requests.len()).unwrap_or(u32::MAX);
+        let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
+        let new: Vec<u32> = requests.keys().copied().filter(is_new).collect();
         let errand = Arc::new(Errand { step: *step, event, requests, age });
         let (mut out, mut awaited) = (JoinSet::new(), BTreeSet::new());
-        for number in numbers.clone().filter(|number| !behind.contains(number)) {
-            let Some(going) = self.courier.under_way.begin((step.alert, number)) else { continue };
+        for number in new.iter().copied().filter(|number| !behind.contains(number)) {
+            let Some(going) = self.courier.under_way.begin((step.id, number)) else { continue };
             let trial = if blocked.contains(&number) { Trial::Brief } else { Trial::Aside };
             if trial == Trial::Aside {
                 awaited.insert(number);
@@ -92,16 +93,41 @@ impl OutputTask {
             out.spawn(self.courier.clone().set_out(Arc::clone(&errand), number, trial, going));
         }
         let ended = prompt(&mut out, awaited).await;
-        // Cut off in the middle, it is told again: what waits of it already may come to its end by now.
-        let is_written = |number: u32| waiting.iter().any(|(other, n)| other.id == step.id && *n == number);
-        let unwritten = numbers.filter(|number| !is_written(*number));
-        let mut came: BTreeMap<u32, Came> = unwritten.map(|number| (number, Came::Waits)).collect();
+        let mut came: BTreeMap<u32, Came> = new.into_iter().map(|number| (number, Came::Waits)).collect();
         came.extend(ended.iter().map(|one| (one.number, one.came)));
-        self.courier.settle(&errand, came.into_iter().collect());
+        self.courier.settle(&errand, came);
         if !out.is_empty() {
             self.away.spawn(self.courier.clone().see_out(errand, out));
         }
         Ok(())
+    }
+
+    /// The requests of a step that come after something of the same alert that waits: for the same receiver, or under the same number.
+    fn behind(&self, step: &DeliveryStep, requests: &BTreeMap<u32, Numbered>) -> Result<BTreeSet<u32>, StoreError> {
+        let look = || {
+            let store = &self.parts.store;
+            let mut found: Vec<(u32, Way)> = Vec::new();
+            for (other, before) in store.requests_waiting(&self.name)? {
+                if other.alert != step.alert {
+                    continue;
+                }
+                let written = store.requests_of_step(&self.name, other.id)?;
+                let target = written.iter().find(|one| one.number == before).and_then(|one| one.target);
+                for (number, one) in requests {
+                    if *number == before || target == Some(one.target) {
+                        found.push((*number, (step.alert, before)));
+                    }
+                }
+            }
+            Ok::<_, StoreError>(found)
+        };
+        let found = blocking::here(look)?;
+        if found.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        found.iter().for_each(|(_, way)| self.courier.under_way.stands_behind(*way));
+        // What has come to its end by now is found to wait no more; what does so from here on wakes.
+        Ok(blocking::here(look)?.into_iter().map(|(number, _)| number).collect())
     }
 
     /// Whether a step is taken up too late for anybody to be told of it, as the output was off for a day. Nor does anybody hear how an
@@ -135,24 +161,25 @@ impl OutputTask {
         self.courier.record.settled()?;
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
         self.courier.patience.keep(&waiting);
-        let mut steps: Vec<(DeliveryStep, Vec<u32>)> = Vec::new();
-        let mut resting = BTreeSet::new();
+        let mut room = (WAITING_MAX as usize).saturating_sub(waiting.len());
+        let mut chains = Chains::default();
+        let mut steps: Vec<(DeliveryStep, Vec<Written>, Vec<u32>)> = Vec::new();
         for (step, number) in waiting {
-            let way = (step.alert, number);
-            let is_due = self.courier.patience.is_due(step.id, number, now);
-            if under_way.contains(&way) || resting.contains(&way) || !is_due {
-                resting.insert(way);
-                continue;
+            if steps.last().is_none_or(|(last, _, _)| last.id != step.id) {
+                let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+                steps.push((step, written, Vec::new()));
             }
-            self.courier.under_way.stands_free(way);
-            match steps.last_mut().filter(|(last, _)| last.id == step.id) {
-                Some((_, numbers)) => numbers.push(number),
-                None => steps.push((step, vec![number])),
+            let Some((_, written, numbers)) = steps.last_mut() else { continue };
+            let target = written.iter().find(|one| one.number == number).and_then(|one| one.target);
+            let way = (step.alert, number);
+            let goes = !under_way.contains(&(step.id, number)) && self.courier.patience.is_due(step.id, number, now);
+            if chains.stands(way, target, goes) {
+                self.courier.under_way.stands_free(way);
+                numbers.push(number);
             }
         }
         let quiet = self.ear.is_quiet(self.parts.clock.now());
-        let mut errands: Vec<(Way, Vec<Arc<Errand>>)> = Vec::new();
-        for (step, numbers) in steps {
+        for (step, written, numbers) in steps.into_iter().filter(|(_, _, numbers)| !numbers.is_empty()) {
             let row = blocking::here(|| self.parts.store.alert(step.alert))?;
             let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
             let asked = match (&row, said) {
@@ -167,27 +194,28 @@ impl OutputTask {
                 // Nobody wants to hear of it any more.
                 _ => None,
             };
-            match asked {
-                Some((event, requests)) => {
-                    let age = self.courier.age(&step);
-                    let errand = Arc::new(Errand { step, event, requests, age });
-                    for way in numbers.into_iter().map(|number| (step.alert, number)) {
-                        match errands.iter_mut().find(|(other, _)| *other == way) {
-                            Some((_, of_way)) => of_way.push(Arc::clone(&errand)),
-                            None => errands.push((way, vec![Arc::clone(&errand)])),
-                        }
-                    }
-                }
-                None => {
-                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect());
-                }
-            }
+            let Some((event, requests)) = asked else {
+                self.courier.give_up(step.id, numbers);
+                continue;
+            };
+            let (requests, age) = (numbered(requests, &written), self.courier.age(&step));
+            let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
+            // Who was not asked for before: what waits is theirs, too.
+            let new: Vec<u32> = requests.keys().copied().filter(is_new).take(room).collect();
+            room -= new.len();
+            let errand = Arc::new(Errand { step, event, requests, age });
+            self.courier.settle(&errand, new.iter().map(|number| (*number, Came::Waits)));
+            let goes =
+                |number: &u32| errand.requests.get(number).is_some_and(|one| !chains.rests(step.alert, one.target));
+            let new: Vec<u32> = new.into_iter().filter(goes).collect();
+            numbers.into_iter().chain(new).for_each(|number| chains.push(&errand, number));
         }
         // Oldest first: that is the order in which they get a place.
-        for (way, errands) in errands {
-            if let Some(going) = self.courier.under_way.begin_again(way) {
-                self.away.spawn(self.courier.clone().again(way, errands, going));
-            }
+        for chain in chains.links {
+            let begin =
+                |(errand, number): &(Arc<Errand>, u32)| self.courier.under_way.begin_again((errand.step.id, *number));
+            let going = chain.iter().filter_map(begin).collect();
+            self.away.spawn(self.courier.clone().again(chain, going));
         }
         Ok(())
     }

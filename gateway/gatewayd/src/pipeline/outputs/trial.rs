@@ -13,17 +13,20 @@ use pitchside_model::PluginName;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::manifest::{Capability, SecretParam};
 use pitchside_script::output::{Event, Request};
+use pitchside_store::delivery::Written;
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::OutputsParts;
 use super::carry::CarryError;
+use super::chains::Chain;
 use super::given::Given;
+use super::numbered::Numbered;
 use super::patience::Patience;
 use super::record::{Entry, Record};
 use super::turn::{Turn, Turns};
-use super::underway::{Going, UnderWay, Way};
+use super::underway::{Going, UnderWay};
 use crate::blocking;
 use crate::clock::CLOCK_FLOOR_MS;
 use crate::pipeline::delivery::muster::Went;
@@ -82,11 +85,11 @@ pub(super) struct Courier {
     pub told: Arc<Mutex<BTreeMap<u32, String>>>,
 }
 
-/// The requests of a step.
+/// The requests of a step, by number.
 pub(super) struct Errand {
     pub step: DeliveryStep,
     pub event: Event,
-    pub requests: Vec<Request>,
+    pub requests: BTreeMap<u32, Numbered>,
     pub age: Age,
 }
 
@@ -126,8 +129,8 @@ impl Courier {
 
     /// Carries out a request of a step.
     pub async fn set_out(self, errand: Arc<Errand>, number: u32, trial: Trial, going: Going) -> Ended {
-        let came = match errand.requests.get(number as usize) {
-            Some(request) => self.carry_in_turn(&errand, number, request, trial).await,
+        let came = match errand.requests.get(&number) {
+            Some(one) => self.carry_in_turn(&errand, number, &one.request, trial).await,
             None => Came::GivenUp,
         };
         Ended { number, came, going }
@@ -138,7 +141,7 @@ impl Courier {
         while let Some(ended) = out.join_next().await {
             // One that broke down waits, and is tried again.
             let Ok(Ended { number, came, going }) = ended else { continue };
-            self.settle(&errand, vec![(number, came)]);
+            self.settle(&errand, [(number, came)]);
             drop(going);
             if came != Came::Waits {
                 self.under_way.wake();
@@ -147,11 +150,16 @@ impl Courier {
     }
 
     /// Writes down what became of requests of a step.
-    pub fn settle(&self, errand: &Errand, came: Vec<(u32, Came)>) {
-        let replaces = |number: u32| errand.requests.get(number as usize).is_some_and(Request::replaces);
-        let newest = came.iter().filter(|(number, came)| *came == Came::Done && replaces(*number));
-        self.give_up_older(errand.step.id, &newest.map(|(number, _)| *number).collect::<Vec<_>>());
-        self.note(errand.step.id, came);
+    pub fn settle(&self, errand: &Errand, came: impl IntoIterator<Item = (u32, Came)>) {
+        let written = |(number, came): (u32, Came)| {
+            let target = errand.requests.get(&number).map(|one| one.target);
+            Written { number, came, target }
+        };
+        let written: Vec<Written> = came.into_iter().map(written).collect();
+        let replaces = |number: u32| errand.requests.get(&number).is_some_and(|one| one.request.replaces());
+        let newest = written.iter().filter(|one| one.came == Came::Done && replaces(one.number));
+        self.give_up_older(errand.step.id, &newest.map(|one| one.number).collect::<Vec<_>>());
+        self.write_down(errand.step.id, written);
     }
 
     async fn carry_in_turn(&self, errand: &Errand, number: u32, request: &Request, trial: Trial) -> Came {
@@ -195,40 +203,47 @@ impl Courier {
             Ok(waiting) => waiting
                 .into_iter()
                 .filter(|(step, number)| step.id < than && numbers.contains(number))
-                .for_each(|(step, number)| self.note(step.id, vec![(number, Came::GivenUp)])),
+                .for_each(|(step, number)| self.give_up(step.id, [number])),
             // Tried again, it finds that it is not its turn.
             Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
         }
     }
 
-    /// Writes down what became of requests.
-    pub fn note(&self, step: DeliveryStepId, came: Vec<(u32, Came)>) {
-        if !came.is_empty() {
-            self.record.write(Entry::Came(step, came, self.parts.clock.now()));
+    /// Writes down that requests of a step are given up; where its script asked for none, that it made nothing of it.
+    pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
+        let given_up = |number| Written { number, came: Came::GivenUp, target: None };
+        self.write_down(step, numbers.into_iter().map(given_up).collect());
+    }
+
+    fn write_down(&self, step: DeliveryStepId, written: Vec<Written>) {
+        if !written.is_empty() {
+            self.record.write(Entry::Came(step, written, self.parts.clock.now()));
         }
     }
 
-    /// Tries once what was put aside, in order: what comes after something that still waits waits on.
-    pub async fn again(self, way: Way, errands: Vec<Arc<Errand>>, going: Going) {
-        let number = way.1;
-        let _place = self.under_way.place(number).await;
-        for errand in errands {
-            let is_due = self.patience.is_due(errand.step.id, number, self.parts.clock.uptime());
+    /// Tries once what was put aside for one receiver, in order: what comes after something that still waits waits on.
+    pub async fn again(self, chain: Chain, going: Vec<Going>) {
+        let _place = match chain.first() {
+            Some((_, number)) => self.under_way.place(*number).await,
+            None => None,
+        };
+        for (errand, number) in &chain {
+            let is_due = self.patience.is_due(errand.step.id, *number, self.parts.clock.uptime());
             if !is_due || self.record.settled().is_err() {
                 return;
             }
-            let came = match errand.requests.get(number as usize) {
-                Some(request) => self.carry_in_turn(&errand, number, request, Trial::Once).await,
+            let came = match errand.requests.get(number) {
+                Some(one) => self.carry_in_turn(errand, *number, &one.request, Trial::Once).await,
                 // What the script no longer asks for will never come.
                 None => Came::GivenUp,
             };
-            self.settle(&errand, vec![(number, came)]);
+            self.settle(errand, [(*number, came)]);
             if came == Came::Waits {
                 return;
             }
         }
         drop(going);
-        self.under_way.ended(way);
+        chain.iter().for_each(|(errand, number)| self.under_way.ended((errand.step.alert, *number)));
     }
 
     /// Carries out what a drill asks for, and reports.
@@ -238,8 +253,8 @@ impl Courier {
     }
 
     async fn drill_out(&self, errand: &Errand, until: Instant) -> Result<Went, String> {
-        for (number, request) in errand.requests.iter().enumerate() {
-            let key = errand.event.key(number);
+        for (number, Numbered { request, .. }) in &errand.requests {
+            let key = errand.event.key(*number as usize);
             match timeout_at(until, self.carry(request, &key, errand.age, Trial::Drill(until))).await {
                 Ok((Came::Done, _)) => {}
                 Ok((Came::Waits | Came::GivenUp, why)) => return Err(why),

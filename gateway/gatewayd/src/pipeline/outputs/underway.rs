@@ -6,12 +6,15 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pitchside_model::AlertId;
 use pitchside_script::output::request::REQUESTS_MAX;
+use pitchside_store::DeliveryStepId;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most requests of one number that are carried out side by side: so many of new steps, and so many that are tried again.
 const SIDE_BY_SIDE: usize = 4;
 
-/// Of an alert, the requests of a number: what comes later of both comes after what came before.
+/// A request of a step, by number.
+type One = (DeliveryStepId, u32);
+/// Of an alert, the requests of a number.
 pub(super) type Way = (AlertId, u32);
 
 /// Why a request is under way.
@@ -23,7 +26,7 @@ enum Trip {
 
 #[derive(Default)]
 struct State {
-    now: BTreeMap<Way, Trip>,
+    now: BTreeMap<One, Trip>,
     /// Where something waits for what is under way.
     behind: BTreeSet<Way>,
     woken: bool,
@@ -43,33 +46,33 @@ impl Default for UnderWay {
     }
 }
 
-/// What is under way there; it is no more once this is dropped.
+/// A request under way; it is no more once this is dropped.
 pub(super) struct Going {
     state: Arc<Mutex<State>>,
-    way: Way,
+    one: One,
 }
 
 impl UnderWay {
-    /// A request of a new step sets out, unless something is under way there, or as many of the number as may be.
-    pub fn begin(&self, way: Way) -> Option<Going> {
-        let is_like = |(other, trip): (&Way, &Trip)| other.1 == way.1 && *trip == Trip::New;
-        let has_room = self.state.lock().now.iter().filter(|one| is_like(*one)).count() < SIDE_BY_SIDE;
-        if has_room { self.set_out(way, Trip::New) } else { None }
+    /// A request of a new step sets out, unless it is under way, or as many of the number as may be.
+    pub fn begin(&self, one: One) -> Option<Going> {
+        let is_like = |(other, trip): (&One, &Trip)| other.1 == one.1 && *trip == Trip::New;
+        let is_full = self.state.lock().now.iter().filter(|other| is_like(*other)).count() >= SIDE_BY_SIDE;
+        if is_full { None } else { self.set_out(one, Trip::New) }
     }
 
-    /// What waits there is tried again, unless something is under way. Whoever does so waits for a [place](Self::place).
-    pub fn begin_again(&self, way: Way) -> Option<Going> {
-        self.set_out(way, Trip::Again)
+    /// A request that waits is tried again, unless it is under way. Whoever does so waits for a [place](Self::place).
+    pub fn begin_again(&self, one: One) -> Option<Going> {
+        self.set_out(one, Trip::Again)
     }
 
-    fn set_out(&self, way: Way, trip: Trip) -> Option<Going> {
+    fn set_out(&self, one: One, trip: Trip) -> Option<Going> {
         let mut state = self.state.lock();
-        if state.now.contains_key(&way) {
+        if state.now.contains_key(&one) {
             return None;
         }
-        state.now.insert(way, trip);
+        state.now.insert(one, trip);
         drop(state);
-        Some(Going { state: Arc::clone(&self.state), way })
+        Some(Going { state: Arc::clone(&self.state), one })
     }
 
     /// A place among those of a number that are tried again. Scripts ask for no more than there are places for.
@@ -77,18 +80,17 @@ impl UnderWay {
         self.places.get(number as usize)?.acquire().await.ok()
     }
 
-    /// Where something is under way now.
-    pub fn now(&self) -> BTreeSet<Way> {
+    /// Those of now.
+    pub fn now(&self) -> BTreeSet<One> {
         self.state.lock().now.keys().copied().collect()
     }
 
-    /// Something of an alert may have to wait for what is under way. To be said before it is looked whether it has to: what ends in
-    /// between is noticed.
-    pub fn stands_behind(&self, alert: AlertId, numbers: impl Iterator<Item = u32>) {
-        self.state.lock().behind.extend(numbers.map(|number| (alert, number)));
+    /// Something waits for what is under way there. To be looked at again after this is said: what ends before it wakes nobody.
+    pub fn stands_behind(&self, way: Way) {
+        self.state.lock().behind.insert(way);
     }
 
-    /// Nothing stands behind there, or what stood there is taken up.
+    /// What stood behind there is taken up.
     pub fn stands_free(&self, way: Way) {
         self.state.lock().behind.remove(&way);
     }
@@ -112,7 +114,7 @@ impl UnderWay {
 
 impl Drop for Going {
     fn drop(&mut self) {
-        self.state.lock().now.remove(&self.way);
+        self.state.lock().now.remove(&self.one);
     }
 }
 
@@ -127,19 +129,19 @@ mod tests {
     }
 
     #[test]
-    fn of_an_alert_and_number_one_is_under_way_and_of_a_number_so_many() {
-        let under_way = UnderWay::default();
-        let first = under_way.begin((alert(0), 0));
-        assert!(first.is_some() && under_way.begin((alert(0), 0)).is_none(), "one at a time");
-        assert!(under_way.begin_again((alert(0), 0)).is_none(), "nor is it tried again meanwhile");
-        let others: Vec<_> = (1..4).map(|other| under_way.begin((alert(other), 0))).collect();
-        assert!(others.iter().all(Option::is_some) && under_way.begin((alert(4), 0)).is_none(), "no more than four");
-        assert!(under_way.begin((alert(4), 1)).is_some(), "another number is another way");
+    fn a_request_is_under_way_once_and_of_a_number_so_many() {
+        let (under_way, step) = (UnderWay::default(), DeliveryStepId);
+        let first = under_way.begin((step(0), 0));
+        assert!(first.is_some() && under_way.begin((step(0), 0)).is_none(), "once");
+        assert!(under_way.begin_again((step(0), 0)).is_none(), "nor is it tried again meanwhile");
+        let others: Vec<_> = (1..4).map(|other| under_way.begin((step(other), 0))).collect();
+        assert!(others.iter().all(Option::is_some) && under_way.begin((step(4), 0)).is_none(), "no more than four");
+        assert!(under_way.begin((step(4), 1)).is_some(), "another number is another way");
         drop(first);
         assert_eq!(under_way.now().len(), 3, "what is dropped is not under way");
-        let again: Vec<_> = (10..20).map(|other| under_way.begin_again((alert(other), 0))).collect();
+        let again: Vec<_> = (10..20).map(|other| under_way.begin_again((step(other), 0))).collect();
         assert!(again.iter().all(Option::is_some), "these wait for a place");
-        assert!(under_way.begin((alert(4), 0)).is_some(), "what waits keeps nothing new from setting out");
+        assert!(under_way.begin((step(4), 0)).is_some(), "what waits keeps nothing new from setting out");
     }
 
     #[tokio::test]
@@ -155,7 +157,8 @@ mod tests {
     #[test]
     fn the_end_of_what_something_stands_behind_wakes_and_no_other() {
         let under_way = UnderWay::default();
-        under_way.stands_behind(alert(1), 0..2);
+        under_way.stands_behind((alert(1), 0));
+        under_way.stands_behind((alert(1), 1));
         under_way.stands_free((alert(1), 1));
         for way in [(alert(1), 1), (alert(2), 0)] {
             under_way.ended(way);
