@@ -17,7 +17,7 @@ async fn output(clinic: &Running, name: &str, hook: &Webhook, hears: &[&str]) {
 }
 
 /// A request of such an output.
-fn post(hook: &Webhook) -> String {
+pub(super) fn post(hook: &Webhook) -> String {
     let port = hook.port;
     format!(
         "http_post(\"http://127.0.0.1:{port}/\", \"text/plain\", `${{event.step}} ${{event.level}} ${{event.rule}}`)"
@@ -25,7 +25,7 @@ fn post(hook: &Webhook) -> String {
 }
 
 /// An output with this script, which may post to these webhooks, and has begun.
-async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&str], script: &str) {
+pub(super) async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&str], script: &str) {
     let plugins = clinic.dir().join("plugins");
     let capabilities: Vec<String> = hooks.iter().map(|hook| format!("http:127.0.0.1:{}", hook.port)).collect();
     write_output(&plugins, name, &capabilities.iter().map(String::as_str).collect::<Vec<_>>(), script);
@@ -39,7 +39,7 @@ async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&s
     until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
 }
 
-async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
+pub(super) async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     for rate in rates {
         clinic.advance(1);
         s7.heart_rate(*rate).await;
@@ -350,80 +350,4 @@ async fn while_nothing_can_be_written_down_nothing_goes_out_twice_and_then_it_go
     hook.told_so_many(2).await;
     let keys: std::collections::BTreeSet<String> = hook.got().into_iter().map(|got| got.key).collect();
     assert_eq!((keys.len(), hook.got().len()), (2, 2), "two alerts, each once");
-}
-
-#[tokio::test]
-async fn a_receiver_that_is_away_keeps_no_other_from_new_alerts() {
-    let (there, away) = (Webhook::start().await, Webhook::start().await);
-    away.breaks(true);
-    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&there), post(&away));
-    output_of(&clinic, "both", &[&there, &away], &["raised"], &script).await;
-    let mut s7 = clinic.sensor("s7").await;
-    beats(&clinic, &mut s7, &[190, 100]).await;
-    away.refused_one(0).await;
-    clinic.advance(61);
-    let name = PluginName::parse("both").unwrap();
-    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
-    until("the first to wait aside", || (waiting() == 1).then_some(())).await;
-    // Each next one is tried once and waits, too: the clock stands still, so nobody waited a minute for it.
-    for count in 2..5 {
-        beats(&clinic, &mut s7, &[190, 100]).await;
-        there.told_so_many(count).await;
-        until("the next to wait aside", || (waiting() == count).then_some(())).await;
-    }
-    away.breaks(false);
-    clinic.advance(61);
-    assert_eq!(away.told_so_many(4).await.len(), 4);
-}
-
-#[tokio::test]
-async fn a_receiver_that_stalls_holds_up_nobody_and_after_the_end_hears_of_everything_in_order() {
-    let (there, stalls) = (Webhook::start().await, Webhook::start().await);
-    stalls.stalls(true);
-    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&there), post(&stalls));
-    output_of(&clinic, "both", &[&there, &stalls], &["raised", "cleared"], &script).await;
-    let mut s7 = clinic.sensor("s7").await;
-    beats(&clinic, &mut s7, &[190, 100, 190, 100]).await;
-    // Each request may take 30 s, and the clock stands still: had anybody waited for one, this would not be in time.
-    let told = there.told_so_many(4).await;
-    assert_eq!(told, ["raised 0 fast", "cleared 0 fast", "raised 0 fast", "cleared 0 fast"]);
-    let name = PluginName::parse("both").unwrap();
-    let waiting = |clinic: &Running| clinic.tables().requests_waiting(&name).unwrap();
-    until("what stalls to stand in the record", || (waiting(&clinic).len() == 4).then_some(())).await;
-    assert!(waiting(&clinic).iter().all(|(_, number)| *number == 1), "{:?}", waiting(&clinic));
-
-    clinic.kill().await;
-    stalls.stalls(false);
-    clinic.start().await;
-    stalls.told_so_many(4).await;
-    until("nothing to wait any more", || waiting(&clinic).is_empty().then_some(())).await;
-    let keys: Vec<String> = stalls.got().into_iter().filter(|got| got.well).map(|got| got.key).collect();
-    for alert in clinic.alerts() {
-        let id = alert.alert.id.to_string();
-        let mut of_alert: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(&id)).collect();
-        of_alert.dedup();
-        assert_eq!(of_alert, ["-raised-1", "-cleared-1"], "{keys:?}");
-    }
-}
-
-#[tokio::test]
-async fn what_waits_for_one_receiver_is_tried_again_beside_one_that_stalls() {
-    let (back, stalls) = (Webhook::start().await, Webhook::start().await);
-    back.breaks(true);
-    stalls.stalls(true);
-    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&stalls), post(&back));
-    output_of(&clinic, "both", &[&back, &stalls], &["raised"], &script).await;
-    let mut s7 = clinic.sensor("s7").await;
-    beats(&clinic, &mut s7, &[190, 100, 190, 100, 190, 100]).await;
-    let name = PluginName::parse("both").unwrap();
-    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
-    until("all to stand in the record", || (waiting() == 6).then_some(())).await;
-    back.breaks(false);
-    clinic.advance(61);
-    // Behind the other, each would come 30 s after the one before.
-    back.told_so_many(3).await;
-    until("what stalls to wait on", || (waiting() == 3).then_some(())).await;
 }

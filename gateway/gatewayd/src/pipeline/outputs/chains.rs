@@ -19,9 +19,8 @@ pub(super) struct Chains {
     first: BTreeMap<(AlertId, Target), Way>,
     /// Where something waits on.
     resting: BTreeSet<Way>,
-    heads: Vec<Way>,
-    /// In the order of their first.
-    pub links: Vec<Chain>,
+    /// In the order of their first, which names them.
+    pub chains: Vec<(Way, Chain)>,
 }
 
 impl Chains {
@@ -46,12 +45,9 @@ impl Chains {
         let way = (errand.step.alert, number);
         let head = self.head(way, errand.requests.get(&number).map(|one| one.target));
         let link = (Arc::clone(errand), number);
-        match self.heads.iter().position(|other| *other == head).and_then(|at| self.links.get_mut(at)) {
-            Some(chain) => chain.push(link),
-            None => {
-                self.heads.push(head);
-                self.links.push(vec![link]);
-            }
+        match self.chains.iter_mut().find(|(other, _)| *other == head) {
+            Some((_, chain)) => chain.push(link),
+            None => self.chains.push((head, vec![link])),
         }
     }
 

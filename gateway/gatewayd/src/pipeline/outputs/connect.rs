@@ -16,14 +16,17 @@ const ADDRESSES_MAX: usize = 16;
 
 /// Connects to the first of these that answers. How long that may take altogether the caller says.
 pub async fn first_of(addresses: &[SocketAddr]) -> Result<TcpStream> {
-    let mut left = addresses.iter().copied().take(ADDRESSES_MAX);
+    let mut left = addresses.get(..ADDRESSES_MAX).unwrap_or(addresses);
     let mut attempts = FuturesUnordered::new();
     let mut refused = Error::new(ErrorKind::NotFound, "there is no address");
     loop {
-        match left.next() {
-            Some(at) => attempts.push(async move {
-                TcpStream::connect(at).await.map_err(|error| Error::new(error.kind(), format!("{at}: {error}")))
-            }),
+        match left.split_first() {
+            Some((&at, rest)) => {
+                left = rest;
+                attempts.push(async move {
+                    TcpStream::connect(at).await.map_err(|error| Error::new(error.kind(), format!("{at}: {error}")))
+                });
+            }
             None if attempts.is_empty() => return Err(refused),
             None => {}
         }
@@ -32,7 +35,7 @@ pub async fn first_of(addresses: &[SocketAddr]) -> Result<TcpStream> {
                 Ok(stream) => return Ok(stream),
                 Err(error) => refused = error,
             },
-            () = sleep(NEXT_AFTER), if left.len() > 0 => {}
+            () = sleep(NEXT_AFTER), if !left.is_empty() => {}
         }
     }
 }

@@ -211,7 +211,7 @@ impl OutputTask {
             numbers.into_iter().chain(new).for_each(|number| chains.push(&errand, number));
         }
         // Oldest first: that is the order in which they get a place.
-        for chain in chains.links {
+        for (_, chain) in chains.chains {
             let begin =
                 |(errand, number): &(Arc<Errand>, u32)| self.courier.under_way.begin_again((errand.step.id, *number));
             let going = chain.iter().filter_map(begin).collect();

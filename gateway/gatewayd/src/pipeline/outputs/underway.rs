@@ -98,7 +98,8 @@ impl UnderWay {
     /// What was under way there is done with, and written down: what stands behind it is next.
     pub fn ended(&self, way: Way) {
         let mut state = self.state.lock();
-        state.woken |= state.behind.remove(&way);
+        let is_next = state.behind.remove(&way);
+        state.woken |= is_next;
     }
 
     /// Something may be next.
