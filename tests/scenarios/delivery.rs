@@ -17,7 +17,7 @@ async fn output(clinic: &Running, name: &str, hook: &Webhook, hears: &[&str]) {
 }
 
 /// A request of such an output.
-fn post(hook: &Webhook) -> String {
+pub(super) fn post(hook: &Webhook) -> String {
     let port = hook.port;
     format!(
         "http_post(\"http://127.0.0.1:{port}/\", \"text/plain\", `${{event.step}} ${{event.level}} ${{event.rule}}`)"
@@ -25,7 +25,7 @@ fn post(hook: &Webhook) -> String {
 }
 
 /// An output with this script, which may post to these webhooks, and has begun.
-async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&str], script: &str) {
+pub(super) async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&str], script: &str) {
     let plugins = clinic.dir().join("plugins");
     let capabilities: Vec<String> = hooks.iter().map(|hook| format!("http:127.0.0.1:{}", hook.port)).collect();
     write_output(&plugins, name, &capabilities.iter().map(String::as_str).collect::<Vec<_>>(), script);
@@ -39,7 +39,7 @@ async fn output_of(clinic: &Running, name: &str, hooks: &[&Webhook], hears: &[&s
     until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
 }
 
-async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
+pub(super) async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     for rate in rates {
         clinic.advance(1);
         s7.heart_rate(*rate).await;
@@ -350,29 +350,4 @@ async fn while_nothing_can_be_written_down_nothing_goes_out_twice_and_then_it_go
     hook.told_so_many(2).await;
     let keys: std::collections::BTreeSet<String> = hook.got().into_iter().map(|got| got.key).collect();
     assert_eq!((keys.len(), hook.got().len()), (2, 2), "two alerts, each once");
-}
-
-#[tokio::test]
-async fn a_receiver_that_is_away_keeps_no_other_from_new_alerts() {
-    let (there, away) = (Webhook::start().await, Webhook::start().await);
-    away.breaks(true);
-    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&there), post(&away));
-    output_of(&clinic, "both", &[&there, &away], &["raised"], &script).await;
-    let mut s7 = clinic.sensor("s7").await;
-    beats(&clinic, &mut s7, &[190, 100]).await;
-    away.refused_one(0).await;
-    clinic.advance(61);
-    let name = PluginName::parse("both").unwrap();
-    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
-    until("the first to wait aside", || (waiting() == 1).then_some(())).await;
-    // Each next one is tried once and waits, too: the clock stands still, so nobody waited a minute for it.
-    for count in 2..5 {
-        beats(&clinic, &mut s7, &[190, 100]).await;
-        there.told_so_many(count).await;
-        until("the next to wait aside", || (waiting() == count).then_some(())).await;
-    }
-    away.breaks(false);
-    clinic.advance(61);
-    assert_eq!(away.told_so_many(4).await.len(), 4);
 }

@@ -25,7 +25,8 @@
 //! | `full` | a disk without room |
 //! | `trouble` | a ledger that is down, or not one |
 //! | `proof` | evidence, and what happens to it when a byte changes |
-//! | `receiver` | no scenarios: a receiver of alerts, for `delivery` |
+//! | `stalls` | receivers of alerts that are away or stall |
+//! | `receiver` | no scenarios: a receiver of alerts, for `delivery` and `stalls` |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
@@ -60,6 +61,7 @@ mod resets;
 mod restart;
 mod rulebook;
 mod rules;
+mod stalls;
 mod trouble;
 
 use pitchside_tests::{Running, Sensor};

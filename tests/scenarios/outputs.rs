@@ -238,6 +238,7 @@ async fn a_webhook_of_the_clinics_own_authority_is_refused_until_the_settings_na
     until("the missing file is told", || log(&clinic, "hook").contains("clinic-ca.pem").then_some(())).await;
     assert!(got.lock().unwrap().is_empty());
     std::fs::write(&file, authority).unwrap();
+    clinic.advance(61);
     let bodies = || -> Vec<String> { got.lock().unwrap().iter().map(|(_, body)| body.clone()).collect() };
     until("what waited to be told", || (bodies() == ["raised", "cleared"]).then_some(())).await;
 }

@@ -20,6 +20,7 @@ pub(super) struct Got {
 pub(super) struct Webhook {
     pub(super) port: u16,
     broken: Arc<AtomicBool>,
+    stalled: Arc<AtomicBool>,
     /// How it then answers; `503 Busy` unless told otherwise.
     badly: Arc<Mutex<Option<&'static str>>>,
     got: Arc<Mutex<Vec<Got>>>,
@@ -32,6 +33,11 @@ impl Webhook {
         let serving = hook.clone();
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
+                if serving.stalled.load(Ordering::Acquire) {
+                    let serving = serving.clone();
+                    tokio::spawn(async move { serving.answer(stream).await });
+                    continue;
+                }
                 // Whoever hangs up in the middle was killed.
                 let _gone = serving.answer(stream).await;
             }
@@ -56,10 +62,14 @@ impl Webhook {
                 break (head.to_owned(), body.to_owned());
             }
         };
-        let well = !self.broken.load(Ordering::Acquire);
+        let stalls = self.stalled.load(Ordering::Acquire);
+        let well = !stalls && !self.broken.load(Ordering::Acquire);
         let key =
             head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().trim_matches('"').to_owned();
         self.got.lock().unwrap().push(Got { key, body, well });
+        if stalls {
+            std::future::pending::<()>().await;
+        }
         let badly = self.badly.lock().unwrap().unwrap_or("503 Busy");
         let status = if well { "204 No Content" } else { badly };
         let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
@@ -68,6 +78,11 @@ impl Webhook {
 
     pub(super) fn breaks(&self, broken: bool) {
         self.broken.store(broken, Ordering::Release);
+    }
+
+    /// Takes what comes from now on, and never answers.
+    pub(super) fn stalls(&self, stalled: bool) {
+        self.stalled.store(stalled, Ordering::Release);
     }
 
     /// Answers with this from now on.

@@ -11,7 +11,7 @@ use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
 
-pub use requests::{Came, DeliveryRequest, REQUESTS_MAX, WAITING_MAX};
+pub use requests::{Came, DeliveryRequest, REQUESTS_MAX, Target, WAITING_MAX, Written};
 
 /// The most steps one call reads.
 pub const STEPS_MAX: u32 = 1_000;

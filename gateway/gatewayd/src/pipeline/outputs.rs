@@ -12,8 +12,12 @@
 //! | `record` | what is written of all that, and waits while nothing can be |
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
 //! | [`authorities`] | whose certificates are trusted |
+//! | `connect` | one connection to whichever address answers first |
 //! | [`http`] | POST over TLS or in clear |
+//! | `numbered` | which request of a step is which, when it is asked for again |
 //! | `patience` | when what was put aside is tried again |
+//! | `underway` | what is under way while later steps are told |
+//! | `chains` | what waits, receiver by receiver |
 //! | `turn` | of requests that replace each other, the newest stays |
 //! | [`signed`] | signatures of webhooks |
 //! | [`mail`] | one mail over SMTP |
@@ -24,6 +28,8 @@
 pub mod address;
 pub mod authorities;
 pub mod carry;
+mod chains;
+mod connect;
 pub mod given;
 pub mod gpio;
 pub mod hd44780;
@@ -31,12 +37,14 @@ pub mod hearing;
 pub mod http;
 pub mod lcd;
 pub mod mail;
+mod numbered;
 mod patience;
 mod record;
 pub mod signed;
 mod telling;
 mod trial;
 mod turn;
+mod underway;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -48,8 +56,8 @@ use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
 use pitchside_script::{Program, WorkerError};
-use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{Came, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,6 +73,7 @@ use patience::Patience;
 use record::{Entry, Record};
 use trial::Courier;
 use turn::Turns;
+use underway::UnderWay;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -190,9 +199,18 @@ fn reconcile(
         let (asks, _) = wanted.folder.manifest.asks(&wanted.folder.chosen);
         let secrets = wanted.folder.manifest.secrets.clone();
         let record = Record::new(name.clone(), parts.store.clone());
-        let (patience, turns) = (Patience::default(), Turns::default());
-        let courier =
-            Courier { name: name.clone(), parts: parts.clone(), record, asks, secrets, before_start, patience, turns };
+        let courier = Courier {
+            name: name.clone(),
+            parts: parts.clone(),
+            record,
+            asks,
+            secrets,
+            before_start,
+            patience: Patience::default(),
+            turns: Turns::default(),
+            under_way: UnderWay::default(),
+            told: Arc::default(),
+        };
         let task = OutputTask {
             name: name.clone(),
             parts: parts.clone(),
@@ -200,7 +218,7 @@ fn reconcile(
             ear,
             courier,
             waiting_at: None,
-            again: JoinSet::new(),
+            away: JoinSet::new(),
         };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
         tasks.spawn(task.run(source, constants, stop.clone()));
@@ -220,6 +238,9 @@ enum RoundError {
     /// There is no process to ask.
     #[error("its process does not run: {0}")]
     Process(#[from] WorkerError),
+    /// Nothing more can be put aside.
+    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
+    Full,
 }
 
 /// One output.
@@ -231,8 +252,8 @@ struct OutputTask {
     courier: Courier,
     /// When what was put aside was last tried, by the gateway's uptime.
     waiting_at: Option<Duration>,
-    /// Who is trying it.
-    again: JoinSet<()>,
+    /// Who is about what is under way and writes down what becomes of it: no more than may wait, and a drill.
+    away: JoinSet<()>,
 }
 
 impl OutputTask {
@@ -265,6 +286,9 @@ impl OutputTask {
             // Once, not four times a second for as long as the disk is full.
             if let (true, Some(Err(error))) = (goes_on, &round) {
                 tracing::warn!(plugin = %self.name, %error, "an output cannot go on; alerts wait for it");
+                if matches!(error, RoundError::Full) {
+                    self.trouble(format!("it cannot go on, and alerts wait for it: {error}"));
+                }
             }
             goes_on = !matches!(round, Some(Err(_)));
         }
@@ -326,7 +350,7 @@ impl OutputTask {
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
             Verdict::Tell(_) | Verdict::Hold if self.is_history(step, &row)? => {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
             }
             Verdict::Tell(told) => {
                 let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
@@ -348,7 +372,7 @@ impl OutputTask {
         for step in &held {
             self.courier.record.settled()?;
             if self.courier.is_too_old(step) {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
             } else if let Some(row) = blocking::here(|| store.alert(step.alert))? {
                 let of_alert: Vec<DeliveryKind> =
                     held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();

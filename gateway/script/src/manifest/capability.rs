@@ -141,11 +141,13 @@ pub fn is_host(text: &str) -> bool {
         && (!numbers || text.parse::<std::net::Ipv4Addr>().is_ok_and(|address| address.to_string() == text))
 }
 
-/// A topic one can publish on: no wildcard, no empty level, not the broker's own and not the gateway's.
+/// A topic one can publish on: no wildcard, no empty level, not the broker's own and not the gateway's; the first level in ASCII, for the
+/// router cuts it after its first byte.
 pub fn is_topic(text: &str) -> bool {
     let level = |level: &str| !level.is_empty() && !level.chars().any(|c| c.is_control() || matches!(c, '+' | '#'));
-    let own = text.split('/').next().is_none_or(|first| first.starts_with('$') || OWN_TOPICS.contains(&first));
-    !own && text.len() <= 180 && text.split('/').all(level)
+    let is_taken = |first: &str| !first.is_ascii() || first.starts_with('$') || OWN_TOPICS.contains(&first);
+    let is_free = text.split('/').next().is_some_and(|first| !is_taken(first));
+    is_free && text.len() <= 180 && text.split('/').all(level)
 }
 
 fn port(text: &str) -> Result<u16, String> {
@@ -207,7 +209,7 @@ fn mqtt(rest: &str) -> Result<Capability, String> {
         return Ok(Capability::Mqtt { filter: rest.to_owned() });
     }
     Err(format!(
-        "has no topic `{rest}`: write a topic, or one ending in `/#`; not `$…` and not below {}",
+        "has no topic `{rest}`: write a topic, or one ending in `/#`, its first level in ASCII; not `$…` and not below {}",
         OWN_TOPICS.join(", ")
     ))
 }
@@ -259,6 +261,7 @@ mod tests {
             "http:192.168.1.5:8123",
             "mqtt:clinic/alerts",
             "mqtt:clinic/#",
+            "mqtt:hall/lämp",
             "serial:/dev/ttyUSB1",
             "serial:/dev/serial/by-id/usb-FTDI_X:1-if00",
             "smtp:mail.example.org:587",
@@ -286,6 +289,7 @@ mod tests {
             "mqtt:alerts/#",
             "mqtt:live",
             "mqtt:a//b",
+            "mqtt:ä/b",
             "serial:ttyUSB1",
             "serial:/dev/../etc/passwd",
             "serial:/dev//x",

@@ -10,6 +10,10 @@ use crate::manifest::capability::is_topic;
 pub const REQUESTS_MAX: usize = 8;
 /// The most bytes one request sends.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of what is published, its topic and what MQTT puts around both included: what the gate takes for one packet.
+pub const PACKET_BYTES_MAX: usize = 64 * 1024;
+/// What MQTT puts around them, at most.
+const PACKET_FRAME_BYTES: usize = 16;
 /// The longest media type.
 const TYPE_BYTES_MAX: usize = 80;
 /// The longest subject of a mail, in characters.
@@ -124,7 +128,7 @@ pub enum RequestError {
     #[error("{0:?} is no URL: write http:// or https://, a host in small letters, and a path; no user, no fragment")]
     Url(String),
     /// No topic to publish on.
-    #[error("{0:?} is no topic for a plugin: no wildcards, and none of the gateway's own")]
+    #[error("{0:?} is no topic for a plugin: no wildcards, a first level in ASCII, and none of the gateway's own")]
     Topic(String),
     /// No baud rate.
     #[error("{0} is no baud rate")]
@@ -163,6 +167,9 @@ pub enum RequestError {
     /// Too long.
     #[error("it sends {0} bytes; at most {BODY_BYTES_MAX}")]
     TooLong(usize),
+    /// Too long for a packet.
+    #[error("it publishes {0} bytes with its topic; at most {PACKET_BYTES_MAX}")]
+    PacketTooLong(usize),
     /// Nobody granted it.
     #[error("{0} was not granted: pitchside plugin grant NAME CAPABILITY, if it asks for it")]
     NotGranted(String),
@@ -259,8 +266,11 @@ impl Request {
         }
         match self {
             Self::Http { url, content_type, auth, .. } => check_http(url, content_type, auth),
-            Self::Mqtt { topic, .. } if is_topic(topic) => Ok(()),
-            Self::Mqtt { topic, .. } => Err(RequestError::Topic(topic.clone())),
+            Self::Mqtt { topic, .. } if !is_topic(topic) => Err(RequestError::Topic(topic.clone())),
+            Self::Mqtt { topic, .. } => {
+                let packet = topic.len() + length + PACKET_FRAME_BYTES;
+                if packet > PACKET_BYTES_MAX { Err(RequestError::PacketTooLong(packet)) } else { Ok(()) }
+            }
             Self::Serial { baud, .. } if (50..=4_000_000).contains(baud) => Ok(()),
             Self::Serial { baud, .. } => Err(RequestError::Baud(*baud)),
             Self::Mail { server, from, to, subject, text, login } => {

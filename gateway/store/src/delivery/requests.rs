@@ -12,6 +12,9 @@ use crate::tables::Tables;
 pub const WAITING_MAX: u32 = 256;
 /// The most requests one call lists.
 pub const REQUESTS_MAX: u32 = 1_000;
+/// Whom a request is for, as a hash.
+pub type Target = [u8; 32];
+
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
@@ -32,6 +35,17 @@ impl Came {
             _ => None,
         }
     }
+}
+
+/// What is written of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Of those its script made of the step, from 0.
+    pub number: u32,
+    /// What became of it.
+    pub came: Came,
+    /// Whom it is for; none if that is not known. What was known stays.
+    pub target: Option<Target>,
 }
 
 /// A request that an output made of a step.
@@ -55,16 +69,32 @@ impl Tables {
         &self,
         name: &PluginName,
         step: DeliveryStepId,
-        came: Vec<(u32, Came)>,
+        requests: Vec<Written>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let name = name.clone();
         self.write(move |connection| {
             let mut put = connection.prepare_cached(sql!("delivery/request_put"))?;
-            came.iter().try_for_each(|(number, came)| {
-                put.execute(params![name.as_str(), step.0, number, *came as i64, at.0]).map(drop)
+            requests.iter().try_for_each(|Written { number, came, target }| {
+                let target = target.as_ref().map(<[u8; 32]>::as_slice);
+                put.execute(params![name.as_str(), step.0, number, *came as i64, at.0, target]).map(drop)
             })?;
             Ok(())
+        })
+    }
+
+    /// What is written of the requests that an output made of a step, by number.
+    pub fn requests_of_step(&self, name: &PluginName, step: DeliveryStepId) -> Result<Vec<Written>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_of_step"))?;
+            let mut rows = statement.query(params![name.as_str(), step.0])?;
+            let mut requests = Vec::new();
+            while let Some(row) = rows.next()? {
+                let damaged = || StoreError::Damaged { table: "delivery_requests", row: step.0.to_string() };
+                let came = Came::from_code(row.get(1)?).ok_or_else(damaged)?;
+                requests.push(Written { number: row.get(0)?, came, target: row.get(2)? });
+            }
+            Ok(requests)
         })
     }
 

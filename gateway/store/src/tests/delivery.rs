@@ -4,6 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::connection::database_path;
+use crate::delivery::Written;
 use crate::migrate::{STEPS, migrate_by};
 
 const ID: AlertId = AlertId([1; 16]);
@@ -99,10 +100,15 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     let store = open(dir.path());
     store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
     let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
-    store.note_requests(&name(), steps[0].id, vec![(0, Came::Done), (1, Came::Waits)], Timestamp(2)).unwrap();
-    store.note_requests(&name(), steps[1].id, vec![(0, Came::Waits)], Timestamp(3)).unwrap();
+    let note = |step: usize, requests: &[(u32, Came)], at: i64| {
+        let written = |(number, came): &(u32, Came)| Written { number: *number, came: *came, target: None };
+        let requests = requests.iter().map(written).collect();
+        store.note_requests(&name(), steps[step].id, requests, Timestamp(at)).unwrap();
+    };
+    note(0, &[(0, Came::Done), (1, Came::Waits)], 2);
+    note(1, &[(0, Came::Waits)], 3);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[0], 1), (steps[1], 0)]);
-    store.note_requests(&name(), steps[0].id, vec![(1, Came::GivenUp)], Timestamp(9)).unwrap();
+    note(0, &[(1, Came::GivenUp)], 9);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[1], 0)]);
     let log = store.requests_of(ID).unwrap();
     let told: Vec<_> = log.iter().map(|request| (request.number, request.came, request.at)).collect();
@@ -112,6 +118,22 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(10)).unwrap();
     store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(11)).unwrap();
     assert_eq!((store.requests_waiting(&name()).unwrap(), store.requests_of(ID).unwrap()), (Vec::new(), log));
+}
+
+#[test]
+fn whom_a_request_is_for_stays_with_its_number() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
+    let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
+    let of = |number, came, target| Written { number, came, target };
+    let first = vec![of(1, Came::Waits, Some([1; 32])), of(0, Came::Waits, None)];
+    store.note_requests(&name(), step, first, Timestamp(2)).unwrap();
+    let later = vec![of(1, Came::Done, None), of(0, Came::Waits, Some([2; 32]))];
+    store.note_requests(&name(), step, later, Timestamp(3)).unwrap();
+    let known = [of(0, Came::Waits, Some([2; 32])), of(1, Came::Done, Some([1; 32]))];
+    assert_eq!(store.requests_of_step(&name(), step).unwrap(), known);
+    assert!(store.requests_of_step(&PluginName::parse("other").unwrap(), step).unwrap().is_empty());
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Whom outputs trust: the certificate authorities of the system, and those of the clinic's own network that the settings name.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use tokio_rustls::rustls::RootCertStore;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 /// Where systems keep the authorities they trust.
 const OF_THE_SYSTEM: [&str; 3] =
@@ -26,7 +29,7 @@ impl Authorities {
     }
 
     /// Those of the clinic's own. A file that is named must be right: whoever names it relies on it.
-    pub fn own(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
+    fn own(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         let Some(file) = &self.own else { return Ok(Vec::new()) };
         let read = || format!("delivery.authorities: reading {}", file.display());
         let found: Vec<_> = CertificateDer::pem_file_iter(file)
@@ -43,8 +46,17 @@ impl Authorities {
         Ok(found)
     }
 
+    /// TLS with whoever proves a name to them.
+    pub fn connector(&self) -> anyhow::Result<TlsConnector> {
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(self.roots()?)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+
     /// All of them.
-    pub fn roots(&self) -> anyhow::Result<RootCertStore> {
+    fn roots(&self) -> anyhow::Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for certificate in self.own()? {
             roots

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use data_encoding::BASE64;
 use hyper::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use pitchside_collect::mqtt::{Gate, Qos};
+use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_script::output::{Auth, MailServer, Request, RequestError, Url, is_loopback};
 use tokio::io::AsyncWriteExt as _;
 use tokio::time::timeout;
@@ -70,10 +70,9 @@ impl Carrier {
                 let what = Post { content_type, key, headers, body: Bytes::from(body.clone()) };
                 self.http.post(&url, what).await
             }
-            Request::Mqtt { topic, body } => self
-                .gate
-                .publish(topic, Bytes::from(body.clone()), false, Qos::AtLeastOnce)
-                .map_err(|error| CarryError::Later(error.to_string())),
+            Request::Mqtt { topic, body } => {
+                self.gate.publish(topic, Bytes::from(body.clone()), false, Qos::AtLeastOnce).map_err(unpublished)
+            }
             Request::Serial { path, baud, body, .. } => self.write(path, *baud, body.as_bytes()).await,
             Request::Mail { server, from, to, subject, text, login } => {
                 let server = MailServer::parse(server)
@@ -132,6 +131,14 @@ impl Carrier {
     }
 }
 
+/// What nobody can publish will not be published by waiting.
+fn unpublished(error: PublishError) -> CarryError {
+    match error {
+        PublishError::Topic | PublishError::TooLarge => CarryError::Never(error.to_string()),
+        PublishError::Roots | PublishError::Retained | PublishError::Busy => CarryError::Later(error.to_string()),
+    }
+}
+
 /// Who it is from, as a header. A token that is set never travels in clear, but to this machine itself.
 fn authorization(auth: &Auth, url: &Url, given: &Given) -> Result<Vec<(HeaderName, HeaderValue)>, CarryError> {
     let (name, written) = match auth {
@@ -157,7 +164,28 @@ fn authorization(auth: &Auth, url: &Url, given: &Given) -> Result<Vec<(HeaderNam
 
 #[cfg(test)]
 mod tests {
+    use pitchside_collect::mqtt::Limits;
+    use pitchside_script::output::request::PACKET_BYTES_MAX;
+
     use super::*;
+
+    #[test]
+    fn what_cannot_be_published_is_not_tried_for_a_day() {
+        for (error, for_good) in [
+            (PublishError::Topic, true),
+            (PublishError::TooLarge, true),
+            (PublishError::Roots, false),
+            (PublishError::Retained, false),
+            (PublishError::Busy, false),
+        ] {
+            assert_eq!(matches!(unpublished(error), CarryError::Never(_)), for_good, "{error}");
+        }
+        assert_eq!(
+            PACKET_BYTES_MAX,
+            Limits::default().packet_bytes_max,
+            "what scripts may ask for, and what the gate takes"
+        );
+    }
 
     #[test]
     fn a_token_goes_over_tls_or_to_this_machine_and_where_none_is_set_there_is_none_to_protect() {

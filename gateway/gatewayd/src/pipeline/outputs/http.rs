@@ -1,7 +1,6 @@
 //! POST, over TLS or in clear: one connection a request, no redirects, no cookies, and of the answer nothing but its status and
 //! whether it asks for time.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -13,15 +12,12 @@ use hyper_util::rt::TokioIo;
 use pitchside_script::output::Url;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::rustls::ClientConfig;
-use tokio_rustls::rustls::crypto::ring;
 
 use super::address::Resolver;
 use super::authorities::Authorities;
 use super::carry::CarryError;
+use super::connect::first_of;
 
 /// How long a request may take altogether. Standard Webhooks 1.0.0 asks senders for 15 to 30 s: whoever answers later has it, and is sent
 /// it again.
@@ -53,14 +49,6 @@ impl Client {
         Self { authorities, resolver }
     }
 
-    fn tls(&self) -> anyhow::Result<TlsConnector> {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_root_certificates(self.authorities.roots()?)
-            .with_no_client_auth();
-        Ok(TlsConnector::from(Arc::new(config)))
-    }
-
     /// Posts a body; well if the answer is one of 2xx.
     pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
         let (status, alone) = match timeout(WITHIN, self.connect_and_post(url, what)).await {
@@ -89,12 +77,12 @@ impl Client {
 
     async fn connect_and_post(&self, url: &Url, what: Post<'_>) -> anyhow::Result<(StatusCode, Option<Duration>)> {
         let addresses = self.resolver.addresses(&url.host, url.port).await?;
-        let stream = TcpStream::connect(addresses.as_slice()).await.context("connecting")?;
+        let stream = first_of(&addresses).await.context("connecting")?;
         if !url.tls {
             return post(stream, url, what).await;
         }
         let name = ServerName::try_from(url.host.clone()).context("a name for TLS")?;
-        let stream = self.tls()?.connect(name, stream).await.context("TLS")?;
+        let stream = self.authorities.connector()?.connect(name, stream).await.context("TLS")?;
         post(stream, url, what).await
     }
 }
@@ -139,6 +127,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::super::address::tests::Turning;
+    use super::super::connect::tests::Silent;
     use super::*;
 
     fn what() -> Post<'static> {
@@ -176,6 +165,16 @@ mod tests {
         let head = serving.await.unwrap();
         assert!(head.iter().any(|line| line == "host: localhost:8088"), "{head:?}");
         assert_eq!(names.left(), 1, "looked up once");
+    }
+
+    #[tokio::test]
+    async fn a_receiver_whose_first_address_is_silent_is_reached_by_the_next() {
+        let (silent, there) = (Silent::at("127.0.0.2").await, TcpListener::bind("127.0.0.3:0").await.unwrap());
+        let (resolver, _) = Turning::new([&[silent.address, there.local_addr().unwrap()]]);
+        let url = Url::parse("http://localhost:8088/hook").unwrap();
+        let serving = tokio::spawn(serve(there));
+        assert_eq!(Client::new(Authorities::default(), resolver).post(&url, what()).await, Ok(()));
+        assert_eq!(serving.await.unwrap()[0], "POST /hook HTTP/1.1");
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! Mail: one message to one address over SMTP (RFC 5321), by `lettre`. The same step of the same alert has the same Message-ID however
 //! often it is sent, and all mails of an alert refer to one id that none of them has, so that mail programs put them into one thread.
 
-use std::net::SocketAddr;
+mod line;
+
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -9,21 +10,24 @@ use lettre::message::header::{ContentType, HeaderName, HeaderValue, MIME_VERSION
 use lettre::message::{Mailbox, Message};
 use lettre::transport::smtp::Error;
 use lettre::transport::smtp::authentication::{Credentials, DEFAULT_MECHANISMS};
-use lettre::transport::smtp::client::{AsyncSmtpConnection, Certificate, TlsParameters, TlsParametersBuilder};
-use lettre::transport::smtp::extension::ClientId;
+use lettre::transport::smtp::client::AsyncSmtpConnection;
+use lettre::transport::smtp::commands::{Data, Mail, Rcpt};
+use lettre::transport::smtp::response::Severity;
 use pitchside_model::Timestamp;
-use pitchside_script::output::{MailServer, MailTls};
-use rustls_pki_types::CertificateDer;
+use pitchside_script::output::MailServer;
 use tokio::time::timeout;
 
 use super::address::Resolver;
 use super::authorities::Authorities;
 use super::carry::CarryError;
 
-/// How long each address of the server may take to answer.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// How long all of it may.
+/// How long all may take up to where the text is sent.
 const WITHIN: Duration = Duration::from_secs(45);
+/// How long the text may, and the server to take it: it may do all its work before it says so, and whoever asks again meanwhile has it
+/// twice (RFC 5321, 4.5.3.2.6).
+const KEPT_WITHIN: Duration = Duration::from_secs(600);
+/// How long a goodbye may.
+const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 /// The most characters of what a server says that are repeated.
 const SAID_CHARS_MAX: usize = 300;
 /// Refusals for good that an admin can mend: authentication, and being told that it is needed (RFC 4954, 6).
@@ -66,53 +70,55 @@ impl Mailer {
     /// Sends one mail under a key that names it for good: `ALERT-STEP-NUMBER`.
     pub async fn send(&self, letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<(), CarryError> {
         let message = message(letter, key, now)?;
-        let own = self.authorities.own().map_err(|error| CarryError::Later(format!("{error:#}")))?;
         let MailServer { host, port, .. } = letter.server;
-        let sent = timeout(WITHIN, async {
+        let introduced = timeout(WITHIN, async {
             let addresses = self.resolver.addresses(host, *port).await;
             let addresses = addresses.map_err(|error| CarryError::Later(format!("{error:#}")))?;
-            deliver(letter, &message, &addresses, &own).await.map_err(|error| refused(&error))
+            let mut line = line::open(letter.server, &addresses, &self.authorities).await?;
+            let introduced = introduce(&mut line, letter, &message).await;
+            Ok::<_, CarryError>((line, introduced))
         });
-        sent.await.unwrap_or_else(|_| {
-            Err(CarryError::Later(format!("the mail server took longer than {} s", WITHIN.as_secs())))
-        })
+        let (mut line, introduced) = introduced.await.unwrap_or_else(|_| Err(too_late(WITHIN)))?;
+        let sent = match introduced {
+            Ok(()) => {
+                let kept = timeout(KEPT_WITHIN, hand_over(&mut line, &message));
+                kept.await.unwrap_or_else(|_| Err(too_late(KEPT_WITHIN)))
+            }
+            Err(error) => Err(error),
+        };
+        // What it says to a goodbye changes nothing, and nobody waits for it.
+        tokio::spawn(async move { timeout(GOODBYE_WITHIN, line.abort()).await.is_ok() });
+        sent
     }
 }
 
-/// One mail in a conversation of its own with one of these addresses, the first that answers. In TLS it is to prove the name that was
-/// granted, whatever its address.
-async fn deliver(
-    letter: &Letter<'_>,
-    message: &Message,
-    addresses: &[SocketAddr],
-    own: &[CertificateDer<'_>],
-) -> Result<(), Error> {
-    let parameters = || {
-        let all = TlsParameters::builder(letter.server.host.clone());
-        let own = own.iter().map(|one| Certificate::from_der(one.to_vec())).collect::<Result<Vec<_>, _>>()?;
-        own.into_iter().fold(all, TlsParametersBuilder::add_root_certificate).build()
-    };
-    let (wrapped, starttls) = match letter.server.tls {
-        MailTls::Wrapped => (Some(parameters()?), None),
-        MailTls::Starttls => (None, Some(parameters()?)),
-        MailTls::Clear => (None, None),
-    };
-    let hello = ClientId::default();
-    // Addresses, not the name: a name would be looked up anew.
-    let mut connection =
-        AsyncSmtpConnection::connect_tokio1(addresses, Some(CONNECT_WITHIN), &hello, wrapped, None).await?;
-    if let Some(parameters) = starttls {
-        // Without STARTTLS nothing is said, so nobody on the way can take it out.
-        connection.starttls(parameters, &hello).await?;
-    }
+fn too_late(within: Duration) -> CarryError {
+    CarryError::Later(format!("the mail server took longer than {} s", within.as_secs()))
+}
+
+/// Everything up to where the text is asked for. A server that turns the box away before it knows whom the mail is for (554 for a greeting,
+/// 550 for the sender) refuses the box, as it stands today, and not the mail.
+async fn introduce(line: &mut AsyncSmtpConnection, letter: &Letter<'_>, message: &Message) -> Result<(), CarryError> {
     if let Some((user, password)) = letter.login {
         let login = Credentials::new(user.to_owned(), password.to_owned());
-        connection.auth(DEFAULT_MECHANISMS, &login).await?;
+        line.auth(DEFAULT_MECHANISMS, &login).await.map_err(later)?;
     }
-    connection.send(message.envelope(), &message.formatted()).await?;
-    // It has the mail: what it says to a goodbye changes nothing.
-    connection.abort().await;
-    Ok(())
+    // Nothing is asked of the server beyond ASCII: addresses are checked for it, and the rest is encoded.
+    line.command(Mail::new(message.envelope().from().cloned(), Vec::new())).await.map_err(later)?;
+    for to in message.envelope().to() {
+        line.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|error| refused(&error))?;
+    }
+    let go_on = line.command(Data).await.map_err(|error| refused(&error))?;
+    if go_on.has_code(354) { Ok(()) } else { Err(later(format!("the mail server says {} to DATA", go_on.code()))) }
+}
+
+/// The text, and the word that the server has it.
+async fn hand_over(line: &mut AsyncSmtpConnection, message: &Message) -> Result<(), CarryError> {
+    let kept = line.message(&message.formatted()).await.map_err(|error| refused(&error))?;
+    if kept.code().severity == Severity::PositiveCompletion {
+        return Ok(());
+    }
+    Err(later(format!("the mail server says {} to the mail", kept.code())))
 }
 
 fn message(letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<Message, CarryError> {
@@ -136,17 +142,23 @@ fn message(letter: &Letter<'_>, key: &str, now: Timestamp) -> Result<Message, Ca
         .map_err(never)
 }
 
-fn said(error: &Error) -> String {
-    error.to_string().chars().filter(|c| !c.is_control()).take(SAID_CHARS_MAX).collect()
+/// What a server says, as it may stand in a log.
+fn printable(said: &str) -> String {
+    let plain = said.trim_end().chars().map(|c| if c.is_control() { ' ' } else { c });
+    plain.take(SAID_CHARS_MAX).collect()
+}
+
+fn later(error: impl std::fmt::Display) -> CarryError {
+    CarryError::Later(printable(&error.to_string()))
 }
 
 /// What the server refused for good stays refused: an address it does not know will not be known tomorrow.
 fn refused(error: &Error) -> CarryError {
     let code = error.status().map(u16::from);
     if error.is_permanent() && !code.is_some_and(|code| ABOUT_LOGIN.contains(&code)) {
-        return CarryError::Never(format!("the mail server refuses it: {}", said(error)));
+        return CarryError::Never(format!("the mail server refuses it: {}", printable(&error.to_string())));
     }
-    CarryError::Later(said(error))
+    later(error)
 }
 
 #[cfg(test)]

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use pitchside_model::{PluginName, Timestamp};
-use pitchside_store::{Came, DeliveryStepId, Store, StoreError};
+use pitchside_store::delivery::Written;
+use pitchside_store::{DeliveryStepId, Store, StoreError};
 
 use crate::blocking;
 
@@ -14,7 +15,7 @@ use crate::blocking;
 #[derive(Debug, Clone)]
 pub(super) enum Entry {
     /// What became of requests that it made of a step.
-    Came(DeliveryStepId, Vec<(u32, Came)>, Timestamp),
+    Came(DeliveryStepId, Vec<Written>, Timestamp),
     /// It was told of a step.
     Told(DeliveryStepId),
     /// It was told of one that was held for its quiet hours.

@@ -1,18 +1,30 @@
-//! One step told to an output's script, and what it asks for carried out; and what was put aside, again.
+//! One step told to an output's script, and what it asks for carried out; and what was put aside, again. Nothing here waits for a
+//! receiver longer than a moment.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
 
 use pitchside_script::WorkerError;
+use pitchside_script::output::request::REQUESTS_MAX;
 use pitchside_script::output::{Event, Outcome, Request};
-use pitchside_store::delivery::WAITING_MAX;
+use pitchside_store::delivery::{WAITING_MAX, Written};
 use pitchside_store::{AlertRow, Came, DeliveryStep, StoreError};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
+use super::chains::Chains;
+use super::numbered::{Numbered, numbered};
 use super::patience::AGAIN_MIN;
-use super::trial::{Age, Errand, Trial};
+use super::trial::{Age, Ended, Errand, Trial};
+use super::underway::Way;
 use super::{OutputTask, RoundError, hearing};
 use crate::blocking;
 use crate::delivery::route::{Verdict, joins};
 use crate::pipeline::delivery::muster::Went;
+
+/// How long the steps that follow wait for what a step asks for: most of it is done by then, and need not be written down as waiting.
+const PROMPT_WITHIN: Duration = Duration::from_secs(3);
 
 /// What a script makes of an event.
 enum Asked {
@@ -29,58 +41,93 @@ impl OutputTask {
         if !self.ear.ear.drills() {
             return;
         }
-        let how = match hearing::drill(step) {
-            Ok(event) => self.drill_within(step, event, Trial::Drill(until)).await,
+        let asked = match hearing::drill(step) {
+            Ok(event) => self.ask(&event).await.map(|asked| (event, asked)).map_err(|error| error.to_string()),
             Err(error) => Err(error),
+        };
+        let how = match asked {
+            Ok((_, Asked::For(requests))) if requests.is_empty() => Ok(Went::Nowhere),
+            Ok((event, Asked::For(requests))) => {
+                let (requests, age) = (numbered(requests, &[]), self.courier.age(step));
+                let errand = Errand { step: *step, event, requests, age };
+                self.away.spawn(self.courier.clone().drill(errand, until));
+                return;
+            }
+            Ok((_, Asked::Nothing(why))) | Err(why) => Err(why),
         };
         self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    async fn drill_within(&mut self, step: &DeliveryStep, event: Event, trial: Trial) -> Result<Went, String> {
-        let age = self.courier.age(step);
-        let requests = match self.ask(&event).await.map_err(|error| error.to_string())? {
-            Asked::For(requests) => requests,
-            Asked::Nothing(why) => return Err(why),
-        };
-        if requests.is_empty() {
-            return Ok(Went::Nowhere);
-        }
-        for (number, request) in requests.iter().enumerate() {
-            match self.courier.carry(request, &event.key(number), age, trial).await {
-                (Came::Done, _) => {}
-                (Came::Waits | Came::GivenUp, why) => return Err(why),
-            }
-        }
-        Ok(Went::Out)
-    }
-
-    /// Tells it of a step: what it asks for is carried out, side by side. What waits already on the same way, of the same alert, is not
-    /// overtaken; on a way where something of another alert waits it is tried once, and waits, too.
+    /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
+    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
+    /// nobody waits for one more.
     pub(super) async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), RoundError> {
+        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
+        // Every request may come to wait, and nothing that does is lost.
+        if waiting.len() + REQUESTS_MAX > WAITING_MAX as usize {
+            return Err(RoundError::Full);
+        }
         let requests = match self.ask(&event).await? {
             Asked::For(requests) => requests,
             // Of this step it sends nothing: why stands in its log, that it does in the alert's evidence.
             Asked::Nothing(_) => {
-                self.courier.note(step.id, vec![(0, Came::GivenUp)]);
+                self.courier.give_up(step.id, [0]);
                 return Ok(());
             }
         };
-        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        let behind: BTreeSet<u32> =
-            waiting.iter().filter(|(other, _)| other.alert == step.alert).map(|(_, number)| *number).collect();
+        // Cut off in the middle, it is told again: what is written of it already is done, or waits to be tried again.
+        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+        let requests = numbered(requests, &written);
+        let behind = self.behind(step, &requests)?;
         let blocked: BTreeSet<u32> = waiting.iter().map(|(_, number)| *number).collect();
-        let has_room = waiting.len() + requests.len() <= WAITING_MAX as usize;
-        let trial = |number: u32| match (behind.contains(&number), has_room) {
-            (true, _) => None,
-            (false, false) => Some(Trial::On),
-            (false, true) if blocked.contains(&number) => Some(Trial::Brief),
-            (false, true) => Some(Trial::Aside),
-        };
-        let errand = Errand { step: *step, event, requests, age };
-        self.courier.run(&errand, trial).await;
-        let all = u32::try_from(errand.requests.len()).unwrap_or(u32::MAX);
-        self.courier.note(step.id, behind.range(..all).map(|number| (*number, Came::Waits)).collect());
+        let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
+        let new: Vec<u32> = requests.keys().copied().filter(is_new).collect();
+        let errand = Arc::new(Errand { step: *step, event, requests, age });
+        let (mut out, mut awaited) = (JoinSet::new(), BTreeSet::new());
+        for number in new.iter().copied().filter(|number| !behind.contains(number)) {
+            let Some(going) = self.courier.under_way.begin((step.id, number)) else { continue };
+            let trial = if blocked.contains(&number) { Trial::Brief } else { Trial::Aside };
+            if trial == Trial::Aside {
+                awaited.insert(number);
+            }
+            out.spawn(self.courier.clone().set_out(Arc::clone(&errand), number, trial, going));
+        }
+        let ended = prompt(&mut out, awaited).await;
+        let mut came: BTreeMap<u32, Came> = new.into_iter().map(|number| (number, Came::Waits)).collect();
+        came.extend(ended.iter().map(|one| (one.number, one.came)));
+        self.courier.settle(&errand, came);
+        if !out.is_empty() {
+            self.away.spawn(self.courier.clone().see_out(errand, out));
+        }
         Ok(())
+    }
+
+    /// The requests of a step that come after something of the same alert that waits: for the same receiver, or under the same number.
+    fn behind(&self, step: &DeliveryStep, requests: &BTreeMap<u32, Numbered>) -> Result<BTreeSet<u32>, StoreError> {
+        let look = || {
+            let store = &self.parts.store;
+            let mut found: Vec<(u32, Way)> = Vec::new();
+            for (other, before) in store.requests_waiting(&self.name)? {
+                if other.alert != step.alert {
+                    continue;
+                }
+                let written = store.requests_of_step(&self.name, other.id)?;
+                let target = written.iter().find(|one| one.number == before).and_then(|one| one.target);
+                for (number, one) in requests {
+                    if *number == before || target == Some(one.target) {
+                        found.push((*number, (step.alert, before)));
+                    }
+                }
+            }
+            Ok::<_, StoreError>(found)
+        };
+        let found = blocking::here(look)?;
+        if found.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        found.iter().for_each(|(_, way)| self.courier.under_way.stands_behind(*way));
+        // What has come to its end by now is found to wait no more; what does so from here on wakes.
+        Ok(blocking::here(look)?.into_iter().map(|(number, _)| number).collect())
     }
 
     /// Whether a step is taken up too late for anybody to be told of it, as the output was off for a day. Nor does anybody hear how an
@@ -103,24 +150,36 @@ impl OutputTask {
     /// Has what was put aside tried again, now and then, while new steps are told.
     pub(super) async fn try_waiting(&mut self) -> Result<(), RoundError> {
         let now = self.parts.clock.uptime();
-        let is_due = self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= AGAIN_MIN);
-        while self.again.try_join_next().is_some() {}
-        if !is_due || !self.again.is_empty() {
+        while self.away.try_join_next().is_some() {}
+        let was_woken = self.courier.under_way.was_woken();
+        if !was_woken && !self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= AGAIN_MIN) {
             return Ok(());
         }
         self.waiting_at = Some(now);
+        // In this order: what ends in between is written down, and found to wait no more.
+        let under_way = self.courier.under_way.now();
+        self.courier.record.settled()?;
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
         self.courier.patience.keep(&waiting);
-        let mut steps: Vec<(DeliveryStep, Vec<u32>)> = Vec::new();
+        let mut room = (WAITING_MAX as usize).saturating_sub(waiting.len());
+        let mut chains = Chains::default();
+        let mut steps: Vec<(DeliveryStep, Vec<Written>, Vec<u32>)> = Vec::new();
         for (step, number) in waiting {
-            match steps.last_mut().filter(|(last, _)| last.id == step.id) {
-                Some((_, numbers)) => numbers.push(number),
-                None => steps.push((step, vec![number])),
+            if steps.last().is_none_or(|(last, _, _)| last.id != step.id) {
+                let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+                steps.push((step, written, Vec::new()));
+            }
+            let Some((_, written, numbers)) = steps.last_mut() else { continue };
+            let target = written.iter().find(|one| one.number == number).and_then(|one| one.target);
+            let way = (step.alert, number);
+            let goes = !under_way.contains(&(step.id, number)) && self.courier.patience.is_due(step.id, number, now);
+            if chains.stands(way, target, goes) {
+                self.courier.under_way.stands_free(way);
+                numbers.push(number);
             }
         }
         let quiet = self.ear.is_quiet(self.parts.clock.now());
-        let mut errands = Vec::new();
-        for (step, numbers) in steps {
+        for (step, written, numbers) in steps.into_iter().filter(|(_, _, numbers)| !numbers.is_empty()) {
             let row = blocking::here(|| self.parts.store.alert(step.alert))?;
             let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
             let asked = match (&row, said) {
@@ -135,18 +194,28 @@ impl OutputTask {
                 // Nobody wants to hear of it any more.
                 _ => None,
             };
-            match asked {
-                Some((event, requests)) => {
-                    let age = self.courier.age(&step);
-                    errands.push((Errand { step, event, requests, age }, numbers));
-                }
-                None => {
-                    self.courier.note(step.id, numbers.into_iter().map(|number| (number, Came::GivenUp)).collect());
-                }
-            }
+            let Some((event, requests)) = asked else {
+                self.courier.give_up(step.id, numbers);
+                continue;
+            };
+            let (requests, age) = (numbered(requests, &written), self.courier.age(&step));
+            let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
+            // Who was not asked for before: what waits is theirs, too.
+            let new: Vec<u32> = requests.keys().copied().filter(is_new).take(room).collect();
+            room -= new.len();
+            let errand = Arc::new(Errand { step, event, requests, age });
+            self.courier.settle(&errand, new.iter().map(|number| (*number, Came::Waits)));
+            let goes =
+                |number: &u32| errand.requests.get(number).is_some_and(|one| !chains.rests(step.alert, one.target));
+            let new: Vec<u32> = new.into_iter().filter(goes).collect();
+            numbers.into_iter().chain(new).for_each(|number| chains.push(&errand, number));
         }
-        if !errands.is_empty() {
-            self.again.spawn(self.courier.clone().again(errands));
+        // Oldest first: that is the order in which they get a place.
+        for (_, chain) in chains.chains {
+            let begin =
+                |(errand, number): &(Arc<Errand>, u32)| self.courier.under_way.begin_again((errand.step.id, *number));
+            let going = chain.iter().filter_map(begin).collect();
+            self.away.spawn(self.courier.clone().again(chain, going));
         }
         Ok(())
     }
@@ -171,4 +240,24 @@ impl OutputTask {
     pub(super) fn trouble(&self, text: String) {
         self.courier.trouble(text);
     }
+}
+
+/// Waits a moment for those that are awaited; what came to its end by then.
+async fn prompt(out: &mut JoinSet<Ended>, mut awaited: BTreeSet<u32>) -> Vec<Ended> {
+    let mut ended = Vec::new();
+    let _late = timeout(PROMPT_WITHIN, async {
+        while !awaited.is_empty() {
+            match out.join_next().await {
+                Some(Ok(one)) => {
+                    awaited.remove(&one.number);
+                    ended.push(one);
+                }
+                // One that broke down waits, and is tried again.
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+    })
+    .await;
+    ended
 }

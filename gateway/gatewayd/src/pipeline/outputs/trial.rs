@@ -1,27 +1,35 @@
 //! Requests carried out: at once, tried again for a while, put aside, and given up.
 //!
-//! What does not go out within a minute waits in the record and holds up nothing else but what comes after it of the same alert on
-//! the same way: a mailbox that is full keeps no other from its mail.
+//! Each is under way by itself: a step waits a moment for its own, and what has not come to an end by then goes on beside the steps that
+//! follow, and stands in the record as what waits. So a receiver that stalls holds up nothing but what comes after it of the same alert
+//! on the same way, and whoever is cut off in the middle finds it there.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use parking_lot::Mutex;
+use pitchside_model::PluginName;
 use pitchside_model::time::MICROS_PER_SECOND;
-use pitchside_model::{AlertId, PluginName};
 use pitchside_script::manifest::{Capability, SecretParam};
 use pitchside_script::output::{Event, Request};
+use pitchside_store::delivery::Written;
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use super::OutputsParts;
 use super::carry::CarryError;
+use super::chains::Chain;
 use super::given::Given;
+use super::numbered::Numbered;
 use super::patience::Patience;
 use super::record::{Entry, Record};
 use super::turn::{Turn, Turns};
+use super::underway::{Going, UnderWay};
 use crate::blocking;
 use crate::clock::CLOCK_FLOOR_MS;
+use crate::pipeline::delivery::muster::Went;
 
 /// The first pause before a request is tried again; it doubles.
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -39,8 +47,6 @@ const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 pub(super) enum Trial {
     /// A minute, then it is put aside.
     Aside,
-    /// Until it is given up: nothing more can be put aside.
-    On,
     /// Once, then it is put aside: something waits on its way already.
     Brief,
     /// Once: it was put aside, and comes again.
@@ -73,14 +79,25 @@ pub(super) struct Courier {
     pub patience: Patience,
     /// Which of those that replace each other is the newest.
     pub turns: Turns,
+    /// What is under way while later steps are told.
+    pub under_way: UnderWay,
+    /// Why the last request of a number that was tried again did not go out, as it was told.
+    pub told: Arc<Mutex<BTreeMap<u32, String>>>,
 }
 
-/// The requests of a step.
+/// The requests of a step, by number.
 pub(super) struct Errand {
     pub step: DeliveryStep,
     pub event: Event,
-    pub requests: Vec<Request>,
+    pub requests: BTreeMap<u32, Numbered>,
     pub age: Age,
+}
+
+/// A request that came to an end, and counts as under way until this is dropped.
+pub(super) struct Ended {
+    pub number: u32,
+    pub came: Came,
+    going: Going,
 }
 
 impl Courier {
@@ -110,39 +127,71 @@ impl Courier {
         age.was_us.saturating_add(i64::try_from(since.as_micros()).unwrap_or(i64::MAX))
     }
 
-    /// Carries out the requests of a step side by side, each as `trial` says of its number or not at all, and writes down what became
-    /// of each.
-    pub async fn run(&self, errand: &Errand, trial: impl Fn(u32) -> Option<Trial>) -> Vec<(u32, Came)> {
-        let numbered = (0..).zip(&errand.requests).filter_map(|(number, r)| Some((number, r, trial(number)?)));
-        let came = join_all(numbered.map(|(number, request, trial)| async move {
-            (number, self.carry_in_turn(errand, number, request, trial).await)
-        }));
-        let came = came.await;
-        let replaces = |number: u32| errand.requests.get(number as usize).is_some_and(Request::replaces);
-        let newest = came.iter().filter(|(number, came)| *came == Came::Done && replaces(*number));
-        self.give_up_older(errand.step.id, &newest.map(|(number, _)| *number).collect::<Vec<_>>());
-        self.note(errand.step.id, came.clone());
-        came
+    /// Carries out a request of a step.
+    pub async fn set_out(self, errand: Arc<Errand>, number: u32, trial: Trial, going: Going) -> Ended {
+        let came = match errand.requests.get(&number) {
+            Some(one) => self.carry_in_turn(&errand, number, &one.request, trial).await,
+            None => Came::GivenUp,
+        };
+        Ended { number, came, going }
+    }
+
+    /// Writes down what becomes of requests of a step that stand in the record as what waits.
+    pub async fn see_out(self, errand: Arc<Errand>, mut out: JoinSet<Ended>) {
+        while let Some(ended) = out.join_next().await {
+            // One that broke down waits, and is tried again.
+            let Ok(Ended { number, came, going }) = ended else { continue };
+            self.settle(&errand, [(number, came)]);
+            drop(going);
+            if came != Came::Waits {
+                self.under_way.wake();
+            }
+        }
+    }
+
+    /// Writes down what became of requests of a step.
+    pub fn settle(&self, errand: &Errand, came: impl IntoIterator<Item = (u32, Came)>) {
+        let written = |(number, came): (u32, Came)| {
+            let target = errand.requests.get(&number).map(|one| one.target);
+            Written { number, came, target }
+        };
+        let written: Vec<Written> = came.into_iter().map(written).collect();
+        let replaces = |number: u32| errand.requests.get(&number).is_some_and(|one| one.request.replaces());
+        let newest = written.iter().filter(|one| one.came == Came::Done && replaces(one.number));
+        self.give_up_older(errand.step.id, &newest.map(|one| one.number).collect::<Vec<_>>());
+        self.write_down(errand.step.id, written);
     }
 
     async fn carry_in_turn(&self, errand: &Errand, number: u32, request: &Request, trial: Trial) -> Came {
         let (step, key) = (errand.step.id, errand.event.key(number as usize));
         let turn = match request.replaces() {
             false => None,
-            true => match self.turns.take(number, step, trial == Trial::Once).await {
+            true => match self.turns.take(number, step).await {
                 Turn::Mine(place) => Some(place),
                 Turn::Newer => return Came::GivenUp,
-                Turn::Busy => return Came::Waits,
             },
         };
-        let came = self.carry(request, &key, errand.age, trial).await.0;
+        let (came, why) = self.carry(request, &key, errand.age, trial).await;
         if let (Came::Done, Some(place)) = (came, turn) {
             place.brought(step);
         }
         if came == Came::Done || trial == Trial::Once {
             self.patience.tried(step, number, came, self.parts.clock.uptime());
+            self.tell_why(number, &key, came, &why);
         }
         came
+    }
+
+    /// Says why what was put aside still does not go out: once, for as long as it is the same on that way.
+    fn tell_why(&self, number: u32, key: &str, came: Came, why: &str) {
+        if came != Came::Waits {
+            self.told.lock().remove(&number);
+            return;
+        }
+        let before = self.told.lock().insert(number, why.to_owned());
+        if before.as_deref() != Some(why) {
+            self.trouble(format!("{key} still does not go out: {why}"));
+        }
     }
 
     /// Something newer stands where these replace each other: what older steps still wait to bring there is moot.
@@ -154,37 +203,65 @@ impl Courier {
             Ok(waiting) => waiting
                 .into_iter()
                 .filter(|(step, number)| step.id < than && numbers.contains(number))
-                .for_each(|(step, number)| self.note(step.id, vec![(number, Came::GivenUp)])),
+                .for_each(|(step, number)| self.give_up(step.id, [number])),
             // Tried again, it finds that it is not its turn.
             Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
         }
     }
 
-    /// Writes down what became of requests.
-    pub fn note(&self, step: DeliveryStepId, came: Vec<(u32, Came)>) {
-        if !came.is_empty() {
-            self.record.write(Entry::Came(step, came, self.parts.clock.now()));
+    /// Writes down that requests of a step are given up; where its script asked for none, that it made nothing of it.
+    pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
+        let given_up = |number| Written { number, came: Came::GivenUp, target: None };
+        self.write_down(step, numbers.into_iter().map(given_up).collect());
+    }
+
+    fn write_down(&self, step: DeliveryStepId, written: Vec<Written>) {
+        if !written.is_empty() {
+            self.record.write(Entry::Came(step, written, self.parts.clock.now()));
         }
     }
 
-    /// Tries once what was put aside, in order; of an alert, what comes after something that still waits on the same way waits on.
-    pub async fn again(self, errands: Vec<(Errand, Vec<u32>)>) {
-        let mut waits: BTreeSet<(AlertId, u32)> = BTreeSet::new();
-        for (errand, numbers) in errands {
-            let alert = errand.step.alert;
-            let due = |number| self.patience.is_due(errand.step.id, number, self.parts.clock.uptime());
-            let free = |number| numbers.contains(&number) && !waits.contains(&(alert, number)) && due(number);
-            let once = |number| free(number).then_some(Trial::Once);
-            if self.record.settled().is_err() {
+    /// Tries once what was put aside for one receiver, in order: what comes after something that still waits waits on.
+    pub async fn again(self, chain: Chain, going: Vec<Going>) {
+        let _place = match chain.first() {
+            Some((_, number)) => self.under_way.place(*number).await,
+            None => None,
+        };
+        for (errand, number) in &chain {
+            let is_due = self.patience.is_due(errand.step.id, *number, self.parts.clock.uptime());
+            if !is_due || self.record.settled().is_err() {
                 return;
             }
-            let came = self.run(&errand, once).await;
-            // What the script no longer asks for will never come.
-            let gone = numbers.iter().filter(|number| errand.requests.len() <= **number as usize);
-            self.note(errand.step.id, gone.map(|number| (*number, Came::GivenUp)).collect());
-            waits.extend(came.iter().filter(|(_, came)| *came == Came::Waits).map(|(number, _)| (alert, *number)));
-            waits.extend(numbers.iter().filter(|number| !came.iter().any(|(n, _)| n == *number)).map(|n| (alert, *n)));
+            let came = match errand.requests.get(number) {
+                Some(one) => self.carry_in_turn(errand, *number, &one.request, Trial::Once).await,
+                // What the script no longer asks for will never come.
+                None => Came::GivenUp,
+            };
+            self.settle(errand, [(*number, came)]);
+            if came == Came::Waits {
+                return;
+            }
         }
+        drop(going);
+        chain.iter().for_each(|(errand, number)| self.under_way.ended((errand.step.alert, *number)));
+    }
+
+    /// Carries out what a drill asks for, and reports.
+    pub async fn drill(self, errand: Errand, until: Instant) {
+        let how = self.drill_out(&errand, until).await;
+        self.parts.hearing.muster.delivered(errand.step.alert, &self.name, how);
+    }
+
+    async fn drill_out(&self, errand: &Errand, until: Instant) -> Result<Went, String> {
+        for (number, Numbered { request, .. }) in &errand.requests {
+            let key = errand.event.key(*number as usize);
+            match timeout_at(until, self.carry(request, &key, errand.age, Trial::Drill(until))).await {
+                Ok((Came::Done, _)) => {}
+                Ok((Came::Waits | Came::GivenUp, why)) => return Err(why),
+                Err(_) => return Err(format!("{} does not answer within the time of a drill", request.target())),
+            }
+        }
+        Ok(Went::Out)
     }
 
     /// Carries a request out, and tries again for as long as that may help: what became of it, and why if it was not carried out.
@@ -225,7 +302,7 @@ impl Courier {
             };
             let told = format!("{}: {why}", request.target());
             let (over, span) = match trial {
-                Trial::Aside | Trial::On | Trial::Brief | Trial::Once => {
+                Trial::Aside | Trial::Brief | Trial::Once => {
                     let limit_us = limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX });
                     (self.age_us(age) > limit_us, "its time")
                 }
@@ -236,7 +313,7 @@ impl Courier {
                 self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
                 return (Came::GivenUp, told);
             }
-            if !said && matches!(trial, Trial::Aside | Trial::On | Trial::Brief) {
+            if !said && matches!(trial, Trial::Aside | Trial::Brief) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
@@ -247,7 +324,7 @@ impl Courier {
                 Trial::Aside => tried >= ASIDE_AFTER && moot_after_us.is_none(),
                 Trial::Brief => moot_after_us.is_none(),
                 Trial::Once => true,
-                Trial::On | Trial::Drill(_) => false,
+                Trial::Drill(_) => false,
             };
             if aside {
                 return (Came::Waits, told);

@@ -19,8 +19,6 @@ pub(super) enum Turn<'a> {
     Mine(Newest<'a>),
     /// Something newer stands there.
     Newer,
-    /// Another is tried just now.
-    Busy,
 }
 
 /// A place, held.
@@ -37,15 +35,11 @@ impl Newest<'_> {
 }
 
 impl Turns {
-    /// Waits for its turn, unless `at_once`.
-    pub async fn take(&self, number: u32, step: DeliveryStepId, at_once: bool) -> Turn<'_> {
+    /// Waits for its turn.
+    pub async fn take(&self, number: u32, step: DeliveryStepId) -> Turn<'_> {
         // Scripts ask for no more than there are places.
         let Some(place) = self.0.get(number as usize) else { return Turn::Mine(Newest(None)) };
-        let newest = match place.try_lock() {
-            Ok(newest) => newest,
-            Err(_) if at_once => return Turn::Busy,
-            Err(_) => place.lock().await,
-        };
+        let newest = place.lock().await;
         if *newest > step { Turn::Newer } else { Turn::Mine(Newest(Some(newest))) }
     }
 }
@@ -59,17 +53,13 @@ mod tests {
     #[tokio::test]
     async fn an_older_step_never_comes_after_a_newer_one_of_the_same_number() {
         let (turns, old, new) = (Turns::default(), DeliveryStepId(7), DeliveryStepId(8));
-        let Turn::Mine(failed) = turns.take(0, old, true).await else { panic!("nobody is there") };
-        assert!(matches!(turns.take(0, new, true).await, Turn::Busy), "one at a time");
-        assert!(turns.take(0, new, false).now_or_never().is_none(), "it waits");
-        assert!(matches!(turns.take(1, new, true).await, Turn::Mine(_)), "another way is another way");
+        let Turn::Mine(failed) = turns.take(0, old).await else { panic!("nobody is there") };
+        assert!(turns.take(0, new).now_or_never().is_none(), "one at a time: it waits");
+        assert!(matches!(turns.take(1, new).await, Turn::Mine(_)), "another way is another way");
         drop(failed);
-        let Turn::Mine(place) = turns.take(0, new, false).await else { panic!("the old one did not go out") };
+        let Turn::Mine(place) = turns.take(0, new).await else { panic!("the old one did not go out") };
         place.brought(new);
-        assert!(matches!(turns.take(0, old, false).await, Turn::Newer));
-        assert!(
-            matches!(turns.take(0, new, false).await, Turn::Mine(_)),
-            "told again after a crash, it goes out again"
-        );
+        assert!(matches!(turns.take(0, old).await, Turn::Newer));
+        assert!(matches!(turns.take(0, new).await, Turn::Mine(_)), "told again after a crash, it goes out again");
     }
 }

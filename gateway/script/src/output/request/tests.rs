@@ -112,9 +112,17 @@ fn what_is_no_url_topic_or_rate_is_refused() {
     assert!(matches!(typed.check(), Err(RequestError::Type(_))));
     let long = Request::Mqtt { topic: "a".to_owned(), body: "x".repeat(BODY_BYTES_MAX + 1) };
     assert!(matches!(long.check(), Err(RequestError::TooLong(_))));
-    for topic in ["alerts/x", "a/#", "", "$SYS"] {
+    for topic in ["alerts/x", "a/#", "", "$SYS", "ä/x"] {
         assert!(matches!(mqtt(topic).check(), Err(RequestError::Topic(_))), "{topic}");
     }
+}
+
+#[test]
+fn what_is_published_fits_into_a_packet_with_its_topic() {
+    let of = |bytes: usize| Request::Mqtt { topic: "hall/lämp".to_owned(), body: "x".repeat(bytes) };
+    let most = PACKET_BYTES_MAX - "hall/lämp".len() - 16;
+    assert_eq!(of(most).check(), Ok(()));
+    assert_eq!(of(most + 1).check(), Err(RequestError::PacketTooLong(PACKET_BYTES_MAX + 1)));
 }
 
 #[test]

@@ -2,6 +2,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use pitchside_script::output::MailTls;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
@@ -9,6 +10,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 
 use super::super::address::tests::Turning;
+use super::super::connect::tests::Silent;
 use super::*;
 
 const KEY: &str = "11111111111111111111111111111111-raised-0";
@@ -16,9 +18,15 @@ const KEY: &str = "11111111111111111111111111111111-raised-0";
 /// What a receiver refuses.
 #[derive(Clone, Copy, Default)]
 struct Refuses {
+    greeting: Option<&'static str>,
     starttls: bool,
     login: bool,
+    sender: Option<&'static str>,
     recipient: Option<&'static str>,
+    /// It does not answer a goodbye.
+    goodbye: bool,
+    /// What somebody on the way adds to the reply to STARTTLS.
+    injected: &'static str,
 }
 
 /// A mail server (RFC 5321) that writes down what it is told, line by line; lines in TLS are led by `*`.
@@ -83,7 +91,8 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
     heard: &Mutex<Vec<String>>,
 ) -> bool {
     if greet {
-        stream.write_all(b"220 mail.test ESMTP\r\n").await.unwrap();
+        let greeting = refuses.greeting.unwrap_or("220 mail.test ESMTP");
+        stream.write_all(format!("{greeting}\r\n").as_bytes()).await.unwrap();
     }
     let mut in_data = false;
     let mut line = String::new();
@@ -103,16 +112,18 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             (_, "EHLO") if !tls && !refuses.starttls => "250-mail.test\r\n250 STARTTLS",
             (_, "EHLO") => "250-mail.test\r\n250 AUTH PLAIN",
             (_, "STARTTLS") => {
-                stream.write_all(b"220 go on\r\n").await.unwrap();
+                stream.write_all(format!("220 go on\r\n{}", refuses.injected).as_bytes()).await.unwrap();
                 return true;
             }
             (_, "AUTH") if refuses.login => "535 5.7.8 wrong",
             (_, "AUTH") => "235 welcome",
+            (_, "MAIL") if refuses.sender.is_some() => refuses.sender.unwrap(),
             (_, "RCPT") if refuses.recipient.is_some() => refuses.recipient.unwrap(),
             (_, "DATA") => {
                 in_data = true;
                 "354 go on"
             }
+            (_, "QUIT") if refuses.goodbye => continue,
             (_, "QUIT") => "221 bye",
             _ => "250 ok",
         };
@@ -194,6 +205,44 @@ async fn nothing_is_said_to_a_server_without_starttls_or_with_a_strangers_certif
 }
 
 #[tokio::test]
+async fn what_is_said_in_clear_ahead_of_tls_counts_for_nothing() {
+    // All that a server in TLS would say, until it has the mail.
+    let injected =
+        "250-mail.test\r\n250 AUTH PLAIN\r\n235 welcome\r\n250 ok\r\n250 ok\r\n354 go on\r\n250 kept\r\n221 bye\r\n";
+    let receiver = Receiver::start(false, Refuses { injected, ..Refuses::default() }).await;
+    let sent = send(&receiver, MailTls::Starttls).await;
+    assert!(matches!(sent, Err(CarryError::Later(_))), "{sent:?}");
+    let heard = receiver.heard();
+    assert!(heard.ends_with("STARTTLS"), "nothing more is said: {heard}");
+}
+
+#[tokio::test]
+async fn a_server_that_turns_the_box_away_is_asked_again() {
+    let blocked = Some("554 5.7.1 not today");
+    for refuses in [
+        Refuses { greeting: blocked, ..Refuses::default() },
+        Refuses { sender: Some("550 5.7.1 not from you"), ..Refuses::default() },
+    ] {
+        for tls in [MailTls::Starttls, MailTls::Wrapped, MailTls::Clear] {
+            // In clear, what is offered is the login.
+            let refuses = Refuses { starttls: tls == MailTls::Clear, ..refuses };
+            // In TLS from the first byte, the greeting is said in TLS.
+            let receiver = Receiver::start(tls == MailTls::Wrapped, refuses).await;
+            let turned_away = send(&receiver, tls).await.unwrap_err();
+            assert!(matches!(&turned_away, CarryError::Later(why) if why.contains(" 5.7.1 not ")), "{turned_away:?}");
+            assert!(!receiver.heard().contains("RCPT"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_mail_that_was_taken_is_sent_whatever_comes_of_the_goodbye() {
+    let receiver = Receiver::start(false, Refuses { goodbye: true, ..Refuses::default() }).await;
+    let sent = timeout(GOODBYE_WITHIN, send(&receiver, MailTls::Starttls)).await;
+    assert_eq!(sent.expect("it waits for the goodbye"), Ok(()));
+}
+
+#[tokio::test]
 async fn what_a_server_refuses_for_good_is_not_tried_again_but_for_the_login() {
     let with = |recipient| Refuses { recipient: Some(recipient), ..Refuses::default() };
     let unknown = Receiver::start(false, with("550 5.1.1 nobody of that name")).await;
@@ -254,8 +303,9 @@ async fn of_several_addresses_the_first_that_answers_has_the_mail() {
     let gone = std::net::TcpListener::bind("127.0.0.3:0").unwrap();
     let nobody = gone.local_addr().unwrap();
     drop(gone);
+    let silent = Silent::at("127.0.0.4").await;
     let receiver = Receiver::at("127.0.0.2", "localhost", true, Refuses::default()).await;
-    let (resolver, _) = Turning::new([&[nobody, receiver.address]]);
+    let (resolver, _) = Turning::new([&[silent.address, nobody, receiver.address]]);
     send_by(resolver, &named("localhost", MailTls::Wrapped), &[&receiver]).await.unwrap();
     assert!(receiver.heard().contains("*RCPT TO:<doctor@clinic.test>"));
 }

@@ -1,0 +1,83 @@
+//! Receivers that are away or stall: they hold up no other and no later alert, and hear of everything, in order, once they are back.
+
+use pitchside_model::PluginName;
+use pitchside_tests::{Clinic, Running, until};
+
+use crate::delivery::{beats, output_of, post};
+use crate::receiver::Webhook;
+
+#[tokio::test]
+async fn a_receiver_that_is_away_keeps_no_other_from_new_alerts() {
+    let (there, away) = (Webhook::start().await, Webhook::start().await);
+    away.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = format!("[{}, {}]", post(&there), post(&away));
+    output_of(&clinic, "both", &[&there, &away], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    let name = PluginName::parse("both").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    until("the first to wait aside", || (waiting() == 1).then_some(())).await;
+    // Each next one is tried once and waits, too: the clock stands still, so nobody waited a minute for it.
+    for count in 2..5 {
+        beats(&clinic, &mut s7, &[190, 100]).await;
+        there.told_so_many(count).await;
+        until("the next to wait aside", || (waiting() == count).then_some(())).await;
+    }
+    away.breaks(false);
+    clinic.advance(61);
+    assert_eq!(away.told_so_many(4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_receiver_that_stalls_holds_up_nobody_and_after_the_end_hears_of_everything_in_order() {
+    let (there, stalls) = (Webhook::start().await, Webhook::start().await);
+    stalls.stalls(true);
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = format!("[{}, {}]", post(&there), post(&stalls));
+    output_of(&clinic, "both", &[&there, &stalls], &["raised", "cleared"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100, 190, 100]).await;
+    // Each request may take 30 s, and the clock stands still: had anybody waited for one, this would not be in time.
+    let told = there.told_so_many(4).await;
+    assert_eq!(told, ["raised 0 fast", "cleared 0 fast", "raised 0 fast", "cleared 0 fast"]);
+    let name = PluginName::parse("both").unwrap();
+    let waiting = |clinic: &Running| clinic.tables().requests_waiting(&name).unwrap();
+    until("what stalls to stand in the record", || (waiting(&clinic).len() == 4).then_some(())).await;
+    assert!(waiting(&clinic).iter().all(|(_, number)| *number == 1), "{:?}", waiting(&clinic));
+
+    clinic.kill().await;
+    stalls.stalls(false);
+    clinic.start().await;
+    stalls.told_so_many(4).await;
+    until("nothing to wait any more", || waiting(&clinic).is_empty().then_some(())).await;
+    let keys: Vec<String> = stalls.got().into_iter().filter(|got| got.well).map(|got| got.key).collect();
+    for alert in clinic.alerts() {
+        let id = alert.alert.id.to_string();
+        let mut of_alert: Vec<&str> = keys.iter().filter_map(|key| key.strip_prefix(&id)).collect();
+        of_alert.dedup();
+        assert_eq!(of_alert, ["-raised-1", "-cleared-1"], "{keys:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_for_one_receiver_is_tried_again_beside_one_that_stalls() {
+    let (back, stalls) = (Webhook::start().await, Webhook::start().await);
+    back.breaks(true);
+    stalls.stalls(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = format!("[{}, {}]", post(&stalls), post(&back));
+    output_of(&clinic, "both", &[&back, &stalls], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100, 190, 100, 190, 100]).await;
+    let name = PluginName::parse("both").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    until("all to stand in the record", || (waiting() == 6).then_some(())).await;
+    back.breaks(false);
+    clinic.advance(61);
+    // Behind the other, each would come 30 s after the one before.
+    back.told_so_many(3).await;
+    until("what stalls to wait on", || (waiting() == 3).then_some(())).await;
+}
