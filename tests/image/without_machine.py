@@ -262,6 +262,9 @@ class StickTold(Scratch):
     def test_a_recovery_key_that_did_not_get_onto_the_stick_is_no_key_that_anybody_has(self):
         said = self.brings({"orders.txt": "recovery-key\n"}, more='cp() { return 1; }')
         self.assertIn("order recovery-key once more, for nobody has the key", said)
+        self.assertEqual([path.name for path in (self.at / "tmp/stick").glob("recovery*")], [])
+        # Pulled while the key is made: what is there does not look like one.
+        self.brings({"orders.txt": "recovery-key\n"}, more='cp() { exit 1; }')
         self.assertEqual(self.on_stick("recovery-pitchside-000000.txt"), None)
 
 
