@@ -11,6 +11,8 @@ CMDLINE="console=tty0 console=ttyS0,115200 no_timer_check"
 # What runs on the box, besides our own program.
 PACKAGES=(systemd-sysv udev dbus systemd-resolved systemd-repart bluez rauc rauc-service efibootmgr e2fsprogs kmod nftables chrony
   ca-certificates libdbus-1-3 qrencode)
+# Of these what initrd and boot file alone are made with: nothing, they come from the tools.
+INITRD_ONLY=()
 
 # Modules the root file system keeps: folders and files below kernel/. Nothing that has no business in a clinic.
 MODULES=(

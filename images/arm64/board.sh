@@ -7,9 +7,10 @@ EFI_NAME=BOOTAA64.EFI
 EFI_STUB=/usr/lib/systemd/boot/efi/linuxaa64.efi.stub
 CMDLINE="console=tty0 console=ttyAMA0,115200"
 
-# The initrd's programs come from the board's own packages here; the last two are for it alone.
+# The initrd's programs come from the board's own packages here; the root gets no file of the last two.
 PACKAGES=(systemd-sysv udev dbus systemd-resolved systemd-repart bluez rauc rauc-service efibootmgr e2fsprogs kmod nftables chrony
   ca-certificates libdbus-1-3 qrencode cryptsetup-bin busybox-static systemd-boot-efi)
+INITRD_ONLY=(busybox-static systemd-boot-efi)
 
 MODULES=(
   arch/arm64/crypto crypto lib

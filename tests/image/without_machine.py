@@ -1,48 +1,23 @@
 #!/usr/bin/env python3
-"""Parts of the image that need no virtual machine and no root to be tried: the stick's time servers and what tells chrony, the initrd's long
-checks, the bill of materials. Each runs the image's own lines in a folder of its own."""
+"""Parts of the image that need no virtual machine and no root to be tried: what a stick is told and keeps, its time servers and what tells
+chrony, settings at a start, an update that is killed, the screen's page, the initrd's long checks, the bill of materials. Each runs the
+image's own lines in a folder of its own."""
 
 import importlib.util
-import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import unittest
 
 sys.dont_write_bytecode = True
-IMAGES = pathlib.Path(__file__).resolve().parents[2] / "images"
-ROOT = IMAGES / "root"
-PITCHSIDE = ROOT / "usr/lib/pitchside"
+from scratch import IMAGES, PITCHSIDE, ROOT, Scratch, below, below_box, function
+from told_by_stick import StickTold
+
+# Its rows are among these.
+__all__ = ["StickTold"]
 POOL = (ROOT / "usr/share/pitchside/timeservers/timeservers.sources").read_text()
 # The initrd's shell is busybox's; `sh` is there always.
 SHELLS = [["sh"]] + ([["busybox", "sh"]] if shutil.which("busybox") else [])
-
-
-def function(path, name):
-    """The lines of a function in a script."""
-    text = path.read_text()
-    begin = text.index(f"\n{name}() {{") + 1
-    return text[begin:text.index("\n}\n", begin) + 3]
-
-
-class Scratch(unittest.TestCase):
-    def setUp(self):
-        self.at = pathlib.Path(tempfile.mkdtemp())
-        self.addCleanup(shutil.rmtree, self.at)
-
-    def run_in(self, script, roots, shell=("sh",)):
-        """Runs a script whose paths below `roots` lie in this folder; what it said, its exit code."""
-        for root in roots:
-            script = script.replace(root, f"{self.at}{root}")
-        ran = subprocess.run([*shell, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
-        return ran.stdout, ran.returncode
-
-    def write(self, path, text):
-        target = self.at / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
-        return target
 
 
 class TimeServersByStick(Scratch):
@@ -80,6 +55,98 @@ class TimeServersByStick(Scratch):
         said, kept = self.brings(b"# none\n")
         self.assertEqual(kept, None)
         self.assertIn("names none", said)
+
+
+class AtAStart(Scratch):
+    def migrates(self):
+        below_box(self.at)
+        self.write("usr/lib/pitchside/forget", "#!/bin/sh\n").chmod(0o755)
+        self.write("usr/lib/pitchside/migrations/001-nothing", "#!/bin/sh\n").chmod(0o755)
+        self.write("usr/share/pitchside/appliance.toml", 'hosts = ["@NAME@"]\n')
+        self.write("proc/sys/kernel/hostname", "pitchside-000000\n")
+        (self.at / "data/box").mkdir(parents=True, exist_ok=True)
+        self.write("data/layout", "1\n")
+        return self.run_in(below(self.at, "migrate", "sync() { :; }"), [])
+
+    def test_this_versions_settings_are_written_where_they_differ(self):
+        kept = self.at / "data/box/settings-1-appliance.toml"
+        self.assertEqual(self.migrates(), ("", 0))
+        self.assertEqual(kept.read_text(), 'hosts = ["pitchside-000000"]\n')
+        before = kept.stat().st_ino
+        self.migrates()
+        self.assertEqual(kept.stat().st_ino, before)
+        kept.write_text("of another version\n")
+        self.migrates()
+        self.assertEqual(kept.read_text(), 'hosts = ["pitchside-000000"]\n')
+
+    def test_a_full_data_partition_keeps_the_gateway_from_starting_only_if_it_has_no_settings_at_all(self):
+        kept = self.write("data/box/settings-1-appliance.toml", "of another version\n")
+        full = self.at / "data/box/settings-1-appliance.toml.new"
+        full.symlink_to("/dev/full")
+        said, code = self.migrates()
+        self.assertEqual((code, kept.read_text()), (0, "of another version\n"))
+        self.assertIn("settings of this version could not be written; those that are there stay", said)
+        kept.unlink()
+        full.symlink_to("/dev/full")
+        self.assertNotEqual(self.migrates()[1], 0)
+
+
+class UpdateEnded(Scratch):
+    def ended(self, result, *there):
+        """What `update-ended` leaves of these files after this end of `update`."""
+        shutil.rmtree(self.at, ignore_errors=True)
+        below_box(self.at, "asked.sh")
+        folder = self.at / "data/box/data/update"
+        self.write("dev/console", "")
+        self.write("data/update.raucb", "")
+        folder.mkdir(parents=True)
+        for name in there:
+            (folder / name).write_text("refused: for good\n")
+        self.run_in(below(self.at, "update-ended", f"SERVICE_RESULT={result}"), [])
+        return {path.name: path.read_text() for path in folder.iterdir()}, (self.at / "data/update.raucb").exists()
+
+    def test_one_that_is_killed_is_told_and_leaves_nothing_the_gateway_would_wait_for(self):
+        self.assertEqual(self.ended("timeout", "taken"), ({"result": "not now: it was ended before it was installed (timeout)\n"}, False))
+        # Its own last word stands, for or against another try.
+        self.assertEqual(self.ended("signal", "taken", "result"), ({"result": "refused: for good\n"}, False))
+
+    def test_one_that_went_in_is_waited_for_until_the_restart(self):
+        self.assertEqual(self.ended("success", "taken")[0], {"taken": "refused: for good\n"})
+        unit = (ROOT / "usr/lib/systemd/system/pitchside-update.service").read_text()
+        self.assertIn("\nExecStopPost=/usr/lib/pitchside/update-ended\n", unit)
+
+    def test_beside_a_copied_bundle_the_journal_has_its_room(self):
+        kept = next(line for line in (IMAGES.parent / "gateway/config/src/settings.rs").read_text().splitlines() if " reserve_bytes: u64 = " in line)
+        mib = int(kept.split("= ")[1].split(" <<")[0])
+        self.assertIn("<< 20", kept)
+        for script in ("stick", "update"):
+            said, _ = self.run_in(f". {PITCHSIDE}/install.sh; echo $((ROOM_BYTES >> 20))", [])
+            self.assertGreater(int(said), mib)
+            text = (PITCHSIDE / script).read_text()
+            self.assertIn(". /usr/lib/pitchside/install.sh", text)
+            self.assertNotIn("ROOM_BYTES=", text)
+
+
+class ScreenPage(Scratch):
+    def shows(self):
+        below_box(self.at)
+        self.write("run/pitchside/slot", "SLOT=A\n")
+        self.write("usr/lib/os-release", "IMAGE_VERSION=1.0.0\n")
+        self.write("proc/sys/kernel/hostname", "pitchside-000000\n")
+        (self.at / "data").mkdir(exist_ok=True)
+        self.run_in(below(self.at, "claim").replace(">$screen", ">/dev/null"), [])
+        return (self.at / "run/pitchside/page").read_text()
+
+    def test_the_fingerprint_is_the_authoritys(self):
+        self.write("data/box/keys/ca.pem", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n")
+        self.assertIn("SHA-256 2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824\n", self.shows())
+
+    def test_a_pipe_laid_in_its_place_does_not_keep_the_screen_empty(self):
+        (self.at / "data/box/keys").mkdir(parents=True)
+        subprocess.run(["mkfifo", self.at / "data/box/keys/ca.pem"], check=True)
+        page = self.shows()
+        self.assertIn("https://pitchside-000000.local:8443", page)
+        self.assertIn("authority    its certificate can't be read", page)
 
 
 class TimeServersTold(Scratch):

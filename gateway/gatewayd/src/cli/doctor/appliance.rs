@@ -86,6 +86,7 @@ fn here(what: &str) -> Option<&'static str> {
         "box update" => {
             "nothing: what only was cut short, and a later release, are tried by themselves; or update.raucb on a stick"
         }
+        "copies of keys" => "recovery-key in orders.txt on a stick, which then holds the new key: lock it away",
         "silent devices" => "look at its battery and range",
         _ => CALL,
     })
@@ -116,6 +117,7 @@ mod tests {
         );
         assert!(here("Bluetooth devices").is_some_and(|mend| mend.contains("under another name")));
         assert!(here("firmware releases").is_some_and(|mend| mend.contains("relearn in orders.txt")));
+        assert!(here("copies of keys").is_some_and(|mend| mend.contains("recovery-key in orders.txt")));
     }
 
     #[test]
