@@ -244,13 +244,17 @@ async fn an_older_log_is_believed_by_neither_the_box_nor_its_publisher_and_the_d
         assert_eq!(said.code, 3, "{said:?}");
         assert!(said.err.contains("rolled back"), "{said:?}");
     }
-    let (evidence, mend) = until("doctor to doubt the ledger", || sick(&clinic, "ledger that is not believed")).await;
+    // The box calls again and again, each time later: a greeting of the same moment would be one that is repeated.
+    let doubted = || {
+        clinic.advance(1);
+        sick(&clinic, "ledger that is not believed")
+    };
+    let (evidence, mend) = until("doctor to doubt the ledger", doubted).await;
     assert!(evidence.contains("the ledger was rolled back") && !evidence.contains("offline"), "{evidence}");
     assert!(mend.contains("change nothing here"), "{mend}");
     let (evidence, mend) = until("doctor to doubt the releases", || sick(&clinic, "firmware log")).await;
     assert!(evidence.contains("somebody shows an old log"), "{evidence}");
     assert!(mend.contains("tell the ledger's operator"), "{mend}");
-    assert!(sick(&clinic, "way to the ledger").is_none(), "no network mends that");
     drop(shelf);
     clinic.stop().await;
 }

@@ -152,7 +152,7 @@ impl OutputTask {
         let now = self.parts.clock.uptime();
         while self.away.try_join_next().is_some() {}
         let was_woken = self.courier.under_way.was_woken();
-        if !was_woken && !self.waiting_at.is_none_or(|at| now.saturating_sub(at) >= AGAIN_MIN) {
+        if !was_woken && self.waiting_at.is_some_and(|at| now.saturating_sub(at) < AGAIN_MIN) {
             return Ok(());
         }
         self.waiting_at = Some(now);

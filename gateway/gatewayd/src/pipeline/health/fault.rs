@@ -1,0 +1,47 @@
+//! What keeps the box and its ledger apart.
+
+use ledger_block::ingest::Code;
+use pitchside_sync::Fault;
+use serde::{Deserialize, Serialize};
+
+/// Why there is no sync: by who can mend it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LedgerFault {
+    /// Nothing that is a ledger answers: the network, or its address and keys in the settings.
+    Unreachable,
+    /// It has other blocks of this box's name: a second box runs or ran.
+    SecondBox,
+    /// It refuses, for another reason.
+    Refused,
+    /// What it says is not believed: an older log, another, or none at all.
+    NotBelieved,
+    /// What is to be sent does not come out of this box's own store.
+    Own,
+}
+
+impl From<&Fault> for LedgerFault {
+    fn from(fault: &Fault) -> Self {
+        match fault {
+            fault if fault.is_suspicious() => Self::NotBelieved,
+            Fault::Refused(refusal) => match refusal.code {
+                Code::Fork | Code::Conflict | Code::OldIncarnation => Self::SecondBox,
+                _ => Self::Refused,
+            },
+            Fault::Payload(_) | Fault::Outbox(_) | Fault::Parcel(_) => Self::Own,
+            _ => Self::Unreachable,
+        }
+    }
+}
+
+impl LedgerFault {
+    /// How the ledger is, in a word or two.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Unreachable => "known offline",
+            Self::SecondBox | Self::Refused => "in reach, and refuses",
+            Self::NotBelieved => "in reach, and not believed",
+            Self::Own => "in reach, and sync is held up here",
+        }
+    }
+}
