@@ -314,6 +314,20 @@ async fn a_new_version_reads_beside_the_old_one_and_takes_over_only_if_it_reads_
     }
     assert!(log(&clinic).contains("1.2.0 is refused, 1.0.0 stays: it fails"), "{}", log(&clinic));
 
+    // Off, it reads nothing that could be compared: what is tried is tried on once it is on again.
+    update("1.2.1", "[reading(\"heart_rate\", payload.u8(1) + 1, \"/min\")]\n", &[]).ok();
+    plugin(&clinic, &["disable", "acme"]).ok();
+    let before = waiting(&clinic);
+    while waiting(&clinic) == before {
+        assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
+    }
+    plugin(&clinic, &["enable", "acme"]).ok();
+    while standing(&clinic).2.is_some() {
+        assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
+    }
+    assert_eq!(standing(&clinic).0, "1.0.0");
+    assert!(log(&clinic).contains("1.2.1 is refused, 1.0.0 stays: it reads differently"), "{}", log(&clinic));
+
     update("1.3.0", "let rate = payload.u8(1);\n[reading(\"heart_rate\", rate, \"/min\")]\n", &[]).ok();
     while standing(&clinic).2.is_some() {
         assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
@@ -346,7 +360,17 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
     };
     let says =
         |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
-    plugin(&clinic, &["install", &package("1.0.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    plugin(&clinic, &["install", &package("0.9.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    // Nothing is recorded, and it hears no drill: it is told what never was.
+    let other = plugin(&clinic, &["update", &package("0.9.1", &says("event.priority"))]);
+    assert!(other.code == 1 && other.err.contains("(raised of medium priority: it was "), "{other:?}");
+    plugin(&clinic, &["disable", "lamp"]).ok();
+    let alike = plugin(&clinic, &["update", &package("1.0.0", &says("event.rule + \"\""))]).ok();
+    assert!(alike.out.contains("it does the same on 2 made-up steps;"), "{alike:?}");
+    assert!(alike.out.contains("; it stays switched off"), "{alike:?}");
+    let state = plugin(&clinic, &["list"]).ok().out;
+    assert!(state.lines().any(|line| line.starts_with("lamp") && line.contains(" off ")), "{state}");
+    plugin(&clinic, &["enable", "lamp"]).ok();
     let mut s7 = clinic.sensor("s7").await;
     s7.heart_rate(190).await;
     until("the alert to be recorded", || clinic.tables().last_delivery_step().unwrap().0.ge(&1).then_some(())).await;
