@@ -185,6 +185,13 @@ async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose
     assert_eq!(standing(&clinic).2.as_deref(), Some("1.2.0"));
     plugin(&clinic, &["rollback", "acme"]).ok();
 
+    let named =
+        "name = \"ACME\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n";
+    let twin = other.packs_files("ACME", named, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
+    other.signs(&twin);
+    let refused = install(&clinic, &twin);
+    assert!(refused.code == 1 && refused.err.contains("ACME is called as acme is"), "{refused:?}");
+
     let older = other.makes("1.0.5", GOOD);
     let older = older.to_str().unwrap();
     let refused = plugin(&clinic, &["install", older]);

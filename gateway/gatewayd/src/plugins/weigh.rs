@@ -63,6 +63,16 @@ pub enum Refusal {
         /// What was asked.
         command: String,
     },
+    /// Its name is that of another, but for the size of letters.
+    #[error(
+        "{name} is called as {other} is, but for the size of letters: nobody could tell them apart; its maker gives it another name"
+    )]
+    Namesake {
+        /// Which plugin.
+        name: PluginName,
+        /// The one that is there.
+        other: PluginName,
+    },
     /// Something was accepted that nobody asked for: given out of habit it would accept anything.
     #[error("{name} {version} needs no {flag}: {why}; leave it out")]
     Needless {

@@ -61,6 +61,14 @@ pub(super) fn present(context: &Context, name: &PluginName) -> anyhow::Result<Op
     Ok(inventory.plugins.into_iter().find(|(known, _)| known == name).map(|(_, wanted)| wanted))
 }
 
+/// One that is called so, but for the size of letters.
+fn namesake(context: &Context, name: &PluginName) -> anyhow::Result<Option<PluginName>> {
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let rows = context.tables.plugins()?.into_iter().filter(|row| row.current.is_some()).map(|row| row.name);
+    let mut known = inventory.plugins.into_keys().chain(rows);
+    Ok(known.find(|known| known != name && known.as_str().eq_ignore_ascii_case(name.as_str())))
+}
+
 /// Whose the plugin of a name is. One that was installed stays its signer's though its package cannot be read any more, and so does
 /// one of the library.
 fn maker(
@@ -110,6 +118,11 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
     let after = row.and_then(|row| row.current);
     let there = present(context, &name)?;
     let maker = maker(context, &name, after, there.is_some())?;
+    if maker.is_none()
+        && let Some(other) = namesake(context, &name)?
+    {
+        return Err(refused(Refusal::Namesake { name, other }));
+    }
     let vouched = vouch(package, &note, &trusted, maker.as_ref()).map_err(refused)?;
     let granted = context.tables.plugin_grants(&name)?;
     let chosen: Chosen = context.tables.plugin_settings(&name)?.into_iter().collect();
