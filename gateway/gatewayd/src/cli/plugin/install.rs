@@ -19,6 +19,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::plugins::apart::Apart;
 use crate::plugins::signature::Signer;
 use crate::plugins::wanted::{Inventory, Wanted};
 use crate::plugins::weigh::{Accepts, Maker, Present, Refusal, Scales, vouch, weigh};
@@ -135,6 +136,7 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
         granted: &granted,
         grants: &args.grant,
         chosen: &chosen,
+        failures: &|folder| Apart::start()?.failures(&folder),
     };
     weigh(&vouched, there.as_ref().map(Wanted::present).as_ref(), &scales).map_err(refused)?;
     let signer = Signer::of(&vouched.signer);

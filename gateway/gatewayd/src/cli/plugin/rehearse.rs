@@ -8,8 +8,7 @@ use std::time::Duration;
 use ledger_block::segment::Subject;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::Timestamp;
-use pitchside_rules::scripted::rehearsal::Rehearsal;
-use pitchside_rules::{RuleSet, RuleSource};
+use pitchside_rules::RuleSet;
 use pitchside_script::output::{Event, Outcome, Request, Step};
 use pitchside_seal::{Filter, History};
 use pitchside_store::DeliveryStepId;
@@ -23,6 +22,7 @@ use crate::delivery::route::{Ear, Life, Verdict};
 use crate::past;
 use crate::pipeline::delivery::RuleNotes;
 use crate::pipeline::outputs::hearing;
+use crate::plugins::apart::Apart;
 use crate::rulebook::in_words;
 
 /// The most characters of a request that a difference shows.
@@ -187,25 +187,21 @@ pub(super) fn stream(
     since: Duration,
     now: Timestamp,
 ) -> Result<Rehearsed, Failure> {
-    let source = |folder: &Folder| {
-        RuleSource::parse_stream(folder.manifest.name.as_str(), &folder.manifest_text, &folder.source)
-            .map_err(|problems| in_words(&folder.manifest.version, &problems))
-    };
-    let mut rehearsal = Rehearsal::new(source(old)?, source(new)?)
-        .map_err(|problems| in_words("a version does not compile", &problems))?;
+    let mut rehearsal = Apart::start()?;
+    let quantities = rehearsal.rehearse(old, new)?;
     past::give_way();
     let ring = load_ring(&context.tables, &context.identity)?;
-    let subjects = rehearsal.quantities().iter().copied().map(Subject::Readings).collect();
+    let subjects = quantities.into_iter().map(Subject::Readings).collect();
     let filter = Filter { whose: None, subjects };
     let mut history = History::new(&ring, &filter);
     let since_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
     let from = Timestamp(now.0.saturating_sub(since_us));
     past::walk(context, from, &mut |_, _| {}, &mut |block| {
         let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
-        rehearsal.feed(&entries);
+        rehearsal.hear(&entries)?;
         Ok(ControlFlow::Continue(()))
     })?;
-    let found = rehearsal.finish();
+    let found = rehearsal.found()?;
     let compared = (found.readings > 0).then(|| format!("{} of sealed history", counted(found.readings, "reading")));
     Ok(Rehearsed { compared, difference: found.difference, failure: found.failure })
 }
