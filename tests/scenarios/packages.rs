@@ -185,13 +185,16 @@ async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose
     assert_eq!(standing(&clinic).2.as_deref(), Some("1.2.0"));
     plugin(&clinic, &["rollback", "acme"]).ok();
 
-    let named =
-        "name = \"ACME\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n";
-    let twin = other.packs_files("ACME", named, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
-    other.signs(&twin);
-    let refused = install(&clinic, &twin);
+    let packed = |name: &str| {
+        let named = format!("name = \"{name}\"\nversion = \"9.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\n");
+        let manifest = named + "outputs = [\"heart_rate\"]\n";
+        let package =
+            other.packs_files(name, &manifest, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
+        other.signs(&package);
+        package
+    };
+    let refused = install(&clinic, &packed("ACME"));
     assert!(refused.code == 1 && refused.err.contains("ACME is called as acme is"), "{refused:?}");
-
     let older = other.makes("1.0.5", GOOD);
     let older = older.to_str().unwrap();
     let refused = plugin(&clinic, &["install", older]);
@@ -204,10 +207,7 @@ async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose
     assert!(habit.code == 1 && habit.err.contains("needs no --new-signer"), "{habit:?}");
 
     // One of the library is the library's.
-    let named =
-        "name = \"lamp\"\nversion = \"9.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n";
-    let lamp = other.packs_files("lamp", named, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
-    other.signs(&lamp);
+    let lamp = packed("lamp");
     let refused = install(&clinic, &lamp);
     assert!(refused.code == 1 && refused.err.contains("the lamp of this box is the library's"), "{refused:?}");
     plugin(&clinic, &["install", lamp.to_str().unwrap(), "--new-signer"]).ok();
