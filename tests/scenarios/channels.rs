@@ -154,7 +154,7 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
 #[tokio::test]
 async fn a_choice_that_keeps_an_output_from_sending_is_refused_with_what_its_script_says() {
     let clinic = clinic(&["mail-out", "webhook-out", "ntfy-push"]).await;
-    let nine = vec!["a@b.test"; 9].join(",");
+    let nine = ["a@b.test"; 9].join(",");
     for (name, key, value, why) in [
         ("mail-out", "sender", "Clinic <box@clinic.test>", "raised of medium priority: its script fails: "),
         ("mail-out", "recipients", nine.as_str(), "at most 8"),
