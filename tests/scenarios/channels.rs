@@ -152,6 +152,38 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
 }
 
 #[tokio::test]
+async fn a_choice_that_keeps_an_output_from_sending_is_refused_with_what_its_script_says() {
+    let clinic = clinic(&["mail-out", "webhook-out", "ntfy-push"]).await;
+    let nine = ["a@b.test"; 9].join(",");
+    for (name, key, value, why) in [
+        ("mail-out", "sender", "Clinic <box@clinic.test>", "raised of medium priority: its script fails: "),
+        ("mail-out", "recipients", nine.as_str(), "at most 8"),
+        ("mail-out", "recipients", "a@b.test,,c@d.test", "its script refuses it: bad_recipients"),
+        ("webhook-out", "path", "/a b", "is no URL"),
+        ("ntfy-push", "topic", "a b", "its script refuses it: bad_topic"),
+    ] {
+        let answer = plugin(&clinic, &["set", name, key, value]);
+        assert!(answer.code == 2 && answer.err.contains(why), "{name} {key}: {answer:?}");
+        let settings = plugin(&clinic, &["settings", name]).ok().out;
+        assert!(!settings.contains(value), "{settings}");
+    }
+    set(&clinic, "mail-out", &[("sender", "box@clinic.test"), ("recipients", "a@b.test,c@d.test")]);
+
+    // What another choice keeps from sending is told, and no reason against this one.
+    let broken = ("recipients".to_owned(), nine);
+    let name = pitchside_model::PluginName::parse("mail-out").unwrap();
+    let sealed = clinic.tables().seal_plugin_setting(&name, &broken.0, &broken.1, false).unwrap();
+    let change = pitchside_store::PluginChange::Set(sealed);
+    clinic.tables().change_plugin(&name, change, "set before it was tried out", pitchside_model::Timestamp(1)).unwrap();
+    let said = plugin(&clinic, &["set", "mail-out", "sender", "pitch@clinic.test"]).ok();
+    assert!(said.err.contains("mail-out still sends nothing of ") && said.err.contains("at most 8"), "{said:?}");
+    let worse = plugin(&clinic, &["set", "mail-out", "sender", "Clinic <box@clinic.test>"]);
+    assert!(worse.code == 2, "{worse:?}");
+    let mended = plugin(&clinic, &["set", "mail-out", "recipients", "a@b.test"]).ok();
+    assert!(!mended.err.contains("still"), "{mended:?}");
+}
+
+#[tokio::test]
 async fn a_display_that_was_away_ends_up_showing_the_last_alert() {
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").rule("slow", "value < 60.0");
     let clinic = clinic.start().await;

@@ -185,6 +185,15 @@ async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose
     assert_eq!(standing(&clinic).2.as_deref(), Some("1.2.0"));
     plugin(&clinic, &["rollback", "acme"]).ok();
 
+    let packed = |name: &str| {
+        let named = format!("name = \"{name}\"\nversion = \"9.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\n");
+        let cut = "case cut\n  00 -> error short_payload\n";
+        let package = other.packs_files(name, &(named + "outputs = [\"heart_rate\"]\n"), ("decode.rhai", GOOD), cut);
+        other.signs(&package);
+        package
+    };
+    let refused = install(&clinic, &packed("ACME"));
+    assert!(refused.code == 1 && refused.err.contains("ACME is called as acme is"), "{refused:?}");
     let older = other.makes("1.0.5", GOOD);
     let older = older.to_str().unwrap();
     let refused = plugin(&clinic, &["install", older]);
@@ -197,10 +206,7 @@ async fn a_plugin_stays_with_its_maker_until_an_admin_accepts_another_on_purpose
     assert!(habit.code == 1 && habit.err.contains("needs no --new-signer"), "{habit:?}");
 
     // One of the library is the library's.
-    let named =
-        "name = \"lamp\"\nversion = \"9.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n";
-    let lamp = other.packs_files("lamp", named, ("decode.rhai", GOOD), "case cut\n  00 -> error short_payload\n");
-    other.signs(&lamp);
+    let lamp = packed("lamp");
     let refused = install(&clinic, &lamp);
     assert!(refused.code == 1 && refused.err.contains("the lamp of this box is the library's"), "{refused:?}");
     plugin(&clinic, &["install", lamp.to_str().unwrap(), "--new-signer"]).ok();
@@ -314,6 +320,20 @@ async fn a_new_version_reads_beside_the_old_one_and_takes_over_only_if_it_reads_
     }
     assert!(log(&clinic).contains("1.2.0 is refused, 1.0.0 stays: it fails"), "{}", log(&clinic));
 
+    // Off, it reads nothing that could be compared: what is tried is tried on once it is on again.
+    update("1.2.1", "[reading(\"heart_rate\", payload.u8(1) + 1, \"/min\")]\n", &[]).ok();
+    plugin(&clinic, &["disable", "acme"]).ok();
+    let before = waiting(&clinic);
+    while waiting(&clinic) == before {
+        assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
+    }
+    plugin(&clinic, &["enable", "acme"]).ok();
+    while standing(&clinic).2.is_some() {
+        assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
+    }
+    assert_eq!(standing(&clinic).0, "1.0.0");
+    assert!(log(&clinic).contains("1.2.1 is refused, 1.0.0 stays: it reads differently"), "{}", log(&clinic));
+
     update("1.3.0", "let rate = payload.u8(1);\n[reading(\"heart_rate\", rate, \"/min\")]\n", &[]).ok();
     while standing(&clinic).2.is_some() {
         assert_eq!(s7.says(Content::Vendor, [0, 60]).await, Told::Stored);
@@ -346,7 +366,15 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
     };
     let says =
         |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
-    plugin(&clinic, &["install", &package("1.0.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    plugin(&clinic, &["install", &package("0.9.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    // Nothing is recorded, and it hears no drill: it is told what never was.
+    let other = plugin(&clinic, &["update", &package("0.9.1", &says("event.priority"))]);
+    assert!(other.code == 1 && other.err.contains("(raised of medium priority: it was "), "{other:?}");
+    plugin(&clinic, &["disable", "lamp"]).ok();
+    let alike = plugin(&clinic, &["update", &package("1.0.0", &says("event.rule + \"\""))]).ok();
+    let said = ["it does the same on 2 made-up steps;", "; it stays switched off"];
+    assert!(said.iter().all(|part| alike.out.contains(part)), "{alike:?}");
+    plugin(&clinic, &["enable", "lamp"]).ok();
     let mut s7 = clinic.sensor("s7").await;
     s7.heart_rate(190).await;
     until("the alert to be recorded", || clinic.tables().last_delivery_step().unwrap().0.ge(&1).then_some(())).await;

@@ -16,6 +16,7 @@
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
+//! | [`script_worker`] | this program as a worker of scripts |
 //! | [`reading_id`] | the name of one reading |
 //! | [`watchdog`] | progress, told to the service manager |
 
@@ -38,6 +39,7 @@ pub mod random;
 pub mod reading_id;
 pub mod reset;
 pub mod rulebook;
+pub mod script_worker;
 pub mod stamp;
 pub mod tls;
 pub mod watchdog;

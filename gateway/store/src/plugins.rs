@@ -82,7 +82,7 @@ impl PluginRow {
 /// A change of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginChange {
-    /// It runs from now on; what ran before is kept.
+    /// It takes the place of what ran before, which is kept. What is switched off stays off.
     Install {
         /// What came.
         package: PluginPackage,

@@ -1,6 +1,7 @@
 //! `cases.txt` of a plugin, run by the runner of `script` on the very engine and checks of the gateway.
 //!
-//! The script runs in this process: cases are for authors and tests. Limits hold here too, but for the kernel's.
+//! The script runs in this process: an author's command or a test, or what a box starts for the cases of a package. Limits hold here too;
+//! the kernel's only there.
 
 use pitchside_model::{Quality, Reading, Timestamp};
 use pitchside_script::cases::{

@@ -153,6 +153,8 @@ pub enum WorkerKind {
     Plugin,
     /// One output.
     Output,
+    /// What is run of a plugin before it is let in.
+    Package,
 }
 
 /// Arguments of `demo`.

@@ -140,6 +140,7 @@ fn worker(kind: WorkerKind) -> Outcome {
     match kind {
         WorkerKind::Rules => Ok(pitchside_rules::worker_main()?),
         WorkerKind::Plugin => Ok(pitchside_decode::worker_main()?),
+        WorkerKind::Package => Ok(crate::plugins::apart::worker_main()?),
         WorkerKind::Output => Ok(pitchside_script::output::worker::worker_main()?),
     }
 }

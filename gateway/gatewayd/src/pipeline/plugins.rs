@@ -3,6 +3,7 @@
 //! the new one stands. A new version on trial is asked beside it, and takes over or is refused by what was found.
 
 mod kept;
+mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use pitchside_decode::plugin::worker::StartError;
-use pitchside_decode::plugin::{Findings, PluginLimits, Trial};
+use pitchside_decode::plugin::{PluginLimits, Trial};
 use pitchside_decode::{Decoders, Plugin};
 use pitchside_model::PluginName;
 use pitchside_script::Program;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::kept::Kept;
+use self::verdict::{Beside, verdict};
 use crate::blocking;
 use crate::clock::Clock;
 use crate::plugins::wanted::{self, Inventory, Wanted};
@@ -238,7 +240,10 @@ impl PluginsTask {
                 match error {
                     StartError::Script { .. } => drop(self.refused.insert(name.clone(), fingerprint)),
                     // The box is busy or out of something: it may come up later.
-                    StartError::Worker { .. } => self.again_at = Some(Instant::now() + AGAIN_AFTER),
+                    StartError::Worker { .. } => {
+                        self.refused.remove(name);
+                        self.again_at = Some(Instant::now() + AGAIN_AFTER);
+                    }
                 }
             }
         }
@@ -290,11 +295,11 @@ impl PluginsTask {
         let mut settled = Vec::new();
         for (name, on) in &self.trials {
             let row = blocking::here(|| store.plugin(name))?;
-            let Some(candidate) = row.and_then(|row| row.candidate) else { continue };
+            let Some((candidate, enabled)) = row.and_then(|row| Some((row.candidate?, row.enabled))) else { continue };
+            let runs = self.parts.decoders.plugin(name).is_some();
+            let beside = Beside::of(enabled, runs, !self.refused.contains_key(name));
             let found = on.trial.findings();
-            // Without one that runs there is nothing to compare with.
-            let alone = self.parts.decoders.plugin(name).is_none();
-            let Some((takes_over, verdict)) = verdict(&found, &candidate, alone, now >= candidate.until) else {
+            let Some((takes_over, verdict)) = verdict(&found, &candidate, beside, now >= candidate.until) else {
                 continue;
             };
             let old = self.running.get(name).map_or("nothing", |running| running.version.as_str());
@@ -336,58 +341,5 @@ impl PluginsTask {
         if let Err(error) = blocking::here(|| store.note_plugin_trouble(name, troubles, now)) {
             tracing::warn!(plugin = %name, %error, "a plugin's troubles could not be written down");
         }
-    }
-}
-
-/// Whether a version takes over, and why; none while that is open.
-fn verdict(found: &Findings, candidate: &Candidate, alone: bool, late: bool) -> Option<(bool, String)> {
-    let compared = found.compared;
-    if let Some(failure) = &found.failure {
-        return Some((false, format!("it fails {failure}")));
-    }
-    if let (Some(difference), false) = (&found.difference, candidate.differ) {
-        return Some((false, format!("it reads differently {difference}")));
-    }
-    if alone {
-        return Some((true, "no version ran that it could be compared with".to_owned()));
-    }
-    if compared < candidate.payloads && !late {
-        return None;
-    }
-    if compared == 0 {
-        return Some((false, "no payload of its came in that time, so nothing was compared; try it again".to_owned()));
-    }
-    let differently = match found.differences {
-        0 => String::new(),
-        n => format!(", {n} of them differently, as was allowed"),
-    };
-    Some((true, format!("{compared} of {} payloads were compared{differently}", candidate.payloads)))
-}
-
-#[cfg(test)]
-mod tests {
-    use pitchside_model::Timestamp;
-
-    use super::*;
-
-    #[test]
-    fn a_version_takes_over_only_when_enough_was_read_alike() {
-        let candidate = |differ| Candidate { sha256: [1; 32], payloads: 10, until: Timestamp(0), differ };
-        let found = |compared, difference: bool, failure: bool| Findings {
-            compared,
-            difference: difference.then(|| "a payload of 2 bytes".to_owned()),
-            differences: u32::from(difference),
-            failure: failure.then(|| "on a payload of 2 bytes: too slow".to_owned()),
-            passed_over: 0,
-        };
-        let says = |found, differ, alone, late| verdict(&found, &candidate(differ), alone, late).map(|(yes, _)| yes);
-        assert_eq!(says(found(9, false, false), false, false, false), None);
-        assert_eq!(says(found(10, false, false), false, false, false), Some(true));
-        assert_eq!(says(found(3, true, false), false, false, false), Some(false), "at the first difference");
-        assert_eq!(says(found(10, true, false), true, false, false), Some(true));
-        assert_eq!(says(found(10, false, true), true, false, false), Some(false), "a failure is never allowed");
-        assert_eq!(says(found(2, false, false), false, false, true), Some(true), "after its time, with what there was");
-        assert_eq!(says(found(0, false, false), false, false, true), Some(false), "nothing was seen of it");
-        assert_eq!(says(found(0, false, false), false, true, false), Some(true));
     }
 }

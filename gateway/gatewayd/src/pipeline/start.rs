@@ -50,7 +50,7 @@ use crate::adapters::page::PageAdapter;
 use crate::clock::{self, Clock, ClockJudge};
 use crate::identity::Identity;
 use crate::random::OsRandom;
-use crate::tls;
+use crate::{script_worker, tls};
 
 use database::open_store;
 use delivery::DeliveryWires;
@@ -72,12 +72,12 @@ pub struct Startup {
 impl Startup {
     /// With the system's clock and this program.
     pub fn new(settings: Settings) -> anyhow::Result<Self> {
-        let program = std::env::current_exe().context("finding this program's own file")?;
+        let program = script_worker::own_file()?;
         Ok(Self { settings, clock: Clock::System, program })
     }
 
     fn worker(&self, kind: &str) -> Program {
-        Program { exe: self.program.clone(), args: vec!["script-worker".into(), kind.into()] }
+        script_worker::program(self.program.clone(), kind)
     }
 }
 

@@ -5,8 +5,10 @@
 //! | [`signature`] | who vouches for a package |
 //! | [`weigh`] | whether it is let in: every refusal has a reason |
 //! | [`wanted`] | which plugins are to run, from the library and from packages |
+//! | [`apart`] | cases and rehearsals in a process of their own |
 //! | [`streams`] | derived streams, for the rules |
 
+pub mod apart;
 pub mod signature;
 pub mod streams;
 pub mod wanted;
@@ -55,7 +57,7 @@ pub fn problems(folder: &Folder) -> (Vec<String>, Vec<String>) {
     (lines(errors), lines(warnings))
 }
 
-/// What fails of a plugin's own cases, a line each.
+/// What fails of a plugin's own cases, a line each. Runs its script in this process: what is to be let in is asked by [`apart`].
 pub fn failures(folder: &Folder) -> Vec<String> {
     let report = match run_cases(folder) {
         Ok(report) => report,

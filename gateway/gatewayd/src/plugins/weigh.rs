@@ -4,12 +4,13 @@
 use std::fmt;
 
 use ledger_block::note::VerifierKey;
+use pitchside_decode::plugin::Folder;
 use pitchside_model::PluginName;
 use pitchside_script::manifest::{Chosen, PluginKind};
 use pitchside_script::package::{Digest, Package, PackageError};
 
+use super::folder;
 use super::signature::{self, SignatureError, Signer};
-use super::{failures, folder};
 
 /// Why a package is not let in.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,24 @@ pub enum Refusal {
         installed: String,
         /// What was asked.
         command: String,
+    },
+    /// What they hold is not known.
+    #[error("the cases of {name} could not be run: {error:#}")]
+    Unrun {
+        /// Which plugin.
+        name: PluginName,
+        /// Why.
+        error: anyhow::Error,
+    },
+    /// Its name is that of another, but for the size of letters.
+    #[error(
+        "{name} is called as {other} is, but for the size of letters: nobody could tell them apart; its maker gives it another name"
+    )]
+    Namesake {
+        /// Which plugin.
+        name: PluginName,
+        /// The one that is there.
+        other: PluginName,
     },
     /// Something was accepted that nobody asked for: given out of habit it would accept anything.
     #[error("{name} {version} needs no {flag}: {why}; leave it out")]
@@ -182,6 +201,8 @@ pub struct Scales<'a> {
     pub grants: &'a [String],
     /// What an admin set of it before. What it asks for by a name that is not set yet is granted once it is.
     pub chosen: &'a Chosen,
+    /// What fails of a plugin's own cases.
+    pub failures: &'a dyn Fn(Folder) -> anyhow::Result<Vec<String>>,
 }
 
 /// A package that was signed by somebody trusted.
@@ -262,7 +283,8 @@ pub fn weigh(vouched: &Vouched, present: Option<&Present>, scales: &Scales<'_>) 
     if !asks.is_empty() {
         return Err(Refusal::Capabilities { name, asks });
     }
-    let failures = folder(&vouched.package).map_or_else(|error| vec![error.to_string()], |folder| failures(&folder));
+    let failures = folder(&vouched.package).map_or_else(|error| Ok(vec![error.to_string()]), scales.failures);
+    let failures = failures.map_err(|error| Refusal::Unrun { name: name.clone(), error })?;
     if failures.is_empty() { Ok(()) } else { Err(Refusal::Cases { name, failures }) }
 }
 
@@ -272,6 +294,7 @@ mod tests {
     use pitchside_script::package::{PackageFiles, pack};
 
     use super::*;
+    use crate::plugins::failures;
 
     fn key(name: &str, secret: u8) -> SignerKey {
         SignerKey::new(name, KeyKind::Ed25519, &[secret; 32]).unwrap()
@@ -306,7 +329,8 @@ mod tests {
         });
         let chosen = Chosen::default();
         let command = "pitchside plugin update acme.tar";
-        let scales = Scales { maker, accepts, command, granted: &[], grants: &[], chosen: &chosen };
+        let failures = &|folder: Folder| Ok(failures(&folder));
+        let scales = Scales { maker, accepts, command, granted: &[], grants: &[], chosen: &chosen, failures };
         weigh(&vouched, present.as_ref(), &scales)
     }
 

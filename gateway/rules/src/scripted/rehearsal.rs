@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use pitchside_model::{Entry, Quantity, Timestamp};
 use pitchside_script::Problem;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::Engine;
 use crate::item::{Filter, Point, PointContent};
 use crate::library::{RuleSet, RuleSource};
 
 /// What has come of it so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Findings {
     /// Readings of the streams' inputs that both heard.
     pub readings: u64,

@@ -111,6 +111,16 @@ impl Tables {
         })
     }
 
+    /// Outputs that gave requests up since then, each with how many, and brought nothing of a later step there: what was replaced by
+    /// something newer is not among them.
+    pub fn requests_given_up(&self, since: Timestamp) -> Result<Vec<(String, u32)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_given_up"))?;
+            let given_up = statement.query_map([since.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(given_up.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// The requests that outputs made of an alert, in the order in which they came to be what they are; at most [`REQUESTS_MAX`].
     pub fn requests_of(&self, alert: AlertId) -> Result<Vec<DeliveryRequest>, StoreError> {
         self.read(|connection| {

@@ -66,7 +66,7 @@ pub(super) fn change(connection: &Connection, name: &PluginName, change: &Plugin
             still_runs(&row, *after)?;
             take_in(connection, package, grants)?;
             (row.previous, row.current, row.candidate) = (row.current, Some(package.sha256), None);
-            (row.enabled, row.generation) = (true, row.generation + 1);
+            row.generation += 1;
         }
         PluginChange::Try { package, grants, candidate, after } => {
             still_runs(&row, *after)?;

@@ -137,6 +137,24 @@ fn whom_a_request_is_for_stays_with_its_number() {
 }
 
 #[test]
+fn an_output_that_gave_requests_up_is_named_until_it_brings_something_newer() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
+    let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
+    let given_up = |since| store.requests_given_up(Timestamp(since)).unwrap();
+    let of = |number, came| Written { number, came, target: None };
+    store.note_requests(&name(), steps[0].id, vec![of(0, Came::GivenUp), of(1, Came::GivenUp)], Timestamp(5)).unwrap();
+    store.note_requests(&name(), steps[1].id, vec![of(0, Came::Waits)], Timestamp(6)).unwrap();
+    assert_eq!(given_up(5), [("hook".to_owned(), 2)]);
+    assert!(given_up(6).is_empty(), "that was before");
+    store.note_requests(&name(), steps[1].id, vec![of(0, Came::Done)], Timestamp(4)).unwrap();
+    assert_eq!(given_up(5), [("hook".to_owned(), 1)], "on the other way nothing came");
+    store.note_requests(&name(), steps[1].id, vec![of(1, Came::Done)], Timestamp(4)).unwrap();
+    assert!(given_up(5).is_empty(), "replaced by a newer one, or on its way again");
+}
+
+#[test]
 fn one_drill_waits_at_a_time_and_the_last_that_proved_the_path_is_remembered() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

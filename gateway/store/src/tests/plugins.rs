@@ -85,6 +85,25 @@ fn a_candidate_takes_over_or_goes_and_only_the_one_that_is_tried() {
 }
 
 #[test]
+fn what_an_admin_switched_off_stays_off_whatever_takes_its_place() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let change = |to| store.change_plugin(&name(), to, "a deed", Timestamp(9)).unwrap();
+    change(install(1, None));
+    assert!(row(&store).enabled, "what comes new is on");
+    change(PluginChange::Enable(false));
+    let generation = row(&store).generation;
+    change(install(2, Some(1)));
+    assert_eq!((row(&store).current, row(&store).enabled), (Some([2; 32]), false));
+    assert!(row(&store).generation > generation, "switched on, it is started anew");
+    change(PluginChange::RollBack);
+    assert!(!row(&store).enabled);
+    change(PluginChange::Remove);
+    change(install(3, None));
+    assert!(row(&store).enabled, "nothing is left of what was removed");
+}
+
+#[test]
 fn every_change_is_noticed_and_the_log_is_bounded_and_sealed() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

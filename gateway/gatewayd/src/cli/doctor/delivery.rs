@@ -1,14 +1,18 @@
-//! The alert path: what the last drill says of it, and outputs that have stopped since.
+//! The alert path: what the last drill says of it, and outputs that have stopped or given up since.
 
-use pitchside_model::Timestamp;
+use pitchside_model::{PluginName, Timestamp};
+use pitchside_script::manifest::PluginKind;
 
 use super::Finding;
 use crate::cli::context::Context;
+use crate::cli::output::counted;
 use crate::delivery::drill::Report;
 use crate::plugins::wanted::Inventory;
 
 /// A drill that is so much later than it should be, beyond once more its interval, does not come.
 const LATE_US: i64 = 120_000_000;
+/// How long what an output gave up is told at the most.
+const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// The alert path.
 pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
@@ -31,10 +35,15 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
         return Ok(Finding::new("alert path", false, format!("drill at {at}: {report}; last proven: {last}"), mend));
     }
     // Whatever the last drill proved: this it did not see.
-    let down =
-        Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?.outputs_down(&context.tables)?;
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let down = inventory.outputs_down(&context.tables)?;
     if let Some((name, why)) = down.first_key_value() {
         let evidence = format!("output {name} does not run: {why}");
+        return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));
+    }
+    if let Some((name, requests)) = gave_up(context, &inventory, &report, now)? {
+        let requests = counted(u64::from(requests), "request");
+        let evidence = format!("output {name} gave up {requests} of alerts, and nothing newer went out");
         return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));
     }
     let Some(every) = context.settings.delivery.drill_every.0 else {
@@ -51,6 +60,29 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
     };
     let evidence = format!("proven at {at}: {report}{unproven}");
     Ok(Finding::new("alert path", !late, evidence, "systemctl status pitchside; pitchside alerts drill"))
+}
+
+/// The first output that is on and gave requests up, with how many: since the path was last proven, or of the last day if no drill proves
+/// anything of it. The day bounds it, for what hears no drill may have nothing to send for weeks.
+fn gave_up(
+    context: &Context,
+    inventory: &Inventory,
+    report: &Report,
+    now: Timestamp,
+) -> anyhow::Result<Option<(PluginName, u32)>> {
+    let a_day_ago = Timestamp(now.0.saturating_sub(DAY_US));
+    let proven_at = context.tables.path_proved_at()?.unwrap_or(a_day_ago).max(a_day_ago);
+    for (name, wanted) in &inventory.plugins {
+        if !wanted.enabled || wanted.folder.manifest.kind != PluginKind::Output {
+            continue;
+        }
+        let is_unproven = report.unproven.iter().any(|unproven| unproven == name.as_str());
+        let given_up = context.tables.requests_given_up(if is_unproven { a_day_ago } else { proven_at })?;
+        if let Some((_, requests)) = given_up.into_iter().find(|(output, _)| output == name.as_str()) {
+            return Ok(Some((name.clone(), requests)));
+        }
+    }
+    Ok(None)
 }
 
 fn to_mend_an_output(name: &str) -> String {

@@ -19,6 +19,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::plugins::apart::Apart;
 use crate::plugins::signature::Signer;
 use crate::plugins::wanted::{Inventory, Wanted};
 use crate::plugins::weigh::{Accepts, Maker, Present, Refusal, Scales, vouch, weigh};
@@ -61,6 +62,14 @@ pub(super) fn present(context: &Context, name: &PluginName) -> anyhow::Result<Op
     Ok(inventory.plugins.into_iter().find(|(known, _)| known == name).map(|(_, wanted)| wanted))
 }
 
+/// One that is called so, but for the size of letters.
+fn namesake(context: &Context, name: &PluginName) -> anyhow::Result<Option<PluginName>> {
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let rows = context.tables.plugins()?.into_iter().filter(|row| row.current.is_some()).map(|row| row.name);
+    let mut known = inventory.plugins.into_keys().chain(rows);
+    Ok(known.find(|known| known != name && known.as_str().eq_ignore_ascii_case(name.as_str())))
+}
+
 /// Whose the plugin of a name is. One that was installed stays its signer's though its package cannot be read any more, and so does
 /// one of the library.
 fn maker(
@@ -90,6 +99,8 @@ struct Admitted {
     /// Who signed it, and what was accepted on purpose.
     signed: String,
     may: String,
+    /// That it stays switched off, if it is.
+    off: &'static str,
 }
 
 fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> Result<Admitted, Failure> {
@@ -103,9 +114,16 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
     let package = Package::open(&archive).map_err(|error| refused(error.into()))?;
     let name = package.manifest.name.clone();
     // First: whatever is changed after this is noticed when it is written down.
-    let after = context.tables.plugin(&name)?.and_then(|row| row.current);
+    let row = context.tables.plugin(&name)?;
+    let off = if row.as_ref().is_some_and(|row| !row.enabled) { "; it stays switched off" } else { "" };
+    let after = row.and_then(|row| row.current);
     let there = present(context, &name)?;
     let maker = maker(context, &name, after, there.is_some())?;
+    if maker.is_none()
+        && let Some(other) = namesake(context, &name)?
+    {
+        return Err(refused(Refusal::Namesake { name, other }));
+    }
     let vouched = vouch(package, &note, &trusted, maker.as_ref()).map_err(refused)?;
     let granted = context.tables.plugin_grants(&name)?;
     let chosen: Chosen = context.tables.plugin_settings(&name)?.into_iter().collect();
@@ -118,6 +136,7 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
         granted: &granted,
         grants: &args.grant,
         chosen: &chosen,
+        failures: &|folder| Apart::start()?.failures(&folder),
     };
     weigh(&vouched, there.as_ref().map(Wanted::present).as_ref(), &scales).map_err(refused)?;
     let signer = Signer::of(&vouched.signer);
@@ -143,7 +162,7 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
         note,
         installed_at: now,
     };
-    Ok(Admitted { package, folder, present: there, after, grants: args.grant.clone(), signed, may })
+    Ok(Admitted { package, folder, present: there, after, grants: args.grant.clone(), signed, may, off })
 }
 
 fn instead_of(present: Option<&Present>) -> String {
@@ -153,10 +172,10 @@ fn instead_of(present: Option<&Present>) -> String {
 /// `plugin install`.
 pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
-    let Admitted { package, present, after, grants, signed, may, .. } =
+    let Admitted { package, present, after, grants, signed, may, off, .. } =
         admit(&context, "install", args, Clock::System.now())?;
     let before = present.as_ref().map(Wanted::present);
-    let deed = format!("{} was installed{}, {signed}; it {may}", package.version, instead_of(before.as_ref()));
+    let deed = format!("{} was installed{}, {signed}; it {may}{off}", package.version, instead_of(before.as_ref()));
     let name = package.name.clone();
     change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)
 }
@@ -165,7 +184,7 @@ pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -
 pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let now = Clock::System.now();
-    let Admitted { package, folder, present, after, grants, signed, may } = admit(&context, "update", args, now)?;
+    let Admitted { package, folder, present, after, grants, signed, may, off } = admit(&context, "update", args, now)?;
     let name = package.name.clone();
     let Some(present) = present else {
         return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
@@ -183,21 +202,27 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         if let Some(failure) = failure {
             return stays(format!("it fails: {failure}"));
         }
-        let differs = match difference {
-            Some(difference) if !trial.allow_differences => {
+        let found = match (difference, compared) {
+            (Some(difference), _) if !trial.allow_differences => {
                 return stays(format!(
                     "it does something else ({difference}); if that is why it comes: --allow-differences"
                 ));
             }
-            Some(_) => "it does something else, as was allowed, on ",
-            None if compared.is_none() => "there was nothing to compare it on",
-            None => "it does the same on ",
+            (None, None) if !trial.allow_differences => {
+                return stays(
+                    "there was nothing to compare it on: no history of what it is made of was sealed since then; try a longer \
+                     --since, or, whatever it does: --allow-differences"
+                        .to_owned(),
+                );
+            }
+            (Some(_), compared) => {
+                format!("it does something else, as was allowed, on {}", compared.unwrap_or_default())
+            }
+            (None, Some(compared)) => format!("it does the same on {compared}"),
+            (None, None) => "there was nothing to compare it on, as was allowed".to_owned(),
         };
-        let compared = compared.unwrap_or_default();
-        let deed = format!(
-            "{} takes over from {}, {signed}: {differs}{compared}; it {may}",
-            package.version, old.manifest.version
-        );
+        let deed =
+            format!("{} takes over from {}, {signed}: {found}; it {may}{off}", package.version, old.manifest.version);
         return change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output);
     }
     let seconds = i64::try_from(trial.within.as_secs()).unwrap_or(i64::MAX);
@@ -208,7 +233,7 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         differ: trial.allow_differences,
     };
     let deed = format!(
-        "{} is tried beside {} for {} payloads or {} s, {signed}; it {may}",
+        "{} is tried beside {} for {} payloads or {} s, {signed}; it {may}{off}",
         package.version,
         present.present().version,
         trial.payloads,

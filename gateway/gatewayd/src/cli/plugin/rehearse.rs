@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use ledger_block::segment::Subject;
 use pitchside_decode::plugin::Folder;
-use pitchside_model::{AlertId, Timestamp};
-use pitchside_rules::scripted::rehearsal::Rehearsal;
-use pitchside_rules::{RuleSet, RuleSource};
-use pitchside_script::output::{Event, Outcome, Output, Request, Step};
+use pitchside_model::Timestamp;
+use pitchside_rules::RuleSet;
+use pitchside_script::output::{Event, Outcome, Request, Step};
 use pitchside_seal::{Filter, History};
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId};
+use pitchside_store::DeliveryStepId;
 
+use super::asking::{self, Script};
 use crate::adapters::athletes::load_ring;
 use crate::cli::Failure;
 use crate::cli::context::Context;
@@ -22,6 +22,7 @@ use crate::delivery::route::{Ear, Life, Verdict};
 use crate::past;
 use crate::pipeline::delivery::RuleNotes;
 use crate::pipeline::outputs::hearing;
+use crate::plugins::apart::Apart;
 use crate::rulebook::in_words;
 
 /// The most characters of a request that a difference shows.
@@ -38,32 +39,53 @@ pub(super) struct Rehearsed {
     pub failure: Option<String>,
 }
 
+impl Rehearsed {
+    /// What became of one step that both were asked about.
+    fn note(&mut self, what: impl Fn() -> String, was: &Outcome, is: &Outcome) {
+        // What the running version cannot be told of either is no reason against the new one.
+        if matches!((was, is), (Outcome::Fault(_), Outcome::Fault(_))) {
+            return;
+        }
+        if let Outcome::Fault(why) = is {
+            self.failure.get_or_insert_with(|| format!("{}: {why}", what()));
+        } else if was != is {
+            self.difference.get_or_insert_with(|| {
+                let (was, is) = shown_apart(was, is);
+                format!("{}: it was {was}, it is {is}", what())
+            });
+        }
+    }
+}
+
 /// One version of an output.
 struct Version {
-    script: Output,
+    script: Script,
     ear: Ear,
 }
 
 impl Version {
-    fn load(folder: &Folder, context: &Context) -> Result<Self, Failure> {
+    fn start(folder: &Folder, context: &Context) -> Result<Self, Failure> {
         let manifest = &folder.manifest;
-        let script = Output::load("output.rhai", &folder.source, &folder.constants())
-            .map_err(|problems| anyhow::anyhow!("{}: {}", manifest.version, problems.join("; ")))?;
         let route = context.settings.delivery.routes.get(&manifest.name).cloned().unwrap_or_default();
-        Ok(Self { script, ear: Ear { hears: manifest.hears.clone(), route } })
+        Ok(Self { script: Script::start(folder)?, ear: Ear { hears: manifest.hears.clone(), route } })
     }
 
     /// What it asks for of a step that it is told as this; nothing if it is not told.
-    fn asks(&self, told: Option<Step>, event: impl FnOnce(Step) -> Event) -> Outcome {
-        told.map_or(Outcome::Requests(Vec::new()), |told| self.script.tell(&event(told)))
+    fn asks(&mut self, told: Option<Step>, event: impl FnOnce(Step) -> Event) -> Result<Outcome, Failure> {
+        match told {
+            Some(told) => self.script.tell(&event(told)),
+            None => Ok(Outcome::Requests(Vec::new())),
+        }
     }
 
-    fn drills(&self) -> Option<Step> {
-        self.ear.drills().then_some(Step::Drill)
+    /// The step, if its script makes something of it.
+    fn knows(&self, step: Step) -> Option<Step> {
+        self.ear.hears.contains(&step).then_some(step)
     }
 }
 
-/// Tells both versions of an output the last `steps` that were recorded, and a drill.
+/// Tells both versions of an output the last `steps` that were recorded, and a drill. On a box where nothing is recorded that either
+/// hears of, they are told steps of alerts that never were: whatever takes over was compared on something.
 pub(super) fn output(
     context: &Context,
     old: &Folder,
@@ -71,7 +93,7 @@ pub(super) fn output(
     steps: u32,
     now: Timestamp,
 ) -> Result<Rehearsed, Failure> {
-    let (old, new) = (Version::load(old, context)?, Version::load(new, context)?);
+    let (mut old, mut new) = (Version::start(old, context)?, Version::start(new, context)?);
     let notes = RuleNotes::default();
     if let Some(folder) = &context.settings.rules.dir {
         notes.replace(&RuleSet::read(folder).map_err(|p| in_words("the rules in force cannot be read", &p))?);
@@ -79,20 +101,6 @@ pub(super) fn output(
     let tables = &context.tables;
     let last = tables.last_delivery_step()?;
     let (mut rehearsed, mut told) = (Rehearsed::default(), 0);
-    let note = |rehearsed: &mut Rehearsed, what: &dyn Fn() -> String, was: Outcome, is: Outcome| {
-        // What the running version cannot be told of either is no reason against the new one.
-        if matches!((&was, &is), (Outcome::Fault(_), Outcome::Fault(_))) {
-            return;
-        }
-        if let Outcome::Fault(why) = &is {
-            rehearsed.failure.get_or_insert_with(|| format!("{}: {why}", what()));
-        } else if was != is {
-            rehearsed.difference.get_or_insert_with(|| {
-                let (was, is) = shown_apart(&was, &is);
-                format!("{}: it was {was}, it is {is}", what())
-            });
-        }
-    };
     let mut recorded = Vec::new();
     let mut after = DeliveryStepId(last.0 - i64::from(steps));
     // The store gives them by the page.
@@ -116,19 +124,37 @@ pub(super) fn output(
         }
         told += 1;
         let event = |told: Step| hearing::event(&step, &row, &notes, told);
-        let (was, is) = (old.asks(as_old, event), new.asks(as_new, event));
+        let (was, is) = (old.asks(as_old, event)?, new.asks(as_new, event)?);
         let what = || format!("{} of alert {}", as_new.or(as_old).map_or("step", Step::word), step.alert);
-        note(&mut rehearsed, &what, was, is);
+        rehearsed.note(what, &was, &is);
     }
-    let mut compared = (told > 0).then(|| counted(told, "recorded step"));
-    let drill = DeliveryStep { id: last, recorded_at: now, alert: AlertId([0; 16]), kind: DeliveryKind::Drill };
-    let event = hearing::drill(&drill).map_err(anyhow::Error::msg)?;
-    if old.drills().is_some() || new.drills().is_some() {
-        let (was, is) = (old.asks(old.drills(), |_| event.clone()), new.asks(new.drills(), |_| event.clone()));
-        note(&mut rehearsed, &|| "a drill".to_owned(), was, is);
-        compared = Some(compared.map_or_else(|| "a drill".to_owned(), |steps| format!("{steps} and a drill")));
+    let mut compared = Vec::new();
+    let mut made_up = Vec::new();
+    if told > 0 {
+        compared.push(counted(told, "recorded step"));
+    } else {
+        let steps: Vec<Step> = Step::ALL.into_iter().filter(|step| *step != Step::Drill).collect();
+        made_up = asking::samples(&steps, now)?;
     }
-    Ok(Rehearsed { compared, ..rehearsed })
+    made_up.push(asking::drill(now)?);
+    let mut samples = 0;
+    for event in made_up {
+        let (as_old, as_new) = (old.knows(event.step), new.knows(event.step));
+        if as_old.is_none() && as_new.is_none() {
+            continue;
+        }
+        let told = |_| event.clone();
+        let (was, is) = (old.asks(as_old, told)?, new.asks(as_new, told)?);
+        rehearsed.note(|| asking::named(&event), &was, &is);
+        match event.step {
+            Step::Drill => compared.push("a drill".to_owned()),
+            Step::Raised | Step::Escalated | Step::Acknowledged | Step::Cleared => samples += 1,
+        }
+    }
+    if samples > 0 {
+        compared.insert(0, counted(samples, "made-up step"));
+    }
+    Ok(Rehearsed { compared: (!compared.is_empty()).then(|| compared.join(" and ")), ..rehearsed })
 }
 
 /// Two outcomes in words, from the first request in which they differ.
@@ -161,25 +187,21 @@ pub(super) fn stream(
     since: Duration,
     now: Timestamp,
 ) -> Result<Rehearsed, Failure> {
-    let source = |folder: &Folder| {
-        RuleSource::parse_stream(folder.manifest.name.as_str(), &folder.manifest_text, &folder.source)
-            .map_err(|problems| in_words(&folder.manifest.version, &problems))
-    };
-    let mut rehearsal = Rehearsal::new(source(old)?, source(new)?)
-        .map_err(|problems| in_words("a version does not compile", &problems))?;
+    let mut rehearsal = Apart::start()?;
+    let quantities = rehearsal.rehearse(old, new)?;
     past::give_way();
     let ring = load_ring(&context.tables, &context.identity)?;
-    let subjects = rehearsal.quantities().iter().copied().map(Subject::Readings).collect();
+    let subjects = quantities.into_iter().map(Subject::Readings).collect();
     let filter = Filter { whose: None, subjects };
     let mut history = History::new(&ring, &filter);
     let since_us = i64::try_from(since.as_micros()).unwrap_or(i64::MAX);
     let from = Timestamp(now.0.saturating_sub(since_us));
     past::walk(context, from, &mut |_, _| {}, &mut |block| {
         let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
-        rehearsal.feed(&entries);
+        rehearsal.hear(&entries)?;
         Ok(ControlFlow::Continue(()))
     })?;
-    let found = rehearsal.finish();
+    let found = rehearsal.found()?;
     let compared = (found.readings > 0).then(|| format!("{} of sealed history", counted(found.readings, "reading")));
     Ok(Rehearsed { compared, difference: found.difference, failure: found.failure })
 }

@@ -3,18 +3,21 @@
 use std::io::Read as _;
 
 use anyhow::Context as _;
+use pitchside_decode::plugin::Folder;
 use pitchside_model::PluginName;
 use pitchside_script::manifest::setting::SECRET_BYTES_MAX;
-use pitchside_script::manifest::{PluginKind, SecretKind, SecretParam};
+use pitchside_script::manifest::{Chosen, PluginKind, SecretKind, SecretParam};
 use pitchside_store::{PluginChange, SealedSetting};
 use serde::Serialize;
 use zeroize::Zeroizing;
 
+use super::asking::{self, Script};
 use super::install::{change, present};
 use crate::cli::args::ConfigArg;
 use crate::cli::context::{self, Context};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome};
+use crate::clock::Clock;
 use crate::pipeline::outputs::signed::{KeyError, SigningKeys};
 use crate::plugins::wanted::Wanted;
 use crate::random::OsRandom;
@@ -57,8 +60,39 @@ pub(super) fn set(name: &PluginName, key: &str, value: &str, config: &ConfigArg,
     let (manifest, chosen) = (&wanted.folder.manifest, &wanted.folder.chosen);
     let may = manifest.may_choose(key, value).and_then(|()| manifest.may_ask(chosen, key, value));
     may.map_err(|why| Failure::Usage(format!("{name}: {key}: {why}")))?;
+    if manifest.kind == PluginKind::Output {
+        try_out(&wanted.folder, key, value)?;
+    }
     let sealed = context.tables.seal_plugin_setting(name, key, value, false)?;
     change(&context.tables, name, PluginChange::Set(sealed), (&format!("{key} is {value} from now on"), ""), output)
+}
+
+/// Refuses a choice that keeps an output from sending: its script is asked about a sample of each step it hears of. What it can do nothing
+/// with whatever this is set to is told, and no reason against it.
+fn try_out(folder: &Folder, key: &str, value: &str) -> Result<(), Failure> {
+    let samples = asking::samples(&folder.manifest.hears, Clock::System.now())?;
+    let faults = |chosen: Chosen| {
+        let mut script = Script::start(&Folder { chosen, ..folder.clone() })?;
+        samples.iter().map(|event| Ok(asking::fault(&script.tell(event)?))).collect::<Result<Vec<_>, Failure>>()
+    };
+    let choice = (key.to_owned(), value.to_owned());
+    let with = faults(folder.chosen.clone().into_iter().chain([choice.clone()]).collect())?;
+    if with.iter().all(Option::is_none) {
+        return Ok(());
+    }
+    // What failed before may do so for another choice: then it tells what this one does by itself.
+    let (before, alone, plain) =
+        (faults(folder.chosen.clone())?, faults(Chosen::from([choice]))?, faults(Chosen::new())?);
+    let beside = before.iter().zip(alone.iter().zip(&plain));
+    for ((event, with), (before, (alone, plain))) in samples.iter().zip(&with).zip(beside) {
+        let Some(why) = with else { continue };
+        let (name, step) = (&folder.manifest.name, asking::named(event));
+        if before.is_none() || (alone.is_some() && plain.is_none()) {
+            return Err(Failure::Usage(format!("{name}: {key}: so it could send nothing of {step}: {why}")));
+        }
+        note(&format!("{name} still sends nothing of {step}: {why}"));
+    }
+    Ok(())
 }
 
 /// `plugin unset`.
@@ -98,12 +132,7 @@ pub(super) fn secret(
             )));
         }
         let value = SigningKeys::generate(&Zeroizing::new(OsRandom.bytes::<32>()?));
-        context.tables.change_plugin(
-            name,
-            seal(&context, name, key, &value)?,
-            &deed,
-            crate::clock::Clock::System.now(),
-        )?;
+        context.tables.change_plugin(name, seal(&context, name, key, &value)?, &deed, Clock::System.now())?;
         let made = Generated { plugin: name.as_str(), secret: key, value: &value };
         output.print(&made, |made| format!("{}: {}, shown only now: {}", made.plugin, made.secret, made.value))?;
         return Ok(());
