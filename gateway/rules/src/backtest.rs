@@ -1,7 +1,7 @@
 //! A draft over history, beside the rules in force: how often each would have raised, when, for whom, and where they differ.
 //!
-//! Both hear the same entries in the same portions, each on a thread of its own. An alert's id is made of rule, subject, quantity and event time, so what
-//! both raise they raise in the same portion under the same id: the comparison needs to remember only what is raised at the moment, and
+//! Both hear the same entries in the same portions, each on a thread of its own. What both
+//! raise they raise of the same message, in the same portion: the comparison needs to remember only what is raised at the moment, and
 //! a draft that fires a million times costs no more room than one that never does.
 //!
 //! What one raises while the other's alert of the same rule and subject is raised is neither new nor gone: it is the same episode, told
@@ -22,7 +22,7 @@ use crate::id::Subject;
 use crate::item::Filter;
 use crate::library::RuleSet;
 
-use beside::{Beside, hear};
+use beside::{Beside, Happened, hear};
 pub use report::{Counts, DAYS_MAX, FAULTS_MAX, LISTED_MAX, Listed, Mark, Report, SUBJECTS_MAX, Stop, SwitchedOff};
 
 /// The most alerts of either side that are known to be raised at a time.
@@ -104,8 +104,8 @@ impl Backtest {
         let live = self.live.as_mut().map(Beside::said);
         self.report.note_faults(false, draft.faults, entries);
         let Some(live) = live else {
-            for (_, event) in draft.events {
-                match event {
+            for happened in draft.events {
+                match happened.event {
                     AlertEvent::Raised(alert) => self.note(alert, Mark::Same),
                     AlertEvent::Cleared { id, event_time } => self.clear(DRAFT, id, event_time),
                 }
@@ -113,34 +113,34 @@ impl Backtest {
             return;
         };
         self.report.note_faults(true, live.faults, entries);
-        let ids = |events: &[(usize, AlertEvent)]| -> HashSet<AlertId> {
-            events.iter().filter_map(|(_, event)| event.raised()).map(|alert| alert.id).collect()
-        };
+        let ids =
+            |events: &[Happened]| -> HashSet<AlertId> { events.iter().filter_map(|event| event.shared).collect() };
         let both: HashSet<AlertId> = ids(&draft.events).intersection(&ids(&live.events)).copied().collect();
         let time = |event: &AlertEvent| match event {
             AlertEvent::Raised(alert) => alert.event_time.0,
             AlertEvent::Cleared { event_time, .. } => event_time.0,
         };
         // By the order of arrival, which both share; within one message by time.
-        let mut merged: Vec<((usize, i64, usize), AlertEvent)> =
+        let mut merged: Vec<((usize, i64, usize), Happened)> =
             Vec::with_capacity(draft.events.len() + live.events.len());
         for (whose, events) in [(DRAFT, draft.events), (LIVE, live.events)] {
-            merged.extend(events.into_iter().map(|(place, event)| ((place, time(&event), whose), event)));
+            let placed = |event: Happened| ((event.place, time(&event.event), whose), event);
+            merged.extend(events.into_iter().map(placed));
         }
         merged.sort_by_key(|(order, _)| *order);
-        for ((_, _, whose), event) in merged {
+        for ((_, _, whose), Happened { shared, event, .. }) in merged {
             match event {
                 AlertEvent::Cleared { id, event_time } => {
                     self.raised[whose].end(id);
                     self.clear(whose, id, event_time);
                 }
-                AlertEvent::Raised(alert) => self.compare(whose, alert, &both),
+                AlertEvent::Raised(alert) => self.compare(whose, alert, shared.is_some_and(|id| both.contains(&id))),
             }
         }
     }
 
-    /// One side raises an alert; `both` are those that the other raises, too.
-    fn compare(&mut self, whose: usize, alert: Alert, both: &HashSet<AlertId>) {
+    /// One side raises an alert; `by_both`: so does the other.
+    fn compare(&mut self, whose: usize, alert: Alert, by_both: bool) {
         let subject = match &alert.athlete {
             Some(athlete) if !self.by_device.contains(&alert.rule) => Subject::Athlete(athlete.clone()),
             _ => Subject::Device(alert.device.clone()),
@@ -148,7 +148,7 @@ impl Backtest {
         let key = (alert.rule.clone(), subject);
         let told_before = self.raised[1 - whose].by.contains_key(&key);
         self.raised[whose].begin(key, alert.id);
-        let mark = match (both.contains(&alert.id), whose, told_before) {
+        let mark = match (by_both, whose, told_before) {
             (true, DRAFT, _) => Mark::Same,
             // Noted when the draft raised it.
             (true, _, _) => return,

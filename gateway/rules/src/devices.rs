@@ -129,6 +129,20 @@ impl Devices {
         }
     }
 
+    /// How far each stream of a device has come.
+    pub fn came(&self, device: &DeviceId) -> Vec<(Quantity, Progress)> {
+        let slot = self.find(device).and_then(|place| self.slots.get(place));
+        slot.map(|slot| slot.device.streams.clone()).unwrap_or_default()
+    }
+
+    /// Puts the streams of a device to where they had come.
+    pub fn resume_came(&mut self, device: &DeviceId, streams: Vec<(Quantity, Progress)>) {
+        let place = self.find(device).unwrap_or_else(|| self.put(device.clone(), Device::default()));
+        if let Some(slot) = self.slots.get_mut(place) {
+            slot.device.streams = streams;
+        }
+    }
+
     /// All that is remembered, by name.
     pub fn keep(&self) -> Vec<(DeviceId, Device)> {
         let all = self.slots.iter().map(|slot| (slot.who.device.clone(), slot.device.clone()));

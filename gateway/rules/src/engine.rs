@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::derive::streams::{Arrived, Streams};
 use crate::devices::{Devices, Who};
+use crate::id::Message;
 use crate::item::{Filter, Item, Point, Routes};
 use crate::library::{RuleSet, RuleSource};
 use crate::rule::{Bench, Rule, sandbox};
@@ -113,7 +114,8 @@ impl Engine {
     }
 
     /// Puts another set in force and keeps what can be kept: a rule that did not change keeps everything; one that did
-    /// keeps its raised alerts, so that they are cleared by the new version; alerts of a rule that went are cleared.
+    /// keeps its raised alerts, so that they are cleared by the new version, a cool-down that runs and how often it raised lately; alerts
+    /// of a rule that went, or has another scope now, are cleared.
     /// If any rule has a problem, nothing changes.
     pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<Vec<AlertEvent>, Vec<Problem>> {
         let (rules, streams) = match (
@@ -174,7 +176,8 @@ impl Engine {
         let subject = who.subject(RuleScope::Athlete);
         for point in &item.readings {
             let Some(order) = self.devices.order(device, point, number) else { continue };
-            let heard = Heard { who: &who, assurance, point, order };
+            let message = Message { device: &who.device, epoch: item.epoch, seq: item.seq };
+            let heard = Heard { who: &who, message, assurance, point, order };
             self.ask(&heard, fed, watch);
             let arrived = Arrived { subject, device: &who.device, assurance, point, order, number };
             let derived = self.streams.derive(&arrived);
@@ -216,7 +219,7 @@ impl Engine {
                 told.push(point.clone());
             }
             let lead = Who::new(device, heard.who.athlete.clone());
-            self.ask(&Heard { who: &lead, point: &point, assurance, order }, fed, watch);
+            self.ask(&Heard { who: &lead, point: &point, assurance, order, ..*heard }, fed, watch);
         }
     }
 
@@ -276,18 +279,27 @@ fn compiled(bench: &Bench, old: &[Running], sources: &[RuleSource]) -> Result<Ve
     if problems.is_empty() { Ok(fresh) } else { Err(problems) }
 }
 
-/// Puts what is to run in the place of what ran; the alerts that are cleared because their rule is gone.
+/// Puts what is to run in the place of what ran; the alerts that are cleared because their rule is gone, or no longer looks at them.
 fn renew(running: &mut Vec<Running>, fresh: Vec<Result<Rule, usize>>) -> Vec<AlertEvent> {
     let mut old: Vec<Option<Running>> = running.drain(..).map(Some).collect();
+    let mut cleared = Vec::new();
     for rule in fresh {
         running.extend(match rule {
             Err(same) => old.get_mut(same).and_then(Option::take),
             Ok(rule) => {
                 let name = rule.source.name().clone();
                 let before = old.iter_mut().find(|o| o.as_ref().is_some_and(|o| *o.rule.source.name() == name));
-                Some(Running::new(rule, before.and_then(Option::take)))
+                Some(match before.and_then(Option::take) {
+                    Some(before) => {
+                        let (successor, gone) = Running::succeed(rule, before);
+                        cleared.extend(gone);
+                        successor
+                    }
+                    None => Running::new(rule),
+                })
             }
         });
     }
-    old.into_iter().flatten().flat_map(Running::clear_all).collect()
+    cleared.extend(old.into_iter().flatten().flat_map(Running::clear_all));
+    cleared
 }

@@ -58,7 +58,7 @@ impl Desk {
         if !self.laid.load(Ordering::Relaxed) {
             return Err(refused("a helper that remembers must be called by its name as written".to_owned()));
         }
-        let span = span::parse(text).filter(|span| *span <= SPAN_MAX);
+        let span = span::parse(text).filter(|span| (1..=SPAN_MAX).contains(span));
         let span = span.ok_or_else(|| refused(format!("\"{text}\" is no span of at most a day, such as \"5min\"")))?;
         let mut moments = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
         ask(&mut moments, span, self.now.load(Ordering::Relaxed)).map_err(refused)

@@ -65,6 +65,7 @@ pub mod scripted;
 pub mod series;
 pub mod snapshot;
 mod state;
+mod succession;
 pub mod window;
 pub mod worker;
 

@@ -234,7 +234,8 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         None => (OF_RULES, "a rule answers true, false or a message"),
         Some(_) => (OF_STREAMS, "a derived stream answers a number or ()"),
     };
-    let purpose = Purpose { usages: &usages, answer: Some(Answer { kinds, told, of_inputs: &of_inputs }) };
+    let purpose =
+        Purpose { usages: &usages, answer: Some(Answer { kinds, told, of_inputs: &of_inputs, numbers: &["value"] }) };
     for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &purpose)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {
             problems.push(found);

@@ -3,21 +3,23 @@
 
 use std::sync::Arc;
 
-use pitchside_model::{Alert, AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, DeviceId, Entry, Quantity, RuleName, Timestamp};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
 use serde::{Deserialize, Serialize};
 
+use crate::arrivals::Progress;
 use crate::derive::streams::Kept as KeptStreams;
 use crate::engine::Engine;
-use crate::id::Subject;
+pub use crate::id::subject_of;
+use crate::id::{Message, Subject, ids_of};
 use crate::library::{RuleSet, RuleSource};
 use crate::running::{Running, fresh_state};
-use crate::state::Kept;
+use crate::state::{Kept, State};
 
 /// The evaluation, as evidence names it: another version may answer otherwise. The number after the `+` rises with every change of what it
 /// answers or of how its state is laid out, so that a state of before is not taken for one that does not follow.
-pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+5");
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+6");
 /// How far from the time of a derived reading those lie of which it was made, in microseconds.
 const DERIVED_WITHIN: u64 = 120_000_000;
 /// The most bytes of one subject's state.
@@ -53,14 +55,8 @@ pub struct Replay {
     again: Option<Alert>,
     nearest: Option<Alert>,
     before: Option<Vec<u8>>,
-}
-
-/// Whose readings an alert of a rule is about.
-pub fn subject_of(alert: &Alert, scope: RuleScope) -> Subject {
-    match (scope, &alert.athlete) {
-        (RuleScope::Athlete, Some(athlete)) => Subject::Athlete(athlete.clone()),
-        _ => Subject::Device(alert.device.clone()),
-    }
+    /// The ids that alerts raised here might have had instead, and those they have.
+    others: Vec<(AlertId, AlertId)>,
 }
 
 /// Whose readings what an alert is about was derived from, if it was.
@@ -71,7 +67,7 @@ fn wearer(alert: &Alert) -> Subject {
 impl Replay {
     /// Begins with nothing heard, under the rules in force at that time.
     pub fn new(set: Arc<RuleSet>, wanted: Alert) -> Result<Self, Vec<Problem>> {
-        Ok(Self { engine: Engine::new(set)?, wanted, again: None, nearest: None, before: None })
+        Ok(Self { engine: Engine::new(set)?, wanted, again: None, nearest: None, before: None, others: Vec::new() })
     }
 
     /// Other rules came into force here.
@@ -81,13 +77,17 @@ impl Replay {
 
     /// Somebody reset this alert here: after what was fed so far.
     pub fn reset(&mut self, alert: AlertId, at: Timestamp) {
-        // One that is not raised here is none of this rule's, or was not raised yet.
-        let _event = self.engine.reset(alert, at);
+        if self.engine.reset(alert, at).is_some() {
+            return;
+        }
+        // It may have another id here. One that is not raised is none of this rule's, or was not raised yet.
+        let here = self.others.iter().rev().find(|(other, _)| *other == alert).map(|(_, here)| *here);
+        let _event = here.and_then(|here| self.engine.reset(here, at));
     }
 
-    fn subject(&self) -> Option<Subject> {
+    fn scope(&self) -> Option<RuleScope> {
         let rule = self.engine.rule_set().rules().iter().find(|rule| *rule.name() == self.wanted.rule)?;
-        Some(subject_of(&self.wanted, rule.manifest.scope))
+        Some(rule.manifest.scope)
     }
 
     /// Hears entries in the order of arrival; true once the alert was raised again, and nothing more is needed.
@@ -102,26 +102,32 @@ impl Replay {
                 // What the rule was asked about may have been derived of this one.
                 false => is_derived && reading.device_time.0.abs_diff(self.wanted.event_time.0) <= DERIVED_WITHIN,
             });
-            if may_fire && let Some(subject) = self.subject() {
-                self.before = self.engine.state_of(&self.wanted.rule, &subject, &wearer(&self.wanted));
+            if may_fire && let Some(scope) = self.scope() {
+                let subject = subject_of(&self.wanted, scope);
+                let wearer = wearer(&self.wanted);
+                self.before = self.engine.state_of(&self.wanted.rule, &subject, &wearer, &entry.device);
             }
             for event in self.engine.feed(std::slice::from_ref(entry)).events {
                 if let AlertEvent::Raised(alert) = event {
-                    self.raised(alert);
+                    self.raised(alert, Message::of(entry));
                 }
             }
         }
         self.again.is_some()
     }
 
-    fn raised(&mut self, alert: Alert) {
+    fn raised(&mut self, alert: Alert, message: Message<'_>) {
         let ours = alert.rule == self.wanted.rule
             && alert.athlete == self.wanted.athlete
             && (alert.athlete.is_some() || alert.device == self.wanted.device);
-        if alert.id == self.wanted.id {
-            self.again = Some(alert);
+        let of_rule = self.scope().filter(|_| alert.rule == self.wanted.rule);
+        let ids = of_rule.map_or([alert.id; 2], |scope| ids_of(&alert, scope, message));
+        if ids.contains(&self.wanted.id) {
+            // Which of its two ids it has hangs on what was raised before, and this may have begun after that.
+            self.again = Some(Alert { id: self.wanted.id, ..alert });
             return;
         }
+        self.others.extend(ids.into_iter().filter(|id| *id != alert.id).map(|id| (id, alert.id)));
         let distance = |at: Timestamp| at.0.abs_diff(self.wanted.event_time.0);
         let nearer = self.nearest.as_ref().is_none_or(|near| distance(alert.event_time) <= distance(near.event_time));
         if ours && nearer {
@@ -200,31 +206,39 @@ pub fn follows(
     entries: &[Entry],
     before: Option<&[u8]>,
 ) -> Result<Follows, Vec<Problem>> {
+    let Some(rule) = set.rules().iter().find(|rule| *rule.name() == alert.rule) else { return Ok(Follows::No) };
+    let scope = rule.manifest.scope;
+    let is_it = |entry: &Entry, raised: &Alert| {
+        let again = Alert { id: alert.id, ..raised.clone() };
+        again == *alert && ids_of(raised, scope, Message::of(entry)).contains(&alert.id)
+    };
     let says = |engine: &mut Engine, entries: &[Entry]| {
-        engine.feed(entries).events.iter().any(|event| matches!(event, AlertEvent::Raised(again) if again == alert))
+        let mut fed = entries.iter().map(|entry| (entry, engine.feed(std::slice::from_ref(entry)).events));
+        fed.any(|(entry, events)| events.iter().filter_map(AlertEvent::raised).any(|raised| is_it(entry, raised)))
     };
     if says(&mut Engine::new(Arc::clone(set))?, entries) {
         return Ok(Follows::FromReadings);
     }
     let (Some(before), Some((last, _))) = (before, entries.split_last()) else { return Ok(Follows::No) };
-    let Some(rule) = set.rules().iter().find(|rule| *rule.name() == alert.rule) else { return Ok(Follows::No) };
     let mut engine = Engine::new(Arc::clone(set))?;
-    let taken = engine.resume_state(&alert.rule, subject_of(alert, rule.manifest.scope), &wearer(alert), before);
+    let taken = engine.resume_state(&alert.rule, subject_of(alert, scope), &wearer(alert), &last.device, before);
     Ok(if taken && says(&mut engine, std::slice::from_ref(last)) { Follows::FromState } else { Follows::No })
 }
 
-/// What a rule remembers of one subject, and what is remembered of whatever it is derived from.
+/// What a rule remembers of one subject, if anything, how far the streams of the device that fired had come, and what is remembered of
+/// whatever it is derived from.
 #[derive(Serialize, Deserialize)]
 struct Before {
-    rule: Kept,
+    rule: Option<Kept>,
+    came: Vec<(Quantity, Progress)>,
     formulas: KeptStreams,
     streams: Vec<(RuleName, Kept)>,
 }
 
 impl Engine {
-    /// What a rule remembers of one subject, as bytes only the same build reads; none if it has heard nothing of it. `wearer` is
-    /// whose readings derived quantities are made of.
-    pub fn state_of(&self, rule: &RuleName, subject: &Subject, wearer: &Subject) -> Option<Vec<u8>> {
+    /// What a rule remembers of one subject, as bytes only the same build reads; none if neither of it nor of `device`, whose message comes
+    /// next, anything was heard. `wearer` is whose readings derived quantities are made of.
+    pub fn state_of(&self, rule: &RuleName, subject: &Subject, wearer: &Subject, device: &DeviceId) -> Option<Vec<u8>> {
         let running = self.rules.iter().find(|running| running.rule.source.name() == rule)?;
         let mut formulas = self.streams.keep();
         formulas.retain(|(_, of, _)| of == wearer);
@@ -232,12 +246,22 @@ impl Engine {
             let state = stream.states.get(wearer)?;
             Some((stream.rule.source.name().clone(), state.keep()))
         });
-        let rule = running.states.get(subject)?.keep();
-        postcard::to_allocvec(&Before { rule, formulas, streams: streams.collect() }).ok()
+        let (rule, came) = (running.states.get(subject).map(State::keep), self.devices.came(device));
+        if rule.is_none() && came.is_empty() {
+            return None;
+        }
+        postcard::to_allocvec(&Before { rule, came, formulas, streams: streams.collect() }).ok()
     }
 
     /// Puts a rule into such a state; false if it does not fit the rule.
-    pub fn resume_state(&mut self, rule: &RuleName, subject: Subject, wearer: &Subject, state: &[u8]) -> bool {
+    pub fn resume_state(
+        &mut self,
+        rule: &RuleName,
+        subject: Subject,
+        wearer: &Subject,
+        device: &DeviceId,
+        state: &[u8],
+    ) -> bool {
         if state.len() > STATE_BYTES_MAX {
             return false;
         }
@@ -255,7 +279,11 @@ impl Engine {
             }
             fits
         };
-        put(rule, subject, before.rule, false)
+        let put_rule = before.rule.is_none_or(|kept| put(rule, subject, kept, false));
+        if put_rule {
+            self.devices.resume_came(device, before.came);
+        }
+        put_rule
             && before.streams.into_iter().all(|(name, kept)| put(&name, wearer.clone(), kept, true))
             && before.formulas.iter().all(|(_, of, _)| of == wearer)
             && self.streams.resume(before.formulas)

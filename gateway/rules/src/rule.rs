@@ -27,7 +27,7 @@ use crate::window::Wanted;
 pub const VARIABLES: &[(&str, &str)] = &[
     ("value", "the reading's value, or () for a gap or a waveform"),
     ("quantity", "the reading's quantity, as text"),
-    ("time", "its device time, in seconds"),
+    ("time", "the latest device time of all inputs, in seconds"),
     ("gap", "the reason of a gap as text, or () for a value"),
     ("extent", "how much a gap says is missing: seconds, or a count; 0.0 if unknown"),
     ("raised", "whether this rule's alert is raised"),

@@ -1,21 +1,20 @@
 //! One rule at work: its subjects, its faults, and what it does with a reading.
 
 use pitchside_model::{Alert, AlertEvent, Assurance, GapReason, Quality, RuleName, Timestamp};
-use pitchside_script::manifest::RuleManifest;
 use pitchside_script::{Fault, FaultKind};
 use rhai::Dynamic;
 
 use crate::arrivals::Order;
 use crate::devices::Who;
 use crate::engine::{FAULTS_MAX, Fed, RuleFault, RuleStatus, SUBJECTS_MAX};
-use crate::id::{Map, Subject, alert_id};
+use crate::id::{Map, Message, Subject, alert_id, alert_id_of_message};
 use crate::item::{Point, PointContent, Routes};
 use crate::library::RuleSource;
 use crate::machine::{Phase, Step};
 use crate::rule::{Bench, Event, Rule, Verdict, verdict};
 use crate::scripted::marks::Marks;
 use crate::series::{Sample, steps};
-use crate::state::{State, Track};
+use crate::state::State;
 
 /// Clean evaluations that make up for one fault.
 const FORGIVEN_AFTER: u32 = 10_000;
@@ -50,6 +49,8 @@ pub(crate) struct Running {
 #[derive(Clone, Copy)]
 pub(crate) struct Heard<'a> {
     pub who: &'a Who,
+    /// The message it came with: of what is derived, the last it is made of.
+    pub message: Message<'a>,
     pub assurance: Assurance,
     pub point: &'a Point,
     pub order: Order,
@@ -66,7 +67,8 @@ pub(crate) struct Turn<'a> {
 }
 
 impl Running {
-    pub fn new(rule: Rule, before: Option<Self>) -> Self {
+    /// One that has heard nothing.
+    pub fn new(rule: Rule) -> Self {
         let manifest = rule.manifest();
         let status = RuleStatus {
             rule: manifest.name.clone(),
@@ -78,7 +80,7 @@ impl Running {
             shortened: 0,
             stream: rule.source.makes.is_some(),
         };
-        let mut running = Self {
+        Self {
             rule,
             states: Map::default(),
             status,
@@ -87,43 +89,7 @@ impl Running {
             overdraft: 0,
             overdraft_nanos: 0,
             samples: 0,
-        };
-        let Some(before) = before else { return running };
-        let alike = hears_like(running.rule.manifest(), before.rule.manifest());
-        for (subject, old) in before.states {
-            let mut state = fresh_state(&running.rule);
-            (state.now, state.touched) = (old.now, old.touched);
-            // What is usual for somebody took days to learn.
-            let known = alike && running.inherit(&before.rule, old.tracks, &mut state);
-            let raised = old.phase.raised().is_some();
-            if raised {
-                state.phase = old.phase;
-            }
-            if raised || known {
-                running.states.insert(subject, state);
-            }
         }
-        running.count_samples();
-        running
-    }
-
-    /// Hands the baselines of another version of the rule on; whether there were any.
-    fn inherit(&self, before: &Rule, tracks: Vec<Track>, state: &mut State) -> bool {
-        let mut any = false;
-        for (quantity, old) in before.manifest().inputs.iter().zip(tracks) {
-            let input = self.rule.manifest().inputs.iter().position(|input| input == quantity);
-            if let Some(own) = input.and_then(|input| state.tracks.get_mut(input)) {
-                any |= own.inherit(old.baselines);
-            }
-        }
-        any
-    }
-
-    pub fn clear_all(self) -> impl Iterator<Item = AlertEvent> {
-        self.states.into_values().filter_map(|state| {
-            let event_time = Timestamp(state.now);
-            state.phase.raised().map(|id| AlertEvent::Cleared { id, event_time })
-        })
     }
 
     /// The subject heard least lately goes; one with a raised alert last.
@@ -219,7 +185,7 @@ impl Running {
 
     /// A rule hears a reading: alerts are raised and cleared.
     pub fn hear(&mut self, turn: &Turn<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
-        let heard = turn.heard;
+        let Turn { heard, input, .. } = *turn;
         self.ask(turn, fed, watch, verdict, |rule, state, subject, answer, fed| {
             let Some(verdict) = answer else { return };
             let time = Timestamp(heard.point.time);
@@ -232,7 +198,8 @@ impl Running {
                     fed.events.push(AlertEvent::Cleared { id, event_time: time });
                 }
                 Step::Raise => {
-                    let alert = alert(rule, subject, heard, verdict);
+                    let again = state.tracks.get_mut(input).is_some_and(|track| track.tell(time.0));
+                    let alert = alert(rule, subject, heard, verdict, again);
                     state.phase = Phase::Raised(alert.id, None);
                     state.pulse.raise(now);
                     fed.events.push(AlertEvent::Raised(alert));
@@ -350,11 +317,6 @@ pub(crate) fn fresh_state(rule: &Rule) -> State {
     state
 }
 
-/// Whether two manifests let the same readings through to the same subjects.
-fn hears_like(a: &RuleManifest, b: &RuleManifest) -> bool {
-    (a.scope, a.accept, a.assurance) == (b.scope, b.accept, b.assurance)
-}
-
 fn is_wave(point: &Point) -> bool {
     matches!(point.content, PointContent::Wave | PointContent::Samples(_))
 }
@@ -369,11 +331,17 @@ fn is_ahead(point: &Point) -> bool {
     point.quality.contains(Quality::FUTURE)
 }
 
-fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict) -> Alert {
+/// `again`: there may have been one at this event time before.
+fn alert(rule: &Rule, subject: &Subject, heard: &Heard<'_>, verdict: Verdict, again: bool) -> Alert {
     let (manifest, point) = (rule.manifest(), heard.point);
     let event_time = Timestamp(point.time);
+    let id = if again {
+        alert_id_of_message(&manifest.name, subject, point.quantity, event_time, heard.message)
+    } else {
+        alert_id(&manifest.name, subject, point.quantity, event_time)
+    };
     Alert {
-        id: alert_id(&manifest.name, subject, point.quantity, event_time),
+        id,
         rule: manifest.name.clone(),
         rule_version: manifest.version.clone(),
         priority: manifest.priority,

@@ -43,12 +43,14 @@ pub(crate) struct Track {
     pub gaps: Gaps,
     /// What is usual for it; gaps change nothing there.
     pub baselines: Vec<Baseline>,
+    /// The latest event time at which it raised an alert. A clock that is set back changes nothing there: ids are for good.
+    pub told: Option<i64>,
 }
 
 impl Track {
     /// An input nothing was heard of.
     pub fn new(series: Series, baselines: Vec<Baseline>) -> Self {
-        Self { source: None, series, gaps: Gaps::default(), baselines }
+        Self { source: None, series, gaps: Gaps::default(), baselines, told: None }
     }
 
     /// The newest value, unless it is older than a gap at `now`.
@@ -64,6 +66,13 @@ impl Track {
         }
         self.series.clear();
         had
+    }
+
+    /// It raises an alert at this event time; whether it may have raised one at that time before.
+    pub fn tell(&mut self, time: i64) -> bool {
+        let again = self.told.is_some_and(|told| time <= told);
+        self.told = self.told.max(Some(time));
+        again
     }
 
     /// Takes the baselines another version of the rule made of the same input; whether there were any.
@@ -86,6 +95,7 @@ struct KeptTrack {
     samples: Vec<Sample>,
     gaps: Gaps,
     baselines: Vec<Baseline>,
+    told: Option<i64>,
 }
 
 /// A state as it is kept.
@@ -153,6 +163,7 @@ impl State {
             samples: track.series.kept().collect(),
             gaps: track.gaps.clone(),
             baselines: track.baselines.clone(),
+            told: track.told,
         };
         Kept {
             now: self.now,
@@ -180,6 +191,7 @@ impl State {
                 return false;
             }
             (track.source, track.gaps, track.baselines) = (kept.source, kept.gaps, kept.baselines);
+            track.told = kept.told;
             track.series.refill(kept.began, kept.samples);
         }
         true

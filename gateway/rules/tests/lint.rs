@@ -119,3 +119,47 @@ fn scripts_that_are_right_are_told_no_error() {
         assert_eq!(errors(manifest, script), [""; 0], "{script}");
     }
 }
+
+#[test]
+fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_does_not() {
+    use pitchside_model::*;
+    let time = Timestamp::from_seconds(1_767_225_600);
+    let (quantity, quality) = (Quantity::HEART_RATE, Quality::empty());
+    let value = Value::Number(Decimal::integer(190));
+    let entry = Entry {
+        device: "strap".parse().unwrap(),
+        athlete: None,
+        assurance: Assurance::Noise,
+        epoch: Epoch(1),
+        seq: Seq(1),
+        readings: vec![Reading {
+            quantity,
+            unit: quantity.unit(),
+            device_time: time,
+            gateway_time: time,
+            quality,
+            value,
+        }],
+    };
+    let manifest = "name = \"x\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\ninputs = [\"heart_rate\"]\n\
+                    [state]\nn = 0\nrate = 0.0\n";
+    for (script, fails) in [
+        ("n = (); n == rate", true),
+        ("n = value; n == rate", true),
+        ("rate = (); n == rate", true),
+        ("n = heart_rate.value; n == rate", true),
+        ("rate = heart_rate.count(\"1min\"); n == rate", true),
+        ("held(\"a\", \"0s\", value > rate + n)", true),
+        ("rate = value; n == rate", false),
+        ("n = value.to_int(); n == rate", false),
+        ("n = value; n = n.to_int(); n == rate", false),
+        ("held(\"a\", \"1ms\", value > rate + n)", false),
+    ] {
+        let problems = lint_rule("x", manifest, script, "");
+        let is_told = problems.iter().any(|problem| problem.is_error() && problem.file == "x/rule.rhai");
+        assert_eq!(is_told, fails, "{script}: {problems:?}");
+        let set = RuleSet::new([pitchside_rules::RuleSource::parse("x", manifest, script).unwrap()]).unwrap();
+        let fed = pitchside_rules::Engine::new(set.into()).unwrap().feed(std::slice::from_ref(&entry));
+        assert_eq!(!fed.faults.is_empty(), fails, "{script}: {:?}", fed.faults);
+    }
+}

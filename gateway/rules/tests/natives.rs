@@ -153,8 +153,8 @@ fn a_helper_called_behind_its_name_never_writes_into_another_subject() {
     let hidden = "let helper = Fn(\"he\" + \"ld\"); helper.call(\"fast\", \"5s\", value > 180.0)";
     let fed = engine(HEART, "", hidden).feed(&[rate(0, 190)]);
     assert!(fed.faults[0].fault.to_string().contains("by its name"), "{:?}", fed.faults);
-    let open = "let helper = Fn(\"held\"); helper.call(\"fast\", \"0s\", value > 180.0)";
-    assert_eq!(said(&engine(HEART, "", open).feed(&[rate(0, 190)])).len(), 1);
+    let open = "let helper = Fn(\"held\"); helper.call(\"fast\", \"1ms\", value > 180.0)";
+    assert_eq!(said(&engine(HEART, "", open).feed(&[rate(0, 190), rate(1, 190)])).len(), 1);
 }
 
 #[test]

@@ -4,16 +4,27 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use pitchside_model::{AlertEvent, Entry};
+use pitchside_model::{AlertEvent, AlertId, Entry};
 use pitchside_script::Problem;
 
 use crate::engine::{Engine, Fed, RuleFault};
+use crate::id::{Message, ids_of};
 use crate::library::RuleSet;
 
-/// What came of a portion: each event and each fault with the place of the message it came of.
+/// An event with the place of the message it came of.
+#[derive(Debug)]
+pub(super) struct Happened {
+    pub place: usize,
+    /// What an alert that is raised has in common with the other side's of the same reading. Its id need not be: that hangs on what the
+    /// side raised before.
+    pub shared: Option<AlertId>,
+    pub event: AlertEvent,
+}
+
+/// What came of a portion: each event, and each fault with the place of the message it came of.
 #[derive(Debug, Default)]
 pub(super) struct Told {
-    pub events: Vec<(usize, AlertEvent)>,
+    pub events: Vec<Happened>,
     pub faults: Vec<(usize, RuleFault)>,
 }
 
@@ -22,7 +33,14 @@ pub(super) fn hear(engine: &mut Engine, entries: &[Entry]) -> Told {
     let mut told = Told::default();
     for (place, entry) in entries.iter().enumerate() {
         let Fed { events, faults } = engine.feed(std::slice::from_ref(entry));
-        told.events.extend(events.into_iter().map(|event| (place, event)));
+        told.events.extend(events.into_iter().map(|event| {
+            let shared = event.raised().and_then(|alert| {
+                let rule = engine.rule_set().rules().iter().find(|rule| *rule.name() == alert.rule)?;
+                let [_, of_message] = ids_of(alert, rule.manifest.scope, Message::of(entry));
+                Some(of_message)
+            });
+            Happened { place, shared, event }
+        }));
         told.faults.extend(faults.into_iter().map(|fault| (place, fault)));
     }
     told

@@ -158,3 +158,17 @@ fn a_draft_that_is_switched_off_says_when_and_counts_like_faults_together() {
         assert_eq!((report.faults, report.live_faults, report.stops[0].live, report.off[0].live), (0, 8, true, true));
     }
 }
+
+#[test]
+fn what_both_raise_at_a_time_that_was_there_before_is_the_same_though_only_one_raised_then() {
+    // The sensor restarts: its seconds begin anew. The draft does not raise at the first 185, so to it the second is the first.
+    let before = (0..20).map(|second| entry("ada", second, if second == 10 { 185 } else { 100 }));
+    let after = (0..20).map(|second| entry("ada", second, if second == 10 { 195 } else { 100 }));
+    let after = after.zip(100..).map(|(entry, seq)| Entry { seq: Seq(seq), ..entry });
+    let entries: Vec<Entry> = before.chain(after).collect();
+    for portion in [1, 7, 100] {
+        let report = run("190.0", "180.0", &entries, portion);
+        let marks: Vec<Mark> = report.listed.iter().map(|listed| listed.mark).collect();
+        assert_eq!(marks, [Mark::Gone, Mark::Same], "{portion}");
+    }
+}

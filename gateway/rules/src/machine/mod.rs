@@ -42,9 +42,10 @@ pub enum Phase {
     Cooling(Timestamp),
 }
 
-/// Raised so often within so long, in microseconds, an alert counts as one that flaps.
+/// Raised so often within [`PULSE`], an alert counts as one that flaps.
 const RAISES: usize = 10;
-const PULSE: i64 = 600_000_000;
+/// See [`Pulse`], in microseconds: no longer ago is looked at.
+pub const PULSE: i64 = 600_000_000;
 /// How long the condition of one that flaps must not hold before it is cleared.
 const STEADY_AFTER: i64 = 60_000_000;
 
@@ -147,6 +148,18 @@ impl Phase {
     /// Ends a raised alert from outside, e.g. a latched one.
     pub fn reset(&mut self, timing: &Timing, now: Timestamp) {
         *self = if timing.cool_down > 0 { Self::Cooling(now.plus_micros(timing.cool_down)) } else { Self::Idle };
+    }
+
+    /// What another version of the rule takes over: what is raised, and what cools down, as long as it says. What does not yet hold long
+    /// enough begins anew.
+    pub fn succeed(self, old: &Timing, new: &Timing) -> Self {
+        match self {
+            Self::Cooling(until) => {
+                Self::Cooling(Timestamp(until.0.saturating_sub(old.cool_down).saturating_add(new.cool_down)))
+            }
+            Self::Raised(..) => self,
+            Self::Idle | Self::Pending(_) => Self::Idle,
+        }
     }
 
     /// Nothing is known for a while.

@@ -85,7 +85,8 @@ proptest::proptest! {
         let set = set("1.0.0", RISING);
         let mut engine = Engine::new(set).unwrap();
         let subject = Subject::Athlete(AthleteId::parse("ada").unwrap());
-        engine.resume_state(&RuleName::parse("hot").unwrap(), subject.clone(), &subject, &bytes);
+        let device = DeviceId::parse("pill").unwrap();
+        engine.resume_state(&RuleName::parse("hot").unwrap(), subject.clone(), &subject, &device, &bytes);
         engine.feed(&history());
     }
 }

@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::calls::{assigned, kind_of};
+use super::kept::combined;
 use super::names::{Bound, How, bodies, end_of_value};
 use super::signature::{Signature, Type};
 use super::token::Kind;
-use super::{Answer, Role, Source};
+use super::{Answer, Source};
 use crate::compile::KEYWORDS;
 use crate::problem::{Code, Problem};
 
-type Signatures = BTreeMap<String, Vec<Signature>>;
+pub(super) type Signatures = BTreeMap<String, Vec<Signature>>;
 
 /// How tightly operators bind (the book, "Operators").
 const BINDS: &[(&str, u8)] = &[
@@ -42,7 +43,7 @@ const BINDS: &[(&str, u8)] = &[
     ("<<", 210),
     (">>", 210),
 ];
-const ARITHMETIC: [&str; 6] = ["+", "-", "*", "/", "%", "**"];
+pub(super) const ARITHMETIC: [&str; 6] = ["+", "-", "*", "/", "%", "**"];
 /// Those that bind to the right.
 const POWER: &str = "**";
 
@@ -86,7 +87,7 @@ fn is_truth(word: &str) -> bool {
 }
 
 /// The kind of the token that is all of an assigned value.
-fn value(source: &Source<'_>, at: usize) -> Type {
+pub(super) fn value(source: &Source<'_>, at: usize) -> Type {
     let ends = at + 1 >= source.tokens.len() || source.is(at + 1, ";") || source.is(at + 1, "}");
     if ends && at < source.tokens.len() { single(source, at) } else { Type::Any }
 }
@@ -109,7 +110,7 @@ pub(super) fn check(source: &Source<'_>, known: &Signatures) -> Vec<Problem> {
             (Kind::Symbol, "!") => [wants_bool(source, at, negated(source, at)), None],
             (Kind::Symbol, operator) if ARITHMETIC.contains(&operator) => [operands(source, known, at), None],
             (Kind::Name, "if" | "while" | "until") => [wants_bool(source, at, condition(source, at)), None],
-            (Kind::Name, _) if assigned(source, at) && !source.is(at + 1, "=") => [kept(source, at), None],
+            (Kind::Name, _) if assigned(source, at) && !source.is(at + 1, "=") => [combined(source, at), None],
             _ => continue,
         };
         problems.extend(found.into_iter().flatten());
@@ -234,33 +235,8 @@ fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Proble
     Some(source.problem(place, Code::Type, text))
 }
 
-/// `+=` and its kin where a state field would not stay what it is. One that is assigned to elsewhere may have become something else
-/// before, or become what it was after.
-fn kept(source: &Source<'_>, at: usize) -> Option<Problem> {
-    let name = source.tokens[at].text.as_str();
-    let known = source.known(name).filter(|known| known.role == Role::State && known.kind != Type::Any)?;
-    let elsewhere =
-        |other: usize| source.tokens[other].text == name && source.is_variable(other) && source.is(other + 1, "=");
-    if (0..source.tokens.len()).any(elsewhere) {
-        return None;
-    }
-    let minus = usize::from(source.is(at + 2, "-"));
-    let given = value(source, at + 2 + minus);
-    let operator = source.tokens.get(at + 1)?.text.trim_end_matches('=');
-    let stays = match (&known.kind, &given) {
-        _ if !ARITHMETIC.contains(&operator) => true,
-        (_, Type::Any | Type::Own(_)) => true,
-        (Type::Integer, given) => *given == Type::Integer,
-        (Type::Float, given) => matches!(given, Type::Integer | Type::Float),
-        (Type::Text, given) => operator == "+" || operator == "-" && matches!(given, Type::Text | Type::Char),
-        (kind, _) => *kind != Type::Bool,
-    };
-    let told = || source.problem(at + 2, Code::Type, format!("`{name}` stays {}, this is {given}", known.kind));
-    (!stays).then(told)
-}
-
 /// What a value is, as far as that is written.
-enum Value {
+pub(super) enum Value {
     Of(Type),
     /// A number, or `()` where there is none.
     OfInput,
@@ -361,13 +337,15 @@ fn block_of(source: &Source<'_>, range: Range<usize>) -> Option<usize> {
     None
 }
 
-fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>, range: &Range<usize>) -> Value {
+pub(super) fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>, range: &Range<usize>) -> Value {
     let (from, count) = (range.start, range.len());
     let closes = |open: usize| source.closings.get(open).is_some_and(|close| close + 1 == range.end);
     let input = Type::Own("Input".to_owned());
     match count {
         0 => Value::Of(Type::Nothing),
+        1 if is_number(source, answer, from) => Value::OfInput,
         1 => Value::Of(single(source, from)),
+        2 if source.is(from, "(") && closes(from) => Value::Of(Type::Nothing),
         2 if source.is(from, "-") => Value::Of(single(source, from + 1)),
         _ if source.is(from, "[") && closes(from) => Value::Of(Type::Array),
         _ if source.is(from, "#") && source.is(from + 1, "{") && closes(from + 1) => Value::Of(Type::Map),
@@ -388,4 +366,11 @@ fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>, range:
         }
         _ => Value::Of(Type::Any),
     }
+}
+
+/// Whether a variable stands here that is a number, or `()`: nothing else the script made of it.
+fn is_number(source: &Source<'_>, answer: &Answer<'_>, at: usize) -> bool {
+    let name = source.tokens[at].text.as_str();
+    let is_own = source.known(name).is_some() && !source.changed.contains(name);
+    is_own && source.is_variable(at) && answer.numbers.contains(&name)
 }

@@ -9,12 +9,14 @@
 //! | `signature` | what functions take |
 //! | `calls` | arguments |
 //! | `kinds` | operators, conditions and answers of the wrong kind |
+//! | `kept` | state fields that are set to another kind |
 //! | `names` | what is not there, what is not used |
 //! | `flow` | what never runs |
 //! | `written` | arguments that must be written out: spans of time, percents |
 
 mod calls;
 mod flow;
+mod kept;
 mod kinds;
 mod names;
 mod signature;
@@ -82,6 +84,8 @@ pub struct Answer<'a> {
     pub told: &'a str,
     /// Properties and functions of inputs: if the engine does not say otherwise they give a number, or `()`.
     pub of_inputs: &'a [&'a str],
+    /// Variables that are a number with a point, or `()`.
+    pub numbers: &'a [&'a str],
 }
 
 /// A source, cut up.
@@ -159,6 +163,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     // What is last in what parses need not be what the script answers.
     if let Some(answer) = purpose.answer.filter(|_| recovered.is_none()) {
         problems.extend(kinds::answers(&source, signatures, &answer));
+        problems.extend(kept::check(&source, signatures, &answer));
     }
     problems.extend(flow::check(&source));
     problems.extend(written::check(&source, purpose.usages));

@@ -179,6 +179,7 @@ const VERDICT: Answer<'_> = Answer {
     kinds: &[Type::Bool, Type::Text],
     told: "a rule answers true, false or a message",
     of_inputs: &["value", "mean", "count", "covers", "typical"],
+    numbers: &["value"],
 };
 
 #[test]
@@ -196,6 +197,8 @@ fn an_answer_that_is_none_is_named() {
     told("limit", &["1:1 a number with a point"]);
     told("let a = value > 1; a == true; limit;", &["1:31 a number with a point"]);
     told("heart_rate.value", &["1:1 a number or ()"]);
+    told("value", &["1:1 a number or ()"]);
+    told("()", &["1:1 ()"]);
     told("heart_rate.typical(\"7d\")", &["1:1 a number or ()"]);
     told("heart_rate.mean(\"5min\")", &["1:1 a number with a point"]);
     told("heart_rate.count(\"5min\")", &["1:1 a whole number"]);
@@ -215,7 +218,7 @@ fn an_answer_that_is_none_is_named() {
         "`${limit}`",
         "heart_rate.covers(\"5min\")",
         "heart_rate.covers(\"5min\");",
-        "value",
+        "value = raised; value",
         "limit > 1",
         "if raised { true } else { `x ${limit}` }",
         "if value > 1 { let a = limit; a > 2 } else { raised }",
@@ -227,12 +230,47 @@ fn an_answer_that_is_none_is_named() {
     ] {
         told(right, &[]);
     }
-    let number =
-        Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], told: "a number", of_inputs: VERDICT.of_inputs };
+    let number = Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], told: "a number", ..VERDICT };
     told_of("if raised { return; } heart_rate.value", Some(number), &[]);
     told_of("quantity", Some(number), &["r:1:1: a number, this is a text"]);
     // What is last in what parses need not be what is last.
     told_of("limit;\nlet a = value + ;", Some(VERDICT), &[]);
+}
+
+#[test]
+fn a_state_field_that_is_sure_to_be_set_to_another_kind_is_named() {
+    let told = |source: &str, expected: &[&str]| told_of(source, Some(VERDICT), expected);
+    let whole = "r:1:9: `count` stays a whole number, this is";
+    told("count = (); true", &[&format!("{whole} ()")]);
+    told("count = value; true", &[&format!("{whole} a number with a point or ()")]);
+    told("count = heart_rate.value; true", &[&format!("{whole} a number with a point or ()")]);
+    told("count = heart_rate.mean(\"5min\"); true", &[&format!("{whole} a number with a point")]);
+    told("count = [1]; true", &[&format!("{whole} a list")]);
+    told(
+        "if raised { flag = value } true",
+        &["r:1:20: `flag` stays true or false, this is a number with a point or ()"],
+    );
+    told("rate = (); true", &["r:1:8: `rate` stays a number with a point, this is ()"]);
+    told(
+        "rate = heart_rate.count(\"5min\"); true",
+        &["r:1:8: `rate` stays a number with a point, this is a whole number"],
+    );
+    for right in [
+        // It need not be () here.
+        "rate = value; true",
+        "rate = heart_rate.typical(\"7d\"); true",
+        "count = heart_rate.count(\"5min\"); true",
+        "flag = heart_rate.covers(\"5min\"); true",
+        "count = value.to_int(); true",
+        "count = value ?? 0; true",
+        "word = `${value}`; true",
+        // What it is once more set to counts.
+        "count = value; count = count.to_int(); true",
+        "count = (); if raised { count = 1; } else { count = 2; } true",
+        "value = 3; count = value; true",
+    ] {
+        told(right, &[]);
+    }
 }
 
 #[test]

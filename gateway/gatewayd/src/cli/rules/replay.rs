@@ -8,6 +8,7 @@ use ledger_block::SignedHeader;
 use ledger_block::segment::Subject as Segments;
 use pitchside_model::{Alert, AlertId, DeviceId, Entry, Epoch, Quantity, Seq, Timestamp};
 use pitchside_rules::library::STREAM_PREFIX;
+use pitchside_rules::machine::PULSE;
 use pitchside_rules::replay::{ENGINE_VERSION, Outcome as Came, Replay};
 use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::manifest::RuleScope;
@@ -163,16 +164,22 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
         )));
     };
     let stretches = stretches(&context.tables, alert.rule.as_str(), header.header().sealed_at)?;
-    let names_it = |stretch: &Stretch| {
+    let scope_if_named = |stretch: &Stretch| {
         let rule = stretch.text.as_ref().and_then(|t| RuleSource::parse(&t.name, &t.manifest, &t.script).ok());
-        rule.is_some_and(|rule| rule.manifest.version == alert.rule_version)
+        rule.filter(|rule| rule.manifest.version == alert.rule_version).map(|rule| rule.manifest.scope)
     };
     // A later version may have come into force before the block was sealed, under the same label.
-    let tried = (0..stretches.len()).rev().filter(|at| names_it(&stretches[*at])).take(TRIED_MAX);
+    let named = (0..stretches.len()).rev().filter_map(|at| Some((at, scope_if_named(&stretches[at])?)));
+    let named: Vec<(usize, RuleScope)> = named.take(TRIED_MAX).collect();
+    let of_one = named.iter().map(|(at, _)| Attempt { at: *at, of_all: false });
+    // Whether a reading is late, or its clock was set back, hangs on all its device sent, also while another wore it. A rule about devices
+    // hears that anyway.
+    let of_athletes = named.iter().filter(|(_, scope)| *scope == RuleScope::Athlete);
+    let attempts = of_one.chain(of_athletes.map(|(at, _)| Attempt { at: *at, of_all: true }));
     let mut first = None;
-    for at in tried {
-        set_of(&context.tables, &stretches[at])?;
-        let replayed = try_stretch(&alert, &header, &stretches, at, &ring, context, step)?;
+    for attempt in attempts {
+        set_of(&context.tables, &stretches[attempt.at])?;
+        let replayed = try_stretch(&alert, &header, &stretches, attempt, &ring, context, step)?;
         if replayed.outcome == Came::Identical {
             return Ok(replayed);
         }
@@ -188,21 +195,36 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     })
 }
 
+/// A replay to try.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    /// The stretch whose rule raised the alert.
+    at: usize,
+    /// Whether it hears the readings of all athletes.
+    of_all: bool,
+}
+
+/// The stretch a replay under the rule of another begins with: a raised alert outlives a change of its rule, and so do a cool-down and how
+/// often it was raised lately.
+fn beginning(stretches: &[Stretch], at: usize, cool_down: i64) -> usize {
+    let outlived = stretches[at].from.0.saturating_sub(cool_down.max(PULSE));
+    (0..at).rev().find(|begin| stretches[*begin].from.0 <= outlived).unwrap_or(0)
+}
+
 /// Replays under the rule of one stretch.
 fn try_stretch(
     alert: &Alert,
     header: &SignedHeader,
     stretches: &[Stretch],
-    at: usize,
+    Attempt { at, of_all }: Attempt,
     ring: &KeyRing,
     context: &Context,
     step: &mut dyn FnMut(u64, u64),
 ) -> Result<Replayed, Failure> {
-    // A raised alert outlives a change of its rule: what was before counts, too.
-    let heard = &stretches[at.saturating_sub(1)..];
     let set = alone(&stretches[at])?;
     let rule = &set.rules().first().context("a set of one rule")?.manifest;
     let (scope, is_derived) = (rule.scope, rule.inputs.iter().any(|input| set.derives(*input)));
+    let heard = &stretches[beginning(stretches, at, rule.cool_down)..];
     let sets = heard.iter().map(|stretch| Ok((stretch.from, alone(stretch)?))).collect::<Result<Vec<_>, Failure>>()?;
     let mut inputs: Vec<Quantity> =
         sets.iter().flat_map(|(_, set)| pitchside_rules::Filter::new(set).quantities()).collect();
@@ -212,7 +234,7 @@ fn try_stretch(
     // What is derived is made of everything its athlete wears.
     let wears = |entry: &Entry| is_derived && alert.athlete.is_some() && entry.athlete == alert.athlete;
     let filter = Filter {
-        whose: (scope == RuleScope::Athlete).then(|| Whose::of(alert.athlete.as_ref())),
+        whose: (scope == RuleScope::Athlete && !of_all).then(|| Whose::of(alert.athlete.as_ref())),
         subjects: inputs.into_iter().map(Segments::Readings).collect(),
     };
     let mut sets = sets.into_iter();
@@ -329,4 +351,27 @@ fn words(said: &Said) -> String {
         text.push_str(&format!("\nnearest alert the rule raises about the same subject: {near}"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replay_begins_a_version_earlier_and_as_far_back_as_anything_outlives_a_version() {
+        let minutes = |minutes: i64| minutes * 60_000_000;
+        let stretch = |from: i64| Stretch {
+            from: Timestamp(minutes(from)),
+            set_hash: [0; 32],
+            rules: Vec::new(),
+            text: None,
+            streams: Vec::new(),
+        };
+        let stretches = [0, 30, 49, 55, 60].map(stretch);
+        assert_eq!(beginning(&stretches, 0, 0), 0);
+        assert_eq!(beginning(&stretches, 2, 0), 1, "the one before");
+        assert_eq!(beginning(&stretches, 4, 0), 2, "ten minutes, for what was raised often");
+        assert_eq!(beginning(&stretches, 4, minutes(30)), 1, "a cool-down of half an hour");
+        assert_eq!(beginning(&stretches, 4, minutes(120)), 0, "no further than is known");
+    }
 }

@@ -1,0 +1,66 @@
+//! What a version of a rule takes over from the one before it.
+
+use pitchside_model::{AlertEvent, Timestamp};
+use pitchside_script::manifest::RuleManifest;
+
+use crate::machine::{Phase, Pulse};
+use crate::rule::Rule;
+use crate::running::{Running, fresh_state};
+use crate::state::{State, Track};
+
+impl Running {
+    /// The rule in the place of another version of it, and what is cleared by that. It keeps the alerts that are raised, a cool-down that
+    /// runs and how often it raised lately, so that publishing raises nothing twice; and what is usual for somebody, which took days to
+    /// learn. If it looks at other subjects than before, no reading would ever clear what was raised about those: that is cleared here.
+    pub fn succeed(rule: Rule, before: Self) -> (Self, Vec<AlertEvent>) {
+        let mut running = Self::new(rule);
+        let mut cleared = Vec::new();
+        let (new, old) = (running.rule.manifest(), before.rule.manifest());
+        let (is_same_scope, alike) = (new.scope == old.scope, hears_like(new, old));
+        let (old_timing, timing) = (before.rule.timing, running.rule.timing);
+        for (subject, old) in before.states {
+            let mut state = fresh_state(&running.rule);
+            (state.now, state.touched) = (old.now, old.touched);
+            if is_same_scope {
+                state.phase = old.phase.succeed(&old_timing, &timing);
+                state.pulse = old.pulse;
+            } else {
+                cleared.extend(cleared_by(old.phase, old.now));
+            }
+            let known = running.inherit(&before.rule, old.tracks, alike, &mut state);
+            if known || state.phase != Phase::Idle || state.pulse != Pulse::default() {
+                running.states.insert(subject, state);
+            }
+        }
+        running.count_samples();
+        (running, cleared)
+    }
+
+    /// Hands on what outlives a version of each input; whether there was any. Baselines only if both hear alike.
+    fn inherit(&self, before: &Rule, tracks: Vec<Track>, alike: bool, state: &mut State) -> bool {
+        let mut any = false;
+        for (quantity, old) in before.manifest().inputs.iter().zip(tracks) {
+            let input = self.rule.manifest().inputs.iter().position(|input| input == quantity);
+            if let Some(own) = input.and_then(|input| state.tracks.get_mut(input)) {
+                own.told = old.told;
+                any |= old.told.is_some();
+                any |= alike && own.inherit(old.baselines);
+            }
+        }
+        any
+    }
+
+    /// The rule is gone: what it had raised is cleared.
+    pub fn clear_all(self) -> impl Iterator<Item = AlertEvent> {
+        self.states.into_values().filter_map(|state| cleared_by(state.phase, state.now))
+    }
+}
+
+fn cleared_by(phase: Phase, now: i64) -> Option<AlertEvent> {
+    phase.raised().map(|id| AlertEvent::Cleared { id, event_time: Timestamp(now) })
+}
+
+/// Whether two manifests let the same readings through to the same subjects.
+fn hears_like(a: &RuleManifest, b: &RuleManifest) -> bool {
+    (a.scope, a.accept, a.assurance) == (b.scope, b.accept, b.assurance)
+}
