@@ -7,6 +7,7 @@
 //! | `events` | alerts on the page's stream of events, told again to whoever comes back |
 //! | `door` | who gets in, and who is put out |
 //! | `firmware` | firmware to sensors, and what keeps it from them |
+//! | `misfits` | firmware that is not what it says, or that a sensor does not bear |
 //! | `releases` | a release from its signers to a clinic's shelf |
 //! | `frames` | frames again, in another order, cut, changed, too long |
 //! | `gate` | what an MQTT client may not do |
@@ -50,6 +51,7 @@ mod full;
 mod gate;
 mod lost;
 mod memory;
+mod misfits;
 mod outputs;
 mod packages;
 mod payloads;

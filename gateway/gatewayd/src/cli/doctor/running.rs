@@ -14,7 +14,7 @@ use super::Finding;
 use crate::cli::context::Context;
 use crate::pipeline::health::{Report, SOCKET};
 
-/// How long the gateway may take to answer; its own probe has 5 s.
+/// How long the gateway may take to answer; each of its proofs has 5 s, and they are made beside each other.
 const ANSWER: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 const DAY_US: i64 = 86_400_000_000;
