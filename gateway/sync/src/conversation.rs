@@ -26,6 +26,8 @@ use crate::outbox::{Edge, Outbox};
 use crate::status::{Link, Status};
 use crate::trust::Trust;
 
+pub use copies::Listing;
+
 /// How often the ledger may find the same payload wrong: once after its own crash, not twice.
 const MISMATCHES_MAX: u32 = 2;
 /// How often the ledger may hold the same block back for want of an earlier one.
@@ -56,7 +58,7 @@ pub struct Conversation<'a> {
     /// Copies of keys on their way, and those refused on this connection.
     copying: BTreeSet<Hash>,
     refused_copies: BTreeSet<Hash>,
-    listing: copies::Listing,
+    listing: &'a mut Listing,
     /// Transactions beside the chain, on their way, each with the release it counts, if it does; and those whose sum was asked for.
     acting: BTreeMap<Hash, Option<ReleaseId>>,
     summing: BTreeMap<Hash, ReleaseId>,
@@ -73,6 +75,7 @@ pub async fn talk(
     outbox: &Arc<dyn Outbox>,
     edge: &Arc<dyn Edge>,
     status: &watch::Sender<Status>,
+    listing: &mut Listing,
     connection: Connection,
     stop: &CancellationToken,
 ) -> Result<End, Fault> {
@@ -91,7 +94,7 @@ pub async fn talk(
         offered: BTreeSet::new(),
         copying: BTreeSet::new(),
         refused_copies: BTreeSet::new(),
-        listing: copies::Listing::default(),
+        listing,
         acting: BTreeMap::new(),
         summing: BTreeMap::new(),
         asking: releases::Asking { open: false, due: Instant::now() },
@@ -108,6 +111,7 @@ pub async fn talk(
         () = stop.cancelled() => Ok(End::Stop),
     };
     writing.abort();
+    conversation.listing.connection_ended(ended.is_err(), Instant::now());
     ended
 }
 
@@ -204,7 +208,6 @@ impl Conversation<'_> {
     /// Fills the window from the outbox, and offers what is to be offered.
     async fn take(&mut self) -> Result<(), Fault> {
         self.offer_acts().await?;
-        self.seek_copies().await?;
         self.offer_copies().await?;
         let backlog = self.outbox.backlog().await?;
         self.status.send_if_modified(|status| std::mem::replace(&mut status.backlog, backlog) != backlog);
@@ -220,7 +223,7 @@ impl Conversation<'_> {
         }
         loop {
             let offered = &self.offered;
-            let Some(flight) = self.flights.to_offer(|number| !offered.contains(&number)) else { return Ok(()) };
+            let Some(flight) = self.flights.to_offer(|number| !offered.contains(&number)) else { break };
             flight.stage = if flight.payload.is_some() { Stage::Offered } else { Stage::Sent };
             let leaf = flight.parcel.leaf.clone();
             let request = match flight.payload {
@@ -230,6 +233,8 @@ impl Conversation<'_> {
             self.offered.insert(flight.parcel.number);
             self.say(request).await?;
         }
+        // A ledger that cannot read its list ends the connection over it: what waits goes first.
+        if self.flights.is_empty() { self.seek_copies().await } else { Ok(()) }
     }
 
     async fn hear(&mut self, reply: Reply) -> Result<(), Fault> {

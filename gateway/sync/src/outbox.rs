@@ -82,6 +82,7 @@ pub trait Outbox: Send + Sync + 'static {
 
     /// Whether the names of all copies the ledger holds are wanted, to find those of erased athletes that nobody here knows:
     /// a number that is handed back with them, another one whenever they are wanted again.
+    /// They are asked for once nothing is pending, and for a while not again after a connection ended over it.
     async fn copies_sought(&self) -> Result<Option<u64>, OutboxError> {
         Ok(None)
     }

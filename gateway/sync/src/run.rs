@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::SyncConfig;
 use crate::connection::connect;
-use crate::conversation::{End, talk};
+use crate::conversation::{End, Listing, talk};
 use crate::fault::Fault;
 use crate::outbox::{Edge, Outbox};
 use crate::status::{Link, Status};
@@ -25,11 +25,12 @@ pub async fn run(
     status: watch::Sender<Status>,
     stop: CancellationToken,
 ) {
+    let mut listing = Listing::default();
     while !stop.is_cancelled() {
         status.send_modify(|status| status.link = Link::Connecting);
         let began = Instant::now();
         let ended = tokio::select! {
-            ended = once(&config, &outbox, &edge, &status, &stop) => ended,
+            ended = once(&config, &outbox, &edge, &status, &mut listing, &stop) => ended,
             () = stop.cancelled() => Ok(End::Stop),
         };
         match ended {
@@ -58,10 +59,11 @@ async fn once(
     outbox: &Arc<dyn Outbox>,
     edge: &Arc<dyn Edge>,
     status: &watch::Sender<Status>,
+    listing: &mut Listing,
     stop: &CancellationToken,
 ) -> Result<End, Fault> {
     let connection = connect(config, edge.as_ref()).await?;
-    talk(config, outbox, edge, status, connection, stop).await
+    talk(config, outbox, edge, status, listing, connection, stop).await
 }
 
 async fn wait(

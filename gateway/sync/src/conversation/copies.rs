@@ -1,8 +1,11 @@
 //! Sealed copies of keys on their way: deletable objects beside the log, a few at a time. And the ledger's list of them, for
 //! those of erased athletes that are not known here.
 
+use std::time::Duration;
+
 use ledger_block::Hash;
 use ledger_block::ingest::{COPIES_MAX, Copy, Refusal, Request};
+use tokio::time::Instant;
 
 use super::Conversation;
 use crate::copies::ALL_MAX;
@@ -10,20 +13,43 @@ use crate::fault::Fault;
 
 /// Copies on their way at once.
 const COPIES_AT_ONCE: usize = 8;
+/// How long the ledger's list is not asked for after a connection ended over it.
+const PUT_OFF: Duration = Duration::from_secs(600);
 
-/// The ledger's list of copies, page by page.
-#[derive(Default)]
-pub(super) struct Listing {
+/// The ledger's list of copies, page by page. Outlives connections: one that the ledger ends over its list must not be followed by
+/// others that end the same way.
+#[derive(Debug, Default)]
+pub struct Listing {
     /// What it is wanted for, and the names so far.
     open: Option<(u64, Vec<Hash>)>,
     /// What it was wanted for last on this connection: once is enough.
     done: Option<u64>,
+    /// Not asked for before.
+    put_off: Option<Instant>,
+}
+
+impl Listing {
+    fn may_ask(&self, now: Instant) -> bool {
+        self.open.is_none() && self.put_off.is_none_or(|until| now >= until)
+    }
+
+    /// The connection is over, with a fault or in good order.
+    pub(super) fn connection_ended(&mut self, with_fault: bool, now: Instant) {
+        self.done = None;
+        if self.open.take().is_some() && with_fault {
+            self.put_off = Some(now + PUT_OFF);
+            tracing::warn!(
+                wait_s = PUT_OFF.as_secs(),
+                "the ledger may still hold copies of erased athletes' keys: the connection ended before its list was read"
+            );
+        }
+    }
 }
 
 impl Conversation<'_> {
     /// Asks for the ledger's list, if something is sought in it.
     pub(super) async fn seek_copies(&mut self) -> Result<(), Fault> {
-        if self.listing.open.is_some() {
+        if !self.listing.may_ask(Instant::now()) {
             return Ok(());
         }
         let sought = self.outbox.copies_sought().await?;
@@ -40,7 +66,12 @@ impl Conversation<'_> {
         let mut before = names.last().copied();
         let rising = page.iter().all(|copy| before.replace(copy.name) < Some(copy.name));
         if !rising || names.len() + page.len() > ALL_MAX {
-            return Err(Fault::OutOfPlace("copies out of order, or without end"));
+            // Blocks go on without; the next connection asks again.
+            tracing::error!(
+                "the ledger may still hold copies of erased athletes' keys: its list is out of order, or without end"
+            );
+            self.listing.done = Some(sought);
+            return Ok(());
         }
         names.extend(page.iter().map(|copy| copy.name));
         if page.len() < COPIES_MAX {
@@ -91,5 +122,38 @@ impl Conversation<'_> {
         tracing::error!(%refusal, "the ledger does not keep a copy of an athlete's key: a lost box would lose that key");
         self.refused_copies.insert(name);
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked() -> Listing {
+        Listing { open: Some((1, Vec::new())), ..Listing::default() }
+    }
+
+    #[test]
+    fn a_list_over_which_a_connection_ended_is_not_asked_for_on_the_next_ones_for_a_while() {
+        let now = Instant::now();
+        let mut listing = asked();
+        assert!(!listing.may_ask(now), "it is being read");
+        listing.connection_ended(true, now);
+        assert!(!listing.may_ask(now + PUT_OFF / 2));
+        // Another one fails for its own reasons: that neither shortens nor lengthens it.
+        listing.connection_ended(true, now + PUT_OFF / 2);
+        assert!(!listing.may_ask(now + PUT_OFF / 2));
+        assert!(listing.may_ask(now + PUT_OFF));
+    }
+
+    #[test]
+    fn a_connection_that_ended_for_other_reasons_puts_no_list_off() {
+        let now = Instant::now();
+        let mut listing = Listing { done: Some(1), ..Listing::default() };
+        listing.connection_ended(true, now);
+        assert!(listing.may_ask(now) && listing.done.is_none(), "what was not taken in is asked for again");
+        let mut listing = asked();
+        listing.connection_ended(false, now);
+        assert!(listing.may_ask(now), "a new handshake was due, no more");
     }
 }

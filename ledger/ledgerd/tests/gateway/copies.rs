@@ -2,6 +2,7 @@
 
 use ledger_block::Hash;
 use ledger_block::ingest::COPIES_MAX;
+use pitchside_sync::{Link, Status};
 
 use crate::support::{Gateway, Ledger, PATIENCE};
 
@@ -31,5 +32,30 @@ async fn the_list_of_copies_is_read_to_its_end_once_each_time_it_is_wanted() {
     sync.drained(2).await;
     tokio::time::timeout(PATIENCE, outbox.settled.notified()).await.expect("the list is read again");
     assert_eq!(outbox.held.lock().listed.last(), Some(&(2, names)));
+    sync.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_the_ledger_cannot_read_holds_no_block_back_and_is_not_asked_for_again_at_once() {
+    let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    ledger.enrol(&gateway);
+    let folder = ledger.path().join("log/copies/box-1/00");
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join("00".repeat(32));
+    // A link to itself: nobody can read it, root included.
+    std::os::unix::fs::symlink(&copy, &copy).unwrap();
+    ledger.start().await;
+    gateway.outbox.held.lock().sought = Some(1);
+    gateway.seal(1_000);
+    let mut sync = gateway.sync(gateway.config(&ledger));
+    sync.drained(1).await;
+    let is_back = |status: &Status| status.failures > 0 && matches!(status.link, Link::Connected { .. });
+    let link = sync.until("it was cut off over the list, and is back", is_back).await.link;
+    for count in 2..12 {
+        gateway.seal(1_000);
+        sync.drained(count).await;
+    }
+    assert_eq!(sync.status.borrow().link, link, "no other connection was cut off");
+    assert!(gateway.outbox.held.lock().listed.is_empty());
     sync.stop().await;
 }

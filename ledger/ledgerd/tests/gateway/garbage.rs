@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use ledger_block::channel::{Psk, Server, Splitter};
 use ledger_block::checkpoint::Checkpoint;
-use ledger_block::ingest::{DeviceId, Proven, Reply};
+use ledger_block::ingest::{Copy, DeviceId, Proven, Reply};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::receipt::{Receipt, Sequenced};
 use pitchside_sync::Fault;
@@ -41,10 +41,16 @@ async fn liar(stream: &mut TcpStream, ledger: &Ledger, gateway: &Gateway, says: 
     while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {}
 }
 
-/// Runs sync against a liar; gives the fault, after making sure that it is tried again and nothing is kept.
+/// What a gateway with a block to hand in says of such a liar.
 async fn fault_of(says: impl Fn(&Ledger) -> Vec<Vec<u8>>) -> Fault {
-    let (ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    let mut gateway = Gateway::new("box-1", 20);
     gateway.seal(100);
+    fault_at(&gateway, says).await
+}
+
+/// Runs sync against a liar; gives the fault, after making sure that it is tried again and nothing is kept.
+async fn fault_at(gateway: &Gateway, says: impl Fn(&Ledger) -> Vec<Vec<u8>>) -> Fault {
+    let ledger = Ledger::new();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut config = gateway.config(&ledger);
     config.address = listener.local_addr().unwrap().to_string();
@@ -52,7 +58,7 @@ async fn fault_of(says: impl Fn(&Ledger) -> Vec<Vec<u8>>) -> Fault {
     let says = says(&ledger);
     for _ in 0..2 {
         let (mut stream, _) = listener.accept().await.unwrap();
-        liar(&mut stream, &ledger, &gateway, &says).await;
+        liar(&mut stream, &ledger, gateway, &says).await;
     }
     let status = sync.until("it gave up twice", |status| status.failures >= 2 && status.fault.is_some()).await;
     assert_eq!((gateway.outbox.held.lock().receipts.len(), status.included), (0, 0));
@@ -109,6 +115,18 @@ async fn a_ledger_that_lies_is_refused_loudly_and_tried_again() {
     })
     .await;
     assert!(matches!(fault, Fault::OutOfPlace(_)), "{fault}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_of_copies_out_of_order_is_not_taken_and_ends_no_connection() {
+    let gateway = Gateway::new("box-1", 20);
+    gateway.outbox.held.lock().sought = Some(1);
+    let page = [[2; 32], [1; 32]].map(|name| Copy { name, body: vec![1; 80] }).to_vec();
+    // What comes after the list is heard, and ends the connection.
+    let says = [welcome(None), Reply::Copies(page).encode(), Reply::Pong { number: 9 }.encode()];
+    let fault = fault_at(&gateway, |_| says.to_vec()).await;
+    assert_eq!(fault, Fault::OutOfPlace("an answer to no question"));
+    assert!(gateway.outbox.held.lock().listed.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -98,6 +98,17 @@ fn refuse_a_box(keys: &Path, data: &Path, settings: &Path) -> anyhow::Result<()>
         bail!("{shown} exists: there is a box here already; nothing was changed ({SHOWN_IS_LOST})");
     }
     let Some(part) = part_of_a_box(keys, data) else { return Ok(()) };
+    if !is_there(&data.join(DATABASE)) {
+        // Older versions did not write down that an init is under way: one that was cut off then leaves keys and nothing else.
+        bail!(
+            "{} exists, {shown} and a database in {} do not: if an init was cut off here and no box ever ran with these keys, move {} away \
+             and run pitchside init again; if there is a box, its settings and data lie elsewhere (name the settings with --config) or are \
+             lost (pitchside backup restore); nothing was changed",
+            part.display(),
+            data.display(),
+            keys.display()
+        );
+    }
     bail!(
         "{} exists and {shown} does not: there is a box here already whose settings lie elsewhere (name them with --config) or are lost \
          (write {shown} again, with [gateway] name, data_dir and key_dir; or pitchside backup restore); nothing was changed ({SHOWN_IS_LOST})",

@@ -75,6 +75,25 @@ fn what_is_left_of_a_box_gets_no_new_keys_beside_it() {
 }
 
 #[test]
+fn keys_left_by_an_init_of_an_older_version_are_refused_with_a_way_out_that_leads_to_a_box() {
+    let dir = TempDir::new().unwrap();
+    let left = dir.path().join("keys");
+    std::fs::create_dir(&left).unwrap();
+    std::fs::write(left.join("root.key"), "what it was").unwrap();
+    let way_out = format!("move {} away", left.display());
+    let why = refused(dir.path());
+    assert!(why.contains("keys/root.key exists") && why.contains(&way_out), "{why}");
+    assert_eq!(keys(dir.path()).len(), 1, "nothing was changed");
+    std::fs::rename(&left, dir.path().join("away")).unwrap();
+    let made = make_box(&plan(dir.path())).unwrap();
+    assert_shown_is_true(dir.path(), &made);
+    // With a database there is a box: its keys stay where they are.
+    std::fs::remove_file(dir.path().join(SETTINGS_FILE)).unwrap();
+    let why = refused(dir.path());
+    assert!(!why.contains(&way_out) && why.contains("--config"), "{why}");
+}
+
+#[test]
 fn an_init_cut_off_anywhere_is_completed_and_what_it_shows_opens_what_stays() {
     // What the cut left unmade, from the last that is made to the first.
     let steps: [&[&str]; 7] = [
