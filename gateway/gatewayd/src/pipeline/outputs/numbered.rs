@@ -157,8 +157,8 @@ mod tests {
     fn what_nobody_takes_the_place_of_waits_on_and_no_more_wait_than_may() {
         for steps in [200, 250, 255, 256] {
             let swaps = changed(steps, "ann", &["eve", "bob"]);
-            assert!(swaps.iter().all(|(new, gone)| gone == &0 || new >= gone), "{steps}: nobody is left with nothing");
-            let (new, gone) = swaps.iter().fold((0, 0), |sum, swap| (sum.0 + swap.0, sum.1 + swap.1));
+            assert!(swaps.iter().all(|(new, gone)| *gone == 0 || new >= gone), "{steps}: nobody is left with nothing");
+            let (new, gone) = swaps.iter().fold((0_usize, 0_usize), |sum, swap| (sum.0 + swap.0, sum.1 + swap.1));
             assert!(steps + new - gone <= 256, "{steps}");
             assert!(new > 0, "{steps}: something goes on");
         }

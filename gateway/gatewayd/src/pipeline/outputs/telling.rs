@@ -18,13 +18,26 @@ use super::numbered::{Numbered, Room, Swap, numbered};
 use super::patience::AGAIN_MIN;
 use super::trial::{Age, Ended, Errand, Trial};
 use super::underway::Way;
-use super::{OutputTask, RoundError, hearing};
+use super::{OutputTask, hearing};
 use crate::blocking;
 use crate::delivery::route::{Verdict, joins};
 use crate::pipeline::delivery::muster::Went;
 
 /// How long the steps that follow wait for what a step asks for: most of it is done by then, and need not be written down as waiting.
 const PROMPT_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why an output cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no process to ask.
+    #[error("its process does not run: {0}")]
+    Process(#[from] WorkerError),
+    /// Nothing more can be put aside.
+    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
+    Full,
+}
 
 /// What a script makes of an event.
 enum Asked {
