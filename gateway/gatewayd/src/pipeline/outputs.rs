@@ -52,11 +52,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_model::PluginName;
+use pitchside_script::Program;
 use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_script::{Program, WorkerError};
-use pitchside_store::delivery::{HELD_MAX, WAITING_MAX};
+use pitchside_store::delivery::HELD_MAX;
 use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -71,6 +71,7 @@ use carry::Carrier;
 use hearing::{Hearing, OutputEar};
 use patience::Patience;
 use record::{Entry, Record};
+use telling::RoundError;
 use trial::Courier;
 use turn::Turns;
 use underway::UnderWay;
@@ -112,6 +113,8 @@ struct Running {
     fingerprint: [u8; 32],
     hears: Vec<Step>,
     stop: CancellationToken,
+    /// Nothing of it is under way any more once this is cancelled.
+    ended: CancellationToken,
 }
 
 /// What there is, and which outputs that were set up cannot run as it stands.
@@ -169,6 +172,7 @@ fn reconcile(
     let is_output = |wanted: &Wanted| {
         wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output && wanted.missing().is_empty()
     };
+    let mut leaving = BTreeMap::new();
     running.retain(|name, running| {
         let stays = match inventory.plugins.get(name) {
             Some(wanted) => is_output(wanted) && wanted.fingerprint() == running.fingerprint,
@@ -176,6 +180,7 @@ fn reconcile(
         };
         if !stays {
             running.stop.cancel();
+            leaving.insert(name.clone(), running.ended.clone());
             if let Some(why) = down.get(name) {
                 parts.trouble(name, format!("it runs no more: {why}"));
             }
@@ -221,26 +226,22 @@ fn reconcile(
             away: JoinSet::new(),
         };
         let (source, constants) = (wanted.folder.source.clone(), wanted.folder.constants());
-        tasks.spawn(task.run(source, constants, stop.clone()));
+        let (until_stopped, before, ended) = (stop.clone(), leaving.remove(name), CancellationToken::new());
+        let guard = ended.clone().drop_guard();
+        tasks.spawn(async move {
+            let _ended = guard;
+            // What is under way there is not known here: it would go out beside it once more.
+            if let Some(before) = before {
+                before.cancelled().await;
+            }
+            task.run(source, constants, until_stopped).await;
+        });
         let (fingerprint, hears) = (wanted.fingerprint(), wanted.folder.manifest.hears.clone());
-        running.insert(name.clone(), Running { fingerprint, hears, stop });
+        running.insert(name.clone(), Running { fingerprint, hears, stop, ended });
     }
     // What cannot be read any more and runs on is asked in a drill like any other.
     down.retain(|name, _| !running.contains_key(name));
     parts.hearing.note_outputs(running.iter().map(|(name, running)| (name, running.hears.as_slice())), down);
-}
-
-/// Why an output cannot go on for now.
-#[derive(Debug, thiserror::Error)]
-enum RoundError {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// There is no process to ask.
-    #[error("its process does not run: {0}")]
-    Process(#[from] WorkerError),
-    /// Nothing more can be put aside.
-    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
-    Full,
 }
 
 /// One output.
@@ -292,6 +293,8 @@ impl OutputTask {
             }
             goes_on = !matches!(round, Some(Err(_)));
         }
+        // First: what is merely slow would go on beside whoever comes after this one.
+        self.away.shutdown().await;
         if let Some(mut process) = self.process.take() {
             process.stop().await;
         }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use pitchside_script::output::Request;
-use pitchside_store::delivery::{Target, Written};
+use pitchside_store::delivery::{Target, WAITING_MAX, Written};
 
 /// A request, and whom it is for.
 pub(super) struct Numbered {
@@ -26,6 +26,53 @@ pub(super) fn numbered(requests: Vec<Request>, written: &[Written]) -> BTreeMap<
         all.insert(number, Numbered { request, target });
     }
     all
+}
+
+/// How many more requests of an output may come to wait.
+pub(super) struct Room {
+    left: usize,
+    /// There was none to begin with, and nothing has been swapped yet.
+    is_full: bool,
+}
+
+/// What changes of what waits of a step, as its script asks for something else than before.
+pub(super) struct Swap {
+    /// These come to wait: who was not asked for before.
+    pub new: Vec<u32>,
+    /// These wait no more: the script no longer asks for them.
+    pub gone: Vec<u32>,
+}
+
+impl Room {
+    /// Beside so many that wait.
+    pub fn beside(waiting: usize) -> Self {
+        let left = (WAITING_MAX as usize).saturating_sub(waiting);
+        Self { left, is_full: left == 0 }
+    }
+
+    /// What is new takes the room of what is gone, and what is left. Where that does not suffice for all that is new, what is gone keeps
+    /// its place until it does: without it, nobody would come back to the step.
+    pub fn swap(
+        &mut self,
+        requests: &BTreeMap<u32, Numbered>,
+        written: &[Written],
+        waiting: &[u32],
+        is_too_old: bool,
+    ) -> Swap {
+        let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
+        let mut new: Vec<u32> = requests.keys().copied().filter(is_new).collect();
+        let mut gone: Vec<u32> = waiting.iter().copied().filter(|number| !requests.contains_key(number)).collect();
+        if new.len() > self.left + gone.len() {
+            // One step goes ahead with as many as it had where all is full: all that waits might wait for room otherwise.
+            let goes_ahead = !gone.is_empty() && (is_too_old || std::mem::take(&mut self.is_full));
+            if !goes_ahead {
+                gone.clear();
+            }
+            new.truncate(self.left + gone.len());
+        }
+        self.left = (self.left + gone.len()).saturating_sub(new.len());
+        Swap { new, gone }
+    }
 }
 
 /// The receiver, as people are told of it; and which of those to the same one it is.
@@ -83,5 +130,44 @@ mod tests {
     fn what_a_program_of_before_wrote_goes_by_its_place_in_the_list() {
         let written = write(&numbered(publish(&["ann", "bob"]), &[]), false);
         assert_eq!(topics(&numbered(publish(&["ann", "bob"]), &written)), told(&[(0, "ann"), (1, "bob")]));
+    }
+
+    /// So many steps wait for `before`, each with one request, when the script comes to ask for `after`: what is new and gone of each.
+    fn changed(steps: usize, before: &str, after: &[&str]) -> Vec<(usize, usize)> {
+        let mut room = Room::beside(steps);
+        let swap = |_| {
+            let written = write(&numbered(publish(&[before]), &[]), true);
+            let swap = room.swap(&numbered(publish(after), &written), &written, &[0], false);
+            assert!(!swap.new.contains(&0) && swap.gone.iter().all(|number| *number == 0));
+            (swap.new.len(), swap.gone.len())
+        };
+        (0..steps).map(swap).collect()
+    }
+
+    #[test]
+    fn whoever_takes_the_place_of_somebody_else_takes_their_room_too() {
+        for steps in [200, 250, 256] {
+            assert!(changed(steps, "ann", &["eve"]).iter().all(|swap| *swap == (1, 1)), "{steps}");
+            assert!(changed(steps, "ann", &[]).iter().all(|swap| *swap == (0, 1)), "{steps}: nobody any more");
+            assert!(changed(steps, "ann", &["ann"]).iter().all(|swap| *swap == (0, 0)), "{steps}: nothing changed");
+        }
+    }
+
+    #[test]
+    fn what_nobody_takes_the_place_of_waits_on_and_no_more_wait_than_may() {
+        for steps in [200, 250, 255, 256] {
+            let swaps = changed(steps, "ann", &["eve", "bob"]);
+            assert!(swaps.iter().all(|(new, gone)| *gone == 0 || new >= gone), "{steps}: nobody is left with nothing");
+            let (new, gone) = swaps.iter().fold((0_usize, 0_usize), |sum, swap| (sum.0 + swap.0, sum.1 + swap.1));
+            assert!(steps + new - gone <= 256, "{steps}");
+            assert!(new > 0, "{steps}: something goes on");
+        }
+        let written = write(&numbered(publish(&["ann"]), &[]), true);
+        let asked = numbered(publish(&["eve", "bob"]), &written);
+        let mut room = Room { left: 0, is_full: false };
+        let swap = room.swap(&asked, &written, &[0], false);
+        assert_eq!((swap.new, swap.gone), (Vec::new(), Vec::new()), "it waits for room");
+        let swap = room.swap(&asked, &written, &[0], true);
+        assert_eq!((swap.new, swap.gone), (vec![1], vec![0]), "but not for longer than a day");
     }
 }

@@ -14,17 +14,30 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::chains::Chains;
-use super::numbered::{Numbered, numbered};
+use super::numbered::{Numbered, Room, Swap, numbered};
 use super::patience::AGAIN_MIN;
 use super::trial::{Age, Ended, Errand, Trial};
 use super::underway::Way;
-use super::{OutputTask, RoundError, hearing};
+use super::{OutputTask, hearing};
 use crate::blocking;
 use crate::delivery::route::{Verdict, joins};
 use crate::pipeline::delivery::muster::Went;
 
 /// How long the steps that follow wait for what a step asks for: most of it is done by then, and need not be written down as waiting.
 const PROMPT_WITHIN: Duration = Duration::from_secs(3);
+
+/// Why an output cannot go on for now.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RoundError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no process to ask.
+    #[error("its process does not run: {0}")]
+    Process(#[from] WorkerError),
+    /// Nothing more can be put aside.
+    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
+    Full,
+}
 
 /// What a script makes of an event.
 enum Asked {
@@ -161,7 +174,7 @@ impl OutputTask {
         self.courier.record.settled()?;
         let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
         self.courier.patience.keep(&waiting);
-        let mut room = (WAITING_MAX as usize).saturating_sub(waiting.len());
+        let mut room = Room::beside(waiting.len());
         let mut chains = Chains::default();
         let mut steps: Vec<(DeliveryStep, Vec<Written>, Vec<u32>)> = Vec::new();
         for (step, number) in waiting {
@@ -199,16 +212,16 @@ impl OutputTask {
                 continue;
             };
             let (requests, age) = (numbered(requests, &written), self.courier.age(&step));
-            let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
-            // Who was not asked for before: what waits is theirs, too.
-            let new: Vec<u32> = requests.keys().copied().filter(is_new).take(room).collect();
-            room -= new.len();
+            let Swap { new, gone } = room.swap(&requests, &written, &numbers, self.courier.is_too_old(&step));
             let errand = Arc::new(Errand { step, event, requests, age });
-            self.courier.settle(&errand, new.iter().map(|number| (*number, Came::Waits)));
+            // At once: cut off in between, a step would wait for nobody, or for one too many.
+            let waits = new.iter().map(|number| (*number, Came::Waits));
+            self.courier.settle(&errand, waits.chain(gone.into_iter().map(|number| (number, Came::GivenUp))));
             let goes =
                 |number: &u32| errand.requests.get(number).is_some_and(|one| !chains.rests(step.alert, one.target));
             let new: Vec<u32> = new.into_iter().filter(goes).collect();
-            numbers.into_iter().chain(new).for_each(|number| chains.push(&errand, number));
+            let asked_for = numbers.into_iter().filter(|number| errand.requests.contains_key(number));
+            asked_for.chain(new).for_each(|number| chains.push(&errand, number));
         }
         // Oldest first: that is the order in which they get a place.
         for (_, chain) in chains.chains {

@@ -130,7 +130,7 @@ impl Courier {
     /// Carries out a request of a step.
     pub async fn set_out(self, errand: Arc<Errand>, number: u32, trial: Trial, going: Going) -> Ended {
         let came = match errand.requests.get(&number) {
-            Some(one) => self.carry_in_turn(&errand, number, &one.request, trial).await,
+            Some(one) => self.carry_in_turn(&errand, number, one, trial).await,
             None => Came::GivenUp,
         };
         Ended { number, came, going }
@@ -156,22 +156,23 @@ impl Courier {
             Written { number, came, target }
         };
         let written: Vec<Written> = came.into_iter().map(written).collect();
-        let replaces = |number: u32| errand.requests.get(&number).is_some_and(|one| one.request.replaces());
-        let newest = written.iter().filter(|one| one.came == Came::Done && replaces(one.number));
-        self.give_up_older(errand.step.id, &newest.map(|one| one.number).collect::<Vec<_>>());
+        let replaces = |one: &&Written| {
+            one.came == Came::Done && errand.requests.get(&one.number).is_some_and(|one| one.request.replaces())
+        };
+        self.give_up_older(errand.step.id, &written.iter().filter(replaces).copied().collect::<Vec<_>>());
         self.write_down(errand.step.id, written);
     }
 
-    async fn carry_in_turn(&self, errand: &Errand, number: u32, request: &Request, trial: Trial) -> Came {
+    async fn carry_in_turn(&self, errand: &Errand, number: u32, one: &Numbered, trial: Trial) -> Came {
         let (step, key) = (errand.step.id, errand.event.key(number as usize));
-        let turn = match request.replaces() {
+        let turn = match one.request.replaces() {
             false => None,
-            true => match self.turns.take(number, step).await {
+            true => match self.turns.take(one.target, step).await {
                 Turn::Mine(place) => Some(place),
                 Turn::Newer => return Came::GivenUp,
             },
         };
-        let (came, why) = self.carry(request, &key, errand.age, trial).await;
+        let (came, why) = self.carry(&one.request, &key, errand.age, trial).await;
         if let (Came::Done, Some(place)) = (came, turn) {
             place.brought(step);
         }
@@ -195,15 +196,26 @@ impl Courier {
     }
 
     /// Something newer stands where these replace each other: what older steps still wait to bring there is moot.
-    fn give_up_older(&self, than: DeliveryStepId, numbers: &[u32]) {
-        if numbers.is_empty() {
+    fn give_up_older(&self, than: DeliveryStepId, newest: &[Written]) {
+        if newest.is_empty() {
             return;
         }
-        match blocking::here(|| self.parts.store.requests_waiting(&self.name)) {
-            Ok(waiting) => waiting
-                .into_iter()
-                .filter(|(step, number)| step.id < than && numbers.contains(number))
-                .for_each(|(step, number)| self.give_up(step.id, [number])),
+        let look = || {
+            let mut waiting = self.parts.store.requests_waiting(&self.name)?;
+            waiting.retain(|(step, _)| step.id < than);
+            let mut moot = Vec::new();
+            for of_step in waiting.chunk_by(|(one, _), (other, _)| one.id == other.id) {
+                let Some((step, _)) = of_step.first() else { continue };
+                let written = self.parts.store.requests_of_step(&self.name, step.id)?;
+                let waits = |one: &&Written| of_step.iter().any(|(_, number)| *number == one.number);
+                let found: Vec<u32> =
+                    written.iter().filter(waits).filter(|one| replaced(one, newest)).map(|one| one.number).collect();
+                moot.push((step.id, found));
+            }
+            Ok::<_, StoreError>(moot)
+        };
+        match blocking::here(look) {
+            Ok(moot) => moot.into_iter().for_each(|(step, numbers)| self.give_up(step, numbers)),
             // Tried again, it finds that it is not its turn.
             Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
         }
@@ -232,11 +244,9 @@ impl Courier {
             if !is_due || self.record.settled().is_err() {
                 return;
             }
-            let came = match errand.requests.get(number) {
-                Some(one) => self.carry_in_turn(errand, *number, &one.request, Trial::Once).await,
-                // What the script no longer asks for will never come.
-                None => Came::GivenUp,
-            };
+            // Nothing else stands in a chain.
+            let Some(one) = errand.requests.get(number) else { continue };
+            let came = self.carry_in_turn(errand, *number, one, Trial::Once).await;
             self.settle(errand, [(*number, came)]);
             if came == Came::Waits {
                 return;
@@ -341,5 +351,29 @@ impl Courier {
 
     pub fn trouble(&self, text: String) {
         self.parts.trouble(&self.name, text);
+    }
+}
+
+/// Whether something newer stands where an older request was to go: numbers are nobody's for good, and count only where it is not
+/// written down whom one is for, as a program of before did not.
+fn replaced(older: &Written, newest: &[Written]) -> bool {
+    newest.iter().any(|one| older.target.map_or(one.number == older.number, |target| one.target == Some(target)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_replaces_what_waits_for_its_receiver_whatever_the_numbers() {
+        let (hall, gate) = (Some([1; 32]), Some([2; 32]));
+        let written = |number, came, target| Written { number, came, target };
+        let newest = [written(0, Came::Done, hall)];
+        for (number, target, expected) in
+            [(0, hall, true), (3, hall, true), (0, gate, false), (0, None, true), (3, None, false)]
+        {
+            let older = written(number, Came::Waits, target);
+            assert_eq!(replaced(&older, &newest), expected, "{number} {target:?}");
+        }
     }
 }
