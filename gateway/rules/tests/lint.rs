@@ -110,7 +110,7 @@ fn scripts_that_are_right_are_told_no_error() {
         "let far = heart_rate.deviations(\"7d\", \"hour\"); far > 3.0 || heart_rate.typical(\"7d\", \"\") > limit",
         "fn steady(x) { if x.covers(\"30s\") { x } else { #{ value: () } } } steady(heart_rate).value != ()",
         "let hot = value > limit; value = 0.0; time = 0.0; raised = true; hot && raised",
-        "let m = #{ limit: 1 }; m.limit - 1 == 0 && [1, 2].some(|limit| limit == 2)",
+        "let m = #{ limit: 1 }; m.limit - 1 == 0 && [1, 2].some(|other| other == 2)",
         "switch quantity { \"power\" => value > limit, _ => raised }",
         "heart_rate.percentile(0, \"5min\") > 1 || heart_rate.percentile(100, \"5min\") > limit",
         "min(n, 2) + max(peak, limit) > 3 && \"a\" + 'b' + 1 != \"ab1\"",

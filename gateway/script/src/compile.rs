@@ -6,7 +6,7 @@ use rhai::{AST, Dynamic, Engine, ParseErrorType, Scope};
 
 use crate::fault::{line_column, one_line};
 use crate::limits::Limits;
-use crate::lint::{Known, hiding, unknown_names, unknown_names_seen};
+use crate::lint::{Known, unknown_names, unknown_names_seen};
 use crate::problem::{Code, PROBLEMS_MAX, Problem};
 use crate::recover::{Doubt, Recovered, recover};
 use crate::sandbox::{FORBIDDEN, Sandbox};
@@ -63,8 +63,6 @@ fn compile_knowing(
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let words = words(source);
     let mut problems = unknown_calls(functions, file, (&words, &words), None);
-    let constants = scope.iter_raw().filter(|(_, is_constant, _)| *is_constant).map(|(name, ..)| name).collect();
-    problems.extend(hiding(file, source, &constants));
     let mut scope = scope.clone();
     let known: Vec<String> = scope.iter_raw().map(|(name, ..)| name.to_owned()).collect();
     let ast = loop {
@@ -212,21 +210,6 @@ mod tests {
             Ok(_) => Vec::new(),
             Err(problems) => problems.iter().map(ToString::to_string).collect(),
         }
-    }
-
-    #[test]
-    fn what_has_the_name_of_a_constant_is_refused_where_the_constant_would_take_its_place() {
-        let told = "`limit_cel` has the name of a param or input, which would stand in its place (choose another name)";
-        for (source, column) in [
-            ("fn over(x, limit_cel) { x > limit_cel } over(value, 41.0)", 12),
-            ("[value].filter(|limit_cel| limit_cel > 40.0).len() > 0", 17),
-            ("for limit_cel in [1.0] { if value > limit_cel { return true } } false", 5),
-            ("try { value > 1.0 } catch (limit_cel) { limit_cel == \"x\" }", 28),
-        ] {
-            assert_eq!(problems(source), [format!("r.rhai:1:{column}: {told}")], "{source}");
-        }
-        // A variable of its own is one: it hides the param from where it stands on.
-        assert!(problems("let limit_cel = limit_cel + 1.0; value > limit_cel").is_empty());
     }
 
     #[test]

@@ -53,8 +53,13 @@ pub fn elsewhere(
     own: BleAddress,
     is_there: impl Fn(BleAddress) -> bool,
 ) -> Option<Elsewhere> {
-    let is_kept = |made: &&Made| made.adapter != own && !given_up.iter().any(|(_, gone)| gone == *made);
-    let others: Vec<BleAddress> = made.iter().filter(is_kept).map(|made| made.adapter).collect();
+    let is_kept = |made: &&Made| !given_up.iter().any(|(_, gone)| gone == *made);
+    // The device's key is the last one's: that bond lost, the older ones let nobody in.
+    if made.iter().rev().find(is_kept).is_some_and(|made| made.adapter == own) {
+        return None;
+    }
+    let others: Vec<BleAddress> =
+        made.iter().filter(is_kept).map(|made| made.adapter).filter(|at| *at != own).collect();
     let there = others.iter().copied().find(|adapter| is_there(*adapter)).map(Elsewhere::There);
     there.or_else(|| others.last().copied().map(Elsewhere::Gone))
 }
@@ -76,6 +81,11 @@ mod tests {
         assert_eq!(asked(&[], &[]), None, "a first bond");
         assert_eq!(asked(&[own], &[]), None, "one that the host has lost");
         assert_eq!(asked(&[other], &[]), Some(Elsewhere::There(other)));
+        assert_eq!(
+            (asked(&[other, own], &[]), asked(&[pulled, own], &[])),
+            (None, None),
+            "the last one's key is the device's"
+        );
         assert_eq!(asked(&[own, other, pulled], &[]), Some(Elsewhere::There(other)), "whatever else there was");
         assert_eq!(asked(&[pulled], &[]), Some(Elsewhere::Gone(pulled)));
         // Somebody said `device forget`.

@@ -31,7 +31,6 @@ use crate::problem::{Code, PROBLEMS_MAX, Problem};
 use crate::recover::{Recovered, recover};
 use crate::sandbox::Sandbox;
 
-pub(crate) use names::hiding;
 pub use signature::{Signature, Type, signatures};
 use token::{Kind, Token, closings, tokens};
 
@@ -168,6 +167,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     problems.extend(flow::check(&source));
     problems.extend(written::check(&source, purpose.usages));
     problems.extend(names::within_functions(&source));
+    problems.extend(names::hiding(&source));
     problems.extend(names::unused(&source));
     problems.sort_by_key(|p| (p.line, p.column));
     problems.truncate(PROBLEMS_MAX);

@@ -114,11 +114,13 @@ pub(crate) fn unknown(source: &Source<'_>, recovered: Option<&Recovered>) -> Vec
     problems
 }
 
-/// Arguments, loop and caught variables of the name of a constant: Rhai puts the constant's value in their place, whatever they hold.
-pub(crate) fn hiding(file: &str, source: &str, constants: &BTreeSet<&str>) -> Vec<Problem> {
-    let source = Source::new(file, source, &[]);
-    let hides =
-        |bound: &&Bound| matches!(bound.how, How::Argument | How::Loop) && constants.contains(bound.name.as_str());
+/// Arguments, loop and caught variables of the name of a param or input: Rhai puts the constant's value in their place, whatever they hold.
+/// Told where a script is checked, not where it is loaded: one that is in force goes on as it did.
+pub(crate) fn hiding(source: &Source<'_>) -> Vec<Problem> {
+    let is_constant = |name: &str| {
+        source.known.iter().any(|known| known.name == name && matches!(known.role, Role::Param | Role::Input))
+    };
+    let hides = |bound: &&Bound| matches!(bound.how, How::Argument | How::Loop) && is_constant(&bound.name);
     let problem = |bound: &Bound| {
         let text = format!("`{}` has the name of a param or input, which would stand in its place", bound.name);
         source.problem(bound.at, Code::Name, text).help("choose another name")

@@ -132,7 +132,7 @@ fn operands_that_may_be_right_are_left_to_the_cases() {
         "quantity == 5 || quantity > 3 || raised != limit",
         "!heart_rate.covers(\"5min\") && !raised",
         "limit > 1 && raised || count < 3 && !(limit < 2)",
-        "[1, 2].all(|limit| limit && limit) || #{limit: 1, raised: 2}.limit - 1 > 2",
+        "[1, 2].all(|other| other && other) || #{limit: 1, raised: 2}.limit - 1 > 2",
         "fn f(raised, quantity) { raised - quantity } f(2, 1) > 0",
         "let a = #{raised: 3}; a.raised - 1 > 2 && 1 - a.raised > 3",
         "let f = || limit; f.call() > 1",
@@ -359,5 +359,19 @@ proptest::proptest! {
     fn any_text_is_looked_through(source in "[a-z0-9(){}\\[\\]|,;.\"`$ \n=<]{0,120}") {
         let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT) });
         let _ = unknown_names("r", &source, &known());
+    }
+}
+
+#[test]
+fn what_has_the_name_of_a_param_or_input_is_told_where_that_would_take_its_place() {
+    let message = "has the name of a param or input, which would stand in its place (choose another name)";
+    for (source, column, name) in [
+        ("fn over(x, limit) { x > limit } over(value, 41.0)", 12, "limit"),
+        ("fn high(heart_rate) { heart_rate > 145.0 } high(heart_rate.value)", 9, "heart_rate"),
+        ("[value].filter(|limit| limit > 40.0).len() > 0", 17, "limit"),
+        ("for limit in [1.0] { if value > limit { return true } } false", 5, "limit"),
+        ("try { value > 1.0 } catch (limit) { limit == \"x\" }", 28, "limit"),
+    ] {
+        told(source, &[&format!("r:1:{column}: `{name}` {message}")]);
     }
 }

@@ -35,7 +35,7 @@ impl Codes {
         self.0.lock().get(device) == Some(&code)
     }
 
-    /// Pairing with it has succeeded.
+    /// Pairing has succeeded, or is tried in another way: the code there is counts again.
     pub(super) fn bonded(&self, device: &DeviceId) {
         self.0.lock().remove(device);
     }
@@ -99,6 +99,8 @@ async fn enter(mut targets: Targets, codes: &Codes, device: Address, within: Dur
             "BLE: pairing failed with the code there is: if the device shows another, type it into `pitchside device code {id}` within 25 s"
         ),
     }
+    // A sensor that is gone before the wait is over is entered its code at once the next time: a link may have failed, not the code.
+    codes.bonded(&id);
     match told(&mut targets, device, known, within).await?.or(known) {
         Some(code) => Ok(codes.enter(id, code)),
         None => Err(refused(device, "nobody told its code in time")),
@@ -200,6 +202,7 @@ mod tests {
         assert_eq!(at_once(), Some(Ok(OLD)));
         // It was mistyped, or the sensor shows another each time: pairing failed.
         assert_eq!(at_once(), None);
+        assert_eq!(at_once(), Some(Ok(OLD)), "the wait was broken off: the link may have failed, not the code");
         let waited = enter(targets.clone(), &codes, DEVICE, Duration::ZERO).await;
         assert_eq!(waited, Ok(OLD), "it may be printed");
         let wait = enter(targets.clone(), &codes, DEVICE, READ_OFF_WITHIN);
