@@ -37,6 +37,14 @@ fn restore(clinic: &mut Running, backup: &Path) {
     restore_to(clinic, backup, "new");
 }
 
+/// Waits until the ledger holds the copies of what keys there are; news of them travels with whatever else is said.
+pub async fn copied(clinic: &Running) {
+    until("the ledger holds the copies", || {
+        Some(clinic.tables().key_copy_counts().unwrap()).filter(|counts| counts.waiting == 0 && counts.held >= 2)
+    })
+    .await;
+}
+
 /// Restores the backup to a folder of this name beside the box, and moves the clinic there.
 pub fn restore_to(clinic: &mut Running, backup: &Path, name: &str) {
     let (new, key) = (clinic.dir().join(name), clinic.dir().join("recovery.key"));
@@ -123,11 +131,7 @@ async fn keys_of_a_lost_box_come_back_from_the_ledger_with_the_recovery_key() {
     clinic.seal().await;
     let block = clinic.synced().await.remove(0);
     let payload = clinic.tables().payload(block.key).unwrap().unwrap();
-    until("the ledger holds the copies", || {
-        // News of copies travels with whatever else is said.
-        Some(clinic.tables().key_copy_counts().unwrap()).filter(|counts| counts.waiting == 0 && counts.held >= 2)
-    })
-    .await;
+    copied(&clinic).await;
     let backup = clinic.dir().join("backup");
     clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
     clinic.kill().await;

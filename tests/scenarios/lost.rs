@@ -11,7 +11,7 @@ use pitchside_seal::{Generation, Whose};
 use pitchside_store::{RootKey, Tables};
 use pitchside_tests::{Running, until};
 
-use super::backup::{clinic, restore_to};
+use super::backup::{self, clinic, restore_to};
 
 /// A box whose copies of keys lie in the ledger, and its backup; the box itself is then gone.
 async fn copied() -> (Running, PathBuf) {
@@ -19,10 +19,7 @@ async fn copied() -> (Running, PathBuf) {
     clinic.sensor("s7").await.heart_rate(61).await;
     clinic.seal().await;
     clinic.synced().await;
-    until("the ledger holds the copies", || {
-        Some(clinic.tables().key_copy_counts().unwrap()).filter(|counts| counts.waiting == 0 && counts.held >= 2)
-    })
-    .await;
+    backup::copied(&clinic).await;
     let backup = clinic.dir().join("backup");
     clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
     clinic.kill().await;

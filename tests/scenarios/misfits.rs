@@ -1,12 +1,24 @@
 //! Firmware that is not what it says, or that a sensor does not bear: what becomes of it, and of the sensor.
 
 use ledger_block::ingest::Cohort;
+use ledger_block::release::SignedManifest;
 use pitchside_release::known::Known;
 use pitchside_tests::maker::release;
-use pitchside_tests::{Clinic, Image, until};
+use pitchside_tests::{Clinic, Image, Running, Sensor, until};
 use pitchside_wire::firmware::{Battery, Phase, Reason, Report, Stage, Status, Up, Version};
 
 use super::firmware::{NEW, flashed, for_a_while, of, published, status};
+
+/// A strap that runs 1.0.0 and was offered [`NEW`].
+async fn offered() -> (SignedManifest, Running, Sensor) {
+    let image = Image::new(NEW, 3, true, 250_000);
+    let signed = release(&image, NEW, 3);
+    let (clinic, maker) = published(Clinic::new().strap("s7"), &signed, &image).await;
+    maker.rollout_to_all(&signed);
+    let mut s7 = flashed(&clinic, "s7").await;
+    s7.run_until(|sensor| (!sensor.happened.is_empty()).then_some(())).await.expect("an offer");
+    (signed, clinic, s7)
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_says_another_version_than_its_manifest_is_flashed_once_and_counted_as_failed() {
@@ -26,12 +38,7 @@ async fn an_image_that_says_another_version_than_its_manifest_is_flashed_once_an
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sensor_that_confirms_and_runs_something_else_all_the_same_is_offered_nothing_again() {
-    let image = Image::new(NEW, 3, true, 250_000);
-    let signed = release(&image, NEW, 3);
-    let (clinic, maker) = published(Clinic::new().strap("s7"), &signed, &image).await;
-    maker.rollout_to_all(&signed);
-    let mut s7 = flashed(&clinic, "s7").await;
-    s7.run_until(|sensor| (!sensor.happened.is_empty()).then_some(())).await.expect("an offer");
+    let (signed, clinic, mut s7) = offered().await;
     // As firmware of before does it, which does not look at what it is.
     let (release, stage, reason) = (signed.id().0, Stage::Confirmed, Reason::NONE);
     s7.says_firmware(&Up::Report(Report { number: 900, release, stage, reason, text: String::new() })).await;
@@ -47,12 +54,7 @@ async fn a_sensor_that_confirms_and_runs_something_else_all_the_same_is_offered_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sensor_that_confirms_before_it_says_what_it_runs_is_judged_by_what_it_says_then() {
-    let image = Image::new(NEW, 3, true, 250_000);
-    let signed = release(&image, NEW, 3);
-    let (clinic, maker) = published(Clinic::new().strap("s7"), &signed, &image).await;
-    maker.rollout_to_all(&signed);
-    let mut s7 = flashed(&clinic, "s7").await;
-    s7.run_until(|sensor| (!sensor.happened.is_empty()).then_some(())).await.expect("an offer");
+    let (signed, clinic, mut s7) = offered().await;
     // In one session, over its start.
     for (number, stage) in [(900, Stage::Verified), (901, Stage::Confirmed)] {
         let (release, reason) = (signed.id().0, Reason::NONE);

@@ -51,7 +51,7 @@ pub use board::{Board, BoardLimits, stale_after};
 pub use config::{Clock, HttpConfig, Limits};
 pub use events::{Event, Events};
 pub use metrics::Metrics;
-pub use password::PasswordHash;
+pub use password::{PASSWORD_BYTES_MAX, PasswordHash};
 pub use server::{Parts, Server, StartError, Stopped};
 pub use signin::SignIns;
 pub use view::{

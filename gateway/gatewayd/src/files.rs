@@ -76,6 +76,15 @@ pub fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
     Ok(content)
 }
 
+/// Reads a file that may not be longer than it can rightly be, whatever it says of its length: a pipe and `/dev/zero` say 0.
+pub fn read_bounded(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+    let context = || format!("reading {}", path.display());
+    let (file, mut bytes) = (File::open(path).with_context(context)?, Vec::new());
+    file.take(max as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
+    anyhow::ensure!(bytes.len() <= max, "{} has more than {max} bytes; no more are read", path.display());
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,5 +133,17 @@ mod tests {
         std::fs::create_dir(&file).unwrap();
         assert!(write_secret(&file, b"secret").is_err(), "a folder is in its place");
         assert_eq!(names(dir.path()), ["a.key"]);
+    }
+
+    #[test]
+    fn what_says_nothing_of_its_length_is_read_so_far_and_no_further() {
+        let refused = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
+        assert_eq!(refused.to_string(), "/dev/zero has more than 100 bytes; no more are read");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, [7_u8; 100]).unwrap();
+        assert_eq!(read_bounded(&file, 100).unwrap(), [7_u8; 100]);
+        assert!(read_bounded(&file, 99).is_err());
+        assert!(read_bounded(dir.path(), 99).is_err(), "a folder is no file");
     }
 }

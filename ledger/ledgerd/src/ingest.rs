@@ -2,10 +2,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | [`crowd`] | strangers of one address |
 //! | [`door`] | the handshake |
 //! | [`hails`] | handshake messages seen before |
 //! | [`session`] | one connected gateway |
 
+pub mod crowd;
 pub mod door;
 pub mod hails;
 mod requests;
@@ -27,6 +29,11 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
 use crate::sequencer::Sequencer;
+
+/// What part of all strangers may come from one address.
+const OF_ONE_ADDRESS: usize = 8;
+/// And how few of one address are let in all the same.
+const STRANGERS_OF_ONE_MIN: usize = 4;
 
 /// What all connections share.
 pub struct Ingest {
@@ -80,6 +87,8 @@ impl Drop for Present {
 pub async fn run(listener: TcpListener, ingest: Arc<Ingest>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(ingest.config.connections_max));
     let strangers = Arc::new(Semaphore::new(ingest.config.strangers_max));
+    // A clinic's gateways may all come from one address, but they prove themselves within a round trip.
+    let crowd = crowd::Crowd::new((ingest.config.strangers_max / OF_ONE_ADDRESS).max(STRANGERS_OF_ONE_MIN));
     let connections = TaskTracker::new();
     loop {
         let both = async {
@@ -98,6 +107,11 @@ pub async fn run(listener: TcpListener, ingest: Arc<Ingest>, stop: CancellationT
         };
         match accepted {
             Ok((stream, peer)) => {
+                let Some(guest) = crowd.enter(peer.ip()) else {
+                    tracing::debug!(%peer, "too many of this address have not proven who they are");
+                    continue;
+                };
+                let stranger = session::Stranger { _permit: stranger, _guest: guest };
                 let (ingest, stop) = (Arc::clone(&ingest), stop.clone());
                 connections.spawn(async move {
                     tokio::select! {

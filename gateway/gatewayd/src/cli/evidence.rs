@@ -6,8 +6,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use ledger_block::evidence::alert::ALERT_EVIDENCE_BYTES_MAX;
 use ledger_block::evidence::{self, Verdict};
-use ledger_block::policy::Policy;
+use ledger_block::policy::{POLICY_BYTES_MAX, Policy};
 use ledger_block::record::Record;
 use pitchside_model::{AlertEvent, AlertId, Value};
 use pitchside_script::fault::{deceives, one_line};
@@ -17,7 +18,7 @@ use super::args::{ConfigArg, EvidenceCommand};
 use super::output::{self, Output};
 use super::{Failure, Outcome, context};
 use crate::archive;
-use crate::files::write_secret;
+use crate::files::{read_bounded, write_secret};
 
 /// `pitchside evidence`.
 pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) -> Outcome {
@@ -71,7 +72,7 @@ pub(super) struct Said {
 
 fn verify(file: &Path, policy: &Path, output: &Output) -> Outcome {
     let policy = read_policy(policy)?;
-    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let bytes = read_bounded(file, ALERT_EVIDENCE_BYTES_MAX)?;
     if evidence::alert::is_one(&bytes) {
         return alert::verify(&bytes, file, &policy, output);
     }
@@ -99,7 +100,7 @@ fn verify(file: &Path, policy: &Path, output: &Output) -> Outcome {
 
 /// Reads a C2SP policy.
 pub fn read_policy(path: &Path) -> Result<Policy, Failure> {
-    let bytes = std::fs::read(path).with_context(|| format!("reading the policy {}", path.display()))?;
+    let bytes = read_bounded(path, POLICY_BYTES_MAX).context("reading the policy")?;
     Policy::parse(&bytes).map_err(|error| Failure::Usage(format!("{}: {error}", path.display())))
 }
 

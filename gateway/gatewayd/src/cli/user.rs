@@ -1,8 +1,10 @@
 //! `pitchside user`.
 
+use std::io::{BufRead as _, Read as _};
+
 use anyhow::Context as _;
 use data_encoding::BASE32_NOPAD;
-use pitchside_admin::{PasswordHash, UserName};
+use pitchside_admin::{PASSWORD_BYTES_MAX, PasswordHash, UserName};
 use pitchside_store::{Tables, User};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -131,7 +133,12 @@ fn made_up() -> anyhow::Result<Zeroizing<String>> {
 
 fn read_password() -> anyhow::Result<Zeroizing<String>> {
     let mut line = Zeroizing::new(String::new());
-    std::io::stdin().read_line(&mut line).context("reading the password from standard input")?;
+    // One byte more than may be, and a line's end: what is longer is refused, not cut.
+    std::io::stdin()
+        .lock()
+        .take(PASSWORD_BYTES_MAX as u64 + 3)
+        .read_line(&mut line)
+        .context("reading the password from standard input")?;
     Ok(Zeroizing::new(line.trim_end_matches(['\r', '\n']).to_owned()))
 }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::Ingest;
+use super::crowd::Guest;
 use super::door::{self, DoorError, READ_BYTES};
 use super::requests::{Doing, Requests};
 use crate::clock;
@@ -73,15 +74,18 @@ pub enum SessionError {
     Interrupted(#[from] tokio::task::JoinError),
 }
 
+/// The places of a caller who has not proven who it is; they are given back when dropped.
+#[derive(Debug)]
+pub struct Stranger {
+    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _guest: Guest,
+}
+
 /// Serves one connection to its end. `stranger` is given back once the caller has proven who it is.
 ///
 /// # Errors
 /// Why it ended, unless the gateway closed it in good order.
-pub async fn run(
-    mut stream: TcpStream,
-    ingest: &Arc<Ingest>,
-    stranger: OwnedSemaphorePermit,
-) -> Result<(), SessionError> {
+pub async fn run(mut stream: TcpStream, ingest: &Arc<Ingest>, stranger: Stranger) -> Result<(), SessionError> {
     stream.set_nodelay(true)?;
     let patience = Duration::from_millis(ingest.config.handshake_ms_max);
     let (mut input, seen, sealer, writer, caller) = tokio::time::timeout(patience, async {

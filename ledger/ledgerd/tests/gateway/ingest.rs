@@ -7,7 +7,7 @@ use ledger_block::ingest::{Code, Reply, Request};
 use pitchside_sync::Fault;
 use pitchside_sync::connection::{Connection, connect};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use zeroize::Zeroizing;
 
 use crate::support::{Gateway, Ledger, PATIENCE, World};
@@ -118,6 +118,29 @@ async fn strangers_who_say_nothing_are_cut_and_do_not_keep_others_out() {
     call(&ledger, &gateway).await;
     let mut byte = [0u8; 1];
     for stream in &mut silent {
+        let ended = tokio::time::timeout(PATIENCE, stream.read(&mut byte)).await.unwrap();
+        assert!(ended.map_or(true, |count| count == 0));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_address_full_of_strangers_does_not_keep_another_out() {
+    let (mut ledger, gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    // Whoever is let in and says nothing stays for longer than this test waits.
+    ledger.config.handshake_ms_max = 600_000;
+    ledger.config.strangers_max = 8;
+    ledger.enrol(&gateway);
+    ledger.start().await;
+    let mut silent = Vec::new();
+    for _ in 0..40 {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(ledger.config.ingest).await.unwrap());
+    }
+    call(&ledger, &gateway).await;
+    // Those beyond the share of their address are let go at once.
+    let mut byte = [0u8; 1];
+    for stream in &mut silent[4..] {
         let ended = tokio::time::timeout(PATIENCE, stream.read(&mut byte)).await.unwrap();
         assert!(ended.map_or(true, |count| count == 0));
     }

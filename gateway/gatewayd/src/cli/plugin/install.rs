@@ -12,13 +12,14 @@ use pitchside_store::plugins::PackageDigest;
 use pitchside_store::{Candidate, PluginChange, PluginPackage, PluginRow, Tables};
 use serde::Serialize;
 
-use super::package::{note_file, read_bounded, read_note, read_public};
+use super::package::{note_file, read_note, read_public};
 use super::rehearse::{self, Rehearsed};
 use crate::cli::args::{ConfigArg, PackageArgs, TrialArgs};
 use crate::cli::context::{self, Context};
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::files::read_bounded;
 use crate::plugins::apart::Apart;
 use crate::plugins::signature::Signer;
 use crate::plugins::wanted::{Inventory, Wanted};

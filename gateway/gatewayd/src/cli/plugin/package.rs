@@ -1,7 +1,5 @@
 //! `plugin pack`, `key`, `sign`, `show`: packages as files, on the maker's machine. Needs no box and no network.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -15,7 +13,7 @@ use crate::cli::args::PluginKeyCommand;
 use crate::cli::library::refuse;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
-use crate::files::{read_secret, write_public, write_secret};
+use crate::files::{read_bounded, read_secret, write_public, write_secret};
 use crate::plugins::{failures, signature};
 use crate::random::OsRandom;
 
@@ -71,15 +69,6 @@ pub(super) fn note_file(package: &Path) -> PathBuf {
     let mut path = package.as_os_str().to_owned();
     path.push(".note");
     path.into()
-}
-
-/// Reads a file that may not be longer than it can rightly be, whatever it says of its length: a pipe and `/dev/zero` say 0.
-pub(super) fn read_bounded(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
-    let context = || format!("reading {}", path.display());
-    let (file, mut bytes) = (File::open(path).with_context(context)?, Vec::new());
-    file.take(max as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
-    anyhow::ensure!(bytes.len() <= max, "{} has more than {max} bytes; no more are read", path.display());
-    Ok(bytes)
 }
 
 fn open(path: &Path) -> anyhow::Result<Package> {
@@ -191,21 +180,4 @@ pub(super) fn read_public(text: &str) -> Result<VerifierKey, Failure> {
         return Ok(key);
     }
     Err(Failure::Usage(format!("{key} is a key for cosignatures; plugins are signed with plain Ed25519 keys")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_says_nothing_of_its_length_is_read_so_far_and_no_further() {
-        let refused = read_bounded(Path::new("/dev/zero"), 100).unwrap_err();
-        assert_eq!(refused.to_string(), "/dev/zero has more than 100 bytes; no more are read");
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("file");
-        std::fs::write(&file, [7_u8; 100]).unwrap();
-        assert_eq!(read_bounded(&file, 100).unwrap(), [7_u8; 100]);
-        assert!(read_bounded(&file, 99).is_err());
-        assert!(read_bounded(dir.path(), 99).is_err(), "a folder is no file");
-    }
 }
