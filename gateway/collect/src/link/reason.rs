@@ -39,6 +39,8 @@ pub enum CloseReason {
     TooManyInFlight,
     /// A topic alias; none was offered.
     TopicAlias,
+    /// A subscription identifier; none are offered.
+    SubscriptionIdentifier,
     /// A retained message from a client that may not retain.
     Retain,
     /// More of something than allowed.
@@ -61,6 +63,7 @@ impl fmt::Display for CloseReason {
             Self::TooLarge => "larger than allowed",
             Self::TooManyInFlight => "more unacknowledged messages than the receive maximum",
             Self::TopicAlias => "topic aliases are not offered",
+            Self::SubscriptionIdentifier => "subscription identifiers are not offered",
             Self::Retain => "this client may not publish retained messages",
             Self::Malformed(text)
             | Self::Protocol(text)

@@ -15,6 +15,8 @@ use crate::link::CloseReason;
 
 /// A client that takes packets of this size is told reasons in words.
 pub(crate) const SPOKEN_BYTES: usize = 128;
+/// The shortest CONNACK of MQTT 5.
+pub(crate) const CONNACK_BYTES_MIN: usize = 5;
 
 /// First byte of the acknowledgements.
 pub(crate) const PUBACK: u8 = 0x40;
@@ -70,18 +72,21 @@ pub(crate) enum Denied {
     /// The same, and there is no user name: a PS/1 device has a name, everybody else a password.
     NoLogin,
     ExtendedAuthentication,
+    /// It takes no packet that says what is agreed.
+    TakesTooLittle,
     Refused(Refused),
     Closed(CloseReason),
 }
 
-/// CONNACK for a client that is not let in; `None` where MQTT 3.1.1 has no code and the connection just closes.
-/// `packet_bytes_max`: the largest packet it takes.
+/// CONNACK for a client that is not let in; `None` where MQTT 3.1.1 has no code, or the client takes nothing as long, and the
+/// connection just closes. `packet_bytes_max`: the largest packet it takes.
 pub(crate) fn denied(version: Version, denied: Denied, packet_bytes_max: usize) -> Option<Bytes> {
     use ConnectReturnCode as Code;
     let (old, new) = match denied {
         Denied::Version => (Some(Code::RefusedProtocolVersion), Code::UnsupportedProtocolVersion),
         Denied::ClientId | Denied::NoLogin => (Some(Code::ClientIdentifierNotValid), Code::ClientIdentifierNotValid),
         Denied::ExtendedAuthentication => (None, Code::BadAuthenticationMethod),
+        Denied::TakesTooLittle => (None, Code::ImplementationSpecificError),
         Denied::Refused(Refused::BadCredentials) => (Some(Code::BadUserNamePassword), Code::BadUserNamePassword),
         Denied::Refused(Refused::NotAuthorized) => (Some(Code::NotAuthorized), Code::NotAuthorized),
         Denied::Refused(Refused::Busy) => (Some(Code::ServiceUnavailable), Code::ServerBusy),
@@ -97,7 +102,8 @@ pub(crate) fn denied(version: Version, denied: Denied, packet_bytes_max: usize) 
     let spoken = (version == Version::V5 && packet_bytes_max >= SPOKEN_BYTES).then(|| reason(denied)).flatten();
     let properties =
         spoken.map(|text| ConnAckProperties { reason_string: Some(text.to_owned()), ..ConnAckProperties::default() });
-    Some(write(version, Packet::ConnAck(ConnAck { session_present: false, code }, properties)))
+    let packet = write(version, Packet::ConnAck(ConnAck { session_present: false, code }, properties));
+    (packet.len() <= packet_bytes_max).then_some(packet)
 }
 
 /// What the code alone would not tell, in at most 100 bytes.
@@ -151,6 +157,7 @@ pub(crate) fn goodbye(version: Version, reason: CloseReason, packet_bytes_max: u
         CloseReason::SlowConsumer | CloseReason::Quota(_) => 0x97,
         CloseReason::Revoked => 0x98,
         CloseReason::Retain => 0x9a,
+        CloseReason::SubscriptionIdentifier => 0xa1,
     };
     let mut packet = BytesMut::with_capacity(128);
     let text = reason.to_string();

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use pitchside_model::{DeviceId, LinkId, Medium};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::answer::{self, Denied, Welcome};
+use super::answer::{self, CONNACK_BYTES_MIN, Denied, Welcome};
 use super::doors::Place;
 use super::flight::{self, Flight};
 use super::frame::{self, Kind};
@@ -41,8 +41,8 @@ struct Guest {
     id: LinkId,
     connect: Connect,
     client: DeviceId,
-    /// The id was made up here.
-    assigned: bool,
+    /// The CONNACK that lets it in.
+    welcome: Bytes,
     rights: Rights,
     will: Option<Will>,
     /// What came behind CONNECT.
@@ -60,7 +60,7 @@ struct Turned {
 impl Turned {
     /// Without having heard how large a packet it takes: it gets the shortest answer.
     const fn unheard(version: Option<Version>, denied: Denied) -> Self {
-        Self { version, denied, packet_bytes_max: 0 }
+        Self { version, denied, packet_bytes_max: CONNACK_BYTES_MIN }
     }
 }
 
@@ -126,17 +126,17 @@ async fn greet<R: AsyncRead + Unpin>(gate: &Shared, reader: &mut R, arrival: &Ar
         // Whoever admitted it may forget it.
         gate.intake.closed(id).await;
     }
-    let (client, assigned, rights, will) = decided.map_err(|denied| Turned { version, denied, packet_bytes_max })?;
-    Ok(Guest { id, connect, client, assigned, rights, will, stream })
+    let (client, welcome, rights, will) = decided.map_err(|denied| Turned { version, denied, packet_bytes_max })?;
+    Ok(Guest { id, connect, client, welcome, rights, will, stream })
 }
 
-/// Whether a client is let in, under which id, with which rights and will.
+/// Whether a client is let in, under which id, with which welcome, rights and will.
 async fn decide(
     gate: &Shared,
     arrival: &Arrival,
     id: LinkId,
     connect: &mut Connect,
-) -> Result<(DeviceId, bool, Rights, Option<Will>), Denied> {
+) -> Result<(DeviceId, Bytes, Rights, Option<Will>), Denied> {
     if connect.extended_authentication {
         return Err(Denied::ExtendedAuthentication);
     }
@@ -173,10 +173,19 @@ async fn decide(
             Some(will)
         }
     };
+    let welcome = Welcome {
+        limits: &gate.limits,
+        assigned: assigned.then_some(client.as_str()),
+        retained: matches!(rights, Rights::App { .. }),
+    };
+    let welcome = answer::welcome(connect.version, &welcome);
+    if welcome.len() > connect.packet_bytes_max {
+        return Err(Denied::TakesTooLittle);
+    }
     if gate.stop.is_cancelled() {
         return Err(Denied::Refused(Refused::Busy));
     }
-    Ok((client, assigned, rights, will))
+    Ok((client, welcome, rights, will))
 }
 
 /// The connection of a client that is let in.
@@ -185,7 +194,7 @@ where
     R: AsyncRead + Unpin + Send,
     W: AsyncWrite + Unpin + Send,
 {
-    let Guest { id, connect, client, assigned, rights, will, stream } = guest;
+    let Guest { id, connect, client, welcome, rights, will, stream } = guest;
     let Arrival { medium, peer, prove_until, place: _place, unproven } = arrival;
     let (device, grants) = match &rights {
         Rights::Ps1 { device } | Rights::Hub { device } => (Some(device.clone()), None),
@@ -196,6 +205,8 @@ where
         silence_max: Session::silence_max(connect.keep_alive),
         receive_max: connect.receive_max,
         packet_bytes_max: connect.packet_bytes_max,
+        problem_information: connect.problem_information,
+        wants_session: connect.wants_session,
         down_topic: match &rights {
             Rights::Ps1 { device } => Some(rights::down_topic(device)),
             _ => None,
@@ -207,10 +218,6 @@ where
         link.authenticated();
     }
     let _listed = gate.list(&link, &rights, &client);
-    let welcome = answer::welcome(
-        session.version,
-        &Welcome { limits: &gate.limits, assigned: assigned.then_some(client.as_str()), retained: grants.is_some() },
-    );
     let flight = Arc::new(Flight::default());
     let mut writer = Writer::new(writer, link.clone(), outlet, session.clone(), flight.clone(), &welcome);
     let (mut pump, ask) = match grants {

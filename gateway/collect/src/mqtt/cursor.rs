@@ -44,6 +44,12 @@ impl Cursor {
         Ok(u16::from_be_bytes([high, low]))
     }
 
+    pub(crate) fn u32(&mut self) -> Result<u32, CloseReason> {
+        let &[a, b, c, d, ..] = self.rest.as_ref() else { return Err(SHORT) };
+        self.skip(4)?;
+        Ok(u32::from_be_bytes([a, b, c, d]))
+    }
+
     /// A packet identifier, never 0 (2.2.1).
     pub(crate) fn packet_id(&mut self) -> Result<u16, CloseReason> {
         match self.u16()? {

@@ -11,7 +11,8 @@ pub(crate) const TOPIC_BYTES_MAX: usize = 512;
 pub(crate) fn topic_name(bytes: &[u8]) -> Result<&str, CloseReason> {
     let topic = str::from_utf8(bytes).map_err(|_| CloseReason::Malformed("a topic that is not UTF-8"))?;
     if topic.is_empty() {
-        return Err(CloseReason::TopicInvalid("an empty topic"));
+        // Without a topic alias, that is; none is offered (MQTT 5, 3.3.2.1).
+        return Err(CloseReason::Protocol("an empty topic"));
     }
     if topic.contains(['+', '#']) {
         return Err(CloseReason::TopicInvalid("a wildcard in a topic that is published to"));

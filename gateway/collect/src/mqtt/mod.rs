@@ -14,7 +14,7 @@
 //! | `reader`, `flight` | packets in, one batch a read; what is not settled yet |
 //! | `writer`, `window` | everything out, many packets a write; what is not acknowledged yet |
 //! | `session`, `rights`, `filter` | what was agreed, what may be published and subscribed to |
-//! | `frame`, `cursor`, `publish`, `packet`, `answer` | bytes to packets and back |
+//! | `frame`, `cursor`, `properties`, `publish`, `packet`, `answer` | bytes to packets and back |
 //! | `pump`, `router`, `shelf` | from the router to one client; the router's supervisor; retained messages |
 
 mod answer;
@@ -29,6 +29,7 @@ mod gate;
 mod limits;
 mod listen;
 mod packet;
+mod properties;
 mod publish;
 mod pump;
 mod reader;

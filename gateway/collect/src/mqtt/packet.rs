@@ -1,5 +1,6 @@
 //! The packets of a client that are not PUBLISH, read with rumqttd's protocol module.
 //!
+//! What that lets pass in MQTT 5 is looked at before: properties (`properties`), the options of SUBSCRIBE.
 //! rumqttd is asked only about packets that are complete and that a client may send (its MQTT 5 reader panics on the
 //! others), and any error it has is final: it says "insufficient bytes" of a complete packet that lies about its lengths.
 //! It wants a UTF-8 password and reads no DISCONNECT of one byte, so DISCONNECT and the acknowledgements are read here.
@@ -7,10 +8,11 @@
 use bytes::{Bytes, BytesMut};
 use rumqttd::protocol::v4::V4;
 use rumqttd::protocol::v5::V5;
-use rumqttd::protocol::{ConnectProperties, Filter, LastWill, Login, Packet, Protocol};
+use rumqttd::protocol::{Filter, LastWill, Login, Packet, Protocol};
 use zeroize::Zeroizing;
 
 use super::cursor::Cursor;
+use super::properties::{self, Of, Properties};
 use crate::link::CloseReason;
 
 /// The protocol level of CONNECT.
@@ -57,6 +59,8 @@ pub(crate) struct Connect {
     pub receive_max: u16,
     /// The largest packet the client takes.
     pub packet_bytes_max: usize,
+    /// It wants to hear in words why something is refused.
+    pub problem_information: bool,
     pub username: Option<String>,
     pub password: Option<Zeroizing<Vec<u8>>>,
     pub will: Option<Will>,
@@ -94,38 +98,43 @@ pub(crate) fn connect(packet: &Bytes, header: usize) -> Result<Connect, Unreadab
     if version == Version::V4 && flags & 0b1100_0000 == 0b0100_0000 {
         return Err(broken(CloseReason::Malformed("a password without a user name")));
     }
-    let Packet::Connect(connect, properties, will, _, login) = version.read(packet).map_err(broken)? else {
+    let properties = match version {
+        Version::V4 => Properties::default(),
+        Version::V5 => agreed(cursor, flags).map_err(broken)?,
+    };
+    let Packet::Connect(connect, _, will, _, login) = version.read(packet).map_err(broken)? else {
         return Err(broken(CloseReason::Protocol("the first packet must be CONNECT")));
     };
-    let (receive_max, packet_bytes_max) = flow(properties.as_ref()).map_err(broken)?;
     if connect.client_id.contains('\0') {
         return Err(broken(CloseReason::Malformed("a zero character in the client id")));
     }
-    let expiry = properties.as_ref().and_then(|p| p.session_expiry_interval).unwrap_or(0);
     let Login { username, password } = login.unwrap_or(Login { username: String::new(), password: String::new() });
     let password = Zeroizing::new(password.into_bytes());
     Ok(Connect {
         version,
         keep_alive: connect.keep_alive,
-        wants_session: if version == Version::V5 { expiry > 0 } else { !connect.clean_session },
+        wants_session: if version == Version::V5 { properties.session_expiry > 0 } else { !connect.clean_session },
         client_id: connect.client_id,
-        receive_max,
-        packet_bytes_max,
+        receive_max: properties.receive_max,
+        packet_bytes_max: properties.packet_bytes_max,
+        problem_information: properties.problem_information,
         username: (!username.is_empty()).then_some(username),
         password: (!password.is_empty()).then_some(password),
         will: will.map(|LastWill { topic, message, retain, .. }| Will { topic, payload: message, retain }),
-        extended_authentication: properties.is_some_and(|p| p.authentication_method.is_some()),
+        extended_authentication: properties.authentication_method,
     })
 }
 
-/// Receive maximum and maximum packet size of the client (MQTT 5, 3.1.2.11); neither may be 0.
-fn flow(properties: Option<&ConnectProperties>) -> Result<(u16, usize), CloseReason> {
-    let receive_max = properties.and_then(|p| p.receive_maximum).unwrap_or(u16::MAX);
-    let packet_max = properties.and_then(|p| p.max_packet_size).unwrap_or(u32::MAX);
-    if receive_max == 0 || packet_max == 0 {
-        return Err(CloseReason::Protocol("receive maximum and maximum packet size must not be 0"));
+/// The properties of a CONNECT of MQTT 5, from its keep-alive on. Those of its will are looked at, too.
+fn agreed(mut cursor: Cursor, flags: u8) -> Result<Properties, CloseReason> {
+    cursor.skip(2)?;
+    let properties = properties::read(Of::Connect, &mut cursor)?;
+    if flags & 0b100 != 0 {
+        // The client id is before them.
+        cursor.binary()?;
+        properties::read(Of::Will, &mut cursor)?;
     }
-    Ok((receive_max, usize::try_from(packet_max).unwrap_or(usize::MAX)))
+    Ok(properties)
 }
 
 /// A SUBSCRIBE.
@@ -135,16 +144,41 @@ pub(crate) struct Subscribe {
     pub filters: Vec<Filter>,
 }
 
-/// Reads a whole SUBSCRIBE packet.
-pub(crate) fn subscribe(version: Version, packet: &Bytes) -> Result<Subscribe, CloseReason> {
+/// Reads a whole SUBSCRIBE packet whose fixed header has `header` bytes.
+pub(crate) fn subscribe(version: Version, packet: &Bytes, header: usize) -> Result<Subscribe, CloseReason> {
+    options(version, packet.slice(header.min(packet.len())..))?;
     match version.read(packet)? {
-        Packet::Subscribe(_, Some(properties)) if properties.id.is_some() => {
-            Err(CloseReason::Protocol("subscription identifiers are not offered"))
-        }
         Packet::Subscribe(subscribe, _) if subscribe.pkid == 0 => Err(CloseReason::Malformed("packet identifier 0")),
         Packet::Subscribe(subscribe, _) => Ok(Subscribe { packet_id: subscribe.pkid, filters: subscribe.filters }),
         _ => Err(CloseReason::Malformed("not a SUBSCRIBE")),
     }
+}
+
+/// Looks at the properties and options of a SUBSCRIBE (MQTT 5, 3.8.2.1 and 3.8.3.1; MQTT 3.1.1, 3.8.3).
+fn options(version: Version, body: Bytes) -> Result<(), CloseReason> {
+    let mut cursor = Cursor::new(body);
+    cursor.packet_id()?;
+    let reserved = match version {
+        Version::V4 => 0b1111_1100,
+        Version::V5 => {
+            properties::read(Of::Subscribe, &mut cursor)?;
+            0b1100_0000
+        }
+    };
+    if cursor.is_empty() {
+        return Err(CloseReason::Protocol("a SUBSCRIBE without a filter"));
+    }
+    while !cursor.is_empty() {
+        cursor.binary()?;
+        let options = cursor.u8()?;
+        if options & reserved != 0 {
+            return Err(CloseReason::Malformed("reserved bits of a subscription's options are set"));
+        }
+        if options & 0b11 == 3 || options >> 4 == 0b11 {
+            return Err(CloseReason::Protocol("a subscription with QoS 3 or retain handling 3"));
+        }
+    }
+    Ok(())
 }
 
 /// An UNSUBSCRIBE.
@@ -154,11 +188,19 @@ pub(crate) struct Unsubscribe {
     pub filters: Vec<String>,
 }
 
-/// Reads a whole UNSUBSCRIBE packet.
-pub(crate) fn unsubscribe(version: Version, packet: &Bytes) -> Result<Unsubscribe, CloseReason> {
+/// Reads a whole UNSUBSCRIBE packet whose fixed header has `header` bytes.
+pub(crate) fn unsubscribe(version: Version, packet: &Bytes, header: usize) -> Result<Unsubscribe, CloseReason> {
+    if version == Version::V5 {
+        let mut cursor = Cursor::new(packet.slice(header.min(packet.len())..));
+        cursor.packet_id()?;
+        properties::read(Of::Unsubscribe, &mut cursor)?;
+    }
     match version.read(packet)? {
-        Packet::Unsubscribe(unsubscribe, _) if unsubscribe.pkid == 0 || unsubscribe.filters.is_empty() => {
-            Err(CloseReason::Malformed("an UNSUBSCRIBE needs a packet identifier and a filter"))
+        Packet::Unsubscribe(unsubscribe, _) if unsubscribe.pkid == 0 => {
+            Err(CloseReason::Malformed("packet identifier 0"))
+        }
+        Packet::Unsubscribe(unsubscribe, _) if unsubscribe.filters.is_empty() => {
+            Err(CloseReason::Protocol("an UNSUBSCRIBE without a filter"))
         }
         Packet::Unsubscribe(unsubscribe, _) => {
             Ok(Unsubscribe { packet_id: unsubscribe.pkid, filters: unsubscribe.filters })
@@ -176,14 +218,25 @@ pub(crate) fn acknowledgement(version: Version, body: Bytes) -> Result<(u16, boo
         return Err(CloseReason::Malformed("an acknowledgement with more than a packet identifier"));
     }
     let failed = !cursor.is_empty() && cursor.u8()? >= 0x80;
+    if !cursor.is_empty() {
+        properties::read(Of::Acknowledgement, &mut cursor)?;
+    }
     Ok((id, failed))
 }
 
-/// Reads the body of DISCONNECT: whether the will is to be published all the same (MQTT 5, reason 0x04).
-pub(crate) fn disconnect(version: Version, body: &Bytes) -> Result<bool, CloseReason> {
-    match (version, body.first()) {
-        (_, None) => Ok(false),
-        (Version::V5, Some(reason)) => Ok(*reason == 0x04),
-        (Version::V4, Some(_)) => Err(CloseReason::Malformed("a DISCONNECT of MQTT 3.1.1 has no content")),
+/// Reads the body of DISCONNECT: whether the will is to be published all the same (MQTT 5, reason 0x04). `expiring`: CONNECT
+/// asked for a session that outlives the connection, so how long may be said anew (3.14.2.2.2).
+pub(crate) fn disconnect(version: Version, body: Bytes, expiring: bool) -> Result<bool, CloseReason> {
+    let mut cursor = Cursor::new(body);
+    if cursor.is_empty() {
+        return Ok(false);
     }
+    if version == Version::V4 {
+        return Err(CloseReason::Malformed("a DISCONNECT of MQTT 3.1.1 has no content"));
+    }
+    let reason = cursor.u8()?;
+    if !cursor.is_empty() && properties::read(Of::Disconnect, &mut cursor)?.session_expiry > 0 && !expiring {
+        return Err(CloseReason::Protocol("a session expiry in DISCONNECT that CONNECT did not ask for"));
+    }
+    Ok(reason == 0x04)
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::cursor::Cursor;
 use super::frame::Head;
 use super::packet::Version;
+use super::properties::{self, Of};
 use crate::link::CloseReason;
 
 /// A PUBLISH. Topic and payload are slices of the read buffer.
@@ -40,30 +41,8 @@ pub(crate) fn read(version: Version, head: Head, body: Bytes) -> Result<Publish,
     let topic = cursor.binary()?;
     let packet_id = if qos > 0 { cursor.packet_id()? } else { 0 };
     if version == Version::V5 {
-        let length = cursor.length()?;
-        if length > 0 {
-            properties(cursor.take(length)?)?;
-        }
+        // None of them matters to a reading.
+        properties::read(Of::Publish, &mut cursor)?;
     }
     Ok(Publish { qos, retain, topic, packet_id, payload: cursor.rest() })
-}
-
-/// Walks the properties of a PUBLISH (MQTT 5, 3.3.2.3). None of them matters to a reading.
-fn properties(bytes: Bytes) -> Result<(), CloseReason> {
-    let mut cursor = Cursor::new(bytes);
-    while !cursor.is_empty() {
-        match cursor.u8()? {
-            0x01 => cursor.skip(1)?,
-            0x02 => cursor.skip(4)?,
-            0x03 | 0x08 | 0x09 => drop(cursor.binary()?),
-            0x26 => {
-                cursor.binary()?;
-                cursor.binary()?;
-            }
-            0x23 => return Err(CloseReason::TopicAlias),
-            0x0b => return Err(CloseReason::Protocol("a client's PUBLISH with a subscription identifier")),
-            _ => return Err(CloseReason::Malformed("a property that PUBLISH does not have")),
-        }
-    }
-    Ok(())
 }

@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::answer::{self, PUBACK, PUBCOMP, PUBREC, SPOKEN_BYTES};
+use super::answer::{self, PUBACK, PUBCOMP, PUBREC};
 use super::filter;
 use super::flight::{self, Exact, Flight};
 use super::frame::{self, Head, Kind};
@@ -227,7 +227,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         }
         tracing::warn!(link = self.link.id.0, peer = %self.link.peer, %reason, "message refused");
         let text = reason.to_string();
-        let text = if self.session.packet_bytes_max >= SPOKEN_BYTES { text.as_str() } else { "" };
+        let text = self.session.spoken(&text);
         let first = if message.qos == 1 { PUBACK } else { PUBREC };
         let mut packet = BytesMut::with_capacity(128);
         answer::refuse(&mut packet, self.session.version, first, message.packet_id, code, text);
@@ -258,10 +258,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
                 }
                 self.say(packet.freeze()).await
             }
-            Kind::Subscribe => self.subscribe(packet::subscribe(version, packet)?).await,
-            Kind::Unsubscribe => self.unsubscribe(packet::unsubscribe(version, packet)?).await,
+            Kind::Subscribe => self.subscribe(packet::subscribe(version, packet, head.header)?).await,
+            Kind::Unsubscribe => self.unsubscribe(packet::unsubscribe(version, packet, head.header)?).await,
             Kind::Disconnect => {
-                if !packet::disconnect(version, &body)? {
+                if !packet::disconnect(version, body, self.session.wants_session)? {
                     self.will = None;
                 }
                 Err(CloseReason::Finished)

@@ -98,9 +98,10 @@ mod tests {
         for other in ["ps/1/s8/up", "ps/1/s7/dn", "ps/1/s7/up/x", "in/s7/x", "$SYS/x"] {
             assert!(matches!(topics.channel(other.as_bytes()), Err(CloseReason::NotAuthorized(_))), "{other}");
         }
-        for invalid in ["", "ps/1/+/up", "ps/1/s7/#"] {
+        for invalid in ["ps/1/+/up", "ps/1/s7/#"] {
             assert!(matches!(topics.channel(invalid.as_bytes()), Err(CloseReason::TopicInvalid(_))), "{invalid}");
         }
+        assert!(matches!(topics.channel(b""), Err(CloseReason::Protocol(_))));
         assert!(matches!(topics.channel(b"ps/1/\xff/up"), Err(CloseReason::Malformed(_))));
     }
 

@@ -95,6 +95,8 @@ mod tests {
             silence_max: None,
             receive_max,
             packet_bytes_max: 100,
+            problem_information: true,
+            wants_session: false,
             down_topic: None,
             limits,
         })

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::answer::{self, PUBACK, PUBREC, SPOKEN_BYTES};
+use super::answer::{self, PUBACK, PUBREC};
 use super::flight::{self, Flight};
 use super::packet::Version;
 use super::session::Session;
@@ -118,6 +118,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             Out::Link(Outbound::Settled(settled)) => return self.settle(settled),
             Out::Link(Outbound::Frame(frame)) => self.frame(frame),
             Out::Link(Outbound::Close(reason)) => return Err(reason),
+            // A SUBACK of many filters: the client would wait for ever for one that is left out (3.1.2.11.4).
+            Out::Packet(packet) if packet.len() > self.session.packet_bytes_max => return Err(CloseReason::TooLarge),
             Out::Packet(packet) => self.buffer.extend_from_slice(&packet),
             Out::Listening(listening) => {
                 self.listening = listening;
@@ -144,6 +146,11 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             tracing::warn!(link = self.link.id.0, "a frame for a client that has no topic for frames is dropped");
             return;
         };
+        let bytes = answer::publish_len(self.session.version, topic.len(), frame.len(), 0);
+        if bytes > self.session.packet_bytes_max {
+            tracing::warn!(link = self.link.id.0, bytes, "a frame is larger than its device takes; left out");
+            return;
+        }
         if self.listening {
             answer::publish(&mut self.buffer, self.session.version, topic.as_bytes(), &frame, 0, false, 0);
             return;
@@ -187,7 +194,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
                     } else if stub.qos == 2 {
                         self.flight.received(stub.packet_id);
                     }
-                    let text = if self.session.packet_bytes_max >= SPOKEN_BYTES { text.as_str() } else { "" };
+                    let text = self.session.spoken(&text);
                     answer::refuse(&mut self.buffer, self.session.version, first, stub.packet_id, code, text);
                 }
                 Settled::Unavailable => unavailable = true,

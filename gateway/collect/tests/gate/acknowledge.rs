@@ -5,7 +5,7 @@ use pitchside_collect::mqtt::Limits;
 use pitchside_collect::{Channel, Outbound, RefusalCode, Settled};
 
 use super::desk::{Event, Front, PASSES, stored};
-use super::raw::{Answer, Hello, Raw, packet, publish, publish5, subscribe};
+use super::raw::{Answer, Hello, Raw, packet, publish, publish5, subscribe, subscribe5, text};
 
 fn puback(id: u8) -> Answer {
     Answer { first: 0x40, body: vec![0, id] }
@@ -71,6 +71,27 @@ async fn a_refusal_is_named_in_mqtt_5_and_plainly_acknowledged_in_3_1_1() {
     raw.send(&publish("ps/1/s8/up", 1, 5, b"x")).await;
     link.send(refused(front.took(1).await[0].ticket)).unwrap();
     assert_eq!(raw.answer().await, puback(5));
+}
+
+#[tokio::test]
+async fn a_client_that_wants_no_problem_information_hears_codes_in_acknowledgements_and_texts_in_a_goodbye() {
+    let mut front = Front::new().await.by_hand();
+    let quiet = Hello::v5("s7").properties(&[0x17, 0]);
+    let mut raw = Raw::connect(front.gate.local_addrs().tcp[0], &quiet).await;
+    let link = front.opened().await;
+    for (qos, first) in [(1, 0x40), (2, 0x50)] {
+        raw.send(&publish5("ps/1/s7/up", qos, 5, b"x")).await;
+        let ticket = front.took(1).await[0].ticket;
+        let settled = Settled::Refused { code: RefusalCode::PayloadInvalid, text: "no".to_owned() };
+        link.send(Outbound::Settled(vec![(ticket, settled)])).unwrap();
+        assert_eq!(raw.answer().await, Answer { first, body: vec![0, 5, 0x99, 0] });
+        // What the gate refuses by itself, too.
+        raw.send(&publish5("ps/1/s8/up", qos, 6, b"x")).await;
+        assert_eq!(raw.answer().await, Answer { first, body: vec![0, 6, 0x87, 0] });
+    }
+    raw.send(&[0xf0, 0]).await;
+    let goodbye = raw.answer().await;
+    assert_eq!((goodbye.disconnected(), goodbye.body[2]), (0x82, 0x1f), "DISCONNECT may have one (3.1.2.11.7)");
 }
 
 #[tokio::test]
@@ -154,6 +175,27 @@ async fn frames_for_a_device_wait_for_its_subscription_and_then_come_in_order() 
         assert_eq!((answer.first, &answer.body[12..]), (0x30, payload.as_slice()));
         assert_eq!(&answer.body[..12], b"\x00\x0aps/1/s7/dn");
     }
+}
+
+#[tokio::test]
+async fn what_a_client_has_no_room_for_is_left_out_or_ends_the_connection() {
+    let mut front = Front::new().await;
+    let small = Hello::v5("s7").properties(&[0x27, 0, 0, 0, 30]);
+    let mut raw = Raw::connect(front.gate.local_addrs().tcp[0], &small).await;
+    let link = front.opened().await;
+    raw.send(&subscribe5(3, "ps/1/s7/dn", 0)).await;
+    assert_eq!(raw.answer().await.body, [0, 3, 0, 0]);
+    // A PUBLISH has 15 bytes beside its payload here.
+    link.send(Outbound::Frame(Bytes::from(vec![1; 16]))).unwrap();
+    link.send(Outbound::Frame(Bytes::from(vec![2; 15]))).unwrap();
+    assert_eq!(raw.answer().await.body[13..], [2; 15]);
+    // One filter takes a byte of SUBACK, and 25 fit.
+    let filters = |count: usize| [&[0, 4, 0][..], &[text("x"), vec![0]].concat().repeat(count)].concat();
+    raw.send(&packet(0x82, &filters(25))).await;
+    assert_eq!(raw.answer().await.body.len(), 28);
+    raw.send(&packet(0x82, &filters(26))).await;
+    assert_eq!(raw.answer().await.disconnected(), 0x95);
+    raw.ends().await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use pitchside_collect::mqtt::{Gate, GateConfig, GateError};
 
-use super::desk::{Front, PATIENCE};
+use super::desk::{Event, Front, PATIENCE};
 use super::raw::{Answer, Hello, Raw, packet, publish, publish5};
 
 async fn refused(front: &Front, hello: &Hello<'_>) -> Answer {
@@ -78,8 +78,93 @@ async fn other_protocol_levels_and_extended_authentication_are_refused() {
     assert_eq!(refused(&front, &Hello { level: 6, ..Hello::v5("x") }).await.body[..2], [0, 0x84]);
     let method = [0x15, 0, 1, b'm'];
     assert_eq!(refused(&front, &Hello::v5("x").properties(&method)).await.body[..2], [0, 0x8c]);
-    let receive_none = [0x21, 0, 0];
-    assert_eq!(refused(&front, &Hello::v5("x").properties(&receive_none)).await.body[..2], [0, 0x82]);
+}
+
+#[tokio::test]
+async fn properties_that_are_there_twice_or_have_a_forbidden_value_are_a_protocol_error() {
+    let front = Front::new().await;
+    let once: [&[u8]; 8] = [
+        &[0x11, 0, 0, 0, 0],
+        &[0x15, 0, 1, b'm'],
+        &[0x16, 0, 0],
+        &[0x17, 1],
+        &[0x19, 0],
+        &[0x21, 0, 1],
+        &[0x22, 0, 1],
+        &[0x27, 0, 1, 0, 0],
+    ];
+    for property in once {
+        let hello = Hello::v5("x").properties(&property.repeat(2));
+        assert_eq!(refused(&front, &hello).await.body, [0, 0x82, 0], "{property:02x?} twice");
+    }
+    let forbidden: [&[u8]; 5] = [&[0x21, 0, 0], &[0x27, 0, 0, 0, 0], &[0x17, 2], &[0x19, 2], &[0x16, 0, 0]];
+    for property in forbidden {
+        let answer = refused(&front, &Hello::v5("x").properties(property)).await;
+        assert_eq!(answer.body, [0, 0x82, 0], "{property:02x?}");
+    }
+    assert_eq!(refused(&front, &Hello::v5("x").properties(&[0x23, 0, 1])).await.body, [0, 0x81, 0], "of PUBLISH");
+    let user = [0x26, 0, 1, b'k', 0, 1, b'v'].repeat(2);
+    Raw::connect(front.gate.local_addrs().tcp[0], &Hello::v5("s7").properties(&user)).await;
+}
+
+#[tokio::test]
+async fn properties_of_a_will_are_held_to_the_same() {
+    let front = Front::new().await;
+    let hub = || Hello::v5("hub1").login("hub1", "secret").will("in/hub1/x", "gone", false);
+    for properties in [&[0x01, 2][..], &[0x18, 0, 0, 0, 1, 0x18, 0, 0, 0, 1], &[0x08, 0, 1, b'+']] {
+        let hello = Hello { will_properties: properties.to_vec(), ..hub() };
+        assert_eq!(refused(&front, &hello).await.body, [0, 0x82, 0], "{properties:02x?}");
+    }
+    let hello = Hello { will_properties: vec![0x01, 1, 0x18, 0, 0, 0, 1], ..hub() };
+    Raw::connect(front.gate.local_addrs().tcp[0], &hello).await;
+}
+
+#[tokio::test]
+async fn a_client_is_sent_nothing_that_is_larger_than_it_takes() {
+    let front = Front::new().await;
+    let address = front.gate.local_addrs().tcp[0];
+    let takes = |id: &'static str, bytes: u8| Hello::v5(id).properties(&[0x27, 0, 0, 0, bytes]);
+    // The welcome has 24 bytes, and cannot be shorter.
+    let mut small = Raw::connect(address, &takes("s7", 24)).await;
+    small.ping().await;
+    assert_eq!(refused(&front, &takes("s7", 23)).await.body, [0, 0x83, 0]);
+    // A refusal has a text, if it may; then none; then there is no room to refuse.
+    assert!(refused(&front, &takes("a/b", 200)).await.body.len() > 3);
+    assert_eq!(refused(&front, &takes("a/b", 127)).await.body, [0, 0x85, 0]);
+    assert_eq!(refused(&front, &takes("a/b", 5)).await.body, [0, 0x85, 0]);
+    for id in ["s7", "a/b"] {
+        let mut none = Raw::to(address).await;
+        none.send(&takes(id, 4).bytes()).await;
+        none.ends().await;
+    }
+}
+
+#[tokio::test]
+async fn a_goodbye_that_is_none_leaves_the_will() {
+    let mut front = Front::new().await;
+    let address = front.gate.local_addrs().tcp[0];
+    let hub = || Hello::v5("hub1").login("hub1", "secret").will("in/hub1/state", "gone", false);
+    let expires = packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9]);
+    let mut wrong = Raw::connect(address, &hub()).await;
+    wrong.send(&expires).await;
+    assert_eq!(wrong.answer().await.disconnected(), 0x82);
+    assert_eq!(front.took(1).await[0].bytes.as_ref(), b"gone");
+    wrong.ends().await;
+    front.closed().await;
+    // Who asked for a session that expires may say anew when.
+    let mut right = Raw::connect(address, &hub().properties(&[0x11, 0, 0, 0, 5])).await;
+    let link = loop {
+        match front.event().await {
+            Event::Opened(link) => break link,
+            Event::Took(_) | Event::Closed(_) => {}
+        }
+    };
+    right.send(&expires).await;
+    right.ends().await;
+    match front.event().await {
+        Event::Closed(closed) => assert_eq!(closed, link.id),
+        Event::Took(_) | Event::Opened(_) => panic!("its will is published"),
+    }
 }
 
 #[tokio::test]

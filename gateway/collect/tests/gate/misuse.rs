@@ -17,7 +17,14 @@ async fn each_misuse_ends_an_mqtt_5_connection_with_its_reason() {
     let front = Front::new().await;
     let retained = [&[0x31][..], &publish5("ps/1/s7/up", 0, 0, b"x")[1..]].concat();
     let aliased = packet(0x30, &[text("ps/1/s7/up"), vec![3, 0x23, 0, 1]].concat());
-    let identified = packet(0x82, &[&[0, 1, 2, 0x0b, 1][..], &text("ps/1/s7/dn"), &[0]].concat());
+    let unnamed = packet(0x30, &[text(""), vec![3, 0x23, 0, 1]].concat());
+    let asked = |properties: &[u8], options: u8| {
+        let length = properties.len() as u8;
+        packet(0x82, &[&[0, 1, length][..], properties, &text("ps/1/s7/dn"), &[options]].concat())
+    };
+    let described = |properties: &[u8]| {
+        packet(0x30, &[text("ps/1/s7/up"), vec![properties.len() as u8], properties.to_vec()].concat())
+    };
     let latin1 = packet(0x30, &[binary(b"ps/1/\xe4/up"), vec![0]].concat());
     let cases = [
         ("a second CONNECT", Hello::v5("s7").bytes(), 0x82),
@@ -26,16 +33,34 @@ async fn each_misuse_ends_an_mqtt_5_connection_with_its_reason() {
         ("packet type 0", vec![0x00, 0], 0x81),
         ("wrong flags", vec![0xc1, 0], 0x81),
         ("QoS 3", [&[0x36][..], &publish5("ps/1/s7/up", 1, 1, b"x")[1..]].concat(), 0x81),
+        ("QoS 0 marked as a duplicate", [&[0x38][..], &publish5("ps/1/s7/up", 0, 0, b"x")[1..]].concat(), 0x81),
         ("packet identifier 0", publish5("ps/1/s7/up", 1, 0, b"x"), 0x81),
         ("a topic that is not UTF-8", latin1, 0x81),
         ("a wildcard in a topic", publish5("ps/1/+/up", 1, 1, b"x"), 0x90),
-        ("an empty topic", publish5("", 1, 1, b"x"), 0x90),
+        ("an empty topic without an alias", publish5("", 1, 1, b"x"), 0x82),
+        ("an empty topic with one", unnamed, 0x94),
         ("another device's topic, unacknowledged", publish5("ps/1/s8/up", 0, 0, b"x"), 0x87),
         ("a retained message", retained, 0x9a),
         ("a topic alias", aliased, 0x94),
-        ("a subscription identifier", identified, 0x82),
-        ("an empty SUBSCRIBE", packet(0x82, &[0, 1, 0]), 0x81),
-        ("an empty UNSUBSCRIBE", packet(0xa2, &[0, 1, 0]), 0x81),
+        ("topic alias 0", described(&[0x23, 0, 0]), 0x94),
+        ("two topic aliases", described(&[0x23, 0, 1, 0x23, 0, 1]), 0x82),
+        ("a payload format that there is not", described(&[0x01, 2]), 0x82),
+        ("two payload formats", described(&[0x01, 1, 0x01, 1]), 0x82),
+        ("a wildcard in a response topic", described(&[0x08, 0, 1, b'#']), 0x82),
+        ("a property of CONNECT in PUBLISH", described(&[0x21, 0, 1]), 0x81),
+        ("a content type that is not UTF-8", described(&[0x03, 0, 1, 0xff]), 0x81),
+        ("a PUBLISH with a subscription identifier", described(&[0x0b, 1]), 0x82),
+        ("a subscription identifier", asked(&[0x0b, 1], 0), 0xa1),
+        ("subscription identifier 0", asked(&[0x0b, 0], 0), 0x82),
+        ("two subscription identifiers", asked(&[0x0b, 1, 0x0b, 2], 0), 0x82),
+        ("a subscription with QoS 3", asked(&[], 3), 0x82),
+        ("retain handling 3", asked(&[], 0x30), 0x82),
+        ("reserved bits of a subscription", asked(&[], 0x40), 0x81),
+        ("an empty SUBSCRIBE", packet(0x82, &[0, 1, 0]), 0x82),
+        ("an empty UNSUBSCRIBE", packet(0xa2, &[0, 1, 0]), 0x82),
+        ("two reasons of a PUBACK", packet(0x40, &[0, 1, 0, 6, 0x1f, 0, 0, 0x1f, 0, 0]), 0x82),
+        ("a session expiry where CONNECT had none", packet(0xe0, &[0, 5, 0x11, 0, 0, 0, 9]), 0x82),
+        ("two session expiries", packet(0xe0, &[0, 10, 0x11, 0, 0, 0, 0, 0x11, 0, 0, 0, 0]), 0x82),
         ("a packet over the limit", vec![0x30, 0xff, 0xff, 0xff, 0x7f], 0x95),
         ("a length of five bytes", vec![0x30, 0xff, 0xff, 0xff, 0xff, 0x01], 0x81),
         ("a length with a byte too many", vec![0xc0, 0x80, 0x00], 0x81),
@@ -56,6 +81,9 @@ async fn an_mqtt_3_connection_just_ends() {
         Hello::v4("s7").bytes(),
         packet(0xe0, &[0]),
         packet(0x40, &[0, 1, 0]),
+        packet(0x82, &[0, 1]),
+        subscribe(1, "ps/1/s7/dn", 3),
+        subscribe(1, "ps/1/s7/dn", 4),
     ];
     for bytes in ending {
         let mut raw = Raw::connect(front.gate.local_addrs().tcp[0], &Hello::v4("s7")).await;

@@ -43,6 +43,8 @@ pub struct Hello<'a> {
     pub login: Option<(&'a str, &'a str)>,
     /// Topic, payload, retain.
     pub will: Option<(&'a str, &'a str, bool)>,
+    /// MQTT 5 properties of the will.
+    pub will_properties: Vec<u8>,
     pub keep_alive: u16,
     /// MQTT 5 properties.
     pub properties: Vec<u8>,
@@ -50,7 +52,15 @@ pub struct Hello<'a> {
 
 impl<'a> Hello<'a> {
     pub fn v4(id: &'a str) -> Self {
-        Self { level: 4, id, login: None, will: None, keep_alive: 0, properties: Vec::new() }
+        Self {
+            level: 4,
+            id,
+            login: None,
+            will: None,
+            will_properties: Vec::new(),
+            keep_alive: 0,
+            properties: Vec::new(),
+        }
     }
 
     pub fn v5(id: &'a str) -> Self {
@@ -95,7 +105,8 @@ impl<'a> Hello<'a> {
         body.extend(text(self.id));
         if let Some((topic, payload, _)) = self.will {
             if self.level >= 5 {
-                body.push(0);
+                body.push(self.will_properties.len() as u8);
+                body.extend(&self.will_properties);
             }
             body.extend(text(topic));
             body.extend(text(payload));

@@ -66,7 +66,7 @@ proptest! {
             for version in [Version::V4, Version::V5] {
                 let _ = publish::read(version, head, body.clone());
                 let _ = packet::acknowledgement(version, body.clone());
-                let _ = packet::disconnect(version, &body);
+                let _ = packet::disconnect(version, body.clone(), false);
             }
         }
     }
@@ -75,8 +75,8 @@ proptest! {
     fn no_content_of_a_known_packet_panics(mut body: Vec<u8>, level in 3u8..7) {
         let bytes = |first| Bytes::from(packet_bytes(first, &body));
         for version in [Version::V4, Version::V5] {
-            let _ = packet::subscribe(version, &bytes(0x82));
-            let _ = packet::unsubscribe(version, &bytes(0xa2));
+            let _ = packet::subscribe(version, &bytes(0x82), 2);
+            let _ = packet::unsubscribe(version, &bytes(0xa2), 2);
             let head = Head { kind: Kind::Publish, flags: 0b0010, header: 2, body: body.len() };
             let _ = publish::read(version, head, Bytes::from(body.clone()));
         }

@@ -24,6 +24,8 @@ impl Client {
             silence_max: None,
             receive_max: 100,
             packet_bytes_max: usize::MAX,
+            problem_information: true,
+            wants_session: false,
             down_topic: None,
             limits: router.limits.clone(),
         };
