@@ -25,8 +25,12 @@ pub enum Channel {
     Up,
     /// A password hub's topic below `in/{device}/`, not empty.
     Topic(Arc<str>),
-    /// One line of SenML-JSON from a wired serial device, without its line end.
-    Line,
+    /// One line of SenML-JSON from a wired serial device, without its line end, or one message of packets.
+    Line {
+        /// Lines, just before this one, that were too long or not stored and are lost. With no bytes there is nothing but that
+        /// loss.
+        dropped: u64,
+    },
     /// The value of a GATT characteristic of a bonded device.
     Gatt {
         /// Its 16-bit UUID.

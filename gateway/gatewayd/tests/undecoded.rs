@@ -19,7 +19,7 @@ use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits, enrol};
 use pitchside_collect::{Channel, Inbound, Intake as _, Link, Outbound, Outlet, Settled, Ticket};
 use pitchside_decode::plugin::{Folder, PluginLimits};
 use pitchside_decode::{Decoders, Plugin, Tolerances};
-use pitchside_model::{DeviceId, Medium, PluginName, Quantity, Reading, Timestamp, Value};
+use pitchside_model::{DeviceId, GapReason, Medium, PluginName, Quantity, Reading, Timestamp, Value};
 use pitchside_script::Program;
 use pitchside_seal::{AthleteKey, ClosingPolicy, Generation, KeyRing, Whose};
 use pitchside_store::{Options, RootKey, RowId, Store, Undecoded, UndecodedId};
@@ -114,8 +114,13 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
 
 impl Bench {
     async fn says(&mut self, bytes: &'static [u8]) -> Settled {
+        self.says_after(0, bytes).await
+    }
+
+    /// So many lines before it were lost at the gate.
+    async fn says_after(&mut self, dropped: u64, bytes: &'static [u8]) -> Settled {
         self.sent += 1;
-        let (ticket, channel) = (Ticket(self.sent), Channel::Line);
+        let (ticket, channel) = (Ticket(self.sent), Channel::Line { dropped });
         let item = Inbound { ticket, channel, bytes: bytes.into(), waited: self.waited };
         self.gate.take(&self.link, vec![item]).await;
         loop {
@@ -132,10 +137,27 @@ impl Bench {
         page.into_iter().map(|(_, kept)| kept.unwrap()).collect()
     }
 
-    fn readings(&self) -> Vec<Reading> {
+    fn recorded(&self) -> impl Iterator<Item = Reading> {
         let rows = self.store.journal_since(RowId(0), 1 << 20).unwrap();
-        let all = rows.into_iter().flat_map(|row| row.entries).flat_map(|entry| entry.readings);
-        all.filter(|reading| reading.quantity == Quantity::HEART_RATE).collect()
+        rows.into_iter().flat_map(|row| row.entries).flat_map(|entry| entry.readings)
+    }
+
+    fn readings(&self) -> Vec<Reading> {
+        self.recorded().filter(|reading| reading.quantity == Quantity::HEART_RATE).collect()
+    }
+
+    /// What is recorded of losses, and the values of heart rates, in order.
+    fn losses_and_values(&self) -> Vec<(Quantity, i64)> {
+        let told = |reading: Reading| match reading.value {
+            Value::Gap(gap) if gap.reason == GapReason::Dropped => {
+                Some((reading.quantity, -i64::try_from(gap.extent).unwrap()))
+            }
+            Value::Number(number) if reading.quantity == Quantity::HEART_RATE => {
+                Some((reading.quantity, number.mantissa))
+            }
+            _ => None,
+        };
+        self.recorded().filter_map(told).collect()
     }
 
     fn values(&self) -> Vec<i64> {
@@ -198,6 +220,24 @@ async fn what_waited_at_the_gate_is_dated_to_its_arrival_and_heard_in_the_order_
     let times: Vec<_> = bench.readings().iter().map(times).collect();
     let now = Timestamp::from_millis(ARRIVED);
     assert_eq!(times, [(now, now), (Timestamp::from_millis(ARRIVED - 2_500), now)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_lost_at_the_gate_are_a_gap_before_the_next_whatever_becomes_of_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut none = bench(dir.path(), None, Options::default()).await;
+    assert_eq!(none.says_after(1, &[0, 61]).await, Settled::Stored);
+    assert_eq!(none.losses_and_values(), [(Quantity::HEALTH, -1)], "kept until its plugin comes");
+    none.close().await;
+    let mut good = bench(dir.path(), Some(GOOD), Options::default()).await;
+    good.keeper.round().await.unwrap();
+    assert_eq!(good.says_after(2, &[0, 62]).await, Settled::Stored);
+    assert!(matches!(good.says_after(3, &[255]).await, Settled::Refused { .. }));
+    assert_eq!(good.says_after(4, &[]).await, Settled::Stored);
+    assert_eq!(good.says(&[0, 63]).await, Settled::Stored);
+    let (health, heart) = (Quantity::HEALTH, Quantity::HEART_RATE);
+    let expected = [(health, -1), (heart, 61), (heart, -2), (heart, 62), (health, -3), (health, -4), (heart, 63)];
+    assert_eq!(good.losses_and_values(), expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,6 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,14 +14,16 @@ use tokio_serial::{SerialPortBuilderExt, SerialStream};
 use tokio_util::sync::CancellationToken;
 
 use super::splitter::Splitter;
-use super::{PortConfig, PortState, Speaks};
-use crate::intake::{Channel, Inbound, Intake, Ticket};
+use super::{LINE_BYTES_MAX, PortConfig, PortState, Speaks};
+use crate::intake::{Channel, Inbound, Intake, Settled, Ticket};
 use crate::link::{CloseReason, Link, Outbound, Outlet};
 
 /// Bytes of one read.
 const READ_BYTES: usize = 4 * 1024;
 /// How long a packet waits for others that make a message with it.
 const TOGETHER_WITHIN: Duration = Duration::from_millis(250);
+/// How long a line that was lost waits for another, with which it is a gap in the stream it was of.
+const LOSS_TOLD_WITHIN: Duration = Duration::from_secs(10);
 /// How long the line may take none of our bytes.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -78,9 +81,11 @@ async fn connection(
     tracing::info!(port = %config.path.display(), link = link.id.0, "serial port open");
     state.send_replace(PortState::Open(link.id));
     let (reader, writer) = tokio::io::split(stream);
+    // Lines the gateway could not store: their device does not send them again.
+    let not_stored = AtomicU64::new(0);
     tokio::join!(
-        async { link.close_now(read(reader, &config.speaks, &link, intake).await) },
-        async { link.close_now(write(writer, config, &link, outlet).await) },
+        async { link.close_now(read(reader, &config.speaks, &link, intake, &not_stored).await) },
+        async { link.close_now(write(writer, config, &link, outlet, &not_stored).await) },
         async {
             tokio::select! {
                 () = shutdown.cancelled() => link.close_now(CloseReason::ShuttingDown),
@@ -98,15 +103,19 @@ async fn read<R: AsyncRead + Unpin>(
     speaks: &Speaks,
     link: &Link,
     intake: &Arc<dyn Intake>,
+    not_stored: &AtomicU64,
 ) -> CloseReason {
     let mut splitter = Splitter::new(speaks);
-    let channel = match speaks {
+    let channel = |dropped| match speaks {
         Speaks::Ps1 => Channel::Up,
-        Speaks::Lines { .. } | Speaks::Packets { .. } => Channel::Line,
+        Speaks::Lines { .. } | Speaks::Packets { .. } => Channel::Line { dropped },
+    };
+    let patience = match speaks {
+        Speaks::Lines { .. } => LOSS_TOLD_WITHIN,
+        Speaks::Ps1 | Speaks::Packets { .. } => TOGETHER_WITHIN,
     };
     let mut stopped = pin!(link.stop().cancelled());
     let mut bytes = BytesMut::with_capacity(READ_BYTES);
-    let (mut counter, mut noise) = (0, 0);
     let mut waiting = pin!(sleep(Duration::ZERO));
     loop {
         bytes.clear();
@@ -114,32 +123,33 @@ async fn read<R: AsyncRead + Unpin>(
         let waited = splitter.waits();
         let read = tokio::select! {
             biased;
-            // What is whole is handed over; of frames and lines nothing waits.
+            // What is whole is handed over; of frames nothing waits, of lines no more than a loss.
             () = &mut stopped => Some(Ok(0)),
             read = reader.read_buf(&mut bytes) => Some(read),
             () = &mut waiting, if waited => None,
         };
         let mut batch = Vec::new();
-        let mut put = |unit: Bytes| {
-            counter += 1;
-            batch.push(Inbound {
-                ticket: Ticket(counter),
-                channel: channel.clone(),
-                bytes: unit,
-                waited: Duration::ZERO,
-            });
+        let mut put = |unit: Bytes, lost: u64| {
+            let dropped = lost + not_stored.swap(0, Ordering::Relaxed);
+            // What is lost if this is not stored.
+            let ticket = Ticket(dropped + u64::from(!unit.is_empty()));
+            batch.push(Inbound { ticket, channel: channel(dropped), bytes: unit, waited: Duration::ZERO });
         };
         match &read {
-            Some(Ok(1..)) => noise += splitter.split(&bytes, &mut put),
+            Some(Ok(1..)) => passed_over(link, speaks, splitter.split(&bytes, &mut put)),
             // Nothing more comes, for now or at all.
-            Some(_) | None => splitter.flush().into_iter().for_each(&mut put),
+            Some(_) | None => {
+                if let Some((unit, lost)) = splitter.flush() {
+                    put(unit, lost);
+                }
+                if read.is_some() && not_stored.load(Ordering::Relaxed) > 0 {
+                    put(Bytes::new(), 0);
+                }
+            }
         }
         // A message that went out leaves the beginning of another.
         if splitter.waits() && (!waited || !batch.is_empty()) {
-            waiting.as_mut().reset(Instant::now() + TOGETHER_WITHIN);
-        }
-        if noise > 0 {
-            tracing::debug!(link = link.id.0, noise, "what is not a frame was left out");
+            waiting.as_mut().reset(Instant::now() + patience);
         }
         if !batch.is_empty() {
             intake.take(link, batch).await;
@@ -150,11 +160,27 @@ async fn read<R: AsyncRead + Unpin>(
     }
 }
 
+/// Says what was lost to noise or length. A device of lines sends none of them again.
+fn passed_over(link: &Link, speaks: &Speaks, count: u64) {
+    match speaks {
+        _ if count == 0 => {}
+        Speaks::Lines { device } => {
+            tracing::warn!(
+                link = link.id.0, %device, count, bytes_max = LINE_BYTES_MAX, "lines that are too long are lost"
+            );
+        }
+        Speaks::Ps1 | Speaks::Packets { .. } => {
+            tracing::debug!(link = link.id.0, noise = count, "what is not a frame was left out");
+        }
+    }
+}
+
 async fn write<W: AsyncWrite + Unpin>(
     mut writer: W,
     config: &PortConfig,
     link: &Link,
     mut outlet: Outlet,
+    not_stored: &AtomicU64,
 ) -> CloseReason {
     if !config.hello.is_empty() {
         // A device that takes none of it says nothing either, and is noticed as silent.
@@ -173,8 +199,14 @@ async fn write<W: AsyncWrite + Unpin>(
         let frame = match outlet.next().await {
             None => return link.reason(),
             Some(Outbound::Close(reason)) => return reason,
-            // A serial line has no acknowledgement of its own: PS/1 answers in receipts, a plain line in nothing.
-            Some(Outbound::Settled(_)) => continue,
+            // A serial line has no acknowledgement of its own: PS/1 answers in receipts, and its devices send again.
+            Some(Outbound::Settled(_)) if config.speaks.device().is_none() => continue,
+            // A plain line is answered in nothing: what could not be stored is told with the next that can.
+            Some(Outbound::Settled(settled)) => {
+                let lost = settled.iter().filter(|(_, settled)| *settled == Settled::Unavailable);
+                not_stored.fetch_add(lost.map(|(ticket, _)| ticket.0).sum(), Ordering::Relaxed);
+                continue;
+            }
             Some(Outbound::Frame(frame)) => frame,
         };
         if config.speaks.device().is_some() {

@@ -1,5 +1,7 @@
 //! Bytes to frames, lines or packets. Holds at most one of them, or one message of packets, whatever comes.
 
+use std::mem::take;
+
 use bytes::Bytes;
 use pitchside_wire::cobs;
 
@@ -25,34 +27,36 @@ impl Splitter {
         }
     }
 
-    /// Takes the next bytes and hands over each frame, line or message of packets that ends in them; how many were lost to noise or
-    /// length.
-    pub(crate) fn split(&mut self, bytes: &[u8], mut each: impl FnMut(Bytes)) -> u64 {
+    /// Takes the next bytes and hands over each frame, line or message of packets that ends in them, and how many lines were
+    /// lost just before it; how many were lost now to noise or length.
+    pub(crate) fn split(&mut self, bytes: &[u8], mut each: impl FnMut(Bytes, u64)) -> u64 {
         let mut lost = 0;
         match self {
             Self::Frames(decoder) => decoder.push(bytes, |frame| match frame {
-                Ok(frame) => each(Bytes::copy_from_slice(frame)),
+                Ok(frame) => each(Bytes::copy_from_slice(frame), 0),
                 Err(_) => lost += 1,
             }),
             Self::Lines(lines) => lost += lines.split(bytes, each),
-            Self::Packets(packets) => lost += packets.split(bytes, each),
+            Self::Packets(packets) => lost += packets.split(bytes, |message| each(message, 0)),
         }
         lost
     }
 
-    /// Whether something whole waits for what may not come.
+    /// Whether something whole, or a loss, waits for what may not come.
     pub(crate) fn waits(&self) -> bool {
         match self {
-            Self::Frames(_) | Self::Lines(_) => false,
+            Self::Frames(_) => false,
+            Self::Lines(lines) => lines.untold > 0,
             Self::Packets(packets) => packets.waits(),
         }
     }
 
-    /// What waits.
-    pub(crate) fn flush(&mut self) -> Option<Bytes> {
+    /// What waits. Of lines that is a loss alone, without bytes.
+    pub(crate) fn flush(&mut self) -> Option<(Bytes, u64)> {
         match self {
-            Self::Frames(_) | Self::Lines(_) => None,
-            Self::Packets(packets) => packets.flush(),
+            Self::Frames(_) => None,
+            Self::Lines(lines) => (lines.untold > 0).then(|| (Bytes::new(), take(&mut lines.untold))),
+            Self::Packets(packets) => packets.flush().map(|message| (message, 0)),
         }
     }
 }
@@ -63,10 +67,12 @@ pub(crate) struct Lines {
     line: Vec<u8>,
     /// The line in progress is too long: what is left of it is passed over.
     overlong: bool,
+    /// Lines that were too long, and went with no other yet.
+    untold: u64,
 }
 
 impl Lines {
-    fn split(&mut self, bytes: &[u8], mut each: impl FnMut(Bytes)) -> u64 {
+    fn split(&mut self, bytes: &[u8], mut each: impl FnMut(Bytes, u64)) -> u64 {
         let mut lost = 0;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let (piece, ended) = match piece.split_last() {
@@ -76,6 +82,7 @@ impl Lines {
             if !self.overlong && self.line.len() + piece.len() > LINE_BYTES_MAX + 1 {
                 self.overlong = true;
                 self.line.clear();
+                self.untold += 1;
                 lost += 1;
             }
             if !self.overlong {
@@ -84,9 +91,10 @@ impl Lines {
             if ended {
                 let line = self.line.strip_suffix(b"\r").unwrap_or(&self.line);
                 if line.len() > LINE_BYTES_MAX {
+                    self.untold += 1;
                     lost += 1;
                 } else if !line.is_empty() {
-                    each(Bytes::copy_from_slice(line));
+                    each(Bytes::copy_from_slice(line), take(&mut self.untold));
                 }
                 self.line.clear();
                 self.overlong = false;
@@ -111,21 +119,22 @@ mod tests {
         Splitter::new(&Speaks::Lines { device: DeviceId::parse("d").unwrap() })
     }
 
-    /// Feeds the stream in pieces of the given lengths.
-    fn split(mut splitter: Splitter, stream: &[u8], pieces: &[usize]) -> (Vec<Bytes>, u64) {
+    /// Feeds the stream in pieces of the given lengths; what is found, and how many lines were lost before each, and in all.
+    fn split(mut splitter: Splitter, stream: &[u8], pieces: &[usize]) -> (Vec<(Bytes, u64)>, u64) {
         let (mut found, mut lost, mut rest) = (Vec::new(), 0, stream);
         for piece in pieces.iter().chain([&usize::MAX]) {
             let (now, later) = rest.split_at((*piece).min(rest.len()));
-            lost += splitter.split(now, |unit| found.push(unit));
+            lost += splitter.split(now, |unit, dropped| found.push((unit, dropped)));
             rest = later;
         }
+        found.extend(splitter.flush());
         (found, lost)
     }
 
     #[test]
     fn lines_end_in_lf_or_crlf_and_empty_ones_are_passed_over() {
         let (found, lost) = split(lines(), b"a\r\n\n\r\nb\nrest", &[]);
-        assert_eq!((found, lost), (vec![Bytes::from("a"), Bytes::from("b")], 0));
+        assert_eq!((found, lost), (vec![(Bytes::from("a"), 0), (Bytes::from("b"), 0)], 0));
     }
 
     #[test]
@@ -135,10 +144,21 @@ mod tests {
         stream.extend(vec![b'y'; LINE_BYTES_MAX]);
         stream.extend_from_slice(b"\r\n");
         let (found, lost) = split(lines(), &stream, &[1000; 40]);
-        assert_eq!(lost, 1);
-        assert_eq!(found.len(), 2);
-        assert_eq!(found[0], "ok");
-        assert_eq!(found[1].len(), LINE_BYTES_MAX);
+        assert_eq!((found.len(), lost), (2, 1));
+        assert_eq!(found[0], (Bytes::from("ok"), 1), "with the line after it the loss is told");
+        assert_eq!((found[1].0.len(), found[1].1), (LINE_BYTES_MAX, 0));
+    }
+
+    #[test]
+    fn a_loss_that_no_line_comes_after_waits_to_be_told_alone_and_once() {
+        let mut splitter = lines();
+        let overlong = [vec![b'x'; LINE_BYTES_MAX + 1], vec![b'\n']].concat();
+        for _ in 0..2 {
+            assert_eq!(splitter.split(&overlong, |line, _| panic!("{} bytes are no line", line.len())), 1);
+        }
+        assert!(splitter.waits());
+        assert_eq!(splitter.flush(), Some((Bytes::new(), 2)));
+        assert_eq!((splitter.waits(), splitter.flush()), (false, None));
     }
 
     proptest! {
@@ -164,7 +184,7 @@ mod tests {
             let (found, _) = split(Splitter::new(&Speaks::Ps1), &stream, &pieces);
             prop_assert!(found.len() >= frames.len());
             for (frame, found) in frames.iter().rev().zip(found.iter().rev()) {
-                prop_assert_eq!(frame, found.as_ref());
+                prop_assert_eq!(frame, found.0.as_ref());
             }
         }
     }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use cable::{Cable, PATIENCE};
 use pitchside_collect::serial::packets::Mark;
 use pitchside_collect::serial::{self, PacketForm, Port, PortConfig, PortState, Speaks};
-use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights};
+use pitchside_collect::{Admission, Channel, CloseReason, Inbound, Intake, Link, Outbound, Refused, Rights, Settled};
 use pitchside_model::{DeviceId, LinkId, Medium};
 use pitchside_wire::cobs;
 use tokio::sync::mpsc;
@@ -179,8 +179,56 @@ async fn a_wired_device_speaks_in_lines_and_needs_no_proof() {
     cable.write(b"[{\"n\":\"body_mass\",").await;
     cable.write(b"\"v\":71.5}]\r\n\r\n[]\n").await;
     let line = bench.next().await;
-    assert_eq!((line.channel, line.bytes.as_ref()), (Channel::Line, br#"[{"n":"body_mass","v":71.5}]"#.as_ref()));
+    let first = br#"[{"n":"body_mass","v":71.5}]"#.as_ref();
+    assert_eq!((line.channel, line.bytes.as_ref()), (Channel::Line { dropped: 0 }, first));
     assert_eq!(bench.next().await.bytes.as_ref(), b"[]");
+}
+
+#[tokio::test]
+async fn lines_that_are_too_long_are_told_with_the_next_one_or_as_the_last_word_of_the_link() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let first = bench.opened().await;
+    let overlong = [vec![b'x'; serial::LINE_BYTES_MAX + 1], vec![b'\n']].concat();
+    cable.write(b"[1]\n").await;
+    cable.write(&overlong.repeat(2)).await;
+    cable.write(b"[2]\n[3]\n").await;
+    for (line, dropped) in [(b"[1]", 0), (b"[2]", 2), (b"[3]", 0)] {
+        let inbound = bench.next().await;
+        assert_eq!((inbound.channel, inbound.bytes.as_ref()), (Channel::Line { dropped }, line.as_ref()));
+    }
+    // Whether the second is read before the plug is pulled or not, the first is: the port has no room for both.
+    cable.write(&overlong.repeat(2)).await;
+    cable.pull();
+    let told = bench.next().await;
+    assert!(matches!(told.channel, Channel::Line { dropped: 1.. }) && told.bytes.is_empty(), "{told:?}");
+    assert_eq!(bench.closed().await, first.id);
+}
+
+#[tokio::test]
+async fn a_line_that_could_not_be_stored_is_told_with_the_next_one() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let link = bench.opened().await;
+    let unavailable = |inbound: &Inbound| Outbound::Settled(vec![(inbound.ticket, Settled::Unavailable)]);
+    let mut expected = 1;
+    cable.write(b"[0]\n").await;
+    let mut last = bench.next().await;
+    // What an unstored line told is lost with it, and told again.
+    for _ in 0..3 {
+        link.send(unavailable(&last)).unwrap();
+        last = loop {
+            cable.write(b"[]\n").await;
+            let line = bench.next().await;
+            if line.channel != (Channel::Line { dropped: 0 }) {
+                break line;
+            }
+        };
+        assert_eq!((&last.channel, last.bytes.as_ref()), (&Channel::Line { dropped: expected }, b"[]".as_ref()));
+        expected += 1;
+    }
 }
 
 #[tokio::test]
@@ -203,7 +251,7 @@ async fn packets_are_asked_for_put_together_and_those_that_stay_alone_are_not_ke
     let message = bench.next().await;
     assert_eq!(
         (message.channel, message.bytes.as_ref()),
-        (Channel::Line, b"\xa0\x01\x02\xc0\xa0\x03\x04\xc1".as_ref())
+        (Channel::Line { dropped: 0 }, b"\xa0\x01\x02\xc0\xa0\x03\x04\xc1".as_ref())
     );
     assert_eq!(bench.next().await.bytes.as_ref(), b"\xa0\x05\x06\xc2");
 }

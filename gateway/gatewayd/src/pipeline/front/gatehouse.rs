@@ -83,7 +83,7 @@ impl Intake for Gatehouse {
             let came = Came::after(item.waited, now);
             match item.channel {
                 Channel::Handshake | Channel::Up => front.frame(link, item, came, &mut batch).await,
-                Channel::Topic(_) | Channel::Line | Channel::Gatt { .. } => {
+                Channel::Topic(_) | Channel::Line { .. } | Channel::Gatt { .. } => {
                     front.plain(link, item, came, &mut batch).await
                 }
             }

@@ -50,7 +50,7 @@ impl Front {
         let claimed = link.device.as_ref();
         match self.auth.accept(link.id, claimed, &item.bytes, came.now, &mut OsRandom) {
             Ok(Accepted::Message { session, message, epoch, seq }) => {
-                self.message(link, item.ticket, Some(session), message, epoch, seq, came, batch).await;
+                self.message(link, item.ticket, Some(session), message, epoch, seq, 0, came, batch).await;
             }
             Ok(Accepted::Reply(frame)) => {
                 let _ = link.send(Outbound::Frame(Bytes::from(frame)));
@@ -120,7 +120,8 @@ impl Front {
         }
     }
 
-    /// An authentic message: found to be new, decoded, put into the batch.
+    /// An authentic message: found to be new, decoded, put into the batch. `lost`: so many before it were lost at the gate, where
+    /// no numbers tell.
     #[allow(clippy::too_many_arguments, reason = "one message and where it came from")]
     async fn message(
         &self,
@@ -130,6 +131,7 @@ impl Front {
         message: Authentic<Payload>,
         epoch: Epoch,
         seq: Seq,
+        lost: u64,
         Came { arrived, now }: Came,
         batch: &mut Batch,
     ) {
@@ -139,7 +141,7 @@ impl Front {
         // Numbers the gateway gave itself (hubs, wired lines) can't be duplicates, and their holes are nobody's loss.
         let claim = if session.is_some() { self.store.claim(&device, epoch, seq) } else { Claim::New };
         let dropped = match claim {
-            Claim::New => 0,
+            Claim::New => lost,
             Claim::Skipped(count) => count,
             Claim::Duplicate | Claim::Pending => {
                 self.metrics.refused("duplicate");
@@ -271,7 +273,8 @@ impl Front {
         let (characteristic, topic, dropped) = match item.channel {
             Channel::Gatt { characteristic, dropped } => (Some(characteristic), None, dropped),
             Channel::Topic(topic) => (None, Some(topic), 0),
-            Channel::Handshake | Channel::Up | Channel::Line => (None, None, 0),
+            Channel::Line { dropped } => (None, None, dropped),
+            Channel::Handshake | Channel::Up => (None, None, 0),
         };
         if item.bytes.is_empty() && dropped > 0 {
             self.only_dropped(&login, item.ticket, dropped, came.now, batch);
@@ -297,15 +300,10 @@ impl Front {
             }
         };
         let (epoch, seq) = self.own.next();
-        self.message(link, item.ticket, None, message, epoch, seq, came, batch).await;
-        if dropped > 0
-            && let Some(entry) = batch.entries.last_mut()
-        {
-            add_dropped(entry, dropped, came.now);
-        }
+        self.message(link, item.ticket, None, message, epoch, seq, dropped, came, batch).await;
     }
 
-    /// Values were lost on the way in and none came after them: a gap alone, with the assurance of its link.
+    /// Values or lines were lost on the way in and none came after them: a gap alone, with the assurance of its link.
     fn only_dropped(&self, login: &PasswordLogin, ticket: Ticket, dropped: u64, now: Timestamp, batch: &mut Batch) {
         let device = login.device().clone();
         let (epoch, seq) = self.own.next();
