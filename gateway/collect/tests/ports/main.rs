@@ -179,7 +179,7 @@ async fn a_wired_device_speaks_in_lines_and_needs_no_proof() {
     cable.write(b"[{\"n\":\"body_mass\",").await;
     cable.write(b"\"v\":71.5}]\r\n\r\n[]\n").await;
     let line = bench.next().await;
-    let first = br#"[{"n":"body_mass","v":71.5}]"#.as_ref();
+    let first: &[u8] = br#"[{"n":"body_mass","v":71.5}]"#;
     assert_eq!((line.channel, line.bytes.as_ref()), (Channel::Line { dropped: 0 }, first));
     assert_eq!(bench.next().await.bytes.as_ref(), b"[]");
 }
@@ -196,7 +196,7 @@ async fn lines_that_are_too_long_are_told_with_the_next_one_or_as_the_last_word_
     cable.write(b"[2]\n[3]\n").await;
     for (line, dropped) in [(b"[1]", 0), (b"[2]", 2), (b"[3]", 0)] {
         let inbound = bench.next().await;
-        assert_eq!((inbound.channel, inbound.bytes.as_ref()), (Channel::Line { dropped }, line.as_ref()));
+        assert_eq!((inbound.channel, inbound.bytes.as_ref()), (Channel::Line { dropped }, &line[..]));
     }
     // Whether the second is read before the plug is pulled or not, the first is: the port has no room for both.
     cable.write(&overlong.repeat(2)).await;
@@ -226,7 +226,7 @@ async fn a_line_that_could_not_be_stored_is_told_with_the_next_one() {
                 break line;
             }
         };
-        assert_eq!((&last.channel, last.bytes.as_ref()), (&Channel::Line { dropped: expected }, b"[]".as_ref()));
+        assert_eq!((&last.channel, last.bytes.as_ref()), (&Channel::Line { dropped: expected }, &b"[]"[..]));
         expected += 1;
     }
 }
