@@ -26,8 +26,9 @@
 //! | `full` | a disk without room |
 //! | `trouble` | a ledger that is down, or not one |
 //! | `proof` | evidence, and what happens to it when a byte changes |
+//! | `kept` | steps of alerts that an output's script fails on, or that find no room to wait |
 //! | `stalls` | receivers of alerts that are away or stall |
-//! | `receiver` | no scenarios: a receiver of alerts, for `delivery` and `stalls` |
+//! | `receiver` | no scenarios: a receiver of alerts, for `delivery`, `kept` and `stalls` |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
@@ -49,6 +50,7 @@ mod firmware;
 mod frames;
 mod full;
 mod gate;
+mod kept;
 mod lost;
 mod memory;
 mod misfits;

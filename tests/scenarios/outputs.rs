@@ -137,7 +137,10 @@ async fn an_alert_is_posted_at_least_once_under_one_key_and_only_where_it_was_gr
     until("what was not granted is refused", || log(&clinic, "greedy").contains("was not granted").then_some(())).await;
     until("what failed is told with its line", || log(&clinic, "broken").contains("line 2").then_some(())).await;
     assert!(never.lock().unwrap().is_empty());
-    let gave_up = || clinic.pitchside(&["doctor"]).out.contains("output broken gave up ");
+    let fails = || clinic.pitchside(&["doctor"]).out.contains("output broken: its script fails on ");
+    until("the doctor names who fails", || fails().then_some(())).await;
+    clinic.pitchside(&["plugin", "disable", "broken"]).ok();
+    let gave_up = || clinic.pitchside(&["doctor"]).out.contains("output greedy gave up ");
     until("the doctor names who gave up", || gave_up().then_some(())).await;
 
     clinic.pitchside(&["plugin", "revoke", "hook", &format!("http:127.0.0.1:{port}")]).ok();

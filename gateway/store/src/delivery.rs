@@ -1,7 +1,8 @@
 //! What outputs are told of: every step in an alert's life in one order, escalations and drills among them; how far each output
-//! is, what is held for it in its quiet hours, what became of each of its requests, and how drills ended. Ids and times only: nothing
-//! here is health data.
+//! is, what is held for it in its quiet hours, what is kept for it, what became of each of its requests, and how drills ended. Ids and
+//! times only: nothing here is health data.
 
+mod kept;
 mod requests;
 
 use pitchside_model::{Alert, AlertId, PluginName, Timestamp};
@@ -11,6 +12,7 @@ use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
 
+pub use kept::{KEPT_MAX, KeptFor};
 pub use requests::{Came, DeliveryRequest, REQUESTS_MAX, Target, WAITING_MAX, Written};
 
 /// The most steps one call reads.
@@ -119,6 +121,7 @@ fn drill(row: &Row<'_>) -> rusqlite::Result<DrillRow> {
 pub(crate) fn forget(connection: &Connection, name: &PluginName) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("delivery/told_forget"))?.execute([name.as_str()])?;
     connection.prepare_cached(sql!("delivery/held_forget"))?.execute([name.as_str()])?;
+    connection.prepare_cached(sql!("delivery/kept_forget"))?.execute([name.as_str()])?;
     connection.prepare_cached(sql!("delivery/requests_forget"))?.execute([name.as_str()])?;
     Ok(())
 }
@@ -127,6 +130,7 @@ pub(crate) fn forget(connection: &Connection, name: &PluginName) -> Result<(), S
 pub(crate) fn prune(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("delivery/prune"))?.execute([before.0])?;
     connection.prepare_cached(sql!("delivery/prune_held"))?.execute([])?;
+    connection.prepare_cached(sql!("delivery/prune_kept"))?.execute([])?;
     connection.prepare_cached(sql!("delivery/prune_requests"))?.execute([])?;
     Ok(())
 }
@@ -218,7 +222,7 @@ impl Tables {
         })
     }
 
-    /// The last step that an output is done with, or that is held for it; none if it has not been told of any.
+    /// The step up to which an output is done with all that is neither held nor kept for it; none if it has not been told of any.
     pub fn plugin_told(&self, name: &PluginName) -> Result<Option<DeliveryStepId>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("delivery/told"))?;
@@ -239,7 +243,7 @@ impl Tables {
         })
     }
 
-    /// An output is done with all steps up to this one.
+    /// An output is done with all steps up to this one that are neither held nor kept for it.
     pub fn set_plugin_told(&self, name: &PluginName, up_to: DeliveryStepId) -> Result<(), StoreError> {
         let name = name.clone();
         self.write(move |connection| {
@@ -248,7 +252,7 @@ impl Tables {
         })
     }
 
-    /// This step is held for an output, which is done with all before it. False, and nothing changed, if [`HELD_MAX`] are held.
+    /// This step is held for an output. False, and nothing changed, if [`HELD_MAX`] are held.
     pub fn hold_for_plugin(&self, name: &PluginName, step: DeliveryStepId) -> Result<bool, StoreError> {
         let name = name.clone();
         self.write(move |connection| {
@@ -258,7 +262,6 @@ impl Tables {
                 return Ok(false);
             }
             connection.prepare_cached(sql!("delivery/hold"))?.execute(params![name.as_str(), step.0])?;
-            connection.prepare_cached(sql!("delivery/told_put"))?.execute(params![name.as_str(), step.0])?;
             Ok(true)
         })
     }

@@ -78,7 +78,7 @@ pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use chain::{Anchor, ChainStart};
 pub use copies::{CopyCounts, CopyName, KeyCopy};
 pub use delivery::{
-    Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, WaitingAlert,
+    Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, KeptFor, WaitingAlert,
 };
 pub use devices::{Device, DeviceSession};
 pub use error::{OpenError, StoreError};

@@ -37,6 +37,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { up: include_str!("../migrations/0012_tallies/up.sql"), reader: 4 },
     Step { up: include_str!("../migrations/0013_decoder_states/up.sql"), reader: 4 },
     Step { up: include_str!("../migrations/0014_request_targets/up.sql"), reader: 4 },
+    Step { up: include_str!("../migrations/0015_kept_steps/up.sql"), reader: 4 },
 ];
 
 /// Brings the schema up to date, all or nothing. Another process may be doing the same at the same moment. A database that a newer

@@ -137,12 +137,19 @@ impl View for PageAdapter {
     }
 }
 
-/// What the last drill found wrong with the alert path.
+/// What the last drill found wrong with the alert path; or an output that is on, and whose script fails on alerts.
 fn alert_path(store: &Store) -> Result<Option<String>, StoreError> {
-    let Some(drill) = store.last_drill()? else { return Ok(None) };
-    let Some((at, false)) = drill.ended else { return Ok(None) };
-    let report: Report = serde_json::from_str(&drill.report).unwrap_or_default();
-    Ok(Some(format!("the alert path failed a drill at {at} ({report}); run pitchside doctor")))
+    let drill = store.last_drill()?.and_then(|drill| drill.ended.map(|ended| (ended, drill.report)));
+    if let Some(((at, false), report)) = drill {
+        let report: Report = serde_json::from_str(&report).unwrap_or_default();
+        return Ok(Some(format!("the alert path failed a drill at {at} ({report}); run pitchside doctor")));
+    }
+    for (name, _) in store.steps_failed()? {
+        if store.plugin(&name)?.is_none_or(|row| row.enabled) {
+            return Ok(Some(format!("the script of output {name} fails on alerts; run pitchside doctor")));
+        }
+    }
+    Ok(None)
 }
 
 /// What happened to alerts after a step, if all of it is still on the record: numbers have no holes but where steps were deleted.

@@ -155,7 +155,7 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
     for request in tables.requests_of(id)? {
         let what = match request.came {
             Came::Done => Happened::Delivered,
-            Came::GivenUp => Happened::GivenUp,
+            Came::GivenUp | Came::Unasked => Happened::GivenUp,
             Came::Waits => continue,
         };
         let step = match request.step.kind {

@@ -1,11 +1,16 @@
 //! Outputs: plugins that make requests of alerts, and the host that carries them out. Each output has a task and a process of its
-//! own, so that none waits for another; it is told of every step in order, after the step is recorded, and the step counts as
-//! done when everything asked for was carried out, refused for good, or put aside in the record to be tried on. So after a crash it is
-//! told again: whoever receives sees the same key. Nothing here is on the way of readings or of the other ways alerts take.
+//! own, so that none waits for another; it is told of every step, the most urgent first, after the step is recorded, and the step counts
+//! as done when everything asked for was carried out, refused for good, or put aside in the record to be tried on; what is kept in the
+//! record, as its script failed on it, is told again. So it is after a crash: whoever receives sees the same key. Nothing here is on the
+//! way of readings or of the other ways alerts take.
 //!
 //! | module | holds |
 //! | --- | --- |
 //! | [`carry`] | one request carried out, if it was granted |
+//! | `round` | everything there is to be told, and what becomes of it |
+//! | `agenda` | which step is next |
+//! | `kept` | steps that are told again, as the script failed on them or something had no room to wait |
+//! | `places` | how much may wait, of one receiver and in all |
 //! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
 //! | `trial` | trying again, putting aside, and giving up |
 //! | [`given`] | what an admin gave an output: grants and secrets |
@@ -26,6 +31,7 @@
 //! | [`hearing`] | what an output hears of a step: now, after its quiet hours, or never |
 
 pub mod address;
+mod agenda;
 pub mod authorities;
 pub mod carry;
 mod chains;
@@ -35,11 +41,14 @@ pub mod gpio;
 pub mod hd44780;
 pub mod hearing;
 pub mod http;
+mod kept;
 pub mod lcd;
 pub mod mail;
 mod numbered;
 mod patience;
+mod places;
 mod record;
+mod round;
 pub mod signed;
 mod telling;
 mod trial;
@@ -56,8 +65,7 @@ use pitchside_script::Program;
 use pitchside_script::manifest::{Constant, PluginKind};
 use pitchside_script::output::Step;
 use pitchside_script::output::worker::{OutputProcess, StartError};
-use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
+use pitchside_store::{DeliveryStepId, Store};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -65,21 +73,19 @@ use tokio_util::task::TaskTracker;
 use super::plugins::Seen;
 use crate::blocking;
 use crate::clock::Clock;
-use crate::delivery::route::{Verdict, after_quiet};
 use crate::plugins::wanted::{Inventory, Wanted};
+use agenda::Agenda;
 use carry::Carrier;
 use hearing::{Hearing, OutputEar};
+use kept::Kept;
 use patience::Patience;
-use record::{Entry, Record};
-use telling::RoundError;
+use record::Record;
 use trial::Courier;
 use turn::Turns;
 use underway::UnderWay;
 
 /// How often library, database and alerts are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Steps read at a time.
-const PAGE: u32 = 32;
 /// How long before an output is started again whose process did not come up.
 const AGAIN_AFTER: Duration = Duration::from_secs(5);
 
@@ -222,6 +228,8 @@ fn reconcile(
             process: None,
             ear,
             courier,
+            agenda: Agenda::default(),
+            kept: Kept::default(),
             waiting_at: None,
             away: JoinSet::new(),
         };
@@ -251,9 +259,13 @@ struct OutputTask {
     process: Option<OutputProcess>,
     ear: OutputEar,
     courier: Courier,
+    /// What it is still to be told.
+    agenda: Agenda,
+    /// What it is not done with though later steps were told.
+    kept: Kept,
     /// When what was put aside was last tried, by the gateway's uptime.
     waiting_at: Option<Duration>,
-    /// Who is about what is under way and writes down what becomes of it: no more than may wait, and a drill.
+    /// Who is about what is under way and writes down what becomes of it: no more than may be under way or wait, and drills.
     away: JoinSet<()>,
 }
 
@@ -276,20 +288,17 @@ impl OutputTask {
         tracing::info!(plugin = %self.name, "output runs");
         let mut every = tokio::time::interval(LOOK_EVERY);
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let (mut told, mut goes_on) = (None, true);
+        let mut goes_on = true;
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = every.tick() => {}
             }
             // Cut off in the middle, it is told again.
-            let round = stop.run_until_cancelled(self.round(&mut told)).await;
+            let round = stop.run_until_cancelled(self.round()).await;
             // Once, not four times a second for as long as the disk is full.
             if let (true, Some(Err(error))) = (goes_on, &round) {
                 tracing::warn!(plugin = %self.name, %error, "an output cannot go on; alerts wait for it");
-                if matches!(error, RoundError::Full) {
-                    self.trouble(format!("it cannot go on, and alerts wait for it: {error}"));
-                }
             }
             goes_on = !matches!(round, Some(Err(_)));
         }
@@ -298,99 +307,5 @@ impl OutputTask {
         if let Some(mut process) = self.process.take() {
             process.stop().await;
         }
-    }
-
-    /// Tells it of everything that is new. One that is new itself hears of nothing that was before it.
-    async fn round(&mut self, told: &mut Option<DeliveryStepId>) -> Result<(), RoundError> {
-        let store = self.parts.store.clone();
-        let mut up_to = match *told {
-            Some(up_to) => up_to,
-            None => blocking::here(|| match store.plugin_told(&self.name)? {
-                Some(up_to) => Ok(up_to),
-                None => {
-                    let last = store.last_delivery_step()?;
-                    store.set_plugin_told(&self.name, last)?;
-                    Ok::<_, StoreError>(last)
-                }
-            })?,
-        };
-        *told = Some(up_to);
-        self.courier.record.settled()?;
-        self.try_waiting().await?;
-        self.tell_held().await?;
-        loop {
-            let steps = blocking::here(|| store.delivery_steps_after(up_to, PAGE))?;
-            let Some(last) = steps.last().map(|step| step.id) else { return Ok(()) };
-            for step in &steps {
-                self.courier.record.settled()?;
-                let mut held = false;
-                if self.hear(step, true).await? {
-                    held = blocking::here(|| store.hold_for_plugin(&self.name, step.id))?;
-                    if !held {
-                        self.trouble(format!(
-                            "too much is held for its quiet hours: alert {} goes out now",
-                            step.alert
-                        ));
-                        self.hear(step, false).await?;
-                    }
-                }
-                if !held {
-                    self.courier.record.write(Entry::Told(step.id));
-                }
-                *told = Some(step.id);
-            }
-            up_to = last;
-        }
-    }
-
-    /// Tells it of one step, if it hears of it; true if it is to be held instead, which nothing is unless it may be.
-    async fn hear(&mut self, step: &DeliveryStep, may_hold: bool) -> Result<bool, RoundError> {
-        if step.kind == DeliveryKind::Drill {
-            self.drill(step).await;
-            return Ok(false);
-        }
-        let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(false) };
-        let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
-        match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
-            Verdict::Tell(_) | Verdict::Hold if self.is_history(step, &row)? => {
-                self.courier.give_up(step.id, [0]);
-            }
-            Verdict::Tell(told) => {
-                let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
-                self.tell(step, event, self.courier.age(step)).await?;
-            }
-            Verdict::Hold => return Ok(true),
-            Verdict::PassOver => {}
-        }
-        Ok(false)
-    }
-
-    /// Once its hours are no longer quiet: what was held, in order, of alerts that still matter.
-    async fn tell_held(&mut self) -> Result<(), RoundError> {
-        if self.ear.is_quiet(self.parts.clock.now()) {
-            return Ok(());
-        }
-        let store = self.parts.store.clone();
-        let held = blocking::here(|| store.held_for_plugin(&self.name, HELD_MAX))?;
-        for step in &held {
-            self.courier.record.settled()?;
-            if self.courier.is_too_old(step) {
-                self.courier.give_up(step.id, [0]);
-            } else if let Some(row) = blocking::here(|| store.alert(step.alert))? {
-                let of_alert: Vec<DeliveryKind> =
-                    held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
-                let joins_at = self.ear.ear.route.from_level;
-                let still = after_quiet(&of_alert, row.cleared.is_some(), joins_at).contains(&step.kind);
-                if let (true, Verdict::Tell(told)) =
-                    (still, self.ear.decide(&self.parts.hearing.notes, &row, step.kind, false))
-                {
-                    // The day it is tried for begins now.
-                    let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
-                    self.tell(step, event, self.courier.fresh()).await?;
-                }
-            }
-            self.courier.record.write(Entry::Released(step.id));
-        }
-        Ok(())
     }
 }

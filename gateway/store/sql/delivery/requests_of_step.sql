@@ -1,1 +1,1 @@
-SELECT number, came, target FROM delivery_requests WHERE name = ?1 AND step = ?2 ORDER BY number
+SELECT number, came, unasked, target FROM delivery_requests WHERE name = ?1 AND step = ?2 ORDER BY number

@@ -19,20 +19,33 @@ pub type Target = [u8; 32];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Came {
     /// It could not be carried out yet, and is tried again.
-    Waits = 0,
+    Waits,
     /// It was carried out.
-    Done = 1,
+    Done,
     /// It was refused, or tried for as long as it could help.
-    GivenUp = 2,
+    GivenUp,
+    /// Its script asks for it no longer, as it was set otherwise while this waited. Should it do so again, it waits again.
+    Unasked,
 }
 
 impl Came {
-    const fn from_code(code: i64) -> Option<Self> {
-        match code {
-            0 => Some(Self::Waits),
-            1 => Some(Self::Done),
-            2 => Some(Self::GivenUp),
+    const fn from_codes(came: i64, unasked: bool) -> Option<Self> {
+        match (came, unasked) {
+            (0, _) => Some(Self::Waits),
+            (1, _) => Some(Self::Done),
+            (2, false) => Some(Self::GivenUp),
+            (2, true) => Some(Self::Unasked),
             _ => None,
+        }
+    }
+
+    /// To an older program, what is asked for no longer is given up.
+    const fn codes(self) -> (i64, bool) {
+        match self {
+            Self::Waits => (0, false),
+            Self::Done => (1, false),
+            Self::GivenUp => (2, false),
+            Self::Unasked => (2, true),
         }
     }
 }
@@ -76,8 +89,8 @@ impl Tables {
         self.write(move |connection| {
             let mut put = connection.prepare_cached(sql!("delivery/request_put"))?;
             requests.iter().try_for_each(|Written { number, came, target }| {
-                let target = target.as_ref().map(<[u8; 32]>::as_slice);
-                put.execute(params![name.as_str(), step.0, number, *came as i64, at.0, target]).map(drop)
+                let (target, (came, unasked)) = (target.as_ref().map(<[u8; 32]>::as_slice), came.codes());
+                put.execute(params![name.as_str(), step.0, number, came, at.0, target, unasked]).map(drop)
             })?;
             Ok(())
         })
@@ -91,8 +104,8 @@ impl Tables {
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
                 let damaged = || StoreError::Damaged { table: "delivery_requests", row: step.0.to_string() };
-                let came = Came::from_code(row.get(1)?).ok_or_else(damaged)?;
-                requests.push(Written { number: row.get(0)?, came, target: row.get(2)? });
+                let came = Came::from_codes(row.get(1)?, row.get(2)?).ok_or_else(damaged)?;
+                requests.push(Written { number: row.get(0)?, came, target: row.get(3)? });
             }
             Ok(requests)
         })
@@ -111,8 +124,17 @@ impl Tables {
         })
     }
 
+    /// How many requests of an output wait to be tried again, by whom they are for.
+    pub fn requests_by_target(&self, name: &PluginName) -> Result<Vec<(Option<Target>, u32)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_by_target"))?;
+            let waiting = statement.query_map([name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            Ok(waiting.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Outputs that gave requests up since then, each with how many, and brought nothing of a later step there: what was replaced by
-    /// something newer is not among them.
+    /// something newer, or is asked for no longer, is not among them.
     pub fn requests_given_up(&self, since: Timestamp) -> Result<Vec<(String, u32)>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("delivery/requests_given_up"))?;
@@ -129,13 +151,13 @@ impl Tables {
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
                 let step = step(row)?;
-                let came = Came::from_code(row.get(7)?);
+                let came = Came::from_codes(row.get(7)?, row.get(8)?);
                 let damaged = || StoreError::Damaged { table: "delivery_requests", row: step.id.0.to_string() };
                 requests.push(DeliveryRequest {
                     name: row.get(5)?,
                     number: row.get(6)?,
                     came: came.ok_or_else(damaged)?,
-                    at: Timestamp(row.get(8)?),
+                    at: Timestamp(row.get(9)?),
                     step,
                 });
             }

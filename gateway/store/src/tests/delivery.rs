@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::connection::database_path;
-use crate::delivery::Written;
+use crate::delivery::{KEPT_MAX, Written};
 use crate::migrate::{STEPS, migrate_by};
 
 const ID: AlertId = AlertId([1; 16]);
@@ -70,13 +70,53 @@ fn what_is_held_for_an_output_stays_until_it_is_released_and_goes_with_the_outpu
     assert_eq!(store.plugin_told(&name()).unwrap(), None);
     assert!(store.hold_for_plugin(&name(), steps[0].id).unwrap());
     assert!(store.hold_for_plugin(&name(), steps[1].id).unwrap());
-    assert_eq!(store.plugin_told(&name()).unwrap(), Some(steps[1].id));
+    assert_eq!(
+        store.plugin_told(&name()).unwrap(),
+        None,
+        "it may be told out of turn: whoever tells says how far it is"
+    );
+    store.set_plugin_told(&name(), steps[1].id).unwrap();
     assert_eq!(store.held_for_plugin(&name(), 9).unwrap(), steps);
     store.release_for_plugin(&name(), steps[0].id).unwrap();
     assert_eq!(store.held_for_plugin(&name(), 9).unwrap(), steps[1..]);
     store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(2)).unwrap();
     store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(3)).unwrap();
     assert_eq!((store.held_for_plugin(&name(), 9).unwrap(), store.plugin_told(&name()).unwrap()), (Vec::new(), None));
+}
+
+#[test]
+fn what_is_kept_for_an_output_stays_until_it_is_let_go_and_goes_with_the_output_or_the_alert() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
+    let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
+    let kept = || store.kept_for_plugin(&name()).unwrap();
+    for (step, why) in [(1, KeptFor::ItsTurn), (0, KeptFor::Failed), (1, KeptFor::Failed)] {
+        store.keep_for_plugin(&name(), steps[step].id, why).unwrap();
+    }
+    assert_eq!(kept(), [(steps[0], KeptFor::Failed), (steps[1], KeptFor::Failed)], "each once, for the last reason");
+    assert_eq!(store.steps_failed().unwrap(), [(name(), 2)]);
+    store.keep_for_plugin(&name(), steps[0].id, KeptFor::ItsTurn).unwrap();
+    store.let_go_for_plugin(&name(), steps[1].id).unwrap();
+    assert_eq!(kept(), [(steps[0], KeptFor::ItsTurn)]);
+    assert!(store.steps_failed().unwrap().is_empty(), "what only waits for its turn is no failure");
+    store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(2)).unwrap();
+    store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(3)).unwrap();
+    assert!(kept().is_empty());
+}
+
+#[test]
+fn no_more_steps_are_kept_for_an_output_than_so_many() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let database = Connection::open(database_path(dir.path())).unwrap();
+    let fill = "WITH RECURSIVE n (step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?1)
+         INSERT INTO delivery_kept (name, step, why) SELECT 'hook', step, 1 FROM n";
+    database.execute(fill, [KEPT_MAX]).unwrap();
+    let keep = |step| store.keep_for_plugin(&name(), DeliveryStepId(step), KeptFor::Failed);
+    assert!(matches!(keep(i64::from(KEPT_MAX) + 1), Err(StoreError::TooLarge { .. })));
+    keep(7).unwrap();
+    assert_eq!(store.steps_failed().unwrap(), [(name(), 1)], "one that is there is there once");
 }
 
 #[test]
@@ -134,6 +174,32 @@ fn whom_a_request_is_for_stays_with_its_number() {
     let known = [of(0, Came::Waits, Some([2; 32])), of(1, Came::Done, Some([1; 32]))];
     assert_eq!(store.requests_of_step(&name(), step).unwrap(), known);
     assert!(store.requests_of_step(&PluginName::parse("other").unwrap(), step).unwrap().is_empty());
+}
+
+#[test]
+fn a_request_that_is_asked_for_no_longer_is_told_from_one_that_was_given_up_but_not_to_an_older_program() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
+    let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
+    let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]) };
+    let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits)];
+    store.note_requests(&name(), step, all.to_vec(), Timestamp(5)).unwrap();
+    assert_eq!(store.requests_of_step(&name(), step).unwrap(), all);
+    assert_eq!(store.requests_given_up(Timestamp(5)).unwrap(), [("hook".to_owned(), 1)]);
+    assert_eq!(store.requests_by_target(&name()).unwrap(), [(Some([2; 32]), 1), (Some([3; 32]), 1)]);
+    let database = Connection::open(database_path(dir.path())).unwrap();
+    let came: i64 =
+        database.query_row("SELECT came FROM delivery_requests WHERE number = 0", [], |row| row.get(0)).unwrap();
+    assert_eq!(came, 2);
+    store.note_requests(&name(), step, vec![of(0, Came::Waits)], Timestamp(6)).unwrap();
+    assert_eq!(
+        store.requests_of_step(&name(), step).unwrap()[0],
+        of(0, Came::Waits),
+        "asked for again, it waits again"
+    );
+    store.note_requests(&name(), step, vec![of(0, Came::GivenUp)], Timestamp(7)).unwrap();
+    assert_eq!(store.requests_of_step(&name(), step).unwrap()[0].came, Came::GivenUp);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The alert path: what the last drill says of it, and outputs that have stopped or given up since.
+//! The alert path: what the last drill says of it, and outputs that have stopped, fail or have given up since.
 
 use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::manifest::PluginKind;
@@ -7,7 +7,7 @@ use super::Finding;
 use crate::cli::context::Context;
 use crate::cli::output::counted;
 use crate::delivery::drill::Report;
-use crate::plugins::wanted::Inventory;
+use crate::plugins::wanted::{Inventory, Wanted};
 
 /// A drill that is so much later than it should be, beyond once more its interval, does not come.
 const LATE_US: i64 = 120_000_000;
@@ -41,6 +41,13 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
         let evidence = format!("output {name} does not run: {why}");
         return Ok(Finding::new("alert path", false, evidence, to_mend_an_output(name.as_str())));
     }
+    if let Some((name, steps)) = fails(context, &inventory)? {
+        let steps = counted(u64::from(steps), "step");
+        let evidence =
+            format!("output {name}: its script fails on {steps} of alerts, which nobody there has heard of yet");
+        let mend = format!("pitchside plugin logs {name}; mend or set it, and they go out within a day of their alert");
+        return Ok(Finding::new("alert path", false, evidence, mend));
+    }
     if let Some((name, requests)) = gave_up(context, &inventory, &report, now)? {
         let requests = counted(u64::from(requests), "request");
         let evidence = format!("output {name} gave up {requests} of alerts, and nothing newer went out");
@@ -60,6 +67,16 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
     };
     let evidence = format!("proven at {at}: {report}{unproven}");
     Ok(Finding::new("alert path", !late, evidence, "systemctl status pitchside; pitchside alerts drill"))
+}
+
+/// The first output that is on and whose script fails on steps that are kept for it, with how many.
+fn fails(context: &Context, inventory: &Inventory) -> anyhow::Result<Option<(PluginName, u32)>> {
+    let failed = context.tables.steps_failed()?;
+    let is_on = |wanted: &Wanted| wanted.enabled && wanted.folder.manifest.kind == PluginKind::Output;
+    Ok(inventory.plugins.iter().filter(|(_, wanted)| is_on(wanted)).find_map(|(name, _)| {
+        let (_, steps) = failed.iter().find(|(output, _)| output == name)?;
+        Some((name.clone(), *steps))
+    }))
 }
 
 /// The first output that is on and gave requests up, with how many: since the path was last proven, or of the last day if no drill proves

@@ -30,9 +30,21 @@ impl Chains {
         // One of before a receiver was written down goes by its number alone.
         let goes = goes && !self.resting.contains(&head) && !self.resting.contains(&way);
         if !goes {
-            self.resting.extend([head, way]);
+            self.stays(way, target);
         }
         goes
+    }
+
+    /// A request that was to be tried waits on after all: its script failed.
+    pub fn stays(&mut self, way: Way, target: Option<Target>) {
+        let head = self.head(way, target);
+        self.resting.extend([head, way]);
+    }
+
+    /// Whether a request stands behind one that waits on, by what is known now.
+    pub fn is_behind(&self, way: Way, target: Option<Target>) -> bool {
+        let head = target.and_then(|target| self.first.get(&(way.0, target))).unwrap_or(&way);
+        self.resting.contains(head) || self.resting.contains(&way)
     }
 
     /// Whether something waits on for a receiver.
@@ -73,5 +85,18 @@ mod tests {
         assert!(!chains.stands((ALERT, 0), None, true), "a number that is not known to be anybody else's");
         assert!(chains.stands((OTHER, 0), ann, true), "another alert");
         assert!(chains.rests(ALERT, [1; 32]) && !chains.rests(ALERT, [2; 32]) && !chains.rests(OTHER, [1; 32]));
+    }
+
+    #[test]
+    fn what_comes_after_something_that_its_script_now_fails_on_waits_on() {
+        let (ann, bob) = (Some([1; 32]), Some([2; 32]));
+        let mut chains = Chains::default();
+        assert!(chains.stands((ALERT, 0), ann, true) && chains.stands((ALERT, 3), ann, true));
+        assert!(chains.stands((ALERT, 1), bob, true) && chains.stands((OTHER, 0), ann, true));
+        assert!(!chains.is_behind((ALERT, 3), ann));
+        chains.stays((ALERT, 0), ann);
+        assert!(chains.is_behind((ALERT, 3), ann) && chains.is_behind((ALERT, 0), None));
+        assert!(!chains.is_behind((ALERT, 1), bob), "another receiver");
+        assert!(!chains.is_behind((OTHER, 0), ann), "another alert");
     }
 }

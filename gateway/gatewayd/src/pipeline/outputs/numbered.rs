@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use pitchside_script::output::Request;
+use pitchside_store::Came;
 use pitchside_store::delivery::{Target, WAITING_MAX, Written};
 
 /// A request, and whom it is for.
@@ -26,6 +27,13 @@ pub(super) fn numbered(requests: Vec<Request>, written: &[Written]) -> BTreeMap<
         all.insert(number, Numbered { request, target });
     }
     all
+}
+
+/// Whether a request is still to be carried out of which nothing waits: nothing is written of it, or only that it was asked for no longer,
+/// which it is again.
+pub(super) fn is_new(written: &[Written], number: u32) -> bool {
+    let known = written.iter().find(|one| one.number == number);
+    known.is_none_or(|one| one.came == Came::Unasked)
 }
 
 /// How many more requests of an output may come to wait.
@@ -59,8 +67,7 @@ impl Room {
         waiting: &[u32],
         is_too_old: bool,
     ) -> Swap {
-        let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
-        let mut new: Vec<u32> = requests.keys().copied().filter(is_new).collect();
+        let mut new: Vec<u32> = requests.keys().copied().filter(|number| is_new(written, *number)).collect();
         let mut gone: Vec<u32> = waiting.iter().copied().filter(|number| !requests.contains_key(number)).collect();
         if new.len() > self.left + gone.len() {
             // One step goes ahead with as many as it had where all is full: all that waits might wait for room otherwise.
@@ -88,8 +95,6 @@ fn target(request: &Request, seen: &mut BTreeMap<String, u32>) -> Target {
 
 #[cfg(test)]
 mod tests {
-    use pitchside_store::Came;
-
     use super::*;
 
     fn publish(topics: &[&str]) -> Vec<Request> {
@@ -124,6 +129,24 @@ mod tests {
         let other = numbered(publish(&["eve", "bob"]), &written);
         assert_eq!(topics(&other), told(&[(1, "bob"), (3, "eve")]), "eve is not taken for ann");
         assert_ne!(first[&0].target, first[&2].target, "two to one receiver are two");
+    }
+
+    #[test]
+    fn who_is_asked_for_again_after_all_waits_again_under_their_number_and_who_was_refused_does_not() {
+        let ann = numbered(publish(&["ann"]), &[]);
+        let mut written = write(&ann, true);
+        let (mut room, eve) = (Room::beside(1), numbered(publish(&["eve"]), &written));
+        let swap = room.swap(&eve, &written, &[0], false);
+        assert_eq!((swap.new, swap.gone), (vec![1], vec![0]));
+        written[0].came = Came::Unasked;
+        written.push(Written { number: 1, came: Came::Waits, target: Some(eve[&1].target) });
+        let back = numbered(publish(&["ann"]), &written);
+        assert_eq!(topics(&back), told(&[(0, "ann")]));
+        let swap = room.swap(&back, &written, &[1], false);
+        assert_eq!((swap.new, swap.gone), (vec![0], vec![1]), "the step waits for ann as before");
+        written[0].came = Came::GivenUp;
+        let swap = room.swap(&back, &written, &[1], false);
+        assert!(swap.new.is_empty(), "what was given up, as it was refused, is not tried again");
     }
 
     #[test]

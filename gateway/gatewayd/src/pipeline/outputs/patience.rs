@@ -1,12 +1,13 @@
 //! When what was put aside is tried again: after a minute, then after twice as long each time, so that a receiver that takes each try
-//! and never says so is not sent the same a thousand times a day. As soon as something goes out on the same way, all that waits for
-//! that way is due.
+//! and never says so is not sent the same a thousand times a day. As soon as something goes out to a receiver, all that waits for it is
+//! due.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use pitchside_store::delivery::Target;
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId};
 
 /// The first pause.
@@ -18,6 +19,7 @@ const AGAIN_MAX: Duration = Duration::from_secs(600);
 struct Next {
     pause: Duration,
     due: Duration,
+    target: Target,
 }
 
 /// The next try of each request that waits, by the gateway's uptime; as many as may wait, at most.
@@ -36,16 +38,16 @@ impl Patience {
         self.0.lock().retain(|key, _| wait.contains(key));
     }
 
-    /// It was tried, and this came of it.
-    pub fn tried(&self, step: DeliveryStepId, number: u32, came: Came, now: Duration) {
+    /// It was tried with this receiver, and this came of it.
+    pub fn tried(&self, (step, number): (DeliveryStepId, u32), target: Target, came: Came, now: Duration) {
         let mut waiting = self.0.lock();
         match came {
             Came::Waits => {
                 let pause = waiting.get(&(step, number)).map_or(AGAIN_MIN, |next| (next.pause * 2).min(AGAIN_MAX));
-                waiting.insert((step, number), Next { pause, due: now.saturating_add(pause) });
+                waiting.insert((step, number), Next { pause, due: now.saturating_add(pause), target });
             }
-            Came::Done => waiting.retain(|(_, other), _| *other != number),
-            Came::GivenUp => drop(waiting.remove(&(step, number))),
+            Came::Done => waiting.retain(|_, next| next.target != target),
+            Came::GivenUp | Came::Unasked => drop(waiting.remove(&(step, number))),
         }
     }
 }
@@ -56,28 +58,30 @@ mod tests {
 
     const STEP: DeliveryStepId = DeliveryStepId(1);
     const OTHER: DeliveryStepId = DeliveryStepId(2);
+    const HALL: Target = [1; 32];
+    const GATE: Target = [2; 32];
 
     #[test]
-    fn pauses_grow_to_ten_minutes_and_end_when_something_goes_out_on_the_same_way() {
+    fn pauses_grow_to_ten_minutes_and_end_when_something_goes_out_to_the_same_receiver() {
         let patience = Patience::default();
         let mut now = Duration::from_secs(1_000);
         assert!(patience.is_due(STEP, 0, now), "never tried");
         for pause in [60, 120, 240, 480, 600, 600] {
-            patience.tried(STEP, 0, Came::Waits, now);
+            patience.tried((STEP, 0), HALL, Came::Waits, now);
             let due = now + Duration::from_secs(pause);
             assert!(
                 !patience.is_due(STEP, 0, due - Duration::from_secs(1)) && patience.is_due(STEP, 0, due),
                 "{pause}"
             );
-            assert!(patience.is_due(STEP, 1, now), "another way is another way");
+            assert!(patience.is_due(STEP, 1, now), "another request of it was never tried");
             now = due;
         }
-        patience.tried(STEP, 0, Came::Waits, now);
-        patience.tried(OTHER, 1, Came::Done, now);
-        assert!(!patience.is_due(STEP, 0, now));
-        patience.tried(OTHER, 0, Came::Done, now);
+        patience.tried((STEP, 0), HALL, Came::Waits, now);
+        patience.tried((OTHER, 0), GATE, Came::Done, now);
+        assert!(!patience.is_due(STEP, 0, now), "that was another receiver, whatever the number");
+        patience.tried((OTHER, 1), HALL, Came::Done, now);
         assert!(patience.is_due(STEP, 0, now), "the receiver is back");
-        patience.tried(STEP, 0, Came::Waits, now);
+        patience.tried((STEP, 0), HALL, Came::Waits, now);
         assert!(patience.is_due(STEP, 0, now + AGAIN_MIN), "and its pauses begin anew");
     }
 }

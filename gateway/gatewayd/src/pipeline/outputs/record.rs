@@ -7,7 +7,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use pitchside_model::{PluginName, Timestamp};
 use pitchside_store::delivery::Written;
-use pitchside_store::{DeliveryStepId, Store, StoreError};
+use pitchside_store::{DeliveryStepId, KeptFor, Store, StoreError};
 
 use crate::blocking;
 
@@ -16,8 +16,12 @@ use crate::blocking;
 pub(super) enum Entry {
     /// What became of requests that it made of a step.
     Came(DeliveryStepId, Vec<Written>, Timestamp),
-    /// It was told of a step.
+    /// It was told of all up to a step that is neither held nor kept.
     Told(DeliveryStepId),
+    /// A step is kept for it, for this.
+    Kept(DeliveryStepId, KeptFor),
+    /// A step is kept no longer.
+    LetGo(DeliveryStepId),
     /// It was told of one that was held for its quiet hours.
     Released(DeliveryStepId),
 }
@@ -58,6 +62,8 @@ impl Record {
         match entry {
             Entry::Came(step, came, at) => self.store.note_requests(&self.name, *step, came.clone(), *at),
             Entry::Told(step) => self.store.set_plugin_told(&self.name, *step),
+            Entry::Kept(step, why) => self.store.keep_for_plugin(&self.name, *step, *why),
+            Entry::LetGo(step) => self.store.let_go_for_plugin(&self.name, *step),
             Entry::Released(step) => self.store.release_for_plugin(&self.name, *step),
         }
     }

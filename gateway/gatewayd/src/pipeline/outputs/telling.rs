@@ -1,21 +1,23 @@
 //! One step told to an output's script, and what it asks for carried out; and what was put aside, again. Nothing here waits for a
 //! receiver longer than a moment.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pitchside_script::WorkerError;
-use pitchside_script::output::request::REQUESTS_MAX;
 use pitchside_script::output::{Event, Outcome, Request};
-use pitchside_store::delivery::{WAITING_MAX, Written};
-use pitchside_store::{AlertRow, Came, DeliveryStep, StoreError};
+use pitchside_store::delivery::{Target, Written};
+use pitchside_store::{AlertRow, Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use super::agenda::Urgency;
 use super::chains::Chains;
-use super::numbered::{Numbered, Room, Swap, numbered};
+use super::numbered::{Numbered, Room, Swap, is_new, numbered};
 use super::patience::AGAIN_MIN;
+use super::places::Places;
 use super::trial::{Age, Ended, Errand, Trial};
 use super::underway::Way;
 use super::{OutputTask, hearing};
@@ -34,16 +36,27 @@ pub(super) enum RoundError {
     /// There is no process to ask.
     #[error("its process does not run: {0}")]
     Process(#[from] WorkerError),
-    /// Nothing more can be put aside.
-    #[error("{WAITING_MAX} of its requests wait already, or nearly")]
-    Full,
+}
+
+/// What became of a step.
+pub(super) enum Heard {
+    /// The output is done with it.
+    Done,
+    /// It is to be held for its quiet hours.
+    Hold,
+    /// Its script failed on it: why.
+    Failed(String),
+    /// What it asks for at these receivers has no room to wait.
+    Owes(BTreeSet<Target>),
+    /// It comes after one of the same alert that its script failed on.
+    Behind,
 }
 
 /// What a script makes of an event.
 enum Asked {
     /// It asks for these.
     For(Vec<Request>),
-    /// For nothing, as it failed: why.
+    /// For nothing, as it failed or could make nothing of it: why.
     Nothing(String),
 }
 
@@ -66,53 +79,74 @@ impl OutputTask {
                 self.away.spawn(self.courier.clone().drill(errand, until));
                 return;
             }
-            Ok((_, Asked::Nothing(why))) | Err(why) => Err(why),
+            Ok((_, Asked::Nothing(why))) => {
+                self.trouble(format!("of a drill it sends nothing: {why}"));
+                Err(why)
+            }
+            Err(why) => Err(why),
         };
         self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
     /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
     /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
-    /// nobody waits for one more.
-    pub(super) async fn tell(&mut self, step: &DeliveryStep, event: Event, age: Age) -> Result<(), RoundError> {
-        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        // Every request may come to wait, and nothing that does is lost.
-        if waiting.len() + REQUESTS_MAX > WAITING_MAX as usize {
-            return Err(RoundError::Full);
-        }
+    /// nobody waits for one more. What has no room to wait is tried once, and is owed if that is in vain. A step that is told `again`
+    /// is not told to whoever has heard of a later one.
+    pub(super) async fn tell(
+        &mut self,
+        step: &DeliveryStep,
+        event: Event,
+        age: Age,
+        again: bool,
+    ) -> Result<Heard, RoundError> {
         let requests = match self.ask(&event).await? {
             Asked::For(requests) => requests,
-            // Of this step it sends nothing: why stands in its log, that it does in the alert's evidence.
-            Asked::Nothing(_) => {
-                self.courier.give_up(step.id, [0]);
-                return Ok(());
-            }
+            Asked::Nothing(why) => return Ok(Heard::Failed(why)),
         };
         // Cut off in the middle, it is told again: what is written of it already is done, or waits to be tried again.
-        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+        let (written, waiting) = blocking::here(|| {
+            let store = &self.parts.store;
+            let written = store.requests_of_step(&self.name, step.id)?;
+            Ok::<_, StoreError>((written, store.requests_by_target(&self.name)?))
+        })?;
         let requests = numbered(requests, &written);
         let behind = self.behind(step, &requests)?;
-        let blocked: BTreeSet<u32> = waiting.iter().map(|(_, number)| *number).collect();
-        let is_new = |number: &u32| !written.iter().any(|one| one.number == *number);
-        let new: Vec<u32> = requests.keys().copied().filter(is_new).collect();
+        let late = if again { self.overtaken(step, &event, &requests, &written)? } else { BTreeSet::new() };
+        let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&waiting));
+        let is_asked = |number: &u32| is_new(&written, *number) && !late.contains(number);
+        let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
         let errand = Arc::new(Errand { step: *step, event, requests, age });
-        let (mut out, mut awaited) = (JoinSet::new(), BTreeSet::new());
-        for number in new.iter().copied().filter(|number| !behind.contains(number)) {
-            let Some(going) = self.courier.under_way.begin((step.id, number)) else { continue };
-            let trial = if blocked.contains(&number) { Trial::Brief } else { Trial::Aside };
-            if trial == Trial::Aside {
-                awaited.insert(number);
+        let (mut out, mut awaited, mut owed) = (JoinSet::new(), BTreeSet::new(), BTreeMap::new());
+        for number in &new {
+            let Some(Numbered { target, .. }) = errand.requests.get(number) else { continue };
+            let (is_blocked, is_overtaking) = (places.waits(target), owed_before.contains(target));
+            if is_overtaking || !places.take(*target) {
+                owed.insert(*number, *target);
             }
-            out.spawn(self.courier.clone().set_out(Arc::clone(&errand), number, trial, going));
+            if is_overtaking || behind.contains(number) {
+                continue;
+            }
+            let Some(going) = self.courier.under_way.begin((step.id, *number), *target) else { continue };
+            let trial = if is_blocked || owed.contains_key(number) { Trial::Brief } else { Trial::Aside };
+            if !is_blocked {
+                awaited.insert(*number);
+            }
+            out.spawn(self.courier.clone().set_out(Arc::clone(&errand), *number, trial, going));
         }
         let ended = prompt(&mut out, awaited).await;
-        let mut came: BTreeMap<u32, Came> = new.into_iter().map(|number| (number, Came::Waits)).collect();
-        came.extend(ended.iter().map(|one| (one.number, one.came)));
+        let waits = new.into_iter().filter(|number| !owed.contains_key(number)).map(|number| (number, Came::Waits));
+        let mut came: BTreeMap<u32, Came> =
+            waits.chain(late.into_iter().map(|number| (number, Came::GivenUp))).collect();
+        let of_note = ended.iter().filter(|one| one.came != Came::Waits || came.contains_key(&one.number));
+        let of_note: Vec<(u32, Came)> = of_note.map(|one| (one.number, one.came)).collect();
+        came.extend(of_note);
+        owed.retain(|number, _| !came.contains_key(number));
         self.courier.settle(&errand, came);
         if !out.is_empty() {
-            self.away.spawn(self.courier.clone().see_out(errand, out));
+            let numbers = owed.keys().copied().collect();
+            self.away.spawn(self.courier.clone().see_out(errand, out, numbers));
         }
-        Ok(())
+        Ok(if owed.is_empty() { Heard::Done } else { Heard::Owes(owed.into_values().collect()) })
     }
 
     /// The requests of a step that come after something of the same alert that waits: for the same receiver, or under the same number.
@@ -121,7 +155,7 @@ impl OutputTask {
             let store = &self.parts.store;
             let mut found: Vec<(u32, Way)> = Vec::new();
             for (other, before) in store.requests_waiting(&self.name)? {
-                if other.alert != step.alert {
+                if other.alert != step.alert || other.id >= step.id || self.kept.gives_way(other.id) {
                     continue;
                 }
                 let written = store.requests_of_step(&self.name, other.id)?;
@@ -141,6 +175,40 @@ impl OutputTask {
         found.iter().for_each(|(_, way)| self.courier.under_way.stands_behind(*way));
         // What has come to its end by now is found to wait no more; what does so from here on wakes.
         Ok(blocking::here(look)?.into_iter().map(|(number, _)| number).collect())
+    }
+
+    /// The requests of a step that was kept whose receivers have heard of a later one of the same alert: to them it would be news that is
+    /// over.
+    fn overtaken(
+        &self,
+        step: &DeliveryStep,
+        event: &Event,
+        requests: &BTreeMap<u32, Numbered>,
+        written: &[Written],
+    ) -> Result<BTreeSet<u32>, StoreError> {
+        let have_heard = blocking::here(|| {
+            let store = &self.parts.store;
+            let later = store.requests_of(step.alert)?.into_iter().filter(|request| {
+                request.name == self.name.as_str() && request.came == Came::Done && request.step.id > step.id
+            });
+            let later: BTreeSet<DeliveryStepId> = later.map(|request| request.step.id).collect();
+            let mut have_heard: BTreeSet<Target> = BTreeSet::new();
+            for other in later {
+                let written = store.requests_of_step(&self.name, other)?;
+                have_heard.extend(written.iter().filter(|one| one.came == Came::Done).filter_map(|one| one.target));
+            }
+            Ok::<_, StoreError>(have_heard)
+        })?;
+        let mut late = BTreeSet::new();
+        for (number, Numbered { request, target }) in requests {
+            let is_over = |one: &Written| one.number == *number && matches!(one.came, Came::Done | Came::GivenUp);
+            if have_heard.contains(target) && !written.iter().any(is_over) {
+                let key = event.key(*number as usize);
+                self.trouble(format!("{} {key} is left out: what came after it was told there", request.target()));
+                late.insert(*number);
+            }
+        }
+        Ok(late)
     }
 
     /// Whether a step is taken up too late for anybody to be told of it, as the output was off for a day. Nor does anybody hear how an
@@ -183,17 +251,35 @@ impl OutputTask {
                 steps.push((step, written, Vec::new()));
             }
             let Some((_, written, numbers)) = steps.last_mut() else { continue };
+            if self.kept.gives_way(step.id) {
+                continue;
+            }
             let target = written.iter().find(|one| one.number == number).and_then(|one| one.target);
             let way = (step.alert, number);
-            let goes = !under_way.contains(&(step.id, number)) && self.courier.patience.is_due(step.id, number, now);
+            let goes = !under_way.contains(&(step.id, number))
+                && self.courier.patience.is_due(step.id, number, now)
+                && !self.kept.is_failed(step.id);
             if chains.stands(way, target, goes) {
                 self.courier.under_way.stands_free(way);
                 numbers.push(number);
             }
         }
         let quiet = self.ear.is_quiet(self.parts.clock.now());
-        for (step, written, numbers) in steps.into_iter().filter(|(_, _, numbers)| !numbers.is_empty()) {
-            let row = blocking::here(|| self.parts.store.alert(step.alert))?;
+        steps.retain(|(_, _, numbers)| !numbers.is_empty());
+        let mut due = blocking::here(|| {
+            let row = |(step, written, numbers): (DeliveryStep, Vec<Written>, Vec<u32>)| {
+                Ok::<_, StoreError>((step, written, numbers, self.parts.store.alert(step.alert)?))
+            };
+            steps.into_iter().map(row).collect::<Result<Vec<_>, _>>()
+        })?;
+        // What is most urgent is asked for first, and gets a place first; then the oldest.
+        due.sort_by_key(|(step, _, _, row)| (Reverse(row.as_ref().map(|row| row.alert.priority)), step.id));
+        for (step, written, mut numbers, row) in due {
+            let target = |number: u32| written.iter().find(|one| one.number == number).and_then(|one| one.target);
+            numbers.retain(|number| !chains.is_behind((step.alert, *number), target(*number)));
+            if numbers.is_empty() {
+                continue;
+            }
             let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
             let asked = match (&row, said) {
                 (_, Some(Verdict::Hold)) => continue,
@@ -201,7 +287,11 @@ impl OutputTask {
                     let event = hearing::event(&step, row, &self.parts.hearing.notes, told);
                     match self.ask(&event).await? {
                         Asked::For(requests) => Some((event, requests)),
-                        Asked::Nothing(_) => None,
+                        Asked::Nothing(why) => {
+                            numbers.iter().for_each(|number| chains.stays((step.alert, *number), target(*number)));
+                            self.keep_failed(&step, Urgency::Alert(row.alert.priority), why)?;
+                            continue;
+                        }
                     }
                 }
                 // Nobody wants to hear of it any more.
@@ -216,17 +306,18 @@ impl OutputTask {
             let errand = Arc::new(Errand { step, event, requests, age });
             // At once: cut off in between, a step would wait for nobody, or for one too many.
             let waits = new.iter().map(|number| (*number, Came::Waits));
-            self.courier.settle(&errand, waits.chain(gone.into_iter().map(|number| (number, Came::GivenUp))));
+            self.courier.settle(&errand, waits.chain(gone.into_iter().map(|number| (number, Came::Unasked))));
             let goes =
                 |number: &u32| errand.requests.get(number).is_some_and(|one| !chains.rests(step.alert, one.target));
             let new: Vec<u32> = new.into_iter().filter(goes).collect();
             let asked_for = numbers.into_iter().filter(|number| errand.requests.contains_key(number));
             asked_for.chain(new).for_each(|number| chains.push(&errand, number));
         }
-        // Oldest first: that is the order in which they get a place.
         for (_, chain) in chains.chains {
-            let begin =
-                |(errand, number): &(Arc<Errand>, u32)| self.courier.under_way.begin_again((errand.step.id, *number));
+            let begin = |(errand, number): &(Arc<Errand>, u32)| {
+                let one = errand.requests.get(number)?;
+                self.courier.under_way.begin_again((errand.step.id, *number), one.target)
+            };
             let going = chain.iter().filter_map(begin).collect();
             self.away.spawn(self.courier.clone().again(chain, going));
         }
@@ -238,15 +329,8 @@ impl OutputTask {
         let Some(process) = &mut self.process else { return Err(WorkerError::Down.into()) };
         Ok(match process.tell(event).await? {
             Outcome::Requests(requests) => Asked::For(requests),
-            Outcome::Refused(name) => {
-                self.trouble(format!("it can make nothing of alert {}: {name}", event.alert.id));
-                Asked::Nothing(format!("its script refuses it: {name}"))
-            }
-            Outcome::Fault(why) => {
-                tracing::error!(plugin = %self.name, alert = %event.alert.id, "an output failed; of this alert it sends nothing");
-                self.trouble(format!("it failed on alert {}, and sends nothing of it: {why}", event.alert.id));
-                Asked::Nothing(format!("its script fails: {why}"))
-            }
+            Outcome::Refused(name) => Asked::Nothing(format!("its script refuses it: {name}")),
+            Outcome::Fault(why) => Asked::Nothing(format!("its script fails: {why}")),
         })
     }
 

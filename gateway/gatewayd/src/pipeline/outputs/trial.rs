@@ -4,7 +4,7 @@
 //! follow, and stands in the record as what waits. So a receiver that stalls holds up nothing but what comes after it of the same alert
 //! on the same way, and whoever is cut off in the middle finds it there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use pitchside_model::PluginName;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_script::manifest::{Capability, SecretParam};
 use pitchside_script::output::{Event, Request};
-use pitchside_store::delivery::Written;
+use pitchside_store::delivery::{Target, Written};
 use pitchside_store::{Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -81,8 +81,8 @@ pub(super) struct Courier {
     pub turns: Turns,
     /// What is under way while later steps are told.
     pub under_way: UnderWay,
-    /// Why the last request of a number that was tried again did not go out, as it was told.
-    pub told: Arc<Mutex<BTreeMap<u32, String>>>,
+    /// Why the last request to a receiver that was tried again did not go out, as it was told.
+    pub told: Arc<Mutex<BTreeMap<Target, String>>>,
 }
 
 /// The requests of a step, by number.
@@ -136,13 +136,21 @@ impl Courier {
         Ended { number, came, going }
     }
 
-    /// Writes down what becomes of requests of a step that stand in the record as what waits.
-    pub async fn see_out(self, errand: Arc<Errand>, mut out: JoinSet<Ended>) {
+    /// Writes down what becomes of requests of a step that stand in the record as what waits; of the `owed`, which have no room there,
+    /// only that they came to an end.
+    pub async fn see_out(self, errand: Arc<Errand>, mut out: JoinSet<Ended>, owed: BTreeSet<u32>) {
         while let Some(ended) = out.join_next().await {
             // One that broke down waits, and is tried again.
             let Ok(Ended { number, came, going }) = ended else { continue };
+            let is_owed = owed.contains(&number);
+            if is_owed && came == Came::Waits {
+                continue;
+            }
             self.settle(&errand, [(number, came)]);
             drop(going);
+            if is_owed {
+                self.under_way.brings(errand.step.id);
+            }
             if came != Came::Waits {
                 self.under_way.wake();
             }
@@ -177,19 +185,19 @@ impl Courier {
             place.brought(step);
         }
         if came == Came::Done || trial == Trial::Once {
-            self.patience.tried(step, number, came, self.parts.clock.uptime());
-            self.tell_why(number, &key, came, &why);
+            self.patience.tried((step, number), one.target, came, self.parts.clock.uptime());
+            self.tell_why(one.target, &key, came, &why);
         }
         came
     }
 
-    /// Says why what was put aside still does not go out: once, for as long as it is the same on that way.
-    fn tell_why(&self, number: u32, key: &str, came: Came, why: &str) {
+    /// Says why what was put aside still does not go out: once, for as long as it is the same there.
+    fn tell_why(&self, target: Target, key: &str, came: Came, why: &str) {
         if came != Came::Waits {
-            self.told.lock().remove(&number);
+            self.told.lock().remove(&target);
             return;
         }
-        let before = self.told.lock().insert(number, why.to_owned());
+        let before = self.told.lock().insert(target, why.to_owned());
         if before.as_deref() != Some(why) {
             self.trouble(format!("{key} still does not go out: {why}"));
         }
@@ -221,7 +229,19 @@ impl Courier {
         }
     }
 
-    /// Writes down that requests of a step are given up; where its script asked for none, that it made nothing of it.
+    /// Writes down that what is left of a step is given up: what of it waits, or else that there was more.
+    pub fn give_up_rest(&self, step: DeliveryStepId) -> Result<(), StoreError> {
+        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step))?;
+        let waiting = written.iter().filter(|one| one.came == Came::Waits).map(|one| one.number);
+        let mut left: Vec<u32> = waiting.collect();
+        if left.is_empty() {
+            left.push(written.iter().map(|one| one.number.saturating_add(1)).max().unwrap_or(0));
+        }
+        self.give_up(step, left);
+        Ok(())
+    }
+
+    /// Writes down that requests of a step are given up.
     pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
         let given_up = |number| Written { number, came: Came::GivenUp, target: None };
         self.write_down(step, numbers.into_iter().map(given_up).collect());
@@ -235,8 +255,9 @@ impl Courier {
 
     /// Tries once what was put aside for one receiver, in order: what comes after something that still waits waits on.
     pub async fn again(self, chain: Chain, going: Vec<Going>) {
-        let _place = match chain.first() {
-            Some((_, number)) => self.under_way.place(*number).await,
+        let receiver = chain.first().and_then(|(errand, number)| errand.requests.get(number));
+        let _place = match receiver {
+            Some(one) => self.under_way.place(one.target).await,
             None => None,
         };
         for (errand, number) in &chain {
@@ -267,7 +288,7 @@ impl Courier {
             let key = errand.event.key(*number as usize);
             match timeout_at(until, self.carry(request, &key, errand.age, Trial::Drill(until))).await {
                 Ok((Came::Done, _)) => {}
-                Ok((Came::Waits | Came::GivenUp, why)) => return Err(why),
+                Ok((_, why)) => return Err(why),
                 Err(_) => return Err(format!("{} does not answer within the time of a drill", request.target())),
             }
         }

@@ -1,0 +1,232 @@
+//! What an output is told in a round: what is new, what was held for its quiet hours, and what was kept, the most urgent first.
+
+use pitchside_model::Priority;
+use pitchside_store::delivery::{HELD_MAX, KEPT_MAX};
+use pitchside_store::{DeliveryKind, DeliveryStep, KeptFor, StoreError};
+
+use super::agenda::{Item, Source, Urgency};
+use super::kept::Stands;
+use super::places::Places;
+use super::record::Entry;
+use super::telling::{Heard, RoundError};
+use super::{OutputTask, hearing};
+use crate::blocking;
+use crate::delivery::route::{Verdict, after_quiet};
+
+/// Steps read at a time.
+const PAGE: u32 = 32;
+
+impl OutputTask {
+    /// Tells it of everything there is. One that is new itself hears of nothing that was before it.
+    pub(super) async fn round(&mut self) -> Result<(), RoundError> {
+        if self.agenda.read_up_to().is_none() {
+            self.take_up()?;
+        }
+        loop {
+            self.courier.record.settled()?;
+            self.try_waiting().await?;
+            self.look_at_held()?;
+            self.look_at_new()?;
+            self.look_at_kept()?;
+            self.courier.record.settled()?;
+            let Some(item) = self.agenda.next() else { return Ok(()) };
+            self.go_through(item).await?;
+        }
+    }
+
+    /// Where it stands, by the record.
+    fn take_up(&mut self) -> Result<(), StoreError> {
+        let (told, kept) = blocking::here(|| {
+            let store = &self.parts.store;
+            let mut kept = Vec::new();
+            for (step, why) in store.kept_for_plugin(&self.name)? {
+                kept.push((step, self.urgency(&step)?, why));
+            }
+            let told = match store.plugin_told(&self.name)? {
+                Some(up_to) => up_to,
+                None => {
+                    let last = store.last_delivery_step()?;
+                    store.set_plugin_told(&self.name, last)?;
+                    last
+                }
+            };
+            Ok::<_, StoreError>((told, kept))
+        })?;
+        kept.into_iter().for_each(|(step, urgency, why)| self.kept.take_up(step, urgency, why));
+        self.agenda.begin(told);
+        Ok(())
+    }
+
+    fn urgency(&self, step: &DeliveryStep) -> Result<Urgency, StoreError> {
+        if step.kind == DeliveryKind::Drill {
+            return Ok(Urgency::Drill);
+        }
+        let row = self.parts.store.alert(step.alert)?;
+        Ok(Urgency::Alert(row.map_or(Priority::Low, |row| row.alert.priority)))
+    }
+
+    fn look_at_new(&mut self) -> Result<(), StoreError> {
+        let Some(mut after) = self.agenda.read_up_to() else { return Ok(()) };
+        let room = self.agenda.room();
+        let new = blocking::here(|| {
+            let mut new = Vec::new();
+            while new.len() < room {
+                let steps = self.parts.store.delivery_steps_after(after, PAGE)?;
+                let Some(last) = steps.last() else { break };
+                after = last.id;
+                for step in steps {
+                    new.push(Item { step, urgency: self.urgency(&step)?, source: Source::New });
+                }
+            }
+            Ok::<_, StoreError>(new)
+        })?;
+        new.into_iter().for_each(|item| self.agenda.add(item));
+        Ok(())
+    }
+
+    /// Once its hours are no longer quiet: what was held.
+    fn look_at_held(&mut self) -> Result<(), StoreError> {
+        if self.ear.is_quiet(self.parts.clock.now()) {
+            self.agenda.hush();
+            return Ok(());
+        }
+        let held = blocking::here(|| self.parts.store.held_for_plugin(&self.name, HELD_MAX))?;
+        for step in &held {
+            if self.agenda.has(step.id) {
+                continue;
+            }
+            let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
+            let urgency = blocking::here(|| self.urgency(step))?;
+            self.agenda.add(Item { step: *step, urgency, source: Source::Held(of_alert) });
+        }
+        Ok(())
+    }
+
+    /// What was kept, and has its turn.
+    fn look_at_kept(&mut self) -> Result<(), StoreError> {
+        self.kept.brought(&self.courier.under_way.take_brought());
+        if self.kept.len() == 0 {
+            return Ok(());
+        }
+        let waiting = match self.kept.owes_any() {
+            true => blocking::here(|| self.parts.store.requests_by_target(&self.name))?,
+            false => Vec::new(),
+        };
+        let quiet = self.ear.is_quiet(self.parts.clock.now());
+        let ready = self.kept.ready(self.parts.clock.uptime(), quiet, Places::beside(&waiting));
+        ready.into_iter().for_each(|item| self.agenda.add(item));
+        Ok(())
+    }
+
+    /// Tells it of one step, or sees to it that it is told later; and writes that down.
+    async fn go_through(&mut self, item: Item) -> Result<(), RoundError> {
+        let step = item.step;
+        let mut heard = self.hear(&item, item.source == Source::New).await?;
+        if matches!(heard, Heard::Hold) && !blocking::here(|| self.parts.store.hold_for_plugin(&self.name, step.id))? {
+            self.trouble(format!("too much is held for its quiet hours: alert {} goes out now", step.alert));
+            heard = self.hear(&item, false).await?;
+        }
+        match heard {
+            Heard::Done | Heard::Hold => self.let_go(&step),
+            Heard::Failed(why) => self.keep_failed(&step, item.urgency, why)?,
+            Heard::Owes(targets) => {
+                if !self.kept.owes_any() {
+                    let why = "too much waits for some receiver already: what comes for it is kept until there is room";
+                    self.trouble(format!("alert {}: {why}", step.alert));
+                }
+                let stands = self.kept.owes(step.id, targets, self.parts.clock.uptime());
+                self.keep(step, item.urgency, stands)?;
+            }
+            Heard::Behind => self.keep(step, item.urgency, Stands::Behind)?,
+        }
+        if matches!(item.source, Source::Held(_)) {
+            self.courier.record.write(Entry::Released(step.id));
+        }
+        self.agenda.done(step.id);
+        if let Some(up_to) = self.agenda.moves() {
+            self.courier.record.write(Entry::Told(up_to));
+        }
+        Ok(())
+    }
+
+    /// Tells it of one step, if it hears of it. It is to be held only where it may be.
+    async fn hear(&mut self, item: &Item, may_hold: bool) -> Result<Heard, RoundError> {
+        let step = &item.step;
+        if step.kind == DeliveryKind::Drill {
+            self.drill(step).await;
+            return Ok(Heard::Done);
+        }
+        let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(Heard::Done) };
+        let held = if let Source::Held(of_alert) = &item.source { Some(of_alert) } else { None };
+        if let Some(of_alert) = held {
+            if self.courier.is_too_old(step) {
+                self.courier.give_up_rest(step.id)?;
+                return Ok(Heard::Done);
+            }
+            // Of alerts that still matter.
+            let joins_at = self.ear.ear.route.from_level;
+            if !after_quiet(of_alert, row.cleared.is_some(), joins_at).contains(&step.kind) {
+                return Ok(Heard::Done);
+            }
+        }
+        let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
+        let told = match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
+            Verdict::Tell(_) | Verdict::Hold if held.is_none() && self.is_history(step, &row)? => {
+                self.courier.give_up_rest(step.id)?;
+                return Ok(Heard::Done);
+            }
+            Verdict::Tell(told) => told,
+            Verdict::Hold => return Ok(Heard::Hold),
+            Verdict::PassOver => return Ok(Heard::Done),
+        };
+        if self.kept.holds_up(step) {
+            return Ok(Heard::Behind);
+        }
+        // Of what was held, the day it is tried for begins now.
+        let age = if held.is_some() { self.courier.fresh() } else { self.courier.age(step) };
+        let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
+        let heard = self.tell(step, event, age, matches!(item.source, Source::Kept { .. })).await?;
+        if self.kept.is_failed(step.id) && !matches!(heard, Heard::Failed(_)) {
+            self.trouble(format!("its script answers for alert {} after all", step.alert));
+            // What waits of it is asked for again, too.
+            self.courier.under_way.wake();
+        }
+        Ok(heard)
+    }
+
+    /// The script failed on a step, which is kept: it says so once, for as long as it is the same.
+    pub(super) fn keep_failed(&mut self, step: &DeliveryStep, urgency: Urgency, why: String) -> Result<(), StoreError> {
+        let text = format!("alert {}: {why}; it is kept and its script asked again", step.alert);
+        let (stands, is_told) = self.kept.failed(step.id, why, self.parts.clock.uptime());
+        if !is_told {
+            tracing::error!(plugin = %self.name, alert = %step.alert, "an output failed; it is asked again");
+            self.trouble(text);
+        }
+        self.keep(*step, urgency, stands)
+    }
+
+    /// A step is kept. Where there is no room, the one that is missed least goes.
+    fn keep(&mut self, step: DeliveryStep, urgency: Urgency, stands: Stands) -> Result<(), StoreError> {
+        let before: Option<KeptFor> = self.kept.why(step.id);
+        let is_full = before.is_none() && self.kept.len() >= KEPT_MAX as usize;
+        if let Some(least) = self.kept.least().filter(|_| is_full) {
+            self.trouble(format!("too much is kept for it: a step of alert {} is given up", least.alert));
+            self.courier.give_up_rest(least.id)?;
+            self.let_go(&least);
+            self.agenda.done(least.id);
+        }
+        let why = stands.why();
+        self.kept.put(step, urgency, stands);
+        if before != Some(why) {
+            self.courier.record.write(Entry::Kept(step.id, why));
+        }
+        Ok(())
+    }
+
+    /// A step is kept no longer, if it was.
+    fn let_go(&mut self, step: &DeliveryStep) {
+        if self.kept.remove(step.id) {
+            self.courier.record.write(Entry::LetGo(step.id));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+-- Steps an output is not done with though later ones were told: its script failed on it, or it asked for something that has no room to wait.
+CREATE TABLE delivery_kept (
+    name TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    why  INTEGER NOT NULL CHECK (why IN (0, 1)),  -- its script failed, it waits for its turn
+    PRIMARY KEY (name, step)
+) STRICT, WITHOUT ROWID;
+-- Of a request that was given up: its script asks for it no longer. Should it do so again, the request waits again.
+ALTER TABLE delivery_requests ADD COLUMN unasked INTEGER NOT NULL DEFAULT 0 CHECK (unasked IN (0, 1));

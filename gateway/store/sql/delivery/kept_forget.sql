@@ -1,0 +1,1 @@
+DELETE FROM delivery_kept WHERE name = ?1

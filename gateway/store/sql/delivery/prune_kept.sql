@@ -1,0 +1,1 @@
+DELETE FROM delivery_kept WHERE step NOT IN (SELECT id FROM delivery_steps)

@@ -1,0 +1,184 @@
+//! Steps of alerts that an output's script fails on, or that find no room to wait: none is lost, and none holds up another alert.
+
+use std::collections::BTreeSet;
+
+use pitchside_model::PluginName;
+use pitchside_store::{Came, KeptFor};
+use pitchside_tests::{Clinic, Running, until};
+
+use crate::delivery::{beats, output_of, post};
+use crate::outputs::log;
+use crate::receiver::Webhook;
+
+const FAILS: &str = "let list = [1];\nlist[7]\n";
+
+/// The output is corrected while it runs.
+fn correct(clinic: &Running, script: &str) {
+    let new = clinic.dir().join("new.rhai");
+    std::fs::write(&new, script).unwrap();
+    std::fs::rename(new, clinic.dir().join("plugins/hook/output.rhai")).unwrap();
+}
+
+fn name() -> PluginName {
+    PluginName::parse("hook").unwrap()
+}
+
+fn kept(clinic: &Running) -> Vec<KeptFor> {
+    clinic.tables().kept_for_plugin(&name()).unwrap().into_iter().map(|(_, why)| why).collect()
+}
+
+fn is_named_by_the_doctor(clinic: &Running) -> bool {
+    clinic.pitchside(&["doctor"]).out.contains("output hook: its script fails on 1 step of alerts")
+}
+
+#[tokio::test]
+async fn what_a_script_fails_on_goes_out_in_order_once_it_is_mended_and_the_doctor_names_it_until_then() {
+    let hook = Webhook::start().await;
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], FAILS).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    // The end stands behind its beginning.
+    until("both steps to be kept", || (kept(&clinic) == [KeptFor::Failed, KeptFor::ItsTurn]).then_some(())).await;
+    let said = log(&clinic, "hook");
+    assert!(said.contains("line 2") && said.contains("it is kept and its script asked again"), "{said}");
+    assert!(is_named_by_the_doctor(&clinic));
+    clinic.kill().await;
+    clinic.start().await;
+    assert!(is_named_by_the_doctor(&clinic), "for as long as it stands");
+    correct(&clinic, &format!("[{}]", post(&hook)));
+    assert_eq!(hook.told_so_many(2).await, ["raised 0 fast", "cleared 0 fast"]);
+    until("nothing to be kept", || kept(&clinic).is_empty().then_some(())).await;
+    assert!(!is_named_by_the_doctor(&clinic));
+    assert_eq!(hook.got().len(), 2, "each once");
+}
+
+#[tokio::test]
+async fn what_a_script_never_comes_to_an_end_with_holds_up_no_other_alert_and_is_given_up_after_a_day() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").rule("slow", "value < 60.0");
+    let clinic = clinic.start().await;
+    let script = format!("if event.rule == \"fast\" {{ let n = 0; while n >= 0 {{ n += 1; }} }}\n[{}]", post(&hook));
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100, 50, 100]).await;
+    assert_eq!(hook.told_so_many(2).await, ["raised 0 slow", "cleared 0 slow"]);
+    until("the others to be kept", || (kept(&clinic).len() == 2).then_some(())).await;
+    clinic.advance(23 * 3_600);
+    let fast = clinic.alerts().into_iter().find(|alert| alert.alert.rule.as_str() == "fast").unwrap().alert.id;
+    let came = || -> Vec<Came> {
+        clinic.tables().requests_of(fast).unwrap().into_iter().map(|request| request.came).collect()
+    };
+    assert!(came().is_empty(), "nothing of it is over");
+    clinic.advance(2 * 3_600);
+    until("them to be given up", || kept(&clinic).is_empty().then_some(())).await;
+    assert_eq!(came(), [Came::GivenUp, Came::GivenUp]);
+    assert_eq!(hook.told().len(), 2);
+}
+
+#[tokio::test]
+async fn an_end_waits_half_a_minute_for_a_beginning_that_the_script_fails_on_and_is_not_followed_by_it() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let well = format!("[{}]", post(&hook));
+    let script = format!("if event.step == \"raised\" {{ let list = [1]; list[7]; }}\n{well}");
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    until("the end to stand behind", || (kept(&clinic).len() == 2).then_some(())).await;
+    assert!(hook.got().is_empty());
+    until("the end to go by itself", || {
+        clinic.advance(1);
+        (hook.told() == ["cleared 0 fast"]).then_some(())
+    })
+    .await;
+    until("the beginning alone to be kept", || (kept(&clinic) == [KeptFor::Failed]).then_some(())).await;
+    correct(&clinic, &well);
+    until("it to be left out", || log(&clinic, "hook").contains("is left out").then_some(())).await;
+    until("nothing to be kept", || kept(&clinic).is_empty().then_some(())).await;
+    assert_eq!(hook.told(), ["cleared 0 fast"], "nobody is told of what is over");
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_hears_of_all_once_it_is_back() {
+    const ALERTS: usize = 261;
+    let (there, away) = (Webhook::start().await, Webhook::start().await);
+    away.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = format!("[{}, {}]", post(&there), post(&away));
+    output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    until("the first to wait aside", || (waiting() == 1).then_some(())).await;
+    for count in (21..=ALERTS).step_by(20) {
+        beats(&clinic, &mut s7, &[190, 100].repeat(20)).await;
+        there.told_so_many(count).await;
+    }
+    let told = || clinic.tables().plugin_told(&name()).unwrap() == clinic.tables().last_delivery_step().ok();
+    until("all steps to be told", || told().then_some(())).await;
+    // One or two of the other may be on their way to be written down.
+    assert!(waiting() <= 40 && waiting() + kept(&clinic).len() >= ALERTS, "{} and {}", waiting(), kept(&clinic).len());
+    away.breaks(false);
+    let keys = || -> BTreeSet<String> { away.got().into_iter().filter(|got| got.well).map(|got| got.key).collect() };
+    until("the other to hear of all", || {
+        clinic.advance(1);
+        (keys().len() == ALERTS).then_some(())
+    })
+    .await;
+    until("nothing to wait or be kept", || {
+        clinic.advance(1);
+        (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_changed_and_changed_back_while_a_step_waits_is_told() {
+    let (first, second) = (Webhook::start().await, Webhook::start().await);
+    first.breaks(true);
+    second.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = |hook: &Webhook| format!("[{}]", post(hook));
+    output_of(&clinic, "hook", &[&first, &second], &["raised"], &script(&first)).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190]).await;
+    let waits = |number: u32| {
+        let waiting = clinic.tables().requests_waiting(&name()).unwrap();
+        (waiting.iter().map(|(_, number)| *number).collect::<Vec<_>>() == [number]).then_some(())
+    };
+    until("it to wait", || waits(0)).await;
+    correct(&clinic, &script(&second));
+    until("it to wait for the other", || waits(1)).await;
+    correct(&clinic, &script(&first));
+    until("it to wait for the first again", || waits(0)).await;
+    first.breaks(false);
+    clinic.advance(61);
+    assert_eq!(first.told_so_many(1).await, ["raised 0 fast"]);
+    assert!(first.got().iter().all(|got| got.key.ends_with("-raised-0")), "under its own key: {:?}", first.got());
+    until("nothing to wait", || clinic.tables().requests_waiting(&name()).unwrap().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn of_many_alerts_that_wait_for_an_output_the_most_urgent_goes_first_and_then_the_oldest() {
+    let hook = Webhook::start().await;
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0").rule("hot", "value > 180.0");
+    let warm = clinic.dir().join("rules/warm/rule.toml");
+    let manifest = std::fs::read_to_string(&warm).unwrap();
+    std::fs::write(&warm, manifest.replace("\"high\"", "\"low\"")).unwrap();
+    let clinic = clinic.start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &format!("[{}]", post(&hook))).await;
+    let capability = format!("http:127.0.0.1:{}", hook.port);
+    clinic.pitchside(&["plugin", "revoke", "hook", &capability]).ok();
+    until("it to run no more", || log(&clinic, "hook").contains("it runs no more").then_some(())).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[160, 100, 160, 100, 190, 100]).await;
+    assert_eq!(clinic.alerted(4).await.len(), 4);
+    until("all to be over", || clinic.alerts().iter().all(|alert| alert.cleared.is_some()).then_some(())).await;
+    clinic.pitchside(&["plugin", "grant", "hook", &capability]).ok();
+    let told = hook.told_so_many(8).await;
+    assert_eq!(told[..2], ["raised 0 hot", "cleared 0 hot"], "before what came first: {told:?}");
+    assert_eq!(told[2..], ["raised 0 warm", "cleared 0 warm"].repeat(3), "each in its own order");
+}
