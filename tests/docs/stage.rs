@@ -7,6 +7,7 @@
 //! | `strap-1 sends 01 01 d5 02` | a payload of the maker's own |
 //! | `acme-1 has 3 readings` | waits until so many are stored |
 //! | `sealed` | what is open is sealed, and has its receipt R2 |
+//! | `the library has home-assistant-sensor` | the box is given that plugin of the repository |
 //! | `the ledger has it` | waits until no transaction waits for the ledger |
 //! | `1 alert` | waits until so many are recorded |
 //! | `escalated to 1` | the clock goes on until the newest alert is so many levels higher |
@@ -84,6 +85,7 @@ impl Stage {
                 clinic.seal().await;
                 clinic.synced().await;
             }
+            ["the", "library", "has", plugin] => self.clinic()?.library_plugin(plugin),
             ["the", "ledger", "has", "it"] => {
                 let tables = self.clinic()?.tables();
                 let told = || tables.waiting_acts(1).expect("the database answers").is_empty().then_some(());

@@ -175,7 +175,7 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     maker.rollout_to_all(&signed);
     let (mut s7, mut s8) = (flashed(&clinic, "s7").await, flashed(&clinic, "s8").await);
     assert_eq!(s7.updates().await, "1.0.0", "the old image is back");
-    assert_eq!(of(&clinic, "s7", "state"), "failed: self_test");
+    assert_eq!(of(&clinic, "s7", "state"), "failed: self_test, and is not offered it again");
     assert_eq!(status(&clinic)["releases"][0]["state"], "out", "one failure says little");
     until("the publisher to hear of it", || {
         let everywhere = &maker.firmware(&["status", "--json"]).ok().json()["releases"][0]["everywhere"];
@@ -196,7 +196,8 @@ async fn a_release_that_fails_is_undone_reported_and_halted_for_everybody() {
     // Offered once more it may be, between its status after the reset and its report; it knows what failed on it.
     let known = Happened::Refused(Reason::FAILED_BEFORE);
     assert!(s7.happened.iter().all(|happened| *happened == known), "tried again: {:?}", s7.happened);
-    assert_eq!(of(&clinic, "s7", "state"), "failed: self_test", "that is still what it failed of");
+    let state = of(&clinic, "s7", "state");
+    assert_eq!(state, "failed: self_test, and is not offered it again", "that is still what it failed of");
     until("nothing waits for the ledger any more", || {
         clinic.tables().waiting_acts(8).expect("the database answers").is_empty().then_some(())
     })
@@ -291,7 +292,7 @@ async fn a_sensor_gets_nothing_that_is_not_for_it_and_takes_nothing_it_should_no
     assert_eq!(s9.happened, [Happened::Refused(Reason::SIGNATURES)]);
     assert_eq!(
         (of(&clinic, "s9", "state"), of(&clinic, "s9", "reason")),
-        ("failed: signatures".into(), "signatures".into())
+        ("failed: signatures, and is not offered it again".into(), "signatures".into())
     );
     assert_eq!(clinic.tables().firmware_tally(&signed.id().0).expect("the database answers"), (0, 0));
     // Pulls of what was not offered, of what nobody published, and from beyond the end: refused, and nothing else happens.

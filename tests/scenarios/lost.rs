@@ -99,6 +99,30 @@ async fn copies_that_a_restored_box_does_not_remember_are_found_in_the_ledgers_l
 }
 
 #[tokio::test]
+async fn a_copy_the_ledger_cannot_read_is_told_by_the_doctor_while_the_others_are_deleted() {
+    let clinic = clinic().await;
+    backup::copied(&clinic).await;
+    // A link to itself: nobody can read it, root included.
+    let folder = clinic.dir().join("ledger/log/copies/box/00");
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join("00".repeat(32));
+    std::os::unix::fs::symlink(&copy, &copy).unwrap();
+    clinic.pitchside(&["athlete", "erase", "ada", "--confirm", "ada"]).ok();
+    until("the list was gone through", || (clinic.tables().unreadable_copies().unwrap().count == 1).then_some(()))
+        .await;
+    until("the ledger holds no copy of hers", || (copies_of_ada(&clinic) == 0).then_some(())).await;
+    let finding = || {
+        let doctor = clinic.pitchside(&["--json", "doctor"]).json();
+        doctor.as_array().unwrap().iter().find(|found| found["what"] == "copies the ledger cannot read").cloned()
+    };
+    let told = finding().expect("a finding");
+    assert!(told["evidence"].as_str().unwrap().contains(&"00".repeat(32)), "{told}");
+    let way = clinic.pitchside(&["--json", "doctor"]).json();
+    let way = way.as_array().unwrap().iter().find(|found| found["what"] == "way to the ledger").unwrap().clone();
+    assert_eq!(way["ok"], true, "no connection ended over it: {way}");
+}
+
+#[tokio::test]
 async fn a_foreign_signing_key_is_refused_before_it_breaks_the_chain() {
     let mut clinic = clinic().await;
     clinic.sensor("s7").await.heart_rate(61).await;

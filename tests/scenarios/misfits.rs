@@ -29,7 +29,7 @@ async fn an_image_that_says_another_version_than_its_manifest_is_flashed_once_an
     maker.rollout_to_all(&signed);
     let mut s7 = flashed(&clinic, "s7").await;
     assert_eq!(s7.updates().await, "1.0.0", "the old image is back");
-    assert_eq!(of(&clinic, "s7", "state"), "failed: version");
+    assert_eq!(of(&clinic, "s7", "state"), "failed: version, and is not offered it again");
     s7.reset().await;
     for_a_while(&mut s7).await;
     assert!(s7.happened.is_empty(), "offered again: {:?}", s7.happened);
@@ -43,7 +43,7 @@ async fn a_sensor_that_confirms_and_runs_something_else_all_the_same_is_offered_
     let (release, stage, reason) = (signed.id().0, Stage::Confirmed, Reason::NONE);
     s7.says_firmware(&Up::Report(Report { number: 900, release, stage, reason, text: String::new() })).await;
     for_a_while(&mut s7).await;
-    assert_eq!(of(&clinic, "s7", "state"), "runs 1.0.0 after confirming 1.1.0");
+    assert_eq!(of(&clinic, "s7", "state"), "runs 1.0.0 after confirming 1.1.0, and is not offered it again");
     let sensors = &status(&clinic)["releases"][0]["sensors"];
     assert_eq!((&sensors["confirmed"], &sensors["failed"]), (&0.into(), &1.into()));
     assert_eq!(clinic.tables().firmware_tally(&signed.id().0).expect("the database answers"), (0, 1));
@@ -105,8 +105,10 @@ async fn a_sensor_on_which_the_newest_release_fails_gets_the_one_before_it() {
     for_a_while(&mut s7).await;
     clinic.advance(60);
     assert_eq!(s7.updates().await, "1.1.0");
-    assert_eq!(of(&clinic, "s7", "state"), "confirmed");
+    assert_eq!(of(&clinic, "s7", "last_report"), "confirmed");
     s7.reset().await;
     for_a_while(&mut s7).await;
     assert!(s7.happened.is_empty(), "not in turn for ever: {:?}", s7.happened);
+    let held = "held: 1.2.0: it came to nothing here before (self_test), and is not offered here again";
+    assert_eq!(of(&clinic, "s7", "state"), held, "and people can see why");
 }

@@ -13,11 +13,11 @@ use pitchside_model::{PluginName, Timestamp};
 use pitchside_wire::Credential;
 
 use crate::client::Client;
-use crate::clinic::{Made, write_plugin, write_rule};
+use crate::clinic::{Made, copy, write_plugin, write_rule};
 use crate::house::House;
 use crate::ledger::Ledger;
 use crate::page::Visitor;
-use crate::program::Answer;
+use crate::program::{Answer, repository};
 use crate::sensor::Sensor;
 use crate::site::Site;
 use crate::stored::Stored;
@@ -168,6 +168,11 @@ impl Running {
     /// Puts a plugin into the clinic's folder, while it runs or not.
     pub fn write_plugin(&self, name: &str, script: &str) {
         write_plugin(&self.dir().join("plugins"), name, script);
+    }
+
+    /// Gives the box a plugin of the repository.
+    pub fn library_plugin(&self, name: &str) {
+        copy(&repository().join("plugins").join(name), &self.dir().join("plugins").join(name));
     }
 
     /// Ends the process of a plugin from outside, as the kernel would one that takes too much.

@@ -36,22 +36,34 @@ impl Modify for Cookie {
     }
 }
 
-/// What any route may answer besides its own.
+/// What any route may answer besides its own. Who must be signed in, and who need not, stands with each.
 #[derive(IntoResponses)]
 #[allow(dead_code)] // describes what `problem` answers
 pub(crate) enum Refused {
     /// The request is malformed
     #[response(status = 400, content_type = "application/problem+json")]
     Malformed(#[to_schema] ProblemBody),
-    /// Nobody is signed in, or name and password do not fit
-    #[response(status = 401, content_type = "application/problem+json")]
-    NotSignedIn(#[to_schema] ProblemBody),
     /// Not in the asker's role, or sent by another page
     #[response(status = 403, content_type = "application/problem+json")]
     Forbidden(#[to_schema] ProblemBody),
+    /// The path exists, but not for the method asked with; Allow names those it has
+    #[response(status = 405, content_type = "application/problem+json")]
+    Method(#[to_schema] ProblemBody),
+    /// The body did not arrive in time
+    #[response(status = 408, content_type = "application/problem+json")]
+    Slow(#[to_schema] ProblemBody),
+    /// The body is larger than 16 KiB, or there is one where none belongs
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(#[to_schema] ProblemBody),
     /// Addressed to another host
     #[response(status = 421, content_type = "application/problem+json")]
     WrongHost(#[to_schema] ProblemBody),
+    /// The headers are larger than 16 KiB, or more than 64; without a body, as is 400 where what came is no HTTP
+    #[response(status = 431)]
+    Headers,
+    /// The gateway made a mistake
+    #[response(status = 500, content_type = "application/problem+json")]
+    Internal(#[to_schema] ProblemBody),
     /// The gateway cannot answer right now
     #[response(status = 503, content_type = "application/problem+json")]
     Unavailable(#[to_schema] ProblemBody),

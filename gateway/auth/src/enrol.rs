@@ -30,6 +30,11 @@ pub enum EnrolError {
     /// A device's own key was given for a class that has none.
     #[error("only class P2 has a key of its own: leave the key out, or enrol as P2")]
     OwnKey,
+    /// A device's own key that is nobody's.
+    #[error(
+        "this public key is of low order: every secret comes to the same with it, so it proves nothing; give the one that belongs to the device's own private key, or leave it out"
+    )]
+    LowOrder,
     /// Too short or too long.
     #[error("a password has {PASSWORD_BYTES_MIN} to {PASSWORD_BYTES_MAX} bytes, this one {0}")]
     PasswordLength(usize),
@@ -77,6 +82,9 @@ pub fn device(
 ) -> Result<(DeviceRecord, Card), EnrolError> {
     if new.own_key.is_some() && new.class != Class::P2 {
         return Err(EnrolError::OwnKey);
+    }
+    if new.own_key.is_some_and(|key| key.is_low_order()) {
+        return Err(EnrolError::LowOrder);
     }
     let psk = Psk::generate(random)?;
     let (private, public, gateway) = match (new.class, new.own_key) {

@@ -38,8 +38,12 @@ impl Layer {
             return Err(problem(format!("has more than {FILE_BYTES_MAX} bytes")));
         }
         let table: toml::Table = toml::from_str(&text).map_err(|error| {
-            let line = error.span().map_or(1, |span| line_at(&text, span.start));
-            Problem::of_place(format!("{}:{line}", path.display()), format!("not TOML: {}", error.message()))
+            let at = error.span().map_or(0, |span| span.start);
+            let what = match in_the_way(&text, at) {
+                Some(lines) => format!("not TOML: {}: {lines}", error.message()),
+                None => format!("not TOML: {}", error.message()),
+            };
+            Problem::of_place(format!("{}:{}", path.display(), line_at(&text, at)), what)
         })?;
         let values = Value::serialize(&table).ok().and_then(Value::into_dict);
         let values = values.ok_or_else(|| problem("holds no settings".to_owned()))?;
@@ -77,6 +81,34 @@ impl Provider for Layer {
 
 fn line_at(text: &str, offset: usize) -> usize {
     1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+/// What is to be removed where an empty list stands in the way of the `[[serial]]` at `at`: `init` of earlier versions wrote `serial = []`
+/// and `ble = []`, and TOML takes no table of a list that is there already.
+fn in_the_way(text: &str, at: usize) -> Option<String> {
+    let begins = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let (before, rest) = text.split_at_checked(begins)?;
+    let table = DeTable::parse(before).ok()?;
+    let is_head = |line: &str, name: &str| {
+        let inside = line.trim_start().strip_prefix("[[").and_then(|rest| rest.split_once("]]"));
+        inside.is_some_and(|(inside, _)| inside.trim() == name)
+    };
+    let mut empty: Vec<(usize, &str)> = Vec::new();
+    for (key, value) in table.get_ref().iter() {
+        let name: &str = key.get_ref();
+        let is_empty = matches!(value.get_ref(), DeValue::Array(entries) if entries.is_empty());
+        if is_empty && rest.lines().any(|line| is_head(line, name)) {
+            empty.push((key.span().start, name));
+        }
+    }
+    // Another fault stands first, and is told as it is.
+    rest.lines().next().filter(|line| empty.iter().any(|(_, name)| is_head(line, name)))?;
+    empty.sort_unstable();
+    let lines = empty.iter().map(|(at, name)| format!("line {} (`{name} = []`)", line_at(text, *at)));
+    let lines = lines.collect::<Vec<_>>().join(" and ");
+    Some(format!(
+        "remove {lines}: `pitchside init` of an earlier version wrote that, and it stands in the way of tables"
+    ))
 }
 
 /// Where the key begins in the text, or whatever of its path is there.

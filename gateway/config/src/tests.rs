@@ -214,6 +214,30 @@ fn wrong_values_are_refused_with_what_is_expected() {
 }
 
 #[test]
+fn an_empty_list_that_an_older_init_wrote_is_named_with_its_line_where_it_is_in_the_way() {
+    let old = "serial = []\nble = []\n\n[gateway]\nname = \"a\"\n";
+    let (line, adapter) = ("\n[[serial]]\npath = \"/dev/ttyS0\"\n", "\n[[ ble ]] # ours\nadapter = \"hci0\"\n");
+    for (more, lines) in [
+        (line.to_owned(), "line 1 (`serial = []`)"),
+        (adapter.to_owned(), "line 2 (`ble = []`)"),
+        (format!("{adapter}{line}"), "line 1 (`serial = []`) and line 2 (`ble = []`)"),
+    ] {
+        let wanted = format!("p.toml:7: settings: not TOML: duplicate key: remove {lines}: `pitchside init` of");
+        let faults = faults(&format!("{old}{more}"));
+        assert!(faults.starts_with(&wanted), "{faults}");
+    }
+    // Alone they do no harm, and without them tables are read.
+    let dir = TempDir::new().unwrap();
+    for text in [old.to_owned(), format!("{line}{adapter}[gateway]\nname = \"a\"\n")] {
+        write(&dir, "p.toml", &text);
+        assert!(load(&dir, &[], &[]).is_ok(), "{text}");
+    }
+    // Another fault before it is told as it is.
+    let twice = format!("{old}name = \"b\"\n{line}");
+    assert_eq!(faults(&twice), "p.toml:6: settings: not TOML: duplicate key");
+}
+
+#[test]
 fn all_faults_are_told_at_once() {
     let faults = faults("[mqtt]\ntls = 1\ntsl = 1\n[blocks]\ninterval_ms = 0\n[ledger]\naddress = \"x:1\"\n");
     assert_eq!(faults.lines().count(), 5, "{faults}");

@@ -290,15 +290,17 @@ pub fn choose<'k>(
     Ok(acceptable.max_by_key(|(_, release)| release.signed.manifest().version))
 }
 
-/// Why the newest release that was made for this thing and is not halted is not for it now, and which version that is; none if it
-/// is for it, if that or a later one runs, or if there is none.
-pub fn why_not(known: &Known, thing: &Thing, limits: &Limits, clock: Clock) -> Option<(Version, Refused)> {
+/// The newest release that was made for this thing and is not halted; none if that or a later one runs, or if there is none.
+pub fn newest_for<'k>(known: &'k Known, thing: &Thing) -> Option<(ReleaseId, &'k Release)> {
     let open = known.releases().into_iter().filter(|(_, release)| release.halted.is_none());
     let made_for_it = open.filter(|(_, release)| fits(release, thing).is_ok());
-    let (id, newest) = made_for_it.max_by_key(|(_, release)| release.signed.manifest().version)?;
-    let version = newest.signed.manifest().version;
-    if thing.installed.is_some_and(|installed| installed >= version) {
-        return None;
-    }
-    Some((version, accept(known, &id, thing, limits, clock).err()?))
+    let newest = made_for_it.max_by_key(|(_, release)| release.signed.manifest().version)?;
+    let version = newest.1.signed.manifest().version;
+    if thing.installed.is_some_and(|installed| installed >= version) { None } else { Some(newest) }
+}
+
+/// Why [`newest_for`] is not for this thing now, and which version that is; none if it is for it, or if there is none.
+pub fn why_not(known: &Known, thing: &Thing, limits: &Limits, clock: Clock) -> Option<(Version, Refused)> {
+    let (id, newest) = newest_for(known, thing)?;
+    Some((newest.signed.manifest().version, accept(known, &id, thing, limits, clock).err()?))
 }

@@ -186,17 +186,18 @@ impl Tables {
         })
     }
 
-    /// From `from` on, `device` measures `athlete`; whom it measured until then, it no longer does. Refused if a
-    /// later assignment of the device exists.
+    /// From `from` on, `device` measures `athlete`; whom it measured until then, it no longer does. Refused if the
+    /// device is revoked, or has a later assignment.
     pub fn assign(&self, device: &DeviceId, athlete: &AthleteId, from: Timestamp) -> Result<(), StoreError> {
         let (device, athlete) = (device.clone(), athlete.clone());
         self.write(move |connection| {
-            let known: (bool, bool) = connection
+            let known: (bool, bool, bool) = connection
                 .prepare_cached(sql!("assignments/known"))?
-                .query_row([device.as_str(), athlete.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                .query_row([device.as_str(), athlete.as_str()], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             match known {
-                (false, _) => return Err(unknown("device", &device)),
-                (_, false) => return Err(unknown("athlete", &athlete)),
+                (false, ..) => return Err(unknown("device", &device)),
+                (_, false, _) => return Err(unknown("athlete", &athlete)),
+                (.., true) => return Err(StoreError::Conflict(format!("{device} is revoked and measures nobody"))),
                 _ => end(connection, &device, from)?,
             };
             connection.prepare_cached(sql!("assignments/begin"))?.execute(params![

@@ -13,6 +13,10 @@ use crate::tables::Tables;
 pub const COPY_BYTES_MAX: usize = 1 << 10;
 /// How many athletes were erased when the ledger's list was last gone through.
 const SOUGHT: &str = "store/copies-sought";
+/// Which copies the ledger could not read then: their number, and the names of the first.
+const UNREADABLE: &str = "store/copies-unreadable";
+/// So many names of them are kept.
+const UNREADABLE_NAMES: usize = 16;
 
 /// A sealed copy of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +53,33 @@ pub struct CopyCounts {
     pub leaving: u64,
     /// Athletes' keys without a copy.
     pub missing: u64,
+}
+
+/// Copies that the ledger has and could not read when its list was last gone through.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnreadableCopies {
+    /// How many.
+    pub count: u64,
+    /// The names of the first.
+    pub first: Vec<[u8; 32]>,
+}
+
+impl UnreadableCopies {
+    fn to_bytes(names: &[[u8; 32]]) -> Vec<u8> {
+        let mut bytes = (names.len() as u64).to_be_bytes().to_vec();
+        names.iter().take(UNREADABLE_NAMES).for_each(|name| bytes.extend_from_slice(name));
+        bytes
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        let Some((count, names)) = bytes.split_first_chunk::<8>() else { return Self::default() };
+        let (first, _) = names.as_chunks::<32>();
+        Self { count: u64::from_be_bytes(*count), first: first.to_vec() }
+    }
+}
+
+fn meta(connection: &Connection, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    Ok(connection.prepare_cached(sql!("meta/get"))?.query_row([key], |row| row.get(0)).optional()?)
 }
 
 pub(crate) fn add(connection: &Connection, copy: &KeyCopy) -> Result<(), StoreError> {
@@ -118,15 +149,16 @@ impl Tables {
     }
 
     /// How many athletes are erased, if the ledger's list was not gone through since for copies of their keys that are not
-    /// known here: a box that was restored does not know them all. None if there is nothing to look for.
+    /// known here: a box that was restored does not know them all. Or if there were some in it that the ledger could not read: it may
+    /// have been mended. None if there is nothing to look for.
     pub fn copies_to_seek(&self) -> Result<Option<u64>, StoreError> {
         self.read(|connection| {
             let erased: i64 = connection.prepare_cached(sql!("copies/erased"))?.query_row([], |row| row.get(0))?;
-            let sought: Option<Vec<u8>> =
-                connection.prepare_cached(sql!("meta/get"))?.query_row([SOUGHT], |row| row.get(0)).optional()?;
+            let (sought, unreadable) = (meta(connection, SOUGHT)?, meta(connection, UNREADABLE)?);
             let erased = erased.cast_unsigned();
             let is_done = sought.is_some_and(|sought| sought == erased.to_be_bytes());
-            Ok((erased > 0 && !is_done).then_some(erased))
+            let all_read = unreadable.is_none_or(|bytes| UnreadableCopies::parse(&bytes).count == 0);
+            Ok((erased > 0 && !(is_done && all_read)).then_some(erased))
         })
     }
 
@@ -135,6 +167,27 @@ impl Tables {
         self.write(move |connection| {
             connection.prepare_cached(sql!("meta/put"))?.execute(params![SOUGHT, erased.to_be_bytes().as_slice()])?;
             Ok(())
+        })
+    }
+
+    /// Notes which copies of its list the ledger could not read. True if there are some, and others than were noted before.
+    pub fn note_unreadable_copies(&self, names: &[[u8; 32]]) -> Result<bool, StoreError> {
+        let (bytes, some) = (UnreadableCopies::to_bytes(names), !names.is_empty());
+        self.write(move |connection| {
+            let before = meta(connection, UNREADABLE)?;
+            if before.unwrap_or_else(|| UnreadableCopies::to_bytes(&[])) == bytes {
+                return Ok(false);
+            }
+            connection.prepare_cached(sql!("meta/put"))?.execute(params![UNREADABLE, bytes])?;
+            Ok(some)
+        })
+    }
+
+    /// Which copies the ledger could not read when its list was last gone through.
+    pub fn unreadable_copies(&self) -> Result<UnreadableCopies, StoreError> {
+        self.read(|connection| {
+            Ok(meta(connection, UNREADABLE)?
+                .map_or_else(UnreadableCopies::default, |bytes| UnreadableCopies::parse(&bytes)))
         })
     }
 

@@ -76,7 +76,7 @@ pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
 pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
 pub use chain::{Anchor, ChainStart};
-pub use copies::{CopyCounts, CopyName, KeyCopy};
+pub use copies::{CopyCounts, CopyName, KeyCopy, UnreadableCopies};
 pub use delivery::{
     Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, KeptFor, WaitingAlert,
 };

@@ -87,9 +87,9 @@ pub trait Outbox: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The names of all copies the ledger holds, in order, as they were wanted.
-    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
-        let _ = (sought, names);
+    /// The names of all copies the ledger holds, in order, as they were wanted; and those of them that it cannot read.
+    async fn copies_listed(&self, sought: u64, names: &[Hash], unreadable: &[Hash]) -> Result<(), OutboxError> {
+        let _ = (sought, names, unreadable);
         Ok(())
     }
 

@@ -70,10 +70,38 @@ impl PrivateKey {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(pub [u8; KEY_BYTES]);
 
+impl PublicKey {
+    /// Whether it is of low order (RFC 7748, section 6.1): all zeros, or one of a few others with which every secret comes to
+    /// the same, which anybody knows. Nobody's private key belongs to it.
+    pub fn is_low_order(&self) -> bool {
+        !StaticSecret::from([1; KEY_BYTES]).diffie_hellman(&Point::from(self.0)).was_contributory()
+    }
+}
+
 impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PublicKey(")?;
         self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))?;
         f.write_str("..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_with_which_every_secret_comes_to_the_same_is_known() {
+        let one = core::array::from_fn(|at| u8::from(at == 0));
+        // The one of order 8 that begins with e0.
+        let mut of_order_8 = [0; KEY_BYTES];
+        let hex = b"e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800";
+        data_encoding::HEXLOWER.decode_mut(hex, &mut of_order_8).unwrap();
+        for low in [[0; KEY_BYTES], one, of_order_8] {
+            assert!(PublicKey(low).is_low_order(), "{low:?}");
+        }
+        for private in [[1; KEY_BYTES], [7; KEY_BYTES]] {
+            assert!(!PrivateKey::new(private).public().is_low_order());
+        }
     }
 }

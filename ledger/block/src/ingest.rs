@@ -23,7 +23,10 @@ mod tests;
 pub use pitchside_model::id::NameError;
 pub use pitchside_model::{DeviceId, Timestamp};
 
-pub use message::{CHUNK_BYTES_MAX, COPIES_MAX, COPY_BYTES_MAX, Copy, Head, PROOF_HASHES_MAX, Proven, Reply, Request};
+pub use message::{
+    CHUNK_BYTES_MAX, COPIES_MAX, COPY_BYTES_MAX, Copy, Head, PROOF_HASHES_MAX, Proven, Reply, Request, UNREADABLE,
+    is_readable,
+};
 pub use refusal::{Code, Refusal};
 pub use releases::{ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
 pub use transaction::{

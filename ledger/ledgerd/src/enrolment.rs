@@ -9,8 +9,12 @@ use ledger_log::{Placed, SequenceError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
+use crate::files::read_text_bounded;
 use crate::keys::{self, SecretError};
 use crate::setup::{self, SetupError};
+
+/// The longest enrolment file: four short lines and what somebody remarks.
+const ENROLMENT_BYTES_MAX: usize = 64 << 10;
 
 /// What a gateway hands to the ledger's operator. As TOML:
 ///
@@ -53,6 +57,16 @@ pub enum EnrolError {
     /// A key is none.
     #[error("`{0}` is not a key: 64 lower-case hexadecimal digits")]
     Key(&'static str),
+    /// Nobody can sign with it.
+    #[error(
+        "`signing` is no Ed25519 key under which a signature can hold: take it from the gateway's own enrolment file"
+    )]
+    Signing,
+    /// Everybody knows what two sides share under it.
+    #[error(
+        "`channel` is an X25519 key of low order, with which every secret comes to the same: take it from the gateway's own enrolment file"
+    )]
+    Channel,
     /// The pre-shared key.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -74,9 +88,10 @@ impl Enrolment {
     /// Reads an enrolment file; a relative `psk_file` is meant from where the file is.
     ///
     /// # Errors
-    /// Not there, or not an enrolment.
+    /// Not there, longer than an enrolment can be, or not one.
     pub fn read(path: &Path) -> Result<Self, EnrolError> {
-        let text = std::fs::read_to_string(path).map_err(|source| EnrolError::Io { path: path.to_owned(), source })?;
+        let text = read_text_bounded(path, ENROLMENT_BYTES_MAX)
+            .map_err(|source| EnrolError::Io { path: path.to_owned(), source })?;
         let mut enrolment: Self = toml::from_str(&text)?;
         if let Some(parent) = path.parent() {
             enrolment.psk_file = parent.join(&enrolment.psk_file);
@@ -104,8 +119,17 @@ pub fn enrol_publisher(directory: &Path, enrolment: &Enrolment) -> Result<Option
 
 fn enrol(directory: &Path, enrolment: &Enrolment, role: Role) -> Result<Option<Placed>, EnrolError> {
     let name = DeviceId::parse(&enrolment.gateway)?;
-    let signing = GatewayId::parse(&enrolment.signing).ok_or(EnrolError::Key("signing"))?.0;
-    let channel = enrolment.channel.parse::<PublicKey>().map_err(|_| EnrolError::Key("channel"))?.0;
+    let signing = GatewayId::parse(&enrolment.signing).ok_or(EnrolError::Key("signing"))?;
+    if !signing.can_sign() {
+        return Err(EnrolError::Signing);
+    }
+    let signing = signing.0;
+    let channel = enrolment.channel.parse::<PublicKey>().map_err(|_| EnrolError::Key("channel"))?;
+    // A publisher that never connects has none, and says so with zeros.
+    if channel.is_low_order() && !(role == Role::Publisher && channel.0 == [0; 32]) {
+        return Err(EnrolError::Channel);
+    }
+    let channel = channel.0;
     let psk = keys::read_key(&enrolment.psk_file)?;
     let log = setup::open_log(directory)?;
     let kept = directory.join("psk").join(format!("{name}.psk"));

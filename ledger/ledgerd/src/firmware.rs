@@ -8,6 +8,7 @@ use ledger_block::release::{ReleasePolicy, SIGNED_BYTES_MAX, SignedPolicy, Signe
 use ledger_log::{Placed, SequenceError};
 
 use crate::clock;
+use crate::files::read_bounded;
 use crate::setup::{self, SetupError};
 
 /// Why nothing was entered.
@@ -52,10 +53,7 @@ pub enum FirmwareError {
 /// It is none, it does not follow the one in force, or the log refuses.
 pub fn release_policy(directory: &Path, file: &Path) -> Result<(ReleasePolicy, Placed), FirmwareError> {
     let io = |source| FirmwareError::Io { path: file.to_owned(), source };
-    if std::fs::metadata(file).map_err(io)?.len() > SIGNED_BYTES_MAX as u64 {
-        return Err(io(std::io::Error::other("too long for a release policy")));
-    }
-    let bytes = std::fs::read(file).map_err(io)?;
+    let bytes = read_bounded(file, SIGNED_BYTES_MAX).map_err(io)?;
     let signed = SignedPolicy::parse(&bytes).map_err(|error| FirmwareError::Policy { path: file.to_owned(), error })?;
     let placed = enter(directory, Act::ReleasePolicy { signed: bytes })?;
     Ok((signed.policy().clone(), placed))

@@ -8,6 +8,11 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use zeroize::Zeroizing;
 
+use crate::files::read_text_bounded;
+
+/// The longest secret file: the log's key is a line of its name and 44 more.
+const SECRET_BYTES_MAX: usize = 4_096;
+
 /// Why a secret file was not read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
@@ -35,14 +40,14 @@ pub enum SecretError {
 /// Reads a text only its owner can read.
 ///
 /// # Errors
-/// Not there, readable by others, or not text.
+/// Not there, readable by others, longer than any secret, or not text.
 pub fn read_text(path: &Path) -> Result<Zeroizing<String>, SecretError> {
     let io = |source| SecretError::Io { path: path.to_owned(), source };
     let mode = fs::metadata(path).map_err(io)?.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(SecretError::Open { path: path.to_owned(), mode });
     }
-    fs::read_to_string(path).map(Zeroizing::new).map_err(io)
+    read_text_bounded(path, SECRET_BYTES_MAX).map(Zeroizing::new).map_err(io)
 }
 
 /// Reads 32 secret bytes.

@@ -9,6 +9,7 @@
 //! | [`enrolment`] | lets a gateway or a publisher in |
 //! | [`firmware`] | who signs releases; moving an older log on |
 //! | [`keys`] | secret files, mode 0600 |
+//! | [`files`] | files that are read so far and no further |
 //! | [`mod@serve`] | the running server |
 //! | [`ingest`] | gateways: handshake, upload, receipts |
 //! | [`sequencer`] | batches: one group of fsyncs for all that arrived |
@@ -20,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod enrolment;
+pub mod files;
 pub mod firmware;
 pub mod http;
 pub mod ingest;

@@ -81,6 +81,7 @@ fn network(peer: IpAddr) -> IpAddr {
 /// Signs somebody in and sets the cookie.
 #[utoipa::path(post, path = "/api/v1/login", tag = "people", request_body = Login, security(()), responses(
     (status = 200, description = "Signed in; the cookie is set", body = Me),
+    (status = 401, description = "Name and password do not fit", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Too many attempts", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     Refused
 ))]
@@ -140,7 +141,9 @@ fn what_is_wrong(error: &serde_json::Error) -> String {
 
 /// Signs the asker out and takes the cookie back.
 #[utoipa::path(post, path = "/api/v1/logout", tag = "people", responses(
-    (status = 204, description = "Signed out"), Refused
+    (status = 204, description = "Signed out"),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn logout(app: Arc<App>, who: SignedIn) -> Answer {
     app.parts.sign_ins.end(&who);
@@ -152,7 +155,9 @@ pub(crate) async fn logout(app: Arc<App>, who: SignedIn) -> Answer {
 
 /// Who is asking.
 #[utoipa::path(get, path = "/api/v1/me", tag = "people", responses(
-    (status = 200, description = "Who is signed in", body = Me), Refused
+    (status = 200, description = "Who is signed in", body = Me),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn me(_app: Arc<App>, who: SignedIn) -> Answer {
     json(&describe(&who))

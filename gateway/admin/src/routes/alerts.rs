@@ -19,7 +19,9 @@ use crate::view::{CommandError, NOTE_CHARS_MAX};
 #[utoipa::path(get, path = "/api/v1/alerts", tag = "alerts", params(
     ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given", minimum = 1, maximum = 200),
 ), responses(
-    (status = 200, description = "Alerts", body = AlertList), Refused
+    (status = 200, description = "Alerts", body = AlertList),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn list(app: Arc<App>, query: String) -> Answer {
     let page = page(&query, false)?;
@@ -30,6 +32,7 @@ pub(crate) async fn list(app: Arc<App>, query: String) -> Answer {
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/acknowledge", tag = "alerts",
     params(("id" = String, Path, description = "32 hexadecimal digits")), responses(
     (status = 200, description = "The alert as it stands now", body = AlertView),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "No such alert", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     Refused
 ))]
@@ -54,6 +57,7 @@ pub(crate) struct ResetNote {
 #[utoipa::path(post, path = "/api/v1/alerts/{id}/reset", tag = "alerts", request_body = ResetNote,
     params(("id" = String, Path, description = "32 hexadecimal digits")), responses(
     (status = 200, description = "The alert as it stands now", body = AlertView),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 404, description = "No such alert", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 409, description = "The alert is over, or only a drill ends it", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     Refused

@@ -19,7 +19,9 @@ const LIVE_BLOCKS: u32 = 12;
 
 /// Everything the live page shows.
 #[utoipa::path(get, path = "/api/v1/live", tag = "live", responses(
-    (status = 200, description = "Current values, open alerts, last blocks, status", body = Live), Refused
+    (status = 200, description = "Current values, open alerts, last blocks, status", body = Live),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn live(app: Arc<App>) -> Answer {
     let parts = &app.parts;
@@ -47,6 +49,7 @@ pub(crate) async fn live(app: Arc<App>) -> Answer {
     ("last_event_id" = Option<u64>, Query, description = "The same, for clients that set no headers"),
 ), responses(
     (status = 200, description = "A stream of events", body = crate::events::Event, content_type = "text/event-stream"),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     (status = 429, description = "Too many streams", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
     Refused
 ))]
@@ -67,7 +70,9 @@ pub(crate) async fn events(app: Arc<App>, who: SignedIn, headers: HeaderMap, que
     ("rows" = Option<u32>, Query, description = "At most so many: 1 to 200, 50 if not given", minimum = 1, maximum = 200),
     ("before" = Option<u64>, Query, description = "Only blocks with a lower index than this"),
 ), responses(
-    (status = 200, description = "Blocks and their receipts", body = BlockList), Refused
+    (status = 200, description = "Blocks and their receipts", body = BlockList),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn blocks(app: Arc<App>, query: String) -> Answer {
     let page = page(&query, true)?;

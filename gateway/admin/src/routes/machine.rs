@@ -11,8 +11,9 @@ use crate::routes::{Answer, App, json, typed};
 
 /// Whether the gateway can accept readings.
 #[utoipa::path(get, path = "/api/v1/health", tag = "machine", security(()), responses(
-    (status = 200, description = "It can", body = Health),
-    (status = 503, description = "It cannot, and why", body = Health),
+    (status = 200, description = "It can", body = Health), Refused,
+    (status = 503, description = "It cannot, and why; or it cannot answer right now",
+     content((Health = "application/json"), (crate::problem::ProblemBody = "application/problem+json"))),
 ))]
 pub(crate) async fn health(app: Arc<App>) -> Answer {
     let health = app.parts.view.health().await;
@@ -25,7 +26,9 @@ pub(crate) async fn health(app: Arc<App>) -> Answer {
 
 /// This document.
 #[utoipa::path(get, path = "/api/v1/openapi.json", tag = "machine", responses(
-    (status = 200, description = "OpenAPI 3.1", content_type = "application/json"), Refused
+    (status = 200, description = "OpenAPI 3.1", content_type = "application/json"),
+    (status = 401, description = "Nobody is signed in", body = crate::problem::ProblemBody, content_type = "application/problem+json"),
+    Refused
 ))]
 pub(crate) async fn openapi(_app: Arc<App>) -> Answer {
     json(&document())

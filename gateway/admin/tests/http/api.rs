@@ -1,8 +1,11 @@
 //! The routes, their description, and what they answer.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use http::Method;
-use pitchside_admin::openapi;
-use pitchside_admin::table::{Access, ROUTES};
+use pitchside_admin::table::{Access, ROUTES, RouteEntry};
+use pitchside_admin::{Limits, openapi};
 use pitchside_model::{Decimal, Quantity, Value};
 
 use crate::client::Gateway;
@@ -50,6 +53,69 @@ async fn every_route_of_the_table_has_a_filter() {
         let other = if route.method == Method::GET { "DELETE" } else { "GET" };
         let reply = gateway.ask(&format!("{other} {path}"), &cookie, "").await;
         assert_eq!((reply.status, reply.header("allow")), (405, Some(route.method.as_str())), "{other} {path}");
+    }
+}
+
+/// The statuses of all refusals that can be brought about of a route by whoever may use it, and by others.
+async fn refusals(gateway: &Gateway, route: &RouteEntry, cookie: &str, id: &str) -> BTreeSet<u16> {
+    let (host, path) = (gateway.host(), route.path.replace("{id}", id));
+    let (line, json) = (format!("{} {path}", route.method), format!("{cookie}content-type: application/json\r\n"));
+    let (own, ours, large) = (format!("host: {host}\r\n"), format!("https://{host}"), "x".repeat(16 * 1_024 + 1));
+    let written = |hosts: &str, origin: &str, more: &str| {
+        format!("{line} HTTP/1.1\r\n{hosts}origin: {origin}\r\nconnection: close\r\n{json}{more}\r\n")
+    };
+    let mut given = BTreeSet::new();
+    for request in [
+        written(&format!("{own}{own}"), &ours, ""),
+        written(&own, "https://evil.example", ""),
+        written("host: evil.example\r\n", "https://evil.example", ""),
+        // A body that never comes, and headers without end.
+        written(&own, &ours, "transfer-encoding: chunked\r\n"),
+        written(&own, &ours, &format!("x: {}\r\n", "y".repeat(20_000))),
+    ] {
+        given.insert(gateway.raw(request.as_bytes()).await.status);
+    }
+    let other = if route.method == Method::GET { "DELETE" } else { "GET" };
+    given.insert(gateway.ask(&format!("{other} {path}"), cookie, "").await.status);
+    given.insert(gateway.ask(&line, &json, &large).await.status);
+    if route.access != Access::AdminOrLoopback {
+        given.insert(gateway.ask(&line, "", "").await.status);
+    }
+    if path.contains(id) {
+        let unknown = line.replace(id, "nobody");
+        // The second time it is over.
+        for line in [&unknown, &line, &line] {
+            given.insert(gateway.ask(line, &json, if route.body { "{}" } else { "" }).await.status);
+        }
+    }
+    if path.ends_with("/events") {
+        given.insert(gateway.ask(&line, cookie, "").await.status);
+    }
+    // Guessing goes on until it is slowed down.
+    while path.ends_with("/login") && !given.contains(&429) {
+        given.insert(gateway.login("viewer", "a guess").await.status);
+    }
+    given.retain(|status| *status >= 400);
+    given
+}
+
+#[tokio::test]
+async fn a_route_refuses_with_the_statuses_of_its_description_and_with_no_others() {
+    let limits = Limits { body_time_max: Duration::from_millis(50), event_clients_max: 0, ..Limits::default() };
+    let gateway = Gateway::with(limits).await;
+    let document = serde_json::to_value(openapi::document()).unwrap();
+    let id = gateway.clinic.raise(1, "ada", "39.9").to_string();
+    // Before guesses are slowed down.
+    let cookie = gateway.sign_in("admin").await;
+    for route in ROUTES {
+        let mut given = refusals(&gateway, route, &cookie, &id).await;
+        // A fault of the gateway's own, and an answer that takes too long.
+        given.extend([500, 503]);
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        let described: BTreeSet<u16> =
+            operation["responses"].as_object().unwrap().keys().map(|status| status.parse().unwrap()).collect();
+        let refused: BTreeSet<u16> = described.into_iter().filter(|status| *status >= 400).collect();
+        assert_eq!(given, refused, "{} {}", route.method, route.path);
     }
 }
 

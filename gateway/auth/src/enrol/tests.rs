@@ -51,6 +51,14 @@ fn a_p2_device_may_keep_its_own_private_key() {
 }
 
 #[test]
+fn a_key_that_is_nobodys_is_no_devices_own() {
+    let one: [u8; 32] = std::array::from_fn(|at| u8::from(at == 0));
+    for nobodys in [[0; 32], one] {
+        assert_eq!(enrol(Class::P2, Some(PublicKey(nobodys))).unwrap_err(), EnrolError::LowOrder);
+    }
+}
+
+#[test]
 fn a_secret_moved_to_another_row_does_not_unwrap() {
     let (record, _) = enrol(Class::P1, None).unwrap();
     let kek = Kek::new([1; 32]);

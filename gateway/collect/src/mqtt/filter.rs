@@ -27,7 +27,7 @@ pub(crate) fn topic_name(bytes: &[u8]) -> Result<&str, CloseReason> {
 }
 
 /// Whether `filter` is a well-formed topic filter.
-pub(crate) fn is_filter(filter: &str) -> bool {
+pub fn is_filter(filter: &str) -> bool {
     if filter.is_empty() || filter.len() > TOPIC_BYTES_MAX || filter.contains('\0') {
         return false;
     }

@@ -42,6 +42,7 @@ mod window;
 mod writer;
 
 pub use config::{GateConfig, GateError};
+pub use filter::is_filter;
 pub use gate::{Gate, Qos, Stats};
 pub use limits::{CONNECT_BYTES_MAX, Limits};
 pub use listen::LocalAddrs;

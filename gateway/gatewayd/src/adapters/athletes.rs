@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::Context as _;
+use ledger_block::ingest::is_readable;
 use pitchside_model::AthleteId;
 use pitchside_seal::key::{RecoveryPublic, RecoverySecret};
 use pitchside_seal::{AthleteKey, Generation, Kek, KeyRing, Whose};
@@ -122,8 +123,8 @@ pub fn set_house_generation(tables: &Tables, generation: u32) -> anyhow::Result<
 }
 
 /// Puts back the keys that these copies hold: of known athletes who were not erased, and of the house. Returns how many
-/// were put back; what is there already stays. That the ledger holds these copies is remembered, so that an erasure finds
-/// them; those of erased athletes are to be deleted.
+/// were put back; what is there already stays, and what the ledger could not read is passed over. That the ledger holds these
+/// copies is remembered, so that an erasure finds them; those of erased athletes are to be deleted.
 pub fn recover(
     tables: &Tables,
     identity: &Identity,
@@ -146,11 +147,12 @@ pub fn recover(
         let Some((whose, generation, erased)) = name.first_chunk::<16>().and_then(|tag| wanted.get(tag)) else {
             continue;
         };
-        if public.copy_name(whose, *generation, body) != *name {
+        let readable = is_readable(body);
+        if readable && public.copy_name(whose, *generation, body) != *name {
             anyhow::bail!("a copy of a key was changed: its name does not fit what it holds");
         }
         known.push(CopyName { name: *name, athlete: whose.athlete().cloned(), generation: generation.0 });
-        if *erased {
+        if *erased || !readable {
             continue;
         }
         match whose {
@@ -193,6 +195,7 @@ pub fn forget_listed(tables: &Tables, keys: &Path, names: &[[u8; 32]]) -> anyhow
 
 #[cfg(test)]
 mod tests {
+    use ledger_block::ingest::UNREADABLE;
     use pitchside_model::Timestamp;
     use pitchside_store::RootKey;
 
@@ -262,6 +265,23 @@ mod tests {
         // With the recovery key at hand no erased key comes back.
         assert_eq!(recover(&it.tables, &it.identity, &it.key.secret, &copies).unwrap(), 0);
         assert!(it.tables.athlete_key(&athlete("ada"), 0).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_copy_that_the_ledger_cannot_read_keeps_no_other_key_from_coming_back_and_is_deleted_with_its_athlete() {
+        let it = Restored::new();
+        let mut copies: Vec<_> = it.in_the_ledger.iter().map(|copy| (copy.name, copy.body.clone())).collect();
+        let bad = copies.iter_mut().find(|(name, _)| it.held_of("ada").contains(name)).unwrap();
+        bad.1 = UNREADABLE.to_vec();
+        let bad = bad.0;
+        assert_eq!(recover(&it.tables, &it.identity, &it.key.secret, &copies).unwrap(), 3);
+        it.tables.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+        it.tables.forget_key_copies(&athlete("ada")).unwrap();
+        assert!(it.leaving().contains(&bad));
+        // One that says something else than it said is no such copy.
+        copies[0].1[9] ^= 1;
+        let changed = recover(&it.tables, &it.identity, &it.key.secret, &copies);
+        assert!(changed.unwrap_err().to_string().contains("was changed"));
     }
 
     #[test]

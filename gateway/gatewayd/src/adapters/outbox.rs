@@ -223,19 +223,25 @@ impl Outbox for StoreOutbox {
         self.with_store(|store| store.copies_to_seek()).await
     }
 
-    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
-        let (store, keys, names) = (self.store.clone(), self.keys.clone(), names.to_vec());
+    async fn copies_listed(&self, sought: u64, names: &[Hash], unreadable: &[Hash]) -> Result<(), OutboxError> {
+        let (store, keys) = (self.store.clone(), self.keys.clone());
+        let (names, unread, count) = (names.to_vec(), unreadable.to_vec(), unreadable.len());
         let found = tokio::task::spawn_blocking(move || {
             forget_listed(&store, &keys, &names)?;
-            anyhow::Ok(store.note_copies_sought(sought)?)
+            store.note_copies_sought(sought)?;
+            anyhow::Ok(store.note_unreadable_copies(&unread)?)
         });
-        if let Err(error) = found.await.map_err(failed)? {
-            // Blocks go on without; the next connection tries again.
-            let error = format!("{error:#}");
-            tracing::error!(
-                error,
-                "the ledger may still hold copies of erased athletes' keys: its list could not be read"
-            );
+        match found.await.map_err(failed)? {
+            Ok(true) => tracing::error!(count, "the ledger has copies of keys that it cannot read; pitchside doctor"),
+            Ok(false) => {}
+            Err(error) => {
+                // Blocks go on without; the next connection tries again.
+                let error = format!("{error:#}");
+                tracing::error!(
+                    error,
+                    "the ledger may still hold copies of erased athletes' keys: its list could not be read"
+                );
+            }
         }
         Ok(())
     }

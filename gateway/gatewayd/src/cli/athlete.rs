@@ -27,6 +27,8 @@ struct Row {
 struct Recovered {
     copies: usize,
     recovered: u64,
+    /// Of the copies, those that the ledger could not read.
+    unreadable: usize,
 }
 
 /// `pitchside athlete`.
@@ -52,11 +54,18 @@ pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) ->
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let edge = SystemEdge(Clock::System);
             let copies = runtime.block_on(pitchside_sync::fetch_copies(&config, &edge))?;
+            let unreadable = copies.iter().filter(|copy| !copy.is_readable()).count();
             let pairs: Vec<_> = copies.into_iter().map(|copy| (copy.name, copy.body)).collect();
             let recovered = recover(&context.tables, &context.identity, &key.secret, &pairs)?;
-            output.print(&Recovered { copies: pairs.len(), recovered }, |r| {
+            output.print(&Recovered { copies: pairs.len(), recovered, unreadable }, |r| {
                 format!("the ledger holds {} copies; {} keys were put back", r.copies, r.recovered)
             })?;
+            if unreadable > 0 {
+                let text = format!(
+                    "the ledger cannot read {unreadable} of its copies: ask who runs it to mend that, its log names the files; then the same again"
+                );
+                return Err(Failure::Failed(anyhow::anyhow!(text)));
+            }
         }
         AthleteCommand::List => {
             let assignments = context.tables.assignments()?;

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use pitchside_auth::{DeviceClass, DeviceRecord, Kek, enrol};
 use pitchside_collect::ble::profile;
 use pitchside_model::ble::{CODE_MAX, RandomAddress};
-use pitchside_model::{BleAddress, Bonding, DeviceId, Pairing, PluginName, Profiles};
+use pitchside_model::{BleAddress, Bonding, DeviceId, Pairing, Profiles};
 use serde::Serialize;
 
 use super::args::RadioArgs;
@@ -48,13 +48,7 @@ fn kek(identity: &Identity) -> anyhow::Result<Kek> {
 }
 
 /// Enrols a bonded device.
-pub fn enrol(
-    context: &Context,
-    id: &DeviceId,
-    decoder: Option<PluginName>,
-    radio: &RadioArgs,
-    output: &Output,
-) -> Outcome {
+pub fn enrol(context: &Context, id: &DeviceId, radio: &RadioArgs, output: &Output) -> Outcome {
     let address = radio.address.ok_or_else(|| Failure::Usage("a bonded device needs --address".to_owned()))?;
     let (pairing, word) = match (radio.just_works, radio.code_stdin) {
         (true, _) => (Pairing::JustWorks, "without a code"),
@@ -65,7 +59,7 @@ pub fn enrol(
     let kek = kek(&context.identity)?;
     let bonding = Bonding { pairing, profiles };
     let record =
-        enrol::bonded(id.clone(), address, bonding, decoder, &kek, Clock::System.now()).map_err(anyhow::Error::from)?;
+        enrol::bonded(id.clone(), address, bonding, None, &kek, Clock::System.now()).map_err(anyhow::Error::from)?;
     refuse_twice(context, &kek, &record, id)?;
     context.tables.add_device(row(record)).map_err(anyhow::Error::from)?;
     let enrolled = Enrolled {
@@ -126,6 +120,11 @@ pub fn code(context: &Context, id: &DeviceId, forget: bool, output: &Output) -> 
     let kek = kek(&context.identity)?;
     let device = context.tables.device(id).map_err(anyhow::Error::from)?;
     let device = device.with_context(|| format!("no device {id}; see: pitchside device list"))?;
+    if device.revoked_at.is_some() {
+        return Err(Failure::Usage(format!(
+            "{id} is revoked, for good, and pairs no more: enrol it anew under another id"
+        )));
+    }
     let fresh =
         enrol::with_code(&record(device).map_err(anyhow::Error::from)?, code, &kek).map_err(anyhow::Error::from)?;
     context.tables.put_device(row(fresh)).map_err(anyhow::Error::from)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use data_encoding::HEXLOWER_PERMISSIVE;
-use pitchside_auth::enrol::{self, NewDevice};
+use pitchside_auth::enrol::{self, EnrolError, NewDevice};
 use pitchside_auth::{Card, DeviceRecord, GatewayIdentity, Kek, PasswordCost, Role};
 use pitchside_model::{DeviceId, PluginName};
 use pitchside_store::Tables;
@@ -13,7 +13,8 @@ use serde::Serialize;
 use zeroize::Zeroizing;
 
 use super::args::{ClassArg, ConfigArg, DeviceCommand};
-use super::output::Output;
+use super::nonsense::{self, Asked};
+use super::output::{Output, note};
 use super::{Failure, Outcome, bonded, bonds, context};
 use crate::adapters::keys::row;
 use crate::clock::Clock;
@@ -77,14 +78,19 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
     }
     let context = context::open(config)?;
     let tables = &context.tables;
+    let mut waits_for = None;
+    if let DeviceCommand::Enrol { id, class, public_key, decoder, read, radio, .. } = command {
+        let (has_own_key, decoder) = (public_key.is_some(), decoder.as_ref());
+        waits_for = nonsense::enrolment(&context, &Asked { id, class: *class, has_own_key, decoder, read, radio })?;
+    }
     match command {
-        DeviceCommand::Enrol { id, class: ClassArg::Bonded, decoder, radio, public_key: None, out: None, read }
-            if read.is_empty() =>
-        {
-            bonded::enrol(&context, id, decoder.clone(), radio, output)?;
+        DeviceCommand::Enrol { id, class: ClassArg::Bonded, radio, out: None, .. } => {
+            bonded::enrol(&context, id, radio, output)?;
         }
         DeviceCommand::Enrol { class: ClassArg::Bonded, .. } => {
-            return Err(Failure::Usage("a bonded device has no key, no file and no filters".to_owned()));
+            return Err(Failure::Usage(
+                "a bonded device has no secret that a file could hold: leave --out out".to_owned(),
+            ));
         }
         DeviceCommand::Code { id, forget } => bonded::code(&context, id, *forget, output)?,
         DeviceCommand::Forget { id } => bonded::forget(&context, id, output)?,
@@ -104,6 +110,7 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
         }
         DeviceCommand::List => list(tables, output)?,
         DeviceCommand::Assign { device, athlete } => {
+            nonsense::assignment(tables, device)?;
             tables.assign(device, athlete, Clock::System.now())?;
             output.print(&(device, athlete), |(device, athlete)| format!("{device} now measures {athlete}"))?;
         }
@@ -114,12 +121,17 @@ pub fn device(command: &DeviceCommand, config: &ConfigArg, output: &Output) -> O
             })?;
         }
     }
+    if let Some(text) = waits_for {
+        note(&text);
+    }
     Ok(())
 }
 
 fn parse_key(text: &str) -> Result<PublicKey, Failure> {
     let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    bytes.map(PublicKey).ok_or_else(|| Failure::Usage("--public-key takes 64 hexadecimal digits".to_owned()))
+    let key = bytes.map(PublicKey);
+    let key = key.ok_or_else(|| Failure::Usage("--public-key takes 64 hexadecimal digits".to_owned()))?;
+    if key.is_low_order() { Err(Failure::Usage(EnrolError::LowOrder.to_string())) } else { Ok(key) }
 }
 
 /// Makes the record for the store and what is handed to the device.
@@ -169,6 +181,10 @@ fn hand_over(id: &DeviceId, class: &str, handed: &Handed, out: Option<&Path>, ou
         write_secret(out, file.as_bytes())
             .context("the device is enrolled, but its secret could not be written: revoke it and enrol another id")?;
     }
+    if let (Some(out), None) = (out, &file) {
+        note(&format!("a cable has no secret: {} is not written", out.display()));
+    }
+    let out = out.filter(|_| file.is_some());
     let enrolled = Enrolled {
         id,
         class,

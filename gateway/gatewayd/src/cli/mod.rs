@@ -8,6 +8,7 @@
 //! | [`context`] | settings, keys and store for a command |
 //! | `run`, `init`, `doctor`, `config`, `backup`, `factory_reset` | the box itself |
 //! | `device`, `athlete`, `user` | who and what it knows |
+//! | `nonsense` | what can never work, refused before it is kept |
 //! | `rules`, `library` | what runs in the sandbox: rules, plugins |
 //! | `drill` | the alert path, proven now |
 //! | `reset` | an alert ended by hand |
@@ -31,6 +32,7 @@ mod firmware;
 mod history;
 mod init;
 mod library;
+mod nonsense;
 pub mod output;
 mod plugin;
 mod reset;

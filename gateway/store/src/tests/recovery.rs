@@ -80,6 +80,27 @@ fn the_ledgers_list_is_gone_through_once_after_each_erasure() {
 }
 
 #[test]
+fn the_ledgers_list_is_gone_through_again_while_there_are_copies_it_could_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    store.add_athlete(key("ada", 0), Timestamp(0)).unwrap();
+    store.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+    let listed = |unreadable: &[[u8; 32]]| {
+        store.note_copies_sought(1).unwrap();
+        (store.note_unreadable_copies(unreadable).unwrap(), store.copies_to_seek().unwrap())
+    };
+    assert_eq!(listed(&[]), (false, None));
+    assert_eq!(listed(&[[7; 32], [8; 32]]), (true, Some(1)));
+    assert_eq!(listed(&[[7; 32], [8; 32]]), (false, Some(1)), "told once");
+    let kept = UnreadableCopies { count: 2, first: vec![[7; 32], [8; 32]] };
+    assert_eq!(store.unreadable_copies().unwrap(), kept);
+    assert_eq!(listed(&[[9; 32]; 40]), (true, Some(1)));
+    assert_eq!((store.unreadable_copies().unwrap().count, store.unreadable_copies().unwrap().first.len()), (40, 16));
+    assert_eq!(listed(&[]), (false, None), "mended");
+    assert_eq!(store.unreadable_copies().unwrap(), UnreadableCopies::default());
+}
+
+#[test]
 fn an_athlete_whose_name_is_taken_leaves_no_copy_behind() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());

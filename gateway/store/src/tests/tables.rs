@@ -86,6 +86,18 @@ fn a_device_measures_one_athlete_at_a_time() {
 }
 
 #[test]
+fn a_revoked_device_is_given_to_nobody() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let ann = AthleteId::parse("ann").unwrap();
+    store.add_device(enrolled("strap-1")).unwrap();
+    store.add_athlete(AthleteKey { athlete: ann.clone(), generation: 0, wrapped: vec![5; 60] }, Timestamp(0)).unwrap();
+    store.revoke_device(&device("strap-1"), Timestamp(9)).unwrap();
+    assert!(matches!(store.assign(&device("strap-1"), &ann, Timestamp(10)), Err(StoreError::Conflict(_))));
+    assert!(store.assignments().unwrap().is_empty());
+}
+
+#[test]
 fn quarantine_makes_room_for_the_latest() {
     let dir = TempDir::new().unwrap();
     let options = Options { quarantine_rows_max: 3, ..Options::default() };

@@ -16,12 +16,21 @@ const COPIES_AT_ONCE: usize = 8;
 /// How long the ledger's list is not asked for after a connection ended over it.
 const PUT_OFF: Duration = Duration::from_secs(600);
 
+/// A list that is being read.
+#[derive(Debug, Default)]
+struct Reading {
+    /// What it is wanted for.
+    sought: u64,
+    names: Vec<Hash>,
+    /// Those of them that the ledger cannot read.
+    unreadable: Vec<Hash>,
+}
+
 /// The ledger's list of copies, page by page. Outlives connections: one that the ledger ends over its list must not be followed by
 /// others that end the same way.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// What it is wanted for, and the names so far.
-    open: Option<(u64, Vec<Hash>)>,
+    open: Option<Reading>,
     /// What it was wanted for last on this connection: once is enough.
     done: Option<u64>,
     /// Not asked for before.
@@ -54,18 +63,18 @@ impl Conversation<'_> {
         }
         let sought = self.outbox.copies_sought().await?;
         let Some(sought) = sought.filter(|sought| self.listing.done != Some(*sought)) else { return Ok(()) };
-        self.listing.open = Some((sought, Vec::new()));
+        self.listing.open = Some(Reading { sought, ..Reading::default() });
         self.say(Request::Copies { after: None }).await
     }
 
     /// A page of the list; a short one is the last.
     pub(super) async fn copies_listed(&mut self, page: &[Copy]) -> Result<(), Fault> {
-        let Some((sought, mut names)) = self.listing.open.take() else {
+        let Some(mut reading) = self.listing.open.take() else {
             return Err(Fault::OutOfPlace("copies nobody asked for"));
         };
-        let mut before = names.last().copied();
+        let (sought, mut before) = (reading.sought, reading.names.last().copied());
         let rising = page.iter().all(|copy| before.replace(copy.name) < Some(copy.name));
-        if !rising || names.len() + page.len() > ALL_MAX {
+        if !rising || reading.names.len() + page.len() > ALL_MAX {
             // Blocks go on without; the next connection asks again.
             tracing::error!(
                 "the ledger may still hold copies of erased athletes' keys: its list is out of order, or without end"
@@ -73,13 +82,14 @@ impl Conversation<'_> {
             self.listing.done = Some(sought);
             return Ok(());
         }
-        names.extend(page.iter().map(|copy| copy.name));
+        reading.names.extend(page.iter().map(|copy| copy.name));
+        reading.unreadable.extend(page.iter().filter(|copy| !copy.is_readable()).map(|copy| copy.name));
         if page.len() < COPIES_MAX {
             self.listing.done = Some(sought);
-            return Ok(self.outbox.copies_listed(sought, &names).await?);
+            return Ok(self.outbox.copies_listed(sought, &reading.names, &reading.unreadable).await?);
         }
-        let after = names.last().copied();
-        self.listing.open = Some((sought, names));
+        let after = reading.names.last().copied();
+        self.listing.open = Some(reading);
         self.say(Request::Copies { after }).await
     }
 
@@ -114,12 +124,12 @@ impl Conversation<'_> {
         Ok(self.outbox.copied(name, held).await?)
     }
 
-    /// The ledger does not take a copy. Blocks go on: the copy is tried again on the next connection.
+    /// The ledger does not take a copy, or cannot delete it. Blocks go on: it is tried again on the next connection.
     pub(super) fn copy_refused(&mut self, name: Hash, refusal: &Refusal) -> bool {
         if !self.copying.remove(&name) {
             return false;
         }
-        tracing::error!(%refusal, "the ledger does not keep a copy of an athlete's key: a lost box would lose that key");
+        tracing::error!(%refusal, "the ledger neither keeps nor deletes a copy of an athlete's key as it is asked to");
         self.refused_copies.insert(name);
         true
     }
@@ -130,7 +140,7 @@ mod tests {
     use super::*;
 
     fn asked() -> Listing {
-        Listing { open: Some((1, Vec::new())), ..Listing::default() }
+        Listing { open: Some(Reading { sought: 1, ..Reading::default() }), ..Listing::default() }
     }
 
     #[test]

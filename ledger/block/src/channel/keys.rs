@@ -22,6 +22,16 @@ impl fmt::Display for PublicKey {
         f.write_str(&data_encoding::HEXLOWER.encode(&self.0))
     }
 }
+impl PublicKey {
+    /// Whether it is of low order (RFC 7748, section 6.1): all zeros, or one of a few others with which every secret comes to
+    /// the same, which anybody knows. Nobody's secret belongs to such a key.
+    pub fn is_low_order(&self) -> bool {
+        let Some(mut curve) = DefaultResolver.resolve_dh(&DHChoice::Curve25519) else { return true };
+        curve.set(&[1; 32]);
+        let mut shared = [0u8; 32];
+        curve.dh(&self.0, &mut shared).is_err() || shared == [0; 32]
+    }
+}
 impl std::str::FromStr for PublicKey {
     type Err = KeyError;
     fn from_str(text: &str) -> Result<Self, KeyError> {

@@ -141,3 +141,23 @@ proptest! {
         prop_assert!(open.open(&bytes).is_err());
     }
 }
+
+#[test]
+fn a_key_with_which_every_secret_comes_to_the_same_is_known() {
+    // RFC 7748, section 6.1, and the cofactor: 0, 1, two of order 8, p - 1, p, p + 1; and 0 with the bit that nobody reads.
+    for low in [
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+        "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+    ] {
+        assert!(low.parse::<PublicKey>().unwrap().is_low_order(), "{low}");
+    }
+    for fine in [pair(1).public(), pair(2).public(), PublicKey([9; 32]), PublicKey([0xff; 32])] {
+        assert!(!fine.is_low_order(), "{fine}");
+    }
+}

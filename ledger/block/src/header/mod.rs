@@ -5,7 +5,7 @@ mod codec;
 use std::fmt;
 
 use data_encoding::HEXLOWER;
-use ed25519_dalek::SigningKey;
+use ed25519_dalek::{SigningKey, VerifyingKey};
 use pitchside_model::Timestamp;
 
 use crate::cbor::{CborError, Deterministic as _, exact};
@@ -29,6 +29,11 @@ impl GatewayId {
     /// Reads 64 lower-case hexadecimal digits.
     pub fn parse(text: &str) -> Option<Self> {
         HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok().map(Self)
+    }
+
+    /// Whether a signature can hold under it: it is a point of the curve, and none of the few of small order.
+    pub fn can_sign(&self) -> bool {
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| !key.is_weak())
     }
 }
 impl fmt::Display for GatewayId {

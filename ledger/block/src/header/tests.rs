@@ -114,3 +114,11 @@ proptest! {
         prop_assert!(SignedHeader::verify(&bytes).is_err());
     }
 }
+
+#[test]
+fn a_key_under_which_no_signature_can_hold_is_known() {
+    assert!(key().id().can_sign());
+    // y = 0 and y = 1 are points of small order; y = 2 is none of the curve's.
+    let y = |low: u8| GatewayId(std::array::from_fn(|at| if at == 0 { low } else { 0 }));
+    assert_eq!([0, 1, 2].map(|low| y(low).can_sign()), [false; 3]);
+}

@@ -21,6 +21,8 @@ pub const NOTE_BYTES_MAX: usize = 16_384;
 pub const RECEIPT_BYTES_MAX: usize = 24_576;
 /// The longest deletable object: a copy of an athlete's key has 80 bytes.
 pub const COPY_BYTES_MAX: usize = 1_024;
+/// What stands in a reply for the body of a copy that the ledger has and cannot read. A sealed key is longer.
+pub const UNREADABLE: &[u8] = b"unreadable";
 /// The most copies in one reply.
 pub const COPIES_MAX: usize = 32;
 /// The longest origin line.
@@ -208,6 +210,24 @@ pub struct Copy {
     pub name: [u8; 32],
     /// What it holds.
     pub body: Vec<u8>,
+}
+
+impl Copy {
+    /// One that the ledger has and cannot read: its name stands, so that it can be deleted.
+    pub fn unreadable(name: [u8; 32]) -> Self {
+        Self { name, body: UNREADABLE.to_vec() }
+    }
+
+    /// Whether the ledger could read it.
+    pub fn is_readable(&self) -> bool {
+        is_readable(&self.body)
+    }
+}
+
+/// Whether this is a copy's body, and not what stands for one that the ledger cannot read. Older ledgers say a file that lost its bytes
+/// without a byte.
+pub fn is_readable(body: &[u8]) -> bool {
+    !body.is_empty() && body != UNREADABLE
 }
 
 /// The last block of a gateway that the log holds.

@@ -99,7 +99,7 @@ fn reply() -> impl Strategy<Value = Reply> {
                 sum: Sum { tally: Tally { confirmed, failed }, gateways, failing },
             })
         }),
-        prop::collection::vec((hash(), prop::collection::vec(any::<u8>(), 1..90)), 0..=COPIES_MAX)
+        prop::collection::vec((hash(), prop::collection::vec(any::<u8>(), 0..90)), 0..=COPIES_MAX)
             .prop_map(|copies| Reply::Copies(copies.into_iter().map(|(name, body)| Copy { name, body }).collect())),
     ]
 }
@@ -251,4 +251,13 @@ fn a_tally_counts_somebody_and_no_more_than_a_gateway_has() {
     };
     assert!(reads(DEVICES_MAX - 1, 1) && reads(0, 1) && reads(1, 0));
     assert!(!reads(DEVICES_MAX, 1) && !reads(0, 0) && !reads(u32::MAX, 1));
+}
+
+#[test]
+fn a_copy_that_the_ledger_cannot_read_is_told_by_its_name_and_handed_in_by_nobody() {
+    let lost = Copy { name: [2; 32], body: Vec::new() };
+    let page = Reply::Copies(vec![Copy::unreadable([1; 32]), lost, Copy { name: [3; 32], body: vec![7; 80] }]);
+    let Ok(Reply::Copies(read)) = Reply::decode(&page.encode()) else { panic!("a page") };
+    assert_eq!(read.iter().map(Copy::is_readable).collect::<Vec<_>>(), [false, false, true]);
+    assert!(Request::decode(&Request::Keep { name: [2; 32], body: Vec::new() }.encode()).is_err());
 }

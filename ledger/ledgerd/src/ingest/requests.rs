@@ -115,16 +115,16 @@ impl Requests {
             Request::Fetch { payload, offset } => self.fetch(payload, offset).await,
             Request::Recall { index } => self.recall(index).await,
             Request::Keep { name, body } => {
-                let kept = self.off(move |log, gateway| log.keep_copy(gateway, &name, body)).await??;
-                Ok(match kept {
-                    Ok(()) => Doing::Reply(Reply::Kept { name, held: true }),
-                    Err(refusal) => refused(name, None, refusal),
+                Ok(match self.off(move |log, gateway| log.keep_copy(gateway, &name, body)).await? {
+                    Ok(Ok(())) => Doing::Reply(Reply::Kept { name, held: true }),
+                    Ok(Err(refusal)) => refused(name, None, refusal),
+                    Err(error) => self.not_done(name, &error),
                 })
             }
-            Request::Drop { name } => {
-                self.off(move |log, gateway| log.drop_copy(gateway, &name)).await??;
-                Ok(Doing::Reply(Reply::Kept { name, held: false }))
-            }
+            Request::Drop { name } => Ok(match self.off(move |log, gateway| log.drop_copy(gateway, &name)).await? {
+                Ok(()) => Doing::Reply(Reply::Kept { name, held: false }),
+                Err(error) => self.not_done(name, &error),
+            }),
             Request::Content { content } => self.content(content).await,
             Request::Piece { content, offset, bytes } => self.piece(content, offset, bytes).await,
             Request::Releases { since, seen } => {
@@ -133,10 +133,20 @@ impl Requests {
             }
             Request::Sum { release } => Ok(Doing::Reply(Reply::Sum(self.off(move |log, _| log.sum(release)).await??))),
             Request::Copies { after } => {
-                let copies = self.off(move |log, gateway| log.copies(gateway, after.as_ref())).await??;
-                Ok(Doing::Reply(Reply::Copies(copies)))
+                let copies = self.off(move |log, gateway| {
+                    log.copies(gateway, after.as_ref(), |error| {
+                        tracing::error!(%gateway, %error, "a copy of a key cannot be read: bring the file back from a backup, or delete it");
+                    })
+                });
+                Ok(Doing::Reply(Reply::Copies(copies.await??)))
             }
         }
+    }
+
+    /// One copy that is in the way ends no connection: all else would wait for it.
+    fn not_done(&self, name: [u8; 32], error: &StorageError) -> Doing {
+        tracing::error!(gateway = %self.gateway, %error, "a copy of a key was neither kept nor deleted");
+        refused(name, None, Refusal::plain(Code::Storage))
     }
 
     async fn recall(&self, index: u64) -> Result<Doing, SessionError> {

@@ -75,3 +75,37 @@ fn a_gateway_is_enrolled_from_its_file_once() {
     assert_eq!(code(&enrol()), 1);
     ledger.assert_sound();
 }
+
+#[test]
+fn an_enrolment_that_can_never_work_or_has_no_end_is_refused_and_nothing_is_entered() {
+    let (ledger, gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    let file = ledger.dir.path().join("box-1.toml");
+    ledgerd::keys::write_key(&ledger.dir.path().join("ledger.psk"), &gateway.psk).unwrap();
+    let enrolment = |signing: &str, channel: &str| {
+        format!("gateway = \"box-1\"\nsigning = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"ledger.psk\"\n")
+    };
+    let (signing, channel) = (gateway.key.id().to_string(), gateway.identity.public().to_string());
+    let zeros = "00".repeat(32);
+    let of_order_8 = "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800";
+    let long = format!("{}# {}\n", enrolment(&signing, &channel), "x".repeat(64 << 10));
+    for (text, why) in [
+        (enrolment(&signing, &zeros), "`channel` is an X25519 key of low order"),
+        (enrolment(&signing, of_order_8), "`channel` is an X25519 key of low order"),
+        (enrolment(&zeros, &channel), "`signing` is no Ed25519 key"),
+        (long, "more than 65536 bytes"),
+    ] {
+        std::fs::write(&file, &text).unwrap();
+        let refused = ledgerd(&ledger, &["enrol-gateway", file.to_str().unwrap()]);
+        assert_eq!(code(&refused), 1, "{why}");
+        assert!(String::from_utf8(refused.stderr).unwrap().contains(why), "{why}");
+    }
+    // It says that it has no bytes, and has no end.
+    let endless = ledgerd(&ledger, &["enrol-gateway", "/dev/zero"]);
+    assert_eq!(code(&endless), 1);
+    assert!(String::from_utf8(endless.stderr).unwrap().contains("more than 65536 bytes"));
+    assert_eq!(ledger.assert_sound().leaves, 1, "nothing was entered");
+    // A publisher that never connects has no channel key, and says so.
+    std::fs::write(&file, enrolment(&signing, &zeros)).unwrap();
+    let publisher = ledgerd(&ledger, &["enrol-publisher", file.to_str().unwrap()]);
+    assert_eq!(code(&publisher), 0, "{}", String::from_utf8_lossy(&publisher.stderr));
+}

@@ -2,7 +2,7 @@
 
 use ledger_block::Hash;
 use ledger_block::ingest::COPIES_MAX;
-use pitchside_sync::{Link, Status};
+use pitchside_sync::{CopyTask, Link, Status};
 
 use crate::support::{Gateway, Ledger, PATIENCE};
 
@@ -39,11 +39,11 @@ async fn the_list_of_copies_is_read_to_its_end_once_each_time_it_is_wanted() {
 async fn a_list_the_ledger_cannot_read_holds_no_block_back_and_is_not_asked_for_again_at_once() {
     let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
     ledger.enrol(&gateway);
-    let folder = ledger.path().join("log/copies/box-1/00");
-    std::fs::create_dir_all(&folder).unwrap();
-    let copy = folder.join("00".repeat(32));
-    // A link to itself: nobody can read it, root included.
-    std::os::unix::fs::symlink(&copy, &copy).unwrap();
+    let copies = ledger.path().join("log/copies/box-1");
+    std::fs::create_dir_all(&copies).unwrap();
+    // What copies there are nobody can tell: a link to itself, which root cannot read either.
+    let folder = copies.join("00");
+    std::os::unix::fs::symlink(&folder, &folder).unwrap();
     ledger.start().await;
     gateway.outbox.held.lock().sought = Some(1);
     gateway.seal(1_000);
@@ -57,5 +57,61 @@ async fn a_list_the_ledger_cannot_read_holds_no_block_back_and_is_not_asked_for_
     }
     assert_eq!(sync.status.borrow().link, link, "no other connection was cut off");
     assert!(gateway.outbox.held.lock().listed.is_empty());
+    sync.stop().await;
+}
+
+/// A copy of this gateway that nobody can read, root included: a link to itself. Its name.
+fn unreadable(ledger: &Ledger, gateway: &Gateway, byte: u8) -> Hash {
+    let hex = format!("{byte:02x}");
+    let folder = ledger.path().join(format!("log/copies/{}/{hex}", gateway.name));
+    std::fs::create_dir_all(&folder).unwrap();
+    let copy = folder.join(hex.repeat(32));
+    std::os::unix::fs::symlink(&copy, &copy).unwrap();
+    [byte; 32]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_the_ledger_cannot_read_ends_no_connection_and_the_rest_of_the_list_is_gone_through() {
+    let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    ledger.enrol(&gateway);
+    let mut names = vec![unreadable(&ledger, &gateway, 0)];
+    // More than a page, so that it is asked on from there.
+    let log = ledgerd::open_log(&ledger.path()).unwrap();
+    for number in 0..u8::try_from(COPIES_MAX).unwrap() {
+        names.push(*blake3::hash(&[number]).as_bytes());
+        log.keep_copy(&gateway.name, &names[names.len() - 1], vec![1; 80]).unwrap().unwrap();
+    }
+    drop(log);
+    let bad = names[0];
+    names.sort_unstable();
+    ledger.start().await;
+    gateway.outbox.held.lock().sought = Some(1);
+    let mut sync = gateway.sync(gateway.config(&ledger));
+    let outbox = gateway.outbox.clone();
+    tokio::time::timeout(PATIENCE, outbox.settled.notified()).await.expect("the list is read");
+    assert_eq!(outbox.held.lock().listed, [(1, names)], "whole");
+    assert_eq!(outbox.held.lock().unreadable, [bad]);
+    gateway.seal(1_000);
+    sync.drained(1).await;
+    assert_eq!(sync.status.borrow().failures, 0, "no connection ended");
+    sync.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_the_ledger_can_neither_keep_nor_delete_holds_neither_blocks_nor_other_copies_back() {
+    let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    ledger.enrol(&gateway);
+    let [gone, there] = [0, 1].map(|byte| unreadable(&ledger, &gateway, byte));
+    ledger.start().await;
+    let task = |name: Hash, body: Option<u8>| CopyTask { name, body: body.map(|byte| vec![byte; 80]) };
+    let bad = [task(gone, None), task(there, Some(1))];
+    gateway.outbox.held.lock().copies = [&bad[..], &[task([2; 32], Some(2))]].concat();
+    let mut sync = gateway.sync(gateway.config(&ledger));
+    let outbox = gateway.outbox.clone();
+    tokio::time::timeout(PATIENCE, outbox.settled.notified()).await.expect("the other one is kept");
+    assert_eq!(outbox.held.lock().copies, bad, "and these wait");
+    gateway.seal(1_000);
+    sync.drained(1).await;
+    assert_eq!(sync.status.borrow().failures, 0, "no connection ended");
     sync.stop().await;
 }

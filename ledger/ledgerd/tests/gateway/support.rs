@@ -17,7 +17,7 @@ use ledger_block::receipt::Level;
 use ledger_block::{BlockIndex, ClockState, GatewayKey, Hash, Header, Incarnation, SignedHeader};
 use ledgerd::{Config, Enrolment, Running};
 use parking_lot::Mutex;
-use pitchside_sync::{Backoff, Edge, Outbox, OutboxError, Parcel, Status, SyncConfig};
+use pitchside_sync::{Backoff, CopyTask, Edge, Outbox, OutboxError, Parcel, Status, SyncConfig};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -134,6 +134,10 @@ pub struct Held {
     /// What the ledger's list of copies is wanted for, and the names it had, each time.
     pub sought: Option<u64>,
     pub listed: Vec<(u64, Vec<Hash>)>,
+    /// Those of the last list that the ledger could not read.
+    pub unreadable: Vec<Hash>,
+    /// Copies to be kept or deleted.
+    pub copies: Vec<CopyTask>,
 }
 
 /// An outbox in memory.
@@ -141,7 +145,7 @@ pub struct Held {
 pub struct MemoryOutbox {
     pub held: Mutex<Held>,
     pub news: Notify,
-    /// A transaction beside the chain is done with, or the list of copies was read.
+    /// A transaction beside the chain or a copy is done with, or the list of copies was read.
     pub settled: Notify,
     /// Payload bytes handed out, to see what was sent twice.
     pub handed_out: AtomicU64,
@@ -195,8 +199,19 @@ impl Outbox for MemoryOutbox {
     async fn copies_sought(&self) -> Result<Option<u64>, OutboxError> {
         Ok(self.held.lock().sought)
     }
-    async fn copies_listed(&self, sought: u64, names: &[Hash]) -> Result<(), OutboxError> {
-        self.held.lock().listed.push((sought, names.to_vec()));
+    async fn copies(&self, limit: usize) -> Result<Vec<CopyTask>, OutboxError> {
+        Ok(self.held.lock().copies.iter().take(limit).cloned().collect())
+    }
+    async fn copied(&self, name: &Hash, _held: bool) -> Result<(), OutboxError> {
+        self.held.lock().copies.retain(|copy| copy.name != *name);
+        self.settled.notify_one();
+        Ok(())
+    }
+    async fn copies_listed(&self, sought: u64, names: &[Hash], unreadable: &[Hash]) -> Result<(), OutboxError> {
+        let mut held = self.held.lock();
+        held.listed.push((sought, names.to_vec()));
+        held.unreadable = unreadable.to_vec();
+        drop(held);
         self.settled.notify_one();
         Ok(())
     }

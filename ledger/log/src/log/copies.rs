@@ -5,9 +5,12 @@
 //! erasure deletes them. A name says nothing to the ledger, a body is ciphertext. Names are hashes, so no folder fills
 //! before the others; each is bounded.
 
+use std::io;
+use std::path::Path;
+
 use data_encoding::HEXLOWER;
 use ledger_block::Hash;
-use ledger_block::ingest::{COPIES_MAX, Code, Copy, DeviceId, Refusal};
+use ledger_block::ingest::{COPIES_MAX, COPY_BYTES_MAX, Code, Copy, DeviceId, Refusal};
 
 use super::{Log, Placed, Published};
 use crate::objects::StorageError;
@@ -90,18 +93,37 @@ impl Log {
         self.storage.objects.erase(&path(gateway, name))
     }
 
-    /// A gateway's copies with names above `after`, in order, at most [`COPIES_MAX`].
+    /// A gateway's copies with names above `after`, in order, at most [`COPIES_MAX`]. One that cannot be read stands there by its name,
+    /// and `unread` hears why: the others are read all the same.
     ///
     /// # Errors
-    /// The store cannot be read.
-    pub fn copies(&self, gateway: &DeviceId, after: Option<&Hash>) -> Result<Vec<Copy>, StorageError> {
+    /// What copies there are cannot be read.
+    pub fn copies(
+        &self,
+        gateway: &DeviceId,
+        after: Option<&Hash>,
+        mut unread: impl FnMut(StorageError),
+    ) -> Result<Vec<Copy>, StorageError> {
         let mut found = Vec::new();
         for first in after.map_or(0, |name| name[0])..=u8::MAX {
             for path in self.storage.objects.paths(&folder(gateway, first))? {
                 let Some(name) = name_of(&path).filter(|name| after.is_none_or(|after| name > after)) else { continue };
-                // One that was deleted since it was listed is gone.
-                let Some(body) = self.storage.objects.get(&path)? else { continue };
-                found.push(Copy { name, body });
+                match self.storage.objects.get(&path) {
+                    // One that was deleted since it was listed is gone.
+                    Ok(None) => continue,
+                    Ok(Some(body)) if !body.is_empty() && body.len() <= COPY_BYTES_MAX => {
+                        found.push(Copy { name, body });
+                    }
+                    Ok(Some(body)) => {
+                        let why = format!("{} bytes are none of a copy", body.len());
+                        unread(StorageError::io(Path::new(&path))(io::Error::other(why)));
+                        found.push(Copy::unreadable(name));
+                    }
+                    Err(error) => {
+                        unread(error);
+                        found.push(Copy::unreadable(name));
+                    }
+                }
                 if found.len() == COPIES_MAX {
                     return Ok(found);
                 }

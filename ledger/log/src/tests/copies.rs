@@ -23,7 +23,7 @@ fn a_copy_is_kept_listed_in_order_and_deleted_for_good() {
     assert_eq!(log.keep_copy(&mine, &names[0], vec![9; 80]).unwrap().unwrap_err().code, Code::Conflict);
     let (mut listed, mut after) = (Vec::new(), None);
     loop {
-        let page = log.copies(&mine, after.as_ref()).unwrap();
+        let page = log.copies(&mine, after.as_ref(), drop).unwrap();
         assert!(page.len() <= COPIES_MAX);
         let Some(last) = page.last() else { break };
         after = Some(last.name);
@@ -32,11 +32,36 @@ fn a_copy_is_kept_listed_in_order_and_deleted_for_good() {
     let mut sorted = names.clone();
     sorted.sort_unstable();
     assert_eq!(listed, sorted);
-    assert!(log.copies(&other, None).unwrap().is_empty(), "nobody else's");
+    assert!(log.copies(&other, None, drop).unwrap().is_empty(), "nobody else's");
     log.drop_copy(&mine, &names[3]).unwrap();
     log.drop_copy(&mine, &names[3]).unwrap();
-    let left: Vec<_> = log.copies(&mine, None).unwrap();
+    let left: Vec<_> = log.copies(&mine, None, drop).unwrap();
     assert!(left.iter().all(|copy| copy.name != names[3]));
+}
+
+#[test]
+fn a_copy_that_cannot_be_read_is_named_and_the_others_are_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let (log, _) = start(directory.path());
+    let mine = id("box-1");
+    for first in [1, 3] {
+        log.keep_copy(&mine, &[first; 32], vec![first; 80]).unwrap().unwrap();
+    }
+    let file = |first: u8| {
+        let folder = directory.path().join(format!("copies/box-1/{first:02x}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        folder.join(format!("{first:02x}").repeat(32))
+    };
+    // A link to itself nobody can read, root included; a file that lost its bytes.
+    std::os::unix::fs::symlink(file(0), file(0)).unwrap();
+    std::fs::write(file(2), "").unwrap();
+    let mut unread = Vec::new();
+    let listed = log.copies(&mine, None, |error| unread.push(error.to_string())).unwrap();
+    assert_eq!(
+        listed.iter().map(|copy| (copy.name[0], copy.is_readable())).collect::<Vec<_>>(),
+        [(0, false), (1, true), (2, false), (3, true)]
+    );
+    assert!(unread.len() == 2 && unread[0].contains(&"00".repeat(32)) && unread[1].contains(&"02".repeat(32)));
 }
 
 #[test]

@@ -65,6 +65,10 @@ fn here(what: &str) -> Option<&'static str> {
         }
         ledger::REFUSED => "give doctor.txt to who runs the ledger; it is tried again by itself",
         ledger::NOT_BELIEVED => "give doctor.txt to who runs the ledger; change nothing here",
+        ledger::UNREADABLE_COPIES => {
+            "give doctor.txt to who runs the ledger, whose log names the files; recovery-key in orders.txt on a stick has the keys that are here \
+             copied anew"
+        }
         ledger::BLOCKS_WAIT | ledger::CHAIN_WAITS => ledger::FIRST_THE_LEDGER,
         ledger::WAY | "ledger" => {
             "look at its network, and at [ledger] in settings.toml; a new ledger: ledger.policy and ledger.txt on a stick"

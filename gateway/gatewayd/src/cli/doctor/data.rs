@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSet;
-use pitchside_store::{ChainStart, Integrity, Refused, StoreError};
+use pitchside_store::{ChainStart, Integrity, Refused, StoreError, UnreadableCopies};
 
 use super::Finding;
-use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER};
+use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER, UNREADABLE_COPIES};
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::backup::settings::Carried;
@@ -49,6 +50,7 @@ pub fn findings(context: &Context, fault: Option<LedgerFault>, now: Timestamp) -
             looked.unwrap_or_else(unread)
         })
         .collect();
+    findings.extend(unreadable_copies(context.tables.unreadable_copies()));
     findings.extend(foreign_key(context));
     findings.push(rules(context.settings.rules.dir.as_deref()));
     findings.extend(rules_at_work(context));
@@ -159,6 +161,21 @@ fn copies(context: &Context) -> Looked {
             ),
         ),
     })
+}
+
+/// Copies in the ledger's list that it could not read when it was last gone through.
+fn unreadable_copies(found: Result<UnreadableCopies, StoreError>) -> Option<Finding> {
+    let found = match found {
+        Ok(found) => found,
+        Err(error) => {
+            return Some(Finding::new(UNREADABLE_COPIES, false, error.to_string(), "pitchside doctor --health"));
+        }
+    };
+    let first = HEXLOWER.encode(found.first.first()?);
+    let evidence =
+        format!("the ledger cannot read {} of the copies of keys that it has, the first {first}", found.count);
+    let mend = "ask who runs the ledger: its log names the files; copies of the keys that are here, made anew: pitchside backup key --out FILE";
+    Some(Finding::new(UNREADABLE_COPIES, false, evidence, mend))
 }
 
 fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
@@ -282,6 +299,14 @@ mod tests {
         let found = refused_lately(&kept, Timestamp(9 * DAY + 1));
         assert_eq!((found.ok, found.evidence.as_str()), (true, "none in the last 7 days; 3 older kept"));
         assert!(refused_lately(&[], Timestamp(0)).ok);
+    }
+
+    #[test]
+    fn copies_that_the_ledger_cannot_read_are_a_finding_with_the_first_ones_name() {
+        let copies = UnreadableCopies { count: 3, first: vec![[0xab; 32], [0xcd; 32]] };
+        let found = unreadable_copies(Ok(copies)).unwrap();
+        assert!(!found.ok && found.evidence.contains("cannot read 3 of") && found.evidence.contains(&"ab".repeat(32)));
+        assert!(unreadable_copies(Ok(UnreadableCopies::default())).is_none());
     }
 
     #[test]

@@ -15,6 +15,7 @@ pub const SECOND_BOX: &str = "second box";
 pub const REFUSED: &str = "ledger that refuses";
 pub const NOT_BELIEVED: &str = "ledger that is not believed";
 pub const OWN: &str = "blocks of this box";
+pub const UNREADABLE_COPIES: &str = "copies the ledger cannot read";
 /// What only waits until one of those is mended.
 pub const BLOCKS_WAIT: &str = "blocks that wait";
 /// The same, of a restored box.

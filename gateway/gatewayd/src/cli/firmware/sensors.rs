@@ -11,6 +11,7 @@ use crate::cli::args::ConfigArg;
 use crate::cli::output::{self, Output};
 use crate::cli::{Failure, context};
 use crate::identity::Identity;
+use crate::pipeline::firmware::barred::is_spent;
 use crate::pipeline::firmware::reports::{reason_word, stage_word};
 
 /// Characters of a full bar.
@@ -73,11 +74,12 @@ fn row(kept: SensorFirmware) -> SensorRow {
     let failed = kept.stage == Some(Stage::Failed as u8);
     let confirmed = kept.stage == Some(Stage::Confirmed as u8);
     let other = kept.target.as_ref().filter(|target| confirmed && **target != kept.version);
+    let for_good = if is_spent(&kept) { ", and is not offered it again" } else { "" };
     let state = match (&kept.release, &kept.held, other, stage) {
         (_, Some(held), _, _) => format!("held: {held}"),
         (None, None, _, _) => "nothing offered".to_owned(),
-        (Some(_), None, Some(target), _) => format!("runs {} after confirming {target}", kept.version),
-        (Some(_), None, None, Some(word)) if failed => format!("{word}: {}", reason_word(kept.reason)),
+        (Some(_), None, Some(target), _) => format!("runs {} after confirming {target}{for_good}", kept.version),
+        (Some(_), None, None, Some(word)) if failed => format!("{word}: {}{for_good}", reason_word(kept.reason)),
         (Some(_), None, None, Some(word)) => word.to_owned(),
         (Some(_), None, None, None) if kept.have > 0 => "pulling".to_owned(),
         (Some(_), None, None, None) => "offered".to_owned(),
@@ -167,7 +169,7 @@ mod tests {
             (rows[0].state.clone(), rows[0].reason, counts.text())
         };
         let version = pitchside_wire::firmware::Reason::VERSION.0;
-        let other = "runs 1.0.9 after confirming 1.7.0".to_owned();
+        let other = "runs 1.0.9 after confirming 1.7.0, and is not offered it again".to_owned();
         assert_eq!(shown("1.7.0", 0), ("confirmed".to_owned(), None, "1 of 1".to_owned()));
         assert_eq!(shown("1.0.9", version), (other, Some("version"), "0 of 1, 1 failed".to_owned()));
     }

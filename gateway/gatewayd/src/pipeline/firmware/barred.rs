@@ -23,12 +23,34 @@ struct Last {
     runs: bool,
 }
 
+/// What came to nothing.
+struct Failed {
+    for_good: bool,
+    reason: Reason,
+}
+
 /// What one thing has behind it.
 #[derive(Default)]
 struct Marks {
-    /// What came to nothing, and whether that is for good.
-    failed: BTreeMap<ReleaseId, bool>,
+    failed: BTreeMap<ReleaseId, Failed>,
     last: Option<Last>,
+}
+
+/// Why a release is not for a thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Bar {
+    /// This box halted it.
+    #[error("this box halted it, for it failed on sensors here")]
+    Halted,
+    /// It came to nothing on this thing, which was offered another one since.
+    #[error("it came to nothing here before ({}), and is not offered here again", .0.word())]
+    Failed(Reason),
+    /// It is what this thing was offered last: how that ended is told with it.
+    #[error("it was offered before, and is not offered here again")]
+    Spent,
+    /// An older one was tried in its place.
+    #[error("an older one is tried in its place, after it came to nothing")]
+    InTurn,
 }
 
 #[derive(Default)]
@@ -84,23 +106,33 @@ impl Barred {
         if outcome.confirmed {
             marks.failed.remove(&release);
         } else {
-            marks.failed.insert(release, is_for_good(outcome));
+            let (for_good, reason) = (is_for_good(outcome), Reason(outcome.reason));
+            marks.failed.insert(release, Failed { for_good, reason });
         }
     }
 
     /// Whether a release is not for this thing.
     pub fn bars(&self, thing: &str, release: &ReleaseId, version: Version) -> bool {
+        self.why(thing, release, version).is_some()
+    }
+
+    /// Why a release is not for this thing, if it is not.
+    pub fn why(&self, thing: &str, release: &ReleaseId, version: Version) -> Option<Bar> {
         let said = self.0.lock();
-        if said.halted.contains(release) {
-            return true;
-        }
-        let Some(marks) = said.things.get(thing) else { return false };
-        match (marks.failed.get(release), &marks.last) {
-            (Some(true), _) => true,
-            (_, Some(last)) if last.release == *release => last.spent,
+        let halted = said.halted.contains(release).then_some(Bar::Halted);
+        let Some(marks) = said.things.get(thing) else { return halted };
+        let failed = marks.failed.get(release);
+        match (failed, &marks.last) {
+            (_, Some(last)) if last.release == *release && last.spent => Some(Bar::Spent),
+            _ if halted.is_some() => halted,
+            (Some(failed), _) if failed.for_good => Some(Bar::Failed(failed.reason)),
+            (_, Some(last)) if last.release == *release => None,
             // An older one was tried in its place: not both in turn, for ever. Once that one runs, things may be otherwise.
-            (Some(false), Some(last)) => !last.runs && last.version.is_some_and(|last| last < version),
-            _ => false,
+            (Some(_), Some(last)) => {
+                let in_turn = !last.runs && last.version.is_some_and(|last| last < version);
+                in_turn.then_some(Bar::InTurn)
+            }
+            _ => None,
         }
     }
 }
@@ -111,7 +143,7 @@ fn is_confirmed(row: &SensorFirmware) -> bool {
 
 /// Whether what a sensor was offered last is not for it any more. It failed there, was refused there, or failed too often; or it proved
 /// itself: a sensor that runs something older all the same would be written to again and again.
-fn is_spent(row: &SensorFirmware) -> bool {
+pub fn is_spent(row: &SensorFirmware) -> bool {
     let failed = row.stage == Some(Stage::Failed as u8);
     let may_pass = [Reason::CONTENT, Reason::FLASH, Reason::WEAR].contains(&Reason(row.reason));
     is_confirmed(row) || (failed && (!may_pass || row.attempts >= ATTEMPTS_MAX))
@@ -154,8 +186,12 @@ mod tests {
         FirmwareOutcome { release, device: s7(), confirmed: false, reason, counts, at: Timestamp(1) }
     }
 
-    fn bars(barred: &Barred, (release, version): (ReleaseId, Version)) -> bool {
-        barred.bars("s7", &release, version)
+    fn why(barred: &Barred, (release, version): (ReleaseId, Version)) -> Option<Bar> {
+        barred.why("s7", &release, version)
+    }
+
+    fn bars(barred: &Barred, release: (ReleaseId, Version)) -> bool {
+        why(barred, release).is_some()
     }
 
     #[test]
@@ -168,9 +204,9 @@ mod tests {
         store.put_sensor_firmware(row(OLDER, Stage::Confirmed, Reason::NONE, 0), None).unwrap();
         store.add_act([9; 32], [3; 32], vec![1], Timestamp(1), None).unwrap();
         let barred = Barred::open(&store).unwrap();
-        assert!(bars(&barred, NEWER), "it runs the older one, and the newer one failed for good");
+        assert_eq!(why(&barred, NEWER), Some(Bar::Failed(Reason::SELF_TEST)), "it runs the older one");
         assert!(!barred.bars("s8", &NEWER.0, NEWER.1));
-        assert!(barred.bars("s8", &ReleaseId([3; 32]), Version::new(1, 3, 0)), "what this box halted");
+        assert_eq!(barred.why("s8", &ReleaseId([3; 32]), Version::new(1, 3, 0)), Some(Bar::Halted));
     }
 
     #[test]
@@ -179,7 +215,7 @@ mod tests {
         barred.said(&row(NEWER, Stage::Verified, Reason::NONE, 0));
         assert!(!bars(&barred, NEWER));
         barred.said(&row(NEWER, Stage::Confirmed, Reason::NONE, 0));
-        assert!(bars(&barred, NEWER));
+        assert_eq!(why(&barred, NEWER), Some(Bar::Spent));
         barred.said(&row(OLDER, Stage::Confirmed, Reason::NONE, 0));
         assert!(!bars(&barred, NEWER), "another release has changed what runs");
         // But one that never said what its manifest says is no more for it.
@@ -196,7 +232,7 @@ mod tests {
             assert_eq!(bars(&barred, NEWER), spent, "{attempts}");
         }
         barred.said(&row(OLDER, Stage::Downloaded, Reason::NONE, 0));
-        assert!(bars(&barred, NEWER), "the older one is on its way");
+        assert_eq!(why(&barred, NEWER), Some(Bar::InTurn), "the older one is on its way");
         barred.said(&row(OLDER, Stage::Confirmed, Reason::NONE, 0));
         assert!(!bars(&barred, NEWER), "another image may take it");
         let newest = (ReleaseId([4; 32]), Version::new(1, 4, 0));

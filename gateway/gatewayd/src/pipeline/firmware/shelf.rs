@@ -16,7 +16,7 @@ use pitchside_release::policy::{self, Clock as PolicyClock, Limits, Refused, Thi
 use pitchside_store::Store;
 use tokio::sync::watch;
 
-use super::barred::Barred;
+use super::barred::{Bar, Barred};
 use super::lines::{Line, Lines};
 use crate::adapters::releases::KnownReleases;
 use crate::adapters::releases::trouble::{self, Whose};
@@ -183,10 +183,17 @@ impl Shelf {
         Ok(chosen.map(|(id, release)| self.offer(id, release, &thing.hardware)))
     }
 
-    /// Why the newest release that was made for a thing is not for it, in words; none if it is, or runs.
+    /// Why the newest release that was made for a thing is not for it, in words; none if it is, or runs, or was offered to it last: how
+    /// that ended is told with it.
     pub fn why_not(&self, thing: &Thing) -> Option<String> {
-        let why = policy::why_not(&self.releases.known(), thing, &self.limits, self.policy_clock());
-        why.map(|(version, refused)| format!("{version}: {refused}"))
+        let known = self.releases.known();
+        if let Some((version, refused)) = policy::why_not(&known, thing, &self.limits, self.policy_clock()) {
+            return Some(format!("{version}: {refused}"));
+        }
+        let (id, newest) = policy::newest_for(&known, thing)?;
+        let version = newest.signed.manifest().version;
+        let bar = self.barred.why(&thing.name, &id, version).filter(|bar| *bar != Bar::Spent)?;
+        Some(format!("{version}: {bar}"))
     }
 
     /// Whether this thing may (still) install this release: to be asked again while it is handed out.

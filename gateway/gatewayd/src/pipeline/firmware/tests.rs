@@ -430,6 +430,10 @@ async fn the_next_one_down_is_for_a_sensor_on_which_the_newest_came_to_nothing()
     house.desk().look(false);
     assert_eq!(chosen(&house, "s9"), Some(releases[0].id()));
     assert_eq!(house.wants(&[a_strap("s9")]), [(1, 1)]);
+    // Who runs the next one down hears why there is nothing newer.
+    let why = |name: &str| house.shelf.why_not(&Thing { installed: Some(Version::new(1, 1, 0)), ..a_strap(name) });
+    assert_eq!(why("s9").as_deref(), Some("1.2.0: this box halted it, for it failed on sensors here"));
+    assert_eq!(why("s7"), None, "how it ended is told with what it was offered last");
 }
 
 #[tokio::test]

@@ -119,6 +119,10 @@ pub(super) fn start_sync(
 pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
     let policy = policy_of(ledger)?;
     let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
+    anyhow::ensure!(
+        !public.is_low_order(),
+        "ledger.public_key is of low order, nobody's key: take it from the ledger's channel.pub"
+    );
     let keypair = Keypair::from_secret(identity.noise.clone())?;
     let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
     let mut config =

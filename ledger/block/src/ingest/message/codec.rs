@@ -155,7 +155,7 @@ impl Deterministic for Reply {
                 }
                 let one = |input: &mut Decoder<'_>| {
                     array_of(input, 2)?;
-                    Ok(Copy { name: fixed(input)?, body: copy(input)? })
+                    Ok(Copy { name: fixed(input)?, body: bytes(input, COPY_BYTES_MAX)? })
                 };
                 Self::Copies((0..count).map(|_| one(input)).collect::<Result<_, Error>>()?)
             }
