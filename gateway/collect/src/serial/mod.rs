@@ -6,6 +6,7 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `port` | one port: open, serve, wait, again |
+//! | `owed` | lines that could not be stored, until they are told |
 //! | `splitter` | bytes to frames, lines or packets, bounded |
 //! | [`packets`] | packets of one length, found again after noise |
 
@@ -20,12 +21,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::intake::Intake;
 
+mod owed;
 pub mod packets;
 mod port;
 mod splitter;
 
 pub use packets::PacketForm;
 pub use splitter::LINE_BYTES_MAX;
+#[doc(hidden)]
+pub use splitter::split_all;
 
 /// What is spoken on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]

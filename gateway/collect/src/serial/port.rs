@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,9 +12,10 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_serial::{SerialPortBuilderExt, SerialStream};
 use tokio_util::sync::CancellationToken;
 
+use super::owed::Owed;
 use super::splitter::Splitter;
 use super::{LINE_BYTES_MAX, PortConfig, PortState, Speaks};
-use crate::intake::{Channel, Inbound, Intake, Settled, Ticket};
+use crate::intake::{Channel, Inbound, Intake, Ticket};
 use crate::link::{CloseReason, Link, Outbound, Outlet};
 
 /// Bytes of one read.
@@ -24,6 +24,8 @@ const READ_BYTES: usize = 4 * 1024;
 const TOGETHER_WITHIN: Duration = Duration::from_millis(250);
 /// How long a line that was lost waits for another, with which it is a gap in the stream it was of.
 const LOSS_TOLD_WITHIN: Duration = Duration::from_secs(10);
+/// How long what a link handed over may take to be settled after its end.
+const SETTLED_WITHIN: Duration = Duration::from_secs(5);
 /// How long the line may take none of our bytes.
 const WRITE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -35,11 +37,12 @@ pub(crate) async fn serve(
     state: watch::Sender<PortState>,
 ) {
     let mut pause = config.reopen_after_min;
+    let owed = Owed::default();
     while !shutdown.is_cancelled() {
         match open(&config) {
             Ok(stream) => {
                 pause = config.reopen_after_min;
-                let reason = connection(&config, stream, &intake, &shutdown, &state).await;
+                let reason = connection(&config, stream, &intake, &owed, &shutdown, &state).await;
                 tracing::info!(port = %config.path.display(), %reason, "serial port closed");
                 state.send_replace(PortState::Waiting(reason.to_string()));
             }
@@ -57,6 +60,12 @@ pub(crate) async fn serve(
             () = sleep(pause) => pause = (pause * 2).min(config.reopen_after_max),
         }
     }
+    let count = owed.not_stored();
+    if count > 0 {
+        tracing::warn!(
+            port = %config.path.display(), count, "lines that could not be stored are lost, and no gap tells it: none came after them"
+        );
+    }
     state.send_replace(PortState::Stopped);
 }
 
@@ -68,11 +77,12 @@ async fn connection(
     config: &PortConfig,
     stream: SerialStream,
     intake: &Arc<dyn Intake>,
+    owed: &Owed,
     shutdown: &CancellationToken,
     state: &watch::Sender<PortState>,
 ) -> CloseReason {
     let device = config.speaks.device();
-    let (link, outlet) = Link::open(Medium::Serial, &config.path.to_string_lossy(), device.cloned());
+    let (link, mut outlet) = Link::open(Medium::Serial, &config.path.to_string_lossy(), device.cloned());
     if device.is_some() {
         // Whoever holds the cable: there is nothing to prove.
         link.authenticated();
@@ -81,11 +91,9 @@ async fn connection(
     tracing::info!(port = %config.path.display(), link = link.id.0, "serial port open");
     state.send_replace(PortState::Open(link.id));
     let (reader, writer) = tokio::io::split(stream);
-    // Lines the gateway could not store: their device does not send them again.
-    let not_stored = AtomicU64::new(0);
     tokio::join!(
-        async { link.close_now(read(reader, &config.speaks, &link, intake, &not_stored).await) },
-        async { link.close_now(write(writer, config, &link, outlet, &not_stored).await) },
+        async { link.close_now(read(reader, &config.speaks, &link, intake, owed).await) },
+        async { link.close_now(write(writer, config, &link, &mut outlet, owed).await) },
         async {
             tokio::select! {
                 () = shutdown.cancelled() => link.close_now(CloseReason::ShuttingDown),
@@ -95,6 +103,14 @@ async fn connection(
     );
     intake.closed(link.id).await;
     link.over();
+    let unknown = owed.drain(&mut outlet, SETTLED_WITHIN).await;
+    if unknown > 0 {
+        tracing::warn!(
+            link = link.id.0,
+            unknown,
+            "what became of the last lines was not said in time; a gap may be missing"
+        );
+    }
     link.reason()
 }
 
@@ -103,7 +119,7 @@ async fn read<R: AsyncRead + Unpin>(
     speaks: &Speaks,
     link: &Link,
     intake: &Arc<dyn Intake>,
-    not_stored: &AtomicU64,
+    owed: &Owed,
 ) -> CloseReason {
     let mut splitter = Splitter::new(speaks);
     let channel = |dropped| match speaks {
@@ -117,6 +133,7 @@ async fn read<R: AsyncRead + Unpin>(
     let mut stopped = pin!(link.stop().cancelled());
     let mut bytes = BytesMut::with_capacity(READ_BYTES);
     let mut waiting = pin!(sleep(Duration::ZERO));
+    let mut passed_over = PassedOver::default();
     loop {
         bytes.clear();
         bytes.reserve(READ_BYTES);
@@ -130,19 +147,19 @@ async fn read<R: AsyncRead + Unpin>(
         };
         let mut batch = Vec::new();
         let mut put = |unit: Bytes, lost: u64| {
-            let dropped = lost + not_stored.swap(0, Ordering::Relaxed);
+            let dropped = lost + owed.tell();
             // What is lost if this is not stored.
             let ticket = Ticket(dropped + u64::from(!unit.is_empty()));
             batch.push(Inbound { ticket, channel: channel(dropped), bytes: unit, waited: Duration::ZERO });
         };
         match &read {
-            Some(Ok(1..)) => passed_over(link, speaks, splitter.split(&bytes, &mut put)),
+            Some(Ok(1..)) => passed_over.add(link, speaks, splitter.split(&bytes, &mut put)),
             // Nothing more comes, for now or at all.
             Some(_) | None => {
                 if let Some((unit, lost)) = splitter.flush() {
                     put(unit, lost);
                 }
-                if read.is_some() && not_stored.load(Ordering::Relaxed) > 0 {
+                if read.is_some() && owed.not_stored() > 0 {
                     put(Bytes::new(), 0);
                 }
             }
@@ -152,25 +169,52 @@ async fn read<R: AsyncRead + Unpin>(
             waiting.as_mut().reset(Instant::now() + patience);
         }
         if !batch.is_empty() {
+            // PS/1 answers in receipts, and its devices send again.
+            if speaks.device().is_some() {
+                owed.handed_over(batch.len());
+            }
             intake.take(link, batch).await;
         }
         if !matches!(read, None | Some(Ok(1..))) {
+            passed_over.sum(link, speaks);
             return CloseReason::Gone;
         }
     }
 }
 
-/// Says what was lost to noise or length. A device of lines sends none of them again.
-fn passed_over(link: &Link, speaks: &Speaks, count: u64) {
-    match speaks {
-        _ if count == 0 => {}
-        Speaks::Lines { device } => {
-            tracing::warn!(
-                link = link.id.0, %device, count, bytes_max = LINE_BYTES_MAX, "lines that are too long are lost"
-            );
+/// What was lost to noise or length on one link. A device of lines sends none of them again: the first are said aloud, and how many
+/// there were in all when the link ends. A device that sends nothing else must not fill the log.
+#[derive(Default)]
+struct PassedOver {
+    said: u64,
+    all: u64,
+}
+
+impl PassedOver {
+    fn add(&mut self, link: &Link, speaks: &Speaks, count: u64) {
+        if count == 0 {
+            return;
         }
-        Speaks::Ps1 | Speaks::Packets { .. } => {
-            tracing::debug!(link = link.id.0, noise = count, "what is not a frame was left out");
+        self.all += count;
+        match speaks {
+            Speaks::Lines { device } if self.said == 0 => {
+                self.said = count;
+                tracing::warn!(
+                    link = link.id.0, %device, count, bytes_max = LINE_BYTES_MAX, "lines that are too long are lost"
+                );
+            }
+            Speaks::Lines { .. } => tracing::debug!(link = link.id.0, count, "more lines that are too long are lost"),
+            Speaks::Ps1 | Speaks::Packets { .. } => {
+                tracing::debug!(link = link.id.0, noise = count, "what is not a frame was left out");
+            }
+        }
+    }
+
+    fn sum(&self, link: &Link, speaks: &Speaks) {
+        if let Speaks::Lines { device } = speaks
+            && self.all > self.said
+        {
+            tracing::warn!(link = link.id.0, %device, count = self.all, "so many lines of this link were too long and are lost");
         }
     }
 }
@@ -179,8 +223,8 @@ async fn write<W: AsyncWrite + Unpin>(
     mut writer: W,
     config: &PortConfig,
     link: &Link,
-    mut outlet: Outlet,
-    not_stored: &AtomicU64,
+    outlet: &mut Outlet,
+    owed: &Owed,
 ) -> CloseReason {
     if !config.hello.is_empty() {
         // A device that takes none of it says nothing either, and is noticed as silent.
@@ -203,8 +247,7 @@ async fn write<W: AsyncWrite + Unpin>(
             Some(Outbound::Settled(_)) if config.speaks.device().is_none() => continue,
             // A plain line is answered in nothing: what could not be stored is told with the next that can.
             Some(Outbound::Settled(settled)) => {
-                let lost = settled.iter().filter(|(_, settled)| *settled == Settled::Unavailable);
-                not_stored.fetch_add(lost.map(|(ticket, _)| ticket.0).sum(), Ordering::Relaxed);
+                owed.settle(&settled);
                 continue;
             }
             Some(Outbound::Frame(frame)) => frame,

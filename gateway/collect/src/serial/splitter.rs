@@ -61,6 +61,16 @@ impl Splitter {
     }
 }
 
+/// What is found in a stream that comes in these pieces and then ends, how many lines were lost before each, and how often
+/// something was passed over in all: for the fuzz targets, for the splitter is not to be seen from outside.
+#[doc(hidden)]
+pub fn split_all<'a>(speaks: &Speaks, pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<(Bytes, u64)>, u64) {
+    let (mut splitter, mut found) = (Splitter::new(speaks), Vec::new());
+    let lost = pieces.into_iter().map(|piece| splitter.split(piece, |unit, dropped| found.push((unit, dropped)))).sum();
+    found.extend(splitter.flush());
+    (found, lost)
+}
+
 /// Lines ended by LF or CR LF; empty ones are passed over.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
@@ -115,25 +125,24 @@ mod tests {
     use pitchside_model::DeviceId;
     use proptest::prelude::*;
 
-    fn lines() -> Splitter {
-        Splitter::new(&Speaks::Lines { device: DeviceId::parse("d").unwrap() })
+    fn lines() -> Speaks {
+        Speaks::Lines { device: DeviceId::parse("d").unwrap() }
     }
 
     /// Feeds the stream in pieces of the given lengths; what is found, and how many lines were lost before each, and in all.
-    fn split(mut splitter: Splitter, stream: &[u8], pieces: &[usize]) -> (Vec<(Bytes, u64)>, u64) {
-        let (mut found, mut lost, mut rest) = (Vec::new(), 0, stream);
-        for piece in pieces.iter().chain([&usize::MAX]) {
+    fn split(speaks: &Speaks, stream: &[u8], pieces: &[usize]) -> (Vec<(Bytes, u64)>, u64) {
+        let mut rest = stream;
+        let pieces = pieces.iter().chain([&usize::MAX]).map(|piece| {
             let (now, later) = rest.split_at((*piece).min(rest.len()));
-            lost += splitter.split(now, |unit, dropped| found.push((unit, dropped)));
             rest = later;
-        }
-        found.extend(splitter.flush());
-        (found, lost)
+            now
+        });
+        split_all(speaks, pieces)
     }
 
     #[test]
     fn lines_end_in_lf_or_crlf_and_empty_ones_are_passed_over() {
-        let (found, lost) = split(lines(), b"a\r\n\n\r\nb\nrest", &[]);
+        let (found, lost) = split(&lines(), b"a\r\n\n\r\nb\nrest", &[]);
         assert_eq!((found, lost), (vec![(Bytes::from("a"), 0), (Bytes::from("b"), 0)], 0));
     }
 
@@ -143,7 +152,7 @@ mod tests {
         stream.extend_from_slice(b"\nok\n");
         stream.extend(vec![b'y'; LINE_BYTES_MAX]);
         stream.extend_from_slice(b"\r\n");
-        let (found, lost) = split(lines(), &stream, &[1000; 40]);
+        let (found, lost) = split(&lines(), &stream, &[1000; 40]);
         assert_eq!((found.len(), lost), (2, 1));
         assert_eq!(found[0], (Bytes::from("ok"), 1), "with the line after it the loss is told");
         assert_eq!((found[1].0.len(), found[1].1), (LINE_BYTES_MAX, 0));
@@ -151,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_loss_that_no_line_comes_after_waits_to_be_told_alone_and_once() {
-        let mut splitter = lines();
+        let mut splitter = Splitter::new(&lines());
         let overlong = [vec![b'x'; LINE_BYTES_MAX + 1], vec![b'\n']].concat();
         for _ in 0..2 {
             assert_eq!(splitter.split(&overlong, |line, _| panic!("{} bytes are no line", line.len())), 1);
@@ -167,7 +176,7 @@ mod tests {
             stream in prop::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(b'a')], 0..300),
             pieces in prop::collection::vec(0usize..20, 0..40),
         ) {
-            prop_assert_eq!(split(lines(), &stream, &pieces), split(lines(), &stream, &[]));
+            prop_assert_eq!(split(&lines(), &stream, &pieces), split(&lines(), &stream, &[]));
         }
 
         #[test]
@@ -181,7 +190,7 @@ mod tests {
             for frame in &frames {
                 encode(frame, &mut stream);
             }
-            let (found, _) = split(Splitter::new(&Speaks::Ps1), &stream, &pieces);
+            let (found, _) = split(&Speaks::Ps1, &stream, &pieces);
             prop_assert!(found.len() >= frames.len());
             for (frame, found) in frames.iter().rev().zip(found.iter().rev()) {
                 prop_assert_eq!(frame, found.0.as_ref());

@@ -232,6 +232,52 @@ async fn a_line_that_could_not_be_stored_is_told_with_the_next_one() {
 }
 
 #[tokio::test]
+async fn a_line_whose_fate_is_known_after_its_link_is_told_by_the_next_link() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let first = bench.opened().await;
+    cable.write(b"[1]\n").await;
+    let line = bench.next().await;
+    cable.pull();
+    assert_eq!(bench.closed().await, first.id);
+    first.send(Outbound::Settled(vec![(line.ticket, Settled::Unavailable)])).unwrap();
+    cable.plug();
+    bench.opened().await;
+    cable.write(b"[2]\n[3]\n").await;
+    for (line, dropped) in [(b"[2]", 1), (b"[3]", 0)] {
+        let inbound = bench.next().await;
+        assert_eq!((inbound.channel, inbound.bytes.as_ref()), (Channel::Line { dropped }, &line[..]));
+    }
+}
+
+#[tokio::test]
+async fn a_loss_that_its_own_link_cannot_tell_because_that_is_not_stored_either_is_told_by_the_next_link() {
+    let mut cable = Cable::new();
+    cable.plug();
+    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let first = bench.opened().await;
+    let not_stored = |inbound: &Inbound| Outbound::Settled(vec![(inbound.ticket, Settled::Unavailable)]);
+    cable.write(b"[1]\n").await;
+    let line = bench.next().await;
+    first.send(not_stored(&line)).unwrap();
+    cable.pull();
+    // Whether the link has a last word depends on which it hears first, the end or the fate.
+    loop {
+        match bench.event().await {
+            Event::Took(inbound) => inbound.iter().for_each(|item| first.send(not_stored(item)).unwrap()),
+            Event::Closed(_) => break,
+            Event::Opened(_) => panic!("opened before it was closed"),
+        }
+    }
+    cable.plug();
+    bench.opened().await;
+    cable.write(b"[2]\n").await;
+    let next = bench.next().await;
+    assert_eq!((next.channel, next.bytes.as_ref()), (Channel::Line { dropped: 1 }, &b"[2]"[..]));
+}
+
+#[tokio::test]
 async fn packets_are_asked_for_put_together_and_those_that_stay_alone_are_not_kept_waiting() {
     let mut cable = Cable::new();
     cable.plug();
