@@ -115,7 +115,7 @@ impl Streams {
                 None => self.refused += 1,
             }
         }
-        let timed = entry.readings.iter().find(|r| !r.quality.contains(Quality::NO_CLOCK))?;
+        let timed = entry.readings.iter().find(|reading| is_dated(reading))?;
         if device.offset_known {
             return None;
         }
@@ -223,6 +223,12 @@ pub fn add_dropped(entry: &mut Entry, count: u64, now: Timestamp) {
     };
     // What is missing came before what is here.
     entry.readings.insert(0, gap);
+}
+
+/// Whether its time is the device's own word. That of an added gap is what comes after it, or our time.
+fn is_dated(reading: &Reading) -> bool {
+    let is_added = matches!(reading.value, Value::Gap(Gap { reason: GapReason::Dropped, .. }));
+    !is_added && !reading.quality.contains(Quality::NO_CLOCK)
 }
 
 /// What a gap takes over of a reading's flags: that its time has not come yet.

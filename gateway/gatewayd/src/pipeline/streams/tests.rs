@@ -48,6 +48,26 @@ fn a_gap_of_a_stream_that_is_ahead_says_so_and_its_clock_offset_is_of_our_time()
     assert_eq!(streams.disconnected(&strap(), up(3_000), at(23_000))[0].reading.quality, Quality::empty());
 }
 
+#[test]
+fn a_gap_of_what_was_dropped_tells_nothing_of_a_clock_and_the_next_reading_with_a_time_does() {
+    let mut undated = entry(1_000, 90);
+    undated.readings[0].quality = Quality::NO_CLOCK;
+    undated.readings[0].device_time = at(1_000);
+    let empty = Entry { readings: Vec::new(), ..entry(2_000, 90) };
+    let mut streams = Streams::default();
+    for (mut entry, now) in [(undated, at(1_000)), (empty, at(2_000))] {
+        add_dropped(&mut entry, 3, now);
+        assert_eq!(streams.observe(&entry, up(2_000)), None, "{entry:?}");
+    }
+    let offset = streams.observe(&entry(3_000, 90), up(3_000)).map(|noticed| noticed.reading.value);
+    assert_eq!(offset, Some(Value::Number(Decimal::integer(40))));
+    // What comes after a gap, in one entry with it, tells as much.
+    let mut dated = entry(4_000, 90);
+    add_dropped(&mut dated, 1, at(4_000));
+    streams.disconnected(&strap(), up(3_500), at(3_500));
+    assert!(streams.observe(&dated, up(4_000)).is_some());
+}
+
 fn gap(noticed: &Noticed) -> (GapReason, u64) {
     match noticed.reading.value {
         Value::Gap(gap) => (gap.reason, gap.extent),
