@@ -43,10 +43,22 @@ pub(super) struct Connection {
     pub stop: CancellationToken,
 }
 
+/// A value whose fate is awaited.
+#[derive(Debug, Clone, Copy)]
+struct Awaited {
+    ticket: Ticket,
+    source: Source,
+    at: Option<Instant>,
+    /// Values in it: none if it stands for a loss alone.
+    values: u64,
+    /// The loss that it tells.
+    told: u64,
+}
+
 /// How long values took from their arrival to the disk.
 #[derive(Debug, Default)]
 struct Fates {
-    pending: VecDeque<(Ticket, Source, Option<Instant>)>,
+    pending: VecDeque<Awaited>,
     stored: u32,
     refused: u32,
     sum: Duration,
@@ -220,7 +232,8 @@ impl Connection {
                 let ticket = Ticket(counter);
                 let mut fates = fates.lock();
                 if fates.pending.len() < PENDING_MAX {
-                    fates.pending.push_back((ticket, source, at));
+                    let values = u64::from(!bytes.is_empty());
+                    fates.pending.push_back(Awaited { ticket, source, at, values, told: dropped });
                 }
                 let waited = at.map(|at| at.elapsed()).unwrap_or_default();
                 batch.push(Inbound { ticket, channel, bytes, waited });
@@ -299,16 +312,13 @@ impl Connection {
     fn settled(&self, ticket: Ticket, settled: &Settled, queue: &Queue, fates: &Mutex<Fates>) {
         let mut fates = fates.lock();
         // In the order of arrival; what settles elsewhere was never awaited.
-        while fates.pending.front().is_some_and(|(first, ..)| first.0 < ticket.0) {
+        while fates.pending.front().is_some_and(|first| first.ticket.0 < ticket.0) {
             fates.pending.pop_front();
         }
-        let Some((_, source, at)) = fates.pending.front().copied().filter(|(first, ..)| *first == ticket) else {
-            return;
-        };
-        fates.pending.pop_front();
+        let Some(awaited) = fates.pending.pop_front_if(|first| first.ticket == ticket) else { return };
         match settled {
             Settled::Stored => {
-                let Some(took) = at.map(|at| at.elapsed()) else { return };
+                let Some(took) = awaited.at.map(|at| at.elapsed()) else { return };
                 fates.stored = fates.stored.saturating_add(1);
                 fates.sum += took;
                 fates.longest = fates.longest.max(took);
@@ -319,7 +329,7 @@ impl Connection {
             }
             Settled::Refused { .. } => fates.refused = fates.refused.saturating_add(1),
             // A sensor does not send again: what could not be stored is a gap, told with the next value that can.
-            Settled::Unavailable => queue.lose(source, 1),
+            Settled::Unavailable => queue.not_kept(awaited.source, awaited.values, awaited.told),
         }
     }
 }

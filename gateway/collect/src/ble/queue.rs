@@ -63,6 +63,11 @@ impl Inner {
 
     fn lose(&mut self, source: Source, count: u64) {
         self.lost_in_all += count;
+        self.owe(source, count);
+    }
+
+    /// So many are to be told with the next value.
+    fn owe(&mut self, source: Source, count: u64) {
         let known = self.lost.iter().position(|(known, _)| *known == source);
         match known {
             Some(at) => self.lost[at].1 += count,
@@ -156,9 +161,17 @@ impl Queue {
         std::mem::take(&mut inner.lost)
     }
 
-    /// Values that were taken and could not be kept.
+    /// Values that are lost.
     pub(crate) fn lose(&self, source: Source, count: u64) {
         self.inner.lock().lose(source, count);
+    }
+
+    /// What was taken could not be kept: so many values, and what they told of others that were lost before them.
+    pub(crate) fn not_kept(&self, source: Source, values: u64, told: u64) {
+        let mut inner = self.inner.lock();
+        // What was told is counted already.
+        inner.lost_in_all += values;
+        inner.owe(source, values + told);
     }
 
     /// Everything that waits, once something does; none when the queue is closed and empty. Losses nothing comes after
@@ -286,6 +299,21 @@ mod tests {
         assert_eq!(lost, [(BATTERY, 1), (HEART, 2)]);
         early.push(HEART, &[0, 61]);
         assert_eq!((early.abandon(), early.take().await), (vec![], None));
+    }
+
+    #[tokio::test]
+    async fn what_was_told_with_a_value_that_is_not_kept_is_told_again_and_counted_once() {
+        let queue = Queue::default();
+        queue.lose(HEART, 2);
+        queue.push(HEART, &[0, 60]);
+        let told = queue.take().await.unwrap()[0].dropped;
+        queue.not_kept(HEART, 1, told);
+        queue.push(HEART, &[0, 61]);
+        assert_eq!((told, queue.take().await.unwrap()[0].dropped, queue.lost_in_all()), (2, 3, 3));
+        // The last word of a link, without a value of its own.
+        queue.not_kept(HEART, 0, 3);
+        queue.close();
+        assert_eq!((queue.take().await.unwrap()[0].dropped, queue.lost_in_all()), (3, 3));
     }
 
     proptest! {

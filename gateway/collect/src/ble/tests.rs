@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -63,6 +64,8 @@ struct Door {
     link: Mutex<Option<Link>>,
     /// How long each value waited.
     waited: Mutex<Vec<Duration>>,
+    /// So many more cannot be stored.
+    full: AtomicU64,
 }
 
 /// A frame by which a PS/1 device proves who it is.
@@ -94,7 +97,10 @@ impl Intake for Door {
                 }
                 other => self.seen.say(format!("took {other:?} of {} bytes", item.bytes.len())),
             }
-            let _ = link.send(Outbound::Settled(vec![(item.ticket, Settled::Stored)]));
+            let is_full =
+                self.full.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |full| full.checked_sub(1)).is_ok();
+            let fate = if is_full { Settled::Unavailable } else { Settled::Stored };
+            let _ = link.send(Outbound::Settled(vec![(item.ticket, fate)]));
         }
     }
     async fn closed(&self, _: LinkId) {
@@ -205,8 +211,14 @@ impl World {
     fn new(bonded: bool, open: bool, failures: Vec<RadioError>) -> Self {
         let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
         let gate = Arc::new(tokio::sync::Semaphore::new(1));
-        let door =
-            Arc::new(Door { seen: Arc::clone(&seen), open, gate, link: Mutex::default(), waited: Mutex::default() });
+        let door = Arc::new(Door {
+            seen: Arc::clone(&seen),
+            open,
+            gate,
+            link: Mutex::default(),
+            waited: Mutex::default(),
+            full: AtomicU64::new(0),
+        });
         let (report, reports) = mpsc::channel(16);
         let radio = Arc::new(FakeRadio {
             seen: Arc::clone(&seen),
@@ -323,6 +335,33 @@ async fn what_a_slow_intake_has_no_room_for_is_told_as_dropped() {
     let dropped: u64 = log.iter().filter_map(|said| said.split("dropped ").nth(1)?.parse::<u64>().ok()).sum();
     assert_eq!(taken + dropped, 512);
     assert!(dropped > 0);
+}
+
+#[tokio::test]
+async fn a_loss_is_told_again_if_the_value_that_told_it_is_not_stored() {
+    let world = World::new(true, true, vec![]);
+    world.in_range().await;
+    world.seen.until("opened", 1).await;
+    world.door.full.store(1, Ordering::SeqCst);
+    let queue = world.now().0;
+    // An empty value is a loss.
+    queue.push(Source::Gatt(0x2A37), &[]);
+    queue.push(Source::Gatt(0x2A37), &[0, 60]);
+    world.seen.until("took 2a37 [0, 60] dropped 1", 1).await;
+    // Which of the next values comes after that one's fate is known is for the tasks to say.
+    let mut beat = 0;
+    let told = loop {
+        beat += 1;
+        queue.push(Source::Gatt(0x2A37), &[1, beat]);
+        let took = format!("took 2a37 [1, {beat}] dropped ");
+        world.seen.until(&took, 1).await;
+        let told = world.seen.log.lock().iter().find_map(|said| said.strip_prefix(&took).map(str::to_owned));
+        if let Some(told) = told.filter(|told| told != "0") {
+            break told;
+        }
+    };
+    assert_eq!(told, "2");
+    world.end().await;
 }
 
 #[tokio::test]
