@@ -16,7 +16,7 @@ use gatewayd::pipeline::undecoded::{Keeper, troubles};
 use ledger_block::GatewayKey;
 use pitchside_admin::{Board, BoardLimits, Events, Metrics};
 use pitchside_auth::{Auth, GatewayIdentity, Kek, Limits, enrol};
-use pitchside_collect::{Channel, Inbound, Intake as _, Link, Outbound, Outlet, Settled, Ticket};
+use pitchside_collect::{Channel, CloseReason, Inbound, Intake as _, Link, Outbound, Outlet, Settled, Ticket};
 use pitchside_decode::plugin::{Folder, PluginLimits};
 use pitchside_decode::{Decoders, Plugin, Tolerances};
 use pitchside_model::{DeviceId, GapReason, Medium, PluginName, Quantity, Reading, Timestamp, Value};
@@ -238,6 +238,23 @@ async fn lines_lost_at_the_gate_are_a_gap_before_the_next_whatever_becomes_of_th
     let (health, heart) = (Quantity::HEALTH, Quantity::HEART_RATE);
     let expected = [(health, -1), (heart, 61), (heart, -2), (heart, 62), (health, -3), (health, -4), (heart, 63)];
     assert_eq!(good.losses_and_values(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_loss_over_a_link_whose_login_has_ended_is_refused_and_is_no_gap() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut bench = bench(dir.path(), None, Options::default()).await;
+    bench.front.auth.revoke(&DeviceId::parse("pod-1").unwrap(), Timestamp::from_millis(ARRIVED)).unwrap();
+    let nothing: &'static [u8] = &[];
+    let channel = Channel::Line { dropped: 3 };
+    let item = Inbound { ticket: Ticket(1), channel, bytes: nothing.into(), waited: Duration::ZERO };
+    bench.gate.take(&bench.link, vec![item]).await;
+    assert_eq!(bench.outlet.next().await, Some(Outbound::Close(CloseReason::Revoked)));
+    match bench.outlet.next().await {
+        Some(Outbound::Settled(settled)) => assert!(matches!(settled[..], [(Ticket(1), Settled::Refused { .. })])),
+        other => panic!("{other:?}"),
+    }
+    assert!(bench.losses_and_values().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,16 +33,6 @@ pub enum Due {
     Stored(Answer),
 }
 
-impl Due {
-    /// The gate's number for it.
-    pub const fn ticket(&self) -> Ticket {
-        match self {
-            Self::Known(ticket, _) => *ticket,
-            Self::Stored(answer) => answer.ticket,
-        }
-    }
-}
-
 /// One read's worth.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -104,4 +94,38 @@ pub fn settle(answers: Vec<Due>) -> (Vec<(SessionKey, Receipt)>, Vec<(Ticket, Se
         ));
     }
     (receipts, settled)
+}
+
+/// The gate's settlements, in order, when nothing of the batch was stored: what was known before is as true as ever.
+pub fn settle_none_stored(answers: Vec<Due>) -> Vec<(Ticket, Settled)> {
+    let fate = |due: Due| match due {
+        Due::Known(ticket, known) => (ticket, known),
+        Due::Stored(answer) => (answer.ticket, Settled::Unavailable),
+    };
+    answers.into_iter().map(fate).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_not_stored_leaves_what_was_known_before_as_it_is() {
+        let mut batch = Batch::default();
+        batch.known(Ticket(1), Settled::Stored);
+        let device = DeviceId::parse("hub-1").unwrap();
+        batch.answers.push(Due::Stored(Answer {
+            ticket: Ticket(2),
+            device,
+            session: None,
+            epoch: Epoch(1),
+            seq: Seq(0),
+            pending: false,
+            refusal: None,
+        }));
+        let refused = Settled::Refused { code: RefusalCode::PayloadInvalid, text: "no".to_owned() };
+        batch.known(Ticket(3), refused.clone());
+        let settled = [(Ticket(1), Settled::Stored), (Ticket(2), Settled::Unavailable), (Ticket(3), refused)];
+        assert_eq!(settle_none_stored(batch.answers), settled);
+    }
 }

@@ -11,7 +11,7 @@ use pitchside_store::{Claim, Entered, RowId, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::{Front, IN_FLIGHT_MAX};
-use crate::pipeline::batch::{Answer, Batch, Due, settle};
+use crate::pipeline::batch::{Answer, Batch, Due, settle, settle_none_stored};
 use crate::pipeline::rules::Heard;
 
 /// Reads of one link that may wait for the disk.
@@ -122,9 +122,8 @@ impl Front {
             Err(error) => {
                 self.rules.not_stored(heard);
                 self.metrics.refused("not_stored");
-                tracing::warn!(link = link.id.0, %error, "nothing of a batch was stored or acknowledged");
-                let settled = answers.iter().map(|due| (due.ticket(), Settled::Unavailable)).collect();
-                let _ = link.send(Outbound::Settled(settled));
+                tracing::warn!(link = link.id.0, %error, "what a batch was to store is neither stored nor acknowledged");
+                let _ = link.send(Outbound::Settled(settle_none_stored(answers)));
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use pitchside_auth::{Accepted, PasswordLogin, SessionKey};
+use pitchside_auth::{Accepted, LoginEnded, PasswordLogin, SessionKey};
 use pitchside_collect::{Channel, CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
 use pitchside_decode::{DecodeError, Fault};
 use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Payload, PayloadKind, Reading, Seq, Timestamp};
@@ -178,6 +178,8 @@ impl Front {
                     add_dropped(&mut entry, dropped, now);
                 }
                 match self.keep(entry, message.content(), arrived).await {
+                    // It is durable, whatever becomes of the batch: told as lost, it would be counted twice.
+                    Ok(()) if session.is_none() => batch.known(answer.ticket, Settled::Stored),
                     Ok(()) => batch.answers.push(Due::Stored(answer)),
                     // Neither kept nor acknowledged: its sender has it still.
                     Err(error) => {
@@ -277,8 +279,10 @@ impl Front {
             Channel::Handshake | Channel::Up => (None, None, 0),
         };
         if item.bytes.is_empty() && dropped > 0 {
-            self.only_dropped(&login, item.ticket, dropped, came.now, batch);
-            return;
+            if !login.is_live() {
+                return self.login_ended(link, item.ticket, &LoginEnded::Ended, batch);
+            }
+            return self.only_dropped(&login, item.ticket, dropped, came.now, batch);
         }
         let kind = if let Some(characteristic) = characteristic {
             PayloadKind::Gatt { characteristic }
@@ -291,16 +295,17 @@ impl Front {
         let topic = topic.filter(|_| kind == PayloadKind::Vendor);
         let message = match login.vouch(link.id, Payload { kind, bytes: item.bytes.to_vec(), topic }) {
             Ok(message) => message,
-            Err(ended) => {
-                self.metrics.refused("login_ended");
-                let _ = link.send(Outbound::Close(CloseReason::Revoked));
-                let text = ended.to_string();
-                batch.known(item.ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text });
-                return;
-            }
+            Err(ended) => return self.login_ended(link, item.ticket, &ended, batch),
         };
         let (epoch, seq) = self.own.next();
         self.message(link, item.ticket, None, message, epoch, seq, dropped, came, batch).await;
+    }
+
+    /// What comes over a link whose login no longer holds is nobody's.
+    fn login_ended(&self, link: &Link, ticket: Ticket, ended: &LoginEnded, batch: &mut Batch) {
+        self.metrics.refused("login_ended");
+        let _ = link.send(Outbound::Close(CloseReason::Revoked));
+        batch.known(ticket, Settled::Refused { code: RefusalCode::NotAuthorized, text: ended.to_string() });
     }
 
     /// Values or lines were lost on the way in and none came after them: a gap alone, with the assurance of its link.
