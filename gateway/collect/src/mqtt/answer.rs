@@ -45,14 +45,17 @@ pub(crate) struct Welcome<'a> {
     pub assigned: Option<&'a str>,
     /// Retained messages reach it.
     pub retained: bool,
+    /// It asked for a session that outlives the connection.
+    pub wants_session: bool,
 }
 
-/// CONNACK for a client that is let in. No session is ever present: none outlives its connection.
+/// CONNACK for a client that is let in. No session is ever present: none outlives its connection. What a client takes for granted
+/// is left out (MQTT 5, 3.2.2.3): one that takes only small packets is let in by the shortest.
 pub(crate) fn welcome(version: Version, welcome: &Welcome<'_>) -> Bytes {
     let properties = ConnAckProperties {
-        session_expiry_interval: Some(0),
+        session_expiry_interval: welcome.wants_session.then_some(0),
         receive_max: Some(welcome.limits.in_flight_max),
-        retain_available: Some(u8::from(welcome.retained)),
+        retain_available: (!welcome.retained).then_some(0),
         max_packet_size: Some(u32::try_from(welcome.limits.packet_bytes_max).unwrap_or(u32::MAX)),
         assigned_client_identifier: welcome.assigned.map(str::to_owned),
         subscription_identifiers_available: Some(0),

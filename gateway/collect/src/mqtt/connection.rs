@@ -177,6 +177,7 @@ async fn decide(
         limits: &gate.limits,
         assigned: assigned.then_some(client.as_str()),
         retained: matches!(rights, Rights::App { .. }),
+        wants_session: connect.wants_session,
     };
     let welcome = answer::welcome(connect.version, &welcome);
     if welcome.len() > connect.packet_bytes_max {

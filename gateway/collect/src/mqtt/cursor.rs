@@ -64,13 +64,16 @@ impl Cursor {
         self.take(usize::from(len))
     }
 
-    /// A variable byte integer (1.5.5), at most four bytes.
+    /// A variable byte integer (1.5.5): at most four bytes, and no more than it needs.
     pub(crate) fn length(&mut self) -> Result<usize, CloseReason> {
         let mut value = 0;
         for at in 0..4 {
             let byte = self.u8()?;
             value |= usize::from(byte & 0x7f) << (7 * at);
             if byte & 0x80 == 0 {
+                if byte == 0 && at > 0 {
+                    return Err(CloseReason::Malformed("a variable byte integer uses more bytes than it needs"));
+                }
                 return Ok(value);
             }
         }

@@ -15,6 +15,7 @@
 //! | `writer`, `window` | everything out, many packets a write; what is not acknowledged yet |
 //! | `session`, `rights`, `filter` | what was agreed, what may be published and subscribed to |
 //! | `frame`, `cursor`, `properties`, `publish`, `packet`, `answer` | bytes to packets and back |
+//! | `fuzz` | the readers of packets, as the fuzz target runs them |
 //! | `pump`, `router`, `shelf` | from the router to one client; the router's supervisor; retained messages |
 
 mod answer;
@@ -25,6 +26,7 @@ mod doors;
 mod filter;
 mod flight;
 mod frame;
+mod fuzz;
 mod gate;
 mod limits;
 mod listen;
@@ -43,6 +45,8 @@ mod writer;
 
 pub use config::{GateConfig, GateError};
 pub use filter::is_filter;
+#[doc(hidden)]
+pub use fuzz::read_all;
 pub use gate::{Gate, Qos, Stats};
 pub use limits::{CONNECT_BYTES_MAX, Limits};
 pub use listen::LocalAddrs;

@@ -39,6 +39,10 @@ impl Version {
     }
 }
 
+/// The reasons of a DISCONNECT that says goodbye: plainly, or with its will to be published all the same (MQTT 5, 3.14.2.1).
+pub(crate) const GOODBYE: u8 = 0x00;
+pub(crate) const GOODBYE_WITH_WILL: u8 = 0x04;
+
 /// What is published for a client that vanishes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Will {
@@ -221,15 +225,16 @@ pub(crate) fn acknowledgement(version: Version, body: Bytes) -> Result<(u16, boo
     if !cursor.is_empty() {
         properties::read(Of::Acknowledgement, &mut cursor)?;
     }
+    ended(&cursor)?;
     Ok((id, failed))
 }
 
-/// Reads the body of DISCONNECT: whether the will is to be published all the same (MQTT 5, reason 0x04). `expiring`: CONNECT
-/// asked for a session that outlives the connection, so how long may be said anew (3.14.2.2.2).
-pub(crate) fn disconnect(version: Version, body: Bytes, expiring: bool) -> Result<bool, CloseReason> {
+/// Reads the body of DISCONNECT: its reason, which is 0x00 where none is said (MQTT 5, 3.14.2.1). `expiring`: CONNECT asked for
+/// a session that outlives the connection, so how long may be said anew (3.14.2.2.2).
+pub(crate) fn disconnect(version: Version, body: Bytes, expiring: bool) -> Result<u8, CloseReason> {
     let mut cursor = Cursor::new(body);
     if cursor.is_empty() {
-        return Ok(false);
+        return Ok(GOODBYE);
     }
     if version == Version::V4 {
         return Err(CloseReason::Malformed("a DISCONNECT of MQTT 3.1.1 has no content"));
@@ -238,5 +243,11 @@ pub(crate) fn disconnect(version: Version, body: Bytes, expiring: bool) -> Resul
     if !cursor.is_empty() && properties::read(Of::Disconnect, &mut cursor)?.session_expiry > 0 && !expiring {
         return Err(CloseReason::Protocol("a session expiry in DISCONNECT that CONNECT did not ask for"));
     }
-    Ok(reason == 0x04)
+    ended(&cursor)?;
+    Ok(reason)
+}
+
+/// Nothing may be left of a body behind its last field.
+fn ended(cursor: &Cursor) -> Result<(), CloseReason> {
+    if cursor.is_empty() { Ok(()) } else { Err(CloseReason::Malformed("bytes behind the last field of a packet")) }
 }

@@ -13,7 +13,7 @@ use super::answer::{self, PUBACK, PUBCOMP, PUBREC};
 use super::filter;
 use super::flight::{self, Exact, Flight};
 use super::frame::{self, Head, Kind};
-use super::packet::{self, Version, Will};
+use super::packet::{self, GOODBYE, GOODBYE_WITH_WILL, Version, Will};
 use super::publish::{self, Publish};
 use super::pump::Command;
 use super::rights::Topics;
@@ -38,7 +38,7 @@ pub(crate) struct Reader<R> {
     pub intake: Arc<dyn Intake>,
     /// The way to the router, for a client that may subscribe to it.
     pub pump: Option<mpsc::Sender<Command>>,
-    /// Dropped on a proper goodbye.
+    /// Dropped on a plain goodbye.
     pub will: Option<Will>,
     /// Until when the client must have proven who it is.
     pub prove_until: Instant,
@@ -260,15 +260,26 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             Kind::Subscribe => self.subscribe(packet::subscribe(version, packet, head.header)?).await,
             Kind::Unsubscribe => self.unsubscribe(packet::unsubscribe(version, packet, head.header)?).await,
-            Kind::Disconnect => {
-                if !packet::disconnect(version, body, self.session.wants_session)? {
-                    self.will = None;
-                }
-                Err(CloseReason::Finished)
-            }
+            Kind::Disconnect => Err(self.goodbye(packet::disconnect(version, body, self.session.wants_session)?)),
             Kind::Connect => Err(CloseReason::Protocol("a second CONNECT")),
             Kind::PubRec | Kind::PubComp => Err(CloseReason::Protocol("the gate sends nothing with QoS 2")),
             Kind::Publish => Err(CloseReason::Protocol("PUBLISH is handled elsewhere")),
+        }
+    }
+
+    /// The client is leaving, and says why: nothing but a plain goodbye takes its will back (MQTT 5, 3.14.4-3).
+    fn goodbye(&mut self, reason: u8) -> CloseReason {
+        match reason {
+            GOODBYE => {
+                self.will = None;
+                CloseReason::Finished
+            }
+            GOODBYE_WITH_WILL => CloseReason::Finished,
+            error => {
+                let reason = format!("{error:#04x}");
+                tracing::info!(link = self.link.id.0, peer = %self.link.peer, reason, "the client leaves over an error");
+                CloseReason::Gone
+            }
         }
     }
 

@@ -21,6 +21,8 @@ pub(crate) struct Window {
     last_id: u16,
     unacknowledged: HashSet<u16>,
     backlog: VecDeque<Routed>,
+    /// Messages that were left out because the client takes none as large.
+    left_out: u64,
 }
 
 impl Window {
@@ -33,6 +35,7 @@ impl Window {
             last_id: 0,
             unacknowledged: HashSet::new(),
             backlog: VecDeque::new(),
+            left_out: 0,
         }
     }
 
@@ -41,7 +44,12 @@ impl Window {
         let bytes = answer::publish_len(self.version, message.topic.len(), message.payload.len(), message.qos);
         if bytes > self.packet_bytes_max {
             // MQTT 5, 3.1.2.11.4: what the client is too small for is left out.
-            tracing::warn!(bytes, "a message is larger than its subscriber takes; left out");
+            if self.left_out == 0 {
+                tracing::warn!(bytes, "a message is larger than its subscriber takes; left out");
+            } else {
+                tracing::debug!(bytes, "another message is larger than its subscriber takes; left out");
+            }
+            self.left_out += 1;
             return Ok(None);
         }
         if message.qos == 0 {
@@ -56,6 +64,11 @@ impl Window {
         }
         self.backlog.push_back(message);
         Ok(None)
+    }
+
+    /// Messages that were left out because the client takes none as large.
+    pub(crate) const fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// The client acknowledged `id`; the next message that may go out.
@@ -139,7 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_for_the_client_is_left_out() {
-        assert!(window(1).offer(message(1, 100)).unwrap().is_none());
+    fn what_is_too_large_for_the_client_is_left_out_and_counted() {
+        let mut window = window(1);
+        for count in 1..=2 {
+            assert!(window.offer(message(1, 100)).unwrap().is_none());
+            assert_eq!(window.left_out(), count);
+        }
+        assert!(window.offer(message(1, 1)).unwrap().is_some(), "it takes no place");
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Writer<W> {
     listening: bool,
     held: VecDeque<Bytes>,
     window: Window,
+    /// Frames that were left out because the device takes none as large.
+    left_out: u64,
 }
 
 impl<W: AsyncWrite + Unpin> Writer<W> {
@@ -63,6 +65,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
             listening: false,
             held: VecDeque::new(),
             window,
+            left_out: 0,
         }
     }
 
@@ -148,7 +151,16 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         };
         let bytes = answer::publish_len(self.session.version, topic.len(), frame.len(), 0);
         if bytes > self.session.packet_bytes_max {
-            tracing::warn!(link = self.link.id.0, bytes, "a frame is larger than its device takes; left out");
+            if self.left_out == 0 {
+                tracing::warn!(link = self.link.id.0, bytes, "a frame is larger than its device takes; left out");
+            } else {
+                tracing::debug!(
+                    link = self.link.id.0,
+                    bytes,
+                    "another frame is larger than its device takes; left out"
+                );
+            }
+            self.left_out += 1;
             return;
         }
         if self.listening {
@@ -224,6 +236,15 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
 
     /// Writes the last packet and closes the writing side, as far as the peer lets it.
     pub(crate) async fn finish(mut self, reason: CloseReason) -> W {
+        // The first was said when it came.
+        let count = self.left_out + self.window.left_out();
+        if count > 1 {
+            tracing::warn!(
+                link = self.link.id.0,
+                count,
+                "so much was left out because it is larger than the client takes"
+            );
+        }
         if let Some(goodbye) = answer::goodbye(self.session.version, reason, self.session.packet_bytes_max) {
             self.buffer.extend_from_slice(&goodbye);
         }

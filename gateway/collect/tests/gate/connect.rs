@@ -1,5 +1,6 @@
 //! Who is let in, and what the others hear.
 
+use pitchside_collect::CloseReason;
 use pitchside_collect::mqtt::{Gate, GateConfig, GateError};
 
 use super::desk::{Event, Front, PATIENCE};
@@ -21,9 +22,30 @@ async fn the_welcome_names_the_limits() {
     raw.send(&Hello::v5("s7").bytes()).await;
     let welcome = raw.answer().await;
     assert_eq!(welcome.body[..2], [0, 0]);
-    // Session expiry 0, receive maximum 1,024, no retained messages, packets of 64 KiB, no identifiers, nothing shared.
-    let properties = [0x11, 0, 0, 0, 0, 0x21, 4, 0, 0x25, 0, 0x27, 0, 1, 0, 0, 0x29, 0, 0x2a, 0];
+    // Receive maximum 1,024, no retained messages, packets of 64 KiB, no identifiers, nothing shared.
+    let properties = [0x21, 4, 0, 0x25, 0, 0x27, 0, 1, 0, 0, 0x29, 0, 0x2a, 0];
     assert_eq!(welcome.body[3..], properties);
+}
+
+/// The properties of the CONNACK that lets a client in.
+async fn agreed(front: &Front, hello: &Hello<'_>) -> Vec<u8> {
+    let mut raw = Raw::to(front.gate.local_addrs().tcp[0]).await;
+    raw.send(&hello.bytes()).await;
+    let welcome = raw.answer().await;
+    assert_eq!((welcome.first, &welcome.body[..2]), (0x20, &[0, 0][..]), "{welcome:?}");
+    welcome.body[3..].to_vec()
+}
+
+#[tokio::test]
+async fn the_welcome_leaves_out_what_goes_without_saying() {
+    let front = Front::new().await;
+    let app = || Hello::v5("app1").login("app1", "secret");
+    // What is retained reaches it.
+    assert_eq!(agreed(&front, &app()).await, [0x21, 4, 0, 0x27, 0, 1, 0, 0, 0x29, 0, 0x2a, 0]);
+    // It asks for a session of a minute, and gets none; one of no time at all is what it has anyway.
+    let none = [0x11, 0, 0, 0, 0];
+    assert_eq!(agreed(&front, &app().properties(&[0x11, 0, 0, 0, 60])).await[..5], none);
+    assert_eq!(agreed(&front, &app().properties(&none)).await[0], 0x21);
 }
 
 #[tokio::test]
@@ -124,10 +146,10 @@ async fn a_client_is_sent_nothing_that_is_larger_than_it_takes() {
     let front = Front::new().await;
     let address = front.gate.local_addrs().tcp[0];
     let takes = |id: &'static str, bytes: u8| Hello::v5(id).properties(&[0x27, 0, 0, 0, bytes]);
-    // The welcome has 24 bytes, and cannot be shorter.
-    let mut small = Raw::connect(address, &takes("s7", 24)).await;
+    // The welcome has 19 bytes, and cannot be shorter.
+    let mut small = Raw::connect(address, &takes("s7", 19)).await;
     small.ping().await;
-    assert_eq!(refused(&front, &takes("s7", 23)).await.body, [0, 0x83, 0]);
+    assert_eq!(refused(&front, &takes("s7", 18)).await.body, [0, 0x83, 0]);
     // A refusal has a text, if it may; then none; then there is no room to refuse.
     assert!(refused(&front, &takes("a/b", 200)).await.body.len() > 3);
     assert_eq!(refused(&front, &takes("a/b", 127)).await.body, [0, 0x85, 0]);
@@ -217,6 +239,35 @@ async fn a_hub_that_vanishes_leaves_its_will_and_one_that_says_goodbye_does_not(
     let mut wordy = Raw::connect(address, &hello).await;
     wordy.send(&[0xe0, 1, 4]).await;
     assert_eq!(front.took(1).await[0].bytes.as_ref(), b"gone");
+}
+
+#[tokio::test]
+async fn a_goodbye_over_an_error_leaves_the_will_and_is_no_end_in_good_order() {
+    let mut front = Front::new().await;
+    let address = front.gate.local_addrs().tcp[0];
+    let hello = Hello::v5("hub1").login("hub1", "secret").will("in/hub1/state", "gone", false);
+    let goodbyes: [(&[u8], CloseReason); 3] = [
+        (&[0xe0, 1, 0x80], CloseReason::Gone),
+        (&[0xe0, 2, 0x97, 0], CloseReason::Gone),
+        (&[0xe0, 1, 4], CloseReason::Finished),
+    ];
+    for (goodbye, reason) in goodbyes {
+        let mut hub = Raw::connect(address, &hello).await;
+        let link = front.opened().await;
+        hub.send(goodbye).await;
+        hub.ends().await;
+        assert_eq!(front.took(1).await[0].bytes.as_ref(), b"gone", "{goodbye:02x?}");
+        assert_eq!((front.closed().await, link.reason()), (link.id, reason), "{goodbye:02x?}");
+    }
+    // A reason that is said, and is a plain goodbye.
+    let mut polite = Raw::connect(address, &hello).await;
+    let link = front.opened().await;
+    polite.send(&[0xe0, 1, 0]).await;
+    polite.ends().await;
+    match front.event().await {
+        Event::Closed(closed) => assert_eq!((closed, link.reason()), (link.id, CloseReason::Finished)),
+        Event::Took(_) | Event::Opened(_) => panic!("its will is published"),
+    }
 }
 
 #[tokio::test]

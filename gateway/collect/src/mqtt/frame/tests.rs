@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::packet::{self, Version};
-use super::super::publish;
+use super::super::{fuzz, publish};
 use super::*;
 
 const MAX: usize = 1_000;
@@ -72,19 +72,27 @@ proptest! {
     }
 
     #[test]
-    fn no_content_of_a_known_packet_panics(mut body: Vec<u8>, level in 3u8..7) {
+    fn no_content_of_a_known_packet_panics(body in prop::collection::vec(any::<u8>(), 0..300), level in 3u8..7) {
+        let header = |body: &[u8]| if body.len() > 127 { 3 } else { 2 };
         let bytes = |first| Bytes::from(packet_bytes(first, &body));
         for version in [Version::V4, Version::V5] {
-            let _ = packet::subscribe(version, &bytes(0x82), 2);
-            let _ = packet::unsubscribe(version, &bytes(0xa2), 2);
-            let head = Head { kind: Kind::Publish, flags: 0b0010, header: 2, body: body.len() };
+            let _ = packet::subscribe(version, &bytes(0x82), header(&body));
+            let _ = packet::unsubscribe(version, &bytes(0xa2), header(&body));
+            let head = Head { kind: Kind::Publish, flags: 0b0010, header: header(&body), body: body.len() };
             let _ = publish::read(version, head, Bytes::from(body.clone()));
         }
-        let _ = packet::connect(&bytes(0x10), 2);
-        body.splice(0..0, *b"\x00\x04MQTT");
-        body.insert(6, level);
-        let bytes = Bytes::from(packet_bytes(0x10, &body));
-        let _ = packet::connect(&bytes, if body.len() > 127 { 3 } else { 2 });
+        let _ = packet::connect(&bytes(0x10), header(&body));
+        let named = [&b"\x00\x04MQTT"[..], &[level], &body].concat();
+        let _ = packet::connect(&Bytes::from(packet_bytes(0x10, &named)), header(&named));
+    }
+
+    #[test]
+    fn what_the_fuzzer_runs_reads_every_packet_that_is_whole(
+        packets in prop::collection::vec(packet(), 0..8),
+        tail in prop::collection::vec(any::<u8>(), 0..6),
+    ) {
+        let stream = [packets.concat(), tail].concat();
+        prop_assert_eq!(fuzz::read_all(&stream), 0);
     }
 
     #[test]
