@@ -35,7 +35,7 @@ pub enum Channel {
     Gatt {
         /// Its 16-bit UUID.
         characteristic: u16,
-        /// Values of this characteristic, just before this one, that found no room here and are lost. With no bytes
+        /// Values of this characteristic, just before this one, that found no room here, or were not stored, and are lost. With no bytes
         /// there is nothing but that loss.
         dropped: u64,
     },
