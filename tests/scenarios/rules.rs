@@ -1,7 +1,7 @@
 //! Rules that misbehave, alerts and where they go.
 
 use pitchside_model::{GapReason, Priority};
-use pitchside_tests::{Clinic, Running, Sensor, Told, frames, until};
+use pitchside_tests::{Clinic, Running, Sensor, Told, frames, soon, until};
 use pitchside_wire::Content;
 use serde_json::json;
 
@@ -231,6 +231,29 @@ async fn a_rule_that_is_broken_while_the_box_is_off_runs_as_before_and_keeps_no_
     let id = raised.iter().find(|row| row.alert.rule.as_str() == "slow").unwrap().alert.id;
     let said = clinic.pitchside(&["--json", "rules", "replay", &id.to_string()]).ok().json();
     assert_eq!(said["result"], "identical", "{said}");
+}
+
+#[tokio::test]
+async fn a_box_whose_rules_are_gone_answers_a_drill_stores_readings_and_stops_at_once() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).start().await;
+    clinic.stop().await;
+    let rules = clinic.dir().join("rules");
+    let aside = clinic.dir().join("aside");
+    std::fs::rename(&rules, &aside).unwrap();
+    clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for_seconds(&clinic, &mut s7, 1, 190).await;
+    let failed = clinic.pitchside(&["alerts", "drill"]);
+    assert_eq!(failed.code, 1, "{failed:?}");
+    assert!(failed.out.contains("no rule is running"), "{failed:?}");
+    // Once they are back they hear what came meanwhile.
+    std::fs::rename(&aside, &rules).unwrap();
+    let raised = clinic.alerted(2).await;
+    assert!(raised.iter().any(|row| row.alert.rule.as_str() == "good"), "{raised:?}");
+    clinic.stop().await;
+    std::fs::rename(&rules, &aside).unwrap();
+    clinic.start().await;
+    soon("a box without rules to stop", clinic.stop()).await;
 }
 
 #[tokio::test]

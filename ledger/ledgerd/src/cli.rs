@@ -6,14 +6,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
+use ledger_block::ingest::{Cohort, DeviceId};
+use ledger_block::release::{HardwareId, ReleaseId};
 use ledger_log::{OpenError, Placed};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::enrolment::{EnrolError, Enrolment, enrol_gateway, enrol_publisher};
-use crate::firmware;
+use crate::enrolment::{self, EnrolError, Enrolment, enrol_gateway, enrol_publisher};
+use crate::firmware::{self, Beginning, Step};
 use crate::setup::{self, SetupError};
 
 /// The Pitchside ledger: proves what it holds, reads none of it.
@@ -48,10 +50,41 @@ enum Command {
         /// The publisher's enrolment file, of the same form as a gateway's.
         file: PathBuf,
     },
+    /// Puts a new signing key in the place of the one a publisher or gateway has, lost or stolen: that one signs nothing any more.
+    Rotate {
+        /// The name it is enrolled under.
+        name: DeviceId,
+        /// Its enrolment file with the new signing key. Its channel key must be the one of before; the pre-shared key is taken from it.
+        file: PathBuf,
+    },
     /// Says who signs releases, from here on: puts a signed release policy into the log.
     ReleasePolicy {
         /// The policy with its signatures, from `pitchside firmware policy`.
         file: PathBuf,
+    },
+    /// Begins or widens a rollout, or lets a paused one go on, where the publisher of the release cannot.
+    Rollout {
+        /// The release's name, or as much of its beginning as is unmistakable.
+        release: Beginning,
+        /// Which hardware.
+        #[arg(long, value_name = "ID")]
+        hardware: HardwareId,
+        /// How many of its devices, in per cent.
+        #[arg(long, value_enum)]
+        to: StepArg,
+    },
+    /// Lets no further device begin, where the publisher of the release cannot. `rollout` goes on.
+    Pause {
+        /// The release's name, or its beginning.
+        release: Beginning,
+        /// Which hardware; all of the release's if not given.
+        #[arg(long, value_name = "ID")]
+        hardware: Option<HardwareId>,
+    },
+    /// Stops a release for good, where its publisher cannot: the `abort` of `pitchside firmware`.
+    Halt {
+        /// The release's name, or its beginning.
+        release: Beginning,
     },
     /// Moves a log made by an older ledgerd to the present rules.
     Upgrade,
@@ -69,6 +102,20 @@ enum Command {
         #[arg(long)]
         vkey: Option<PathBuf>,
     },
+}
+
+/// A step of a rollout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum StepArg {
+    /// The first few.
+    #[value(name = "1")]
+    One,
+    /// A tenth.
+    #[value(name = "10")]
+    Ten,
+    /// All.
+    #[value(name = "100")]
+    All,
 }
 
 #[derive(Debug, Clone, clap::Args, Serialize)]
@@ -127,6 +174,10 @@ fn execute(args: &Args) -> anyhow::Result<Said> {
         Command::Init { origin } => init(&args.dir, origin),
         Command::EnrolGateway { file } => enrol(&args.dir, file, enrol_gateway),
         Command::EnrolPublisher { file } => enrol(&args.dir, file, enrol_publisher),
+        Command::Rotate { name, file } => rotate(&args.dir, name, file),
+        Command::Rollout { release, hardware, to } => rollout(&args.dir, release, hardware, *to),
+        Command::Pause { release, hardware } => pause(&args.dir, release, hardware.as_ref()),
+        Command::Halt { release } => halt(&args.dir, release),
         Command::ReleasePolicy { file } => release_policy(&args.dir, file),
         Command::Upgrade => upgrade(&args.dir),
         Command::Serve { flags, config } => serve(&args.dir, config.as_deref(), flags),
@@ -180,6 +231,59 @@ fn enrol(directory: &Path, file: &Path, enrol: Enrol) -> anyhow::Result<Said> {
             None => format!("{name} was enrolled already; its pre-shared key is as in the file\n"),
         },
         json: json!({ "ok": true, "gateway": name, "leaf": placed.map(|placed| placed.place) }),
+        code: 0,
+    })
+}
+
+fn rotate(directory: &Path, name: &DeviceId, file: &Path) -> anyhow::Result<Said> {
+    let placed = enrolment::rotate(directory, name, &Enrolment::read(file)?)?;
+    Ok(Said {
+        text: match placed {
+            Some(placed) => {
+                format!("{name} signs with its new key, leaf {}; the one before is never taken again\n", placed.place)
+            }
+            None => format!("{name} signs with this key already; its pre-shared key is as in the file\n"),
+        },
+        json: json!({ "ok": true, "name": name.as_str(), "leaf": placed.map(|placed| placed.place) }),
+        code: 0,
+    })
+}
+
+fn rollout(directory: &Path, release: &Beginning, hardware: &HardwareId, to: StepArg) -> anyhow::Result<Said> {
+    let cohort = match to {
+        StepArg::One => Cohort::One,
+        StepArg::Ten => Cohort::Ten,
+        StepArg::All => Cohort::All,
+    };
+    let (release, step) = firmware::rollout(directory, release, hardware, cohort)?;
+    Ok(stepped(release, &[step]))
+}
+
+fn pause(directory: &Path, release: &Beginning, hardware: Option<&HardwareId>) -> anyhow::Result<Said> {
+    let (release, steps) = firmware::pause(directory, release, hardware)?;
+    Ok(stepped(release, &steps))
+}
+
+fn stepped(release: ReleaseId, steps: &[Step]) -> Said {
+    let line = |step: &Step| match (&step.hardware, step.cohort.percent(), step.placed.place) {
+        (hardware, 0, place) => format!("{release}: paused on {hardware}, leaf {place}\n"),
+        (hardware, percent, place) => format!("{release}: {percent} per cent of {hardware}, leaf {place}\n"),
+    };
+    let entered = |step: &Step| {
+        let (hardware, percent) = (step.hardware.as_str(), step.cohort.percent());
+        json!({ "hardware": hardware, "percent": percent, "leaf": step.placed.place })
+    };
+    let json = json!({
+        "ok": true, "release": release.to_string(), "steps": steps.iter().map(entered).collect::<Vec<Value>>(),
+    });
+    Said { text: steps.iter().map(line).collect(), json, code: 0 }
+}
+
+fn halt(directory: &Path, release: &Beginning) -> anyhow::Result<Said> {
+    let (release, placed) = firmware::halt(directory, release)?;
+    Ok(Said {
+        text: format!("{release}: halted for good, leaf {}\n", placed.place),
+        json: json!({ "ok": true, "release": release.to_string(), "halted": true, "leaf": placed.place }),
         code: 0,
     })
 }

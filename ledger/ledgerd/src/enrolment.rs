@@ -1,11 +1,12 @@
-//! Lets a gateway or a publisher in: a transaction in the log, signed by the operator, and the pre-shared key in a file beside it.
+//! Lets a gateway or a publisher in, or its new signing key: a transaction in the log, signed by the operator, and the pre-shared key
+//! in a file beside it.
 
 use std::path::{Path, PathBuf};
 
 use ledger_block::GatewayId;
 use ledger_block::channel::PublicKey;
 use ledger_block::ingest::{Act, DeviceId, NameError, OPERATOR, Refusal, Role, Transaction, TransactionError};
-use ledger_log::{Placed, SequenceError};
+use ledger_log::{Log, Placed, SequenceError};
 use serde::{Deserialize, Serialize};
 
 use crate::clock;
@@ -67,6 +68,23 @@ pub enum EnrolError {
         "`channel` is an X25519 key of low order, with which every secret comes to the same: take it from the gateway's own enrolment file"
     )]
     Channel,
+    /// A new key of somebody else.
+    #[error("the enrolment is {file}'s, not {name}'s: nothing was changed")]
+    OtherName {
+        /// Whose it is.
+        file: DeviceId,
+        /// Who was named.
+        name: DeviceId,
+    },
+    /// A new key for nobody.
+    #[error("nobody is enrolled as {0}: `ledgerd enrol-publisher` and `ledgerd enrol-gateway` let somebody in")]
+    Nobody(DeviceId),
+    /// Another channel key.
+    #[error(
+        "`channel` is not the key {0} is enrolled with, which stays for good: make the new signing key beside the old noise.key; if that is \
+         lost, too, enrol it under another name, and pause, resume or halt what it rolled out yourself: `ledgerd rollout`, `pause`, `halt`"
+    )]
+    OtherChannel(DeviceId),
     /// The pre-shared key.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -77,7 +95,7 @@ pub enum EnrolError {
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     /// The log refused it.
-    #[error("the log refused the enrolment: {0}")]
+    #[error("the log refused it: {0}")]
     Refused(#[from] Refusal),
     /// The log could not take it.
     #[error(transparent)]
@@ -97,6 +115,17 @@ impl Enrolment {
             enrolment.psk_file = parent.join(&enrolment.psk_file);
         }
         Ok(enrolment)
+    }
+
+    /// Its name and keys.
+    fn keys(&self) -> Result<(DeviceId, [u8; 32], PublicKey), EnrolError> {
+        let name = DeviceId::parse(&self.gateway)?;
+        let signing = GatewayId::parse(&self.signing).ok_or(EnrolError::Key("signing"))?;
+        if !signing.can_sign() {
+            return Err(EnrolError::Signing);
+        }
+        let channel = self.channel.parse::<PublicKey>().map_err(|_| EnrolError::Key("channel"))?;
+        Ok((name, signing.0, channel))
     }
 }
 
@@ -118,13 +147,7 @@ pub fn enrol_publisher(directory: &Path, enrolment: &Enrolment) -> Result<Option
 }
 
 fn enrol(directory: &Path, enrolment: &Enrolment, role: Role) -> Result<Option<Placed>, EnrolError> {
-    let name = DeviceId::parse(&enrolment.gateway)?;
-    let signing = GatewayId::parse(&enrolment.signing).ok_or(EnrolError::Key("signing"))?;
-    if !signing.can_sign() {
-        return Err(EnrolError::Signing);
-    }
-    let signing = signing.0;
-    let channel = enrolment.channel.parse::<PublicKey>().map_err(|_| EnrolError::Key("channel"))?;
+    let (name, signing, channel) = enrolment.keys()?;
     // A publisher that never connects has none, and says so with zeros.
     if channel.is_low_order() && !(role == Role::Publisher && channel.0 == [0; 32]) {
         return Err(EnrolError::Channel);
@@ -132,30 +155,61 @@ fn enrol(directory: &Path, enrolment: &Enrolment, role: Role) -> Result<Option<P
     let channel = channel.0;
     let psk = keys::read_key(&enrolment.psk_file)?;
     let log = setup::open_log(directory)?;
-    let kept = directory.join("psk").join(format!("{name}.psk"));
     let known = log.member(&name).map_err(SequenceError::from)?;
     let same =
         known.as_ref().is_some_and(|member| (member.signing, member.channel, member.role) == (signing, channel, role));
     // The key first: a gateway that is enrolled but cannot connect would look like a network fault.
     if same || known.is_none() {
-        put_psk(&kept, &psk)?;
+        put_psk(directory, &name, &psk)?;
     }
     if same {
         return Ok(None);
     }
-    let act = Act::Enrol { name, role, signing, channel };
+    enter(directory, &log, Act::Enrol { name, role, signing, channel }).map(Some)
+}
+
+/// Puts the signing key of an enrolment in the place of the one this member has, in the ledger in `directory`, running or not: nothing
+/// that is signed with that one is taken any more. The channel key must be the present one, for the log has no other for it; the
+/// pre-shared key becomes the enrolment's. None if it has this signing key already.
+///
+/// # Errors
+/// The enrolment is not in form, of somebody else or with another channel key, the ledger does not open, or the log refuses: a key that
+/// is or was somebody's never returns.
+pub fn rotate(directory: &Path, name: &DeviceId, enrolment: &Enrolment) -> Result<Option<Placed>, EnrolError> {
+    let (file, signing, channel) = enrolment.keys()?;
+    if file != *name {
+        return Err(EnrolError::OtherName { file, name: name.clone() });
+    }
+    let psk = keys::read_key(&enrolment.psk_file)?;
+    let log = setup::open_log(directory)?;
+    let member = log.member(name).map_err(SequenceError::from)?.ok_or_else(|| EnrolError::Nobody(name.clone()))?;
+    if member.channel != channel.0 {
+        return Err(EnrolError::OtherChannel(name.clone()));
+    }
+    let placed = if member.signing == signing {
+        None
+    } else {
+        Some(enter(directory, &log, Act::Rotate { name: name.clone(), key: signing })?)
+    };
+    // Last: had the log refused the new key, whoever has the one before could not connect any more.
+    put_psk(directory, name, &psk)?;
+    Ok(placed)
+}
+
+fn enter(directory: &Path, log: &Log, act: Act) -> Result<Placed, EnrolError> {
     let transaction = Transaction { signer: DeviceId::parse(OPERATOR)?, time: clock::now(), act };
     let leaf = transaction.sign(log.origin(), &setup::operator_key(directory)?)?;
-    Ok(Some(log.enter_now(leaf, clock::now())??))
+    Ok(log.enter_now(leaf, clock::now())??)
 }
 
 /// Keeps the pre-shared key, replacing an older one in one step.
-fn put_psk(path: &Path, psk: &[u8; 32]) -> Result<(), SecretError> {
+fn put_psk(directory: &Path, name: &DeviceId, psk: &[u8; 32]) -> Result<(), SecretError> {
+    let path = directory.join("psk").join(format!("{name}.psk"));
     let fresh = path.with_extension("psk.new");
-    let io = |source| SecretError::Io { path: path.to_owned(), source };
+    let io = |source| SecretError::Io { path: path.clone(), source };
     if fresh.exists() {
         std::fs::remove_file(&fresh).map_err(io)?;
     }
     keys::write_key(&fresh, psk)?;
-    std::fs::rename(&fresh, path).map_err(io)
+    std::fs::rename(&fresh, &path).map_err(io)
 }

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Response, StatusCode};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use ledger_log::{Log, StorageError, Tile};
@@ -65,6 +65,14 @@ fn answer(status: StatusCode, kind: &'static str, cache: &'static str, body: Vec
 
 fn refuse(status: StatusCode, text: &str) -> Answer {
     answer(status, TEXT, "no-store", format!("{text}\n").into_bytes())
+}
+
+/// The same without its body, whose length it says, as HEAD is answered (RFC 9110, 9.3.2).
+fn without_body(mut answer: Answer) -> Answer {
+    let length = HeaderValue::from(answer.body().len());
+    answer.headers_mut().insert(CONTENT_LENGTH, length);
+    answer.body_mut().clear();
+    answer
 }
 
 /// What a reader asks for.
@@ -143,12 +151,18 @@ pub async fn run(listener: TcpListener, log: Arc<Log>, face: Face, readers_max: 
 
 async fn connection(stream: TcpStream, log: Arc<Log>, face: Arc<Face>, stop: CancellationToken) {
     let routes = warp::get()
+        .or(warp::head())
+        .unify()
+        .and(warp::method())
         .and(warp::path::full())
         .and(warp::query::raw().map(Some).or_else(|_none| async { Ok::<_, Infallible>((None,)) }))
         .and(warp::header::optional("range"))
-        .then(move |path: warp::path::FullPath, query, range| {
-            let question = Question { path: path.as_str().to_owned(), query, range };
-            respond(Arc::clone(&log), Arc::clone(&face), question)
+        .then(move |method: Method, path: warp::path::FullPath, query, range: Option<String>| {
+            let head = method == Method::HEAD;
+            // Ranges are for GET alone (RFC 9110, 14.2).
+            let question = Question { path: path.as_str().to_owned(), query, range: range.filter(|_| !head) };
+            let answer = respond(Arc::clone(&log), Arc::clone(&face), question);
+            async move { if head { without_body(answer.await) } else { answer.await } }
         });
     let service = TowerToHyperService::new(warp::service(routes));
     let serving = hyper::server::conn::http1::Builder::new()

@@ -3,11 +3,11 @@
 //!
 //! | module | holds |
 //! | --- | --- |
-//! | [`cli`] | the command line: init, enrol, release-policy, upgrade, serve, fsck |
+//! | [`cli`] | the command line: init, enrol, rotate, release-policy, rollout, pause, halt, upgrade, serve, fsck |
 //! | [`config`] | defaults < `ledgerd.toml` < LEDGERD_* < flags |
 //! | [`setup`] | makes a ledger: keys, log, `vkey`, `policy` |
-//! | [`enrolment`] | lets a gateway or a publisher in |
-//! | [`firmware`] | who signs releases; moving an older log on |
+//! | [`enrolment`] | lets a gateway or a publisher in, or its new signing key |
+//! | [`firmware`] | who signs releases; rollouts whose publisher is gone; moving an older log on |
 //! | [`keys`] | secret files, mode 0600 |
 //! | [`files`] | files that are read so far and no further |
 //! | [`mod@serve`] | the running server |

@@ -6,7 +6,7 @@
 //! DIR/policy             a C2SP tlog-policy that believes this log, for `evidence verify --policy`
 //! DIR/channel.pub        X25519 key of the ingest, for gateways
 //! DIR/keys/log.key       signs checkpoints           (0600)
-//! DIR/keys/operator.key  signs enrolments            (0600)
+//! DIR/keys/operator.key  signs what the operator enters (0600)
 //! DIR/keys/channel.key   X25519 secret of the ingest (0600)
 //! DIR/psk/<gateway>.psk  shared with one gateway     (0600)
 //! DIR/log/               the log itself: see ledger/log/README.md

@@ -5,7 +5,7 @@ use ledger_block::Hash;
 use ledger_block::ingest::{DeviceId, Timestamp};
 
 use crate::objects::StorageError;
-use crate::state::{Block, Change, Contents, State};
+use crate::state::{Block, Change, Contents, FactKind, State};
 
 /// A checkpoint as it was signed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,11 @@ pub trait Reads: State {
     /// # Errors
     /// The index cannot be read.
     fn firmware(&self, since: u64, limit: u32) -> Result<Vec<u64>, StorageError>;
+    /// Keys of all facts of one kind, ascending.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    fn keys(&self, kind: FactKind) -> Result<Vec<Vec<u8>>, StorageError>;
     /// Manifests this member released in which this hash stands, wherever that is.
     ///
     /// # Errors

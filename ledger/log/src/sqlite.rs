@@ -234,6 +234,9 @@ impl Reads for Rows<'_> {
         let sql = "SELECT place FROM firmware WHERE place >= ?1 ORDER BY place LIMIT ?2";
         self.many(sql, params![since, limit], |row| Ok(Ok(number(row, 0)?)))
     }
+    fn keys(&self, kind: FactKind) -> Result<Vec<Vec<u8>>, StorageError> {
+        self.many("SELECT key FROM fact WHERE kind = ?1 ORDER BY key", [kind as u8], |row| Ok(Ok(row.get(0)?)))
+    }
     fn manifests(&self, signer: &DeviceId, hash: &Hash) -> Result<Vec<Vec<u8>>, StorageError> {
         let sql = "SELECT value FROM fact WHERE kind = ?1 AND signer = ?2 AND instr(value, ?3) > 0";
         self.many(sql, params![FactKind::Manifest as u8, signer.as_str(), hash], |row| Ok(Ok(row.get(0)?)))

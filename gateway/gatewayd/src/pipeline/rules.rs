@@ -21,6 +21,7 @@ use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
 use pitchside_store::{RowId, Store};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
@@ -38,9 +39,9 @@ const FEED_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
-/// How long alerts may take to be recorded before what the rules know is kept without waiting.
-const RECORDED_WITHIN: Duration = Duration::from_secs(5);
-/// How long to wait before the rules are tried again after the worker could not be kept alive.
+/// How long alerts may take to be recorded before it goes on without them: what the rules know is kept later, a gateway stops.
+pub(super) const RECORDED_WITHIN: Duration = Duration::from_secs(5);
+/// How long after a worker did not start, or did not stay alive, another is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The rules' end.
@@ -50,6 +51,8 @@ pub struct RulesTask {
     folder: PathBuf,
     program: Program,
     worker: Option<RulesWorker>,
+    /// While there is no worker, when the next is tried.
+    retry_at: Instant,
     recorder: Recorder,
     /// Everything in the journal up to this row has been heard.
     heard: RowId,
@@ -102,6 +105,7 @@ impl RulesTask {
             folder,
             program,
             worker: None,
+            retry_at: Instant::now(),
             recorder,
             heard: RowId(0),
             kept_at: Duration::ZERO,
@@ -128,16 +132,25 @@ impl RulesTask {
         let mut offers: Vec<Offer> = Vec::new();
         loop {
             let more = self.feed.is_behind() && self.catch_up().await;
-            if !self.feed.is_behind() {
+            // Without a worker nothing is caught up with, and a drill is told so at once.
+            if self.worker.is_none() || !self.feed.is_behind() {
                 for drill in std::mem::take(&mut self.drills) {
                     self.drill(drill).await;
                 }
             }
             tokio::select! {
                 biased;
-                // Seldom, but due even when readings never pause.
-                _ = look.tick() => self.look().await,
-                _ = remember.tick() => self.remember().await,
+                // What is queued by then is heard on the way out.
+                () = stop.cancelled() => break,
+                // Seldom, but due even when readings never pause. However long it takes, readings have their turn before the next.
+                _ = look.tick() => {
+                    self.look().await;
+                    look.reset();
+                }
+                _ = remember.tick() => {
+                    self.remember().await;
+                    remember.reset();
+                }
                 count = self.queue.recv_many(&mut offers, FEED_MAX) => {
                     if count == 0 {
                         break;
@@ -150,7 +163,6 @@ impl RulesTask {
                     offers.clear();
                 }
                 () = wake.notified() => {}
-                () = stop.cancelled() => break,
                 () = std::future::ready(()), if more => {}
             }
         }
@@ -206,9 +218,10 @@ impl RulesTask {
         }
     }
 
-    /// Lets go of the worker; the next look starts another.
+    /// Lets go of the worker; another is started in a while.
     fn give_up(&mut self) {
         self.worker = None;
+        self.retry_at = Instant::now() + RETRY_AFTER;
         self.feed.filter.store(Arc::new(None));
     }
 

@@ -84,7 +84,7 @@ impl Service {
             tasks.spawn(serve::run(listener, shop.0, shop.1, shop.2, shop.3, shop.4));
             if settings.discover {
                 let instance = format!("box-{:016x}", random().map_err(StartError::Random)?);
-                match discover::start(instance, local.port(), boxes.clone(), stop.clone()) {
+                match discover::start(instance, local, boxes.clone(), stop.clone()) {
                     Ok(searching) => drop(tasks.spawn(searching)),
                     Err(error) => tracing::error!(%error, "other boxes"),
                 }

@@ -5,13 +5,27 @@ use std::process::{Command, Output};
 
 use crate::support::{Gateway, Ledger};
 
-fn ledgerd(ledger: &Ledger, args: &[&str]) -> Output {
+pub fn ledgerd(ledger: &Ledger, args: &[&str]) -> Output {
     let dir = ledger.path();
     Command::new(env!("CARGO_BIN_EXE_ledgerd")).args(["--dir", dir.to_str().unwrap()]).args(args).output().unwrap()
 }
 
-fn code(output: &Output) -> i32 {
+pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
+}
+
+/// What a command that did what it was asked said.
+pub fn said(ledger: &Ledger, args: &[&str]) -> String {
+    let output = ledgerd(ledger, args);
+    assert_eq!(code(&output), 0, "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// What one that failed complained of.
+pub fn complaint(ledger: &Ledger, args: &[&str]) -> String {
+    let output = ledgerd(ledger, args);
+    assert_eq!(code(&output), 1, "{args:?}: {}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
 }
 
 #[test]
@@ -108,4 +122,48 @@ fn an_enrolment_that_can_never_work_or_has_no_end_is_refused_and_nothing_is_ente
     std::fs::write(&file, enrolment(&signing, &zeros)).unwrap();
     let publisher = ledgerd(&ledger, &["enrol-publisher", file.to_str().unwrap()]);
     assert_eq!(code(&publisher), 0, "{}", String::from_utf8_lossy(&publisher.stderr));
+}
+
+#[test]
+fn a_lost_signing_key_is_replaced_once_for_all_and_only_by_an_enrolment_of_the_same_name_and_channel() {
+    let (ledger, gateway) = (Ledger::new(), Gateway::new("box-1", 20));
+    ledger.enrol(&gateway);
+    ledger.enrol(&Gateway::new("box-2", 60));
+    let file = ledger.dir.path().join("new.toml");
+    let rotate = ["rotate", "box-1", file.to_str().unwrap()];
+    let psk = |seed| ledgerd::keys::write_key(&ledger.dir.path().join(format!("{seed}.psk")), &[seed; 32]).unwrap();
+    [7, 8].into_iter().for_each(psk);
+    let new = Gateway::new("box-1", 70);
+    let write = |name: &str, key: &Gateway, channel: &Gateway, seed: u8| {
+        let (signing, channel) = (key.key.id(), channel.identity.public());
+        let keys = format!("signing = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"{seed}.psk\"\n");
+        std::fs::write(&file, format!("gateway = \"{name}\"\n{keys}")).unwrap();
+    };
+    let kept = || ledgerd::keys::read_key(&ledger.path().join("psk/box-1.psk")).unwrap();
+    // Neither another's file, nor a key that is another's, nor another channel key.
+    for (name, key, channel, why) in [
+        ("box-2", &new, &gateway, "the enrolment is box-2's, not box-1's"),
+        ("box-1", &Gateway::new("box-2", 60), &gateway, "is or was somebody's"),
+        ("box-1", &new, &new, "`channel` is not the key box-1 is enrolled with"),
+    ] {
+        write(name, key, channel, 7);
+        let complaint = complaint(&ledger, &rotate);
+        assert!(complaint.contains(why), "{complaint}");
+    }
+    assert_eq!(*kept(), gateway.psk, "nothing was changed");
+    assert_eq!(ledger.assert_sound().leaves, 3);
+    write("box-1", &new, &gateway, 7);
+    assert!(said(&ledger, &rotate).contains("box-1 signs with its new key, leaf 3"));
+    assert_eq!(*kept(), [7; 32]);
+    // Again it changes the pre-shared key alone.
+    write("box-1", &new, &gateway, 8);
+    assert!(said(&ledger, &[&rotate[..], &["--json"]].concat()).contains("\"leaf\":null"));
+    assert_eq!(*kept(), [8; 32]);
+    write("box-1", &gateway, &gateway, 7);
+    assert!(complaint(&ledger, &rotate).contains("is or was somebody's"), "the one before never returns");
+    assert_eq!(*kept(), [8; 32]);
+    write("box-9", &new, &gateway, 7);
+    assert!(complaint(&ledger, &["rotate", "box-9", rotate[2]]).contains("nobody is enrolled as box-9"));
+    assert_eq!(code(&ledgerd(&ledger, &["rotate", "a/b", rotate[2]])), 2);
+    assert_eq!(ledger.assert_sound().leaves, 4);
 }

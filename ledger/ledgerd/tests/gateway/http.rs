@@ -52,6 +52,35 @@ async fn an_auditor_rebuilds_the_tree_from_what_is_served() {
     sync.stop().await;
 }
 
+/// Status line and header fields, in some order, without the date.
+fn fields(head: &str) -> Vec<&str> {
+    let mut fields: Vec<&str> = head.lines().filter(|line| !line.starts_with("date:")).collect();
+    fields.sort_unstable();
+    fields
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn head_is_answered_as_get_with_the_length_of_the_body_and_without_it() {
+    let mut ledger = Ledger::new();
+    ledger.start().await;
+    let http = ledger.running.as_ref().unwrap().http;
+    let content = format!("/content/{}", "0".repeat(64));
+    for path in ["/checkpoint", "/vkey", "/policy", "/tile/0/000.p/1", "/tile/entries/000.p/1", "/nothing", &content] {
+        let (_, got, body) = get(http, path).await;
+        assert!(got.contains(&format!("content-length: {}", body.len())) && !body.is_empty(), "{path}: {got}");
+        let (_, head, none) = raw(http, &format!("HEAD {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        assert_eq!(fields(&head), fields(&got), "{path}");
+        assert!(none.is_empty(), "{path}: {}", String::from_utf8_lossy(&none));
+    }
+    // On a connection that is kept, what comes next is the next answer.
+    let both = "HEAD /vkey HTTP/1.1\r\nhost: x\r\n\r\nGET /vkey HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let (status, _, next) = raw(http, both).await;
+    let next = String::from_utf8(next).unwrap();
+    assert_eq!(status, 200);
+    assert!(next.starts_with("HTTP/1.1 200 OK") && next.ends_with(&format!("\r\n\r\n{}\n", ledger.vkey())), "{next}");
+    ledger.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_else_is_served_and_nothing_can_be_written() {
     let mut ledger = Ledger::new();

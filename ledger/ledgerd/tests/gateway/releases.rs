@@ -1,15 +1,17 @@
 //! Firmware over the whole way: policy and releases into the log, and what a gateway learns of them.
 
+use ledger_block::GatewayKey;
 use ledger_block::ingest::{Act, Code, Cohort, DeviceId, HaltReason, Reply, Request, Summed, Timestamp, Transaction};
 use ledger_block::merkle::leaf_hash;
 use ledger_block::policy::Policy;
 use ledger_block::release::{
-    Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Sum, Tally, Target,
-    Version,
+    HardwareId, Manifest, PolicyId, ReleaseKey, ReleasePolicy, SecurityCounter, SignedManifest, SignedPolicy, Sum,
+    Tally, Target, Version,
 };
 use pitchside_release::known::{Anchors, Known, News};
 use pitchside_sync::connection::{Connection, connect};
 
+use crate::cli::{code, complaint, ledgerd, said};
 use crate::support::{Gateway, Ledger, ORIGIN, PATIENCE, World};
 
 fn key(seed: u8) -> ReleaseKey {
@@ -239,4 +241,70 @@ async fn a_publisher_hands_in_releases_and_nothing_else() {
     publisher.requests.send(Request::Ping { number: 3 }).await.unwrap();
     assert_eq!(hear(&mut publisher).await, Reply::Pong { number: 3 });
     ledger.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_lost_publisher_rolled_out_the_operator_pauses_resumes_widens_and_halts_while_the_ledger_runs() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.start().await;
+    let mut publisher = call(&ledger, &maker).await;
+    let (first, second) = (manifest(1), manifest(2));
+    let step = |cohort| Act::Rollout { release: first.id(), hardware: "r2".parse().unwrap(), cohort };
+    for act in [signed(&first, &[101, 102]), signed(&second, &[101, 102]), step(Cohort::One)] {
+        assert_eq!(enter(&mut publisher, &maker, act).await, Ok(()));
+    }
+    drop(publisher);
+    let name = first.id().to_string();
+    let beginning = &name[..12];
+    assert!(said(&ledger, &["pause", beginning]).contains(&format!("{name}: paused on r2, leaf ")));
+    assert!(complaint(&ledger, &["pause", beginning]).contains("nothing of this release is being rolled out"));
+    let to = |percent| ["rollout", beginning, "--hardware", "r2", "--to", percent];
+    assert!(complaint(&ledger, &to("100")).contains("widens step by step"));
+    assert!(said(&ledger, &to("1")).contains("1 per cent of r2"), "it goes on");
+    assert!(said(&ledger, &to("10")).contains("10 per cent of r2"));
+    let other = ["pause", beginning, "--hardware", "r9"];
+    assert!(complaint(&ledger, &other).contains("nothing of this release is being rolled out there"));
+    let built_for = ["rollout", beginning, "--hardware", "r9", "--to", "1"];
+    assert!(complaint(&ledger, &built_for).contains("not built for r9"));
+    assert!(complaint(&ledger, &["halt", "000000000000"]).contains("no release whose name begins with 000000000000"));
+    for nonsense in [["halt", "abc"], ["halt", "ABCDEF"], ["pause", "release"]] {
+        assert_eq!(code(&ledgerd(&ledger, &nonsense)), 2, "{nonsense:?}");
+    }
+    let halted = second.id().to_string();
+    assert!(said(&ledger, &["halt", &halted, "--json"]).contains("\"halted\":true"));
+    assert!(complaint(&ledger, &["halt", &halted]).contains("is halted, for good"));
+    // What gateways are told of it once it is shown, at the latest at a start.
+    ledger.stop().await;
+    ledger.start().await;
+    let (mut at_box, mut known) = (call(&ledger, &gateway).await, Known::default());
+    learn(&mut at_box, &mut known, &ledger).await;
+    let r2: HardwareId = "r2".parse().unwrap();
+    let rollout = known.release(&first.id()).unwrap().rollouts[&r2];
+    assert_eq!((rollout.now, rollout.widest), (Cohort::Ten, Cohort::Ten));
+    let stopped = known.release(&second.id()).unwrap();
+    assert_eq!((stopped.halted, &stopped.halted_by), (Some(HaltReason::Aborted), &DeviceId::parse("operator").ok()));
+    ledger.stop().await;
+    ledger.assert_sound();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_publisher_with_a_new_signing_key_goes_on_with_its_releases_and_the_one_before_signs_nothing() {
+    let (gateway, maker) = (Gateway::new("box-1", 20), Gateway::new("maker", 40));
+    let mut ledger = ledger(&gateway, &maker);
+    ledger.start().await;
+    let mut publisher = call(&ledger, &maker).await;
+    let release = manifest(1);
+    assert_eq!(enter(&mut publisher, &maker, signed(&release, &[101, 102])).await, Ok(()));
+    let new = Gateway { key: GatewayKey::new(&[90; 32]), ..Gateway::new("maker", 40) };
+    let file = ledger.dir.path().join("new.toml");
+    let (signing, channel) = (new.key.id(), new.identity.public());
+    let keys = format!("signing = \"{signing}\"\nchannel = \"{channel}\"\npsk_file = \"maker.psk\"\n");
+    std::fs::write(&file, format!("gateway = \"maker\"\n{keys}")).unwrap();
+    said(&ledger, &["rotate", "maker", file.to_str().unwrap()]);
+    let step = |cohort| Act::Rollout { release: release.id(), hardware: "r2".parse().unwrap(), cohort };
+    assert_eq!(enter(&mut publisher, &maker, step(Cohort::One)).await, Err(Code::BadSignature));
+    assert_eq!(enter(&mut publisher, &new, step(Cohort::One)).await, Ok(()), "on the same channel");
+    ledger.stop().await;
+    ledger.assert_sound();
 }

@@ -1,12 +1,14 @@
 //! What gateways ask to learn of firmware, and what may be kept and served of its content.
 
 use ledger_block::Hash;
-use ledger_block::ingest::{DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed};
-use ledger_block::release::{Manifest, ReleaseId, Sum};
+use ledger_block::ingest::{
+    Cohort, DeviceId, ProvenLeaf, RELEASE_LEAVES_BYTES_MAX, RELEASE_LEAVES_MAX, Releases, Summed,
+};
+use ledger_block::release::{HardwareId, Manifest, ReleaseId, Sum};
 
 use super::{Log, Published};
 use crate::contents::FileContents;
-use crate::machine::tally;
+use crate::machine::{step_key, tally};
 use crate::objects::StorageError;
 use crate::state::FactKind;
 use crate::tree::{TileTree, read_entry};
@@ -66,6 +68,35 @@ impl Log {
             leaves.push(ProvenLeaf { place, leaf, path });
         }
         Ok(Releases { checkpoint: self.proven(published, seen)?, leaves, next })
+    }
+
+    /// The releases in the log whose names, written down, begin so.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn releases_named(&self, beginning: &str) -> Result<Vec<ReleaseId>, StorageError> {
+        let keys = self.read(|reads| reads.keys(FactKind::Manifest))?;
+        let ids = keys.into_iter().map(|key| key.try_into().map(ReleaseId));
+        let ids: Vec<ReleaseId> = ids.collect::<Result<_, _>>().map_err(|_| StorageError::Impossible("release"))?;
+        Ok(ids.into_iter().filter(|id| id.to_string().starts_with(beginning)).collect())
+    }
+
+    /// How far a release is rolled out, on each hardware on which that was begun.
+    ///
+    /// # Errors
+    /// The index cannot be read.
+    pub fn rollouts(&self, release: &ReleaseId) -> Result<Vec<(HardwareId, Cohort)>, StorageError> {
+        self.read(|reads| {
+            let Some(fact) = reads.fact(FactKind::Manifest, &release.0)? else { return Ok(Vec::new()) };
+            let manifest = Manifest::parse(&fact.value).map_err(|_| StorageError::Impossible("manifest"))?;
+            let mut rollouts = Vec::new();
+            for hardware in manifest.hardware {
+                let Some(step) = reads.fact(FactKind::Step, &step_key(release, &hardware))? else { continue };
+                let now = step.value.first().copied().and_then(Cohort::from_percent);
+                rollouts.push((hardware, now.ok_or(StorageError::Impossible("step of a rollout"))?));
+            }
+            Ok(rollouts)
+        })
     }
 
     /// How updates to a release ended, over all gateways.

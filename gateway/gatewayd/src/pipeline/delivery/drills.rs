@@ -22,7 +22,7 @@ use crate::blocking;
 use crate::clock::Clock;
 use crate::delivery::drill::{Report, Schedule};
 use crate::pipeline::alerts::{Alerts, Recorder};
-use crate::pipeline::rules::RulesFeed;
+use crate::pipeline::rules::{RECORDED_WITHIN, RulesFeed};
 
 /// How often it is looked whether a drill is due, or asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -88,8 +88,10 @@ impl Drills {
                 tracing::warn!(%error, "drills of the alert path could not be looked after; they stay due");
             }
         }
-        // What it raised is recorded.
-        self.recorder.done().await;
+        // What it raised is recorded, unless the disk takes nothing: then the next start drills again.
+        if timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
+            tracing::warn!("the alert of a drill waits for the disk; the next start drills again");
+        }
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {

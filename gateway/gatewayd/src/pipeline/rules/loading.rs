@@ -7,6 +7,7 @@ use pitchside_model::PluginName;
 use pitchside_rules::engine::RuleFault;
 use pitchside_rules::{Filter, RuleSet, RuleSource, RulesError, RulesWorker};
 use pitchside_script::Problem;
+use tokio::time::Instant;
 
 use super::{RETRY_AFTER, RulesTask, record};
 use crate::stamp;
@@ -16,8 +17,11 @@ impl RulesTask {
     /// A changed folder is loaded, and changed streams; a worker that could not be kept alive is tried again.
     pub(super) async fn look(&mut self) {
         if self.worker.is_none() {
-            tokio::time::sleep(RETRY_AFTER).await;
-            return self.ensure_worker().await;
+            // Not by waiting here: whoever stops the gateway, drills or brings readings would wait, too.
+            if Instant::now() >= self.retry_at {
+                self.ensure_worker().await;
+            }
+            return;
         }
         self.look_at_standing().await;
         self.look_at_resets().await;
@@ -69,7 +73,10 @@ impl RulesTask {
                 self.worker = Some(worker);
                 self.recall().await;
             }
-            Err(error) => tracing::error!(%error, "no rule is running"),
+            Err(error) => {
+                self.retry_at = Instant::now() + RETRY_AFTER;
+                tracing::error!(%error, "no rule is running");
+            }
         }
     }
 
