@@ -108,8 +108,13 @@ async fn a_rule_on_a_plugins_stream_raises_and_replays_with_the_very_version_tha
     clinic.alerted(2).await;
 
     // Switched off: nothing is made any more; other rules go on.
-    clinic.pitchside(&["plugin", "disable", "felt"]).ok();
+    let off = clinic.pitchside(&["plugin", "disable", "felt"]).ok();
+    assert!(off.err.contains("the rule hot hears no heat_index from now on"), "{off:?}");
     comes_to(&clinic, None).await;
+    for command in [["rules", "status"].as_slice(), &["doctor"]] {
+        let said = clinic.pitchside(command).out;
+        assert!(said.contains("hears no heat_index: felt is switched off"), "{command:?}: {said}");
+    }
     beats(&clinic, &mut s7, &[170, 100, 190]).await;
     let alerts = clinic.alerted(3).await;
     assert_eq!(alerts.iter().filter(|row| row.alert.rule.as_str() == "hot").count(), 2, "{alerts:?}");

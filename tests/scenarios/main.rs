@@ -24,6 +24,7 @@
 //! | `restart` | what a gateway knows after it was ended |
 //! | `commit` | no answer before the commit |
 //! | `full` | a disk without room |
+//! | `trials` | what an admin sets, trusts and distrusts while versions of a decoder come and go |
 //! | `trouble` | a ledger that is down, or not one |
 //! | `proof` | evidence, and what happens to it when a byte changes |
 //! | `kept` | steps of alerts that an output's script fails on, or that find no room to wait |
@@ -66,6 +67,7 @@ mod restart;
 mod rulebook;
 mod rules;
 mod stalls;
+mod trials;
 mod trouble;
 
 use pitchside_tests::{Running, Sensor};

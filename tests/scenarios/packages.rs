@@ -87,19 +87,19 @@ pub(super) fn install(clinic: &Running, package: &Path) -> Answer {
     plugin(clinic, &["install", package.to_str().unwrap()])
 }
 
-fn log(clinic: &Running) -> String {
+pub(super) fn log(clinic: &Running) -> String {
     plugin(clinic, &["logs", "acme"]).ok().out
 }
 
 /// Version and state of the plugin, as the box has them.
-fn standing(clinic: &Running) -> (String, String, Option<String>) {
+pub(super) fn standing(clinic: &Running) -> (String, String, Option<String>) {
     let list = clinic.pitchside(&["--json", "plugin", "list"]).ok().json();
     let acme = list.as_array().unwrap().iter().find(|row| row["name"] == "acme").expect("acme is there").clone();
     let text = |key: &str| acme[key].as_str().map(str::to_owned);
     (text("version").unwrap(), text("state").unwrap(), text("trying"))
 }
 
-fn waiting(clinic: &Running) -> u64 {
+pub(super) fn waiting(clinic: &Running) -> u64 {
     clinic.tables().undecoded_waiting().expect("the database answers").payloads
 }
 
@@ -127,12 +127,12 @@ async fn what_is_unsigned_tampered_with_older_or_of_a_stranger_is_not_let_in() {
     std::fs::copy(format!("{}.note", package.display()), format!("{}.note", tampered.display())).unwrap();
     let refused = install(&clinic, &tampered);
     assert_eq!(refused.code, 3, "{refused:?}");
-    // One byte of a header: no package at all.
+    // One byte of a header: no package at all, and not what was signed.
     bytes[at + 11] ^= 1;
     bytes[104] ^= 1;
     std::fs::write(&tampered, &bytes).unwrap();
     let refused = install(&clinic, &tampered);
-    assert!(refused.code == 1 && refused.err.contains("damaged"), "{refused:?}");
+    assert!(refused.code == 3 && refused.err.contains("for another archive"), "{refused:?}");
 
     install(&clinic, &package).ok();
     let again = install(&clinic, &package);

@@ -15,6 +15,7 @@ use crate::item::{Filter, Item, Point, Routes};
 use crate::library::{RuleSet, RuleSource};
 use crate::rule::{Bench, Rule, sandbox};
 use crate::running::{Heard, Running, Turn, routes};
+use crate::scripted::ends::Ended;
 use crate::scripted::{Derived, Scripted};
 
 /// The most subjects one rule remembers; the one heard least lately, without a raised alert, makes room.
@@ -115,7 +116,7 @@ impl Engine {
 
     /// Puts another set in force and keeps what can be kept: a rule that did not change keeps everything; one that did
     /// keeps its raised alerts, so that they are cleared by the new version, a cool-down that runs and how often it raised lately; alerts
-    /// of a rule that went, or has another scope now, are cleared.
+    /// of a rule that went, or has another scope now, are cleared. A stream that went ends in a gap.
     /// If any rule has a problem, nothing changes.
     pub fn reload(&mut self, set: Arc<RuleSet>) -> Result<Vec<AlertEvent>, Vec<Problem>> {
         let (rules, streams) = match (
@@ -125,9 +126,11 @@ impl Engine {
             (Ok(rules), Ok(streams)) => (rules, streams),
             (rules, streams) => return Err(rules.err().into_iter().chain(streams.err()).flatten().collect()),
         };
+        let ended = Ended::without(&self.scripted.running, &set);
         let _raises_nothing = renew(&mut self.scripted.running, streams);
         self.scripted.route();
         let mut events = renew(&mut self.rules, rules);
+        self.end(ended);
         events.sort_by_key(|event| match event {
             AlertEvent::Cleared { id, .. } => *id,
             AlertEvent::Raised(alert) => alert.id,
@@ -201,9 +204,11 @@ impl Engine {
         let Some(running) = heaviest else { return };
         let told =
             format!("it keeps {} MB of readings: shorten its spans, or have fewer", running.weight() / (1 << 16));
+        let ended = Ended::of(running);
         running.forget();
         running.demerits = FAULTS_MAX;
         fed.faults.push(running.fail(Fault::new(FaultKind::Memory, told)));
+        self.end(ended);
     }
 
     /// Lets the streams of plugins hear a reading, and the rules what follows from it.
@@ -212,7 +217,13 @@ impl Engine {
             return;
         }
         let turn = Turn { bench: &self.bench, heard, input: 0, number: self.messages };
-        for Derived { device, assurance, point } in self.scripted.derive(&turn, fed, watch) {
+        let before = fed.faults.len();
+        let made = self.scripted.derive(&turn, fed, watch);
+        for fault in fed.faults.iter().skip(before).filter(|fault| fault.off) {
+            let ended = self.named(&fault.rule).and_then(|running| Ended::of(running));
+            self.end(ended);
+        }
+        for Derived { device, assurance, point } in made {
             let Some(place) = self.devices.find(&device) else { continue };
             let Some(order) = self.devices.order(place, &point, self.messages) else { continue };
             if let Some(told) = &mut self.told {
@@ -220,6 +231,13 @@ impl Engine {
             }
             let lead = Who::new(device, heard.who.athlete.clone());
             self.ask(&Heard { who: &lead, point: &point, assurance, order, ..*heard }, fed, watch);
+        }
+    }
+
+    /// Rules hear of streams that ended.
+    fn end(&mut self, ended: impl IntoIterator<Item = Ended>) {
+        for ended in ended {
+            self.rules.iter_mut().for_each(|rule| ended.tell(rule));
         }
     }
 
@@ -259,7 +277,9 @@ impl Engine {
     pub fn switch_off(&mut self, rule: &RuleName, fault: Fault) -> Option<RuleFault> {
         let running = self.named(rule)?;
         running.demerits = FAULTS_MAX;
-        Some(running.fail(fault))
+        let (fault, ended) = (running.fail(fault), Ended::of(running));
+        self.end(ended);
+        Some(fault)
     }
 }
 

@@ -123,6 +123,17 @@ impl State {
         self.moments.gap();
     }
 
+    /// Whoever makes an input makes it no more: if it is that one which counts there, the input has a gap.
+    pub fn lose(&mut self, input: usize, source: &DeviceId) {
+        let known = self.now;
+        let track = self.tracks.get_mut(input).filter(|track| track.source.as_ref() == Some(source));
+        if let Some(track) = track {
+            track.source = None;
+            track.interrupt(known);
+            self.gap();
+        }
+    }
+
     /// The clock of an input was set back, and time with it.
     pub fn set_back(&mut self) {
         self.now = i64::MIN;

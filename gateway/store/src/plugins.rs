@@ -18,6 +18,8 @@ pub(crate) use settings::open_setting;
 pub const LOG_ROWS_MAX: u32 = 200;
 /// The most characters of one line of it.
 const LOG_CHARS_MAX: usize = 600;
+/// In the place of a plugin's name: the log of whom the box trusts.
+const OF_SIGNERS: &str = "";
 /// The most signers that are trusted.
 pub const SIGNERS_MAX: usize = 64;
 
@@ -133,8 +135,8 @@ pub enum PluginChange {
 /// One line of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginLine {
-    /// Which plugin.
-    pub name: PluginName,
+    /// Which plugin; none: it is about whom the box trusts.
+    pub name: Option<PluginName>,
     /// When.
     pub at: Timestamp,
     /// Something that was done; else something that went wrong.
@@ -178,14 +180,15 @@ fn write_line(connection: &Connection, name: &str, at: Timestamp, deed: bool, te
     Ok(())
 }
 
-pub(crate) fn trust(connection: &Connection, key: &str, at: Timestamp) -> Result<(), StoreError> {
-    connection.prepare_cached(sql!("plugins/trust"))?.execute(params![key, at.0])?;
+/// Whether it was not trusted yet.
+pub(crate) fn trust(connection: &Connection, key: &str, at: Timestamp) -> Result<bool, StoreError> {
+    let is_new = connection.prepare_cached(sql!("plugins/trust"))?.execute(params![key, at.0])? > 0;
     let mut statement = connection.prepare_cached(sql!("plugins/signers_count"))?;
     let count: i64 = statement.query_row([], |row| row.get(0))?;
     if count > SIGNERS_MAX as i64 {
         return Err(StoreError::Conflict(format!("{SIGNERS_MAX} signers are trusted already: remove one first")));
     }
-    Ok(())
+    Ok(is_new)
 }
 
 impl Tables {
@@ -197,7 +200,7 @@ impl Tables {
         deed: &str,
         at: Timestamp,
     ) -> Result<bool, StoreError> {
-        let line = self.seal_line(name, at, true, deed)?;
+        let line = self.seal_line(name.as_str(), at, true, deed)?;
         let name = name.clone();
         self.write(move |connection| {
             let changed = change::change(connection, &name, &to)?;
@@ -212,19 +215,19 @@ impl Tables {
     /// Writes into the log what went wrong in a plugin.
     pub fn note_plugin_trouble(&self, name: &PluginName, texts: &[String], at: Timestamp) -> Result<(), StoreError> {
         let lines: Vec<Vec<u8>> =
-            texts.iter().map(|text| self.seal_line(name, at, false, text)).collect::<Result<_, _>>()?;
+            texts.iter().map(|text| self.seal_line(name.as_str(), at, false, text)).collect::<Result<_, _>>()?;
         let name = name.clone();
         self.write(move |connection| {
             lines.iter().try_for_each(|line| write_line(connection, name.as_str(), at, false, line))
         })
     }
 
-    fn seal_line(&self, name: &PluginName, at: Timestamp, deed: bool, text: &str) -> Result<Vec<u8>, StoreError> {
+    fn seal_line(&self, name: &str, at: Timestamp, deed: bool, text: &str) -> Result<Vec<u8>, StoreError> {
         let text: String = text.chars().take(LOG_CHARS_MAX).collect();
-        self.vault().meta.seal_copy(self.boot(), &context(name.as_str(), at, deed), text.as_bytes())
+        self.vault().meta.seal_copy(self.boot(), &context(name, at, deed), text.as_bytes())
     }
 
-    /// The log of one plugin, or of all, the newest first.
+    /// The log of one plugin, or of all and of whom the box trusts, the newest first.
     pub fn plugin_log(&self, name: Option<&PluginName>, rows: u32) -> Result<Vec<PluginLine>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("plugins/log"))?;
@@ -236,7 +239,8 @@ impl Tables {
                 let damaged = || StoreError::Damaged { table: "plugin_log", row: id.to_string() };
                 let plain = self.vault().meta.open(&context(&name, at, deed), &sealed).map_err(|_| damaged())?;
                 let text = String::from_utf8(plain).map_err(|_| damaged())?;
-                lines.push(PluginLine { name: plugin_name(&name)?, at, deed, text });
+                let name = if name == OF_SIGNERS { None } else { Some(plugin_name(&name)?) };
+                lines.push(PluginLine { name, at, deed, text });
             }
             Ok(lines)
         })
@@ -297,17 +301,26 @@ impl Tables {
         })
     }
 
-    /// Trusts a key from now on.
-    pub fn trust_plugin_signer(&self, key: &str, at: Timestamp) -> Result<(), StoreError> {
-        let key = key.to_owned();
-        self.write(move |connection| trust(connection, &key, at))
+    /// Trusts a key from now on, and writes `deed` into the log if it was not trusted before.
+    pub fn trust_plugin_signer(&self, key: &str, deed: &str, at: Timestamp) -> Result<(), StoreError> {
+        let (key, line) = (key.to_owned(), self.seal_line(OF_SIGNERS, at, true, deed)?);
+        self.write(move |connection| {
+            if trust(connection, &key, at)? {
+                write_line(connection, OF_SIGNERS, at, true, &line)?;
+            }
+            Ok(())
+        })
     }
 
-    /// Trusts a key no more; whether it was trusted. What it signed stays until it is removed.
-    pub fn distrust_plugin_signer(&self, key: &str) -> Result<bool, StoreError> {
-        let key = key.to_owned();
+    /// Trusts a key no more, and writes `deed` into the log; whether it was trusted. What it signed stays until it is removed.
+    pub fn distrust_plugin_signer(&self, key: &str, deed: &str, at: Timestamp) -> Result<bool, StoreError> {
+        let (key, line) = (key.to_owned(), self.seal_line(OF_SIGNERS, at, true, deed)?);
         self.write(move |connection| {
-            Ok(connection.prepare_cached(sql!("plugins/distrust"))?.execute([key.as_str()])? > 0)
+            let was = connection.prepare_cached(sql!("plugins/distrust"))?.execute([key.as_str()])? > 0;
+            if was {
+                write_line(connection, OF_SIGNERS, at, true, &line)?;
+            }
+            Ok(was)
         })
     }
 

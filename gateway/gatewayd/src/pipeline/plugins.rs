@@ -3,6 +3,8 @@
 //! the new one stands. A new version on trial is asked beside it, and takes over or is refused by what was found.
 
 mod kept;
+mod running;
+mod trials;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -11,22 +13,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use pitchside_decode::plugin::PluginLimits;
 use pitchside_decode::plugin::worker::StartError;
-use pitchside_decode::plugin::{PluginLimits, Trial};
 use pitchside_decode::{Decoders, Plugin};
 use pitchside_model::PluginName;
 use pitchside_script::Program;
-use pitchside_script::manifest::PluginKind;
-use pitchside_store::plugins::PackageDigest;
-use pitchside_store::{Candidate, PluginChange, Store, StoreError};
+use pitchside_store::{Store, StoreError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::kept::Kept;
-use self::verdict::{Beside, verdict};
+use self::running::Running;
+use self::trials::OnTrial;
 use crate::blocking;
 use crate::clock::Clock;
-use crate::plugins::wanted::{self, Inventory, Wanted};
+use crate::plugins::wanted::{Inventory, Wanted};
 use crate::stamp::{self, Stamp};
 
 /// What a plugin was made of: another one, and it is started anew.
@@ -61,6 +62,8 @@ pub struct PluginsTask {
     running: BTreeMap<PluginName, Running>,
     /// What does not compile, by its fingerprint: not tried again before it is another one.
     refused: BTreeMap<PluginName, Fingerprint>,
+    /// What does not run as it is set, and why: said when that changes.
+    unfit: BTreeMap<PluginName, String>,
     /// When what did not come up is tried again.
     again_at: Option<Instant>,
     trials: BTreeMap<PluginName, OnTrial>,
@@ -69,18 +72,6 @@ pub struct PluginsTask {
     seen: Option<Seen>,
     /// What could not be read when it was last looked at.
     told: Vec<String>,
-}
-
-struct Running {
-    fingerprint: Fingerprint,
-    version: String,
-    script: String,
-}
-
-struct OnTrial {
-    sha256: PackageDigest,
-    version: String,
-    trial: Arc<Trial>,
 }
 
 /// What library and database looked like: other values, and there is something to read.
@@ -102,21 +93,15 @@ impl PluginsTask {
     pub async fn start(parts: PluginsParts) -> Self {
         let (running, refused, trials) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let kept = Kept::new(parts.store.clone());
-        let mut task = Self { parts, running, refused, again_at: None, trials, kept, seen: None, told: Vec::new() };
+        let (unfit, told) = (BTreeMap::new(), Vec::new());
+        let mut task = Self { parts, running, refused, unfit, again_at: None, trials, kept, seen: None, told };
         task.look().await;
         task
     }
 
-    /// The hash of all scripts that run, as block headers have it; zeros if none does.
+    /// The hash of all that runs, as block headers have it; zeros if nothing does.
     pub fn hash(&self) -> [u8; 32] {
-        if self.running.is_empty() {
-            return [0; 32];
-        }
-        let mut hasher = blake3::Hasher::new();
-        for (name, running) in &self.running {
-            hasher.update(name.as_str().as_bytes()).update(&[0]).update(running.script.as_bytes());
-        }
-        *hasher.finalize().as_bytes()
+        running::hash(&self.running)
     }
 
     /// Runs until stopped; `on_change` is told the hash of what runs whenever that changes.
@@ -160,11 +145,11 @@ impl PluginsTask {
             inventory.problems.iter().for_each(|problem| tracing::error!("{problem}"));
             self.told.clone_from(&inventory.problems);
         }
-        let runs = |wanted: &Wanted| wanted.enabled && wanted.folder.manifest.kind == PluginKind::Decoder;
+        self.say_unfit(inventory.unfit());
         let missing: Vec<(&PluginName, &Wanted, Fingerprint)> = inventory
             .plugins
             .iter()
-            .filter(|(_, wanted)| runs(wanted))
+            .filter(|(_, wanted)| wanted.decodes())
             .map(|(name, wanted)| (name, wanted, wanted.fingerprint()))
             .filter(|(name, _, fingerprint)| !self.is_settled(name, fingerprint))
             .collect();
@@ -183,7 +168,7 @@ impl PluginsTask {
             self.take_up(name, wanted, fingerprint, started);
         }
         let stays = |name: &PluginName| match inventory.plugins.get(name) {
-            Some(wanted) => runs(wanted),
+            Some(wanted) => wanted.decodes(),
             // Half written, most likely: what ran of it goes on until it can be read.
             None => inventory.unreadable.iter().any(|folder| folder == name.as_str()),
         };
@@ -194,19 +179,7 @@ impl PluginsTask {
             self.parts.decoders.remove_plugin(&name);
             self.kept.leave(&name, inventory.plugins.contains_key(&name));
         }
-        self.trials.retain(|name, on| {
-            let wanted = inventory.plugins.get(name).and_then(Wanted::candidate);
-            let stays = wanted.is_some_and(|candidate| candidate.sha256 == on.sha256);
-            if !stays {
-                self.parts.decoders.set_trial(name, None);
-            }
-            stays
-        });
-        for (name, wanted) in &inventory.plugins {
-            if let Some(candidate) = wanted.candidate() {
-                self.try_beside(name, candidate).await;
-            }
-        }
+        self.look_at_trials(&inventory).await;
         self.seen = Some(now);
         Ok(())
     }
@@ -229,9 +202,9 @@ impl PluginsTask {
             Ok(plugin) => {
                 self.listen_to(name);
                 self.parts.decoders.set_plugin(plugin);
-                let (version, script) = (wanted.folder.manifest.version.clone(), wanted.folder.source.clone());
-                tracing::info!(plugin = %name, %version, "plugin runs");
-                self.running.insert(name.clone(), Running { fingerprint, version, script });
+                let running = Running::of(&wanted.folder, fingerprint);
+                tracing::info!(plugin = %name, version = running.version, "plugin runs");
+                self.running.insert(name.clone(), running);
                 self.refused.remove(name);
             }
             Err(error) => {
@@ -249,75 +222,14 @@ impl PluginsTask {
         }
     }
 
-    async fn try_beside(&mut self, name: &PluginName, candidate: Candidate) {
-        if let Some(on) = self.trials.get(name) {
-            // Whatever was started anew has no trial beside it yet.
-            self.parts.decoders.set_trial(name, Some(Arc::clone(&on.trial)));
-            return;
+    /// Says what does not run as it is set, once. On with the manifest's default it would read other values than the admin chose, and
+    /// nobody would know.
+    fn say_unfit(&mut self, unfit: BTreeMap<PluginName, String>) {
+        for (name, why) in unfit.iter().filter(|(name, why)| self.unfit.get(*name) != Some(*why)) {
+            tracing::error!(plugin = %name, why, "a plugin does not run as it is set");
+            self.note(name, &[format!("it does not run as it is set: {why}")]);
         }
-        let store = &self.parts.store;
-        let started = async {
-            let (package, _) = blocking::here(|| wanted::package(store, candidate.sha256))?;
-            let mut folder = crate::plugins::folder(&package)?;
-            folder.chosen = blocking::here(|| store.plugin_settings(name))?.into_iter().collect();
-            let plugin = Plugin::start(&folder, &self.parts.program, PluginLimits::default()).await?;
-            anyhow::Ok((plugin, package.manifest.version.clone()))
-        };
-        match started.await {
-            Ok((plugin, version)) => {
-                let trial = Arc::new(Trial::new(plugin));
-                tracing::info!(plugin = %name, %version, "a new version is tried beside the one that runs");
-                self.parts.decoders.set_trial(name, Some(Arc::clone(&trial)));
-                self.trials.insert(name.clone(), OnTrial { sha256: candidate.sha256, version, trial });
-            }
-            Err(error) if matches!(error.downcast_ref(), Some(StartError::Worker { .. })) => {
-                tracing::warn!(plugin = %name, error = %format!("{error:#}"), "the new version does not come up yet");
-                self.again_at = Some(Instant::now() + AGAIN_AFTER);
-            }
-            Err(error) => {
-                let change = PluginChange::Settle { candidate: candidate.sha256, takes_over: false };
-                let deed = format!("the new version is refused: it does not start: {error:#}");
-                tracing::warn!(plugin = %name, "the new version does not start and is refused");
-                let now = self.parts.clock.now();
-                if let Err(error) = blocking::here(|| store.change_plugin(name, change, &deed, now)) {
-                    tracing::error!(plugin = %name, %error, "a version that does not start could not be refused");
-                }
-            }
-        }
-    }
-
-    /// Ends the trials that have shown what they can.
-    fn settle(&mut self) -> Result<(), StoreError> {
-        if self.trials.is_empty() {
-            return Ok(());
-        }
-        let (store, now) = (&self.parts.store, self.parts.clock.now());
-        let mut settled = Vec::new();
-        for (name, on) in &self.trials {
-            let row = blocking::here(|| store.plugin(name))?;
-            let Some((candidate, enabled)) = row.and_then(|row| Some((row.candidate?, row.enabled))) else { continue };
-            let runs = self.parts.decoders.plugin(name).is_some();
-            let beside = Beside::of(enabled, runs, !self.refused.contains_key(name));
-            let found = on.trial.findings();
-            let Some((takes_over, verdict)) = verdict(&found, &candidate, beside, now >= candidate.until) else {
-                continue;
-            };
-            let old = self.running.get(name).map_or("nothing", |running| running.version.as_str());
-            let deed = match takes_over {
-                true => format!("{} took over from {old}: {verdict}", on.version),
-                false => format!("{} is refused, {old} stays: {verdict}", on.version),
-            };
-            let change = PluginChange::Settle { candidate: candidate.sha256, takes_over };
-            blocking::here(|| store.change_plugin(name, change, &deed, now))?;
-            let (version, compared) = (&on.version, found.compared);
-            tracing::info!(plugin = %name, %version, takes_over, compared, "the trial of a new version is over");
-            settled.push(name.clone());
-        }
-        for name in settled {
-            self.trials.remove(&name);
-            self.parts.decoders.set_trial(&name, None);
-        }
-        Ok(())
+        self.unfit = unfit;
     }
 
     /// Writes down what went wrong in plugins since the last time.

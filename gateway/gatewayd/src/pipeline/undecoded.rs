@@ -197,7 +197,8 @@ impl Keeper {
             .iter()
             .map(|(plugin, devices)| {
                 format!(
-                    "plugin {plugin} is not loaded, and {devices} device(s) need it: install it: pitchside plugin install PACKAGE"
+                    "plugin {plugin} is not loaded, and {devices} device(s) need it: install it: pitchside plugin install PACKAGE; if it is \
+                     there, pitchside plugin list says what keeps it from running"
                 )
             })
             .collect();

@@ -7,8 +7,10 @@
 //! | [`wanted`] | which plugins are to run, from the library and from packages |
 //! | [`apart`] | cases and rehearsals in a process of their own |
 //! | [`streams`] | derived streams, for the rules |
+//! | [`deaf`] | rules that hear nothing, for no plugin that makes it runs |
 
 pub mod apart;
+pub mod deaf;
 pub mod signature;
 pub mod streams;
 pub mod wanted;

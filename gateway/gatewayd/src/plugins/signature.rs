@@ -13,7 +13,7 @@
 use std::fmt;
 
 use ledger_block::note::{KeyKind, NoteError, SignedNote, SignerKey, VerifierKey};
-use pitchside_script::package::Package;
+use pitchside_script::package::{Digest, Package, PackageError};
 
 /// First line of the text.
 const TITLE: &str = "pitchside plugin/1";
@@ -32,6 +32,16 @@ pub enum SignatureError {
         /// What the package is.
         is: String,
     },
+    /// It is no package, and the note vouches for another archive: this one was changed after it was signed.
+    #[error("{why}; and the signature is for another archive: it speaks of {said}, this one is {is}")]
+    Archive {
+        /// Why it is none.
+        why: String,
+        /// Which archive the note names.
+        said: Digest,
+        /// Which this one is.
+        is: Digest,
+    },
     /// A trusted key's signature is wrong.
     #[error("the signature of {0} does not match: the note was changed")]
     Wrong(String),
@@ -46,7 +56,7 @@ pub enum SignatureError {
 impl SignatureError {
     /// Whether something was changed after it was signed.
     pub const fn is_tampered(&self) -> bool {
-        matches!(self, Self::Other { .. } | Self::Wrong(_))
+        matches!(self, Self::Other { .. } | Self::Archive { .. } | Self::Wrong(_))
     }
 }
 
@@ -69,6 +79,11 @@ impl Signer {
     /// The key's name, which anybody may give to a key of their own.
     pub fn name(&self) -> &str {
         self.0.split_once('+').map_or(self.0.as_str(), |(name, _)| name)
+    }
+
+    /// Whether it is one of these verifier keys. One of which only the name is known is nobody's.
+    pub fn is_among<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> bool {
+        keys.into_iter().any(|key| key == self.0)
     }
 
     /// Whether it is this very key.
@@ -116,6 +131,15 @@ fn parse(package: &Package, note: &[u8]) -> Result<SignedNote, SignatureError> {
     // The text is not vouched for by anybody here: shown with escapes, and not all of it.
     let said: String = note.text().escape_debug().take(300).collect();
     Err(SignatureError::Other { said, is: wanted.escape_debug().to_string() })
+}
+
+/// What speaks for an archive that is no package having been changed: a note beside it that names another one, whoever signed that.
+pub fn changed(archive: &[u8], note: &[u8], why: &PackageError) -> Option<SignatureError> {
+    let note = SignedNote::parse(note).ok()?;
+    let mut lines = note.text().strip_prefix(TITLE)?.lines();
+    let said = lines.find_map(|line| line.strip_prefix("sha256 ").and_then(Digest::parse))?;
+    let is = Digest::of(archive);
+    (said != is).then(|| SignatureError::Archive { why: why.to_string(), said, is })
 }
 
 /// The trusted key that vouches for a package: the one that did `before`, if it is among them, else the first that signed.
@@ -191,6 +215,20 @@ mod tests {
             assert_eq!(verify(&signed, &both, &all, before.as_ref()), Ok(first.verifier().clone()));
         }
         assert!(sign(&package("[1]"), Some(&note), &other).is_err(), "not to a note about another");
+    }
+
+    #[test]
+    fn an_archive_that_cannot_be_opened_is_tampered_with_if_its_note_names_another() {
+        let acme = key("acme.example/plugins", 1);
+        let note = sign(&package("[]"), None, &acme).unwrap().to_string();
+        let broken = b"no archive";
+        let why = Package::open(broken).unwrap_err();
+        let said = changed(broken, note.as_bytes(), &why).unwrap();
+        assert!(said.is_tampered() && said.to_string().contains("another archive"), "{said}");
+        // One that was broken before it was signed was not changed; nor does anything else than a note speak for it.
+        let own = note.replace(&package("[]").digest.to_string(), &Digest::of(broken).to_string());
+        assert_eq!(changed(broken, own.as_bytes(), &why), None);
+        assert_eq!(changed(broken, b"no note", &why), None);
     }
 
     #[test]

@@ -43,12 +43,12 @@ pub struct Streams {
 }
 
 impl Streams {
-    /// The enabled ones of library and packages.
+    /// The enabled ones of library and packages that can run as they are set.
     pub fn of(inventory: &Inventory) -> Self {
         let (problems, unreadable) = (inventory.problems.clone(), inventory.unreadable.clone());
         let mut streams = Self { enabled: Vec::new(), problems, unreadable };
         for (name, wanted) in &inventory.plugins {
-            if !wanted.enabled || wanted.folder.manifest.kind != PluginKind::Derived {
+            if !wanted.enabled || wanted.folder.manifest.kind != PluginKind::Derived || !wanted.unset().is_empty() {
                 continue;
             }
             match source(&wanted.folder) {

@@ -76,10 +76,21 @@ impl Wanted {
         self.granted.iter().filter(|granted| !asks.contains(granted)).cloned().collect()
     }
 
+    /// Whether it is a decoder that is to run. As it is set, too: what an admin chose and its params do not allow any more is not
+    /// what the manifest says instead.
+    pub fn decodes(&self) -> bool {
+        self.enabled && self.folder.manifest.kind == PluginKind::Decoder && self.unset().is_empty()
+    }
+
+    /// What is to be set, or set again, before it runs, a few words each.
+    pub fn unset(&self) -> Vec<String> {
+        self.folder.manifest.unset(&self.folder.chosen)
+    }
+
     /// What keeps it from running though it is switched on, a few words each.
     pub fn missing(&self) -> Vec<String> {
         let (manifest, chosen) = (&self.folder.manifest, &self.folder.chosen);
-        let mut missing = manifest.unset(chosen);
+        let mut missing = self.unset();
         // What is open only because something is not set was said just now.
         missing.extend(manifest.asks(chosen).1.into_iter().filter(|why| !why.ends_with("is not set")));
         let needed = manifest.secrets.iter().filter(|(name, secret)| !secret.optional && !self.secrets.contains(name));
@@ -148,6 +159,14 @@ impl Inventory {
             wanted.secrets = tables.plugin_secrets(name)?.into_iter().map(|(secret, _)| secret).collect();
         }
         Ok(inventory)
+    }
+
+    /// Decoders and derived streams that are switched on and do not run as they are set: each with why.
+    pub fn unfit(&self) -> BTreeMap<PluginName, String> {
+        let is_asked = |wanted: &&Wanted| wanted.enabled && wanted.folder.manifest.kind != PluginKind::Output;
+        let asked = self.plugins.iter().filter(|(_, wanted)| is_asked(wanted));
+        let unset = asked.map(|(name, wanted)| (name.clone(), wanted.unset().join(", ")));
+        unset.filter(|(_, why)| !why.is_empty()).collect()
     }
 
     /// Outputs that somebody set up and did not switch off, and that cannot run as things stand: each with why.
@@ -318,6 +337,34 @@ mod tests {
         kit.change(PluginChange::Enable(true));
         kit.change(PluginChange::Remove);
         assert_eq!(kit.down(), "", "forgotten with all it was granted");
+    }
+
+    #[test]
+    fn a_decoder_whose_settings_do_not_fit_any_more_does_not_run_on_with_others() {
+        let kit = Kit::new();
+        let write = |max: u8| {
+            let decoder = format!(
+                "name = \"hook\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"decoder\"\n\
+                 outputs = [\"battery\"]\n[params.most]\ndefault = 20\nmin = 1\nmax = {max}\n"
+            );
+            std::fs::write(kit.folder().join("decode.rhai"), "[]\n").unwrap();
+            std::fs::write(kit.folder().join("plugin.toml"), decoder).unwrap();
+        };
+        let stands = || {
+            let inventory = kit.inventory();
+            (inventory.plugins[&kit.name].decodes(), inventory.unfit().remove(&kit.name).unwrap_or_default())
+        };
+        write(100);
+        kit.set("most", "90", false);
+        assert_eq!(stands(), (true, String::new()));
+        write(50);
+        assert_eq!(stands(), (false, "most must be set again: 90 is not within 1 and 50".to_owned()));
+        assert_eq!(kit.inventory().plugins[&kit.name].missing(), ["most must be set again: 90 is not within 1 and 50"]);
+        kit.change(PluginChange::Enable(false));
+        assert_eq!(stands(), (false, String::new()), "switched off, it is meant");
+        kit.change(PluginChange::Enable(true));
+        kit.unset("most", false);
+        assert_eq!(stands(), (true, String::new()), "the manifest's, on purpose");
     }
 
     #[test]

@@ -16,6 +16,7 @@
 //! | --- | --- |
 //! | [`source`] | a plugin's texts, and which streams go with a set of rules |
 //! | [`marks`] | assurance and flags, passed on |
+//! | [`ends`] | what rules hear of a stream's end |
 //! | [`rehearsal`] | a new version over history, beside the one that runs |
 
 use pitchside_model::{Assurance, Decimal, DeviceId, Gap, GapReason, Quality, RuleName};
@@ -29,6 +30,7 @@ use crate::item::{Point, PointContent, Routes};
 use crate::library::RuleSource;
 use crate::running::{Running, Turn, routes};
 
+pub(crate) mod ends;
 pub(crate) mod marks;
 pub mod rehearsal;
 pub mod source;

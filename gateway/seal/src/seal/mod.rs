@@ -37,7 +37,7 @@ pub struct SealInput<'a> {
     pub clock: ClockState,
     /// Hash of the rules in force, 0 if none.
     pub rules: Hash,
-    /// Hash of the plugins in force, 0 if none.
+    /// Hash of the decoders in force, with versions, scripts and params in effect; 0 if none.
     pub plugins: Hash,
     /// Hash of the gateway's firmware, 0 if not known.
     pub firmware: Hash,

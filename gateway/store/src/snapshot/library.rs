@@ -127,7 +127,7 @@ pub(super) fn show(
 /// Puts a row into an empty database; `sealed` is a setting under this box's own key.
 pub(super) fn put(connection: &Connection, row: &LibraryRow, sealed: Option<&SealedSetting>) -> Result<(), StoreError> {
     match row {
-        LibraryRow::Signer(key, at) => plugins::trust(connection, key, *at),
+        LibraryRow::Signer(key, at) => plugins::trust(connection, key, *at).map(drop),
         LibraryRow::Package(package) => plugins::put_package(connection, package),
         LibraryRow::Plugin(row) => plugins::put_row(connection, row),
         LibraryRow::Grant(name, capability) => plugins::permit(connection, name, capability),

@@ -131,14 +131,21 @@ fn every_change_is_noticed_and_the_log_is_bounded_and_sealed() {
 fn signers_are_trusted_until_they_are_not() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
-    store.trust_plugin_signer("acme+1", Timestamp(1)).unwrap();
-    store.trust_plugin_signer("acme+1", Timestamp(2)).unwrap();
+    let trust = |key: &str, at| store.trust_plugin_signer(key, &format!("{key} is trusted"), Timestamp(at));
+    let distrust =
+        |key: &str, at| store.distrust_plugin_signer(key, &format!("{key} is trusted no more"), Timestamp(at));
+    trust("acme+1", 1).unwrap();
+    trust("acme+1", 2).unwrap();
     assert_eq!(store.plugin_signers(), Ok(vec![("acme+1".to_owned(), Timestamp(1))]));
-    assert_eq!((store.distrust_plugin_signer("acme+1"), store.distrust_plugin_signer("acme+1")), (Ok(true), Ok(false)));
+    assert_eq!((distrust("acme+1", 3), distrust("acme+1", 4)), (Ok(true), Ok(false)));
+    let log = store.plugin_log(None, 9).unwrap();
+    let log: Vec<_> = log.iter().map(|line| (line.name.as_ref(), line.at.0, line.deed, line.text.as_str())).collect();
+    let said = [(None::<&PluginName>, 3, true, "acme+1 is trusted no more"), (None, 1, true, "acme+1 is trusted")];
+    assert_eq!(log, said, "whom the box trusts stands in the log, what changed nothing does not");
     for n in 0..crate::plugins::SIGNERS_MAX {
-        store.trust_plugin_signer(&format!("k{n}"), Timestamp(1)).unwrap();
+        trust(&format!("k{n}"), 1).unwrap();
     }
-    assert!(matches!(store.trust_plugin_signer("one more", Timestamp(1)), Err(StoreError::Conflict(_))));
+    assert!(matches!(trust("one more", 1), Err(StoreError::Conflict(_))));
 }
 
 #[test]

@@ -200,7 +200,7 @@ fn plugins_and_rules_are_in_a_snapshot_and_their_secrets_open_under_another_root
     for (key, value, secret) in [("path", "/a", false), ("token", "tk_very_secret", true)] {
         change(PluginChange::Set(store.seal_plugin_setting(&name, key, value, secret).unwrap()));
     }
-    store.trust_plugin_signer("acme.example/plugins+1+AA", Timestamp(3)).unwrap();
+    store.trust_plugin_signer("acme.example/plugins+1+AA", "trusted", Timestamp(3)).unwrap();
     // One of the library, which has no package.
     store.change_plugin(&PluginName::parse("strap").unwrap(), PluginChange::Enable(false), "", Timestamp(9)).unwrap();
     let text = RuleText {

@@ -51,8 +51,12 @@ fn here(what: &str) -> Option<&'static str> {
             "an output: set, secret or grant what it lacks, or disable PLUGIN, in orders.txt on a stick, then drill; else take its power away \
              for ten seconds and start it again"
         }
-        "rules" | "rules at work" => {
+        "rules" => {
             "orders.txt on a stick: history RULE tells its versions, rollback RULE VERSION puts one in force again"
+        }
+        "rules at work" => {
+            "orders.txt on a stick: history RULE tells its versions, rollback RULE VERSION puts one in force again; list tells which plugins \
+             are off, enable PLUGIN switches one on"
         }
         "plugins" | "plugins at work" => {
             "orders.txt on a stick: list tells how they stand, settings PLUGIN what one lacks; set, secret, grant, enable or disable PLUGIN"

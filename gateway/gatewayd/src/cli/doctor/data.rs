@@ -18,6 +18,8 @@ use crate::backup::walk::{Walk, walk};
 use crate::cli::context::Context;
 use crate::pipeline::health::LedgerFault;
 use crate::pipeline::undecoded::troubles;
+use crate::plugins::deaf::{self, Deaf};
+use crate::plugins::wanted::Inventory;
 use crate::rulebook::standing::{self, Standing};
 
 /// How long the look at every page may take.
@@ -213,18 +215,37 @@ fn rules(dir: Option<&Path>) -> Finding {
     }
 }
 
-/// Rules that were switched off for their faults, each with the last.
+/// Rules that were switched off for their faults, each with the last; and those that hear nothing of an input, for no plugin that makes
+/// it runs.
 fn rules_at_work(context: &Context) -> Option<Finding> {
-    let off = match standing::read(&context.tables) {
-        Ok(rows) => rows.into_iter().filter(|row| row.off).collect::<Vec<_>>(),
-        Err(error) => return Some(Finding::new("rules at work", false, error.to_string(), "pitchside rules status")),
+    let looked = || -> anyhow::Result<(Vec<Standing>, Vec<Deaf>)> {
+        let off = standing::read(&context.tables)?.into_iter().filter(|row| row.off).collect();
+        Ok((off, deaf::on_box(context)?))
     };
-    let first = off.first()?;
+    match looked() {
+        Ok((off, deaf)) => not_at_work(&off, &deaf),
+        Err(error) => Some(Finding::new(
+            "rules at work",
+            false,
+            format!("{error:#}"),
+            "pitchside rules status; pitchside plugin list",
+        )),
+    }
+}
+
+fn not_at_work(off: &[Standing], deaf: &[Deaf]) -> Option<Finding> {
     let told = |row: &Standing| format!("{} ({})", row.rule, row.last_fault.as_deref().unwrap_or("no fault kept"));
-    let evidence = format!("switched off: {}", off.iter().map(told).collect::<Vec<_>>().join("; "));
-    let comes = if first.stream { "install" } else { "publish" };
-    let mend = format!("mend its script and {comes} it, or: pitchside rules again {}", first.rule);
-    Some(Finding::new("rules at work", false, evidence, mend))
+    let (mut evidence, mut mends) = (Vec::new(), Vec::new());
+    if let Some(first) = off.first() {
+        evidence.push(format!("switched off: {}", off.iter().map(told).collect::<Vec<_>>().join("; ")));
+        let comes = if first.stream { "install" } else { "publish" };
+        mends.push(format!("mend its script and {comes} it, or: pitchside rules again {}", first.rule));
+    }
+    if !deaf.is_empty() {
+        evidence.extend(deaf.iter().map(|deaf| format!("{} {deaf}", deaf.rule)));
+        mends.push("pitchside plugin list; pitchside plugin enable NAME".to_owned());
+    }
+    (!evidence.is_empty()).then(|| Finding::new("rules at work", false, evidence.join("; "), mends.join("; ")))
 }
 
 fn plugins(dir: Option<&Path>) -> Finding {
@@ -245,7 +266,15 @@ fn plugins(dir: Option<&Path>) -> Finding {
 
 /// How plugins were when the gateway last looked.
 fn plugins_at_work(context: &Context) -> Finding {
-    let troubles = troubles(&context.tables);
+    let mut troubles = troubles(&context.tables);
+    match Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables) {
+        Ok(inventory) => troubles.extend(inventory.unfit().into_iter().map(|(name, why)| {
+            format!(
+                "plugin {name} does not run as it is set: {why}: pitchside plugin set {name} KEY VALUE, or pitchside plugin unset {name} KEY"
+            )
+        })),
+        Err(error) => troubles.push(format!("the plugins cannot be read: {error:#}")),
+    }
     let evidence = if troubles.is_empty() { "all that devices need run".to_owned() } else { troubles.join("; ") };
     let mend = "pitchside plugin logs; pitchside plugin update PACKAGE, or pitchside plugin enable NAME";
     Finding::new("plugins at work", troubles.is_empty(), evidence, mend)
@@ -299,6 +328,26 @@ mod tests {
         let found = refused_lately(&kept, Timestamp(9 * DAY + 1));
         assert_eq!((found.ok, found.evidence.as_str()), (true, "none in the last 7 days; 3 older kept"));
         assert!(refused_lately(&[], Timestamp(0)).ok);
+    }
+
+    #[test]
+    fn rules_that_hear_nothing_are_a_finding_beside_those_that_were_switched_off() {
+        let off = Standing {
+            rule: "shaky".to_owned(),
+            version: "1.0.0".to_owned(),
+            off: true,
+            stream: false,
+            last_fault: Some("too slow".to_owned()),
+        };
+        let deaf =
+            Deaf { rule: "hot".to_owned(), quantity: "heat_index", why: vec!["felt is switched off".to_owned()] };
+        assert!(not_at_work(&[], &[]).is_none());
+        let found = not_at_work(&[], std::slice::from_ref(&deaf)).unwrap();
+        assert_eq!((found.ok, found.evidence.as_str()), (false, "hot hears no heat_index: felt is switched off"));
+        assert!(found.mend.is_some_and(|mend| mend.contains("plugin enable")));
+        let found = not_at_work(&[off], &[deaf]).unwrap();
+        assert_eq!(found.evidence, "switched off: shaky (too slow); hot hears no heat_index: felt is switched off");
+        assert!(found.mend.is_some_and(|mend| mend.contains("rules again shaky") && mend.contains("plugin enable")));
     }
 
     #[test]

@@ -12,16 +12,17 @@ use pitchside_store::plugins::PackageDigest;
 use pitchside_store::{Candidate, PluginChange, PluginPackage, PluginRow, Tables};
 use serde::Serialize;
 
+use super::hearing::Hearing;
 use super::package::{note_file, read_note, read_public};
 use super::rehearse::{self, Rehearsed};
 use crate::cli::args::{ConfigArg, PackageArgs, TrialArgs};
 use crate::cli::context::{self, Context};
-use crate::cli::output::Output;
+use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::files::read_bounded;
 use crate::plugins::apart::Apart;
-use crate::plugins::signature::Signer;
+use crate::plugins::signature::{self, Signer};
 use crate::plugins::wanted::{Inventory, Wanted};
 use crate::plugins::weigh::{Accepts, Maker, Present, Refusal, Scales, vouch, weigh};
 
@@ -112,7 +113,10 @@ fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> R
     }
     let note = read_note(&note_path)?;
     let trusted = trusted(&context.tables)?;
-    let package = Package::open(&archive).map_err(|error| refused(error.into()))?;
+    let package = Package::open(&archive).map_err(|error| {
+        let changed = signature::changed(&archive, &note, &error);
+        refused(changed.map_or_else(|| error.into(), Refusal::from))
+    })?;
     let name = package.manifest.name.clone();
     // First: whatever is changed after this is noticed when it is written down.
     let row = context.tables.plugin(&name)?;
@@ -178,7 +182,31 @@ pub(super) fn install(args: &PackageArgs, config: &ConfigArg, output: &Output) -
     let before = present.as_ref().map(Wanted::present);
     let deed = format!("{} was installed{}, {signed}; it {may}{off}", package.version, instead_of(before.as_ref()));
     let name = package.name.clone();
-    change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)
+    let hearing = Hearing::now(&context)?;
+    change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)?;
+    tell_unfit(&context, &name)?;
+    hearing.tell_lost(&context)
+}
+
+/// What was set of a plugin and does not fit this version of it.
+fn set_again(folder: &Folder) -> Option<String> {
+    let mut unset = folder.manifest.unset(&folder.chosen);
+    // What is only not set yet will be, once the version is there.
+    unset.retain(|why| !why.ends_with("is not set"));
+    (!unset.is_empty()).then(|| unset.join(", "))
+}
+
+/// Says that what is there now does not run for what was set of it before.
+pub(super) fn tell_unfit(context: &Context, name: &PluginName) -> Outcome {
+    if let Some(wanted) = present(context, name)?
+        && let Some(why) = set_again(&wanted.folder)
+    {
+        note(&format!(
+            "{name} {} does not run as it is set: {why}; pitchside plugin set {name} KEY VALUE, or pitchside plugin unset {name} KEY",
+            wanted.folder.manifest.version
+        ));
+    }
+    Ok(())
 }
 
 /// `plugin update`.
@@ -191,6 +219,11 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         return Err(Failure::Usage(format!("there is no {name} to update: pitchside plugin install")));
     };
     let old = &present.folder;
+    if let Some(why) = set_again(&folder) {
+        let why =
+            format!("it could not run as it is set: {why}; set what both allow, or: pitchside plugin unset {name} KEY");
+        return refuse_update(&context.tables, &name, (&package.version, &old.manifest.version), &why);
+    }
     let rehearsed = match old.manifest.kind {
         PluginKind::Decoder => None,
         PluginKind::Output => Some(rehearse::output(&context, old, &folder, trial.payloads, now)?),
@@ -224,7 +257,9 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
         };
         let deed =
             format!("{} takes over from {}, {signed}: {found}; it {may}{off}", package.version, old.manifest.version);
-        return change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output);
+        let hearing = Hearing::now(&context)?;
+        change(&context.tables, &name, PluginChange::Install { package, grants, after }, (&deed, ""), output)?;
+        return hearing.tell_lost(&context);
     }
     let seconds = i64::try_from(trial.within.as_secs()).unwrap_or(i64::MAX);
     let candidate = Candidate {
@@ -265,7 +300,10 @@ pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -
         },
         _ => return Err(Failure::Usage(format!("{name} has no version to go back to"))),
     };
-    change(&context.tables, name, PluginChange::RollBack, (&deed, ""), output)
+    let hearing = Hearing::now(&context)?;
+    change(&context.tables, name, PluginChange::RollBack, (&deed, ""), output)?;
+    tell_unfit(&context, name)?;
+    hearing.tell_lost(&context)
 }
 
 /// `plugin remove`.
@@ -278,21 +316,25 @@ pub(super) fn remove(name: &PluginName, config: &ConfigArg, output: &Output) -> 
             "{name} was not installed; one of the library is switched off by `pitchside plugin disable {name}`"
         )));
     }
-    change(&context.tables, name, PluginChange::Remove, ("was removed, with all it was granted", ""), output)
+    let hearing = Hearing::now(&context)?;
+    change(&context.tables, name, PluginChange::Remove, ("was removed, with all it was granted", ""), output)?;
+    hearing.tell_lost(&context)
 }
 
 /// `plugin trust`.
 pub(super) fn trust(key: &str, config: &ConfigArg, output: &Output) -> Outcome {
-    let key = read_public(key)?;
-    context::open(config)?.tables.trust_plugin_signer(&key.to_string(), Clock::System.now())?;
-    say_signer(&key, "is trusted: plugins it signs may be installed", output)
+    let (key, what) = (read_public(key)?, "is trusted: plugins it signs may be installed");
+    let deed = format!("{} {what}", Signer::of(&key));
+    context::open(config)?.tables.trust_plugin_signer(&key.to_string(), &deed, Clock::System.now())?;
+    say_signer(&key, what, output)
 }
 
 /// `plugin distrust`.
 pub(super) fn distrust(key: &str, config: &ConfigArg, output: &Output) -> Outcome {
-    let key = read_public(key)?;
-    if context::open(config)?.tables.distrust_plugin_signer(&key.to_string())? {
-        return say_signer(&key, "is trusted no more; what it signed stays until it is removed", output);
+    let (key, what) = (read_public(key)?, "is trusted no more; what it signed stays until it is removed");
+    let deed = format!("{} {what}", Signer::of(&key));
+    if context::open(config)?.tables.distrust_plugin_signer(&key.to_string(), &deed, Clock::System.now())? {
+        return say_signer(&key, what, output);
     }
     Err(Failure::Usage(format!("{key} was not trusted")))
 }

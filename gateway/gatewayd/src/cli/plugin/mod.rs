@@ -9,10 +9,12 @@
 //! | [`rehearse`] | what a new version would have done with what is recorded |
 //! | [`state`] | how plugins stand on this box |
 //! | [`settings`] | what an admin sets of a plugin: params, texts, secrets |
+//! | [`hearing`] | which rules hear less after a change |
 //! | [`asking`] | an output's script, asked by a command in a process of its own |
 
 mod asking;
 mod check;
+mod hearing;
 mod install;
 mod new;
 mod package;

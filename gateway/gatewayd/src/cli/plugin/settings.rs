@@ -32,6 +32,9 @@ struct Item {
     value: Option<String>,
     /// An admin chose it.
     set: bool,
+    /// Why it cannot be what was chosen: the plugin does not run before it is set again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misfit: Option<String>,
     /// What it may be, or what it is for.
     may: String,
 }
@@ -174,11 +177,13 @@ fn fits(about: &SecretParam, value: &str) -> Result<(), String> {
 pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -> Outcome {
     let wanted = wanted(&context::open(config)?, name)?;
     let (manifest, chosen) = (&wanted.folder.manifest, &wanted.folder.chosen);
+    let misfit = |key: &String| chosen.get(key).and_then(|written| manifest.may_choose(key, written).err());
     let numbers = manifest.params.iter().map(|(key, param)| Item {
         key: key.clone(),
         kind: "number",
         value: Some(chosen.get(key).cloned().unwrap_or_else(|| param.default.to_string())),
         set: chosen.contains_key(key),
+        misfit: misfit(key),
         may: format!("{} to {}{}", param.min, param.max, if param.whole { ", whole" } else { "" }),
     });
     let texts = manifest.texts.iter().map(|(key, text)| Item {
@@ -186,6 +191,7 @@ pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -
         kind: "text",
         value: chosen.get(key).or(text.default.as_ref()).cloned(),
         set: chosen.contains_key(key),
+        misfit: misfit(key),
         may: match (&text.default, text.one_of.is_empty()) {
             (_, false) => format!("one of {}", text.one_of.join(", ")),
             (None, true) => format!("at most {} bytes, e.g. {}", text.max, text.example),
@@ -197,6 +203,7 @@ pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -
         kind: "secret",
         value: None,
         set: wanted.secrets.contains(key),
+        misfit: None,
         may: format!("{}{}", secret.summary, if secret.optional { " Optional." } else { "" }),
     });
     let items: Vec<Item> = numbers.chain(texts).chain(secrets).collect();
@@ -205,7 +212,11 @@ pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -
             item.key.clone(),
             item.kind.to_owned(),
             item.value.clone().unwrap_or_else(|| "-".to_owned()),
-            if item.set { "yes" } else { "no" }.to_owned(),
+            match (&item.misfit, item.set) {
+                (Some(why), _) => format!("to be set again: {why}"),
+                (None, true) => "yes".to_owned(),
+                (None, false) => "no".to_owned(),
+            },
             item.may.clone(),
         ]
     })?;

@@ -5,7 +5,8 @@ use pitchside_script::manifest::Capability;
 use pitchside_store::{PluginChange, Tables};
 use serde::Serialize;
 
-use super::install::{change, present};
+use super::hearing::Hearing;
+use super::install::{change, present, tell_unfit};
 use crate::cli::args::ConfigArg;
 use crate::cli::context;
 use crate::cli::output::{self, Output};
@@ -107,7 +108,8 @@ pub(super) fn list(config: &ConfigArg, output: &Output) -> Outcome {
 #[derive(Serialize)]
 struct Line {
     at: String,
-    plugin: String,
+    /// None: it is about whom the box trusts.
+    plugin: Option<String>,
     /// `done` or `trouble`.
     what: &'static str,
     text: String,
@@ -121,13 +123,14 @@ pub(super) fn logs(name: Option<&PluginName>, last: u32, config: &ConfigArg, out
         .into_iter()
         .map(|line| Line {
             at: line.at.to_string(),
-            plugin: line.name.to_string(),
+            plugin: line.name.map(|name| name.to_string()),
             what: if line.deed { "done" } else { "trouble" },
             text: line.text,
         })
         .collect();
     output.table(&lines, &["WHEN", "PLUGIN", "WHAT", "TEXT"], |line| {
-        vec![line.at.clone(), line.plugin.clone(), line.what.to_owned(), line.text.replace('\n', "; ")]
+        let plugin = line.plugin.clone().unwrap_or_else(|| "-".to_owned());
+        vec![line.at.clone(), plugin, line.what.to_owned(), line.text.replace('\n', "; ")]
     })?;
     Ok(())
 }
@@ -141,7 +144,12 @@ pub(super) fn enable(name: &PluginName, on: bool, config: &ConfigArg, output: &O
         return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
     }
     let deed = if on { "was switched on, its faults forgotten" } else { "was switched off" };
-    change(&context.tables, name, PluginChange::Enable(on), (deed, ""), output)
+    let hearing = Hearing::now(&context)?;
+    change(&context.tables, name, PluginChange::Enable(on), (deed, ""), output)?;
+    if on {
+        tell_unfit(&context, name)?;
+    }
+    hearing.tell_lost(&context)
 }
 
 /// `plugin grant`.

@@ -1,26 +1,45 @@
-//! `rules status` and `rules again`: which rules were switched off for their faults, and putting one back.
+//! `rules status` and `rules again`: which rules were switched off for their faults or hear nothing, and putting one back.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
 use pitchside_model::RuleName;
+use serde::Serialize;
 
 use crate::cli::context::Context;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
-use crate::rulebook::standing;
+use crate::plugins::deaf::{self, Deaf};
+use crate::rulebook::standing::{self, Standing};
 
 /// How long the running gateway may take to put a rule back; it looks twice a second.
 const WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How a rule does, and what it does not hear.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    standing: Standing,
+    /// What it hears nothing of, and why, a few words each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    deaf: Vec<String>,
+}
+
 /// `rules status`.
 pub(super) fn status(context: &Context, output: &Output) -> Outcome {
-    let rows = standing::read(&context.tables)?;
-    output.table(&rows, &["RULE", "VERSION", "STATE", "LAST FAULT"], |row| {
-        let state = if row.off { "switched off" } else { "runs" };
-        let fault = row.last_fault.clone().unwrap_or_else(|| "-".to_owned());
-        let name = if row.stream { format!("{} (stream)", row.rule) } else { row.rule.clone() };
-        vec![name, row.version.clone(), state.to_owned(), fault]
+    let deaf = deaf::on_box(context)?;
+    let row = |standing: Standing| {
+        let is_its = |deaf: &&Deaf| !standing.stream && deaf.rule == standing.rule;
+        Row { deaf: deaf.iter().filter(is_its).map(ToString::to_string).collect(), standing }
+    };
+    let rows: Vec<Row> = standing::read(&context.tables)?.into_iter().map(row).collect();
+    output.table(&rows, &["RULE", "VERSION", "STATE", "LAST FAULT"], |Row { standing, deaf }| {
+        let state = if standing.off { "switched off" } else { "runs" };
+        let state = iter::once(state).chain(deaf.iter().map(String::as_str)).collect::<Vec<_>>().join("; ");
+        let fault = standing.last_fault.clone().unwrap_or_else(|| "-".to_owned());
+        let name = if standing.stream { format!("{} (stream)", standing.rule) } else { standing.rule.clone() };
+        vec![name, standing.version.clone(), state, fault]
     })?;
     Ok(())
 }
