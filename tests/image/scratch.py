@@ -10,6 +10,8 @@ import unittest
 IMAGES = pathlib.Path(__file__).resolve().parents[2] / "images"
 ROOT = IMAGES / "root"
 PITCHSIDE = ROOT / "usr/lib/pitchside"
+# The initrd's shell is busybox's; `sh` is there always.
+SHELLS = [["sh"]] + ([["busybox", "sh"]] if shutil.which("busybox") else [])
 
 
 def function(path, name):

@@ -2,7 +2,7 @@
 
 import subprocess
 
-from scratch import Scratch, below, below_box
+from scratch import SHELLS, Scratch, below, below_box
 
 
 class StickTold(Scratch):
@@ -13,7 +13,10 @@ class StickTold(Scratch):
     FAKE = """
       fake() {
         case "$1 ${2:-}" in
-          "config check") ! grep -q wrong $AT/data/box/settings-2-clinic.toml || { echo "line 1 is wrong"; return 1; } ;;
+          "config check")
+            checked=$AT/data/box/settings-2-clinic.toml
+            [ "${3:-}" != --file ] || { echo "$4" >>$AT/looked-at; checked=${4#*=}; }
+            ! grep -q wrong "$checked" || { echo "line 1 is wrong"; return 1; } ;;
           "backup key") echo NEWKEY >"$4"; echo "0 keys are copied to it." ;;
           "backup create") echo whole >"$3" ;;
           "backup restore") mkdir -p "$5/keys" && echo restored >"$5/is" && echo ca >"$5/keys/ca.pem" &&
@@ -52,8 +55,12 @@ class StickTold(Scratch):
         """Plugs a stick in with these files, and those that were on it; what it says then. `pulled` happens after a restored box took its place."""
         for name, content in {"code.txt": self.CODE, **files}.items():
             self.write(f"tmp/stick/{name}", content)
-        self.ran = self.run_in(below(self.at, "stick", f"umask 077\nset -- /dev/stick\nAT={self.at}\n{self.FAKE.replace('PULLED', pulled)}\n{more}"), [])
+        self.ran = self.plugs_in(pulled, more)
         return (self.at / "tmp/stick/result.txt").read_text()
+
+    def plugs_in(self, pulled=":", more="", shell=("sh",)):
+        """What the box does with the stick that is there: all it said, and its exit code."""
+        return self.run_in(below(self.at, "stick", f"umask 077\nset -- /dev/stick\nAT={self.at}\n{self.FAKE.replace('PULLED', pulled)}\n{more}"), [], shell)
 
     def on_stick(self, name):
         kept = self.at / "tmp/stick" / name
@@ -96,6 +103,52 @@ class StickTold(Scratch):
         said = self.brings({"settings.toml": "wrong\n"})
         self.assertIn("settings refused, the old ones stay: line 1 is wrong", said)
         self.assertEqual((self.of_box("settings-2-clinic.toml"), self.on_stick("settings.toml")), ("old\n", "wrong\n"))
+
+    def test_a_policy_or_authority_that_is_none_is_refused_the_old_one_kept_and_the_gateway_not_started_anew(self):
+        for name, setting in (("ledger.policy", "ledger.policy"), ("release.policy", "firmware.release_policy"), ("authorities.pem", "delivery.authorities")):
+            self.write(f"data/box/{name}", "old\n")
+            (self.at / "looked-at").unlink(missing_ok=True)
+            said = self.brings({name: "wrong\n"})
+            self.assertIn(f"{name} refused, what was there stays: line 1 is wrong", said)
+            self.assertNotIn("taken", said)
+            self.assertEqual((self.of_box(name), self.on_stick(name), self.on_stick(f"{name}.done")), ("old\n", "wrong\n", None))
+            # As the one that this setting names, whatever is wrong with the others; and nothing of it is left on the box.
+            self.assertEqual((self.at / "looked-at").read_text(), f"{setting}={self.at}/tmp/policy/{name}\n")
+            self.assertEqual([path.name for path in (self.at / "data/box").glob(f"{name}?*")], [])
+            (self.at / "tmp/stick" / name).unlink()
+        self.assertFalse((self.at / "systemctl").exists())
+
+    def test_texts_are_taken_as_peoples_editors_write_them_and_a_release_policy_to_the_byte(self):
+        text, signed = b"\xef\xbb\xbflog key\r\nquorum none\r\n", b"\xef\xbb\xbf\x84C\xa1\r\n\x00\xff\r\n"
+        for name, content in (("ledger.policy", text), ("authorities.pem", text), ("release.policy", signed)):
+            self.write(f"tmp/stick/{name}", "").write_bytes(content)
+        self.brings({})
+        kept = [(self.at / "data/box" / name).read_bytes() for name in ("ledger.policy", "authorities.pem", "release.policy")]
+        self.assertEqual(kept, [b"log key\nquorum none\n"] * 2 + [signed])
+
+    def test_the_gateway_starts_anew_once_after_all_that_it_reads_at_a_start(self):
+        self.brings({"ledger.policy": "policy\n"})
+        restart = "systemctl --no-block restart pitchside.service\n"
+        self.assertEqual((self.at / "systemctl").read_text(), restart)
+        (self.at / "systemctl").unlink()
+        self.brings({"ledger.policy": "policy\n", "release.policy": "policy\n", "settings.toml": "new\n"})
+        self.assertEqual((self.at / "systemctl").read_text(), restart)
+        (self.at / "systemctl").unlink()
+        self.brings({"authorities.pem": "authority\n"})
+        self.assertFalse((self.at / "systemctl").exists(), "read anew for each connection")
+
+    def test_a_stick_that_takes_no_writes_is_not_obeyed_for_it_would_be_obeyed_each_time(self):
+        # Even the superuser writes into no folder.
+        (self.at / "tmp/stick/result.txt").mkdir(parents=True)
+        self.write("data/claim/password", "secret\n")
+        for name, content in {"code.txt": self.CODE, "orders.txt": "recovery-key\n", "settings.toml": "new\n", "factory-reset.txt": ""}.items():
+            self.write(f"tmp/stick/{name}", content)
+        for shell in SHELLS:
+            said, code = self.plugs_in(shell=shell)
+            self.assertEqual((code, said.splitlines()[0]), (1, "the stick takes no writes (is it write-protected?): nothing was done"), shell)
+            self.assertIn("stick: the stick takes no writes", (self.at / "dev/console").read_text())
+            self.assertEqual((self.of_box("settings-2-clinic.toml"), (self.at / "data/claim/password").read_text()), ("old\n", "secret\n"))
+            self.assertFalse((self.at / "data/factory-reset.request").exists() or (self.at / "tmp/recovery").exists())
 
     def test_a_file_that_is_too_large_is_told(self):
         large = "x" * 65537

@@ -91,6 +91,10 @@ def raw(trial):
 
 # --- Bad data partitions and clocks -----------------------------------------------------------------------------------------
 
+# A sound one, of a log that is nowhere.
+POLICY = b"log log.example/1+dd8b4c84+AddamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea\nquorum none\n"
+
+
 def data_full(state):
     trial = started_copy(state, "full")
     # A new session could not be kept either: this one is from before.
@@ -102,7 +106,7 @@ def data_full(state):
         raise AssertionError("a receipt on a full disk")
     except (Stuck, OSError) as silence:
         said = str(silence) or type(silence).__name__
-    told = trial.stick({"ledger.policy": b"policy"})("result.txt")
+    told = trial.stick({"ledger.policy": POLICY})("result.txt")
     if "ledger.policy could not be kept" not in told:
         raise Stuck(f"a file for a full disk: {told}")
     trial.box.run("rm /data/fill; sync")

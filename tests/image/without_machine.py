@@ -10,14 +10,12 @@ import sys
 import unittest
 
 sys.dont_write_bytecode = True
-from scratch import IMAGES, PITCHSIDE, ROOT, Scratch, below, below_box, function
+from scratch import IMAGES, PITCHSIDE, ROOT, SHELLS, Scratch, below, below_box, function
 from told_by_stick import StickTold
 
 # Its rows are among these.
 __all__ = ["StickTold"]
 POOL = (ROOT / "usr/share/pitchside/timeservers/timeservers.sources").read_text()
-# The initrd's shell is busybox's; `sh` is there always.
-SHELLS = [["sh"]] + ([["busybox", "sh"]] if shutil.which("busybox") else [])
 
 
 class TimeServersByStick(Scratch):

@@ -72,6 +72,41 @@ async fn a_ledger_that_answers_garbage_is_believed_in_nothing_and_costs_nothing(
 }
 
 #[tokio::test]
+async fn a_box_whose_ledger_policy_cannot_be_read_collects_says_so_and_sends_what_waited_once_it_can() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").ledger().start().await;
+    clinic.stop().await;
+    let policy = clinic.ledger().policy();
+    let sound = std::fs::read_to_string(&policy).unwrap();
+    // Gone, empty, as an editor saves it.
+    for (rate, bad) in [(61, None), (62, Some(String::new())), (63, Some(format!("\u{feff}{sound}")))] {
+        std::fs::remove_file(&policy).unwrap();
+        bad.iter().for_each(|bad| std::fs::write(&policy, bad).unwrap());
+        let checked = clinic.pitchside(&["config", "check"]);
+        assert!(checked.code == 1 && checked.err.contains("ledger.policy: the ledger's policy"), "{checked:?}");
+        clinic.start().await;
+        clinic.sensor("s7").await.heart_rate(rate).await;
+        clinic.seal().await;
+        assert_eq!(clinic.blocks().last().unwrap().level, Level::R0, "it is sealed, and waits");
+        let healthy = || Some(clinic.pitchside(&["--json", "doctor", "--health"])).filter(|answer| answer.code == 0);
+        let health = until("the gateway to be healthy", healthy).await.json();
+        assert!(health["checks"].to_string().contains("the ledger policy cannot be read"), "{health}");
+        let findings = clinic.pitchside(&["--json", "doctor"]).json();
+        let of = |what: &str| findings.as_array().unwrap().iter().filter(|found| found["what"] == what).count();
+        assert_eq!((of("ledger policy"), of("release policy"), of("way to the ledger")), (1, 0, 0), "{findings}");
+        clinic.stop().await;
+        std::fs::write(&policy, &sound).unwrap();
+    }
+    clinic.pitchside(&["config", "check"]).ok();
+    clinic.start().await;
+    clinic.synced().await;
+    let values = clinic.values("s7");
+    assert!(
+        ["heart_rate 61", "heart_rate 62", "heart_rate 63"].iter().all(|one| values.iter().any(|value| value == one))
+    );
+    clinic.stop().await;
+}
+
+#[tokio::test]
 async fn a_ledger_with_another_key_gets_nothing() {
     let clinic = Clinic::new().strap("s7").athlete("ada").ledger();
     let clinic = clinic.with(|settings| settings.ledger.as_mut().unwrap().public_key = "11".repeat(32)).start().await;

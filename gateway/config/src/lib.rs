@@ -15,6 +15,7 @@
 //! | [`rewrite`] | a file's text with some values changed |
 //! | `pattern` | bytes of which some digits may be any |
 //! | `layer` | one file, variable or flag, read |
+//! | `listeners` | no two want the same address and port |
 //! | `schema`, `shape` | the table of keys; what values may look like |
 
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
@@ -22,6 +23,7 @@
 pub mod delivery;
 pub mod explain;
 mod layer;
+mod listeners;
 pub mod load;
 mod pattern;
 pub mod rewrite;

@@ -9,6 +9,7 @@ use figment::value::{Dict, Value};
 
 use crate::explain;
 use crate::layer::{Layer, layers};
+use crate::listeners::{Listener, collisions, listeners};
 use crate::schema::{Key, Section, Table};
 use crate::settings::{
     BleAdapter, Blocks, Bluetooth, ClockTolerance, Delivery, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt,
@@ -144,6 +145,9 @@ impl Reading<'_> {
         let firmware = self.section::<Firmware>();
         let (rules, plugins) = (self.section::<Rules>(), self.section::<Plugins>());
         let delivery = self.section::<Delivery>();
+        if let (Some(mqtt), Some(http), Some(ledger), Some(firmware)) = (&mqtt, &http, &ledger, &firmware) {
+            self.refuse_collisions(&listeners(mqtt, http, ledger.as_ref(), firmware));
+        }
         Some(Settings {
             gateway: gateway?,
             mqtt: mqtt?,
@@ -160,6 +164,19 @@ impl Reading<'_> {
             plugins: Library { dir: plugins?.dir },
             delivery: delivery?,
         })
+    }
+
+    /// Told of the setting that was set: a default gives way.
+    fn refuse_collisions(&mut self, listeners: &[Listener]) {
+        for (before, late) in collisions(listeners) {
+            let set = |(key, _): &Listener| self.origins.get(*key).cloned();
+            let ((key, address), (other, there), place) = match (set(&late), set(&before)) {
+                (None, Some(place)) => (before, late, place),
+                (place, _) => (late, before, place.unwrap_or_else(|| "settings".to_owned())),
+            };
+            let what = format!("{address} is where {other} listens, too ({there}): give one of them another port");
+            self.problems.push(Problem { key: key.to_owned(), ..Problem::of_place(place, what) });
+        }
     }
 
     fn section<S: Section>(&mut self) -> Option<S> {

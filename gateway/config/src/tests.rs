@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 
@@ -214,6 +215,49 @@ fn wrong_values_are_refused_with_what_is_expected() {
 }
 
 #[test]
+fn two_listeners_that_want_the_same_place_are_refused_before_one_of_them_does_not_start() {
+    for (text, message) in [
+        (
+            "[mqtt]\ntls = \"0.0.0.0:8883\"\n[http]\naddress = \"192.0.2.7:8883\"\n",
+            "p.toml:4: http.address: 192.0.2.7:8883 is where mqtt.tls listens, too (0.0.0.0:8883): give one of them another port",
+        ),
+        // The page is at 127.0.0.1:8443 unless it is set.
+        ("[mqtt]\ntls = \"0.0.0.0:8443\"\n", "p.toml:2: mqtt.tls: 0.0.0.0:8443 is where http.address listens, too"),
+        (
+            "[mqtt]\ntcp = [\"127.0.0.1:1883\", \"127.0.0.1:1883\"]\n",
+            "p.toml:2: mqtt.tcp: 127.0.0.1:1883 is where mqtt.tcp",
+        ),
+        (
+            "[mqtt]\ntls = \"[::]:8883\"\nwebsocket = \"0.0.0.0:8883\"\n",
+            "p.toml:3: mqtt.websocket: 0.0.0.0:8883 is where mqtt.tls listens",
+        ),
+    ] {
+        let faults = faults(text);
+        assert!(
+            faults.starts_with(message) && faults.lines().count() == 1,
+            "{text}\n  gives  {faults}\n  wanted {message}"
+        );
+    }
+    let dir = TempDir::new().unwrap();
+    let firmware = "[mqtt]\ntls = \"0.0.0.0:7790\"\n[firmware]\nlisten = \"0.0.0.0:7790\"\n";
+    for fine in
+        ["[mqtt]\ntcp = [\"127.0.0.1:0\"]\ntls = \"127.0.0.1:0\"\n[http]\naddress = \"127.0.0.1:0\"\n", firmware]
+    {
+        write(&dir, "p.toml", fine);
+        assert!(load(&dir, &[], &[]).is_ok(), "{fine}");
+    }
+    // Firmware is served once releases are believed.
+    let ledger = format!(
+        "release_policy = \"r\"\n[ledger]\naddress = \"l:1\"\npolicy = \"p\"\npublic_key = \"{}\"\n",
+        "0a".repeat(32)
+    );
+    let served = faults(&format!("{firmware}{ledger}"));
+    assert!(served.starts_with("p.toml:4: firmware.listen: 0.0.0.0:7790 is where mqtt.tls listens"), "{served}");
+    let flag = load(&dir, &[], &[("http.address", "0.0.0.0:7790")]).unwrap_err();
+    assert!(told(&dir, &flag).starts_with("flag http.address: http.address: "), "{flag:?}");
+}
+
+#[test]
 fn an_empty_list_that_an_older_init_wrote_is_named_with_its_line_where_it_is_in_the_way() {
     let old = "serial = []\nble = []\n\n[gateway]\nname = \"a\"\n";
     let (line, adapter) = ("\n[[serial]]\npath = \"/dev/ttyS0\"\n", "\n[[ ble ]] # ours\nadapter = \"hci0\"\n");
@@ -309,6 +353,12 @@ fn every_key_is_explained() {
         assert!(found.len() == 1 && found[0].1.len() > 10 && !found[0].1.contains("  "), "{key}: {found:?}");
     }
     assert_eq!(explain::explain("blocks").len(), 3, "the section and its two keys");
+    // The README names the sections that can be asked for.
+    let readme = include_str!("../README.md");
+    let sections: BTreeSet<&str> = explain::keys().filter_map(|key| Some(key.split_once('.')?.0)).collect();
+    for section in sections {
+        assert!(explain::explain(section).len() > 1 && readme.contains(&format!("`{section}`")), "{section}");
+    }
     assert!(explain::explain("block").is_empty());
 }
 

@@ -14,6 +14,7 @@
 //! | [`reset`] | alerts ended by hand |
 //! | [`rulebook`] | rules on disk: read, checked, published |
 //! | [`identity`], [`tls`], [`files`] | keys, certificates, whole files |
+//! | [`named`] | what settings name: policies, the ledger's key, authorities |
 //! | [`blocking`] | a few milliseconds of disk, on a thread of the runtime |
 //! | [`clock`], [`random`] | the edges where time and randomness enter |
 //! | [`script_worker`] | this program as a worker of scripts |
@@ -32,6 +33,7 @@ pub mod delivery;
 pub mod demo;
 pub mod files;
 pub mod identity;
+pub mod named;
 pub mod past;
 pub mod pipeline;
 pub mod plugins;

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use ledger_block::ingest::Releases;
 use ledger_block::policy::Policy;
-use ledger_block::release::SignedPolicy;
 use parking_lot::{Mutex, RwLock};
 use pitchside_config::Firmware as FirmwareSettings;
 use pitchside_model::Timestamp;
@@ -19,6 +18,7 @@ use tokio::sync::watch;
 
 use super::outbox::CHECKPOINT;
 use crate::clock::Clock;
+use crate::named::first_policy;
 
 /// Where it is kept: by the name of its anchors behind this, so that other settings begin anew and the old ones go on.
 const RELEASES: &str = "firmware-known";
@@ -52,9 +52,7 @@ impl Shelf for StoreShelf<'_> {
 /// The policy file is none.
 pub fn anchors(settings: &FirmwareSettings, ledger: Policy) -> anyhow::Result<Option<Anchors>> {
     let Some(path) = &settings.release_policy else { return Ok(None) };
-    let bytes = std::fs::read(path).with_context(|| format!("reading the release policy {}", path.display()))?;
-    let first = SignedPolicy::parse(&bytes).with_context(|| path.display().to_string())?;
-    Ok(Some(Anchors { ledger, first_policy: first.policy().id() }))
+    Ok(Some(Anchors { ledger, first_policy: first_policy(path)?.policy().id() }))
 }
 
 /// What was kept for these anchors. What is known of releases is in no backup, the ledger tells it again: but from no older log than

@@ -44,7 +44,7 @@ struct About {
     name: String,
     gateway: String,
     made_at: String,
-    /// Of the folders of rules and plugins.
+    /// Of the folders of rules and plugins, and of what settings name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     left_out: Vec<String>,
 }
@@ -66,7 +66,7 @@ pub struct Written {
     pub files: u64,
     /// Bytes of the backup.
     pub bytes: u64,
-    /// What lay in the folders of rules and plugins and is not in it, and why: a line each.
+    /// What lay in the folders of rules and plugins or is named by settings and is not in it, and why: a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
 }
@@ -128,8 +128,10 @@ fn place(draft: &Path, file: &Path) -> anyhow::Result<()> {
 
 fn write(context: &Context, to: &RecoveryPublic, draft: &Path, now: Timestamp) -> anyhow::Result<Written> {
     let Context { settings, identity, files: read, .. } = context;
-    let carried = Carried::of(settings, read)?;
-    let Walk { files: library, left_out, .. } = walk(&carried.libraries)?;
+    let mut carried = Carried::of(settings, read)?;
+    let Walk { files: library, left_out: beside, .. } = walk(&carried.libraries)?;
+    let mut left_out = std::mem::take(&mut carried.left_out);
+    left_out.extend(beside);
     // One that a crash left behind is no backup: it has no tail.
     let out = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(draft);
     let out = BufWriter::new(out.with_context(|| format!("writing {}", draft.display()))?);

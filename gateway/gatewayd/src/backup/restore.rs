@@ -35,6 +35,7 @@ use crate::adapters::outbox::CHECKPOINT;
 use crate::cli::SETTINGS_FILE;
 use crate::files::{write_public, write_secret};
 use crate::identity::Identity;
+use crate::named;
 use crate::pipeline::AUTH_KEK;
 
 /// Rows put into the new database at a time.
@@ -93,6 +94,9 @@ pub struct Restored {
     /// What the backup says that it does not hold, and why: a line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<String>,
+    /// What the settings name and is of no use, and why: a line each. The box runs without, as the one before it did.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unusable: Vec<String>,
 }
 
 /// Where a restore builds: beside the target (what a link leads to), so that one rename puts it in place.
@@ -271,6 +275,7 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
         plugins: read.plugins,
         waits_for_ledger: settings.ledger.is_some(),
         left_out: read.left_out,
+        unusable: unusable(&settings, staging, dir),
     })
 }
 
@@ -286,6 +291,13 @@ fn check_settings(staging: &Path) -> anyhow::Result<Settings> {
         anyhow::anyhow!("the settings in the backup do not fit this program: {}", problems.join("; "))
     })?;
     Ok(loaded.settings)
+}
+
+/// What the settings name and is of no use. It keeps nobody from being restored: it was so when the backup was made, and may be all
+/// that is left of a box.
+fn unusable(settings: &Settings, staging: &Path, dir: &Path) -> Vec<String> {
+    let (built, there) = (staging.display().to_string(), dir.display().to_string());
+    named::unusable(settings).iter().map(|one| one.to_string().replace(&built, &there)).collect()
 }
 
 fn sync_tree(folder: &Path) -> io::Result<()> {

@@ -12,6 +12,7 @@ use pitchside_config::rewrite::with_values;
 use pitchside_config::{Settings, Source};
 
 use crate::cli::SETTINGS_FILE;
+use crate::named::{AUTHORITIES, LEDGER_POLICY, RELEASE_POLICY};
 
 /// Where the ledger's policy lies in a restored box, unless it lay in the box's folder under a name of its own.
 pub const POLICY_FILE: &str = "ledger-policy";
@@ -33,6 +34,8 @@ pub struct Carried {
     pub named: Vec<(String, PathBuf)>,
     /// Folders of rules and plugins: the name in a restored box, and where each lies here.
     pub libraries: Vec<(&'static str, PathBuf)>,
+    /// Files they name that are not there: a line each.
+    pub left_out: Vec<String>,
 }
 
 /// Whether a file of this name may lie in a box's folder: settings, and what they name.
@@ -55,19 +58,16 @@ impl Carried {
         let home = files.first().and_then(|file| file.parent()?.canonicalize().ok());
         let mut moved = vec![("gateway.data_dir", "data".to_owned()), ("gateway.key_dir", "keys".to_owned())];
         let policy = settings.ledger.as_ref().map(|ledger| &ledger.policy);
-        let mut authorities = settings.delivery.authorities.as_ref();
-        if let Some(missing) = authorities.filter(|path| !path.exists()) {
-            // Outputs say so at each alert; that must not keep a box from being backed up.
-            tracing::warn!("{} (delivery.authorities) is not there, so not in the backup", missing.display());
-            authorities = None;
-        }
         for (key, path, usual) in [
-            ("ledger.policy", policy, POLICY_FILE),
-            ("firmware.release_policy", settings.firmware.release_policy.as_ref(), RELEASE_POLICY_FILE),
-            ("delivery.authorities", authorities, AUTHORITIES_FILE),
+            (LEDGER_POLICY, policy, POLICY_FILE),
+            (RELEASE_POLICY, settings.firmware.release_policy.as_ref(), RELEASE_POLICY_FILE),
+            (AUTHORITIES, settings.delivery.authorities.as_ref(), AUTHORITIES_FILE),
         ] {
-            if let Some(path) = path {
-                moved.push((key, carried.name(path, home.as_deref(), usual)));
+            match path {
+                Some(path) if path.exists() => moved.push((key, carried.name(path, home.as_deref(), usual))),
+                // The box runs without, and `doctor` says what it lacks: that must not keep it from being backed up.
+                Some(path) => carried.left_out.push(format!("{key}: {} is not there", path.display())),
+                None => {}
             }
         }
         for (key, dir, name) in

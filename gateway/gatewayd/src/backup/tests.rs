@@ -753,6 +753,40 @@ fn an_authority_that_is_not_there_keeps_no_box_from_being_backed_up() {
 }
 
 #[test]
+fn policies_that_are_not_there_keep_no_box_from_being_backed_up_and_are_named_at_each_step() {
+    let clinic = Clinic::new();
+    std::fs::remove_file(clinic.dir.path().join("first.policy")).unwrap();
+    let more = format!(
+        "[ledger]\naddress = \"ledger.example:7001\"\npublic_key = \"{}\"\npolicy = \"gone.policy\"\n",
+        "0a".repeat(32)
+    );
+    std::fs::write(clinic.home("box").join("more.toml"), more).unwrap();
+    let context = open(&ConfigArg { file: Some(clinic.home("box")) }).unwrap();
+    let file = clinic.home("backup");
+    let left_out = create(&context, &file, NOW).unwrap().left_out;
+    let told = |lines: &[String]| {
+        let names: Vec<_> = lines.iter().filter_map(|line| Some(line.split_once(": ")?.0.to_owned())).collect();
+        assert_eq!(names, ["ledger.policy", "firmware.release_policy"], "{lines:?}");
+    };
+    told(&left_out);
+    assert!(left_out[1].ends_with("first.policy is not there"), "{left_out:?}");
+    assert_eq!(verify(&file, Some(&clinic.key)).unwrap().holds.unwrap().left_out, left_out);
+    let restored = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    assert_eq!(restored.left_out, left_out);
+    told(&restored.unusable);
+    assert!(restored.unusable[0].contains("/new/gone.policy"), "where it belongs: {:?}", restored.unusable);
+}
+
+#[test]
+fn a_policy_that_is_none_comes_back_as_it_was_and_is_named() {
+    let clinic = Clinic::new();
+    clinic.backup();
+    let restored = clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    let [told] = restored.unusable.as_slice() else { panic!("the first release policy is told: {restored:?}") };
+    assert!(told.starts_with("firmware.release_policy: ") && told.contains("/new/release-policy"), "{told}");
+}
+
+#[test]
 fn what_no_rule_is_read_from_keeps_no_box_from_being_backed_up_and_is_named() {
     let clinic = Clinic::new();
     let rules = clinic.home("box").join("rules");

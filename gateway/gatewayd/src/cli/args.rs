@@ -200,8 +200,13 @@ pub struct InitArgs {
 /// `config ...`
 #[derive(Debug, Subcommand)]
 pub enum ConfigCommand {
-    /// Read all settings and report every problem.
-    Check,
+    /// Read all settings and the files they name, and report every problem.
+    Check {
+        /// Look at this file alone, as the one that a setting will name: ledger.policy, firmware.release_policy or
+        /// delivery.authorities. No settings are read.
+        #[arg(long, value_name = "SETTING=FILE")]
+        file: Option<String>,
+    },
     /// The settings in force, and where each comes from.
     Show,
     /// What one setting means.

@@ -58,6 +58,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
             let plan = RestorePlan { file, dir, key: &key, force: *force };
             let restored = crate::backup::restore(&plan, &mut |_| Ok(())).map_err(tampered)?;
             tell(&restored.left_out);
+            restored.unusable.iter().for_each(|line| output::note(&format!("restored, but of no use: {line}")));
             output.print(&restored, |r| {
                 let chain = if r.waits_for_ledger {
                     "Blocks are sealed once the ledger has said where the chain goes on; until then readings wait in the journal."
@@ -102,7 +103,7 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
     Ok(())
 }
 
-/// What lay beside rules and plugins and is in no backup.
+/// What is in no backup.
 fn tell(left_out: &[String]) {
     left_out.iter().for_each(|line| output::note(&format!("not in the backup: {line}")));
 }

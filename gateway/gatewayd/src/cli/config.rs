@@ -1,11 +1,14 @@
 //! `pitchside config`.
 
+use std::path::Path;
+
 use pitchside_config::explain;
 use serde::Serialize;
 
 use super::args::{ConfigArg, ConfigCommand};
-use super::output::Output;
+use super::output::{Output, note};
 use super::{Failure, Outcome, context};
+use crate::named;
 
 #[derive(Serialize)]
 struct Row {
@@ -17,8 +20,14 @@ struct Row {
 /// `pitchside config`.
 pub fn config(command: &ConfigCommand, config: &ConfigArg, output: &Output) -> Outcome {
     match command {
-        ConfigCommand::Check => {
+        ConfigCommand::Check { file: Some(file) } => check_file(file, output)?,
+        ConfigCommand::Check { file: None } => {
             let loaded = context::settings(config)?;
+            let unusable = named::unusable(&loaded.settings);
+            if !unusable.is_empty() {
+                unusable.iter().for_each(|one| note(&format!("{}: {one}", loaded.origin(one.key).0)));
+                return Err(Failure::Failed(anyhow::anyhow!("the settings have {} problem(s)", unusable.len())));
+            }
             output.print(&loaded.files, |files| format!("ok: {} file(s) read, no problem found", files.len()))?;
         }
         ConfigCommand::Show => {
@@ -42,6 +51,16 @@ pub fn config(command: &ConfigCommand, config: &ConfigArg, output: &Output) -> O
             output.table(&found, &["SETTING", "MEANING"], |(key, text)| vec![(*key).to_owned(), (*text).to_owned()])?;
         }
     }
+    Ok(())
+}
+
+/// A file that is to be put where a setting names it.
+fn check_file(asked: &str, output: &Output) -> Outcome {
+    let usage = |why: &str| Failure::Usage(format!("{why}: --file SETTING=FILE, e.g. {}=FILE", named::LEDGER_POLICY));
+    let (key, file) = asked.split_once('=').ok_or_else(|| usage("a setting and a file are needed"))?;
+    let looked = named::look_at(key, Path::new(file));
+    looked.ok_or_else(|| usage(&format!("'{key}' names no file that can be looked at")))??;
+    output.print(&file, |file| format!("ok: {file} can be {key}"))?;
     Ok(())
 }
 

@@ -7,7 +7,7 @@
 //! | `data` | the database, what waits in it, what was set aside, copies of keys, what a backup would take |
 //! | `delivery` | the alert path, by its last drill and by what runs |
 //! | `firmware` | what the ledger says of releases, their contents, the box's own update |
-//! | `ledger` | the way to the ledger, and a ledger that refuses or is not believed |
+//! | `ledger` | the way to the ledger, and a ledger that refuses, is not believed or is not known |
 //! | `opening` | keys and a database that do not open |
 //! | `appliance` | what mends a finding where there is no shell |
 //! | `running` | the running gateway, by its health socket; devices that fell silent |
@@ -31,7 +31,7 @@ use super::output::Output;
 use super::{Failure, Outcome};
 use crate::clock::Clock;
 use crate::identity::Identity;
-use crate::pipeline::health::{Check, LedgerFault, Report};
+use crate::pipeline::health::{Check, Report};
 
 /// One thing looked at.
 #[derive(Debug, Serialize)]
@@ -62,7 +62,7 @@ pub fn doctor(config: &ConfigArg, output: &Output) -> Outcome {
     findings.extend(running::gateway(&report, now));
     let link = report.as_ref().ok().and_then(Report::ledger_link);
     findings.extend(ledger::way(&settings, link));
-    let fault = link.and_then(|link| link.fault).filter(|fault| *fault != LedgerFault::Unreachable);
+    let fault = ledger::fault(&settings, link);
     findings.extend(bluetooth::findings(&settings));
     let identity = Identity::load(&settings.gateway.key_dir);
     findings.extend(identity.as_ref().ok().and_then(|_| opening::unfinished(&settings)));

@@ -21,7 +21,7 @@ use pitchside_sync::{Link, Status as SyncStatus};
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::rules::RulesFeed;
@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::delivery::drill::Report as DrillReport;
 use crate::tls::Served;
 
-pub use fault::LedgerFault;
+pub use fault::{LedgerFault, Way};
 
 /// The socket's name in the data folder.
 pub const SOCKET: &str = "health.sock";
@@ -90,7 +90,7 @@ pub struct Health {
     store: Store,
     seals: Arc<Sealing>,
     rules: Option<RulesFeed>,
-    ledger: Option<watch::Receiver<SyncStatus>>,
+    ledger: Way,
     drills: bool,
     clock: Clock,
     interval_us: i64,
@@ -108,8 +108,8 @@ pub struct HealthParts {
     pub seals: Arc<Sealing>,
     /// The way to the rules, if there are any.
     pub rules: Option<RulesFeed>,
-    /// How sync stands, if there is a ledger.
-    pub ledger: Option<watch::Receiver<SyncStatus>>,
+    /// How the ledger is looked after.
+    pub ledger: Way,
     /// Whether the alert path is proven by drills.
     pub drills: bool,
     /// The gateway's clock.
@@ -275,7 +275,7 @@ impl Health {
     }
 
     async fn follow_link(self: Arc<Self>) {
-        let Some(mut receiver) = self.ledger.clone() else { return };
+        let Way::Sync(mut receiver) = self.ledger.clone() else { return };
         loop {
             let status = receiver.borrow_and_update().clone();
             self.note_link(&status);
@@ -285,9 +285,17 @@ impl Health {
         }
     }
 
-    /// Neither an unreachable ledger nor one that refuses or is not believed is unhealthy: the box works without. That nobody tries would be.
+    /// Neither an unreachable ledger nor one that refuses, is not believed or is not known is unhealthy: the box works without, and a start
+    /// or an older version would mend none of it. That nobody tries although somebody could would be.
     fn ledger(&self) -> Check {
-        let Some(receiver) = &self.ledger else { return check(LEDGER, true, "none configured".to_owned()) };
+        let receiver = match &self.ledger {
+            Way::NotConfigured => return check(LEDGER, true, "none configured".to_owned()),
+            Way::Off { fault, why } => {
+                let evidence = format!("not asked since {}: {}: {why}", self.started_at, fault.words());
+                return Check { fault: Some(*fault), ..check(LEDGER, true, evidence) };
+            }
+            Way::Sync(receiver) => receiver,
+        };
         let status = receiver.borrow().clone();
         if let Link::Connected { since } = status.link {
             return check(LEDGER, true, format!("connected since {since}; {} to send", status.backlog));

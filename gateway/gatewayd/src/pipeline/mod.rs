@@ -65,7 +65,7 @@ use pitchside_store::Store;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use start::{Startup, policy_of, sync_config};
+pub use start::{Startup, sync_config};
 
 /// Label of the key that wraps devices' secrets.
 pub const AUTH_KEK: &str = "pitchside/1/devices";

@@ -54,7 +54,7 @@ use crate::{script_worker, tls};
 
 use database::open_store;
 use delivery::DeliveryWires;
-pub use ledger::{policy_of, sync_config};
+pub use ledger::sync_config;
 
 /// How far before its end the journal tells which streams lived, in microseconds.
 const RECALLED_US: i64 = 3 * 60 * MICROS_PER_SECOND;
@@ -162,7 +162,7 @@ impl Gateway {
             &back_tasks,
         )?;
 
-        let halter = ledger::halter(settings, &identity, &sealing)?.map(Arc::new);
+        let halter = ledger::halter(settings, &identity, &sealing).map(Arc::new);
         if let (Some(shelf), Some(halter)) = (&shelf, &halter) {
             let (shelf, vitals, halter) = (Arc::clone(shelf), Arc::clone(door.vitals()), Arc::clone(halter));
             let parts = OwnParts { shelf, store: store.clone(), clock: clock.clone(), vitals, halter };

@@ -1,6 +1,7 @@
 //! What whoever stands before an appliance can do: it has no shell, so a command would mend nothing. images/README.md, "The stick".
 
-use super::{Finding, ledger, opening};
+use super::delivery::AUTHORITIES;
+use super::{Finding, firmware, ledger, opening};
 
 /// A box bears it that its power goes.
 pub const RESTART: &str = "take its power away for ten seconds (it bears that) and start it again; if it stays so, call who looks after the box";
@@ -21,7 +22,7 @@ fn here(what: &str) -> Option<&'static str> {
     Some(match what {
         // Found on an appliance alone: see `machine`.
         "boot slots" => return None,
-        "clock" => {
+        "clock" | firmware::CLOCK => {
             "connect it to a network that reaches a time server: it sets its clock by itself, within minutes; one of your own: name it in \
              timeservers.txt on a stick"
         }
@@ -51,6 +52,7 @@ fn here(what: &str) -> Option<&'static str> {
             "an output: set, secret or grant what it lacks, or disable PLUGIN, in orders.txt on a stick, then drill; else take its power away \
              for ten seconds and start it again"
         }
+        AUTHORITIES => "authorities.pem on a stick, certificates in PEM; it counts at once",
         "rules" => {
             "orders.txt on a stick: history RULE tells its versions, rollback RULE VERSION puts one in force again"
         }
@@ -80,7 +82,13 @@ fn here(what: &str) -> Option<&'static str> {
         "chain" => {
             "bring the ledger into reach and restart the box; only if it is gone for good: take [ledger] out of settings.toml on a stick"
         }
-        "release policy" => "release.policy and ledger.policy on a stick, where settings.toml names them",
+        ledger::POLICY => {
+            "ledger.policy on a stick, as who runs the ledger has it: the box looks at it, keeps it and starts anew"
+        }
+        ledger::KEY => "ledger.public_key in settings.toml on a stick, as in the channel.pub of who runs the ledger",
+        "release policy" => {
+            "release.policy on a stick, as the releases' publisher has it, where settings.toml names it"
+        }
         "firmware releases" => "relearn in orders.txt on a stick",
         "firmware log" => "give doctor.txt to who runs the ledger, and to who looks after the box",
         "firmware signatures" => {
@@ -113,6 +121,9 @@ mod tests {
             "firmware signatures",
             "firmware news",
             "firmware contents",
+            firmware::CLOCK,
+            ledger::POLICY,
+            ledger::KEY,
         ];
         assert!(named.iter().all(|what| here(what).is_some_and(|mend| mend != CALL)));
     }
@@ -140,9 +151,19 @@ mod tests {
 
     #[test]
     fn a_clock_that_nobody_set_is_mended_by_the_network_or_by_time_servers_of_the_clinics_own() {
-        assert!(
-            here("clock").is_some_and(|mend| mend.contains("network") && mend.contains("timeservers.txt on a stick"))
-        );
+        for what in ["clock", firmware::CLOCK] {
+            assert!(
+                here(what).is_some_and(|mend| mend.contains("network") && mend.contains("timeservers.txt on a stick"))
+            );
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_mended_by_that_file() {
+        let on_a_stick = |what: &str, file: &str| here(what).is_some_and(|mend| mend.starts_with(file));
+        assert!(on_a_stick(ledger::POLICY, "ledger.policy on a stick"));
+        assert!(on_a_stick("release policy", "release.policy on a stick"));
+        assert!(on_a_stick(AUTHORITIES, "authorities.pem on a stick"));
     }
 
     #[test]

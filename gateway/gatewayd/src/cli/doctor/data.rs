@@ -282,12 +282,15 @@ fn plugins_at_work(context: &Context) -> Finding {
 
 /// Whether a backup would be made, of files and settings. What it would leave out is read by nobody.
 fn backup(context: &Context) -> Finding {
-    let tried = Carried::of(&context.settings, &context.files).and_then(|carried| walk(&carried.libraries));
+    let tried = Carried::of(&context.settings, &context.files).and_then(|carried| {
+        let Walk { files, left_out, .. } = walk(&carried.libraries)?;
+        Ok((files.len(), [carried.left_out, left_out].concat()))
+    });
     match tried {
-        Ok(Walk { files, left_out, .. }) if left_out.is_empty() => {
-            Finding::well("backup", format!("takes {} file(s) of rules and plugins", files.len()))
+        Ok((files, left_out)) if left_out.is_empty() => {
+            Finding::well("backup", format!("takes {files} file(s) of rules and plugins"))
         }
-        Ok(Walk { left_out, .. }) => Finding::well("backup", format!("leaves out {}", left_out.join("; "))),
+        Ok((_, left_out)) => Finding::well("backup", format!("leaves out {}", left_out.join("; "))),
         Err(error) => {
             let mend = "put right what it names, in the settings or the folders of rules and plugins; then pitchside backup create FILE";
             Finding::new("backup", false, format!("none can be made: {error:#}"), mend)

@@ -1,5 +1,7 @@
 //! The alert path: what the last drill says of it, and outputs that have stopped, fail or have given up since.
 
+use std::path::Path;
+
 use pitchside_model::{PluginName, Timestamp};
 use pitchside_script::manifest::PluginKind;
 
@@ -7,6 +9,7 @@ use super::Finding;
 use crate::cli::context::Context;
 use crate::cli::output::counted;
 use crate::delivery::drill::Report;
+use crate::pipeline::outputs::authorities::Authorities;
 use crate::plugins::wanted::{Inventory, Wanted};
 
 /// A drill that is so much later than it should be, beyond once more its interval, does not come.
@@ -14,12 +17,26 @@ const LATE_US: i64 = 120_000_000;
 /// How long what an output gave up is told at the most.
 const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
+/// What it is told as that outputs trust nobody.
+pub const AUTHORITIES: &str = "authorities";
+
 /// The alert path.
 pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
-    vec![
-        path(context, now)
-            .unwrap_or_else(|error| Finding::new("alert path", false, format!("{error:#}"), "pitchside doctor")),
-    ]
+    let path = path(context, now)
+        .unwrap_or_else(|error| Finding::new("alert path", false, format!("{error:#}"), "pitchside doctor"));
+    std::iter::once(path).chain(authorities(context.settings.delivery.authorities.as_deref())).collect()
+}
+
+/// Certificate authorities of the clinic's own that are of no use: nothing goes out by TLS or mail.
+fn authorities(file: Option<&Path>) -> Option<Finding> {
+    let file = file?;
+    let error = Authorities::check(file).err()?;
+    let evidence = format!("outputs reach nobody by HTTPS or mail: {error:#}");
+    let mend = format!(
+        "put the clinic's certificate authorities into {}, in PEM, or name them in delivery.authorities; pitchside config check",
+        file.display()
+    );
+    Some(Finding::new(AUTHORITIES, false, evidence, mend))
 }
 
 fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
@@ -115,5 +132,23 @@ fn mend(report: &Report) -> String {
             "pitchside rules check; systemctl restart pitchside; pitchside alerts drill".to_owned()
         }
         None => "pitchside doctor --health; systemctl restart pitchside; pitchside alerts drill".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn authorities_that_are_of_no_use_are_named_with_their_file_and_none_are_no_finding() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("authorities.pem");
+        assert!(authorities(None).is_none());
+        let found = authorities(Some(&file)).unwrap();
+        assert!(!found.ok && found.what == AUTHORITIES && found.evidence.contains("No such file"), "{found:?}");
+        assert!(found.mend.unwrap().contains(&file.display().to_string()));
+        std::fs::write(&file, rcgen::generate_simple_self_signed(vec!["clinic".to_owned()]).unwrap().cert.pem())
+            .unwrap();
+        assert!(authorities(Some(&file)).is_none());
     }
 }

@@ -8,19 +8,22 @@ use pitchside_release::policy::{Clock as PolicyClock, Limits, Refused, may_decid
 use pitchside_store::Tables;
 
 use super::Finding;
+use super::machine::set_clock;
 use crate::adapters::releases;
 use crate::adapters::releases::trouble::{self, Trouble, Whose};
 use crate::cli::context::Context;
+use crate::named::policy_of;
 use crate::pipeline::firmware::missing::{Missing, missing};
 use crate::pipeline::firmware::own::{self, Tried, WAIT_MAX_US};
 use crate::pipeline::firmware::shelf;
-use crate::pipeline::policy_of;
 
 /// What is believed of releases, and whether that can go on: named by who can mend it.
 const RELEASES: &str = "firmware releases";
 const POLICY: &str = "release policy";
 const LOG: &str = "firmware log";
 const NEWS: &str = "firmware news";
+/// What a clock that cannot be right keeps from being decided.
+pub const CLOCK: &str = "firmware clock";
 const SIGNATURES: &str = "firmware signatures";
 const CONTENTS: &str = "firmware contents";
 /// The time of the last confirmation is kept once an hour, and the ledger may be asked as seldom.
@@ -47,11 +50,14 @@ pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     findings
 }
 
-/// Whom the settings believe.
+/// Whom the settings believe. A ledger's policy that cannot be read is a finding of the ledger's, and release policies none.
 fn anchors(context: &Context) -> Result<Option<Anchors>, Finding> {
-    let Some(ledger) = &context.settings.ledger else { return Ok(None) };
-    policy_of(ledger).and_then(|policy| releases::anchors(&context.settings.firmware, policy)).map_err(|error| {
-        let mend = "pitchside config explain firmware.release_policy";
+    let Some(policy) = context.settings.ledger.as_ref().and_then(|ledger| policy_of(ledger).ok()) else {
+        return Ok(None);
+    };
+    releases::anchors(&context.settings.firmware, policy).map_err(|error| {
+        let mend = "put the first release policy there, as its signers made it, or name it in firmware.release_policy; pitchside config check, \
+             then systemctl restart pitchside";
         Finding::new(POLICY, false, format!("firmware is off: {error:#}"), mend)
     })
 }
@@ -109,14 +115,17 @@ fn heard(known: &Known, limits: Limits, now: Timestamp) -> Option<Finding> {
     // What the clock is worth is a finding of its own.
     let clock = PolicyClock { now, state: ClockState::Free };
     let refused = may_decide(known, &Limits { checkpoint_age_us_max, ..limits }, clock).err()?;
-    let why = match refused {
-        Refused::StaleCheckpoint { confirmed_at } if confirmed_at == Timestamp::default() => {
+    let why = match &refused {
+        Refused::StaleCheckpoint { confirmed_at } if *confirmed_at == Timestamp::default() => {
             "the ledger has not spoken of releases since this box was restored, or forgot what it knew".to_owned()
         }
         refused => refused.to_string(),
     };
-    let mend = "pitchside doctor --health (is the ledger in reach?); journalctl -u pitchside -g firmware";
-    Some(Finding::new(NEWS, false, format!("nothing is updated: {why}"), mend))
+    let (what, mend) = match refused {
+        Refused::ClockUnset { .. } | Refused::ClockBehind { .. } => (CLOCK, set_clock()),
+        _ => (NEWS, "pitchside doctor --health (is the ledger in reach?); journalctl -u pitchside -g firmware"),
+    };
+    Some(Finding::new(what, false, format!("nothing is updated: {why}"), mend))
 }
 
 /// Whether this box asks for more signatures than the release policy in force does: then it takes none of the releases under it.
@@ -195,6 +204,14 @@ mod tests {
         let limits = Limits::usual(Timestamp(0));
         let finding = heard(&Known::default(), limits, Timestamp(DAY)).unwrap();
         assert!(!finding.ok && finding.evidence.contains("has not shown a checkpoint yet"), "{finding:?}");
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_is_mended_by_setting_it_not_by_the_ledger() {
+        let unset = heard(&Known::default(), Limits::usual(Timestamp(DAY)), Timestamp(0)).unwrap();
+        assert_eq!((unset.ok, unset.what, unset.mend.as_deref()), (false, CLOCK, Some(set_clock())));
+        let never_spoke = heard(&Known::default(), Limits::usual(Timestamp(0)), Timestamp(DAY)).unwrap();
+        assert_eq!(never_spoke.what, NEWS);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use pitchside_store::{Level, StoreError};
 
 use super::Finding;
 use crate::cli::context::Context;
+use crate::named;
 use crate::pipeline::health::{Check, LedgerFault};
 
 /// What each is told as.
@@ -15,6 +16,8 @@ pub const SECOND_BOX: &str = "second box";
 pub const REFUSED: &str = "ledger that refuses";
 pub const NOT_BELIEVED: &str = "ledger that is not believed";
 pub const OWN: &str = "blocks of this box";
+pub const POLICY: &str = "ledger policy";
+pub const KEY: &str = "ledger key";
 pub const UNREADABLE_COPIES: &str = "copies the ledger cannot read";
 /// What only waits until one of those is mended.
 pub const BLOCKS_WAIT: &str = "blocks that wait";
@@ -26,9 +29,45 @@ pub const FIRST_THE_LEDGER: &str = "what is said of the ledger above, and nothin
 /// Blocks that wait for the ledger for longer are worth a word.
 const WAITING_US: i64 = 3_600_000_000;
 
-/// How the running gateway stands with the ledger, if there is one.
-pub fn way(settings: &Settings, link: Option<&Check>) -> Option<Finding> {
-    Some(of(settings.ledger.as_ref()?, link?))
+/// What the settings say of the ledger and is of no use; how the running gateway stands with it.
+pub fn way(settings: &Settings, link: Option<&Check>) -> Vec<Finding> {
+    let Some(ledger) = &settings.ledger else { return Vec::new() };
+    let mut findings: Vec<Finding> =
+        unusable(ledger).into_iter().map(|(fault, why)| not_known(ledger, fault, &why)).collect();
+    // What the gateway could not read at its start is told once.
+    let told = |link: &&Check| !findings.is_empty() && link.fault.is_some_and(LedgerFault::is_of_the_settings);
+    let way = link.filter(|link| !told(link)).map(|link| of(ledger, link));
+    findings.extend(way);
+    findings
+}
+
+/// What the ledger has against this box, or this box against it, or against what the settings say of it: whatever waits for the ledger
+/// waits for that to be mended, not for the network.
+pub fn fault(settings: &Settings, link: Option<&Check>) -> Option<LedgerFault> {
+    let named = settings.ledger.as_ref().and_then(|ledger| unusable(ledger).first().map(|(fault, _)| *fault));
+    named.or_else(|| link?.fault.filter(|fault| *fault != LedgerFault::Unreachable))
+}
+
+/// What the settings say of the ledger and is of no use, as it is now, and why.
+fn unusable(ledger: &Ledger) -> Vec<(LedgerFault, String)> {
+    let key = named::key_of(ledger).err().map(|error| (LedgerFault::Key, error));
+    let policy = named::policy_of(ledger).err().map(|error| (LedgerFault::Policy, error));
+    key.into_iter().chain(policy).map(|(fault, error)| (fault, format!("{error:#}"))).collect()
+}
+
+fn not_known(ledger: &Ledger, fault: LedgerFault, why: &str) -> Finding {
+    let evidence = format!("{}: {why}; blocks stay on this box", fault.words());
+    if fault == LedgerFault::Key {
+        let mend = "ledger.public_key in the settings, as in the channel.pub of who runs the ledger; pitchside config check, then \
+             systemctl restart pitchside";
+        return Finding::new(KEY, false, evidence, mend);
+    }
+    let mend = format!(
+        "put the ledger's policy into {} (who runs the ledger has it: the file policy in its folder), or name it in ledger.policy; \
+             pitchside config check, then systemctl restart pitchside",
+        ledger.policy.display()
+    );
+    Finding::new(POLICY, false, format!("{evidence}, and firmware is off"), mend)
 }
 
 fn of(ledger: &Ledger, link: &Check) -> Finding {
@@ -53,6 +92,10 @@ fn of(ledger: &Ledger, link: &Check) -> Finding {
             "tell the ledger's operator (`ledgerd fsck`, and the newest copy of its folder back in its place); change nothing here".to_owned(),
         ),
         Some(LedgerFault::Own) => (OWN, "pitchside blocks verify; journalctl -u pitchside -g ledger".to_owned()),
+        Some(fault @ (LedgerFault::Policy | LedgerFault::Key)) => (
+            if fault == LedgerFault::Key { KEY } else { POLICY },
+            "systemctl restart pitchside (what it could not read is sound now)".to_owned(),
+        ),
     };
     Finding::new(what, false, link.evidence.clone(), mend)
 }
@@ -86,7 +129,39 @@ pub fn waiting(context: &Context, fault: Option<LedgerFault>, now: Timestamp) ->
 
 #[cfg(test)]
 mod tests {
+    use ledger_block::note::{KeyKind, SignerKey};
+
     use super::*;
+
+    #[test]
+    fn a_policy_that_cannot_be_read_is_named_with_its_file_and_one_that_is_sound_again_wants_a_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let policy = dir.path().join("ledger.policy");
+        let ledger =
+            Ledger { address: "ledger.example:7200".to_owned(), public_key: "0a".repeat(32), policy: policy.clone() };
+        let settings = Settings { ledger: Some(ledger), ..Settings::default() };
+        let at_start = Check {
+            what: "ledger".to_owned(),
+            ok: true,
+            evidence: "not asked".to_owned(),
+            fault: Some(LedgerFault::Policy),
+        };
+        for link in [None, Some(&at_start)] {
+            let found = way(&settings, link);
+            let [found] = found.as_slice() else { panic!("told once: {found:?}") };
+            assert!(!found.ok && found.what == POLICY && found.evidence.contains("No such file"), "{found:?}");
+            let mend = found.mend.as_deref().unwrap_or_default();
+            assert!(mend.contains(&policy.display().to_string()) && !mend.contains("release_policy"), "{mend}");
+            assert_eq!(fault(&settings, link), Some(LedgerFault::Policy));
+        }
+        let log = SignerKey::new("log.example/1", KeyKind::Ed25519, &[1; 32]).unwrap();
+        std::fs::write(&policy, format!("log {}\nquorum none\n", log.verifier())).unwrap();
+        assert!(way(&settings, None).is_empty(), "nothing is wrong with the file any more");
+        assert_eq!(fault(&settings, None), None);
+        let found = way(&settings, Some(&at_start));
+        let mend = found.first().and_then(|found| found.mend.as_deref()).unwrap_or_default();
+        assert!(found.len() == 1 && mend.starts_with("systemctl restart pitchside"), "{found:?}");
+    }
 
     #[test]
     fn a_ledger_that_refuses_or_is_not_believed_is_not_mended_by_the_network() {

@@ -60,8 +60,12 @@ fn clock(state: ClockState, now: Timestamp) -> Finding {
         ClockState::Free => "runs free",
         ClockState::Synchronised => "follows time servers",
     };
-    let mend = if has("chronyc") { "chronyc makestep" } else { "timedatectl set-ntp true" };
-    Finding::new("clock", state != ClockState::Unset, format!("the system's clock says {now}, and {word}"), mend)
+    Finding::new("clock", state != ClockState::Unset, format!("the system's clock says {now}, and {word}"), set_clock())
+}
+
+/// What mends a clock that was never set, or is behind.
+pub fn set_clock() -> &'static str {
+    if has("chronyc") { "chronyc makestep" } else { "timedatectl set-ntp true" }
 }
 
 /// What mends a disk that is full, or nearly so.

@@ -7,7 +7,7 @@ use crate::adapters::releases;
 use crate::cli::args::ConfigArg;
 use crate::cli::output::Output;
 use crate::cli::{Outcome, context};
-use crate::pipeline::policy_of;
+use crate::named::policy_of;
 
 #[derive(Serialize)]
 struct Forgotten {

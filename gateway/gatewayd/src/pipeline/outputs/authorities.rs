@@ -10,6 +10,8 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
+use crate::named::AUTHORITIES;
+
 /// Where systems keep the authorities they trust.
 const OF_THE_SYSTEM: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -28,21 +30,25 @@ impl Authorities {
         Self { own }
     }
 
+    /// Whether a file holds authorities that can be trusted.
+    ///
+    /// # Errors
+    /// It cannot be read, holds none, or something else.
+    pub fn check(file: &Path) -> anyhow::Result<()> {
+        Self::new(Some(file.to_owned())).trusted().map(|_roots| ())
+    }
+
     /// Those of the clinic's own. A file that is named must be right: whoever names it relies on it.
     fn own(&self) -> anyhow::Result<Vec<CertificateDer<'static>>> {
         let Some(file) = &self.own else { return Ok(Vec::new()) };
-        let read = || format!("delivery.authorities: reading {}", file.display());
+        let read = || format!("reading {}", file.display());
         let found: Vec<_> = CertificateDer::pem_file_iter(file)
             .with_context(read)?
             .take(OWN_MAX + 1)
             .collect::<Result<_, _>>()
             .with_context(read)?;
-        anyhow::ensure!(!found.is_empty(), "delivery.authorities: {} holds no certificate", file.display());
-        anyhow::ensure!(
-            found.len() <= OWN_MAX,
-            "delivery.authorities: {} holds more than {OWN_MAX} certificates",
-            file.display()
-        );
+        anyhow::ensure!(!found.is_empty(), "{} holds no certificate", file.display());
+        anyhow::ensure!(found.len() <= OWN_MAX, "{} holds more than {OWN_MAX} certificates", file.display());
         Ok(found)
     }
 
@@ -55,14 +61,18 @@ impl Authorities {
         Ok(TlsConnector::from(Arc::new(config)))
     }
 
-    /// All of them.
-    fn roots(&self) -> anyhow::Result<RootCertStore> {
+    /// The same, as somebody may be trusted by them.
+    fn trusted(&self) -> anyhow::Result<RootCertStore> {
         let mut roots = RootCertStore::empty();
         for certificate in self.own()? {
-            roots
-                .add(certificate)
-                .context("delivery.authorities: a certificate that cannot be trusted as an authority")?;
+            roots.add(certificate).context("a certificate that cannot be trusted as an authority")?;
         }
+        Ok(roots)
+    }
+
+    /// All of them.
+    fn roots(&self) -> anyhow::Result<RootCertStore> {
+        let mut roots = self.trusted().context(AUTHORITIES)?;
         match OF_THE_SYSTEM.iter().map(Path::new).find(|file| file.is_file()) {
             Some(file) => {
                 let certificates =
@@ -100,9 +110,11 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(vec!["clinic".to_owned()]).unwrap().cert.pem();
         std::fs::write(&file, &made).unwrap();
         assert_eq!(of(&file).own().unwrap().len(), 1);
+        assert!(Authorities::check(&file).is_ok());
         assert!(!of(&file).roots().unwrap().is_empty());
         std::fs::write(&file, made.repeat(OWN_MAX + 1)).unwrap();
         assert!(refused(&file).contains("more than 64"), "{}", refused(&file));
+        assert!(Authorities::check(&file).is_err());
         assert!(Authorities::default().own().unwrap().is_empty());
     }
 }

@@ -22,15 +22,21 @@ use crate::adapters::releases::KnownReleases;
 use crate::adapters::releases::trouble::{self, Whose};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::named;
 use crate::pipeline::firmware::Halter;
+use crate::pipeline::health::{LedgerFault, Way};
 use crate::pipeline::sealing::Sealing;
 
 /// What the ledger has proven about firmware; none without a ledger or a release policy. A box whose releases cannot be
 /// read still collects: it says so and updates nothing.
 pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Option<Arc<KnownReleases>> {
     let ledger = settings.ledger.as_ref()?;
-    let opened = policy_of(ledger).and_then(|policy| KnownReleases::open(&settings.firmware, policy, store, clock));
-    opened.unwrap_or_else(|error| {
+    let Ok(policy) = named::policy_of(ledger) else {
+        // Said where sync is not started for it.
+        trouble::keep_off(store, None);
+        return None;
+    };
+    KnownReleases::open(&settings.firmware, policy, store, clock).unwrap_or_else(|error| {
         let why = format!("{error:#}");
         tracing::error!(error = why, "firmware is off: nothing is learnt about releases");
         trouble::keep_off(store, Some((why, Whose::Settings, clock.now())));
@@ -38,20 +44,16 @@ pub(super) fn releases(settings: &Settings, store: &Store, clock: &Clock) -> Opt
     })
 }
 
-/// How this box asks for a halt; none without a ledger.
-pub(super) fn halter(
-    settings: &Settings,
-    identity: &Identity,
-    sealing: &Arc<Sealing>,
-) -> anyhow::Result<Option<Halter>> {
-    let Some(ledger) = &settings.ledger else { return Ok(None) };
-    let policy = policy_of(ledger)?;
-    let origin = policy.logs().first().context("the policy names no log")?.key.name().to_owned();
+/// How this box asks for a halt; none without a ledger, or without a policy that says which log it keeps: then firmware is off, too.
+pub(super) fn halter(settings: &Settings, identity: &Identity, sealing: &Arc<Sealing>) -> Option<Halter> {
+    let policy = named::policy_of(settings.ledger.as_ref()?).ok()?;
+    let origin = policy.logs().first()?.key.name().to_owned();
     let (name, key) = (settings.gateway.name.clone(), GatewayKey::new(&identity.sign));
-    Ok(Some(Halter { name, origin, key, wake: Arc::clone(&sealing.sealed) }))
+    Some(Halter { name, origin, key, wake: Arc::clone(&sealing.sealed) })
 }
 
-/// Starts sync, if a ledger is configured: its state for the page, and its status.
+/// Starts sync, if a ledger is configured: its state for the page, and how it is looked after. A box that cannot read who its ledger is
+/// works without, and says so: readings, rules and blocks go on.
 #[allow(clippy::too_many_arguments, reason = "wiring")]
 pub(super) fn start_sync(
     settings: &Settings,
@@ -64,14 +66,22 @@ pub(super) fn start_sync(
     releases: Option<Arc<KnownReleases>>,
     stop: &CancellationToken,
     tasks: &TaskTracker,
-) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Option<tokio_watch::Receiver<SyncStatus>>)> {
+) -> anyhow::Result<(Arc<RwLock<LedgerState>>, Way)> {
     let link = if settings.ledger.is_some() { LedgerLink::Unreachable } else { LedgerLink::NotConfigured };
     let state = Arc::new(RwLock::new(LedgerState { link, last_receipt_at: None }));
     let Some(ledger) = &settings.ledger else {
         crate::backup::chain::settle_alone(store)?;
-        return Ok((state, None));
+        return Ok((state, Way::NotConfigured));
     };
-    let mut config = sync_config(ledger, identity)?;
+    let (public, policy) = match who(ledger) {
+        Ok(who) => who,
+        Err((fault, error)) => {
+            let why = format!("{error:#}");
+            tracing::error!(error = why, "no sync until it is mended and this is started again: {}", fault.words());
+            return Ok((state, Way::Off { fault, why }));
+        }
+    };
+    let mut config = config_of(ledger, identity, public, policy)?;
     config.releases_every = Duration::from_secs(u64::from(settings.firmware.ask_s));
     let (on_receipt, doubted) = (Arc::clone(&state), releases.clone());
     let outbox = Arc::new(StoreOutbox {
@@ -112,17 +122,23 @@ pub(super) fn start_sync(
             }
         }
     });
-    Ok((state, Some(synced)))
+    Ok((state, Way::Sync(synced)))
+}
+
+/// Who the settings say that the ledger is, or what of that is of no use.
+fn who(ledger: &Ledger) -> Result<(PublicKey, Policy), (LedgerFault, anyhow::Error)> {
+    let public = named::key_of(ledger).map_err(|error| (LedgerFault::Key, error))?;
+    let policy = named::policy_of(ledger).map_err(|error| (LedgerFault::Policy, error))?;
+    Ok((public, policy))
 }
 
 /// How sync finds and knows the ledger.
 pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncConfig> {
-    let policy = policy_of(ledger)?;
-    let public: PublicKey = ledger.public_key.to_lowercase().parse().context("ledger.public_key")?;
-    anyhow::ensure!(
-        !public.is_low_order(),
-        "ledger.public_key is of low order, nobody's key: take it from the ledger's channel.pub"
-    );
+    let (public, policy) = who(ledger).map_err(|(fault, error)| error.context(fault.words()))?;
+    config_of(ledger, identity, public, policy)
+}
+
+fn config_of(ledger: &Ledger, identity: &Identity, public: PublicKey, policy: Policy) -> anyhow::Result<SyncConfig> {
     let keypair = Keypair::from_secret(identity.noise.clone())?;
     let vkey = policy.logs().first().context("the policy names no log")?.key.clone();
     let mut config =
@@ -130,14 +146,4 @@ pub fn sync_config(ledger: &Ledger, identity: &Identity) -> anyhow::Result<SyncC
     config.policy = policy;
     config.silence = Duration::from_secs(30);
     Ok(config)
-}
-
-/// Which logs and witnesses are believed.
-///
-/// # Errors
-/// The file cannot be read, or is no policy.
-pub fn policy_of(ledger: &Ledger) -> anyhow::Result<Policy> {
-    let bytes =
-        std::fs::read(&ledger.policy).with_context(|| format!("reading the policy {}", ledger.policy.display()))?;
-    Policy::parse(&bytes).with_context(|| format!("the policy {}", ledger.policy.display()))
 }
