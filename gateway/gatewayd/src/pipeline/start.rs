@@ -185,12 +185,14 @@ impl Gateway {
             events: events.clone(),
             telling: Arc::clone(&telling),
             gate: Arc::clone(&gate),
+            ends: Arc::default(),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
             notes: Arc::clone(&delivery.notes),
             clock: clock.clone(),
         };
         alerts.restore().await;
+        back_tasks.spawn(alerts.clone().forget_ends(stop_back.clone()));
         if let Some(folder) = &settings.rules.dir {
             let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {
