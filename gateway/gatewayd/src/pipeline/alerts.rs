@@ -126,8 +126,8 @@ impl Alerts {
     }
 
     /// For the start: whoever subscribes finds every alert that still holds and how the last ones ended, and what was recorded but, for a
-    /// crash, may not have gone out goes out.
-    pub async fn restore(&self) {
+    /// crash, may not have gone out goes out. `last_reading` is the newest of the last run.
+    pub async fn restore(&self, last_reading: Timestamp) {
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.open_alerts(ROWS_MAX)).await {
             Ok(Ok(open)) => {
@@ -137,7 +137,7 @@ impl Alerts {
             Ok(Err(error)) => tracing::error!(%error, "open alerts could not be read"),
             Err(error) => tracing::error!(%error, "open alerts could not be read"),
         }
-        self.restore_ends().await;
+        self.restore_ends(last_reading).await;
         self.resend().await;
     }
 

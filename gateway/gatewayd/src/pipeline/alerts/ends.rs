@@ -7,7 +7,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, Timestamp};
-use pitchside_store::{AlertStep, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::{Alerts, ROWS_MAX, topic_of};
@@ -54,9 +53,9 @@ impl Ends {
 
 impl Alerts {
     /// For the start: the ends that were kept when the last run ended, and for as long again.
-    pub(super) async fn restore_ends(&self) {
-        let (store, now) = (self.store.clone(), self.clock.now());
-        match tokio::task::spawn_blocking(move || lately_over(&store, now)).await {
+    pub(super) async fn restore_ends(&self, last_reading: Timestamp) {
+        let (store, since) = (self.store.clone(), kept_since(last_reading, self.clock.now()));
+        match tokio::task::spawn_blocking(move || store.ends_since(since, ROWS_MAX)).await {
             Ok(Ok(steps)) => {
                 drop(self.deliver(steps.iter().rev().map(|step| (&step.event, step.by.as_deref()))));
             }
@@ -76,12 +75,11 @@ impl Alerts {
     }
 }
 
-/// What ended within that time before the last run did, the newest first. When that was the newest reading says: however long the box was
-/// off, what went out just before may have reached nobody.
-fn lately_over(store: &Store, now: Timestamp) -> Result<Vec<AlertStep>, StoreError> {
-    let (_, newest) = store.journal_end()?;
-    let last_run = if newest == Timestamp::default() { now } else { newest.min(now) };
-    store.ends_since(last_run.plus_micros(-KEPT_S * MICROS_PER_SECOND), ROWS_MAX)
+/// Since when what ended was still kept when the last run did, which was no sooner than its newest reading: however long the box was off,
+/// what went out just before may have reached nobody.
+fn kept_since(last_reading: Timestamp, now: Timestamp) -> Timestamp {
+    let last_run = if last_reading == Timestamp::default() { now } else { last_reading.min(now) };
+    last_run.plus_micros(-KEPT_S * MICROS_PER_SECOND)
 }
 
 #[cfg(test)]
@@ -111,6 +109,15 @@ mod tests {
         assert_eq!(ends.said(alert(2)), None);
         assert_eq!(ends.take_old(second(9_999)), [alert(1)]);
         assert!(ends.take_old(second(9_999)).is_empty());
+    }
+
+    #[test]
+    fn what_was_kept_when_the_last_run_ended_is_known_however_long_that_is_ago() {
+        let at = Timestamp::from_seconds;
+        assert_eq!(kept_since(at(50_000), at(50_010)), at(46_400));
+        assert_eq!(kept_since(at(50_000), at(900_000)), at(46_400));
+        assert_eq!(kept_since(at(50_000), at(10_000)), at(6_400), "the clock went back");
+        assert_eq!(kept_since(Timestamp(0), at(10_000)), at(6_400), "nothing was read yet");
     }
 
     #[test]
