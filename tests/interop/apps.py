@@ -8,6 +8,7 @@ TLS under the box's own authority.
 import json
 import os
 import queue
+import signal
 import ssl
 import subprocess
 import sys
@@ -31,6 +32,12 @@ def mosquitto(box, program, user, password, version, *args, ca=None):
     command = [program, "-h", "localhost", "-p", str(box.tls), "--cafile", ca or box.ca, "-V", version, "-u", user, "-P", password, *args]
     done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     return done.returncode, done.stdout, done.stderr.strip()
+
+
+def away(box, password, version, topic):
+    """What a program hears first that was away, under its old client id and with the session it asked for."""
+    return mosquitto(box, "mosquitto_sub", "viewer", password, version, "-c", "-i", f"viewer-{version}", "-q", "1", "-t", topic,
+                     "-C", "1", "-W", "10")
 
 
 def subscriber(box, user, password, version, filters):
@@ -90,7 +97,7 @@ def main():
         same("once, and the one that is on record", [one for one in recorded if one == alert["id"]], [alert["id"]])
 
         for version in VERSIONS:
-            code, out, _ = mosquitto(box, "mosquitto_sub", "viewer", viewer, version, "-q", "1", "-t", "alerts/#", "-C", "1", "-W", "10")
+            code, out, _ = away(box, viewer, version, "alerts/#")
             same(f"whoever comes later finds it, {version}", (code, json.loads(out)["alert"]["id"]), (0, alert["id"]))
             refusals = {mosquitto(box, "mosquitto_sub", user, "wrong", version, "-t", "alerts/#") for user in ("viewer", "nobody")}
             same(f"a wrong password and an unknown user look alike, {version}", len(refusals), 1)
@@ -100,6 +107,20 @@ def main():
         code, out, _ = mosquitto(box, "mosquitto_sub", "coach", coach, "mqttv5", "-t", "alerts/#", "-C", "1", "-W", "3",
                                  ca="/etc/ssl/certs/ca-certificates.crt")
         same("another authority's word is not taken", (code != 0, out), (True, ""))
+
+        # It ends while the viewer, who asks for a session, is away; then the box is cut off.
+        box.cli("alerts", "reset", alert["id"], "--author", "ann")
+        for queued in (heard, also):
+            told = json.loads(queued.get(timeout=PATIENCE).payload)
+            same("the end", (told["type"], told["id"], told["by"]), ("alert_cleared", alert["id"], "ann"))
+        for cut_off in (False, True):
+            if cut_off:
+                box.stop(signal.SIGKILL)
+                box.start()
+            for version in VERSIONS:
+                code, out, _ = away(box, viewer, version, f"alerts/{alert['id']}")
+                same(f"who was away hears how it ended, {version}, cut off: {cut_off}", (code, json.loads(out or "{}").get("type")),
+                     (0, "alert_cleared"))
 
         line.close()
         for one in (client, older):

@@ -2,7 +2,7 @@
 //! the end of the gateway in the middle.
 
 use pitchside_config::{Every, QuietHours, Route, Span};
-use pitchside_model::{PluginName, Priority};
+use pitchside_model::{AlertEvent, PluginName, Priority};
 use pitchside_store::Came;
 use pitchside_tests::clinic::write_output;
 use pitchside_tests::{Clinic, Running, Sensor, until};
@@ -162,6 +162,38 @@ async fn each_output_hears_what_its_route_says_and_quiet_hours_hold_all_but_high
     beats(&clinic, &mut s7, &[100]).await;
     assert_eq!(phone.told_so_many(4).await.len(), 4, "of the one that came and went in quiet hours nothing was told");
     assert_eq!(chief.told_so_many(2).await[1], "cleared 1 hot");
+}
+
+#[tokio::test]
+async fn an_alert_that_ends_once_quiet_hours_are_over_is_told_from_its_beginning_or_not_at_all() {
+    let (phone, lamp) = (Webhook::start().await, Webhook::start().await);
+    let quiet = Route { quiet: Some(quiet_now(gatewayd::clock::Clock::System.now())), ..Route::default() };
+    let name = |name| PluginName::parse(name).unwrap();
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0");
+    let warm = clinic.dir().join("rules/warm/rule.toml");
+    let manifest = std::fs::read_to_string(&warm).unwrap();
+    std::fs::write(&warm, manifest.replace("\"high\"", "\"medium\"")).unwrap();
+    let mut clinic = clinic
+        .with(move |settings| {
+            settings.delivery.routes = [(name("phone"), quiet.clone()), (name("lamp"), quiet)].into();
+        })
+        .start()
+        .await;
+    output(&clinic, "phone", &phone, &["raised", "cleared"]).await;
+    output(&clinic, "lamp", &lamp, &["raised"]).await;
+    let held = |clinic: &Running, of| clinic.tables().held_for_plugin(&name(of), 9).unwrap().len();
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[160]).await;
+    let both = || (held(&clinic, "phone") == 1 && held(&clinic, "lamp") == 1).then_some(());
+    until("both to be held", both).await;
+    clinic.kill().await;
+    clinic.advance(3_600);
+    let end = AlertEvent::Cleared { id: clinic.alerts()[0].alert.id, event_time: clinic.now() };
+    clinic.tables().record_alerts(&[end], clinic.now()).unwrap();
+    clinic.start().await;
+    assert_eq!(phone.told_so_many(2).await, ["raised 0 warm", "cleared 0 warm"]);
+    until("nothing to be held any more", || (held(&clinic, "lamp") == 0).then_some(())).await;
+    assert!(lamp.got().is_empty(), "nobody would tell it that it is over");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,7 @@
 //! Rules that misbehave, alerts and where they go.
 
-use pitchside_model::{GapReason, Priority};
+use pitchside_model::{AlertId, GapReason, Priority};
+use pitchside_tests::mqtt::codec::{self, Packet};
 use pitchside_tests::{Clinic, Running, Sensor, Told, frames, soon, until};
 use pitchside_wire::Content;
 use serde_json::json;
@@ -144,11 +145,37 @@ async fn an_app_that_may_reads_live_values() {
     assert_eq!((&tile["athlete"], &tile["value"], &tile["unit"]), (&json!("ada"), &json!("143"), &json!("/min")));
 }
 
+/// What the tablet finds when it connects and subscribes: topics, and the types of their messages.
+async fn found(clinic: &Running) -> Vec<(String, String)> {
+    let mut tablet = clinic.app("tablet").await;
+    let mut asks = Vec::new();
+    for (id, filter) in [(1, "alerts/#"), (2, "alerts/none")] {
+        codec::subscribe(&mut asks, id, filter);
+    }
+    tablet.send(&asks).await.unwrap();
+    let mut found = Vec::new();
+    loop {
+        match tablet.packet().await.unwrap() {
+            Packet::Publish(topic, _, payload) => {
+                let told: serde_json::Value = serde_json::from_slice(&payload).unwrap();
+                found.push((topic, told["type"].as_str().unwrap().to_owned()));
+            }
+            // Subscriptions are served in turn: what was kept for the first has come. What was on its way comes beside it.
+            Packet::SubAck(2, _) => {
+                found.dedup();
+                return found;
+            }
+            _ => {}
+        }
+    }
+}
+
 #[tokio::test]
-async fn an_app_that_comes_later_is_told_of_the_alerts_that_still_hold_and_of_no_others() {
+async fn an_app_that_comes_later_is_told_of_the_alerts_that_hold_and_for_an_hour_how_the_others_ended() {
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).app("tablet", &["alerts/#"]);
     let mut clinic = clinic.start().await;
     let mut s7 = clinic.sensor("s7").await;
+    let said = |id: AlertId, kind: &str| (format!("alerts/{id}"), kind.to_owned());
     for_seconds(&clinic, &mut s7, 1, 190).await;
     let first = clinic.alerted(1).await.remove(0).alert.id;
     for killed in [false, true] {
@@ -157,17 +184,29 @@ async fn an_app_that_comes_later_is_told_of_the_alerts_that_still_hold_and_of_no
             clinic.start().await;
             s7.connect().await;
         }
-        let mut tablet = clinic.app("tablet").await;
-        assert!(tablet.subscribe("alerts/#").await.unwrap() < 0x80);
-        assert_eq!(tablet.message().await.0, format!("alerts/{first}"), "after a kill: {killed}");
+        assert_eq!(found(&clinic).await, [said(first, "alert_raised")], "after a kill: {killed}");
     }
     for_seconds(&clinic, &mut s7, 1, 100).await;
-    until("the alert to be cleared", || clinic.alerts()[0].cleared).await;
-    let mut tablet = clinic.app("tablet").await;
-    assert!(tablet.subscribe("alerts/#").await.unwrap() < 0x80);
+    until("the alert to be over and nothing to be owed", || {
+        let owed = clinic.tables().undelivered_alerts(9).unwrap();
+        (clinic.alerts()[0].cleared.is_some() && owed.is_empty()).then_some(())
+    })
+    .await;
+    for killed in [false, true] {
+        if killed {
+            clinic.kill().await;
+            // However long it is off: its hours are those it runs.
+            clinic.advance(24 * 3_600);
+            clinic.start().await;
+        }
+        assert_eq!(found(&clinic).await, [said(first, "alert_cleared")], "after a kill: {killed}");
+    }
+    clinic.advance(3_600);
+    soon("the end to be forgotten", async { while !found(&clinic).await.is_empty() {} }).await;
+    let mut s7 = clinic.sensor("s7").await;
     for_seconds(&clinic, &mut s7, 1, 191).await;
     let second = clinic.alerted(2).await.remove(1).alert.id;
-    assert_eq!(tablet.message().await.0, format!("alerts/{second}"), "the cleared one is not told any more");
+    assert_eq!(found(&clinic).await, [said(second, "alert_raised")]);
 }
 
 #[tokio::test]

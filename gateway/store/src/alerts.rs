@@ -208,6 +208,12 @@ impl Tables {
         self.steps(sql!("alerts/undelivered"), [rows.min(ROWS_MAX)])
     }
 
+    /// How alerts ended that were recorded as over since then and marked as delivered, the newest first, at most [`ROWS_MAX`]. For the
+    /// start: who was away had no word of it.
+    pub fn ends_since(&self, since: Timestamp, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
+        self.steps(sql!("alerts/ends"), params![since.0, rows.min(ROWS_MAX)])
+    }
+
     /// Steps that are in no block yet, oldest first, at most [`ROWS_MAX`]. Acknowledgements are not sealed.
     pub fn unsealed_alerts(&self, rows: u32) -> Result<Vec<AlertStep>, StoreError> {
         self.steps(sql!("alerts/unsealed"), [rows.min(ROWS_MAX)])

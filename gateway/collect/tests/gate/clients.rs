@@ -97,3 +97,39 @@ async fn an_app_with_rumqttc_gets_alerts_it_missed_and_new_ones() {
     }
     assert_eq!(heard, [(true, Bytes::from_static(b"before")), (false, Bytes::from_static(b"after"))]);
 }
+
+#[tokio::test]
+async fn an_app_that_asks_for_a_session_finds_after_it_was_away_what_is_retained_and_nothing_else() {
+    use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
+    let front = Front::new().await;
+    let address = front.gate.local_addrs().tcp[0];
+    let mut options = MqttOptions::new("viewer", address.ip().to_string(), address.port());
+    options.set_credentials("app1", "secret");
+    options.set_clean_session(false);
+
+    let (client, mut events) = AsyncClient::new(options.clone(), 10);
+    client.subscribe("alerts/#", QoS::AtLeastOnce).await.unwrap();
+    while !matches!(timeout(PATIENCE, events.poll()).await.unwrap().unwrap(), Event::Incoming(Packet::SubAck(_))) {}
+    client.disconnect().await.unwrap();
+    while events.poll().await.is_ok() {}
+    for (topic, retain) in [("alerts/a7", true), ("alerts/a8", false)] {
+        front.gate.publish(topic, Bytes::from_static(b"away"), retain, Qos::AtLeastOnce).unwrap();
+    }
+
+    let (client, mut events) = AsyncClient::new(options, 10);
+    client.subscribe("alerts/#", QoS::AtLeastOnce).await.unwrap();
+    let mut heard = Vec::new();
+    while heard.len() < 2 {
+        match timeout(PATIENCE, events.poll()).await.unwrap().unwrap() {
+            Event::Incoming(Packet::ConnAck(welcome)) => assert!(!welcome.session_present),
+            Event::Incoming(Packet::Publish(message)) => {
+                if heard.is_empty() {
+                    front.gate.publish("alerts/a9", Bytes::from_static(b"there"), false, Qos::AtLeastOnce).unwrap();
+                }
+                heard.push(message.topic);
+            }
+            _ => {}
+        }
+    }
+    assert_eq!(heard, ["alerts/a7", "alerts/a9"]);
+}

@@ -1,12 +1,19 @@
 //! Alerts go out first and are recorded after: delivery waits for neither commit nor sealing. What a crash leaves
 //! undelivered or unrecorded the replay derives again, with the same id; recording the same step twice changes nothing.
 //! Once it is recorded the page is told again, under the number of the step.
+//!
+//! | module | holds |
+//! | --- | --- |
+//! | `ends` | how alerts ended, kept a while for MQTT subscribers who come later |
+
+mod ends;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_model::{AlertEvent, AlertId, Timestamp};
@@ -18,6 +25,7 @@ use super::sealing::Sealing;
 use super::telling::Telling;
 use crate::adapters::page::alert_view;
 use crate::clock::Clock;
+use ends::Ends;
 
 /// Alerts that may be on their way to the disk before the rules wait.
 const RECORDING_MAX: usize = 64;
@@ -42,6 +50,8 @@ pub struct Alerts {
     pub telling: Arc<Telling>,
     /// Tells MQTT subscribers: `alerts/{id}`.
     pub gate: Arc<Gate>,
+    /// How alerts ended, as later subscribers hear it. Held while a step is told, so that of an alert's two the last stays the last word.
+    pub ends: Arc<Mutex<Ends>>,
     /// Counts them.
     pub metrics: Arc<Metrics>,
     /// Told of each, for a high alert closes the open block.
@@ -65,6 +75,10 @@ const fn step_of(event: &AlertEvent) -> (AlertId, bool) {
         AlertEvent::Raised(alert) => (alert.id, false),
         AlertEvent::Cleared { id, .. } => (*id, true),
     }
+}
+
+fn topic_of(alert: AlertId) -> String {
+    format!("alerts/{alert}")
 }
 
 /// An event, and who did it if somebody did.
@@ -111,9 +125,9 @@ impl Alerts {
         }
     }
 
-    /// For the start: whoever subscribes finds every alert that still holds, and what was recorded but, for a crash, may
-    /// not have gone out goes out.
-    pub async fn restore(&self) {
+    /// For the start: whoever subscribes finds every alert that still holds and how the last ones ended, and what was recorded but, for a
+    /// crash, may not have gone out goes out. `last_reading` is the newest of the last run.
+    pub async fn restore(&self, last_reading: Timestamp) {
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.open_alerts(ROWS_MAX)).await {
             Ok(Ok(open)) => {
@@ -123,6 +137,7 @@ impl Alerts {
             Ok(Err(error)) => tracing::error!(%error, "open alerts could not be read"),
             Err(error) => tracing::error!(%error, "open alerts could not be read"),
         }
+        self.restore_ends(last_reading).await;
         self.resend().await;
     }
 
@@ -133,7 +148,7 @@ impl Alerts {
     /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
     fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
         let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
-        Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
+        Ok(self.gate.publish(&topic_of(row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
     }
 
     /// Counts the alerts that escalate unless somebody acknowledges them.
@@ -157,7 +172,7 @@ impl Alerts {
     /// Tells MQTT subscribers the same. It is not kept for later ones: that it is over may have gone out already.
     pub fn publish_escalated(&self, row: &AlertRow) -> anyhow::Result<()> {
         let json = serde_json::to_vec(&Event::AlertEscalated { alert: self.view(row) })?;
-        Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), false, Qos::AtLeastOnce)?)
+        Ok(self.gate.publish(&topic_of(row.alert.id), Bytes::from(json), false, Qos::AtLeastOnce)?)
     }
 
     /// Sends what was recorded but is not known to have gone out; whether all of it did.
@@ -241,26 +256,38 @@ impl Alerts {
         sent
     }
 
-    /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds, so that whoever comes later finds it.
+    /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds and for a while after, so that whoever comes later finds how it
+    /// stands or ended.
     fn publish(&self, deed: Deed<'_>) -> anyhow::Result<()> {
-        let topic = format!("alerts/{}", step_of(deed.0).0);
+        let (alert, _) = step_of(deed.0);
         let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
-        match deed.0 {
-            AlertEvent::Raised(_) => match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
-                // On the shelf already: subscribers get it from there.
-                Ok(()) | Err(PublishError::Busy) => {}
-                Err(PublishError::Retained) => {
-                    tracing::warn!("too many open alerts to keep for later subscribers; this one goes out once");
-                    self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
-                }
-                Err(error) => return Err(error.into()),
-            },
-            AlertEvent::Cleared { .. } => {
-                self.gate.forget(&topic);
-                self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
+        let mut ends = self.ends.lock();
+        match (deed.0, ends.said(alert)) {
+            (AlertEvent::Raised(_), None) => self.publish_retained(alert, json)?,
+            // Told late, it is over already.
+            (AlertEvent::Raised(_), Some(end)) => {
+                self.gate.publish(&topic_of(alert), json, false, Qos::AtLeastOnce)?;
+                self.publish_retained(alert, end)?;
+            }
+            (AlertEvent::Cleared { .. }, _) => {
+                let make_room = ends.put(alert, json.clone(), self.clock.uptime());
+                make_room.into_iter().for_each(|oldest| self.gate.forget(&topic_of(oldest)));
+                self.publish_retained(alert, json)?;
             }
         }
         Ok(())
+    }
+
+    fn publish_retained(&self, alert: AlertId, json: Bytes) -> Result<(), PublishError> {
+        let topic = topic_of(alert);
+        match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
+            Err(PublishError::Retained) => {
+                tracing::warn!(%alert, "too much is kept for later MQTT subscribers; what is said of this alert goes out once");
+                self.gate.forget(&topic);
+                self.gate.publish(&topic, json, false, Qos::AtLeastOnce)
+            }
+            said => said,
+        }
     }
 }
 

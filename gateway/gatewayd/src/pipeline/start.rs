@@ -175,6 +175,8 @@ impl Gateway {
         back_tasks.spawn(Arc::clone(&sealing).run(stop_back.clone()));
         let gatehouse = Arc::new(Gatehouse(Arc::clone(&front)));
         let (tls, certificate) = server_tls(settings, clock)?;
+        // Before the next one comes in.
+        let (_, last_reading) = store.journal_end()?;
         let gate = Arc::new(Gate::start(gate_config(settings, &tls), Arc::<Gatehouse>::clone(&gatehouse) as _).await?);
         let live = live::publish(Arc::clone(&board), Arc::clone(&gate));
         back_tasks.spawn(stop_back.clone().run_until_cancelled_owned(live));
@@ -185,12 +187,14 @@ impl Gateway {
             events: events.clone(),
             telling: Arc::clone(&telling),
             gate: Arc::clone(&gate),
+            ends: Arc::default(),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
             notes: Arc::clone(&delivery.notes),
             clock: clock.clone(),
         };
-        alerts.restore().await;
+        alerts.restore(last_reading).await;
+        back_tasks.spawn(alerts.clone().forget_ends(stop_back.clone()));
         if let Some(folder) = &settings.rules.dir {
             let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {

@@ -346,6 +346,16 @@ case malformed without a value
     }
 
     #[test]
+    fn a_mail_goes_out_whatever_capitals_the_hosts_of_its_addresses_are_written_with() {
+        let event = parse_output_cases("c", "case a\n  raised high x ->\n").unwrap().remove(0).steps.remove(0).event;
+        let script = "[mail(\"smtp://a.org:25\", \"Box@Clinic.Example.org\", \"Dr.Ann@B.ORG\", \"x\", \"\")]";
+        let asked = Output::load("output.rhai", script, &[]).unwrap().tell(&event);
+        let Outcome::Requests(requests) = &asked else { panic!("{asked:?}") };
+        let [Request::Mail { from, to, .. }] = &requests[..] else { panic!("{asked:?}") };
+        assert_eq!((from.as_str(), to.as_str()), ("Box@clinic.example.org", "Dr.Ann@b.org"));
+    }
+
+    #[test]
     fn scripts_that_ask_for_nonsense_fail_and_nothing_is_asked() {
         let event = parse_output_cases("c", "case a\n  raised high x ->\n").unwrap().remove(0).steps.remove(0).event;
         for (script, wanted) in [

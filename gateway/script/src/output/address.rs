@@ -119,6 +119,15 @@ pub fn is_mail_address(text: &str) -> bool {
             .is_some_and(|(local, host)| local.len() <= LOCAL_BYTES_MAX && local.split('.').all(atom) && is_host(host))
 }
 
+/// A mail address in the one spelling it has here: its host in small letters, which are the same to everybody (RFC 5321, 2.4); what stands
+/// before the `@` is its server's affair.
+pub(super) fn mail_address(text: &str) -> String {
+    match text.split_once('@') {
+        Some((local, host)) => format!("{local}@{}", host.to_ascii_lowercase()),
+        None => text.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -166,6 +175,21 @@ mod tests {
             assert!(!is_mail_address(bad), "{bad}");
         }
         assert!(!is_mail_address(&format!("{}@example.org", "a".repeat(65))));
+    }
+
+    #[test]
+    fn capitals_in_the_host_of_a_mail_address_are_small_letters_and_what_is_before_it_stays() {
+        for (written, is) in [
+            ("Dr.Ann@Clinic.Example.ORG", "Dr.Ann@clinic.example.org"),
+            ("ann@clinic.example.org", "ann@clinic.example.org"),
+        ] {
+            assert_eq!(mail_address(written), is);
+            assert!(is_mail_address(is), "{is}");
+        }
+        // What is none stays none.
+        for bad in ["", "Doctor", "A@B@C", "Doctor <Doctor@Example.org>", "a@Example.org\r\nBcc: b@example.org"] {
+            assert!(!is_mail_address(&mail_address(bad)), "{bad}");
+        }
     }
 
     proptest! {

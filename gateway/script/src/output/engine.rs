@@ -4,6 +4,7 @@ use pitchside_model::Decimal;
 use rhai::{AST, Array, Dynamic, Engine, EvalAltResult, ImmutableString, Map, Scope};
 use serde::{Deserialize, Serialize};
 
+use super::address::mail_address;
 use super::event::Event;
 use super::json;
 use super::request::{Auth, REQUESTS_MAX, Request, mail_text};
@@ -143,8 +144,8 @@ fn register(engine: &mut Engine) {
         })
         .register_fn("mail", |server: Text, from: Text, to: Text, subject: Text, text: Text| Request::Mail {
             server: server.into(),
-            from: from.into(),
-            to: to.into(),
+            from: mail_address(&from),
+            to: mail_address(&to),
             subject: subject.into(),
             text: mail_text(&text),
             login: None,

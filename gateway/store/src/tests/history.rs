@@ -43,6 +43,25 @@ fn an_alert_is_open_until_it_is_seen_and_over() {
     assert_eq!(store.alerts(10).unwrap()[0].cleared, Some(Timestamp(4)));
 }
 
+#[test]
+fn how_alerts_ended_is_found_by_when_that_was_recorded_once_it_has_gone_out() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let end = |number: u8| AlertEvent::Cleared { id: AlertId([number; 16]), event_time: Timestamp(5) };
+    for (number, at) in [(1, 100), (2, 200), (3, 300), (4, 400)] {
+        store.record_alerts(&[raised(number), end(number)], Timestamp(at)).unwrap();
+    }
+    store.record_alerts(&[raised(5)], Timestamp(500)).unwrap();
+    deliver(&store);
+    store.record_alerts(&[raised(6), end(6)], Timestamp(600)).unwrap();
+    let found = |since: i64, rows: u32| {
+        let steps = store.ends_since(Timestamp(since), rows).unwrap();
+        steps.into_iter().map(|step| step.event).collect::<Vec<_>>()
+    };
+    assert_eq!(found(200, 9), [end(4), end(3), end(2)], "neither what holds nor what is still to go out");
+    assert_eq!(found(0, 2), [end(4), end(3)], "the newest");
+}
+
 /// Raised, seen, over and delivered.
 fn over(store: &Store, number: u8, at: i64) {
     let id = AlertId([number; 16]);

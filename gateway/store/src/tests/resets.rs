@@ -37,6 +37,10 @@ fn an_alert_is_reset_once_by_the_first_who_asks_and_that_is_known_as_long_as_a_r
     assert_eq!(store.record_reset(ID, Timestamp(60), Timestamp(70)).unwrap(), None, "done twice is done once");
     assert_eq!(store.ask_reset(ID, &by("eve", None), Timestamp(80)).unwrap(), Asked::Over);
     assert_eq!(store.done_resets().unwrap(), [(Timestamp(40), ID)]);
+    let ids: Vec<_> = steps.iter().map(|step| step.id).collect();
+    store.set_alerts_delivered(&ids, Timestamp(60)).unwrap();
+    let ends = store.ends_since(Timestamp(0), 9).unwrap();
+    assert_eq!(ends.iter().map(|step| step.by.as_deref()).collect::<Vec<_>>(), [Some("ann")]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use pitchside_model::Priority;
+use pitchside_model::{AlertId, Priority};
 use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId};
 
 /// The most new steps that are looked at ahead of being told.
@@ -75,6 +75,12 @@ impl Agenda {
         self.items.contains_key(&step)
     }
 
+    /// Whether how an alert ended is still to be told as news.
+    pub fn ends(&self, alert: AlertId) -> bool {
+        let is_end = |step: &DeliveryStep| step.alert == alert && step.kind == DeliveryKind::Cleared;
+        self.items.values().any(|item| item.source == Source::New && is_end(&item.step))
+    }
+
     /// A step is to be told. One that is there is there once.
     pub fn add(&mut self, item: Item) {
         let id = item.step.id;
@@ -117,7 +123,7 @@ impl Agenda {
 
 #[cfg(test)]
 mod tests {
-    use pitchside_model::{AlertId, Timestamp};
+    use pitchside_model::Timestamp;
 
     use super::*;
 
@@ -180,6 +186,22 @@ mod tests {
             let of_it: Vec<i64> = told.into_iter().filter(|id| (10..20).contains(id)).collect();
             assert_eq!(of_it, [10, 11, 12], "{others}");
         }
+    }
+
+    #[test]
+    fn an_end_is_still_to_be_told_as_news_until_it_was() {
+        let mut agenda = Agenda::default();
+        let end = |id, alert, source| {
+            let raised = item(id, alert, Priority::Low);
+            Item { step: DeliveryStep { kind: DeliveryKind::Cleared, ..raised.step }, source, ..raised }
+        };
+        agenda.add(item(1, 1, Priority::Low));
+        agenda.add(end(2, 2, Source::New));
+        agenda.add(end(3, 3, Source::Held(vec![DeliveryKind::Cleared])));
+        let ends = |agenda: &Agenda| [1, 2, 3].map(|alert| agenda.ends(AlertId([alert; 16])));
+        assert_eq!(ends(&agenda), [false, true, false]);
+        agenda.done(DeliveryStepId(2));
+        assert_eq!(ends(&agenda), [false; 3]);
     }
 
     #[test]

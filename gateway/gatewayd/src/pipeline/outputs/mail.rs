@@ -3,6 +3,7 @@
 
 mod line;
 
+use std::error::Error as _;
 use std::time::{Duration, SystemTime};
 
 use lettre::Address;
@@ -97,7 +98,7 @@ fn too_late(within: Duration) -> CarryError {
 }
 
 /// Everything up to where the text is asked for. A server that turns the box away before it knows whom the mail is for (554 for a greeting,
-/// 550 for the sender) refuses the box, as it stands today, and not the mail.
+/// 550 for the sender) refuses the box, as it stands today, and not the mail; many say that only when they hear for whom it is.
 async fn introduce(line: &mut AsyncSmtpConnection, letter: &Letter<'_>, message: &Message) -> Result<(), CarryError> {
     if let Some((user, password)) = letter.login {
         let login = Credentials::new(user.to_owned(), password.to_owned());
@@ -106,7 +107,7 @@ async fn introduce(line: &mut AsyncSmtpConnection, letter: &Letter<'_>, message:
     // Nothing is asked of the server beyond ASCII: addresses are checked for it, and the rest is encoded.
     line.command(Mail::new(message.envelope().from().cloned(), Vec::new())).await.map_err(later)?;
     for to in message.envelope().to() {
-        line.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|error| refused(&error))?;
+        line.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|error| not_for(&error))?;
     }
     let go_on = line.command(Data).await.map_err(|error| refused(&error))?;
     if go_on.has_code(354) { Ok(()) } else { Err(later(format!("the mail server says {} to DATA", go_on.code()))) }
@@ -159,6 +160,29 @@ fn refused(error: &Error) -> CarryError {
         return CarryError::Never(format!("the mail server refuses it: {}", printable(&error.to_string())));
     }
     later(error)
+}
+
+/// What comes of a refusal at the recipient: for good only if it is about the recipient. Most servers keep for this moment what they have
+/// against the box or its sender as well (Postfix: `smtpd_delay_reject`), and an admin, there or here, can mend that.
+fn not_for(error: &Error) -> CarryError {
+    if is_about_recipient(error) { refused(error) } else { later(error) }
+}
+
+/// Whether a server knows no such mailbox, or none that takes anything: by the enhanced code (RFC 3463, 3.2 and 3.3; RFC 7505 for 5.1.10),
+/// which says more than the code beside it; where there is none, by that (RFC 5321, 4.2.3).
+fn is_about_recipient(error: &Error) -> bool {
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    match enhanced(&said) {
+        Some(code) => matches!(code, [5, 1, 1 | 2 | 3 | 6 | 10] | [5, 2, _]),
+        None => matches!(error.status().map(u16::from), Some(550 | 551 | 553)),
+    }
+}
+
+/// The enhanced code that a reply begins with; some write it `#5.1.1` or `5.1.1:`.
+fn enhanced(said: &str) -> Option<[u16; 3]> {
+    let word = said.split_whitespace().next()?.trim_matches(|c: char| !c.is_ascii_digit());
+    let numbers: Option<Vec<u16>> = word.split('.').map(|number| number.parse().ok()).collect();
+    numbers?.try_into().ok().filter(|code: &[u16; 3]| matches!(code, [2 | 4 | 5, ..]))
 }
 
 #[cfg(test)]

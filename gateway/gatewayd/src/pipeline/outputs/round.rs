@@ -2,7 +2,7 @@
 
 use pitchside_model::Priority;
 use pitchside_store::delivery::{HELD_MAX, KEPT_MAX};
-use pitchside_store::{DeliveryKind, DeliveryStep, KeptFor, StoreError};
+use pitchside_store::{AlertRow, DeliveryKind, DeliveryStep, DeliveryStepId, KeptFor, StoreError};
 
 use super::agenda::{Item, Source, Urgency};
 use super::kept::Stands;
@@ -11,7 +11,7 @@ use super::record::Entry;
 use super::telling::{Heard, RoundError};
 use super::{OutputTask, hearing};
 use crate::blocking;
-use crate::delivery::route::{Verdict, after_quiet};
+use crate::delivery::route::{Verdict, after_quiet, joins};
 
 /// Steps read at a time.
 const PAGE: u32 = 32;
@@ -123,8 +123,14 @@ impl OutputTask {
         let step = item.step;
         let mut heard = self.hear(&item, item.source == Source::New).await?;
         if matches!(heard, Heard::Hold) && !blocking::here(|| self.parts.store.hold_for_plugin(&self.name, step.id))? {
-            self.trouble(format!("too much is held for its quiet hours: alert {} goes out now", step.alert));
-            heard = self.hear(&item, false).await?;
+            let held = self.came_and_went(&step)?;
+            heard = if held.is_empty() {
+                self.trouble(format!("too much is held for its quiet hours: alert {} goes out now", step.alert));
+                self.hear(&item, false).await?
+            } else {
+                held.into_iter().for_each(|held| self.courier.record.write(Entry::Released(held)));
+                Heard::Done
+            };
         }
         match heard {
             Heard::Done | Heard::Hold => self.let_go(&step),
@@ -164,8 +170,8 @@ impl OutputTask {
                 return Ok(Heard::Done);
             }
             // Of alerts that still matter.
-            let joins_at = self.ear.ear.route.from_level;
-            if !after_quiet(of_alert, row.cleared.is_some(), joins_at).contains(&step.kind) {
+            let over = of_alert.contains(&DeliveryKind::Cleared) || (row.cleared.is_some() && !self.ends_anew(&row)?);
+            if !after_quiet(of_alert, over, self.ear.ear.route.from_level).contains(&step.kind) {
                 return Ok(Heard::Done);
             }
         }
@@ -175,6 +181,8 @@ impl OutputTask {
                 self.courier.give_up_rest(step.id)?;
                 return Ok(Heard::Done);
             }
+            // The hours came to their end just now: what it was not told of yet is over.
+            Verdict::Tell(_) if may_hold && !self.came_and_went(step)?.is_empty() => return Ok(Heard::Hold),
             Verdict::Tell(told) => told,
             Verdict::Hold => return Ok(Heard::Hold),
             Verdict::PassOver => return Ok(Heard::Done),
@@ -192,6 +200,42 @@ impl OutputTask {
             self.courier.under_way.wake();
         }
         Ok(heard)
+    }
+
+    /// Whether it will be told as news how an alert ended, which it did once the hours were no longer quiet: then it is told of all of it.
+    fn ends_anew(&self, row: &AlertRow) -> Result<bool, StoreError> {
+        let said = self.ear.decide(&self.parts.hearing.notes, row, DeliveryKind::Cleared, false);
+        let Some(mut after) = self.agenda.read_up_to().filter(|_| matches!(said, Verdict::Tell(_))) else {
+            return Ok(false);
+        };
+        if self.agenda.ends(row.alert.id) {
+            return Ok(true);
+        }
+        // Recorded since the record was read.
+        let is_end = |step: &DeliveryStep| step.alert == row.alert.id && step.kind == DeliveryKind::Cleared;
+        blocking::here(|| {
+            loop {
+                let steps = self.parts.store.delivery_steps_after(after, PAGE)?;
+                let Some(last) = steps.last() else { return Ok(false) };
+                if steps.iter().any(is_end) {
+                    return Ok(true);
+                }
+                after = last.id;
+            }
+        })
+    }
+
+    /// What is held of an alert whose end this is, if the step is among it with which the output joins: nobody was told of it, nor needs
+    /// to be.
+    fn came_and_went(&self, step: &DeliveryStep) -> Result<Vec<DeliveryStepId>, StoreError> {
+        if step.kind != DeliveryKind::Cleared {
+            return Ok(Vec::new());
+        }
+        let mut held = blocking::here(|| self.parts.store.held_for_plugin(&self.name, HELD_MAX))?;
+        held.retain(|other| other.alert == step.alert);
+        let joins = joins(self.ear.ear.route.from_level);
+        let is_unheard = held.iter().any(|other| other.kind == joins);
+        Ok(if is_unheard { held.into_iter().map(|other| other.id).collect() } else { Vec::new() })
     }
 
     /// The script failed on a step, which is kept: it says so once, for as long as it is the same.

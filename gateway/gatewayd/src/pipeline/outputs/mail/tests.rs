@@ -259,6 +259,48 @@ async fn what_a_server_refuses_for_good_is_not_tried_again_but_for_the_login() {
     );
 }
 
+#[tokio::test]
+async fn at_the_recipient_only_what_is_about_the_recipient_is_refused_for_good() {
+    let said = async |recipient| {
+        // In clear, what is offered is the login.
+        let refuses = Refuses { recipient: Some(recipient), starttls: true, ..Refuses::default() };
+        send(&Receiver::start(false, refuses).await, MailTls::Clear).await.unwrap_err()
+    };
+    for about_the_box in [
+        "554 5.7.1 <unknown[192.0.2.7]>: Client host rejected: Access denied",
+        "554 5.7.1 <doctor@clinic.test>: Relay access denied",
+        "550 5.7.1 Service unavailable; client blocked",
+        "550 #5.7.1 Your access to submit messages has been rejected",
+        "550 5.7.23 SPF validation failed",
+        "550 5.1.7 sender address malformed",
+        "550 5.1.8 <box@clinic.test>: Sender address rejected: Domain not found",
+        "504 5.5.2 <box>: Helo command rejected: need fully-qualified hostname",
+        "530 5.7.0 Must issue a STARTTLS command first",
+        "554 no SMTP service here",
+        "554-5.7.1 Client host rejected\r\n554 5.7.1 550 nobody",
+    ] {
+        let later = said(about_the_box).await;
+        assert!(matches!(&later, CarryError::Later(_)), "{about_the_box}: {later:?}");
+    }
+    for about_the_recipient in [
+        "550 5.1.1 nobody of that name",
+        "550-5.1.1 nobody\r\n550 5.1.1 of that name",
+        "554 5.1.1: nobody of that name",
+        "550 5.1.2 no such domain",
+        "501 5.1.3 not an address",
+        "551 5.1.6 has moved",
+        "556 5.1.10 takes no mail at all",
+        "550 5.2.1 mailbox disabled",
+        "552 5.2.2 mailbox full",
+        "550 no such user here",
+        "551 user not local",
+        "553 mailbox name not allowed",
+    ] {
+        let never = said(about_the_recipient).await;
+        assert!(matches!(&never, CarryError::Never(_)), "{about_the_recipient}: {never:?}");
+    }
+}
+
 /// A server that was granted by its name; where that leads says whoever is asked.
 fn named(host: &str, tls: MailTls) -> MailServer {
     MailServer { tls, host: host.to_owned(), port: 25 }
