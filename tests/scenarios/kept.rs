@@ -105,7 +105,7 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
     let (there, away) = (Webhook::start().await, Webhook::start().await);
     away.breaks(true);
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&there), post(&away));
+    let script = format!("[{}, {}]", post(&away), post(&there));
     output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
     let mut s7 = clinic.sensor("s7").await;
     let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
@@ -133,6 +133,9 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
         (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
     })
     .await;
+    let tried = away.got();
+    assert!(tried.iter().all(|got| got.key.ends_with("-raised-0")), "each alert under one key, from its first try on");
+    assert!(there.got().iter().all(|got| got.key.ends_with("-raised-1")), "{:?}", there.got().last());
 }
 
 #[tokio::test]

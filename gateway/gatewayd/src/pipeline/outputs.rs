@@ -13,6 +13,7 @@
 //! | `places` | how much may wait, of one receiver and in all |
 //! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
 //! | `trial` | trying again, putting aside, and giving up |
+//! | `moot` | what is given up as something newer replaced it, or its step's time is over |
 //! | [`given`] | what an admin gave an output: grants and secrets |
 //! | `record` | what is written of all that, and waits while nothing can be |
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
@@ -44,6 +45,7 @@ pub mod http;
 mod kept;
 pub mod lcd;
 pub mod mail;
+mod moot;
 mod numbered;
 mod patience;
 mod places;

@@ -149,15 +149,17 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     note(1, &[(0, Came::Waits)], 3);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[0], 1), (steps[1], 0)]);
     note(0, &[(1, Came::GivenUp)], 9);
+    note(1, &[(1, Came::Owed)], 9);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[1], 0)]);
     let log = store.requests_of(ID).unwrap();
     let told: Vec<_> = log.iter().map(|request| (request.number, request.came, request.at)).collect();
     assert_eq!(told, [(0, Came::Done, Timestamp(2)), (1, Came::GivenUp, Timestamp(9))]);
     assert!(log.iter().all(|request| request.step == steps[0] && request.name == "hook"));
-    // What waits goes with the output, what is done stays for as long as its alert.
+    // What waits or is owed goes with the output, what is done stays for as long as its alert.
     store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(10)).unwrap();
     store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(11)).unwrap();
     assert_eq!((store.requests_waiting(&name()).unwrap(), store.requests_of(ID).unwrap()), (Vec::new(), log));
+    assert!(store.requests_of_step(&name(), steps[1].id).unwrap().is_empty());
 }
 
 #[test]
@@ -177,21 +179,24 @@ fn whom_a_request_is_for_stays_with_its_number() {
 }
 
 #[test]
-fn a_request_that_is_asked_for_no_longer_is_told_from_one_that_was_given_up_but_not_to_an_older_program() {
+fn a_request_that_is_asked_for_no_longer_or_owed_is_told_from_one_that_was_given_up_but_not_to_an_older_program() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
     let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]) };
-    let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits)];
+    let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits), of(4, Came::Owed)];
     store.note_requests(&name(), step, all.to_vec(), Timestamp(5)).unwrap();
     assert_eq!(store.requests_of_step(&name(), step).unwrap(), all);
     assert_eq!(store.requests_given_up(Timestamp(5)).unwrap(), [("hook".to_owned(), 1)]);
     assert_eq!(store.requests_by_target(&name()).unwrap(), [(Some([2; 32]), 1), (Some([3; 32]), 1)]);
+    let waiting: Vec<u32> = store.requests_waiting(&name()).unwrap().into_iter().map(|(_, number)| number).collect();
+    assert_eq!(waiting, [2, 3], "what is owed waits with its step");
     let database = Connection::open(database_path(dir.path())).unwrap();
-    let came: i64 =
-        database.query_row("SELECT came FROM delivery_requests WHERE number = 0", [], |row| row.get(0)).unwrap();
-    assert_eq!(came, 2);
+    let given_up = "SELECT number FROM delivery_requests WHERE came = 2 ORDER BY number";
+    let given_up: Vec<u32> =
+        database.prepare(given_up).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(given_up, [0, 1, 4]);
     store.note_requests(&name(), step, vec![of(0, Came::Waits)], Timestamp(6)).unwrap();
     assert_eq!(
         store.requests_of_step(&name(), step).unwrap()[0],

@@ -14,8 +14,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::agenda::Urgency;
-use super::chains::Chains;
-use super::numbered::{Numbered, Room, Swap, is_new, numbered};
+use super::chains::{Chain, Chains};
+use super::numbered::{Numbered, Room, Swap, is_new, is_owed, numbered};
 use super::patience::AGAIN_MIN;
 use super::places::Places;
 use super::trial::{Age, Ended, Errand, Trial};
@@ -90,8 +90,8 @@ impl OutputTask {
 
     /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
     /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
-    /// nobody waits for one more. What has no room to wait is tried once, and is owed if that is in vain. A step that is told `again`
-    /// is not told to whoever has heard of a later one.
+    /// nobody waits for one more. What has no room to wait is tried once, and is owed if that is in vain: that is written down, too, so
+    /// that its number stays its own. A step that is told `again` is not told to whoever has heard of a later one.
     pub(super) async fn tell(
         &mut self,
         step: &DeliveryStep,
@@ -103,7 +103,10 @@ impl OutputTask {
             Asked::For(requests) => requests,
             Asked::Nothing(why) => return Ok(Heard::Failed(why)),
         };
-        // Cut off in the middle, it is told again: what is written of it already is done, or waits to be tried again.
+        // In this order: what ends in between is found to be written down.
+        let under_way = self.courier.under_way.now();
+        self.courier.record.settled()?;
+        // Cut off in the middle, it is told again: what is written of it already is done, waits to be tried again, or is owed.
         let (written, waiting) = blocking::here(|| {
             let store = &self.parts.store;
             let written = store.requests_of_step(&self.name, step.id)?;
@@ -113,17 +116,20 @@ impl OutputTask {
         let behind = self.behind(step, &requests)?;
         let late = if again { self.overtaken(step, &event, &requests, &written)? } else { BTreeSet::new() };
         let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&waiting));
-        let is_asked = |number: &u32| is_new(&written, *number) && !late.contains(number);
+        let is_asked =
+            |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
         let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
         let errand = Arc::new(Errand { step: *step, event, requests, age });
         let (mut out, mut awaited, mut owed) = (JoinSet::new(), BTreeSet::new(), BTreeMap::new());
         for number in &new {
             let Some(Numbered { target, .. }) = errand.requests.get(number) else { continue };
             let (is_blocked, is_overtaking) = (places.waits(target), owed_before.contains(target));
-            if is_overtaking || !places.take(*target) {
+            // Told again while it is still about it, it comes to its end by itself.
+            let is_going = under_way.contains(&(step.id, *number));
+            if is_going || is_overtaking || !places.take(*target) {
                 owed.insert(*number, *target);
             }
-            if is_overtaking || behind.contains(number) {
+            if is_going || is_overtaking || behind.contains(number) {
                 continue;
             }
             let Some(going) = self.courier.under_way.begin((step.id, *number), *target) else { continue };
@@ -141,6 +147,13 @@ impl OutputTask {
         let of_note: Vec<(u32, Came)> = of_note.map(|one| (one.number, one.came)).collect();
         came.extend(of_note);
         owed.retain(|number, _| !came.contains_key(number));
+        // What is under way writes down by itself what becomes of it.
+        let rests = |number: u32| !under_way.contains(&(step.id, number));
+        let newly = owed.keys().copied().filter(|number| rests(*number) && !is_owed(&written, *number));
+        came.extend(newly.map(|number| (number, Came::Owed)));
+        let is_gone = |one: &&Written| one.came == Came::Owed && !errand.requests.contains_key(&one.number);
+        let gone = written.iter().filter(is_gone).filter(|one| rests(one.number));
+        came.extend(gone.map(|one| (one.number, Came::Unasked)));
         self.courier.settle(&errand, came);
         if !out.is_empty() {
             let numbers = owed.keys().copied().collect();
@@ -314,12 +327,17 @@ impl OutputTask {
             asked_for.chain(new).for_each(|number| chains.push(&errand, number));
         }
         for (_, chain) in chains.chains {
-            let begin = |(errand, number): &(Arc<Errand>, u32)| {
-                let one = errand.requests.get(number)?;
-                self.courier.under_way.begin_again((errand.step.id, *number), one.target)
+            let mut going = Vec::new();
+            // What comes after one that is under way comes after its end.
+            let begin = |(errand, number): (Arc<Errand>, u32)| {
+                let target = errand.requests.get(&number)?.target;
+                going.push(self.courier.under_way.begin_again((errand.step.id, number), target)?);
+                Some((errand, number))
             };
-            let going = chain.iter().filter_map(begin).collect();
-            self.away.spawn(self.courier.clone().again(chain, going));
+            let begun: Chain = chain.into_iter().map_while(begin).collect();
+            if !begun.is_empty() {
+                self.away.spawn(self.courier.clone().again(begun, going));
+            }
         }
         Ok(())
     }
