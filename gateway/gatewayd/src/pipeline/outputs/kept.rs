@@ -163,8 +163,9 @@ impl Kept {
         self.0.values().min_by_key(|one| (one.urgency, one.step.id)).map(|one| one.step)
     }
 
-    /// Those whose turn it is: the most urgent take what room there is; where nothing waits for a receiver, none is needed to try. In quiet
-    /// hours, only what may be told in them.
+    /// Those whose turn it is: the most urgent take what room there is; where nothing waits for a receiver, none is needed to try, and where
+    /// there is no room the most urgent is tried all the same: what has the places may not be tried for hours. In quiet hours, only what
+    /// may be told in them.
     pub fn ready(&self, now: Duration, quiet: bool, mut places: Places) -> Vec<Item> {
         let mut held_up: BTreeSet<AlertId> = BTreeSet::new();
         let mut in_turn: Vec<&One> = Vec::new();
@@ -183,12 +184,13 @@ impl Kept {
             }
         }
         in_turn.sort_by_key(|one| (Reverse(one.urgency), one.step.id));
+        let mut probed: BTreeSet<Target> = BTreeSet::new();
         in_turn.retain(|one| match &one.stands {
             Stands::Owes { targets, .. } => {
                 let goes = |target: &&Target| {
                     let is_free = !places.waits(target);
                     // All that there is room for: each of them takes it.
-                    places.take(**target) || is_free
+                    places.take(**target) || is_free || probed.insert(**target)
                 };
                 targets.iter().filter(goes).count() > 0
             }
@@ -270,14 +272,19 @@ mod tests {
             let stands = kept.owes(DeliveryStepId(id), BTreeSet::from([HALL]), now);
             kept.put(step(id, id.unsigned_abs() as u8), urgency, stands);
         }
-        assert!(kept.owes_any() && kept.ready(now, false, Places::beside(&[(Some(HALL), 32)])).is_empty());
-        assert_eq!(ids(&kept.ready(now, false, Places::beside(&[(Some(HALL), 30)]))), [2, 1]);
+        let ready =
+            |kept: &Kept, quiet, waiting| ids(&kept.ready(now, quiet, Places::beside(&[(Some(HALL), waiting)])));
+        assert!(kept.owes_any());
+        assert_eq!(ready(&kept, false, 30), [2, 1, 3], "two have a place, and one is tried all the same");
+        assert_eq!(ready(&kept, false, 31), [2, 1]);
+        assert_eq!(ready(&kept, false, 32), [2], "the most urgent, not all of them");
+        assert_eq!(ready(&kept, true, 32), [2], "what may not be told now keeps no place from what may");
         assert_eq!(kept.owed_before(&step(9, 1)), BTreeSet::from([HALL]), "an end does not take its beginning's room");
         assert!(kept.owed_before(&step(9, 7)).is_empty() && kept.owed_before(&step(1, 1)).is_empty());
         assert_eq!(kept.least().map(|step| step.id.0), Some(1));
         let full: Vec<(Option<Target>, u32)> = (2..10).map(|other| (Some([other; 32]), 32)).collect();
         assert_eq!(ids(&kept.ready(now, false, Places::beside(&full))), [2, 1, 3], "tried, as nothing waits for it");
         kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]));
-        assert_eq!(ids(&kept.ready(now, false, Places::beside(&[(Some(HALL), 32)]))), [3], "it came there after all");
+        assert_eq!(ready(&kept, false, 32), [2, 3], "it came there after all");
     }
 }

@@ -133,7 +133,11 @@ impl OutputTask {
                 continue;
             }
             let Some(going) = self.courier.under_way.begin((step.id, *number), *target) else { continue };
-            let trial = if is_blocked || owed.contains_key(number) { Trial::Brief } else { Trial::Aside };
+            let trial = match (owed.contains_key(number), is_blocked) {
+                (true, _) if again => Trial::Once,
+                (true, _) | (_, true) => Trial::Brief,
+                (false, false) => Trial::Aside,
+            };
             if !is_blocked {
                 awaited.insert(*number);
             }

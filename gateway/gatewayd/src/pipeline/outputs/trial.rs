@@ -49,7 +49,7 @@ pub(super) enum Trial {
     Aside,
     /// Once, then it is put aside: something waits on its way already.
     Brief,
-    /// Once: it was put aside, and comes again.
+    /// Once: it was put aside or is owed, and comes again.
     Once,
     /// Until then.
     Drill(Instant),
