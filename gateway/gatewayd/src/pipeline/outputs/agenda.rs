@@ -1,6 +1,7 @@
 //! What an output is still to be told of, and what of it is next: the most urgent, and of those the oldest. One in four is the oldest of
 //! all, so that nothing waits for ever behind what is more urgent. The steps of an alert are as urgent as each other, and keep their order.
-//! What the script fails on over and over comes after everything else: it may take seconds to fail each time.
+//! What was kept comes after what is as urgent and was not told yet: it may come to nothing again. What the script fails on over and over
+//! comes after everything else: it may take seconds to fail each time.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -91,7 +92,10 @@ impl Agenda {
 
     /// What is next.
     pub fn next(&self) -> Option<Item> {
-        let by_urgency = |item: &&Item| (item.urgency, Reverse(item.step.id));
+        let by_urgency = |item: &&Item| {
+            let was_kept = matches!(item.source, Source::Kept { .. });
+            (item.urgency, Reverse(was_kept), Reverse(item.step.id))
+        };
         let mut others = self.items.values().filter(|item| item.source != Source::Kept { fails: true });
         let is_oldest = self.done % OLDEST_EVERY == OLDEST_EVERY - 1;
         let next = if is_oldest { others.next() } else { others.max_by_key(by_urgency) };
@@ -166,6 +170,19 @@ mod tests {
         (3..9).for_each(|id| agenda.add(item(id, 2, Priority::Low)));
         agenda.add(kept(9, false));
         assert_eq!(order(&mut agenda), [9, 3, 4, 5, 6, 7, 8, 1, 2]);
+    }
+
+    #[test]
+    fn what_was_kept_comes_after_what_is_as_urgent_and_was_not_told_yet() {
+        let mut agenda = Agenda::default();
+        let of = |id: i64, priority, source| Item { source, ..item(id, id.unsigned_abs() as u8, priority) };
+        for id in 1..=3 {
+            agenda.add(of(id, Priority::High, Source::Kept { fails: false }));
+        }
+        agenda.add(of(4, Priority::High, Source::Held(Vec::new())));
+        agenda.add(of(5, Priority::High, Source::New));
+        agenda.add(of(6, Priority::Medium, Source::New));
+        assert_eq!(order(&mut agenda), [4, 5, 1, 2, 3, 6], "and before what is less urgent");
     }
 
     #[test]

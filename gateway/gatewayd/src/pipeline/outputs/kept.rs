@@ -28,7 +28,7 @@ pub(super) enum Stands {
     Failed { tries: u32, due: Duration, why: String },
     /// What it asks for at these receivers had no room to wait, so often; it is looked at again then at the soonest.
     Owes { tries: u32, due: Duration, targets: BTreeSet<Target> },
-    /// It comes after one of its alert that the script failed on, or is to be looked at.
+    /// It comes after one of its alert that the script failed on, or is to be looked at: what comes later of its alert comes after it.
     Behind,
 }
 
@@ -60,6 +60,10 @@ impl One {
 
     fn gives_way(&self) -> bool {
         matches!(self.stands, Stands::Failed { .. }) && !self.holds_up()
+    }
+
+    fn goes_before(&self) -> bool {
+        self.holds_up() || self.stands == Stands::Behind
     }
 }
 
@@ -138,6 +142,11 @@ impl Kept {
         self.0.range(..step.id).any(|(_, one)| one.step.alert == step.alert && one.holds_up())
     }
 
+    /// Whether a step comes after one of the same alert that is still to be told, or that holds it up.
+    pub fn is_behind(&self, step: &DeliveryStep) -> bool {
+        self.0.range(..step.id).any(|(_, one)| one.step.alert == step.alert && one.goes_before())
+    }
+
     /// Whether the script failed on a step so often that what comes later goes before it.
     pub fn gives_way(&self, step: DeliveryStepId) -> bool {
         self.0.get(&step).is_some_and(One::gives_way)
@@ -167,12 +176,12 @@ impl Kept {
     /// there is no room the most urgent is tried all the same: what has the places may not be tried for hours. In quiet hours, only what
     /// may be told in them.
     pub fn ready(&self, now: Duration, quiet: bool, mut places: Places) -> Vec<Item> {
-        let mut held_up: BTreeSet<AlertId> = BTreeSet::new();
+        let mut taken: BTreeSet<AlertId> = BTreeSet::new();
         let mut in_turn: Vec<&One> = Vec::new();
         for one in self.0.values() {
-            let is_behind = held_up.contains(&one.step.alert);
-            if one.holds_up() {
-                held_up.insert(one.step.alert);
+            let is_behind = taken.contains(&one.step.alert);
+            if one.goes_before() {
+                taken.insert(one.step.alert);
             }
             let is_due = match &one.stands {
                 Stands::Failed { due, .. } | Stands::Owes { due, .. } => now >= *due,
@@ -263,6 +272,9 @@ mod tests {
         fails(&mut kept, step(1, 1), now);
         assert!(!kept.holds_up(&step(2, 1)) && kept.gives_way(DeliveryStepId(1)));
         assert_eq!(ids(&kept.ready(now, false, empty())), [2], "a fault that stays holds up nothing");
+        kept.put(step(3, 1), LOW, Stands::Behind);
+        assert_eq!(ids(&kept.ready(now, false, empty())), [2], "one after the other");
+        assert!(kept.is_behind(&step(4, 1)) && !kept.is_behind(&step(2, 1)) && !kept.is_behind(&step(4, 2)));
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl OutputTask {
             Verdict::Hold => return Ok(Heard::Hold),
             Verdict::PassOver => return Ok(Heard::Done),
         };
-        if self.kept.holds_up(step) {
+        if self.kept.is_behind(step) {
             return Ok(Heard::Behind);
         }
         // Of what was held, the day it is tried for begins now.

@@ -89,9 +89,11 @@ impl OutputTask {
     }
 
     /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
-    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
-    /// nobody waits for one more. What has no room to wait is tried once, and is owed if that is in vain: that is written down, too, so
-    /// that its number stays its own. A step that is told `again` is not told to whoever has heard of a later one.
+    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits, for
+    /// the same receiver or under the same number, nobody waits for one more, nor for what is told again: a receiver that stalls and has
+    /// another address for each alert would hold up every step. What has no room to wait is tried once, and is owed if that is in vain:
+    /// that is written down, too, so that its number stays its own. A step that is told `again` is not told to whoever has heard of a
+    /// later one.
     pub(super) async fn tell(
         &mut self,
         step: &DeliveryStep,
@@ -107,15 +109,17 @@ impl OutputTask {
         let under_way = self.courier.under_way.now();
         self.courier.record.settled()?;
         // Cut off in the middle, it is told again: what is written of it already is done, waits to be tried again, or is owed.
-        let (written, waiting) = blocking::here(|| {
+        let (written, waiting, by_target) = blocking::here(|| {
             let store = &self.parts.store;
-            let written = store.requests_of_step(&self.name, step.id)?;
-            Ok::<_, StoreError>((written, store.requests_by_target(&self.name)?))
+            let (written, waiting) =
+                (store.requests_of_step(&self.name, step.id)?, store.requests_waiting(&self.name)?);
+            Ok::<_, StoreError>((written, waiting, store.requests_by_target(&self.name)?))
         })?;
+        let numbers_waiting: BTreeSet<u32> = waiting.into_iter().map(|(_, number)| number).collect();
         let requests = numbered(requests, &written);
         let behind = self.behind(step, &requests)?;
         let late = if again { self.overtaken(step, &event, &requests, &written)? } else { BTreeSet::new() };
-        let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&waiting));
+        let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&by_target));
         let is_asked =
             |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
         let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
@@ -138,7 +142,7 @@ impl OutputTask {
                 (true, _) | (_, true) => Trial::Brief,
                 (false, false) => Trial::Aside,
             };
-            if !is_blocked {
+            if !is_blocked && !again && !numbers_waiting.contains(number) {
                 awaited.insert(*number);
             }
             out.spawn(self.courier.clone().set_out(Arc::clone(&errand), *number, trial, going));
