@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pitchside_model::{AlertId, Priority};
-use pitchside_store::delivery::Target;
+use pitchside_store::delivery::{KEPT_MAX, Target};
 use pitchside_store::{DeliveryStep, DeliveryStepId, KeptFor};
 
 use super::agenda::{Item, Source, Urgency};
@@ -168,8 +168,17 @@ impl Kept {
     }
 
     /// The one that is missed least: of the least urgent the oldest.
-    pub fn least(&self) -> Option<DeliveryStep> {
-        self.0.values().min_by_key(|one| (one.urgency, one.step.id)).map(|one| one.step)
+    pub fn least(&self) -> Option<(Urgency, DeliveryStep)> {
+        self.0.values().min_by_key(|one| (one.urgency, one.step.id)).map(|one| (one.urgency, one.step))
+    }
+
+    /// The one that goes, should another come where there is no room for one more: that, or one of these.
+    pub fn gives_room(&self, step: &DeliveryStep, urgency: Urgency) -> Option<DeliveryStep> {
+        if self.0.contains_key(&step.id) || self.0.len() < KEPT_MAX as usize {
+            return None;
+        }
+        let (least_urgency, least) = self.least()?;
+        Some(if (urgency, step.id) < (least_urgency, least.id) { *step } else { least })
     }
 
     /// Those whose turn it is: the most urgent take what room there is; where nothing waits for a receiver, none is needed to try, and where
@@ -278,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_no_room_for_one_more_the_one_that_is_missed_least_goes_also_if_it_is_the_new_one() {
+        let mut kept = Kept::default();
+        let gives_room = |kept: &Kept, id, urgency| kept.gives_room(&step(id, 7), urgency).map(|step| step.id.0);
+        for id in 1..i64::from(KEPT_MAX) {
+            kept.put(step(id, 1), HIGH, Stands::Behind);
+        }
+        assert_eq!(gives_room(&kept, 9_999, LOW), None, "there is room");
+        kept.put(step(5_000, 2), HIGH, Stands::Behind);
+        assert_eq!(gives_room(&kept, 9_999, LOW), Some(9_999), "nothing urgent goes for it");
+        assert_eq!(gives_room(&kept, 9_999, HIGH), Some(1), "the oldest");
+        assert_eq!(gives_room(&kept, 5_000, HIGH), None, "it is there already");
+        kept.put(step(5_000, 2), LOW, Stands::Behind);
+        assert_eq!(gives_room(&kept, 9_999, LOW), Some(5_000));
+        assert_eq!(gives_room(&kept, 4_999, LOW), Some(4_999));
+    }
+
+    #[test]
     fn what_had_no_room_comes_when_there_is_some_and_the_most_urgent_first() {
         let (mut kept, now) = (Kept::default(), Duration::from_secs(100));
         for (id, urgency) in [(1, LOW), (2, HIGH), (3, LOW)] {
@@ -293,7 +319,7 @@ mod tests {
         assert_eq!(ready(&kept, true, 32), [2], "what may not be told now keeps no place from what may");
         assert_eq!(kept.owed_before(&step(9, 1)), BTreeSet::from([HALL]), "an end does not take its beginning's room");
         assert!(kept.owed_before(&step(9, 7)).is_empty() && kept.owed_before(&step(1, 1)).is_empty());
-        assert_eq!(kept.least().map(|step| step.id.0), Some(1));
+        assert_eq!(kept.least().map(|(urgency, step)| (urgency, step.id.0)), Some((LOW, 1)));
         let full: Vec<(Option<Target>, u32)> = (2..10).map(|other| (Some([other; 32]), 32)).collect();
         assert_eq!(ids(&kept.ready(now, false, Places::beside(&full))), [2, 1, 3], "tried, as nothing waits for it");
         kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]));

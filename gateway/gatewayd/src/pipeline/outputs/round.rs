@@ -1,7 +1,7 @@
 //! What an output is told in a round: what is new, what was held for its quiet hours, and what was kept, the most urgent first.
 
 use pitchside_model::Priority;
-use pitchside_store::delivery::{HELD_MAX, KEPT_MAX};
+use pitchside_store::delivery::HELD_MAX;
 use pitchside_store::{DeliveryKind, DeliveryStep, KeptFor, StoreError};
 
 use super::agenda::{Item, Source, Urgency};
@@ -205,13 +205,15 @@ impl OutputTask {
         self.keep(*step, urgency, stands)
     }
 
-    /// A step is kept. Where there is no room, the one that is missed least goes.
+    /// A step is kept. Where there is no room, the one that is missed least goes, which may be this one.
     fn keep(&mut self, step: DeliveryStep, urgency: Urgency, stands: Stands) -> Result<(), StoreError> {
         let before: Option<KeptFor> = self.kept.why(step.id);
-        let is_full = before.is_none() && self.kept.len() >= KEPT_MAX as usize;
-        if let Some(least) = self.kept.least().filter(|_| is_full) {
+        if let Some(least) = self.kept.gives_room(&step, urgency) {
             self.trouble(format!("too much is kept for it: a step of alert {} is given up", least.alert));
             self.courier.give_up_rest(least.id)?;
+            if least.id == step.id {
+                return Ok(());
+            }
             self.let_go(&least);
             self.agenda.done(least.id);
         }
