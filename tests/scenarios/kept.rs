@@ -100,6 +100,29 @@ async fn an_end_waits_half_a_minute_for_a_beginning_that_the_script_fails_on_and
 }
 
 #[tokio::test]
+async fn a_script_that_is_mended_while_the_end_waits_for_its_receiver_tells_the_beginning_first() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let well = format!("[{}]", post(&hook));
+    let script = format!("if event.step == \"raised\" {{ let list = [1]; list[7]; }}\n{well}");
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    until("the end to go by itself, in vain, and to be tried again", || {
+        clinic.advance(5);
+        log(&clinic, "hook").contains("-cleared-0 still does not go out").then_some(())
+    })
+    .await;
+    assert!(hook.got().iter().all(|got| got.body == "cleared 0 fast"), "{:?}", hook.got());
+    hook.breaks(false);
+    correct(&clinic, &well);
+    assert_eq!(hook.told_so_many(2).await, ["raised 0 fast", "cleared 0 fast"]);
+    until("nothing to be kept", || kept(&clinic).is_empty().then_some(())).await;
+    assert_eq!(hook.told().len(), 2);
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_hears_of_all_once_it_is_back() {
     const ALERTS: usize = 261;
     let (there, away) = (Webhook::start().await, Webhook::start().await);

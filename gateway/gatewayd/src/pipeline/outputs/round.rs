@@ -185,7 +185,9 @@ impl OutputTask {
         // Of what was held, the day it is tried for begins now.
         let age = if held.is_some() { self.courier.fresh() } else { self.courier.age(step) };
         let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
-        let heard = self.tell(step, event, age, matches!(item.source, Source::Kept { .. })).await?;
+        // Kept before the place in the record moved on, it is read as new after a cut.
+        let again = self.kept.why(step.id).is_some();
+        let heard = self.tell(step, event, age, again).await?;
         if self.kept.is_failed(step.id) && !matches!(heard, Heard::Failed(_)) {
             self.trouble(format!("its script answers for alert {} after all", step.alert));
             // What waits of it is asked for again, too.
@@ -202,7 +204,12 @@ impl OutputTask {
             tracing::error!(plugin = %self.name, alert = %step.alert, "an output failed; it is asked again");
             self.trouble(text);
         }
-        self.keep(*step, urgency, stands)
+        self.keep(*step, urgency, stands)?;
+        if self.kept.gives_way(step.id) {
+            // What waits of later steps of its alert goes from here on.
+            self.courier.under_way.wake();
+        }
+        Ok(())
     }
 
     /// A step is kept. Where there is no room, the one that is missed least goes, which may be this one.

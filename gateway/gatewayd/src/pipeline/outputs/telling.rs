@@ -19,7 +19,7 @@ use super::numbered::{Numbered, Room, Swap, is_new, is_owed, numbered};
 use super::patience::AGAIN_MIN;
 use super::places::Places;
 use super::trial::{Age, Ended, Errand, Trial};
-use super::underway::Way;
+use super::underway::{One, Way};
 use super::{OutputTask, hearing};
 use crate::blocking;
 use crate::delivery::route::{Verdict, joins};
@@ -118,7 +118,7 @@ impl OutputTask {
         let numbers_waiting: BTreeSet<u32> = waiting.into_iter().map(|(_, number)| number).collect();
         let requests = numbered(requests, &written);
         let behind = self.behind(step, &requests)?;
-        let late = if again { self.overtaken(step, &event, &requests, &written)? } else { BTreeSet::new() };
+        let late = if again { self.overtaken(step, &event, &requests, &written, &under_way)? } else { BTreeSet::new() };
         let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&by_target));
         let is_asked =
             |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
@@ -173,10 +173,11 @@ impl OutputTask {
     /// The requests of a step that come after something of the same alert that waits: for the same receiver, or under the same number.
     fn behind(&self, step: &DeliveryStep, requests: &BTreeMap<u32, Numbered>) -> Result<BTreeSet<u32>, StoreError> {
         let look = || {
-            let store = &self.parts.store;
+            let (store, under_way) = (&self.parts.store, self.courier.under_way.now());
             let mut found: Vec<(u32, Way)> = Vec::new();
             for (other, before) in store.requests_waiting(&self.name)? {
-                if other.alert != step.alert || other.id >= step.id || self.kept.gives_way(other.id) {
+                let gives_way = self.kept.gives_way(other.id) && !under_way.contains(&(other.id, before));
+                if other.alert != step.alert || other.id >= step.id || gives_way {
                     continue;
                 }
                 let written = store.requests_of_step(&self.name, other.id)?;
@@ -198,32 +199,39 @@ impl OutputTask {
         Ok(blocking::here(look)?.into_iter().map(|(number, _)| number).collect())
     }
 
-    /// The requests of a step that was kept whose receivers have heard of a later one of the same alert: to them it would be news that is
-    /// over.
+    /// The requests of a step that was kept whose receivers have heard of a later one of the same alert, or are just being told of it: to
+    /// them it would be news that is over.
     fn overtaken(
         &self,
         step: &DeliveryStep,
         event: &Event,
         requests: &BTreeMap<u32, Numbered>,
         written: &[Written],
+        under_way: &BTreeSet<One>,
     ) -> Result<BTreeSet<u32>, StoreError> {
+        let is_told =
+            |step: DeliveryStepId, number: u32, came: Came| came == Came::Done || under_way.contains(&(step, number));
         let have_heard = blocking::here(|| {
             let store = &self.parts.store;
             let later = store.requests_of(step.alert)?.into_iter().filter(|request| {
-                request.name == self.name.as_str() && request.came == Came::Done && request.step.id > step.id
+                let is_later = request.name == self.name.as_str() && request.step.id > step.id;
+                is_later && is_told(request.step.id, request.number, request.came)
             });
             let later: BTreeSet<DeliveryStepId> = later.map(|request| request.step.id).collect();
             let mut have_heard: BTreeSet<Target> = BTreeSet::new();
             for other in later {
                 let written = store.requests_of_step(&self.name, other)?;
-                have_heard.extend(written.iter().filter(|one| one.came == Came::Done).filter_map(|one| one.target));
+                let told = written.iter().filter(|one| is_told(other, one.number, one.came));
+                have_heard.extend(told.filter_map(|one| one.target));
             }
             Ok::<_, StoreError>(have_heard)
         })?;
         let mut late = BTreeSet::new();
         for (number, Numbered { request, target }) in requests {
             let is_over = |one: &Written| one.number == *number && matches!(one.came, Came::Done | Came::GivenUp);
-            if have_heard.contains(target) && !written.iter().any(is_over) {
+            // What is under way itself is tried before what comes later.
+            let is_going = under_way.contains(&(step.id, *number));
+            if have_heard.contains(target) && !is_going && !written.iter().any(is_over) {
                 let key = event.key(*number as usize);
                 self.trouble(format!("{} {key} is left out: what came after it was told there", request.target()));
                 late.insert(*number);
@@ -279,7 +287,8 @@ impl OutputTask {
             let way = (step.alert, number);
             let goes = !under_way.contains(&(step.id, number))
                 && self.courier.patience.is_due(step.id, number, now)
-                && !self.kept.is_failed(step.id);
+                && !self.kept.is_failed(step.id)
+                && !self.kept.holds_up(&step);
             if chains.stands(way, target, goes) {
                 self.courier.under_way.stands_free(way);
                 numbers.push(number);
