@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use pitchside_model::Priority;
-use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId};
+use pitchside_store::{DeliveryStep, DeliveryStepId};
 
 /// The most new steps that are looked at ahead of being told.
 const AHEAD_MAX: usize = 1_000;
@@ -28,8 +28,8 @@ pub(super) enum Urgency {
 pub(super) enum Source {
     /// It was not told before.
     New,
-    /// It was held for quiet hours, with these steps of its alert.
-    Held(Vec<DeliveryKind>),
+    /// It was held for quiet hours.
+    Held,
     /// It was kept, and it is its turn.
     Kept {
         /// The script fails on it over and over.
@@ -85,9 +85,13 @@ impl Agenda {
         self.items.entry(id).or_insert(item);
     }
 
-    /// Hours are quiet again: what was held for them stays held.
+    /// Hours are quiet again: what was held for them stays held, and what was kept stays kept but for what may be told in them.
     pub fn hush(&mut self) {
-        self.items.retain(|_, item| !matches!(item.source, Source::Held(_)));
+        self.items.retain(|_, item| match item.source {
+            Source::New => true,
+            Source::Held => false,
+            Source::Kept { .. } => item.urgency >= Urgency::Alert(Priority::High),
+        });
     }
 
     /// What is next.
@@ -122,6 +126,7 @@ impl Agenda {
 #[cfg(test)]
 mod tests {
     use pitchside_model::{AlertId, Timestamp};
+    use pitchside_store::DeliveryKind;
 
     use super::*;
 
@@ -173,13 +178,26 @@ mod tests {
     }
 
     #[test]
+    fn when_hours_are_quiet_again_only_what_is_new_and_what_is_urgent_is_still_to_be_told() {
+        let mut agenda = Agenda::default();
+        let of = |id: i64, priority, source| Item { source, ..item(id, id.unsigned_abs() as u8, priority) };
+        let kept = || Source::Kept { fails: false };
+        agenda.add(of(1, Priority::Low, Source::New));
+        agenda.add(of(2, Priority::Medium, Source::Held));
+        agenda.add(of(3, Priority::Medium, kept()));
+        agenda.add(of(4, Priority::High, kept()));
+        agenda.hush();
+        assert_eq!(order(&mut agenda), [4, 1]);
+    }
+
+    #[test]
     fn what_was_kept_comes_after_what_is_as_urgent_and_was_not_told_yet() {
         let mut agenda = Agenda::default();
         let of = |id: i64, priority, source| Item { source, ..item(id, id.unsigned_abs() as u8, priority) };
         for id in 1..=3 {
             agenda.add(of(id, Priority::High, Source::Kept { fails: false }));
         }
-        agenda.add(of(4, Priority::High, Source::Held(Vec::new())));
+        agenda.add(of(4, Priority::High, Source::Held));
         agenda.add(of(5, Priority::High, Source::New));
         agenda.add(of(6, Priority::Medium, Source::New));
         assert_eq!(order(&mut agenda), [4, 5, 1, 2, 3, 6], "and before what is less urgent");

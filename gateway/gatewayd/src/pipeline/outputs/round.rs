@@ -2,7 +2,7 @@
 
 use pitchside_model::Priority;
 use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{DeliveryKind, DeliveryStep, KeptFor, StoreError};
+use pitchside_store::{AlertRow, DeliveryKind, DeliveryStep, KeptFor, StoreError};
 
 use super::agenda::{Item, Source, Urgency};
 use super::kept::Stands;
@@ -84,22 +84,38 @@ impl OutputTask {
         Ok(())
     }
 
-    /// Once its hours are no longer quiet: what was held.
+    /// Once its hours are no longer quiet: what was held. Which of it still matters is decided before any of it is told: with its beginning
+    /// gone, an end would look like one of an alert that was told before them.
     fn look_at_held(&mut self) -> Result<(), StoreError> {
         if self.ear.is_quiet(self.parts.clock.now()) {
             self.agenda.hush();
             return Ok(());
         }
         let held = blocking::here(|| self.parts.store.held_for_plugin(&self.name, HELD_MAX))?;
-        for step in &held {
-            if self.agenda.has(step.id) {
-                continue;
+        let (mut new, mut moot) = (Vec::new(), Vec::new());
+        blocking::here(|| {
+            for step in held.iter().filter(|step| !self.agenda.has(step.id)) {
+                match self.parts.store.alert(step.alert)? {
+                    Some(row) if self.matters(step, &held, &row) => {
+                        let urgency = Urgency::Alert(row.alert.priority);
+                        new.push(Item { step: *step, urgency, source: Source::Held });
+                    }
+                    _ => moot.push(step.id),
+                }
             }
-            let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
-            let urgency = blocking::here(|| self.urgency(step))?;
-            self.agenda.add(Item { step: *step, urgency, source: Source::Held(of_alert) });
-        }
+            Ok::<_, StoreError>(())
+        })?;
+        // The latest first: cut off in between, what is left is found to be moot, too.
+        moot.into_iter().rev().for_each(|step| self.courier.record.write(Entry::Released(step)));
+        new.into_iter().for_each(|item| self.agenda.add(item));
         Ok(())
+    }
+
+    /// Whether a step that was held still matters, by all that was held of its alert.
+    fn matters(&self, step: &DeliveryStep, held: &[DeliveryStep], row: &AlertRow) -> bool {
+        let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind);
+        let of_alert: Vec<DeliveryKind> = of_alert.collect();
+        after_quiet(&of_alert, row.cleared.is_some(), self.ear.ear.route.from_level).contains(&step.kind)
     }
 
     /// What was kept, and has its turn.
@@ -139,7 +155,7 @@ impl OutputTask {
             }
             Heard::Behind => self.keep(step, item.urgency, Stands::Behind)?,
         }
-        if matches!(item.source, Source::Held(_)) {
+        if item.source == Source::Held {
             self.courier.record.write(Entry::Released(step.id));
         }
         self.agenda.done(step.id);
@@ -157,21 +173,14 @@ impl OutputTask {
             return Ok(Heard::Done);
         }
         let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(Heard::Done) };
-        let held = if let Source::Held(of_alert) = &item.source { Some(of_alert) } else { None };
-        if let Some(of_alert) = held {
-            if self.courier.is_too_old(step) {
-                self.courier.give_up_rest(step.id)?;
-                return Ok(Heard::Done);
-            }
-            // Of alerts that still matter.
-            let joins_at = self.ear.ear.route.from_level;
-            if !after_quiet(of_alert, row.cleared.is_some(), joins_at).contains(&step.kind) {
-                return Ok(Heard::Done);
-            }
+        let was_held = item.source == Source::Held;
+        if was_held && self.courier.is_too_old(step) {
+            self.courier.give_up_rest(step.id)?;
+            return Ok(Heard::Done);
         }
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         let told = match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
-            Verdict::Tell(_) | Verdict::Hold if held.is_none() && self.is_history(step, &row)? => {
+            Verdict::Tell(_) | Verdict::Hold if !was_held && self.is_history(step, &row)? => {
                 self.courier.give_up_rest(step.id)?;
                 return Ok(Heard::Done);
             }
@@ -183,7 +192,7 @@ impl OutputTask {
             return Ok(Heard::Behind);
         }
         // Of what was held, the day it is tried for begins now.
-        let age = if held.is_some() { self.courier.fresh() } else { self.courier.age(step) };
+        let age = if was_held { self.courier.fresh() } else { self.courier.age(step) };
         let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
         // Kept before the place in the record moved on, it is read as new after a cut.
         let again = self.kept.why(step.id).is_some();
