@@ -3,7 +3,7 @@
 use pitchside_model::{AlertId, PluginName, Timestamp};
 use rusqlite::params;
 
-use super::{DeliveryStep, DeliveryStepId, step};
+use super::{DeliveryStep, DeliveryStepId, KEPT_MAX, step};
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
@@ -134,6 +134,22 @@ impl Tables {
             let mut statement = connection.prepare_cached(sql!("delivery/requests_by_target"))?;
             let waiting = statement.query_map([name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
             Ok(waiting.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Requests to one receiver that an output owes of steps before this one, the oldest step's first; at most [`KEPT_MAX`].
+    pub fn requests_owed(
+        &self,
+        name: &PluginName,
+        target: Target,
+        before: DeliveryStepId,
+    ) -> Result<Vec<(DeliveryStepId, u32)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_owed"))?;
+            let owed = statement.query_map(params![name.as_str(), target.as_slice(), before.0, KEPT_MAX], |row| {
+                Ok((DeliveryStepId(row.get(0)?), row.get(1)?))
+            })?;
+            Ok(owed.collect::<Result<_, _>>()?)
         })
     }
 

@@ -208,6 +208,31 @@ fn a_request_that_is_asked_for_no_longer_or_owed_is_told_from_one_that_was_given
 }
 
 #[test]
+fn what_is_owed_to_a_receiver_is_found_up_to_a_step_and_what_is_owed_no_longer_is_not() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2), raised(3)], Timestamp(1)).unwrap();
+    let steps: Vec<DeliveryStepId> =
+        store.delivery_steps_after(DeliveryStepId(0), 9).unwrap().iter().map(|step| step.id).collect();
+    let (hall, gate) = ([1; 32], [2; 32]);
+    let note = |step: usize, number, came, target| {
+        let written = vec![Written { number, came, target: Some(target) }];
+        store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
+    };
+    note(0, 0, Came::Owed, hall);
+    note(0, 1, Came::Owed, gate);
+    note(1, 1, Came::Owed, hall);
+    note(2, 0, Came::Owed, hall);
+    let owed = |before: usize| store.requests_owed(&name(), hall, steps[before]).unwrap();
+    assert_eq!(owed(2), [(steps[0], 0), (steps[1], 1)]);
+    assert!(owed(0).is_empty());
+    note(0, 0, Came::Done, hall);
+    note(1, 1, Came::Unasked, hall);
+    assert!(owed(2).is_empty());
+    assert!(store.requests_owed(&PluginName::parse("other").unwrap(), hall, DeliveryStepId(99)).unwrap().is_empty());
+}
+
+#[test]
 fn an_output_that_gave_requests_up_is_named_until_it_brings_something_newer() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

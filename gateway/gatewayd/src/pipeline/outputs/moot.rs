@@ -7,7 +7,7 @@ use super::trial::Courier;
 use crate::blocking;
 
 impl Courier {
-    /// Something newer stands where these replace each other: what older steps still wait to bring there is moot.
+    /// Something newer stands where these replace each other: what older steps still wait to bring there, or owe, is moot.
     pub(super) fn give_up_older(&self, than: DeliveryStepId, newest: &[Written]) {
         if newest.is_empty() {
             return;
@@ -24,23 +24,32 @@ impl Courier {
                     written.iter().filter(waits).filter(|one| replaced(one, newest)).map(|one| one.number).collect();
                 moot.push((step.id, found));
             }
-            Ok::<_, StoreError>(moot)
+            let mut owed = Vec::new();
+            for target in newest.iter().filter_map(|one| one.target) {
+                owed.extend(self.parts.store.requests_owed(&self.name, target, than)?);
+            }
+            Ok::<_, StoreError>((moot, owed))
         };
         match blocking::here(look) {
-            Ok(moot) => moot.into_iter().for_each(|(step, numbers)| self.give_up(step, numbers)),
+            Ok((moot, owed)) => {
+                moot.into_iter().for_each(|(step, numbers)| self.give_up(step, numbers));
+                for (step, number) in owed {
+                    self.give_up(step, [number]);
+                    // Its step need not be kept for this any more.
+                    self.under_way.brings(step);
+                }
+            }
             // Tried again, it finds that it is not its turn.
             Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
         }
     }
 
-    /// Writes down that what is left of a step is given up: what of it waits or is owed, or else that there was more.
+    /// Writes down that what is left of a step is given up: what of it waits or is owed, or the step as a whole if nothing of it was ever
+    /// asked for.
     pub fn give_up_rest(&self, step: DeliveryStepId) -> Result<(), StoreError> {
         let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step))?;
         let left = written.iter().filter(|one| matches!(one.came, Came::Waits | Came::Owed)).map(|one| one.number);
-        let mut left: Vec<u32> = left.collect();
-        if left.is_empty() {
-            left.push(written.iter().map(|one| one.number.saturating_add(1)).max().unwrap_or(0));
-        }
+        let left = left.chain(written.is_empty().then_some(0));
         self.give_up(step, left);
         Ok(())
     }
