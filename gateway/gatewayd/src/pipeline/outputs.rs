@@ -11,7 +11,8 @@
 //! | `agenda` | which step is next |
 //! | `kept` | steps that are told again, as the script failed on them or something had no room to wait |
 //! | `places` | how much may wait, of one receiver and in all |
-//! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
+//! | `telling` | one step told to the script, and what it asks for done |
+//! | `aside` | what was put aside, tried again |
 //! | `trial` | trying again, putting aside, and giving up |
 //! | `moot` | what is given up as something newer replaced it, or its step's time is over |
 //! | [`given`] | what an admin gave an output: grants and secrets |
@@ -33,6 +34,7 @@
 
 pub mod address;
 mod agenda;
+mod aside;
 pub mod authorities;
 pub mod carry;
 mod chains;

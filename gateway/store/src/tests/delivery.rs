@@ -110,13 +110,21 @@ fn no_more_steps_are_kept_for_an_output_than_so_many() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     let database = Connection::open(database_path(dir.path())).unwrap();
-    let fill = "WITH RECURSIVE n (step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?1)
-         INSERT INTO delivery_kept (name, step, why) SELECT 'hook', step, 1 FROM n";
-    database.execute(fill, [KEPT_MAX]).unwrap();
+    let numbers = "WITH RECURSIVE n (step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?1)";
+    let kept = format!("{numbers} INSERT INTO delivery_kept (name, step, why) SELECT 'hook', step, 1 FROM n");
+    database.execute(&kept, [KEPT_MAX]).unwrap();
     let keep = |step| store.keep_for_plugin(&name(), DeliveryStepId(step), KeptFor::Failed);
-    assert!(matches!(keep(i64::from(KEPT_MAX) + 1), Err(StoreError::TooLarge { .. })));
     keep(7).unwrap();
     assert_eq!(store.steps_failed().unwrap(), [(name(), 1)], "one that is there is there once");
+    let beyond = i64::from(KEPT_MAX) + 1;
+    keep(beyond).unwrap();
+    store.let_go_for_plugin(&name(), DeliveryStepId(beyond)).unwrap();
+    let steps = format!(
+        "{numbers} INSERT INTO delivery_steps (id, alert, kind, recorded_at) SELECT step, CAST(printf('%016d', step) AS BLOB), 0, 1 FROM n"
+    );
+    database.execute(&steps, [KEPT_MAX]).unwrap();
+    assert!(matches!(keep(beyond), Err(StoreError::TooLarge { .. })), "steps that there are");
+    keep(8).unwrap();
 }
 
 #[test]

@@ -128,11 +128,22 @@ impl Kept {
         self.0.remove(&step).is_some()
     }
 
-    /// What steps had no room for went out after all.
-    pub fn brought(&mut self, steps: &BTreeSet<DeliveryStepId>) {
+    /// What steps had no room for went out after all: they are looked at, and what is owed of their alerts.
+    pub fn brought(&mut self, steps: &BTreeSet<DeliveryStepId>, now: Duration) {
         for step in steps {
             if let Some(one) = self.0.get_mut(step).filter(|one| matches!(one.stands, Stands::Owes { .. })) {
                 one.stands = Stands::Behind;
+                let alert = one.step.alert;
+                self.goes_on(alert, now);
+            }
+        }
+    }
+
+    /// A step of an alert is over: what is owed of its others is due, however often it was tried behind it.
+    pub fn goes_on(&mut self, alert: AlertId, now: Duration) {
+        for one in self.0.values_mut().filter(|one| one.step.alert == alert) {
+            if let Stands::Owes { due, .. } = &mut one.stands {
+                *due = now.min(*due);
             }
         }
     }
@@ -160,6 +171,13 @@ impl Kept {
             .flatten()
             .copied()
             .collect()
+    }
+
+    /// All for whom something waits to be asked for.
+    pub fn owed(&self) -> BTreeSet<Target> {
+        let targets =
+            |one: &One| if let Stands::Owes { targets, .. } = &one.stands { targets.clone() } else { BTreeSet::new() };
+        self.0.values().flat_map(targets).collect()
     }
 
     /// Whether room at some receiver is waited for.
@@ -287,6 +305,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_owed_of_an_alert_is_due_once_another_step_of_it_is_over() {
+        let (mut kept, now) = (Kept::default(), Duration::from_secs(100));
+        let ready = |kept: &Kept, now| ids(&kept.ready(now, false, empty()));
+        for id in [1, 2, 3] {
+            for _ in 0..5 {
+                let stands = kept.owes(DeliveryStepId(id), BTreeSet::from([HALL]), now);
+                kept.put(step(id, if id < 3 { 1 } else { 3 }), LOW, stands);
+            }
+        }
+        assert_eq!(kept.owed(), BTreeSet::from([HALL]));
+        let soon = now + Duration::from_secs(15);
+        assert!(ready(&kept, soon).is_empty() && ready(&kept, now + Duration::from_secs(16)) == [1, 2, 3]);
+        kept.brought(&BTreeSet::from([DeliveryStepId(1)]), soon);
+        assert_eq!(ready(&kept, soon), [1], "one after the other");
+        kept.remove(DeliveryStepId(1));
+        assert_eq!(ready(&kept, soon), [2], "the other alert's is not due");
+        kept.goes_on(AlertId([3; 16]), soon);
+        assert_eq!(ready(&kept, soon), [2, 3]);
+    }
+
+    #[test]
     fn where_there_is_no_room_for_one_more_the_one_that_is_missed_least_goes_also_if_it_is_the_new_one() {
         let mut kept = Kept::default();
         let gives_room = |kept: &Kept, id, urgency| kept.gives_room(&step(id, 7), urgency).map(|step| step.id.0);
@@ -322,7 +361,7 @@ mod tests {
         assert_eq!(kept.least().map(|(urgency, step)| (urgency, step.id.0)), Some((LOW, 1)));
         let full: Vec<(Option<Target>, u32)> = (2..10).map(|other| (Some([other; 32]), 32)).collect();
         assert_eq!(ids(&kept.ready(now, false, Places::beside(&full))), [2, 1, 3], "tried, as nothing waits for it");
-        kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]));
+        kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]), now);
         assert_eq!(ready(&kept, false, 32), [2, 3], "it came there after all");
     }
 }

@@ -54,6 +54,14 @@ impl Courier {
         Ok(())
     }
 
+    /// Writes down that what is owed of a step is asked for no longer: nobody is told of it again.
+    pub fn unask_owed(&self, step: DeliveryStepId) -> Result<(), StoreError> {
+        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step))?;
+        let owed = written.into_iter().filter(|one| one.came == Came::Owed);
+        self.write_down(step, owed.map(|one| Written { came: Came::Unasked, ..one }).collect());
+        Ok(())
+    }
+
     /// Writes down that requests of a step are given up.
     pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
         let given_up = |number| Written { number, came: Came::GivenUp, target: None };

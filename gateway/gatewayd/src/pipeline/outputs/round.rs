@@ -120,7 +120,7 @@ impl OutputTask {
 
     /// What was kept, and has its turn.
     fn look_at_kept(&mut self) -> Result<(), StoreError> {
-        self.kept.brought(&self.courier.under_way.take_brought());
+        self.kept.brought(&self.courier.under_way.take_brought(), self.parts.clock.uptime());
         if self.kept.len() == 0 {
             return Ok(());
         }
@@ -143,7 +143,11 @@ impl OutputTask {
             heard = self.hear(&item, false).await?;
         }
         match heard {
-            Heard::Done | Heard::Hold => self.let_go(&step),
+            Heard::Done => {
+                self.let_go(&step);
+                self.kept.goes_on(step.alert, self.parts.clock.uptime());
+            }
+            Heard::Hold => self.let_go(&step),
             Heard::Failed(why) => self.keep_failed(&step, item.urgency, why)?,
             Heard::Owes(targets) => {
                 if !self.kept.owes_any() {
@@ -186,7 +190,12 @@ impl OutputTask {
             }
             Verdict::Tell(told) => told,
             Verdict::Hold => return Ok(Heard::Hold),
-            Verdict::PassOver => return Ok(Heard::Done),
+            Verdict::PassOver => {
+                if self.kept.why(step.id).is_some() {
+                    self.courier.unask_owed(step.id)?;
+                }
+                return Ok(Heard::Done);
+            }
         };
         if self.kept.is_behind(step) {
             return Ok(Heard::Behind);

@@ -81,7 +81,7 @@ pub(super) struct Courier {
     pub turns: Turns,
     /// What is under way while later steps are told.
     pub under_way: UnderWay,
-    /// Why the last request to a receiver that was tried again did not go out, as it was told.
+    /// Why the last request to a receiver that was tried again did not go out, as it was told; of receivers that something waits for.
     pub told: Arc<Mutex<BTreeMap<Target, String>>>,
 }
 
