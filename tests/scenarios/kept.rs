@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pitchside_config::{QuietHours, Route};
+use pitchside_config::{Every, QuietHours, Route};
 use pitchside_model::PluginName;
 use pitchside_store::{Came, KeptFor};
 use pitchside_tests::{Clinic, Running, until};
@@ -169,6 +169,39 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
     let tried = away.got();
     assert!(tried.iter().all(|got| got.key.ends_with("-raised-0")), "each alert under one key, from its first try on");
     assert!(there.got().iter().all(|got| got.key.ends_with("-raised-1")), "{:?}", there.got().last());
+}
+
+#[tokio::test]
+async fn what_found_no_room_for_a_day_is_given_up_and_the_doctor_says_so_until_something_newer_goes_out_there() {
+    let (there, away) = (Webhook::start().await, Webhook::start().await);
+    away.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0");
+    let clinic = clinic.with(|settings| settings.delivery.drill_every = Every(None)).start().await;
+    let script = format!("[{}, {}]", post(&there), post(&away));
+    output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    away.refused_one(1).await;
+    beats(&clinic, &mut s7, &[190, 100].repeat(33)).await;
+    until("two to find no room", || (waiting() == 32 && kept(&clinic).len() == 2).then_some(())).await;
+    clinic.advance(25 * 3_600);
+    until("all to be given up", || {
+        clinic.advance(1);
+        (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
+    })
+    .await;
+    let gave_up = || clinic.pitchside(&["doctor"]).out.contains("output hook gave up 34 requests");
+    assert!(gave_up(), "{}", clinic.pitchside(&["doctor"]).out);
+    away.breaks(false);
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    assert_eq!(away.told_so_many(1).await, ["raised 0 fast"]);
+    until("the doctor to be content", || (!gave_up()).then_some(())).await;
+    let said = clinic.pitchside(&["doctor"]).out;
+    assert!(!said.contains("output hook gave up"), "{said}");
 }
 
 #[tokio::test]

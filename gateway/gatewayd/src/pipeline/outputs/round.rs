@@ -222,8 +222,9 @@ impl OutputTask {
             tracing::error!(plugin = %self.name, alert = %step.alert, "an output failed; it is asked again");
             self.trouble(text);
         }
+        let gave_way = self.kept.gives_way(step.id);
         self.keep(*step, urgency, stands)?;
-        if self.kept.gives_way(step.id) {
+        if self.kept.gives_way(step.id) && !gave_way {
             // What waits of later steps of its alert goes from here on.
             self.courier.under_way.wake();
         }
