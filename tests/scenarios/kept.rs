@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use pitchside_config::{Every, QuietHours, Route};
 use pitchside_model::PluginName;
 use pitchside_store::{Came, KeptFor};
 use pitchside_tests::{Clinic, Running, until};
@@ -21,6 +22,15 @@ fn correct(clinic: &Running, script: &str) {
 
 fn name() -> PluginName {
     PluginName::parse("hook").unwrap()
+}
+
+/// One rule whose alerts are low, and one whose are high.
+fn with_a_low_rule() -> Clinic {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0").rule("hot", "value > 180.0");
+    let warm = clinic.dir().join("rules/warm/rule.toml");
+    let manifest = std::fs::read_to_string(&warm).unwrap();
+    std::fs::write(&warm, manifest.replace("\"high\"", "\"low\"")).unwrap();
+    clinic
 }
 
 fn kept(clinic: &Running) -> Vec<KeptFor> {
@@ -100,12 +110,35 @@ async fn an_end_waits_half_a_minute_for_a_beginning_that_the_script_fails_on_and
 }
 
 #[tokio::test]
+async fn a_script_that_is_mended_while_the_end_waits_for_its_receiver_tells_the_beginning_first() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let well = format!("[{}]", post(&hook));
+    let script = format!("if event.step == \"raised\" {{ let list = [1]; list[7]; }}\n{well}");
+    output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    until("the end to go by itself, in vain, and to be tried again", || {
+        clinic.advance(5);
+        log(&clinic, "hook").contains("-cleared-0 still does not go out").then_some(())
+    })
+    .await;
+    assert!(hook.got().iter().all(|got| got.body == "cleared 0 fast"), "{:?}", hook.got());
+    hook.breaks(false);
+    correct(&clinic, &well);
+    assert_eq!(hook.told_so_many(2).await, ["raised 0 fast", "cleared 0 fast"]);
+    until("nothing to be kept", || kept(&clinic).is_empty().then_some(())).await;
+    assert_eq!(hook.told().len(), 2);
+}
+
+#[tokio::test]
 async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_hears_of_all_once_it_is_back() {
     const ALERTS: usize = 261;
     let (there, away) = (Webhook::start().await, Webhook::start().await);
     away.breaks(true);
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
-    let script = format!("[{}, {}]", post(&there), post(&away));
+    let script = format!("[{}, {}]", post(&away), post(&there));
     output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
     let mut s7 = clinic.sensor("s7").await;
     let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
@@ -133,6 +166,75 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
         (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
     })
     .await;
+    let tried = away.got();
+    assert!(tried.iter().all(|got| got.key.ends_with("-raised-0")), "each alert under one key, from its first try on");
+    assert!(there.got().iter().all(|got| got.key.ends_with("-raised-1")), "{:?}", there.got().last());
+}
+
+#[tokio::test]
+async fn what_found_no_room_for_a_day_is_given_up_and_the_doctor_says_so_until_something_newer_goes_out_there() {
+    let (there, away) = (Webhook::start().await, Webhook::start().await);
+    away.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0");
+    let clinic = clinic.with(|settings| settings.delivery.drill_every = Every(None)).start().await;
+    let script = format!("[{}, {}]", post(&there), post(&away));
+    output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    away.refused_one(1).await;
+    beats(&clinic, &mut s7, &[190, 100].repeat(33)).await;
+    until("two to find no room", || (waiting() == 32 && kept(&clinic).len() == 2).then_some(())).await;
+    clinic.advance(25 * 3_600);
+    until("all to be given up", || {
+        clinic.advance(1);
+        (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
+    })
+    .await;
+    let gave_up = || clinic.pitchside(&["doctor"]).out.contains("output hook gave up 34 requests");
+    assert!(gave_up(), "{}", clinic.pitchside(&["doctor"]).out);
+    away.breaks(false);
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    assert_eq!(away.told_so_many(1).await, ["raised 0 fast"]);
+    until("the doctor to be content", || (!gave_up()).then_some(())).await;
+    let said = clinic.pitchside(&["doctor"]).out;
+    assert!(!said.contains("output hook gave up"), "{said}");
+}
+
+#[tokio::test]
+async fn an_urgent_alert_goes_out_in_quiet_hours_though_what_is_held_back_in_them_takes_all_places_of_its_receiver() {
+    let away = Webhook::start().await;
+    away.breaks(true);
+    let minute = gatewayd::clock::Clock::System.now().millis().div_euclid(60_000);
+    let at = |minute: i64| u16::try_from(minute.rem_euclid(1_440)).unwrap();
+    let quiet = QuietHours { from: at(minute + 20), to: at(minute + 20 + 8 * 60) };
+    let route = Route { quiet: Some(quiet), ..Route::default() };
+    let clinic = with_a_low_rule().with(move |settings| settings.delivery.routes = [(name(), route)].into());
+    let clinic = clinic.start().await;
+    output_of(&clinic, "hook", &[&away], &["raised"], &format!("[{}]", post(&away))).await;
+    let mut s7 = clinic.sensor("s7").await;
+    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
+    beats(&clinic, &mut s7, &[160, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    away.refused_one(1).await;
+    beats(&clinic, &mut s7, &[160, 100].repeat(32)).await;
+    until("all places to be taken", || (waiting() == 32 && kept(&clinic).len() == 1).then_some(())).await;
+    clinic.advance(31 * 60);
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    let is_hot = |bodies: &[String]| bodies.iter().any(|body| body == "raised 0 hot");
+    let tried = || away.got().into_iter().map(|got| got.body).collect::<Vec<_>>();
+    until("the urgent one to be tried", || is_hot(&tried()).then_some(())).await;
+    away.breaks(false);
+    until("it to come though it has no place", || {
+        clinic.advance(1);
+        is_hot(&away.told()).then_some(())
+    })
+    .await;
+    assert_eq!(away.told(), ["raised 0 hot"], "nothing else in quiet hours");
 }
 
 #[tokio::test]
@@ -164,11 +266,7 @@ async fn an_address_that_is_changed_and_changed_back_while_a_step_waits_is_told(
 #[tokio::test]
 async fn of_many_alerts_that_wait_for_an_output_the_most_urgent_goes_first_and_then_the_oldest() {
     let hook = Webhook::start().await;
-    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0").rule("hot", "value > 180.0");
-    let warm = clinic.dir().join("rules/warm/rule.toml");
-    let manifest = std::fs::read_to_string(&warm).unwrap();
-    std::fs::write(&warm, manifest.replace("\"high\"", "\"low\"")).unwrap();
-    let clinic = clinic.start().await;
+    let clinic = with_a_low_rule().start().await;
     output_of(&clinic, "hook", &[&hook], &["raised", "cleared"], &format!("[{}]", post(&hook))).await;
     let capability = format!("http:127.0.0.1:{}", hook.port);
     clinic.pitchside(&["plugin", "revoke", "hook", &capability]).ok();

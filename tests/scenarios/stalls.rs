@@ -81,3 +81,22 @@ async fn what_waits_for_one_receiver_is_tried_again_beside_one_that_stalls() {
     back.told_so_many(3).await;
     until("what stalls to wait on", || (waiting() == 3).then_some(())).await;
 }
+
+#[tokio::test]
+async fn a_receiver_that_stalls_and_has_another_address_for_each_alert_holds_up_no_later_one() {
+    let (there, stalls) = (Webhook::start().await, Webhook::start().await);
+    stalls.stalls(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let of_its_own = format!("http_post(`http://127.0.0.1:{}/${{event.id}}`, \"text/plain\", event.step)", stalls.port);
+    let script = format!("[{}, {of_its_own}]", post(&there));
+    output_of(&clinic, "both", &[&there, &stalls], &["raised"], &script).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    let name = PluginName::parse("both").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    until("the first to stand in the record", || (waiting() == 1).then_some(())).await;
+    beats(&clinic, &mut s7, &[190, 100].repeat(14)).await;
+    // A moment for each of them is longer than anybody waits here.
+    there.told_so_many(15).await;
+    until("all to stand in the record", || (waiting() == 15).then_some(())).await;
+}

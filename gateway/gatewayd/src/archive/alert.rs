@@ -156,7 +156,7 @@ fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
         let what = match request.came {
             Came::Done => Happened::Delivered,
             Came::GivenUp | Came::Unasked => Happened::GivenUp,
-            Came::Waits => continue,
+            Came::Waits | Came::Owed => continue,
         };
         let step = match request.step.kind {
             DeliveryKind::Raised => "raised".to_owned(),

@@ -11,8 +11,10 @@
 //! | `agenda` | which step is next |
 //! | `kept` | steps that are told again, as the script failed on them or something had no room to wait |
 //! | `places` | how much may wait, of one receiver and in all |
-//! | `telling` | one step told to the script, and what it asks for done; what was put aside, again |
+//! | `telling` | one step told to the script, and what it asks for done |
+//! | `aside` | what was put aside, tried again |
 //! | `trial` | trying again, putting aside, and giving up |
+//! | `moot` | what is given up as something newer replaced it, or its step's time is over |
 //! | [`given`] | what an admin gave an output: grants and secrets |
 //! | `record` | what is written of all that, and waits while nothing can be |
 //! | [`address`] | where a name may lead: HTTP and mail go by names, nothing else does |
@@ -32,6 +34,7 @@
 
 pub mod address;
 mod agenda;
+mod aside;
 pub mod authorities;
 pub mod carry;
 mod chains;
@@ -44,6 +47,7 @@ pub mod http;
 mod kept;
 pub mod lcd;
 pub mod mail;
+mod moot;
 mod numbered;
 mod patience;
 mod places;

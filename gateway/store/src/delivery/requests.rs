@@ -3,7 +3,7 @@
 use pitchside_model::{AlertId, PluginName, Timestamp};
 use rusqlite::params;
 
-use super::{DeliveryStep, DeliveryStepId, step};
+use super::{DeliveryStep, DeliveryStepId, KEPT_MAX, step};
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
@@ -26,26 +26,30 @@ pub enum Came {
     GivenUp,
     /// Its script asks for it no longer, as it was set otherwise while this waited. Should it do so again, it waits again.
     Unasked,
+    /// It has no room to wait: its step is kept, and asked for again. Its number is its own from here on.
+    Owed,
 }
 
 impl Came {
-    const fn from_codes(came: i64, unasked: bool) -> Option<Self> {
+    const fn from_codes(came: i64, unasked: i64) -> Option<Self> {
         match (came, unasked) {
             (0, _) => Some(Self::Waits),
             (1, _) => Some(Self::Done),
-            (2, false) => Some(Self::GivenUp),
-            (2, true) => Some(Self::Unasked),
+            (2, 0) => Some(Self::GivenUp),
+            (2, 1) => Some(Self::Unasked),
+            (2, 2) => Some(Self::Owed),
             _ => None,
         }
     }
 
-    /// To an older program, what is asked for no longer is given up.
-    const fn codes(self) -> (i64, bool) {
+    /// To an older program, what is asked for no longer is given up, and so is what is owed: it looks at no step that is kept.
+    const fn codes(self) -> (i64, i64) {
         match self {
-            Self::Waits => (0, false),
-            Self::Done => (1, false),
-            Self::GivenUp => (2, false),
-            Self::Unasked => (2, true),
+            Self::Waits => (0, 0),
+            Self::Done => (1, 0),
+            Self::GivenUp => (2, 0),
+            Self::Unasked => (2, 1),
+            Self::Owed => (2, 2),
         }
     }
 }
@@ -133,8 +137,24 @@ impl Tables {
         })
     }
 
+    /// Requests to one receiver that an output owes of steps before this one, the oldest step's first; at most [`KEPT_MAX`].
+    pub fn requests_owed(
+        &self,
+        name: &PluginName,
+        target: Target,
+        before: DeliveryStepId,
+    ) -> Result<Vec<(DeliveryStepId, u32)>, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/requests_owed"))?;
+            let owed = statement.query_map(params![name.as_str(), target.as_slice(), before.0, KEPT_MAX], |row| {
+                Ok((DeliveryStepId(row.get(0)?), row.get(1)?))
+            })?;
+            Ok(owed.collect::<Result<_, _>>()?)
+        })
+    }
+
     /// Outputs that gave requests up since then, each with how many, and brought nothing of a later step there: what was replaced by
-    /// something newer, or is asked for no longer, is not among them.
+    /// something newer, is asked for no longer, or is owed, is not among them.
     pub fn requests_given_up(&self, since: Timestamp) -> Result<Vec<(String, u32)>, StoreError> {
         self.read(|connection| {
             let mut statement = connection.prepare_cached(sql!("delivery/requests_given_up"))?;

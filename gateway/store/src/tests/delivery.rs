@@ -110,13 +110,21 @@ fn no_more_steps_are_kept_for_an_output_than_so_many() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     let database = Connection::open(database_path(dir.path())).unwrap();
-    let fill = "WITH RECURSIVE n (step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?1)
-         INSERT INTO delivery_kept (name, step, why) SELECT 'hook', step, 1 FROM n";
-    database.execute(fill, [KEPT_MAX]).unwrap();
+    let numbers = "WITH RECURSIVE n (step) AS (SELECT 1 UNION ALL SELECT step + 1 FROM n WHERE step < ?1)";
+    let kept = format!("{numbers} INSERT INTO delivery_kept (name, step, why) SELECT 'hook', step, 1 FROM n");
+    database.execute(&kept, [KEPT_MAX]).unwrap();
     let keep = |step| store.keep_for_plugin(&name(), DeliveryStepId(step), KeptFor::Failed);
-    assert!(matches!(keep(i64::from(KEPT_MAX) + 1), Err(StoreError::TooLarge { .. })));
     keep(7).unwrap();
     assert_eq!(store.steps_failed().unwrap(), [(name(), 1)], "one that is there is there once");
+    let beyond = i64::from(KEPT_MAX) + 1;
+    keep(beyond).unwrap();
+    store.let_go_for_plugin(&name(), DeliveryStepId(beyond)).unwrap();
+    let steps = format!(
+        "{numbers} INSERT INTO delivery_steps (id, alert, kind, recorded_at) SELECT step, CAST(printf('%016d', step) AS BLOB), 0, 1 FROM n"
+    );
+    database.execute(&steps, [KEPT_MAX]).unwrap();
+    assert!(matches!(keep(beyond), Err(StoreError::TooLarge { .. })), "steps that there are");
+    keep(8).unwrap();
 }
 
 #[test]
@@ -149,15 +157,17 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     note(1, &[(0, Came::Waits)], 3);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[0], 1), (steps[1], 0)]);
     note(0, &[(1, Came::GivenUp)], 9);
+    note(1, &[(1, Came::Owed)], 9);
     assert_eq!(store.requests_waiting(&name()).unwrap(), [(steps[1], 0)]);
     let log = store.requests_of(ID).unwrap();
     let told: Vec<_> = log.iter().map(|request| (request.number, request.came, request.at)).collect();
     assert_eq!(told, [(0, Came::Done, Timestamp(2)), (1, Came::GivenUp, Timestamp(9))]);
     assert!(log.iter().all(|request| request.step == steps[0] && request.name == "hook"));
-    // What waits goes with the output, what is done stays for as long as its alert.
+    // What waits or is owed goes with the output, what is done stays for as long as its alert.
     store.change_plugin(&name(), PluginChange::Enable(true), "on", Timestamp(10)).unwrap();
     store.change_plugin(&name(), PluginChange::Remove, "gone", Timestamp(11)).unwrap();
     assert_eq!((store.requests_waiting(&name()).unwrap(), store.requests_of(ID).unwrap()), (Vec::new(), log));
+    assert!(store.requests_of_step(&name(), steps[1].id).unwrap().is_empty());
 }
 
 #[test]
@@ -177,21 +187,24 @@ fn whom_a_request_is_for_stays_with_its_number() {
 }
 
 #[test]
-fn a_request_that_is_asked_for_no_longer_is_told_from_one_that_was_given_up_but_not_to_an_older_program() {
+fn a_request_that_is_asked_for_no_longer_or_owed_is_told_from_one_that_was_given_up_but_not_to_an_older_program() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
     let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]) };
-    let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits)];
+    let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits), of(4, Came::Owed)];
     store.note_requests(&name(), step, all.to_vec(), Timestamp(5)).unwrap();
     assert_eq!(store.requests_of_step(&name(), step).unwrap(), all);
     assert_eq!(store.requests_given_up(Timestamp(5)).unwrap(), [("hook".to_owned(), 1)]);
     assert_eq!(store.requests_by_target(&name()).unwrap(), [(Some([2; 32]), 1), (Some([3; 32]), 1)]);
+    let waiting: Vec<u32> = store.requests_waiting(&name()).unwrap().into_iter().map(|(_, number)| number).collect();
+    assert_eq!(waiting, [2, 3], "what is owed waits with its step");
     let database = Connection::open(database_path(dir.path())).unwrap();
-    let came: i64 =
-        database.query_row("SELECT came FROM delivery_requests WHERE number = 0", [], |row| row.get(0)).unwrap();
-    assert_eq!(came, 2);
+    let given_up = "SELECT number FROM delivery_requests WHERE came = 2 ORDER BY number";
+    let given_up: Vec<u32> =
+        database.prepare(given_up).unwrap().query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    assert_eq!(given_up, [0, 1, 4]);
     store.note_requests(&name(), step, vec![of(0, Came::Waits)], Timestamp(6)).unwrap();
     assert_eq!(
         store.requests_of_step(&name(), step).unwrap()[0],
@@ -200,6 +213,31 @@ fn a_request_that_is_asked_for_no_longer_is_told_from_one_that_was_given_up_but_
     );
     store.note_requests(&name(), step, vec![of(0, Came::GivenUp)], Timestamp(7)).unwrap();
     assert_eq!(store.requests_of_step(&name(), step).unwrap()[0].came, Came::GivenUp);
+}
+
+#[test]
+fn what_is_owed_to_a_receiver_is_found_up_to_a_step_and_what_is_owed_no_longer_is_not() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2), raised(3)], Timestamp(1)).unwrap();
+    let steps: Vec<DeliveryStepId> =
+        store.delivery_steps_after(DeliveryStepId(0), 9).unwrap().iter().map(|step| step.id).collect();
+    let (hall, gate) = ([1; 32], [2; 32]);
+    let note = |step: usize, number, came, target| {
+        let written = vec![Written { number, came, target: Some(target) }];
+        store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
+    };
+    note(0, 0, Came::Owed, hall);
+    note(0, 1, Came::Owed, gate);
+    note(1, 1, Came::Owed, hall);
+    note(2, 0, Came::Owed, hall);
+    let owed = |before: usize| store.requests_owed(&name(), hall, steps[before]).unwrap();
+    assert_eq!(owed(2), [(steps[0], 0), (steps[1], 1)]);
+    assert!(owed(0).is_empty());
+    note(0, 0, Came::Done, hall);
+    note(1, 1, Came::Unasked, hall);
+    assert!(owed(2).is_empty());
+    assert!(store.requests_owed(&PluginName::parse("other").unwrap(), hall, DeliveryStepId(99)).unwrap().is_empty());
 }
 
 #[test]

@@ -60,8 +60,7 @@ fn path(context: &Context, now: Timestamp) -> anyhow::Result<Finding> {
     }
     if let Some((name, steps)) = fails(context, &inventory)? {
         let steps = counted(u64::from(steps), "step");
-        let evidence =
-            format!("output {name}: its script fails on {steps} of alerts, which nobody there has heard of yet");
+        let evidence = format!("output {name}: its script fails on {steps} of alerts");
         let mend = format!("pitchside plugin logs {name}; mend or set it, and they go out within a day of their alert");
         return Ok(Finding::new("alert path", false, evidence, mend));
     }

@@ -1,6 +1,7 @@
 //! What an output is still to be told of, and what of it is next: the most urgent, and of those the oldest. One in four is the oldest of
 //! all, so that nothing waits for ever behind what is more urgent. The steps of an alert are as urgent as each other, and keep their order.
-//! What the script fails on over and over comes after everything else: it may take seconds to fail each time.
+//! What was kept comes after what is as urgent and was not told yet: it may come to nothing again. What the script fails on over and over
+//! comes after everything else: it may take seconds to fail each time.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -27,8 +28,8 @@ pub(super) enum Urgency {
 pub(super) enum Source {
     /// It was not told before.
     New,
-    /// It was held for quiet hours, with these steps of its alert.
-    Held(Vec<DeliveryKind>),
+    /// It was held for quiet hours.
+    Held,
     /// It was kept, and it is its turn.
     Kept {
         /// The script fails on it over and over.
@@ -90,14 +91,21 @@ impl Agenda {
         self.items.entry(id).or_insert(item);
     }
 
-    /// Hours are quiet again: what was held for them stays held.
+    /// Hours are quiet again: what was held for them stays held, and what was kept stays kept but for what may be told in them.
     pub fn hush(&mut self) {
-        self.items.retain(|_, item| !matches!(item.source, Source::Held(_)));
+        self.items.retain(|_, item| match item.source {
+            Source::New => true,
+            Source::Held => false,
+            Source::Kept { .. } => item.urgency >= Urgency::Alert(Priority::High),
+        });
     }
 
     /// What is next.
     pub fn next(&self) -> Option<Item> {
-        let by_urgency = |item: &&Item| (item.urgency, Reverse(item.step.id));
+        let by_urgency = |item: &&Item| {
+            let was_kept = matches!(item.source, Source::Kept { .. });
+            (item.urgency, Reverse(was_kept), Reverse(item.step.id))
+        };
         let mut others = self.items.values().filter(|item| item.source != Source::Kept { fails: true });
         let is_oldest = self.done % OLDEST_EVERY == OLDEST_EVERY - 1;
         let next = if is_oldest { others.next() } else { others.max_by_key(by_urgency) };
@@ -175,6 +183,32 @@ mod tests {
     }
 
     #[test]
+    fn when_hours_are_quiet_again_only_what_is_new_and_what_is_urgent_is_still_to_be_told() {
+        let mut agenda = Agenda::default();
+        let of = |id: i64, priority, source| Item { source, ..item(id, id.unsigned_abs() as u8, priority) };
+        let kept = || Source::Kept { fails: false };
+        agenda.add(of(1, Priority::Low, Source::New));
+        agenda.add(of(2, Priority::Medium, Source::Held));
+        agenda.add(of(3, Priority::Medium, kept()));
+        agenda.add(of(4, Priority::High, kept()));
+        agenda.hush();
+        assert_eq!(order(&mut agenda), [4, 1]);
+    }
+
+    #[test]
+    fn what_was_kept_comes_after_what_is_as_urgent_and_was_not_told_yet() {
+        let mut agenda = Agenda::default();
+        let of = |id: i64, priority, source| Item { source, ..item(id, id.unsigned_abs() as u8, priority) };
+        for id in 1..=3 {
+            agenda.add(of(id, Priority::High, Source::Kept { fails: false }));
+        }
+        agenda.add(of(4, Priority::High, Source::Held));
+        agenda.add(of(5, Priority::High, Source::New));
+        agenda.add(of(6, Priority::Medium, Source::New));
+        assert_eq!(order(&mut agenda), [4, 5, 1, 2, 3, 6], "and before what is less urgent");
+    }
+
+    #[test]
     fn the_steps_of_an_alert_keep_their_order_whatever_comes_between() {
         for others in 0..5 {
             let mut agenda = Agenda::default();
@@ -197,7 +231,7 @@ mod tests {
         };
         agenda.add(item(1, 1, Priority::Low));
         agenda.add(end(2, 2, Source::New));
-        agenda.add(end(3, 3, Source::Held(vec![DeliveryKind::Cleared])));
+        agenda.add(end(3, 3, Source::Held));
         let ends = |agenda: &Agenda| [1, 2, 3].map(|alert| agenda.ends(AlertId([alert; 16])));
         assert_eq!(ends(&agenda), [false, true, false]);
         agenda.done(DeliveryStepId(2));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pitchside_model::{AlertId, Priority};
-use pitchside_store::delivery::Target;
+use pitchside_store::delivery::{KEPT_MAX, Target};
 use pitchside_store::{DeliveryStep, DeliveryStepId, KeptFor};
 
 use super::agenda::{Item, Source, Urgency};
@@ -28,7 +28,7 @@ pub(super) enum Stands {
     Failed { tries: u32, due: Duration, why: String },
     /// What it asks for at these receivers had no room to wait, so often; it is looked at again then at the soonest.
     Owes { tries: u32, due: Duration, targets: BTreeSet<Target> },
-    /// It comes after one of its alert that the script failed on, or is to be looked at.
+    /// It comes after one of its alert that the script failed on, or is to be looked at: what comes later of its alert comes after it.
     Behind,
 }
 
@@ -60,6 +60,10 @@ impl One {
 
     fn gives_way(&self) -> bool {
         matches!(self.stands, Stands::Failed { .. }) && !self.holds_up()
+    }
+
+    fn goes_before(&self) -> bool {
+        self.holds_up() || self.stands == Stands::Behind
     }
 }
 
@@ -124,11 +128,22 @@ impl Kept {
         self.0.remove(&step).is_some()
     }
 
-    /// What steps had no room for went out after all.
-    pub fn brought(&mut self, steps: &BTreeSet<DeliveryStepId>) {
+    /// What steps had no room for went out after all: they are looked at, and what is owed of their alerts.
+    pub fn brought(&mut self, steps: &BTreeSet<DeliveryStepId>, now: Duration) {
         for step in steps {
             if let Some(one) = self.0.get_mut(step).filter(|one| matches!(one.stands, Stands::Owes { .. })) {
                 one.stands = Stands::Behind;
+                let alert = one.step.alert;
+                self.goes_on(alert, now);
+            }
+        }
+    }
+
+    /// A step of an alert is over: what is owed of its others is due, however often it was tried behind it.
+    pub fn goes_on(&mut self, alert: AlertId, now: Duration) {
+        for one in self.0.values_mut().filter(|one| one.step.alert == alert) {
+            if let Stands::Owes { due, .. } = &mut one.stands {
+                *due = now.min(*due);
             }
         }
     }
@@ -136,6 +151,11 @@ impl Kept {
     /// Whether a step comes after one of the same alert that the script failed on, and may yet answer for.
     pub fn holds_up(&self, step: &DeliveryStep) -> bool {
         self.0.range(..step.id).any(|(_, one)| one.step.alert == step.alert && one.holds_up())
+    }
+
+    /// Whether a step comes after one of the same alert that is still to be told, or that holds it up.
+    pub fn is_behind(&self, step: &DeliveryStep) -> bool {
+        self.0.range(..step.id).any(|(_, one)| one.step.alert == step.alert && one.goes_before())
     }
 
     /// Whether the script failed on a step so often that what comes later goes before it.
@@ -153,25 +173,42 @@ impl Kept {
             .collect()
     }
 
+    /// All for whom something waits to be asked for.
+    pub fn owed(&self) -> BTreeSet<Target> {
+        let targets =
+            |one: &One| if let Stands::Owes { targets, .. } = &one.stands { targets.clone() } else { BTreeSet::new() };
+        self.0.values().flat_map(targets).collect()
+    }
+
     /// Whether room at some receiver is waited for.
     pub fn owes_any(&self) -> bool {
         self.0.values().any(|one| matches!(one.stands, Stands::Owes { .. }))
     }
 
     /// The one that is missed least: of the least urgent the oldest.
-    pub fn least(&self) -> Option<DeliveryStep> {
-        self.0.values().min_by_key(|one| (one.urgency, one.step.id)).map(|one| one.step)
+    pub fn least(&self) -> Option<(Urgency, DeliveryStep)> {
+        self.0.values().min_by_key(|one| (one.urgency, one.step.id)).map(|one| (one.urgency, one.step))
     }
 
-    /// Those whose turn it is: the most urgent take what room there is; where nothing waits for a receiver, none is needed to try. In quiet
-    /// hours, only what may be told in them.
+    /// The one that goes, should another come where there is no room for one more: that, or one of these.
+    pub fn gives_room(&self, step: &DeliveryStep, urgency: Urgency) -> Option<DeliveryStep> {
+        if self.0.contains_key(&step.id) || self.0.len() < KEPT_MAX as usize {
+            return None;
+        }
+        let (least_urgency, least) = self.least()?;
+        Some(if (urgency, step.id) < (least_urgency, least.id) { *step } else { least })
+    }
+
+    /// Those whose turn it is: the most urgent take what room there is; where nothing waits for a receiver, none is needed to try, and where
+    /// there is no room the most urgent is tried all the same: what has the places may not be tried for hours. In quiet hours, only what
+    /// may be told in them.
     pub fn ready(&self, now: Duration, quiet: bool, mut places: Places) -> Vec<Item> {
-        let mut held_up: BTreeSet<AlertId> = BTreeSet::new();
+        let mut taken: BTreeSet<AlertId> = BTreeSet::new();
         let mut in_turn: Vec<&One> = Vec::new();
         for one in self.0.values() {
-            let is_behind = held_up.contains(&one.step.alert);
-            if one.holds_up() {
-                held_up.insert(one.step.alert);
+            let is_behind = taken.contains(&one.step.alert);
+            if one.goes_before() {
+                taken.insert(one.step.alert);
             }
             let is_due = match &one.stands {
                 Stands::Failed { due, .. } | Stands::Owes { due, .. } => now >= *due,
@@ -183,12 +220,13 @@ impl Kept {
             }
         }
         in_turn.sort_by_key(|one| (Reverse(one.urgency), one.step.id));
+        let mut probed: BTreeSet<Target> = BTreeSet::new();
         in_turn.retain(|one| match &one.stands {
             Stands::Owes { targets, .. } => {
                 let goes = |target: &&Target| {
                     let is_free = !places.waits(target);
                     // All that there is room for: each of them takes it.
-                    places.take(**target) || is_free
+                    places.take(**target) || is_free || probed.insert(**target)
                 };
                 targets.iter().filter(goes).count() > 0
             }
@@ -261,6 +299,47 @@ mod tests {
         fails(&mut kept, step(1, 1), now);
         assert!(!kept.holds_up(&step(2, 1)) && kept.gives_way(DeliveryStepId(1)));
         assert_eq!(ids(&kept.ready(now, false, empty())), [2], "a fault that stays holds up nothing");
+        kept.put(step(3, 1), LOW, Stands::Behind);
+        assert_eq!(ids(&kept.ready(now, false, empty())), [2], "one after the other");
+        assert!(kept.is_behind(&step(4, 1)) && !kept.is_behind(&step(2, 1)) && !kept.is_behind(&step(4, 2)));
+    }
+
+    #[test]
+    fn what_is_owed_of_an_alert_is_due_once_another_step_of_it_is_over() {
+        let (mut kept, now) = (Kept::default(), Duration::from_secs(100));
+        let ready = |kept: &Kept, now| ids(&kept.ready(now, false, empty()));
+        for id in [1, 2, 3] {
+            for _ in 0..5 {
+                let stands = kept.owes(DeliveryStepId(id), BTreeSet::from([HALL]), now);
+                kept.put(step(id, if id < 3 { 1 } else { 3 }), LOW, stands);
+            }
+        }
+        assert_eq!(kept.owed(), BTreeSet::from([HALL]));
+        let soon = now + Duration::from_secs(15);
+        assert!(ready(&kept, soon).is_empty() && ready(&kept, now + Duration::from_secs(16)) == [1, 2, 3]);
+        kept.brought(&BTreeSet::from([DeliveryStepId(1)]), soon);
+        assert_eq!(ready(&kept, soon), [1], "one after the other");
+        kept.remove(DeliveryStepId(1));
+        assert_eq!(ready(&kept, soon), [2], "the other alert's is not due");
+        kept.goes_on(AlertId([3; 16]), soon);
+        assert_eq!(ready(&kept, soon), [2, 3]);
+    }
+
+    #[test]
+    fn where_there_is_no_room_for_one_more_the_one_that_is_missed_least_goes_also_if_it_is_the_new_one() {
+        let mut kept = Kept::default();
+        let gives_room = |kept: &Kept, id, urgency| kept.gives_room(&step(id, 7), urgency).map(|step| step.id.0);
+        for id in 1..i64::from(KEPT_MAX) {
+            kept.put(step(id, 1), HIGH, Stands::Behind);
+        }
+        assert_eq!(gives_room(&kept, 9_999, LOW), None, "there is room");
+        kept.put(step(5_000, 2), HIGH, Stands::Behind);
+        assert_eq!(gives_room(&kept, 9_999, LOW), Some(9_999), "nothing urgent goes for it");
+        assert_eq!(gives_room(&kept, 9_999, HIGH), Some(1), "the oldest");
+        assert_eq!(gives_room(&kept, 5_000, HIGH), None, "it is there already");
+        kept.put(step(5_000, 2), LOW, Stands::Behind);
+        assert_eq!(gives_room(&kept, 9_999, LOW), Some(5_000));
+        assert_eq!(gives_room(&kept, 4_999, LOW), Some(4_999));
     }
 
     #[test]
@@ -270,14 +349,19 @@ mod tests {
             let stands = kept.owes(DeliveryStepId(id), BTreeSet::from([HALL]), now);
             kept.put(step(id, id.unsigned_abs() as u8), urgency, stands);
         }
-        assert!(kept.owes_any() && kept.ready(now, false, Places::beside(&[(Some(HALL), 32)])).is_empty());
-        assert_eq!(ids(&kept.ready(now, false, Places::beside(&[(Some(HALL), 30)]))), [2, 1]);
+        let ready =
+            |kept: &Kept, quiet, waiting| ids(&kept.ready(now, quiet, Places::beside(&[(Some(HALL), waiting)])));
+        assert!(kept.owes_any());
+        assert_eq!(ready(&kept, false, 30), [2, 1, 3], "two have a place, and one is tried all the same");
+        assert_eq!(ready(&kept, false, 31), [2, 1]);
+        assert_eq!(ready(&kept, false, 32), [2], "the most urgent, not all of them");
+        assert_eq!(ready(&kept, true, 32), [2], "what may not be told now keeps no place from what may");
         assert_eq!(kept.owed_before(&step(9, 1)), BTreeSet::from([HALL]), "an end does not take its beginning's room");
         assert!(kept.owed_before(&step(9, 7)).is_empty() && kept.owed_before(&step(1, 1)).is_empty());
-        assert_eq!(kept.least().map(|step| step.id.0), Some(1));
+        assert_eq!(kept.least().map(|(urgency, step)| (urgency, step.id.0)), Some((LOW, 1)));
         let full: Vec<(Option<Target>, u32)> = (2..10).map(|other| (Some([other; 32]), 32)).collect();
         assert_eq!(ids(&kept.ready(now, false, Places::beside(&full))), [2, 1, 3], "tried, as nothing waits for it");
-        kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]));
-        assert_eq!(ids(&kept.ready(now, false, Places::beside(&[(Some(HALL), 32)]))), [3], "it came there after all");
+        kept.brought(&BTreeSet::from([DeliveryStepId(3), DeliveryStepId(7)]), now);
+        assert_eq!(ready(&kept, false, 32), [2, 3], "it came there after all");
     }
 }

@@ -29,11 +29,16 @@ pub(super) fn numbered(requests: Vec<Request>, written: &[Written]) -> BTreeMap<
     all
 }
 
-/// Whether a request is still to be carried out of which nothing waits: nothing is written of it, or only that it was asked for no longer,
+/// Whether a request is still to be carried out that nobody is about: nothing is written of it, or only that it was asked for no longer,
 /// which it is again.
 pub(super) fn is_new(written: &[Written], number: u32) -> bool {
     let known = written.iter().find(|one| one.number == number);
     known.is_none_or(|one| one.came == Came::Unasked)
+}
+
+/// Whether a request is owed: it comes when its step, which is kept, is told again, and not before.
+pub(super) fn is_owed(written: &[Written], number: u32) -> bool {
+    written.iter().any(|one| one.number == number && one.came == Came::Owed)
 }
 
 /// How many more requests of an output may come to wait.
@@ -147,6 +152,21 @@ mod tests {
         written[0].came = Came::GivenUp;
         let swap = room.swap(&back, &written, &[1], false);
         assert!(swap.new.is_empty(), "what was given up, as it was refused, is not tried again");
+    }
+
+    #[test]
+    fn who_is_owed_a_request_keeps_their_number_and_is_not_taken_up_before_their_step_is() {
+        let asked = numbered(publish(&["away", "there"]), &[]);
+        let mut written = write(&asked, true);
+        (written[0].came, written[1].came) = (Came::Owed, Came::Done);
+        let again = numbered(publish(&["there", "away"]), &written);
+        assert_eq!(topics(&again), told(&[(0, "away"), (1, "there")]), "under the key that went out before");
+        assert!(is_owed(&written, 0) && !is_owed(&written, 1) && !is_owed(&written, 2));
+        assert!(!is_new(&written, 0), "its step comes back to it, and nothing else does");
+        written[1].came = Came::Waits;
+        let other = numbered(publish(&["away", "eve"]), &written);
+        let swap = Room::beside(1).swap(&other, &written, &[1], false);
+        assert_eq!((swap.new, swap.gone), (vec![2], vec![1]), "it takes nobody's room");
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Patience {
                 waiting.insert((step, number), Next { pause, due: now.saturating_add(pause), target });
             }
             Came::Done => waiting.retain(|_, next| next.target != target),
-            Came::GivenUp | Came::Unasked => drop(waiting.remove(&(step, number))),
+            Came::GivenUp | Came::Unasked | Came::Owed => drop(waiting.remove(&(step, number))),
         }
     }
 }

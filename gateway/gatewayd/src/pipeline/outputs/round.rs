@@ -1,7 +1,7 @@
 //! What an output is told in a round: what is new, what was held for its quiet hours, and what was kept, the most urgent first.
 
 use pitchside_model::Priority;
-use pitchside_store::delivery::{HELD_MAX, KEPT_MAX};
+use pitchside_store::delivery::HELD_MAX;
 use pitchside_store::{AlertRow, DeliveryKind, DeliveryStep, DeliveryStepId, KeptFor, StoreError};
 
 use super::agenda::{Item, Source, Urgency};
@@ -84,27 +84,44 @@ impl OutputTask {
         Ok(())
     }
 
-    /// Once its hours are no longer quiet: what was held.
+    /// Once its hours are no longer quiet: what was held. Which of it still matters is decided before any of it is told: with its beginning
+    /// gone, an end would look like one of an alert that was told before them.
     fn look_at_held(&mut self) -> Result<(), StoreError> {
         if self.ear.is_quiet(self.parts.clock.now()) {
             self.agenda.hush();
             return Ok(());
         }
         let held = blocking::here(|| self.parts.store.held_for_plugin(&self.name, HELD_MAX))?;
-        for step in &held {
-            if self.agenda.has(step.id) {
-                continue;
+        let (mut new, mut moot) = (Vec::new(), Vec::new());
+        blocking::here(|| {
+            for step in held.iter().filter(|step| !self.agenda.has(step.id)) {
+                match self.parts.store.alert(step.alert)? {
+                    Some(row) if self.matters(step, &held, &row)? => {
+                        let urgency = Urgency::Alert(row.alert.priority);
+                        new.push(Item { step: *step, urgency, source: Source::Held });
+                    }
+                    _ => moot.push(step.id),
+                }
             }
-            let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind).collect();
-            let urgency = blocking::here(|| self.urgency(step))?;
-            self.agenda.add(Item { step: *step, urgency, source: Source::Held(of_alert) });
-        }
+            Ok::<_, StoreError>(())
+        })?;
+        // The latest first: cut off in between, what is left is found to be moot, too.
+        moot.into_iter().rev().for_each(|step| self.courier.record.write(Entry::Released(step)));
+        new.into_iter().for_each(|item| self.agenda.add(item));
         Ok(())
+    }
+
+    /// Whether a step that was held still matters, by all that was held of its alert.
+    fn matters(&self, step: &DeliveryStep, held: &[DeliveryStep], row: &AlertRow) -> Result<bool, StoreError> {
+        let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind);
+        let of_alert: Vec<DeliveryKind> = of_alert.collect();
+        let over = of_alert.contains(&DeliveryKind::Cleared) || (row.cleared.is_some() && !self.ends_anew(row)?);
+        Ok(after_quiet(&of_alert, over, self.ear.ear.route.from_level).contains(&step.kind))
     }
 
     /// What was kept, and has its turn.
     fn look_at_kept(&mut self) -> Result<(), StoreError> {
-        self.kept.brought(&self.courier.under_way.take_brought());
+        self.kept.brought(&self.courier.under_way.take_brought(), self.parts.clock.uptime());
         if self.kept.len() == 0 {
             return Ok(());
         }
@@ -133,7 +150,11 @@ impl OutputTask {
             };
         }
         match heard {
-            Heard::Done | Heard::Hold => self.let_go(&step),
+            Heard::Done => {
+                self.let_go(&step);
+                self.kept.goes_on(step.alert, self.parts.clock.uptime());
+            }
+            Heard::Hold => self.let_go(&step),
             Heard::Failed(why) => self.keep_failed(&step, item.urgency, why)?,
             Heard::Owes(targets) => {
                 if !self.kept.owes_any() {
@@ -145,7 +166,7 @@ impl OutputTask {
             }
             Heard::Behind => self.keep(step, item.urgency, Stands::Behind)?,
         }
-        if matches!(item.source, Source::Held(_)) {
+        if item.source == Source::Held {
             self.courier.record.write(Entry::Released(step.id));
         }
         self.agenda.done(step.id);
@@ -163,21 +184,14 @@ impl OutputTask {
             return Ok(Heard::Done);
         }
         let Some(row) = blocking::here(|| self.parts.store.alert(step.alert))? else { return Ok(Heard::Done) };
-        let held = if let Source::Held(of_alert) = &item.source { Some(of_alert) } else { None };
-        if let Some(of_alert) = held {
-            if self.courier.is_too_old(step) {
-                self.courier.give_up_rest(step.id)?;
-                return Ok(Heard::Done);
-            }
-            // Of alerts that still matter.
-            let over = of_alert.contains(&DeliveryKind::Cleared) || (row.cleared.is_some() && !self.ends_anew(&row)?);
-            if !after_quiet(of_alert, over, self.ear.ear.route.from_level).contains(&step.kind) {
-                return Ok(Heard::Done);
-            }
+        let was_held = item.source == Source::Held;
+        if was_held && self.courier.is_too_old(step) {
+            self.courier.give_up_rest(step.id)?;
+            return Ok(Heard::Done);
         }
         let quiet = may_hold && self.ear.is_quiet(self.parts.clock.now());
         let told = match self.ear.decide(&self.parts.hearing.notes, &row, step.kind, quiet) {
-            Verdict::Tell(_) | Verdict::Hold if held.is_none() && self.is_history(step, &row)? => {
+            Verdict::Tell(_) | Verdict::Hold if !was_held && self.is_history(step, &row)? => {
                 self.courier.give_up_rest(step.id)?;
                 return Ok(Heard::Done);
             }
@@ -185,15 +199,22 @@ impl OutputTask {
             Verdict::Tell(_) if may_hold && !self.came_and_went(step)?.is_empty() => return Ok(Heard::Hold),
             Verdict::Tell(told) => told,
             Verdict::Hold => return Ok(Heard::Hold),
-            Verdict::PassOver => return Ok(Heard::Done),
+            Verdict::PassOver => {
+                if self.kept.why(step.id).is_some() {
+                    self.courier.unask_owed(step.id)?;
+                }
+                return Ok(Heard::Done);
+            }
         };
-        if self.kept.holds_up(step) {
+        if self.kept.is_behind(step) {
             return Ok(Heard::Behind);
         }
         // Of what was held, the day it is tried for begins now.
-        let age = if held.is_some() { self.courier.fresh() } else { self.courier.age(step) };
+        let age = if was_held { self.courier.fresh() } else { self.courier.age(step) };
         let event = hearing::event(step, &row, &self.parts.hearing.notes, told);
-        let heard = self.tell(step, event, age, matches!(item.source, Source::Kept { .. })).await?;
+        // Kept before the place in the record moved on, it is read as new after a cut.
+        let again = self.kept.why(step.id).is_some();
+        let heard = self.tell(step, event, age, again).await?;
         if self.kept.is_failed(step.id) && !matches!(heard, Heard::Failed(_)) {
             self.trouble(format!("its script answers for alert {} after all", step.alert));
             // What waits of it is asked for again, too.
@@ -213,16 +234,14 @@ impl OutputTask {
         }
         // Recorded since the record was read.
         let is_end = |step: &DeliveryStep| step.alert == row.alert.id && step.kind == DeliveryKind::Cleared;
-        blocking::here(|| {
-            loop {
-                let steps = self.parts.store.delivery_steps_after(after, PAGE)?;
-                let Some(last) = steps.last() else { return Ok(false) };
-                if steps.iter().any(is_end) {
-                    return Ok(true);
-                }
-                after = last.id;
+        loop {
+            let steps = self.parts.store.delivery_steps_after(after, PAGE)?;
+            let Some(last) = steps.last() else { return Ok(false) };
+            if steps.iter().any(is_end) {
+                return Ok(true);
             }
-        })
+            after = last.id;
+        }
     }
 
     /// What is held of an alert whose end this is, if the step is among it with which the output joins: nobody was told of it, nor needs
@@ -246,16 +265,24 @@ impl OutputTask {
             tracing::error!(plugin = %self.name, alert = %step.alert, "an output failed; it is asked again");
             self.trouble(text);
         }
-        self.keep(*step, urgency, stands)
+        let gave_way = self.kept.gives_way(step.id);
+        self.keep(*step, urgency, stands)?;
+        if self.kept.gives_way(step.id) && !gave_way {
+            // What waits of later steps of its alert goes from here on.
+            self.courier.under_way.wake();
+        }
+        Ok(())
     }
 
-    /// A step is kept. Where there is no room, the one that is missed least goes.
+    /// A step is kept. Where there is no room, the one that is missed least goes, which may be this one.
     fn keep(&mut self, step: DeliveryStep, urgency: Urgency, stands: Stands) -> Result<(), StoreError> {
         let before: Option<KeptFor> = self.kept.why(step.id);
-        let is_full = before.is_none() && self.kept.len() >= KEPT_MAX as usize;
-        if let Some(least) = self.kept.least().filter(|_| is_full) {
+        if let Some(least) = self.kept.gives_room(&step, urgency) {
             self.trouble(format!("too much is kept for it: a step of alert {} is given up", least.alert));
             self.courier.give_up_rest(least.id)?;
+            if least.id == step.id {
+                return Ok(());
+            }
             self.let_go(&least);
             self.agenda.done(least.id);
         }

@@ -1,7 +1,5 @@
-//! One step told to an output's script, and what it asks for carried out; and what was put aside, again. Nothing here waits for a
-//! receiver longer than a moment.
+//! One step told to an output's script, and what it asks for carried out. Nothing here waits for a receiver longer than a moment.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +11,13 @@ use pitchside_store::{AlertRow, Came, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::agenda::Urgency;
-use super::chains::Chains;
-use super::numbered::{Numbered, Room, Swap, is_new, numbered};
-use super::patience::AGAIN_MIN;
+use super::numbered::{Numbered, is_new, is_owed, numbered};
 use super::places::Places;
 use super::trial::{Age, Ended, Errand, Trial};
-use super::underway::Way;
+use super::underway::{One, Way};
 use super::{OutputTask, hearing};
 use crate::blocking;
-use crate::delivery::route::{Verdict, joins};
+use crate::delivery::route::joins;
 use crate::pipeline::delivery::muster::Went;
 
 /// How long the steps that follow wait for what a step asks for: most of it is done by then, and need not be written down as waiting.
@@ -48,12 +43,12 @@ pub(super) enum Heard {
     Failed(String),
     /// What it asks for at these receivers has no room to wait.
     Owes(BTreeSet<Target>),
-    /// It comes after one of the same alert that its script failed on.
+    /// It comes after one of the same alert that its script failed on, or that is still to be told.
     Behind,
 }
 
 /// What a script makes of an event.
-enum Asked {
+pub(super) enum Asked {
     /// It asks for these.
     For(Vec<Request>),
     /// For nothing, as it failed or could make nothing of it: why.
@@ -89,9 +84,11 @@ impl OutputTask {
     }
 
     /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
-    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits
-    /// nobody waits for one more. What has no room to wait is tried once, and is owed if that is in vain. A step that is told `again`
-    /// is not told to whoever has heard of a later one.
+    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits, for
+    /// the same receiver or under the same number, nobody waits for one more, nor for what is told again: a receiver that stalls and has
+    /// another address for each alert would hold up every step. What has no room to wait is tried once, and is owed if that is in vain:
+    /// that is written down, too, so that its number stays its own. A step that is told `again` is not told to whoever has heard of a
+    /// later one.
     pub(super) async fn tell(
         &mut self,
         step: &DeliveryStep,
@@ -103,32 +100,44 @@ impl OutputTask {
             Asked::For(requests) => requests,
             Asked::Nothing(why) => return Ok(Heard::Failed(why)),
         };
-        // Cut off in the middle, it is told again: what is written of it already is done, or waits to be tried again.
-        let (written, waiting) = blocking::here(|| {
+        // In this order: what ends in between is found to be written down.
+        let under_way = self.courier.under_way.now();
+        self.courier.record.settled()?;
+        // Cut off in the middle, it is told again: what is written of it already is done, waits to be tried again, or is owed.
+        let (written, waiting, by_target) = blocking::here(|| {
             let store = &self.parts.store;
-            let written = store.requests_of_step(&self.name, step.id)?;
-            Ok::<_, StoreError>((written, store.requests_by_target(&self.name)?))
+            let (written, waiting) =
+                (store.requests_of_step(&self.name, step.id)?, store.requests_waiting(&self.name)?);
+            Ok::<_, StoreError>((written, waiting, store.requests_by_target(&self.name)?))
         })?;
+        let numbers_waiting: BTreeSet<u32> = waiting.into_iter().map(|(_, number)| number).collect();
         let requests = numbered(requests, &written);
         let behind = self.behind(step, &requests)?;
-        let late = if again { self.overtaken(step, &event, &requests, &written)? } else { BTreeSet::new() };
-        let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&waiting));
-        let is_asked = |number: &u32| is_new(&written, *number) && !late.contains(number);
+        let late = if again { self.overtaken(step, &event, &requests, &written, &under_way)? } else { BTreeSet::new() };
+        let (owed_before, mut places) = (self.kept.owed_before(step), Places::beside(&by_target));
+        let is_asked =
+            |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
         let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
         let errand = Arc::new(Errand { step: *step, event, requests, age });
         let (mut out, mut awaited, mut owed) = (JoinSet::new(), BTreeSet::new(), BTreeMap::new());
         for number in &new {
             let Some(Numbered { target, .. }) = errand.requests.get(number) else { continue };
             let (is_blocked, is_overtaking) = (places.waits(target), owed_before.contains(target));
-            if is_overtaking || !places.take(*target) {
+            // Told again while it is still about it, it comes to its end by itself.
+            let is_going = under_way.contains(&(step.id, *number));
+            if is_going || is_overtaking || !places.take(*target) {
                 owed.insert(*number, *target);
             }
-            if is_overtaking || behind.contains(number) {
+            if is_going || is_overtaking || behind.contains(number) {
                 continue;
             }
             let Some(going) = self.courier.under_way.begin((step.id, *number), *target) else { continue };
-            let trial = if is_blocked || owed.contains_key(number) { Trial::Brief } else { Trial::Aside };
-            if !is_blocked {
+            let trial = match (owed.contains_key(number), is_blocked) {
+                (true, _) if again => Trial::Once,
+                (true, _) | (_, true) => Trial::Brief,
+                (false, false) => Trial::Aside,
+            };
+            if !is_blocked && !again && !numbers_waiting.contains(number) {
                 awaited.insert(*number);
             }
             out.spawn(self.courier.clone().set_out(Arc::clone(&errand), *number, trial, going));
@@ -141,6 +150,13 @@ impl OutputTask {
         let of_note: Vec<(u32, Came)> = of_note.map(|one| (one.number, one.came)).collect();
         came.extend(of_note);
         owed.retain(|number, _| !came.contains_key(number));
+        // What is under way writes down by itself what becomes of it.
+        let rests = |number: u32| !under_way.contains(&(step.id, number));
+        let newly = owed.keys().copied().filter(|number| rests(*number) && !is_owed(&written, *number));
+        came.extend(newly.map(|number| (number, Came::Owed)));
+        let is_gone = |one: &&Written| one.came == Came::Owed && !errand.requests.contains_key(&one.number);
+        let gone = written.iter().filter(is_gone).filter(|one| rests(one.number));
+        came.extend(gone.map(|one| (one.number, Came::Unasked)));
         self.courier.settle(&errand, came);
         if !out.is_empty() {
             let numbers = owed.keys().copied().collect();
@@ -152,10 +168,11 @@ impl OutputTask {
     /// The requests of a step that come after something of the same alert that waits: for the same receiver, or under the same number.
     fn behind(&self, step: &DeliveryStep, requests: &BTreeMap<u32, Numbered>) -> Result<BTreeSet<u32>, StoreError> {
         let look = || {
-            let store = &self.parts.store;
+            let (store, under_way) = (&self.parts.store, self.courier.under_way.now());
             let mut found: Vec<(u32, Way)> = Vec::new();
             for (other, before) in store.requests_waiting(&self.name)? {
-                if other.alert != step.alert || other.id >= step.id || self.kept.gives_way(other.id) {
+                let gives_way = self.kept.gives_way(other.id) && !under_way.contains(&(other.id, before));
+                if other.alert != step.alert || other.id >= step.id || gives_way {
                     continue;
                 }
                 let written = store.requests_of_step(&self.name, other.id)?;
@@ -177,32 +194,39 @@ impl OutputTask {
         Ok(blocking::here(look)?.into_iter().map(|(number, _)| number).collect())
     }
 
-    /// The requests of a step that was kept whose receivers have heard of a later one of the same alert: to them it would be news that is
-    /// over.
+    /// The requests of a step that was kept whose receivers have heard of a later one of the same alert, or are just being told of it: to
+    /// them it would be news that is over.
     fn overtaken(
         &self,
         step: &DeliveryStep,
         event: &Event,
         requests: &BTreeMap<u32, Numbered>,
         written: &[Written],
+        under_way: &BTreeSet<One>,
     ) -> Result<BTreeSet<u32>, StoreError> {
+        let is_told =
+            |step: DeliveryStepId, number: u32, came: Came| came == Came::Done || under_way.contains(&(step, number));
         let have_heard = blocking::here(|| {
             let store = &self.parts.store;
             let later = store.requests_of(step.alert)?.into_iter().filter(|request| {
-                request.name == self.name.as_str() && request.came == Came::Done && request.step.id > step.id
+                let is_later = request.name == self.name.as_str() && request.step.id > step.id;
+                is_later && is_told(request.step.id, request.number, request.came)
             });
             let later: BTreeSet<DeliveryStepId> = later.map(|request| request.step.id).collect();
             let mut have_heard: BTreeSet<Target> = BTreeSet::new();
             for other in later {
                 let written = store.requests_of_step(&self.name, other)?;
-                have_heard.extend(written.iter().filter(|one| one.came == Came::Done).filter_map(|one| one.target));
+                let told = written.iter().filter(|one| is_told(other, one.number, one.came));
+                have_heard.extend(told.filter_map(|one| one.target));
             }
             Ok::<_, StoreError>(have_heard)
         })?;
         let mut late = BTreeSet::new();
         for (number, Numbered { request, target }) in requests {
             let is_over = |one: &Written| one.number == *number && matches!(one.came, Came::Done | Came::GivenUp);
-            if have_heard.contains(target) && !written.iter().any(is_over) {
+            // What is under way itself is tried before what comes later.
+            let is_going = under_way.contains(&(step.id, *number));
+            if have_heard.contains(target) && !is_going && !written.iter().any(is_over) {
                 let key = event.key(*number as usize);
                 self.trouble(format!("{} {key} is left out: what came after it was told there", request.target()));
                 late.insert(*number);
@@ -228,104 +252,8 @@ impl OutputTask {
         }))
     }
 
-    /// Has what was put aside tried again, now and then, while new steps are told.
-    pub(super) async fn try_waiting(&mut self) -> Result<(), RoundError> {
-        let now = self.parts.clock.uptime();
-        while self.away.try_join_next().is_some() {}
-        let was_woken = self.courier.under_way.was_woken();
-        if !was_woken && self.waiting_at.is_some_and(|at| now.saturating_sub(at) < AGAIN_MIN) {
-            return Ok(());
-        }
-        self.waiting_at = Some(now);
-        // In this order: what ends in between is written down, and found to wait no more.
-        let under_way = self.courier.under_way.now();
-        self.courier.record.settled()?;
-        let waiting = blocking::here(|| self.parts.store.requests_waiting(&self.name))?;
-        self.courier.patience.keep(&waiting);
-        let mut room = Room::beside(waiting.len());
-        let mut chains = Chains::default();
-        let mut steps: Vec<(DeliveryStep, Vec<Written>, Vec<u32>)> = Vec::new();
-        for (step, number) in waiting {
-            if steps.last().is_none_or(|(last, _, _)| last.id != step.id) {
-                let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
-                steps.push((step, written, Vec::new()));
-            }
-            let Some((_, written, numbers)) = steps.last_mut() else { continue };
-            if self.kept.gives_way(step.id) {
-                continue;
-            }
-            let target = written.iter().find(|one| one.number == number).and_then(|one| one.target);
-            let way = (step.alert, number);
-            let goes = !under_way.contains(&(step.id, number))
-                && self.courier.patience.is_due(step.id, number, now)
-                && !self.kept.is_failed(step.id);
-            if chains.stands(way, target, goes) {
-                self.courier.under_way.stands_free(way);
-                numbers.push(number);
-            }
-        }
-        let quiet = self.ear.is_quiet(self.parts.clock.now());
-        steps.retain(|(_, _, numbers)| !numbers.is_empty());
-        let mut due = blocking::here(|| {
-            let row = |(step, written, numbers): (DeliveryStep, Vec<Written>, Vec<u32>)| {
-                Ok::<_, StoreError>((step, written, numbers, self.parts.store.alert(step.alert)?))
-            };
-            steps.into_iter().map(row).collect::<Result<Vec<_>, _>>()
-        })?;
-        // What is most urgent is asked for first, and gets a place first; then the oldest.
-        due.sort_by_key(|(step, _, _, row)| (Reverse(row.as_ref().map(|row| row.alert.priority)), step.id));
-        for (step, written, mut numbers, row) in due {
-            let target = |number: u32| written.iter().find(|one| one.number == number).and_then(|one| one.target);
-            numbers.retain(|number| !chains.is_behind((step.alert, *number), target(*number)));
-            if numbers.is_empty() {
-                continue;
-            }
-            let said = row.as_ref().map(|row| self.ear.decide(&self.parts.hearing.notes, row, step.kind, quiet));
-            let asked = match (&row, said) {
-                (_, Some(Verdict::Hold)) => continue,
-                (Some(row), Some(Verdict::Tell(told))) => {
-                    let event = hearing::event(&step, row, &self.parts.hearing.notes, told);
-                    match self.ask(&event).await? {
-                        Asked::For(requests) => Some((event, requests)),
-                        Asked::Nothing(why) => {
-                            numbers.iter().for_each(|number| chains.stays((step.alert, *number), target(*number)));
-                            self.keep_failed(&step, Urgency::Alert(row.alert.priority), why)?;
-                            continue;
-                        }
-                    }
-                }
-                // Nobody wants to hear of it any more.
-                _ => None,
-            };
-            let Some((event, requests)) = asked else {
-                self.courier.give_up(step.id, numbers);
-                continue;
-            };
-            let (requests, age) = (numbered(requests, &written), self.courier.age(&step));
-            let Swap { new, gone } = room.swap(&requests, &written, &numbers, self.courier.is_too_old(&step));
-            let errand = Arc::new(Errand { step, event, requests, age });
-            // At once: cut off in between, a step would wait for nobody, or for one too many.
-            let waits = new.iter().map(|number| (*number, Came::Waits));
-            self.courier.settle(&errand, waits.chain(gone.into_iter().map(|number| (number, Came::Unasked))));
-            let goes =
-                |number: &u32| errand.requests.get(number).is_some_and(|one| !chains.rests(step.alert, one.target));
-            let new: Vec<u32> = new.into_iter().filter(goes).collect();
-            let asked_for = numbers.into_iter().filter(|number| errand.requests.contains_key(number));
-            asked_for.chain(new).for_each(|number| chains.push(&errand, number));
-        }
-        for (_, chain) in chains.chains {
-            let begin = |(errand, number): &(Arc<Errand>, u32)| {
-                let one = errand.requests.get(number)?;
-                self.courier.under_way.begin_again((errand.step.id, *number), one.target)
-            };
-            let going = chain.iter().filter_map(begin).collect();
-            self.away.spawn(self.courier.clone().again(chain, going));
-        }
-        Ok(())
-    }
-
     /// What its script asks for. An error says that there is no process to ask: the step waits for one.
-    async fn ask(&mut self, event: &Event) -> Result<Asked, RoundError> {
+    pub(super) async fn ask(&mut self, event: &Event) -> Result<Asked, RoundError> {
         let Some(process) = &mut self.process else { return Err(WorkerError::Down.into()) };
         Ok(match process.tell(event).await? {
             Outcome::Requests(requests) => Asked::For(requests),

@@ -49,7 +49,7 @@ pub(super) enum Trial {
     Aside,
     /// Once, then it is put aside: something waits on its way already.
     Brief,
-    /// Once: it was put aside, and comes again.
+    /// Once: it was put aside or is owed, and comes again.
     Once,
     /// Until then.
     Drill(Instant),
@@ -81,7 +81,7 @@ pub(super) struct Courier {
     pub turns: Turns,
     /// What is under way while later steps are told.
     pub under_way: UnderWay,
-    /// Why the last request to a receiver that was tried again did not go out, as it was told.
+    /// Why the last request to a receiver that was tried again did not go out, as it was told; of receivers that something waits for.
     pub told: Arc<Mutex<BTreeMap<Target, String>>>,
 }
 
@@ -136,8 +136,8 @@ impl Courier {
         Ended { number, came, going }
     }
 
-    /// Writes down what becomes of requests of a step that stand in the record as what waits; of the `owed`, which have no room there,
-    /// only that they came to an end.
+    /// Writes down what becomes of requests of a step that stand in the record as what waits; of the `owed`, which stay so, only that they
+    /// came to an end.
     pub async fn see_out(self, errand: Arc<Errand>, mut out: JoinSet<Ended>, owed: BTreeSet<u32>) {
         while let Some(ended) = out.join_next().await {
             // One that broke down waits, and is tried again.
@@ -203,51 +203,7 @@ impl Courier {
         }
     }
 
-    /// Something newer stands where these replace each other: what older steps still wait to bring there is moot.
-    fn give_up_older(&self, than: DeliveryStepId, newest: &[Written]) {
-        if newest.is_empty() {
-            return;
-        }
-        let look = || {
-            let mut waiting = self.parts.store.requests_waiting(&self.name)?;
-            waiting.retain(|(step, _)| step.id < than);
-            let mut moot = Vec::new();
-            for of_step in waiting.chunk_by(|(one, _), (other, _)| one.id == other.id) {
-                let Some((step, _)) = of_step.first() else { continue };
-                let written = self.parts.store.requests_of_step(&self.name, step.id)?;
-                let waits = |one: &&Written| of_step.iter().any(|(_, number)| *number == one.number);
-                let found: Vec<u32> =
-                    written.iter().filter(waits).filter(|one| replaced(one, newest)).map(|one| one.number).collect();
-                moot.push((step.id, found));
-            }
-            Ok::<_, StoreError>(moot)
-        };
-        match blocking::here(look) {
-            Ok(moot) => moot.into_iter().for_each(|(step, numbers)| self.give_up(step, numbers)),
-            // Tried again, it finds that it is not its turn.
-            Err(error) => tracing::warn!(plugin = %self.name, %error, "what is moot still waits"),
-        }
-    }
-
-    /// Writes down that what is left of a step is given up: what of it waits, or else that there was more.
-    pub fn give_up_rest(&self, step: DeliveryStepId) -> Result<(), StoreError> {
-        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step))?;
-        let waiting = written.iter().filter(|one| one.came == Came::Waits).map(|one| one.number);
-        let mut left: Vec<u32> = waiting.collect();
-        if left.is_empty() {
-            left.push(written.iter().map(|one| one.number.saturating_add(1)).max().unwrap_or(0));
-        }
-        self.give_up(step, left);
-        Ok(())
-    }
-
-    /// Writes down that requests of a step are given up.
-    pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
-        let given_up = |number| Written { number, came: Came::GivenUp, target: None };
-        self.write_down(step, numbers.into_iter().map(given_up).collect());
-    }
-
-    fn write_down(&self, step: DeliveryStepId, written: Vec<Written>) {
+    pub(super) fn write_down(&self, step: DeliveryStepId, written: Vec<Written>) {
         if !written.is_empty() {
             self.record.write(Entry::Came(step, written, self.parts.clock.now()));
         }
@@ -372,29 +328,5 @@ impl Courier {
 
     pub fn trouble(&self, text: String) {
         self.parts.trouble(&self.name, text);
-    }
-}
-
-/// Whether something newer stands where an older request was to go: numbers are nobody's for good, and count only where it is not
-/// written down whom one is for, as a program of before did not.
-fn replaced(older: &Written, newest: &[Written]) -> bool {
-    newest.iter().any(|one| older.target.map_or(one.number == older.number, |target| one.target == Some(target)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_newest_replaces_what_waits_for_its_receiver_whatever_the_numbers() {
-        let (hall, gate) = (Some([1; 32]), Some([2; 32]));
-        let written = |number, came, target| Written { number, came, target };
-        let newest = [written(0, Came::Done, hall)];
-        for (number, target, expected) in
-            [(0, hall, true), (3, hall, true), (0, gate, false), (0, None, true), (3, None, false)]
-        {
-            let older = written(number, Came::Waits, target);
-            assert_eq!(replaced(&older, &newest), expected, "{number} {target:?}");
-        }
     }
 }

@@ -17,7 +17,7 @@ const SIDE_BY_SIDE_MAX: usize = 64;
 const RECEIVERS_KEPT: usize = 64;
 
 /// A request of a step, by number.
-type One = (DeliveryStepId, u32);
+pub(super) type One = (DeliveryStepId, u32);
 /// Of an alert, the requests of a number.
 pub(super) type Way = (AlertId, u32);
 
