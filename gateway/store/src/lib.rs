@@ -75,7 +75,7 @@ mod writer;
 pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
 pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
-pub use chain::{Anchor, ChainStart};
+pub use chain::{Anchor, Beyond, ChainStart, LostEnd};
 pub use copies::{CopyCounts, CopyName, KeyCopy, UnreadableCopies};
 pub use delivery::{
     Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, KeptFor, WaitingAlert,
