@@ -2,14 +2,15 @@
 //! undelivered or unrecorded the replay derives again, with the same id; recording the same step twice changes nothing.
 //! Once it is recorded the page is told again, under the number of the step.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
-use pitchside_model::{AlertEvent, AlertId, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId, Timestamp};
 use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -48,9 +49,14 @@ pub struct Alerts {
     pub sealing: Arc<Sealing>,
     /// What the rules in force say of their alerts.
     pub notes: Arc<RuleNotes>,
+    /// Whose those are that MQTT subscribers who come later find.
+    pub standing: Standing,
     /// The gateway's clock.
     pub clock: Clock,
 }
+
+/// Alerts that are kept for later subscribers, and the athletes they are about.
+pub type Standing = Arc<Mutex<HashMap<AlertId, AthleteId>>>;
 
 /// What became of sending a few events out.
 #[derive(Default)]
@@ -133,7 +139,27 @@ impl Alerts {
     /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
     fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
         let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
+        self.stands(&row.alert);
         Ok(self.gate.publish(&format!("alerts/{}", row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
+    }
+
+    fn stands(&self, alert: &Alert) {
+        if let Some(athlete) = &alert.athlete {
+            self.standing.lock().insert(alert.id, athlete.clone());
+        }
+    }
+
+    /// An athlete was erased, and their alerts are not on the record any more: subscribers who come later find none of them, and open pages
+    /// fetch anew what there is.
+    pub fn let_go_of(&self, athlete: &AthleteId) {
+        self.standing.lock().retain(|id, whose| {
+            let stays = whose != athlete;
+            if !stays {
+                self.gate.forget(&format!("alerts/{id}"));
+            }
+            stays
+        });
+        self.events.publish(&self.events.hello(self.clock.now()));
     }
 
     /// Counts the alerts that escalate unless somebody acknowledges them.
@@ -246,16 +272,17 @@ impl Alerts {
         let topic = format!("alerts/{}", step_of(deed.0).0);
         let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
         match deed.0 {
-            AlertEvent::Raised(_) => match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
+            AlertEvent::Raised(alert) => match self.gate.publish(&topic, json.clone(), true, Qos::AtLeastOnce) {
                 // On the shelf already: subscribers get it from there.
-                Ok(()) | Err(PublishError::Busy) => {}
+                Ok(()) | Err(PublishError::Busy) => self.stands(alert),
                 Err(PublishError::Retained) => {
                     tracing::warn!("too many open alerts to keep for later subscribers; this one goes out once");
                     self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
                 }
                 Err(error) => return Err(error.into()),
             },
-            AlertEvent::Cleared { .. } => {
+            AlertEvent::Cleared { id, .. } => {
+                self.standing.lock().remove(id);
                 self.gate.forget(&topic);
                 self.gate.publish(&topic, json, false, Qos::AtLeastOnce)?;
             }

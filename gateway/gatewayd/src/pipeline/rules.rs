@@ -25,12 +25,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
 use super::derived::DerivedWatch;
+use super::erased::Erased;
 use crate::clock::Clock;
 use crate::rulebook::standing::Standing;
 use crate::stamp::Stamp;
 
 use feed::{Drill, Offer};
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
+pub use memory::SNAPSHOT;
 
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
@@ -65,6 +67,8 @@ pub struct RulesTask {
     resets: VecDeque<(Timestamp, AlertId)>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
+    /// Who was erased, of whom the rules still know something.
+    erased: Erased,
     /// How the rules did when it was last written down, and whether that may have changed.
     standing: Option<Vec<Standing>>,
     stale: bool,
@@ -110,6 +114,7 @@ impl RulesTask {
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
             drills: Vec::new(),
+            erased: Erased::from(parts.clock.now()),
             standing: None,
             stale: true,
             parts,

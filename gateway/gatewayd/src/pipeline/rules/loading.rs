@@ -21,6 +21,7 @@ impl RulesTask {
         }
         self.look_at_standing().await;
         self.look_at_resets().await;
+        self.look_at_erased().await;
         let stamp = blocking::here(|| stamp::of(&self.folder));
         let before = self.derived.look();
         if self.seen == Some(stamp) && before.is_none() {
