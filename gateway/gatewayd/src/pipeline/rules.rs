@@ -67,6 +67,8 @@ pub struct RulesTask {
     resets: VecDeque<(Timestamp, AlertId)>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
+    /// A publication that was cut off could not be finished, and that was said.
+    unfinished: bool,
     /// Who was erased, of whom the rules still know something.
     erased: Erased,
     /// How the rules did when it was last written down, and whether that may have changed.
@@ -114,6 +116,7 @@ impl RulesTask {
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
             drills: Vec::new(),
+            unfinished: false,
             erased: Erased::from(parts.clock.now()),
             standing: None,
             stale: true,
