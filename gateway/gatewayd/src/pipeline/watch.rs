@@ -94,7 +94,7 @@ impl Watch {
                 erased.let_go();
                 let due = self.clock.uptime() + SETTLED_AFTER;
                 again.extend(gone.into_iter().map(|athlete| (due, athlete)));
-                Ok(())
+                Ok::<_, anyhow::Error>(())
             }));
             // That their streams ended is nobody's.
             for gap in &mut gaps {
