@@ -1,7 +1,6 @@
 //! What is left of an athlete who was erased.
 
 use super::*;
-use crate::delivery::KeptFor;
 
 fn athlete(name: &str) -> AthleteId {
     AthleteId::parse(name).unwrap()
