@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use gatewayd::backup::RecoveryKey;
 use gatewayd::files::write_secret;
 use gatewayd::identity::Identity;
+use ledger_block::SignedHeader;
 use pitchside_model::AthleteId;
 use pitchside_seal::{Generation, Whose};
-use pitchside_store::{RootKey, Tables};
-use pitchside_tests::{Running, until};
+use pitchside_store::{BlockRow, RootKey, Tables};
+use pitchside_tests::{Clinic, Running, until};
 
 use super::backup::{self, clinic, restore_to};
 
@@ -171,4 +172,75 @@ async fn a_box_whose_data_is_gone_does_not_begin_a_second_chain() {
     })
     .await;
     assert_eq!((next.index, previous), (last.key.index + 1, last.hash));
+}
+
+/// Deletes the newest block, as if it had never been; its receipts stay.
+fn cut_the_last_block(clinic: &mut Running) -> BlockRow {
+    let last = clinic.blocks().pop().unwrap();
+    let database = rusqlite::Connection::open(clinic.settings().gateway.data_dir.join("pitchside.db")).unwrap();
+    for table in ["blocks", "block_payloads"] {
+        let delete = format!("DELETE FROM {table} WHERE block_index = ?1");
+        assert_eq!(database.execute(&delete, [i64::try_from(last.key.index).unwrap()]).unwrap(), 1);
+    }
+    last
+}
+
+#[tokio::test]
+async fn a_chain_whose_last_block_was_deleted_beside_its_receipts_is_told_by_whoever_reads_it() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(61).await;
+    clinic.seal().await;
+    clinic.advance(1);
+    s7.heart_rate(190).await;
+    let alert = clinic.alerted(1).await.pop().unwrap().alert.id.to_string();
+    clinic.seal().await;
+    clinic.synced().await;
+    clinic.kill().await;
+    clinic.pitchside(&["blocks", "verify"]).ok();
+    clinic.pitchside(&["rules", "replay", &alert]).ok();
+    while clinic.sealed_alerts().iter().any(|sealed| sealed.id.to_string() == alert) {
+        cut_the_last_block(&mut clinic);
+    }
+    let backtest = ["rules", "backtest", "good"];
+    for told in [
+        &["blocks", "verify"][..],
+        &["rules", "replay", &alert],
+        &["evidence", "export", &alert, "--out", "-"],
+        &backtest,
+    ] {
+        let answer = clinic.pitchside(told);
+        assert_eq!(answer.code, 3, "{told:?}: {answer:?}");
+        assert!(answer.err.contains("the history was rolled back"), "{told:?}: {answer:?}");
+    }
+    let doctor = clinic.pitchside(&["--json", "doctor"]).json();
+    let end = doctor.as_array().unwrap().iter().find(|finding| finding["what"] == "end of the chain").unwrap();
+    assert_eq!(end["ok"], false, "{end}");
+}
+
+#[tokio::test]
+async fn a_box_that_lost_the_end_of_its_chain_goes_on_after_the_ledgers_and_not_in_its_place() {
+    let mut clinic = clinic().await;
+    let mut s7 = clinic.sensor("s7").await;
+    for rate in [61, 62] {
+        s7.heart_rate(rate).await;
+        clinic.seal().await;
+    }
+    clinic.synced().await;
+    clinic.kill().await;
+    let last = cut_the_last_block(&mut clinic);
+    clinic.ledger().off().await;
+    clinic.start().await;
+    clinic.sensor("s7").await.heart_rate(63).await;
+    clinic.seal().await;
+    assert!(clinic.blocks().iter().all(|block| block.key < last.key), "a block on a guess could contradict the ledger");
+    clinic.ledger().on().await;
+    let next = until("what waited is sealed", || clinic.blocks().pop().filter(|block| block.key > last.key)).await;
+    assert_eq!((next.key.incarnation, next.key.index), (last.key.incarnation + 1, last.key.index + 1));
+    assert_eq!(SignedHeader::verify(&next.header).unwrap().header().previous, last.hash);
+    clinic.synced().await;
+    let report = clinic.ledger().fsck();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+    let answer = clinic.pitchside(&["blocks", "verify"]);
+    assert!(answer.code == 3 && answer.err.contains("it was dropped"), "the hole stays one: {answer:?}");
 }

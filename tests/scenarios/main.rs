@@ -33,6 +33,7 @@
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
+//! | `erasure` | what a running box lets go of when an athlete is erased |
 //! | `lost` | erased athletes, foreign keys and lost data after that |
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -46,6 +47,7 @@ mod delivery;
 mod derived;
 mod discovery;
 mod door;
+mod erasure;
 mod events;
 mod firmware;
 mod frames;

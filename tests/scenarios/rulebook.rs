@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use gatewayd::rulebook::Lock;
 use pitchside_tests::{Clinic, Running, Sensor, until};
 use serde_json::Value;
 
@@ -116,6 +117,46 @@ async fn what_is_published_comes_into_force_by_itself_and_goes_to_the_ledger() {
         let said = replay(&clinic, &row.alert.id.to_string());
         assert_eq!(said["result"], "identical", "{said}");
     }
+}
+
+#[tokio::test]
+async fn of_versions_that_differ_in_their_words_alone_one_is_in_force() {
+    let (clinic, _s7) = clinic().await;
+    let states = || {
+        let history = clinic.pitchside(&["--json", "rules", "history", "good"]).ok().json();
+        let states = history.as_array().unwrap().iter().map(|row| row["state"].as_str().unwrap().to_owned());
+        states.collect::<Vec<_>>()
+    };
+    let dir = draft(&clinic, "ann", "180.0");
+    std::fs::write(dir.join("README.md"), "# A test\n\nAnn's word.\n").unwrap();
+    assert_eq!(publish(&clinic, &dir, "ann").ok().json()["number"], 2);
+    assert_eq!(states(), ["-", "in force"]);
+    std::fs::write(dir.join("cases.txt"), "case none\n  +0s heart_rate 2 /min ->\n").unwrap();
+    assert_eq!(publish(&clinic, &dir, "ann").ok().json()["number"], 3);
+    clinic.pitchside(&["rules", "rollback", "good", "1"]).ok();
+    assert_eq!(states(), ["-", "-", "-", "in force"]);
+}
+
+#[tokio::test]
+async fn a_publication_that_was_cut_off_comes_into_force_by_itself() {
+    let (clinic, _s7) = clinic().await;
+    let dir = draft(&clinic, "ann", "140.0");
+    publish(&clinic, &dir, "ann").ok();
+    // As it was between the record and the swap.
+    let (left, live) = (clinic.dir().join(".rules.new"), clinic.dir().join("rules/good/rule.rhai"));
+    let lock = Lock::take(&clinic.dir().join("rules")).unwrap();
+    std::fs::create_dir_all(left.join("good")).unwrap();
+    for file in ["rule.toml", "rule.rhai", "cases.txt", "README.md"] {
+        std::fs::copy(dir.join(file), left.join("good").join(file)).unwrap();
+    }
+    std::fs::write(&live, "value > 180.0").unwrap();
+    drop(lock);
+    until("what was recorded is in force", || {
+        (std::fs::read_to_string(&live).unwrap() == "value > 140.0" && !left.exists()).then_some(())
+    })
+    .await;
+    let history = clinic.pitchside(&["--json", "rules", "history", "good"]).ok().json();
+    assert_eq!(history.as_array().unwrap().len(), 2, "nothing old was recorded again: {history}");
 }
 
 #[tokio::test]

@@ -163,6 +163,16 @@ impl Board {
         gone > 0
     }
 
+    /// Takes the tiles of an athlete's devices off the board; which devices. Publish [`crate::events::Event::Gone`] for each.
+    pub fn forget_athlete(&self, athlete: &AthleteId) -> Vec<DeviceId> {
+        let inner = self.inner.lock();
+        let of_theirs = |streams: &[Stream]| streams.iter().any(|stream| stream.athlete.as_ref() == Some(athlete));
+        let worn = inner.streams.iter().filter(|(_, streams)| of_theirs(streams)).map(|(device, _)| device.clone());
+        let worn: Vec<DeviceId> = worn.collect();
+        drop(inner);
+        worn.into_iter().filter(|device| self.forget(device)).collect()
+    }
+
     /// All tiles, by athlete, device, quantity.
     pub fn tiles(&self) -> Vec<Tile> {
         let inner = self.inner.lock();

@@ -14,6 +14,7 @@ use pitchside_store::{BlockKey, BlockRow, Level, Tables};
 use crate::adapters::athletes::load_ring;
 use crate::cli::Failure;
 use crate::cli::context::Context;
+use crate::past;
 use crate::reading_id::ReadingId;
 
 /// Blocks looked through at a time.
@@ -53,7 +54,7 @@ impl Wanted {
 }
 
 /// The evidence file of a reading or an alert, newest blocks looked through first.
-pub fn evidence(context: &Context, id: &str) -> anyhow::Result<Vec<u8>> {
+pub fn evidence(context: &Context, id: &str) -> Result<Vec<u8>, Failure> {
     let wanted = Wanted::parse(id)?;
     let tables = &context.tables;
     let ring = load_ring(tables, &context.identity)?;
@@ -61,9 +62,11 @@ pub fn evidence(context: &Context, id: &str) -> anyhow::Result<Vec<u8>> {
     loop {
         let blocks = tables.blocks_before(before, PAGE)?;
         let Some(oldest) = blocks.last() else {
-            bail!(
-                "{id} is in no sealed block: it is not known, or not sealed yet; `pitchside readings` shows which are"
-            );
+            past::must_reach_its_end(tables)?;
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "{id} is in no sealed block: it is not known, not sealed yet, or about an athlete who was erased; `pitchside readings` shows \
+                 which are"
+            )));
         };
         before = Some(oldest.key);
         for block in &blocks {
@@ -80,7 +83,10 @@ pub fn sealed_alert(context: &Context, ring: &KeyRing, id: AlertId) -> Result<Op
     let mut before: Option<BlockKey> = None;
     loop {
         let blocks = context.tables.blocks_before(before, PAGE)?;
-        let Some(oldest) = blocks.last() else { return Ok(None) };
+        let Some(oldest) = blocks.last() else {
+            past::must_reach_its_end(&context.tables)?;
+            return Ok(None);
+        };
         before = Some(oldest.key);
         for block in &blocks {
             let Some(payload) = context.tables.payload(block.key)? else { continue };

@@ -8,8 +8,8 @@ use ledger_block::receipt::Receipt;
 use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
 use pitchside_model::Timestamp;
 use pitchside_seal::OpenError;
-use pitchside_seal::chain::{ChainVerifier, Expected};
-use pitchside_store::{BlockRow, Level, Tables};
+use pitchside_seal::chain::{ChainBreak, ChainFault, ChainVerifier, Expected};
+use pitchside_store::{BlockRow, Level, StoreError, Tables};
 
 use crate::cli::Failure;
 use crate::cli::context::Context;
@@ -103,15 +103,42 @@ pub fn walk(
 
 /// The newest block of which the ledger says that it exists: the chain must pass through it, and with it through all before.
 fn newest_receipted(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIndex, Hash)>, Failure> {
-    let Some(policy) = policy else { return Ok(Vec::new()) };
+    let mut known: Vec<_> = receipted_beyond(tables)?.into_iter().collect();
+    let Some(policy) = policy else { return Ok(known) };
     let mut before = None;
     loop {
         let rows = tables.blocks_before(before, PAGE)?;
-        let Some(oldest) = rows.last() else { return Ok(Vec::new()) };
+        let Some(oldest) = rows.last() else { return Ok(known) };
         before = Some(oldest.key);
-        if let Some(row) = rows.iter().find(|row| row.level >= Level::R2) {
-            return Ok(vec![receipt_holds(tables, row, policy)?]);
+        for row in &rows {
+            if is_receipted(tables, row)? {
+                known.push(receipt_holds(tables, row, policy)?);
+                return Ok(known);
+            }
         }
+    }
+}
+
+/// Whether a block has a receipt R2. The row says so, too, but whoever changes rows can write that there.
+pub fn is_receipted(tables: &Tables, row: &BlockRow) -> Result<bool, StoreError> {
+    Ok(row.level >= Level::R2 || tables.receipt(row.key, Level::R2)?.is_some())
+}
+
+/// The newest block of which the ledger gave a receipt, if the chain here ends before it. Retention lets go of payloads, never of a block
+/// itself, so no policy is needed to see that one is gone.
+pub fn receipted_beyond(tables: &Tables) -> Result<Option<(BlockIndex, Hash)>, StoreError> {
+    let Some(lost) = tables.lost_end()? else { return Ok(None) };
+    let leaf = Receipt::parse(&lost.receipt).map(|receipt| receipt.sequenced().leaf);
+    Ok(Some((BlockIndex(lost.key.index), leaf.unwrap_or_default())))
+}
+
+/// What is in no block here may have been in one that is gone.
+pub fn must_reach_its_end(tables: &Tables) -> Result<(), Failure> {
+    match receipted_beyond(tables)? {
+        Some((index, _)) => {
+            Err(Failure::Tampered(ChainFault { index: index.0, what: ChainBreak::RolledBack }.to_string()))
+        }
+        None => Ok(()),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! What is in force is what lies in the rules' folder; the gateway looks there by itself. Publishing takes a lock on that folder,
 //! writes the rule beside it, then the version and the ledger's transaction in one commit, then swaps the rule's folder in one step. A
-//! crash between the last two leaves a version that is not in force, which `rules history` says; publishing or rolling back mends it.
+//! crash between the last two leaves a version that is not in force beside what was to be: whoever looks next puts it there ([`finish`]).
 //!
 //! A rule that came from a library and that nobody published or changed since goes on following that library: [`follow`].
 
@@ -10,6 +10,7 @@ mod disk;
 mod follow;
 mod publish;
 pub mod standing;
+mod unfinished;
 
 use std::path::Path;
 
@@ -24,6 +25,7 @@ use crate::plugins::streams::Streams;
 pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
 pub use follow::{Followed, follow, follows};
 pub use publish::{Draft, PublishError, Published, publish, record_as_found};
+pub use unfinished::{finish, finish_what_is_left};
 
 /// A rule's texts for the store.
 pub fn to_text(name: &str, texts: &RuleTexts) -> RuleText {

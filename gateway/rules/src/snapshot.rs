@@ -2,7 +2,7 @@
 //!
 //! A word that names the layout, and postcard of [`Memory`]. Another layout, as the other slot of a box may have left it, is refused.
 
-use pitchside_model::DeviceId;
+use pitchside_model::{AthleteId, DeviceId};
 use serde::{Deserialize, Serialize};
 
 use crate::derive::streams::Kept as KeptStreams;
@@ -31,6 +31,26 @@ pub enum SnapshotError {
 pub fn rules_of(snapshot: &[u8]) -> Option<[u8; 32]> {
     // The first of [`Memory`], and an array is its bytes.
     snapshot.strip_prefix(LAYOUT)?.first_chunk().copied()
+}
+
+/// The same snapshot without what is known of an athlete; none if it knows nothing of them, or cannot be read.
+pub fn without(snapshot: &[u8], athlete: &AthleteId) -> Option<Vec<u8>> {
+    let mut memory: Memory = postcard::from_bytes(snapshot.strip_prefix(LAYOUT)?).ok()?;
+    let subject = Subject::Athlete(athlete.clone());
+    let mut is_known = false;
+    let mut stays = |whose: &Subject| {
+        let is_theirs = *whose == subject;
+        is_known |= is_theirs;
+        !is_theirs
+    };
+    memory.streams.retain(|(_, whose, _)| stays(whose));
+    for rule in memory.rules.iter_mut().chain(&mut memory.scripted) {
+        rule.states.retain(|(whose, _)| stays(whose));
+    }
+    if !is_known {
+        return None;
+    }
+    postcard::to_extend(&memory, LAYOUT.to_vec()).ok()
 }
 
 #[derive(Serialize, Deserialize)]

@@ -1,10 +1,11 @@
 //! Steps in alerts' lives: each is recorded exactly once, whatever is replayed, and encrypted.
 
-use pitchside_model::{Alert, AlertEvent, AlertId, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::delivery;
+use crate::erasure::is_erased;
 use crate::error::StoreError;
 use crate::key::Vault;
 use crate::resets::{self, Reset};
@@ -138,7 +139,7 @@ fn seal(vault: &Vault, boot: u64, event: &AlertEvent) -> Result<Sealed, StoreErr
 
 impl Tables {
     /// Records what the rules said and returns what of it was new, in order. The same event again, from a replay or a
-    /// second reading of the journal, changes nothing.
+    /// second reading of the journal, changes nothing, nor does one about an athlete who was erased.
     pub fn record_alerts(&self, events: &[AlertEvent], now: Timestamp) -> Result<NewAlerts, StoreError> {
         if events.len() > EVENTS_MAX {
             let (size, max) = (events.len() as u64, EVENTS_MAX as u64);
@@ -153,6 +154,9 @@ impl Tables {
         self.write(move |connection| {
             let mut new = Vec::new();
             for (event, sealed) in events.iter().zip(&sealed) {
+                if !is_wanted(connection, event)? {
+                    continue;
+                }
                 if let Some(id) = sealed.record(connection, now)? {
                     new.push(AlertStep { id, recorded_at: now, event: event.clone(), by: None });
                 }
@@ -264,6 +268,39 @@ impl Tables {
             Ok(pruned)
         })
     }
+}
+
+/// The alerts about an athlete. Those that do not open are nobody's.
+pub(crate) fn of_athlete(
+    connection: &Connection,
+    vault: &Vault,
+    athlete: &AthleteId,
+) -> Result<Vec<AlertId>, StoreError> {
+    let mut statement = connection.prepare_cached(sql!("erasure/raised"))?;
+    let mut rows = statement.query([])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        if let Ok(Body::Raised(alert)) = Sealed::read(row, 0)?.open(vault)
+            && alert.athlete.as_ref() == Some(athlete)
+        {
+            found.push(alert.id);
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an event is of an alert that is on the record, or may come there. Of an athlete who was erased none may, and what clears an alert
+/// that is not there clears nothing.
+fn is_wanted(connection: &Connection, event: &AlertEvent) -> Result<bool, StoreError> {
+    Ok(match event {
+        AlertEvent::Raised(alert) => match &alert.athlete {
+            Some(athlete) => !is_erased(connection, athlete)?,
+            None => true,
+        },
+        AlertEvent::Cleared { id, .. } => {
+            connection.prepare_cached(sql!("alerts/raised"))?.exists([id.0.as_slice()])?
+        }
+    })
 }
 
 /// An alert's steps, when each was recorded, and when it was delivered; the levels it has escalated to; who reset it, sealed.

@@ -5,6 +5,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::copies::KeyCopy;
 use crate::devices::{device_id, limit};
+use crate::erasure::Eraser;
 use crate::error::StoreError;
 use crate::sql;
 use crate::tables::Tables;
@@ -160,11 +161,12 @@ impl Tables {
         })
     }
 
-    /// Destroys all generations of an athlete's key and ends their assignments. The bytes are overwritten in the
+    /// Destroys all generations of an athlete's key, and takes out what the box's own key could still open of them: alerts and what happened
+    /// to them, what their entries in the journal say, payloads that wait or were refused, assignments. The bytes are overwritten in the
     /// database and its log is emptied; what a flash disk keeps of old sectors is beyond a file system's reach, and
     /// rests on the root key.
     pub fn erase_athlete(&self, id: &AthleteId, now: Timestamp) -> Result<(), StoreError> {
-        let id = id.clone();
+        let (id, eraser) = (id.clone(), Eraser::new(self, id));
         let erase = move |connection: &Connection| {
             connection.pragma_update(None, "secure_delete", true)?;
             if connection.prepare_cached(sql!("athletes/erase"))?.execute(params![id.as_str(), now.0])? == 0 {
@@ -172,8 +174,7 @@ impl Tables {
             }
             connection.prepare_cached(sql!("athletes/drop_keys"))?.execute([id.as_str()])?;
             connection.prepare_cached(sql!("states/drop_of_athlete"))?.execute([id.as_str()])?;
-            connection.prepare_cached(sql!("assignments/end_of_athlete"))?.execute(params![id.as_str(), now.0])?;
-            Ok(())
+            eraser.erase(connection)
         };
         self.write_then(erase, |connection| {
             connection.pragma_update(None, "secure_delete", false)?;

@@ -129,6 +129,11 @@ pub(crate) fn forget(connection: &Connection, name: &PluginName) -> Result<(), S
 /// Steps of alerts that are no longer kept.
 pub(crate) fn prune(connection: &Connection, before: Timestamp) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("delivery/prune"))?.execute([before.0])?;
+    prune_beside(connection)
+}
+
+/// What stands beside steps that are no longer there.
+pub(crate) fn prune_beside(connection: &Connection) -> Result<(), StoreError> {
     connection.prepare_cached(sql!("delivery/prune_held"))?.execute([])?;
     connection.prepare_cached(sql!("delivery/prune_kept"))?.execute([])?;
     connection.prepare_cached(sql!("delivery/prune_requests"))?.execute([])?;

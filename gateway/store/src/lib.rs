@@ -15,6 +15,7 @@
 //! | [`delivery`] | what outputs are told of and how far they are; escalations, drills |
 //! | [`devices`] | devices, their secure sessions |
 //! | [`athletes`] | athletes, their wrapped keys, assignments of devices |
+//! | `erasure` | what an erasure takes out of the tables |
 //! | [`users`] | who may sign in |
 //! | [`firmware`] | what sensors run, how updates ended, halts on their way to the ledger |
 //! | [`tallies`] | how updates ended, counted for the ledger |
@@ -45,6 +46,7 @@ mod connection;
 pub mod copies;
 pub mod delivery;
 pub mod devices;
+mod erasure;
 pub mod error;
 pub mod firmware;
 pub mod health;
@@ -75,7 +77,7 @@ mod writer;
 pub use alerts::{AlertRow, AlertStep, AlertStepId, NewAlerts};
 pub use athletes::{Assignment, Athlete, AthleteKey};
 pub use blocks::{Backlog, BlockKey, BlockRow, Level, NewBlock};
-pub use chain::{Anchor, ChainStart};
+pub use chain::{Anchor, Beyond, ChainStart, LostEnd};
 pub use copies::{CopyCounts, CopyName, KeyCopy, UnreadableCopies};
 pub use delivery::{
     Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, KeptFor, WaitingAlert,

@@ -388,6 +388,6 @@ impl Tables {
     }
 }
 
-fn shadow_context(at: Timestamp, rule: &str) -> Vec<u8> {
+pub(crate) fn shadow_context(at: Timestamp, rule: &str) -> Vec<u8> {
     [&at.0.to_be_bytes()[..], rule.as_bytes()].concat()
 }

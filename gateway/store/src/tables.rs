@@ -99,6 +99,11 @@ impl Tables {
         &self.0.vault
     }
 
+    /// For what seals and opens on the writer's thread.
+    pub(crate) fn shared_vault(&self) -> Arc<Vault> {
+        Arc::clone(&self.0.vault)
+    }
+
     pub(crate) fn quarantine_rows_max(&self) -> usize {
         self.0.quarantine_rows_max
     }

@@ -3,19 +3,20 @@
 //!
 //! A payload comes in with its journal entry, and goes out with the entry of its readings, each time in one transaction:
 //! at no instant is it in neither place or in both. The bounds hold for what is on its way to the disk too, so they are
-//! counted in memory ([`Room`]), from what the table says at opening; only the running gateway changes the table.
+//! counted in memory ([`Room`]), from what the table says at opening; only the running gateway changes the table, and an erasure.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use pitchside_model::{DeviceId, Entry, Reading, Timestamp};
-use rusqlite::{Connection, params};
+use pitchside_model::{AthleteId, DeviceId, Entry, Reading, Timestamp};
+use rusqlite::{Connection, Row, params};
 use serde::{Deserialize, Serialize};
 
 use crate::devices::device_id;
 use crate::error::StoreError;
 use crate::journal::RowId;
+use crate::key::Vault;
 use crate::sql;
 use crate::store::Store;
 use crate::tables::Tables;
@@ -73,9 +74,9 @@ struct Used {
     of: HashMap<DeviceId, u64>,
 }
 
-impl Room {
-    pub(crate) fn load(connection: &Connection, max: u64, of_device_max: u64) -> Result<Self, StoreError> {
-        let mut used = Used::default();
+impl Used {
+    fn read(connection: &Connection) -> Result<Self, StoreError> {
+        let mut used = Self::default();
         let mut statement = connection.prepare(sql!("undecoded/of_devices"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -85,7 +86,20 @@ impl Room {
             used.all = used.all.saturating_add(bytes);
             used.of.insert(device_id(&device, "undecoded")?, bytes);
         }
-        Ok(Self { used: Mutex::new(used), max, of_device_max })
+        Ok(used)
+    }
+}
+
+impl Room {
+    pub(crate) fn load(connection: &Connection, max: u64, of_device_max: u64) -> Result<Self, StoreError> {
+        Ok(Self { used: Mutex::new(Used::read(connection)?), max, of_device_max })
+    }
+
+    /// What is on its way to the disk at this moment goes uncounted until the next time.
+    fn recount(&self, connection: &Connection) -> Result<(), StoreError> {
+        let mut used = self.used.lock();
+        *used = Used::read(connection)?;
+        Ok(())
     }
 
     fn take(self: &Arc<Self>, device: &DeviceId, payload: usize) -> Result<Taken, StoreError> {
@@ -161,7 +175,50 @@ fn context(at: Timestamp, device: &str, bytes: i64) -> Vec<u8> {
     [&at.0.to_be_bytes()[..], &bytes.to_be_bytes(), device.as_bytes()].concat()
 }
 
+/// A row as it is stored, opened.
+fn open(vault: &Vault, row: &Row<'_>) -> Result<Result<Undecoded, StoreError>, StoreError> {
+    let (id, arrived_at) = (UndecodedId(row.get(0)?), Timestamp(row.get(1)?));
+    let (device, bytes, sealed): (String, i64, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
+    let opened = || {
+        let plain = vault.undecoded.open(&context(arrived_at, &device, bytes), &sealed).ok()?;
+        let (Body { entry, payload }, rest) = postcard::take_from_bytes::<Body>(&plain).ok()?;
+        let topic: Option<&str> = match rest {
+            [] => None,
+            topic => Some(postcard::from_bytes(topic).ok()?),
+        };
+        let is_its = entry.device.as_str() == device;
+        is_its.then(|| Undecoded { id, arrived_at, entry, payload, topic: topic.map(Arc::from) })
+    };
+    Ok(opened().ok_or_else(|| StoreError::Damaged { table: "undecoded", row: id.0.to_string() }))
+}
+
+/// Lets go of payloads that an athlete's device sent. A running gateway counts its room anew: [`Store::recount_undecoded`].
+pub(crate) fn drop_of(connection: &Connection, vault: &Vault, athlete: &AthleteId) -> Result<(), StoreError> {
+    let mut theirs = Vec::new();
+    {
+        let mut statement = connection.prepare_cached(sql!("erasure/undecoded"))?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Ok(kept) = open(vault, row)?
+                && kept.entry.athlete.as_ref() == Some(athlete)
+            {
+                theirs.push(kept.id);
+            }
+        }
+    }
+    for id in theirs {
+        connection.prepare_cached(sql!("undecoded/remove"))?.execute([id.0])?;
+    }
+    Ok(())
+}
+
 impl Store {
+    /// Counts anew what waits: an erasure has let go of some of it.
+    pub fn recount_undecoded(&self) -> Result<(), StoreError> {
+        let room = Arc::clone(self.undecoded_room());
+        self.read(|connection| room.recount(connection))
+    }
+
     /// Keeps a payload until it can be decoded, with the entry it came in (no readings of its own yet, but what the
     /// gateway noticed). Returns after the fsync: the sender may be told. The entry's claim is settled as by
     /// [`Store::journal_append`]. [`StoreError::UndecodedFull`] if as many wait as may.
@@ -239,35 +296,11 @@ impl Tables {
             let mut rows = statement.query([after.0, i64::from(rows.min(ROWS_MAX))])?;
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                let (id, arrived_at) = (UndecodedId(row.get(0)?), Timestamp(row.get(1)?));
-                let (device, bytes, sealed): (String, i64, Vec<u8>) = (row.get(2)?, row.get(3)?, row.get(4)?);
-                let opened = self.open_undecoded(id, arrived_at, &device, bytes, &sealed);
-                found.push((id, opened));
+                let id = UndecodedId(row.get(0)?);
+                found.push((id, open(self.vault(), row)?));
             }
             Ok(found)
         })
-    }
-
-    fn open_undecoded(
-        &self,
-        id: UndecodedId,
-        arrived_at: Timestamp,
-        device: &str,
-        bytes: i64,
-        sealed: &[u8],
-    ) -> Result<Undecoded, StoreError> {
-        let damaged = || StoreError::Damaged { table: "undecoded", row: id.0.to_string() };
-        let context = context(arrived_at, device, bytes);
-        let plain = self.vault().undecoded.open(&context, sealed).map_err(|_| damaged())?;
-        let (Body { entry, payload }, rest) = postcard::take_from_bytes(&plain).map_err(|_| damaged())?;
-        let topic: Option<&str> = match rest {
-            [] => None,
-            topic => Some(postcard::from_bytes(topic).map_err(|_| damaged())?),
-        };
-        if entry.device.as_str() != device {
-            return Err(damaged());
-        }
-        Ok(Undecoded { id, arrived_at, entry, payload, topic: topic.map(Arc::from) })
     }
 
     /// How much waits for its decoder.

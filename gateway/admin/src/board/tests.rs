@@ -89,3 +89,17 @@ fn a_full_board_forgets_whoever_is_silent_longest() {
     let left: Vec<_> = board.tiles().iter().map(|tile| tile.device.to_string()).collect();
     assert_eq!(left, ["a", "c"]);
 }
+
+#[test]
+fn an_erased_athletes_devices_leave_the_board_and_the_others_stay() {
+    let board = board();
+    let [ann, bea] = ["ann", "bea"].map(|name| AthleteId::parse(name).unwrap());
+    for (device, athlete) in [("belt", "ann"), ("pill", "ann"), ("strap", "bea")] {
+        board.observe(&entry(device, Some(athlete), vec![number(Quantity::HEART_RATE, "150", 1)]));
+    }
+    let mut gone: Vec<String> = board.forget_athlete(&ann).iter().map(ToString::to_string).collect();
+    gone.sort_unstable();
+    assert_eq!(gone, ["belt", "pill"]);
+    assert!(board.tiles().iter().all(|tile| tile.athlete.as_ref() == Some(&bea)));
+    assert_eq!((board.tiles().len(), board.forget_athlete(&ann).len()), (1, 0));
+}

@@ -5,10 +5,12 @@
 //! as evidence of tampering. A box whose settings name no ledger goes on after the last block its backup knew.
 //!
 //! A box that has sealed nothing yet asks, too: where its keys were kept and its data was not, the ledger may know a chain of it,
-//! and a second first block would contradict that.
+//! and a second first block would contradict that. So does one that lost the end of its chain: receipts lie in its database of blocks
+//! that do not.
 
+use ledger_block::receipt::Receipt;
 use ledger_block::{GatewayId, SignedHeader};
-use pitchside_store::{Anchor, ChainStart, StoreError, Tables};
+use pitchside_store::{Anchor, Beyond, ChainStart, LostEnd, StoreError, Tables};
 
 /// Why the chain does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +25,7 @@ pub enum ChainError {
     NotOurs(GatewayId),
     /// The ledger knows less than it once confirmed.
     #[error(
-        "the backup holds a receipt for block {receipted}, but the ledger's last block is {shown}: the ledger was rolled back, or is another one; nothing is sealed until its operator has looked"
+        "a receipt was kept for block {receipted}, but the ledger's last block is {shown}: the ledger was rolled back, or is another one; nothing is sealed until its operator has looked"
     )]
     RolledBack {
         /// Confirmed once.
@@ -33,18 +35,26 @@ pub enum ChainError {
     },
     /// The ledger holds another block than it once confirmed.
     #[error(
-        "the ledger holds another block {0} than the one the backup has a receipt for: its history was changed; nothing is sealed until its operator has looked"
+        "the ledger holds another block {0} than the one a receipt was kept for: its history was changed; nothing is sealed until its operator has looked"
     )]
     Replaced(u64),
 }
 
 /// Whether this box waits for the ledger's answer.
 pub fn is_waiting(tables: &Tables) -> Result<bool, StoreError> {
-    Ok(matches!(tables.chain_start()?, Some(ChainStart::Waiting { .. })))
+    Ok(cut_off(tables)?.is_some() || matches!(tables.chain_start()?, Some(ChainStart::Waiting { .. })))
+}
+
+/// The end of the chain that was lost here, if the ledger has not said yet where it goes on.
+pub fn cut_off(tables: &Tables) -> Result<Option<LostEnd>, StoreError> {
+    Ok(tables.lost_end()?.filter(|lost| !lost.settled))
 }
 
 /// Whether the ledger is asked where the chain goes on: by a box that waits for the answer, and by one that has sealed nothing yet.
 pub fn asks_the_ledger(tables: &Tables) -> Result<bool, StoreError> {
+    if cut_off(tables)?.is_some() {
+        return Ok(true);
+    }
     Ok(match tables.chain_start()? {
         Some(ChainStart::Waiting { .. }) => true,
         Some(ChainStart::After { .. }) => false,
@@ -81,9 +91,34 @@ fn after(start: ChainStart, own: GatewayId, head: Option<&SignedHeader>) -> Resu
     Ok(ChainStart::After { incarnation: highest.map_or(1, |highest| highest.saturating_add(1)), after: head })
 }
 
+/// Where a chain goes on that lost its end here, given the ledger's last block of this gateway. Pure.
+fn beyond(lost: &LostEnd, own: GatewayId, head: Option<&SignedHeader>) -> Result<Beyond, ChainError> {
+    let (incarnation, index) = (lost.key.incarnation, lost.key.index);
+    // A receipt that was changed, too, says the number at least.
+    let hash = Receipt::parse(&lost.receipt).ok().map(|receipt| receipt.sequenced().leaf);
+    let receipted = hash.map(|hash| Anchor { incarnation, index, hash });
+    let known = Some(Anchor { incarnation, index, hash: hash.unwrap_or_default() });
+    match after(ChainStart::Waiting { known, receipted }, own, head)? {
+        ChainStart::After { incarnation, after: Some(after) } if after.index >= index => {
+            Ok(Beyond { incarnation, after })
+        }
+        _ => {
+            let shown = head.map_or_else(|| "none".to_owned(), |head| head.header().index.0.to_string());
+            Err(ChainError::RolledBack { receipted: index, shown })
+        }
+    }
+}
+
 /// Settles it with the ledger's answer, durably; true if there was something to settle. Nothing is on a box that neither waits nor
 /// is a new one the ledger knows blocks of.
 pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> Result<bool, ChainError> {
+    if let Some(lost) = cut_off(tables)? {
+        let to = beyond(&lost, own, head)?;
+        tables.go_on_beyond(to)?;
+        let (block, incarnation, after) = (lost.key, to.incarnation, to.after.index);
+        tracing::error!(%block, incarnation, after, "blocks that the ledger has were deleted here; the chain goes on after its last one");
+        return Ok(true);
+    }
     let start = match tables.chain_start()? {
         Some(start @ ChainStart::Waiting { .. }) => start,
         None if head.is_some() && tables.last_block()?.is_none() => {
@@ -105,6 +140,10 @@ pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> R
 
 /// Settles it on a box without a ledger: after the last block the backup knew.
 pub fn settle_alone(tables: &Tables) -> Result<(), ChainError> {
+    if let Some(lost) = cut_off(tables)? {
+        let block = lost.key;
+        tracing::error!(%block, "the ledger has this block, and it was deleted here: nothing is sealed without the ledger's word; put [ledger] back");
+    }
     let Some(ChainStart::Waiting { known, .. }) = tables.chain_start()? else { return Ok(()) };
     let incarnation = known.map_or(1, |known| known.incarnation.saturating_add(1));
     Ok(tables.set_chain_start(ChainStart::After { incarnation, after: known })?)
@@ -113,9 +152,10 @@ pub fn settle_alone(tables: &Tables) -> Result<(), ChainError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ledger_block::receipt::Sequenced;
     use ledger_block::{BlockIndex, ClockState, GatewayKey, Header, Incarnation};
     use pitchside_model::Timestamp;
-    use pitchside_store::RootKey;
+    use pitchside_store::{BlockKey, RootKey};
 
     fn header(index: u64, incarnation: u64, key: &GatewayKey) -> SignedHeader {
         let header = Header {
@@ -186,6 +226,28 @@ mod tests {
         let (next, previous) = tables.next_block().unwrap().unwrap();
         assert_eq!((next.incarnation, next.index, previous), (1, 10, head.hash()));
         assert!(!asks_the_ledger(&tables).unwrap() && !settle(&tables, key.id(), Some(&head)).unwrap(), "once");
+    }
+
+    #[test]
+    fn a_chain_that_lost_its_end_goes_on_after_the_ledgers_last_block_and_never_before_what_was_receipted() {
+        let key = GatewayKey::new(&[1; 32]);
+        let lost = |receipt: Vec<u8>| LostEnd { key: BlockKey { incarnation: 2, index: 7 }, receipt, settled: false };
+        let leaf = |hash| Receipt::R1(Sequenced { leaf: hash, leaf_index: 0 }).to_bytes();
+        let later = header(9, 2, &key);
+        let to = beyond(&lost(leaf([5; 32])), key.id(), Some(&later)).unwrap();
+        let after = Anchor { incarnation: 2, index: 9, hash: later.hash() };
+        assert_eq!(to, Beyond { incarnation: 3, after });
+        assert_eq!(beyond(&lost(b"changed".to_vec()), key.id(), Some(&later)).unwrap(), to);
+        let (same, earlier) = (header(7, 2, &key), header(6, 2, &key));
+        assert_eq!(beyond(&lost(leaf(same.hash())), key.id(), Some(&same)).unwrap().after.index, 7);
+        let other = beyond(&lost(leaf([5; 32])), key.id(), Some(&same));
+        assert!(matches!(other, Err(ChainError::Replaced(7))));
+        for receipt in [leaf([5; 32]), b"changed".to_vec()] {
+            for head in [None, Some(&earlier)] {
+                let short = beyond(&lost(receipt.clone()), key.id(), head);
+                assert!(matches!(short, Err(ChainError::RolledBack { receipted: 7, .. })));
+            }
+        }
     }
 
     #[test]

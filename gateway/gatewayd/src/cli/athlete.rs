@@ -13,6 +13,7 @@ use crate::adapters::outbox::SystemEdge;
 use crate::backup::{RecoveryKey, RecoveryPublicFile};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::pipeline::erased::forget_kept;
 use crate::pipeline::sync_config;
 
 #[derive(Serialize)]
@@ -100,13 +101,15 @@ pub fn add_athlete(tables: &Tables, identity: &Identity, id: &AthleteId) -> anyh
     Ok(())
 }
 
-/// Destroys an athlete's keys here, and has the ledger destroy its copies. The running gateway forgets them within seconds. Cut short,
+/// Destroys an athlete's keys here with all that the box's own key could still open of them, and has the ledger destroy its copies. The
+/// running gateway forgets them within seconds. Cut short,
 /// the same again completes it.
 fn erase_athlete(tables: &Tables, id: &AthleteId) -> anyhow::Result<()> {
     tables
         .erase_athlete(id, Clock::System.now())
         .with_context(|| format!("erasing {id} is not finished; the same command completes it"))?;
     tables.forget_key_copies(id)?;
+    forget_kept(tables, id)?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use ledger_block::policy::Policy;
 use ledger_block::{BlockIndex, ClockState, GatewayKey, Hash, SignedHeader};
 use pitchside_admin::BlockView;
 use pitchside_seal::chain::{ChainVerifier, Expected, Verified};
-use pitchside_store::{BlockRow, Level, Tables};
+use pitchside_store::{BlockRow, Tables};
 use serde::Serialize;
 
 use super::args::{BlocksCommand, ConfigArg};
@@ -15,7 +15,7 @@ use super::evidence::read_policy;
 use super::output::{Output, counted};
 use super::{Failure, Outcome};
 use crate::adapters::page::block_view;
-use crate::past::{payload_may_be_gone, receipt_holds};
+use crate::past::{is_receipted, payload_may_be_gone, receipt_holds, receipted_beyond};
 
 const PAGE: u32 = 256;
 
@@ -79,8 +79,9 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
         None => None,
     };
     let gateway = GatewayKey::new(&context.identity.sign).id();
-    let known = known_blocks(&context.tables, policy.as_ref())?;
+    let mut known = known_blocks(&context.tables, policy.as_ref())?;
     let receipts_verified = known.len() as u64;
+    known.extend(receipted_beyond(&context.tables)?);
     // A restored box's part of the chain begins where the ledger said.
     let anchor = context.tables.chain_start()?.and_then(|start| start.anchor());
     let anchor = anchor.map(|anchor| (BlockIndex(anchor.index), anchor.hash));
@@ -124,7 +125,7 @@ fn known_blocks(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIn
         let Some(last) = rows.last() else { return Ok(known) };
         after = Some(last.key);
         for row in &rows {
-            if row.level >= Level::R2 {
+            if is_receipted(tables, row)? {
                 known.push(receipt_holds(tables, row, policy)?);
             }
         }

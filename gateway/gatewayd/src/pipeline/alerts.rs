@@ -8,7 +8,7 @@
 
 mod ends;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
-use pitchside_model::{AlertEvent, AlertId, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId, Timestamp};
 use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,9 +58,14 @@ pub struct Alerts {
     pub sealing: Arc<Sealing>,
     /// What the rules in force say of their alerts.
     pub notes: Arc<RuleNotes>,
+    /// Whose those are that MQTT subscribers who come later find.
+    pub standing: Standing,
     /// The gateway's clock.
     pub clock: Clock,
 }
+
+/// Alerts that are kept for later subscribers, and the athletes they are about.
+pub type Standing = Arc<Mutex<HashMap<AlertId, AthleteId>>>;
 
 /// What became of sending a few events out.
 #[derive(Default)]
@@ -148,7 +153,34 @@ impl Alerts {
     /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
     fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
         let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
+        self.stands(&row.alert);
         Ok(self.gate.publish(&topic_of(row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
+    }
+
+    fn stands(&self, alert: &Alert) {
+        if let Some(athlete) = &alert.athlete {
+            self.standing.lock().insert(alert.id, athlete.clone());
+        }
+    }
+
+    /// An athlete was erased, and their alerts are not on the record any more: subscribers who come later find none of them, and open pages
+    /// fetch anew what there is.
+    pub fn let_go_of(&self, athlete: &AthleteId) {
+        let mut ends = self.ends.lock();
+        let theirs: Vec<AlertId> =
+            self.standing.lock().extract_if(|_, whose| whose == athlete).map(|(id, _)| id).collect();
+        ends.remove(&theirs);
+        self.take_off(theirs);
+        self.events.publish(&self.events.hello(self.clock.now()));
+    }
+
+    /// Nothing is kept of these for later subscribers any more.
+    fn take_off(&self, alerts: Vec<AlertId>) {
+        let mut standing = self.standing.lock();
+        for alert in alerts {
+            self.gate.forget(&topic_of(alert));
+            standing.remove(&alert);
+        }
     }
 
     /// Counts the alerts that escalate unless somebody acknowledges them.
@@ -263,7 +295,10 @@ impl Alerts {
         let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
         let mut ends = self.ends.lock();
         match (deed.0, ends.said(alert)) {
-            (AlertEvent::Raised(_), None) => self.publish_retained(alert, json)?,
+            (AlertEvent::Raised(raised), None) => {
+                self.publish_retained(alert, json)?;
+                self.stands(raised);
+            }
             // Told late, it is over already.
             (AlertEvent::Raised(_), Some(end)) => {
                 self.gate.publish(&topic_of(alert), json, false, Qos::AtLeastOnce)?;
@@ -271,7 +306,7 @@ impl Alerts {
             }
             (AlertEvent::Cleared { .. }, _) => {
                 let make_room = ends.put(alert, json.clone(), self.clock.uptime());
-                make_room.into_iter().for_each(|oldest| self.gate.forget(&topic_of(oldest)));
+                self.take_off(make_room);
                 self.publish_retained(alert, json)?;
             }
         }

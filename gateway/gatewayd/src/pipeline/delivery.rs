@@ -148,6 +148,8 @@ impl Escalator {
         for (alert, level) in state.escalations.due(self.clock.uptime()) {
             self.escalate(state, alert, level)?;
         }
+        // Of an athlete who was erased meanwhile nobody hears any more.
+        state.owing.retain(|row| !matches!(self.store.alert(row.alert.id), Ok(None)));
         state.owing.retain(|row| self.alerts.publish_escalated(row).is_err());
         self.alerts.watches(state.escalations.count());
         Ok(())

@@ -193,7 +193,7 @@ impl Health {
         };
         let rows = backlog.rows;
         if waiting {
-            let why = "restored: the ledger has not said yet where the chain goes on";
+            let why = "restored, or without the end of its chain: the ledger has not said yet where the chain goes on";
             return check("sealing", true, format!("{why}; {rows} journal rows wait"));
         }
         // Late is what should have been sealed long ago, with nothing sealed since.

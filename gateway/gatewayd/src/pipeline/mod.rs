@@ -17,6 +17,7 @@
 //! | [`shadow`] | rules that are only watched |
 //! | `live` | live values for MQTT subscribers |
 //! | [`alerts`] | out first, recorded after |
+//! | [`erased`] | athletes who are erased meanwhile |
 //! | [`telling`] | to the page again, from the record |
 //! | [`delivery`] | alerts that nobody acknowledges, and drills of the alert path |
 //! | [`sealing`] | the open batch becomes a block |
@@ -35,6 +36,7 @@ pub mod batch;
 pub mod bluetooth;
 pub mod delivery;
 mod derived;
+pub mod erased;
 pub mod firmware;
 pub mod front;
 pub mod health;

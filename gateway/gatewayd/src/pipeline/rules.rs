@@ -26,12 +26,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::alerts::{Alerts, Recorder};
 use super::derived::DerivedWatch;
+use super::erased::Erased;
 use crate::clock::Clock;
 use crate::rulebook::standing::Standing;
 use crate::stamp::Stamp;
 
 use feed::{Drill, Offer};
 pub use feed::{Heard, RulesFeed, RulesQueue, channel};
+pub use memory::SNAPSHOT;
 
 /// Entries fed in one go.
 const FEED_MAX: usize = 64;
@@ -68,6 +70,10 @@ pub struct RulesTask {
     resets: VecDeque<(Timestamp, AlertId)>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
+    /// A publication that was cut off could not be finished, and that was said.
+    unfinished: bool,
+    /// Who was erased, of whom the rules still know something.
+    erased: Erased,
     /// How the rules did when it was last written down, and whether that may have changed.
     standing: Option<Vec<Standing>>,
     stale: bool,
@@ -114,6 +120,8 @@ impl RulesTask {
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
             drills: Vec::new(),
+            unfinished: false,
+            erased: Erased::from(parts.clock.now()),
             standing: None,
             stale: true,
             parts,

@@ -271,6 +271,7 @@ impl Sealing {
     /// A block of what is unsealed; several, if one row is more than a block can hold. False if there is nothing.
     fn seal_one(&self) -> anyhow::Result<bool> {
         let mut rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
+        keys::forget_erased(&mut rows, &self.ring.load(), &self.store)?;
         let mut steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
         if rows.is_empty() && steps.is_empty() {
             return Ok(false);

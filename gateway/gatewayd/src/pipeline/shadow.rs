@@ -16,6 +16,7 @@ use pitchside_store::{RowId, ShadowRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::derived::DerivedWatch;
+use super::erased::{Erased, stripped};
 use crate::blocking;
 use crate::clock::Clock;
 use crate::stamp::{self, Stamp};
@@ -29,7 +30,7 @@ const BITE: usize = 1 << 20;
 /// How often what the shadows know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
 /// Under which name.
-const SNAPSHOT: &str = "shadow-snapshot";
+pub(super) const SNAPSHOT: &str = "shadow-snapshot";
 /// Raised alerts whose rule is remembered, for when they are cleared.
 const OPEN_MAX: usize = 10_000;
 
@@ -46,6 +47,8 @@ pub struct Shadows {
     /// What plugins derive.
     derived: DerivedWatch,
     kept_at: Duration,
+    /// Who was erased, of whom the shadows still know something.
+    erased: Erased,
     /// Which rule raised what is not cleared.
     open: HashMap<AlertId, RuleName>,
 }
@@ -63,6 +66,7 @@ impl Shadows {
             seen: None,
             derived: DerivedWatch::new(settings.plugins.dir.as_deref(), store),
             kept_at: clock.uptime(),
+            erased: Erased::from(clock.now()),
             open: HashMap::new(),
         }
     }
@@ -77,6 +81,7 @@ impl Shadows {
                 () = stop.cancelled() => break,
             }
             self.look().await;
+            self.look_at_erased().await;
             while self.worker.is_some() && !stop.is_cancelled() && self.hear().await {}
             if self.clock.uptime().saturating_sub(self.kept_at) >= REMEMBER_EVERY {
                 self.keep().await;
@@ -132,6 +137,31 @@ impl Shadows {
             }
             Err(error) => tracing::error!(%error, "the rules in the shadow were not loaded"),
         }
+    }
+
+    /// Of athletes who were erased the shadows know nothing from now on.
+    async fn look_at_erased(&mut self) {
+        let erased = match blocking::here(|| self.erased.look(&self.store)) {
+            Ok(erased) => erased,
+            Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
+        };
+        let (Some(worker), false) = (&mut self.worker, erased.is_empty()) else { return };
+        let forgotten = match worker.snapshot().await {
+            Ok(snapshot) => match stripped(&snapshot, &erased) {
+                Some(left) => worker.resume(&left).await.map(|()| true),
+                None => Ok(false),
+            },
+            Err(error) => Err(error),
+        };
+        match forgotten {
+            Ok(true) => self.keep().await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the shadows did not forget who was erased; it is tried again");
+                return;
+            }
+        }
+        self.erased.let_go();
     }
 
     /// Goes on where the last run ended, or begins with what comes from now on.

@@ -26,7 +26,7 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::alerts::Alerts;
+use super::alerts::{Alerts, Standing};
 use super::bluetooth;
 use super::firmware::own::OwnParts;
 use super::firmware::{self, Desk, DeskParts, Door, Shelf};
@@ -191,10 +191,12 @@ impl Gateway {
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
             notes: Arc::clone(&delivery.notes),
+            standing: Standing::default(),
             clock: clock.clone(),
         };
         alerts.restore(last_reading).await;
         back_tasks.spawn(alerts.clone().forget_ends(stop_back.clone()));
+        let watch_alerts = alerts.clone();
         if let Some(folder) = &settings.rules.dir {
             let (rules_sealing, notes) = (Arc::clone(&sealing), Arc::clone(&delivery.notes));
             let parts = RulesParts {
@@ -235,6 +237,7 @@ impl Gateway {
         back_tasks.spawn(health::serve(Arc::new(health), settings.gateway.data_dir.clone(), stop_back.clone()));
         let watch = Watch {
             front: Arc::clone(&front),
+            alerts: watch_alerts,
             sealing: Arc::clone(&sealing),
             store: store.clone(),
             identity: Arc::clone(&identity),

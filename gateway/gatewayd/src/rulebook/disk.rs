@@ -65,14 +65,27 @@ impl Lock {
     }
 }
 
-/// Beside the rules' folder and on its file system, so that a rename is one step, and where nobody looks for rules.
-fn staging(rules: &Path) -> anyhow::Result<PathBuf> {
-    let rules = std::path::absolute(rules).with_context(|| rules.display().to_string())?;
-    let name = rules.file_name().context("the rules' folder has no name")?.to_string_lossy().into_owned();
-    Ok(rules.with_file_name(format!(".{name}.new")))
+/// Whose rules are staged. Each has its own place: following a library must not throw away what a publication, cut off, has recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// A version that is published.
+    Publication,
+    /// What a library brings, and what is taken away.
+    Other,
 }
 
-fn clear(folder: &Path) -> anyhow::Result<()> {
+/// Beside the rules' folder and on its file system, so that a rename is one step, and where nobody looks for rules.
+pub(super) fn staging(rules: &Path, whose: For) -> anyhow::Result<PathBuf> {
+    let rules = std::path::absolute(rules).with_context(|| rules.display().to_string())?;
+    let name = rules.file_name().context("the rules' folder has no name")?.to_string_lossy().into_owned();
+    let ending = match whose {
+        For::Publication => "new",
+        For::Other => "other",
+    };
+    Ok(rules.with_file_name(format!(".{name}.{ending}")))
+}
+
+pub(super) fn clear(folder: &Path) -> anyhow::Result<()> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("removing {}", folder.display()))
@@ -89,8 +102,8 @@ pub struct Staged {
 }
 
 /// Writes a rule beside the rules' folder: all that a full or a read-only disk could refuse. The lock is held by the caller.
-pub fn stage(rules: &Path, name: &str, texts: &RuleTexts) -> anyhow::Result<Staged> {
-    let staged = Staged { rules: rules.to_owned(), staging: staging(rules)?, name: name.to_owned() };
+pub(super) fn stage(rules: &Path, name: &str, texts: &RuleTexts, whose: For) -> anyhow::Result<Staged> {
+    let staged = Staged::left(rules, name, whose)?;
     let refused = || format!("{} takes no rule", rules.display());
     clear(&staged.staging).with_context(refused)?;
     write_draft(&staged.folder(), texts).with_context(refused)?;
@@ -99,6 +112,11 @@ pub fn stage(rules: &Path, name: &str, texts: &RuleTexts) -> anyhow::Result<Stag
 }
 
 impl Staged {
+    /// One that was staged before.
+    pub(super) fn left(rules: &Path, name: &str, whose: For) -> anyhow::Result<Self> {
+        Ok(Self { rules: rules.to_owned(), staging: staging(rules, whose)?, name: name.to_owned() })
+    }
+
     /// Where it lies.
     pub fn folder(&self) -> PathBuf {
         self.staging.join(&self.name)
@@ -126,12 +144,12 @@ impl Drop for Staged {
 
 /// Puts a rule in place of its predecessor in one step. The lock is held by the caller.
 pub fn write_rule(rules: &Path, name: &str, texts: &RuleTexts) -> anyhow::Result<()> {
-    stage(rules, name, texts)?.put()
+    stage(rules, name, texts, For::Publication)?.put()
 }
 
 /// Takes a rule away in one step.
 pub fn remove_rule(rules: &Path, name: &str) -> anyhow::Result<()> {
-    let staging = staging(rules)?;
+    let staging = staging(rules, For::Other)?;
     clear(&staging)?;
     std::fs::create_dir_all(&staging).with_context(|| staging.display().to_string())?;
     let place = rules.join(name);

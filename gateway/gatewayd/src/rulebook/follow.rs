@@ -13,7 +13,7 @@ use pitchside_model::RuleName;
 use pitchside_rules::history::RuleTexts;
 use serde::Serialize;
 
-use super::disk::{Lock, read_texts, remove_rule, stage};
+use super::disk::{For, Lock, read_texts, remove_rule, stage, staging};
 use crate::files::write_public;
 
 /// In a rule's folder: the hash of the texts that were copied from the library.
@@ -40,7 +40,7 @@ pub fn follows(folder: &Path, texts: &RuleTexts) -> bool {
 }
 
 /// The names of the rules below a folder.
-fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+pub(super) fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
     let reading = || format!("reading {}", folder.display());
     let mut found = BTreeSet::new();
     for entry in std::fs::read_dir(folder).with_context(reading)? {
@@ -61,8 +61,14 @@ pub fn follow(library: &Path, rules: &Path) -> anyhow::Result<Followed> {
     let same = |path: &Path| path.canonicalize().with_context(|| path.display().to_string());
     anyhow::ensure!(same(library)? != same(rules)?, "{} cannot follow itself", rules.display());
     let _lock = Lock::take(rules)?;
+    // What a publication was cut off over is the clinic's, and comes into force when there is a database to ask.
+    let published = staging(rules, For::Publication)?;
     let mut done = Followed::default();
     for name in &offered {
+        if published.join(name).exists() {
+            done.kept.push(name.clone());
+            continue;
+        }
         let new = read_texts(&library.join(name))?;
         let place = rules.join(name);
         if place.exists() {
@@ -75,14 +81,14 @@ pub fn follow(library: &Path, rules: &Path) -> anyhow::Result<Followed> {
                 continue;
             }
         }
-        let staged = stage(rules, name, &new)?;
+        let staged = stage(rules, name, &new, For::Other)?;
         write_public(&staged.folder().join(MARK), mark(&new).as_bytes())?;
         staged.put()?;
         done.taken.push(name.clone());
     }
     for name in names(rules)?.difference(&offered) {
         let place = rules.join(name);
-        if read_texts(&place).is_ok_and(|texts| follows(&place, &texts)) {
+        if !published.join(name).exists() && read_texts(&place).is_ok_and(|texts| follows(&place, &texts)) {
             remove_rule(rules, name)?;
             done.gone.push(name.clone());
         }
@@ -160,6 +166,21 @@ mod tests {
         for (name, script) in [("hot", "ours"), ("cold", "cold 1"), ("own", "own 1"), ("wet", "by hand")] {
             assert_eq!(shelf.script(name).as_deref(), Some(script));
         }
+    }
+
+    #[test]
+    fn a_publication_that_was_cut_off_is_neither_thrown_away_nor_overtaken_by_the_library() {
+        let shelf = Shelf::of(&[("hot", "hot 1"), ("cold", "cold 1"), ("wet", "wet 1")]);
+        shelf.follow();
+        let left = |name: &str| shelf.0.path().join(".rules.new").join(name);
+        for name in ["hot", "cold"] {
+            write_draft(&left(name), &texts("ours")).unwrap();
+        }
+        shelf.holds(&[("hot", "hot 2"), ("wet", "wet 2")]);
+        let done = shelf.follow();
+        assert_eq!((done.kept, done.taken, done.gone), (vec!["hot".to_owned()], vec!["wet".to_owned()], vec![]));
+        assert_eq!((shelf.script("hot").as_deref(), shelf.script("cold").as_deref()), (Some("hot 1"), Some("cold 1")));
+        assert_eq!(read_texts(&left("hot")).unwrap(), texts("ours"));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use pitchside_rules::RuleSource;
 use pitchside_rules::history::{RuleTexts, conflict_marks};
 use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
 
-use super::disk::{Lock, read_texts, stage};
-use super::{checked, follows, set_with, to_text, watched};
+use super::disk::{For, Lock, read_texts, stage};
+use super::{checked, finish, follows, set_with, to_text, watched};
 use crate::cli::context::Context;
 
 /// What is to be published.
@@ -113,9 +113,10 @@ impl From<pitchside_store::StoreError> for PublishError {
 /// Who is named as author of what lay in the folder without having been published.
 const FOUND: &str = "(found in the folder)";
 
-/// Records what lies in the rules' folder as a version of its own if it is none: put there by hand, or before there were
-/// versions. The lock is held by the caller.
+/// Puts in force what a publication that was cut off has recorded. Then records what lies in the rules' folder as a version of its own if
+/// it is none: put there by hand, or before there were versions. The lock is held by the caller.
 pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timestamp) -> Result<(), PublishError> {
+    finish(&context.tables, rules)?;
     let folder = rules.join(name);
     if !folder.is_dir() {
         return Ok(());
@@ -198,7 +199,7 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
     let act = if draft.shadow { None } else { act(context, set.hash(), now)? };
     let told = act.is_some();
     // Before it is recorded: a folder that takes no rule leaves no version behind.
-    let staged = if draft.shadow { None } else { Some(stage(rules, &draft.name, &draft.texts)?) };
+    let staged = if draft.shadow { None } else { Some(stage(rules, &draft.name, &draft.texts, For::Publication)?) };
     let new = NewRuleVersion {
         text: to_text(&draft.name, &draft.texts),
         label: label.clone(),
@@ -237,131 +238,4 @@ fn act(context: &Context, set_hash: [u8; 32], now: Timestamp) -> anyhow::Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use pitchside_config::{Gateway, Library, Settings};
-
-    use super::super::{origin, version};
-    use super::*;
-    use crate::cli::args::ConfigArg;
-    use crate::cli::context::open;
-    use crate::cli::{InitPlan, SETTINGS_FILE, make_box};
-
-    const NOW: Timestamp = Timestamp(1_790_000_000_000_000);
-
-    fn clinic(dir: &Path) -> Context {
-        let gateway = Gateway { data_dir: "data".into(), key_dir: "keys".into(), ..Gateway::default() };
-        let rules = Library { dir: Some("rules".into()) };
-        make_box(&InitPlan { dir: dir.to_owned(), settings: Settings { gateway, rules, ..Settings::default() } })
-            .unwrap();
-        std::fs::create_dir(dir.join("rules")).unwrap();
-        open(&ConfigArg { file: Some(dir.join(SETTINGS_FILE)) }).unwrap()
-    }
-
-    fn draft(base: Option<u32>) -> Draft {
-        let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules/heart-rate-ceiling");
-        let (author, note) = ("ann".to_owned(), "first".to_owned());
-        let texts = read_texts(&library).unwrap();
-        Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
-    }
-
-    const NAME: &str = "heart-rate-ceiling";
-
-    /// The same rule with a word of somebody's.
-    fn changed(base: u32, author: &str, shadow: bool) -> Draft {
-        let mut draft = draft(Some(base));
-        draft.texts.script.push_str(&format!("// {author}\n"));
-        Draft { author: author.to_owned(), shadow, ..draft }
-    }
-
-    #[test]
-    fn what_is_only_watched_overtakes_nobody_and_comes_into_force_by_its_number_alone() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
-        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW);
-        let found = |which: &str| version(&context.tables, which).unwrap();
-        let live = || read_texts(&rules.join(NAME)).unwrap().script;
-        assert_eq!(publish(&Draft { shadow: true, ..draft(None) }).unwrap().number, 1);
-        assert_eq!((found(NAME).number, found(NAME).shadow), (1, true), "there is nothing else");
-        let unsaid = publish(&draft(None)).unwrap_err().to_string();
-        assert!(unsaid.contains("at version 1, which is only watched (a shadow), published by ann"), "{unsaid}");
-        assert_eq!(publish(&draft(Some(1))).unwrap().number, 2);
-        assert_eq!(publish(&changed(2, "bea", true)).unwrap().number, 3);
-        assert_eq!((found(NAME).number, found("heart-rate-ceiling@3").shadow), (2, true));
-        // The experiment came after what Ann began from, and has no part in what she puts in force.
-        assert_eq!(publish(&changed(2, "ann", false)).unwrap().number, 4);
-        assert!(live().contains("// ann") && !live().contains("// bea"));
-        let told = publish(&changed(2, "cyd", false)).unwrap_err().to_string();
-        assert!(told.contains("version 4 of heart-rate-ceiling came between, published by ann"), "{told}");
-        let unsaid = publish(&draft(None)).unwrap_err().to_string();
-        assert!(unsaid.contains("at version 4, published by ann"), "{unsaid}");
-        // Only one is watched at a time.
-        assert_eq!(publish(&changed(4, "bea", true)).unwrap().number, 5);
-        let told = publish(&changed(4, "cyd", true)).unwrap_err().to_string();
-        assert!(told.contains("version 5 of heart-rate-ceiling, which is only watched (a shadow), came"), "{told}");
-        assert!(told.contains("--base 5"), "{told}");
-        // On purpose.
-        let experiment = Draft { texts: found("heart-rate-ceiling@5").texts, ..draft(Some(5)) };
-        assert_eq!(publish(&experiment).unwrap().number, 6);
-        assert!(live().contains("// bea"));
-    }
-
-    #[test]
-    fn a_draft_that_began_from_what_was_only_watched_began_from_what_was_in_force_before_that() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
-        let publish = |draft: &Draft| publish(&context, &rules, draft, NOW).unwrap().number;
-        let origin_of = |which: &str| {
-            let found = version(&context.tables, which).unwrap();
-            origin(&context.tables, found).unwrap().number
-        };
-        publish(&Draft { shadow: true, ..draft(None) });
-        publish(&draft(Some(1)));
-        publish(&changed(2, "bea", true));
-        publish(&changed(3, "cyd", true));
-        publish(&changed(2, "ann", false));
-        let ids = ["heart-rate-ceiling@1", "heart-rate-ceiling@2", "heart-rate-ceiling@4", "heart-rate-ceiling@5"];
-        assert_eq!(ids.map(origin_of), [1, 2, 2, 5]);
-    }
-
-    #[test]
-    fn what_a_merge_left_is_not_published_but_does_not_keep_anybody_from_going_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
-        let mut marked = draft(None);
-        marked.texts.readme = "# heart-rate-ceiling\n||||||| original\n=======\n".to_owned();
-        let fresh = Draft { back: false, ..marked.clone() };
-        let Err(PublishError::Problems(told)) = publish(&context, &rules, &fresh, NOW) else { panic!("published") };
-        assert_eq!(told, ["heart-rate-ceiling/README.md:2: holds the marks of a merge (|||||||)"]);
-        assert_eq!(publish(&context, &rules, &marked, NOW).unwrap().number, 1);
-    }
-
-    #[test]
-    fn what_the_check_calls_an_error_is_not_published_though_it_compiles_and_its_cases_pass() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
-        let mut slip = Draft { back: false, ..draft(None) };
-        slip.texts.script.insert_str(0, "if value > 1000.0 { return above(value, \"x\", 1.0); }\n");
-        let Err(PublishError::Problems(problems)) = publish(&context, &rules, &slip, NOW) else { panic!("published") };
-        let wanted = "heart-rate-ceiling/rule.rhai:1:41: `above` wants a number with a point, this is a text";
-        assert_eq!(problems, [wanted]);
-        assert!(context.tables.rule_versions(None).unwrap().is_empty() && !rules.join("heart-rate-ceiling").exists());
-        // What was in force before comes back.
-        assert_eq!(publish(&context, &rules, &Draft { back: true, ..slip }, NOW).unwrap().number, 1);
-    }
-
-    #[test]
-    fn where_no_rule_can_be_written_no_version_is_recorded() {
-        let dir = tempfile::tempdir().unwrap();
-        let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
-        // In the place of the folder where rules are staged, as a read-only or full disk has none.
-        std::fs::write(dir.path().join(".rules.new"), "").unwrap();
-        let refused = format!("{:#}", anyhow::Error::from(publish(&context, &rules, &draft(None), NOW).unwrap_err()));
-        assert!(refused.contains("takes no rule"), "{refused}");
-        assert!(context.tables.rule_versions(None).unwrap().is_empty());
-        std::fs::remove_file(dir.path().join(".rules.new")).unwrap();
-        assert_eq!(publish(&context, &rules, &draft(None), NOW).unwrap().number, 1);
-        assert_eq!(read_texts(&rules.join("heart-rate-ceiling")).unwrap(), draft(None).texts);
-        assert!(matches!(publish(&context, &rules, &draft(Some(1)), NOW), Err(PublishError::Unchanged(1))));
-        assert!(!dir.path().join(".rules.new").exists());
-    }
-}
+mod tests;

@@ -174,3 +174,23 @@ fn the_state_before_an_alert_tells_that_the_clock_was_set_back_with_the_message_
     assert_eq!(without, Follows::No, "by itself the first of the eight would have raised it");
     assert_eq!(follows(&set, alert, &entries[10..], replay.state_before()).unwrap(), Follows::FromState);
 }
+
+#[test]
+fn an_athlete_is_taken_out_of_a_snapshot_and_everybody_else_stays_in_it() {
+    let set = set([rule("high", "", "value > 180.0")]);
+    let [ann, bea, cyd] = ["ann", "bea", "cyd"].map(|name| AthleteId::parse(name).unwrap());
+    let of_bea = |entry: Entry| Entry { device: DeviceId::parse("belt").unwrap(), athlete: Some(bea.clone()), ..entry };
+    let mut live = Engine::new(Arc::clone(&set)).unwrap();
+    assert_eq!(raised(&live.feed(&[rate(0, 190), of_bea(rate(0, 190))])).len(), 2);
+    let snapshot = live.snapshot();
+    let left = without(&snapshot, &ann).unwrap();
+    assert!(
+        without(&left, &ann).is_none() && without(&snapshot, &cyd).is_none() && without(b"rubbish", &ann).is_none()
+    );
+    let holds = |bytes: &[u8], name: &str| bytes.windows(name.len()).any(|window| window == name.as_bytes());
+    assert!(holds(&snapshot, "ann") && !holds(&left, "ann") && holds(&left, "bea"));
+    let mut resumed = Engine::new(set).unwrap();
+    resumed.resume(&left).unwrap();
+    let fed = resumed.feed(&[rate(100, 100), of_bea(rate(100, 100))]);
+    assert!(matches!(fed.events[..], [AlertEvent::Cleared { .. }]), "hers stands no more, bea's is over: {fed:?}");
+}

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use pitchside_model::*;
-use pitchside_rules::snapshot::{LAYOUT, rules_of};
+use pitchside_rules::snapshot::{LAYOUT, rules_of, without};
 use pitchside_rules::{Engine, Fed, RuleSet, RuleSource, SnapshotError};
 use proptest::prelude::*;
 

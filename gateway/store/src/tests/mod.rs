@@ -1,6 +1,7 @@
 //! What the store promises, one sentence a test.
 
 mod delivery;
+mod erasure;
 mod firmware;
 mod going_back;
 mod history;

@@ -131,6 +131,43 @@ fn a_restored_chain_begins_once_and_where_it_was_settled() {
     assert_eq!(store.next_block().unwrap().unwrap().0, BlockKey { incarnation: 5, index: 10 });
 }
 
+#[test]
+fn a_block_that_has_a_receipt_and_no_row_is_missed_and_nothing_is_sealed_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    for index in 0..3 {
+        store.put_block(block(index, RowId(0)), Marks::default()).unwrap();
+    }
+    let key = |index| BlockKey { incarnation: 1, index };
+    for index in 0..2 {
+        store.set_receipt(key(index), Level::R1, b"sequenced", Timestamp(0)).unwrap();
+    }
+    store.set_receipt(key(1), Level::R2, b"proof", Timestamp(0)).unwrap();
+    assert_eq!(store.lost_end().unwrap(), None, "the last one waits for its receipt");
+    let after = Anchor { incarnation: 1, index: 5, hash: [5; 32] };
+    let on = Beyond { incarnation: 2, after };
+    assert!(matches!(store.go_on_beyond(on), Err(StoreError::Conflict(_))), "nothing is lost");
+    // Payloads go when retention wants them to; that is no loss.
+    store.set_receipt(key(0), Level::R3, b"cosigned", Timestamp(0)).unwrap();
+    assert_eq!(store.prune_payloads(Timestamp(i64::MAX)).unwrap(), 1);
+    assert_eq!(store.lost_end().unwrap(), None);
+    let file = rusqlite::Connection::open(dir.path().join("pitchside.db")).unwrap();
+    file.execute("DELETE FROM blocks WHERE block_index > 0", []).unwrap();
+    let lost = LostEnd { key: key(1), receipt: b"proof".to_vec(), settled: false };
+    assert_eq!(store.lost_end().unwrap(), Some(lost.clone()));
+    assert_eq!(store.next_block().unwrap(), None);
+    for early in [Beyond { incarnation: 1, after }, Beyond { after: Anchor { index: 0, ..after }, ..on }] {
+        assert!(matches!(store.go_on_beyond(early), Err(StoreError::Conflict(_))));
+    }
+    store.go_on_beyond(on).unwrap();
+    assert_eq!(store.lost_end().unwrap(), Some(LostEnd { settled: true, ..lost }), "they are still not here");
+    let next = BlockKey { incarnation: 2, index: 6 };
+    assert_eq!(store.next_block().unwrap(), Some((next, [5; 32])));
+    store.put_block(NewBlock { key: next, ..block(6, RowId(0)) }, Marks::default()).unwrap();
+    assert_eq!((store.lost_end().unwrap(), store.went_on_beyond().unwrap()), (None, Some(on)));
+    assert_eq!(store.next_block().unwrap().unwrap().0, BlockKey { incarnation: 2, index: 7 });
+}
+
 fn taken(store: &Tables) -> Vec<SnapshotRow> {
     let mut rows = Vec::new();
     store
@@ -165,7 +202,7 @@ fn a_snapshot_put_into_an_empty_database_is_the_same_snapshot() {
     store.erase_athlete(&athlete("ben"), Timestamp(30)).unwrap();
     store.know_key_copies(vec![name(&athlete("ada"), 1, 0), name(&athlete("ben"), 2, 0)]).unwrap();
     let rows = taken(&store);
-    assert_eq!(rows.len(), 1 + 1 + 2 + 2 + 2);
+    assert_eq!(rows.len(), 1 + 1 + 2 + 1 + 2, "what ben wore is not in it");
     let other = open(two.path());
     other.put_snapshot(rows.clone()).unwrap();
     assert_eq!(taken(&other), rows);

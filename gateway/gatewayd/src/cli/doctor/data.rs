@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSet;
-use pitchside_store::{ChainStart, Integrity, Refused, StoreError, UnreadableCopies};
+use pitchside_store::{Beyond, ChainStart, Integrity, LostEnd, Refused, StoreError, UnreadableCopies};
 
 use super::Finding;
 use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER, UNREADABLE_COPIES};
@@ -26,6 +26,9 @@ use crate::rulebook::standing::{self, Standing};
 const INTEGRITY_BUDGET: Duration = Duration::from_secs(10);
 /// What is durable and not sealed for so long beyond the interval is late.
 const SEALING_LATE_US: i64 = 60_000_000;
+
+/// What a chain is told as whose end was deleted.
+const LOST_END: &str = "end of the chain";
 
 /// Refused payloads that are looked through, and how long one is worth a word.
 const REFUSED_ROWS: u32 = 1_000;
@@ -181,6 +184,9 @@ fn unreadable_copies(found: Result<UnreadableCopies, StoreError>) -> Option<Find
 }
 
 fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
+    if let Some(lost) = lost_end(context.tables.lost_end()?, context.tables.went_on_beyond()?) {
+        return Ok(lost);
+    }
     Ok(match context.tables.chain_start()? {
         None => Finding::well("chain", "from this box's first block on"),
         Some(ChainStart::After { incarnation, after }) => {
@@ -189,6 +195,31 @@ fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
         }
         Some(ChainStart::Waiting { .. }) => waits(fault),
     })
+}
+
+/// A chain whose end is gone though receipts say that it was there, and one that went on since with that hole in it.
+fn lost_end(lost: Option<LostEnd>, beyond: Option<Beyond>) -> Option<Finding> {
+    let evidence = match (lost, beyond) {
+        (Some(lost), _) => {
+            let goes_on = if lost.settled {
+                ""
+            } else {
+                "; nothing is sealed before the ledger has said where the chain goes on"
+            };
+            format!(
+                "ends before block {}, of which a receipt of the ledger lies here: it was deleted{goes_on}",
+                lost.key
+            )
+        }
+        (None, Some(Beyond { incarnation, after })) => format!(
+            "blocks up to {} were deleted here, which the ledger has; goes on after it under incarnation {incarnation}",
+            after.index
+        ),
+        (None, None) => return None,
+    };
+    let mend = "pitchside blocks verify; keep a copy of the data folder, with the ledger in reach the box goes on; to have no hole in it: pitchside \
+                backup create FILE, then pitchside backup restore FILE --dir DIR --recovery-key FILE";
+    Some(Finding::new(LOST_END, false, evidence, mend))
 }
 
 /// The chain of a restored box. To go on without a ledger that is there would be to contradict it.
@@ -359,6 +390,22 @@ mod tests {
         let found = unreadable_copies(Ok(copies)).unwrap();
         assert!(!found.ok && found.evidence.contains("cannot read 3 of") && found.evidence.contains(&"ab".repeat(32)));
         assert!(unreadable_copies(Ok(UnreadableCopies::default())).is_none());
+    }
+
+    #[test]
+    fn a_chain_whose_end_was_deleted_is_a_finding_and_stays_one_when_it_has_gone_on() {
+        let key = pitchside_store::BlockKey { incarnation: 0, index: 7 };
+        let lost = |settled| Some(LostEnd { key, receipt: Vec::new(), settled });
+        let after = pitchside_store::Anchor { incarnation: 0, index: 8, hash: [1; 32] };
+        let beyond = Some(Beyond { incarnation: 1, after });
+        let told = |lost, beyond| lost_end(lost, beyond).map(|found| (found.ok, found.evidence));
+        let (ok, evidence) = told(lost(false), None).unwrap();
+        assert!(!ok && evidence.contains("before block 0/7") && evidence.contains("nothing is sealed"), "{evidence}");
+        let (ok, evidence) = told(lost(true), beyond).unwrap();
+        assert!(!ok && !evidence.contains("nothing is sealed"), "{evidence}");
+        let (ok, evidence) = told(None, beyond).unwrap();
+        assert!(!ok && evidence.contains("goes on after it under incarnation 1"), "{evidence}");
+        assert!(lost_end(None, None).is_none());
     }
 
     #[test]

@@ -160,7 +160,7 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     let ring = load_ring(&context.tables, &context.identity)?;
     let Some((alert, header)) = sealed_alert(context, &ring, id)? else {
         return Err(Failure::Failed(anyhow::anyhow!(
-            "{id} is in no sealed block here: it is not known, not sealed yet, or about an athlete whose key was erased"
+            "{id} is in no sealed block here: it is not known, not sealed yet, or about an athlete who was erased"
         )));
     };
     let stretches = stretches(&context.tables, alert.rule.as_str(), header.header().sealed_at)?;

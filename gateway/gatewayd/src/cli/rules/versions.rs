@@ -1,5 +1,6 @@
 //! `rules publish`, `checkout`, `merge`, `history`, `diff`, `rollback`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -214,11 +215,17 @@ fn ledger(tables: &Tables, version: &RuleVersion) -> anyhow::Result<&'static str
 
 /// `rules history`.
 pub fn history(name: Option<&str>, context: &Context, output: &Output) -> Outcome {
-    let live = context.settings.rules.dir.as_deref().and_then(|dir| RuleSet::read(dir).ok());
-    let in_force = |rule: &str| {
-        let rules = live.as_ref().map(RuleSet::rules).unwrap_or_default();
-        rules.iter().find(|other| other.name().as_str() == rule).map(|rule| rule.hash)
-    };
+    let dir = context.settings.rules.dir.as_deref();
+    let live = dir.and_then(|dir| RuleSet::read(dir).ok());
+    // All four files: a version that differs in its cases alone is another one.
+    let in_force: BTreeMap<String, [u8; 32]> = live
+        .iter()
+        .flat_map(|set| set.rules())
+        .filter_map(|rule| {
+            let texts = rulebook::read_texts(&dir?.join(rule.name().as_str())).ok()?;
+            Some((rule.name().to_string(), texts.text_hash()))
+        })
+        .collect();
     let versions = context.tables.rule_versions(name)?;
     let mut rows = Vec::new();
     for version in &versions {
@@ -230,7 +237,7 @@ pub fn history(name: Option<&str>, context: &Context, output: &Output) -> Outcom
                 && other.text_hash == version.text_hash
                 && !other.shadow
         });
-        let is_live = !version.shadow && !later && in_force(&version.name) == Some(text.rule_hash);
+        let is_live = !version.shadow && !later && in_force.get(&version.name) == Some(&version.text_hash);
         rows.push(Row {
             rule: version.name.clone(),
             number: version.number,

@@ -9,7 +9,7 @@ use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, Timestamp};
 use tokio_util::sync::CancellationToken;
 
-use super::{Alerts, ROWS_MAX, topic_of};
+use super::{Alerts, ROWS_MAX};
 
 /// How long an end is kept, in seconds.
 const KEPT_S: i64 = 3_600;
@@ -43,6 +43,11 @@ impl Ends {
         self.0.iter().find(|end| end.alert == alert).map(|end| end.said.clone())
     }
 
+    /// Nothing is said of these any more.
+    pub(super) fn remove(&mut self, alerts: &[AlertId]) {
+        self.0.retain(|end| !alerts.contains(&end.alert));
+    }
+
     /// Those that were kept for long enough, and are no longer.
     fn take_old(&mut self, now: Duration) -> Vec<AlertId> {
         let is_old = |end: &&End| now.saturating_sub(end.since).as_secs() >= KEPT_S.unsigned_abs();
@@ -70,7 +75,7 @@ impl Alerts {
         every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while stop.run_until_cancelled(every.tick()).await.is_some() {
             let mut ends = self.ends.lock();
-            ends.take_old(self.clock.uptime()).into_iter().for_each(|alert| self.gate.forget(&topic_of(alert)));
+            self.take_off(ends.take_old(self.clock.uptime()));
         }
     }
 }

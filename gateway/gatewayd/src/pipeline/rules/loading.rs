@@ -25,6 +25,8 @@ impl RulesTask {
         }
         self.look_at_standing().await;
         self.look_at_resets().await;
+        self.look_at_erased().await;
+        self.finish_publication();
         let stamp = blocking::here(|| stamp::of(&self.folder));
         let before = self.derived.look();
         if self.seen == Some(stamp) && before.is_none() {
@@ -60,7 +62,20 @@ impl RulesTask {
         }
     }
 
+    /// What a publication that was cut off has recorded comes into force.
+    fn finish_publication(&mut self) {
+        match blocking::here(|| rulebook::finish_what_is_left(&self.parts.store, &self.folder)) {
+            Ok(()) => self.unfinished = false,
+            // Once, however often it is looked at.
+            Err(error) if !std::mem::replace(&mut self.unfinished, true) => {
+                tracing::error!(error = format!("{error:#}"), "a publication that was cut off cannot be finished");
+            }
+            Err(_) => {}
+        }
+    }
+
     pub(super) async fn ensure_worker(&mut self) {
+        self.finish_publication();
         self.seen = Some(blocking::here(|| stamp::of(&self.folder)));
         self.derived.look();
         let streams = self.derived.streams().sources();

@@ -10,9 +10,10 @@ use pitchside_store::RowId;
 
 use super::{RECORDED_WITHIN, RulesTask, record};
 use crate::blocking;
+use crate::pipeline::erased::stripped;
 
 /// Under which name it is kept.
-const SNAPSHOT: &str = "rules-snapshot";
+pub const SNAPSHOT: &str = "rules-snapshot";
 
 impl RulesTask {
     /// Keeps what the rules know, and up to where they have heard the journal, so that the next start goes on from here:
@@ -71,6 +72,37 @@ impl RulesTask {
         if let Some(changed) = changed {
             self.go_on_to(changed).await;
         }
+    }
+
+    /// Of athletes who were erased the rules know nothing from now on: neither those that run, nor what is kept of them. Alerts of theirs
+    /// that stand are over with it, and nobody is told.
+    pub(super) async fn look_at_erased(&mut self) {
+        let erased = match blocking::here(|| self.erased.look(&self.parts.store)) {
+            Ok(erased) => erased,
+            Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
+        };
+        if erased.is_empty() {
+            return;
+        }
+        // What they are to hear of them first.
+        self.hear_what_waits().await;
+        let Some(worker) = &mut self.worker else { return };
+        let forgotten = match worker.snapshot().await {
+            Ok(snapshot) => match stripped(&snapshot, &erased) {
+                Some(left) => worker.resume(&left).await.map(|()| true),
+                None => Ok(false),
+            },
+            Err(error) => Err(error),
+        };
+        match forgotten {
+            Ok(true) => self.keep().await,
+            Ok(false) => {}
+            Err(error) => {
+                tracing::error!(%error, "the rules did not forget who was erased; it is tried again");
+                return;
+            }
+        }
+        self.erased.let_go();
     }
 
     /// What was kept, and up to which row of the journal it reaches.

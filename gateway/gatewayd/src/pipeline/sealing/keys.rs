@@ -2,7 +2,7 @@
 
 use pitchside_model::{AlertId, AthleteId};
 use pitchside_seal::{AthleteKey, AthleteKeys, Generation, KeyRing, NoKey, Whose};
-use pitchside_store::Store;
+use pitchside_store::{JournalRow, Store, StoreError};
 
 /// The ring, and for the clearing of an alert whose it was.
 pub(super) struct Keys<'a> {
@@ -10,9 +10,25 @@ pub(super) struct Keys<'a> {
     pub(super) store: &'a Store,
 }
 
+/// What came under the name of an athlete before it was heard that they were erased says no more than that there was a message: under the
+/// key of the house it would outlive their own.
+pub(super) fn forget_erased(rows: &mut [JournalRow], ring: &KeyRing, store: &Store) -> Result<(), StoreError> {
+    for entry in rows.iter_mut().flat_map(|row| &mut row.entries) {
+        let Some(athlete) = &entry.athlete else { continue };
+        if ring.sealing(&Whose::Athlete(athlete.clone())).is_ok() {
+            continue;
+        }
+        if store.athlete(athlete)?.is_some_and(|known| known.erased_at.is_some()) {
+            entry.athlete = None;
+            entry.readings.clear();
+        }
+    }
+    Ok(())
+}
+
 impl AthleteKeys for Keys<'_> {
     fn sealing(&self, whose: &Whose) -> Result<(Generation, AthleteKey), NoKey> {
-        // Readings of an athlete whose key is gone are nobody's: they are kept, under the key of the house.
+        // An athlete who is known and was not erased has a key; were it gone, their readings are kept, under the key of the house.
         self.ring.sealing(whose).or_else(|_| self.ring.sealing(&Whose::House))
     }
 

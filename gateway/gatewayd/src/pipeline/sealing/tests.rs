@@ -109,6 +109,20 @@ async fn what_no_block_can_hold_is_set_aside_and_the_chain_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_under_the_name_of_an_erased_athlete_is_in_no_block() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let [ann, bea] = ["ann", "bea"].map(|name| pitchside_model::AthleteId::parse(name).unwrap());
+    let key = pitchside_store::AthleteKey { athlete: ann.clone(), generation: 0, wrapped: vec![1] };
+    store.add_athlete(key, NOW).unwrap();
+    store.erase_athlete(&ann, NOW).unwrap();
+    let of = |athlete: &pitchside_model::AthleteId, seq| Entry { athlete: Some(athlete.clone()), ..good(seq) };
+    store.journal_append(vec![of(&ann, 0), of(&bea, 1), good(2)]).await.unwrap();
+    sealing(&store).seal_all().await;
+    assert_eq!(sealed(&store).concat(), [1, 2], "whom nobody erased loses nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blocks_of_a_start_name_the_rules_of_the_last_run() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();

@@ -1,0 +1,1 @@
+SELECT EXISTS (SELECT 1 FROM athletes WHERE id = ?1 AND erased_at IS NOT NULL)

@@ -1,0 +1,1 @@
+DELETE FROM alert_steps WHERE alert = ?1

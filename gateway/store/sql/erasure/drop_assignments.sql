@@ -1,0 +1,1 @@
+DELETE FROM assignments WHERE athlete = ?1

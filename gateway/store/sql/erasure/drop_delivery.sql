@@ -1,0 +1,1 @@
+DELETE FROM delivery_steps WHERE alert = ?1

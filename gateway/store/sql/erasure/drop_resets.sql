@@ -1,0 +1,1 @@
+DELETE FROM alert_resets WHERE alert = ?1

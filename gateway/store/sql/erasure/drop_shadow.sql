@@ -1,0 +1,1 @@
+DELETE FROM shadow_log WHERE id = ?1

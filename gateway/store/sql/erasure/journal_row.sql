@@ -1,0 +1,1 @@
+SELECT newest, entries, sealed_body FROM journal WHERE id = ?1
