@@ -151,7 +151,8 @@ impl Quantity {
         matches!(self, Self::SKIN_CONTACT | Self::BATTERY | Self::HEALTH | Self::CLOCK_OFFSET)
     }
 
-    /// Whether it is measured when somebody asks for it, as a cuff does, and not on and on: nothing is missing between two of them.
+    /// Whether it is measured when somebody asks for it, as a cuff does, or told when it happens, as a blow to the head is, and not on
+    /// and on: nothing is missing between two of them.
     pub const fn is_spot(self) -> bool {
         matches!(
             self,
@@ -161,6 +162,9 @@ impl Quantity {
                 | Self::CUFF_PRESSURE
                 | Self::IRREGULAR_PULSE
                 | Self::USER_INDEX
+                | Self::HEAD_LINEAR_ACCELERATION
+                | Self::HEAD_ANGULAR_ACCELERATION
+                | Self::HEAD_ANGULAR_VELOCITY
         )
     }
 

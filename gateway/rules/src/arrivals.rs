@@ -86,6 +86,8 @@ pub struct Progress {
     behind: u8,
     behind_message: u64,
     behind_time: i64,
+    /// Whether the device sends it itself: then nothing is derived in its place.
+    pub own: bool,
 }
 
 /// Where a reading stands in its stream.
@@ -112,19 +114,24 @@ impl Progress {
                 if self.behind < SET_BACK {
                     return Order::Behind;
                 }
-                *self = Self { newest: Some(time), ..Self::default() };
+                self.begin(time);
                 Order::SetBack
             }
             _ => {
-                *self = Self { newest: Some(time), ..Self::default() };
+                self.begin(time);
                 Order::Onward
             }
         }
     }
 
+    /// This is the newest, whatever was before it.
+    fn begin(&mut self, time: i64) {
+        *self = Self { newest: Some(time), own: self.own, ..Self::default() };
+    }
+
     /// The device says its clock jumped, to here.
     pub fn step(&mut self, time: i64) {
-        *self = Self { newest: Some(time), ..Self::default() };
+        self.begin(time);
     }
 }
 

@@ -98,6 +98,37 @@ impl Devices {
         place
     }
 
+    /// A device sends this quantity itself: at once, not only from the next message on, for what it is made of may stand before it.
+    pub fn sends(&mut self, place: usize, quantity: Quantity) {
+        if let Some(progress) = self.progress(place, quantity) {
+            progress.own = true;
+        }
+    }
+
+    /// Whether it ever did.
+    pub fn sends_itself(&self, place: usize, quantity: Quantity) -> bool {
+        let streams = self.slots.get(place).map(|slot| slot.device.streams.as_slice()).unwrap_or_default();
+        streams.iter().any(|(of, progress)| *of == quantity && progress.own)
+    }
+
+    /// How far a stream has come; it begins here if there was none.
+    fn progress(&mut self, place: usize, quantity: Quantity) -> Option<&mut Progress> {
+        let streams = &mut self.slots.get_mut(place)?.device.streams;
+        let at = match streams.iter().position(|(of, _)| *of == quantity) {
+            Some(at) => at,
+            None => {
+                streams.push((quantity, Progress::default()));
+                streams.len() - 1
+            }
+        };
+        streams.get_mut(at).map(|(_, progress)| progress)
+    }
+
+    /// The place of a device; one that is not remembered gets one.
+    pub fn place(&mut self, device: &DeviceId) -> usize {
+        self.find(device).unwrap_or_else(|| self.put(device.clone(), Device::default()))
+    }
+
     /// The place of a device that is remembered.
     pub fn find(&self, device: &DeviceId) -> Option<usize> {
         self.places.get(device).copied()
@@ -105,15 +136,7 @@ impl Devices {
 
     /// Where a reading of message `number` stands in its stream; none if windows cannot take it.
     pub fn order(&mut self, place: usize, point: &Point, number: u64) -> Option<Order> {
-        let streams = &mut self.slots.get_mut(place)?.device.streams;
-        let at = match streams.iter().position(|(quantity, _)| *quantity == point.quantity) {
-            Some(at) => at,
-            None => {
-                streams.push((point.quantity, Progress::default()));
-                streams.len() - 1
-            }
-        };
-        let (_, progress) = streams.get_mut(at)?;
+        let progress = self.progress(place, point.quantity)?;
         match point.content {
             PointContent::Gap(Gap { reason: GapReason::ClockStep, .. }) => {
                 progress.step(point.time);
@@ -137,7 +160,7 @@ impl Devices {
 
     /// Puts the streams of a device to where they had come.
     pub fn resume_came(&mut self, device: &DeviceId, streams: Vec<(Quantity, Progress)>) {
-        let place = self.find(device).unwrap_or_else(|| self.put(device.clone(), Device::default()));
+        let place = self.place(device);
         if let Some(slot) = self.slots.get_mut(place) {
             slot.device.streams = streams;
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pitchside_model::{AlertEvent, AlertId, Entry, RuleName, Timestamp};
+use pitchside_model::{AlertEvent, AlertId, Entry, Quantity, RuleName, Timestamp};
 use pitchside_script::manifest::RuleScope;
 use pitchside_script::{Fault, FaultKind, Problem};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::derive::streams::{Arrived, Streams};
 use crate::devices::{Devices, Who};
 use crate::id::Message;
-use crate::item::{Filter, Item, Point, Routes};
+use crate::item::{Filter, Item, Point, PointContent, Routes};
 use crate::library::{RuleSet, RuleSource};
 use crate::rule::{Bench, Rule, sandbox};
 use crate::running::{Heard, Running, Turn, routes};
@@ -77,6 +77,8 @@ pub struct Engine {
     pub(crate) rules: Vec<Running>,
     /// Which rules hear what.
     routes: Routes,
+    /// What rules and streams want that is derived.
+    derived: Vec<Quantity>,
     pub(crate) devices: Devices,
     /// What is derived from readings for those rules that want it.
     pub(crate) streams: Streams,
@@ -104,6 +106,7 @@ impl Engine {
             set: Arc::new(RuleSet::default()),
             rules: Vec::new(),
             routes: Routes::default(),
+            derived: Vec::new(),
             devices: Devices::default(),
             streams: Streams::default(),
             scripted: Scripted::default(),
@@ -138,6 +141,8 @@ impl Engine {
         self.filter = Filter::new(&set);
         self.streams.want(|quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity)));
         self.routes = routes(&self.rules);
+        let wanted = set.all().flat_map(|source| &source.manifest.inputs).copied();
+        self.derived = wanted.filter(|quantity| set.derives(*quantity)).collect();
         self.set = set;
         Ok(events)
     }
@@ -176,17 +181,27 @@ impl Engine {
         }
         let (number, assurance) = (self.messages, item.assurance);
         let Some((device, who)) = self.devices.take(item, number) else { return };
-        let subject = who.subject(RuleScope::Athlete);
+        let (subject, by_device) = (who.subject(RuleScope::Athlete), who.subject(RuleScope::Device));
+        for point in item.readings.iter().filter(|point| self.derived.contains(&point.quantity)) {
+            if !matches!(point.content, PointContent::Gap(_)) {
+                self.devices.sends(device, point.quantity);
+            }
+        }
         for point in &item.readings {
             let Some(order) = self.devices.order(device, point, number) else { continue };
             let message = Message { device: &who.device, epoch: item.epoch, seq: item.seq };
             let heard = Heard { who: &who, message, assurance, point, order };
             self.ask(&heard, fed, watch);
-            let arrived = Arrived { subject, device: &who.device, assurance, point, order, number };
-            let derived = self.streams.derive(&arrived);
-            for (point, assurance) in &derived {
-                let Some(order) = self.devices.order(device, point, number) else { continue };
-                let derived = Heard { point, assurance: *assurance, order, ..heard };
+            let arrived = Arrived { subject, by_device, device: &who.device, assurance, point, order, number };
+            for Derived { device: of, assurance, point } in self.streams.derive(&arrived) {
+                let other = (of != who.device).then(|| Who::new(of, who.athlete.clone()));
+                let place = other.as_ref().map_or(device, |other| self.devices.place(&other.device));
+                if self.devices.sends_itself(place, point.quantity) {
+                    continue;
+                }
+                let Some(order) = self.devices.order(place, &point, number) else { continue };
+                let of: &Who = other.as_ref().unwrap_or(&who);
+                let derived = Heard { who: of, point: &point, assurance, order, ..heard };
                 self.ask(&derived, fed, watch);
                 self.ask_streams(&derived, fed, watch);
             }
@@ -224,7 +239,10 @@ impl Engine {
             self.end(ended);
         }
         for Derived { device, assurance, point } in made {
-            let Some(place) = self.devices.find(&device) else { continue };
+            let place = self.devices.place(&device);
+            if self.devices.sends_itself(place, point.quantity) {
+                continue;
+            }
             let Some(order) = self.devices.order(place, &point, self.messages) else { continue };
             if let Some(told) = &mut self.told {
                 told.push(point.clone());

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pitchside_model::{Assurance, Priority, Quality, Quantity, RuleName};
+use pitchside_model::{Assurance, GapReason, Priority, Quality, Quantity, RuleName};
 use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
 use pitchside_script::lint::{Answer, Known, Purpose, Role, Type, lint, mentions};
 use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, RuleScope};
@@ -128,7 +128,8 @@ fn without_manifest(bench: &Bench, name: &str, toml: &str, script: &str, makes: 
     if !whole {
         // An input that nobody could read may be the variable, and what the script looks at.
         let hangs_on_names = [Code::UnknownVariable, Code::Unused, Code::ConstantAnswer];
-        problems.retain(|problem| !hangs_on_names.contains(&problem.code));
+        let of_names = |problem: &Problem| problem.code == Code::Value && !problem.is_error();
+        problems.retain(|problem| !hangs_on_names.contains(&problem.code) && !of_names(problem));
     }
     problems
 }
@@ -160,10 +161,10 @@ fn stand_in(declared: Declared) -> Option<RuleManifest> {
 fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, cases: Option<&str>) -> Vec<Problem> {
     let mut problems = Vec::new();
     let toml = manifest.unwrap_or_default();
-    let mut params = None;
+    let (mut params, mut gap_after) = (None, None);
     match (manifest.map(|text| RuleManifest::parse(&format!("{name}/{}", FILES[0]), text)), script) {
         (Some(Ok(manifest)), Some(script)) => {
-            params = Some(manifest.params.clone());
+            (params, gap_after) = (Some(manifest.params.clone()), Some(manifest.gap_after));
             let source = RuleSource { manifest, script: script.to_owned(), hash: [0; 32], makes: None };
             problems.extend(of_script(bench, name, &source, toml));
         }
@@ -177,7 +178,7 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
         Some(Ok(cases)) => {
             let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
             problems.extend(wrong.map(|p| p.code(Code::Cases)));
-            problems.extend(of_cases(&file, &cases));
+            problems.extend(of_cases(&file, &cases, gap_after));
         }
         Some(Err(found)) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
         None => {}
@@ -234,8 +235,13 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         None => (OF_RULES, "a rule answers true, false or a message"),
         Some(_) => (OF_STREAMS, "a derived stream answers a number or ()"),
     };
-    let purpose =
-        Purpose { usages: &usages, answer: Some(Answer { kinds, told, of_inputs: &of_inputs, numbers: &["value"] }) };
+    let quantities: Vec<&str> = source.manifest.inputs.iter().map(|quantity| quantity.name()).collect();
+    let reasons = GapReason::ALL.map(GapReason::name);
+    let purpose = Purpose {
+        usages: &usages,
+        answer: Some(Answer { kinds, told, of_inputs: &of_inputs, numbers: &["value"] }),
+        values: &[("quantity", quantities.as_slice()), ("gap", reasons.as_slice())],
+    };
     for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &purpose)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {
             problems.push(found);
@@ -281,13 +287,23 @@ fn unused(file: &str, manifest: &RuleManifest, toml: &str, script: &str) -> Vec<
     problems
 }
 
-/// What the cases leave open: a rule nobody saw raise, stay silent, meet a gap or a reading that is not to be believed.
-fn of_cases(file: &str, cases: &[RuleCase]) -> Vec<Problem> {
+/// Whether the readings of one stream stand further apart than this (microseconds): a gap, told or not.
+fn has_hole(case: &RuleCase, gap_after: i64) -> bool {
+    let mut newest = BTreeMap::new();
+    case.steps.iter().any(|step| {
+        let stream = (step.device.as_str(), step.quantity.code());
+        step.instants().any(|at| newest.insert(stream, at).is_some_and(|before: i64| at - before > gap_after))
+    })
+}
+
+/// What the cases leave open: a rule nobody saw raise, stay silent, meet a gap or a reading that is not to be believed. What a hole is
+/// nobody knows of a manifest that is not in order.
+fn of_cases(file: &str, cases: &[RuleCase], gap_after: Option<i64>) -> Vec<Problem> {
     let steps = || cases.iter().flat_map(|case| &case.steps);
     let raises = |case: &RuleCase| case.steps.iter().flat_map(|s| &s.expected).any(|o| matches!(o, Outcome::Raise(..)));
     let odd = |quality: Quality| !quality.is_empty();
     let has_gap = steps().any(|step| matches!(step.content, Content::Gap(_)))
-        || cases.iter().any(|case| case.name.contains("gap") || case.name.contains("silent"));
+        || cases.iter().any(|case| gap_after.is_none_or(|gap_after| has_hole(case, gap_after)));
     let is_odd = steps().any(|step| {
         let other_unit = matches!(step.content, Content::Number(_, unit) if unit != step.quantity.unit());
         odd(step.quality) || other_unit

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::arrivals::Progress;
 use crate::derive::streams::Kept as KeptStreams;
+use crate::derive::told_within;
 use crate::engine::Engine;
 pub use crate::id::subject_of;
 use crate::id::{Message, Subject, ids_of};
@@ -19,9 +20,7 @@ use crate::state::{Kept, State};
 
 /// The evaluation, as evidence names it: another version may answer otherwise. The number after the `+` rises with every change of what it
 /// answers or of how its state is laid out, so that a state of before is not taken for one that does not follow.
-pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+6");
-/// How far from the time of a derived reading those lie of which it was made, in microseconds.
-const DERIVED_WITHIN: u64 = 120_000_000;
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+7");
 /// The most bytes of one subject's state.
 pub const STATE_BYTES_MAX: usize = 4 << 20;
 
@@ -100,7 +99,10 @@ impl Replay {
             let may_fire = entry.readings.iter().any(|reading| match reading.quantity == self.wanted.quantity {
                 true => reading.device_time == self.wanted.event_time,
                 // What the rule was asked about may have been derived of this one.
-                false => is_derived && reading.device_time.0.abs_diff(self.wanted.event_time.0) <= DERIVED_WITHIN,
+                false => {
+                    is_derived
+                        && reading.device_time.0.abs_diff(self.wanted.event_time.0) <= told_within(reading.quantity)
+                }
             });
             if may_fire && let Some(scope) = self.scope() {
                 let subject = subject_of(&self.wanted, scope);
@@ -241,7 +243,8 @@ impl Engine {
     pub fn state_of(&self, rule: &RuleName, subject: &Subject, wearer: &Subject, device: &DeviceId) -> Option<Vec<u8>> {
         let running = self.rules.iter().find(|running| running.rule.source.name() == rule)?;
         let mut formulas = self.streams.keep();
-        formulas.retain(|(_, of, _)| of == wearer);
+        let by_device = Subject::Device(device.clone());
+        formulas.retain(|(_, of, _)| of == wearer || *of == by_device);
         let streams = self.scripted.running.iter().filter_map(|stream| {
             let state = stream.states.get(wearer)?;
             Some((stream.rule.source.name().clone(), state.keep()))
@@ -279,13 +282,14 @@ impl Engine {
             }
             fits
         };
+        let by_device = Subject::Device(device.clone());
         let put_rule = before.rule.is_none_or(|kept| put(rule, subject, kept, false));
         if put_rule {
             self.devices.resume_came(device, before.came);
         }
         put_rule
             && before.streams.into_iter().all(|(name, kept)| put(&name, wearer.clone(), kept, true))
-            && before.formulas.iter().all(|(_, of, _)| of == wearer)
+            && before.formulas.iter().all(|(_, of, _)| of == wearer || *of == by_device)
             && self.streams.resume(before.formulas)
     }
 }

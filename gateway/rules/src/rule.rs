@@ -342,7 +342,9 @@ pub(crate) fn verdict(_: &RuleSource, answer: Dynamic) -> Result<Verdict, Fault>
         Ok(text) => {
             let message: String =
                 text.chars().take(MESSAGE_CHARS_MAX).map(|c| if deceives(c) { ' ' } else { c }).collect();
-            Ok(Verdict { holds: true, message: Some(message) })
+            // One that says nothing is none.
+            let message = Some(message).filter(|message| !message.trim().is_empty());
+            Ok(Verdict { holds: true, message })
         }
         Err(_) => Err(Fault::new(
             FaultKind::Answer,
@@ -351,16 +353,22 @@ pub(crate) fn verdict(_: &RuleSource, answer: Dynamic) -> Result<Verdict, Fault>
     }
 }
 
-/// The value of a state field; `Err` names what it may not hold. A field keeps its first kind; numbers stay finite.
+/// The value of a state field; `Err` says what it was set to. A field keeps its first kind; numbers stay finite, texts short.
 fn plain(first: &Plain, value: Dynamic) -> Result<Plain, String> {
     let kind = value.type_name();
     let found = match first {
         Plain::Bool(_) => value.as_bool().ok().map(Plain::Bool),
         Plain::Integer(_) => value.as_int().ok().map(Plain::Integer),
-        Plain::Float(_) => value.as_float().ok().filter(|v| v.is_finite()).map(Plain::Float),
-        Plain::Text(_) => {
-            value.into_immutable_string().ok().filter(|t| t.len() <= STATE_TEXT_MAX).map(|t| Plain::Text(t.into()))
-        }
+        Plain::Float(_) => match value.as_float() {
+            Ok(value) if !value.is_finite() => return Err(format!("{value}, and it holds finite numbers only")),
+            value => value.ok().map(Plain::Float),
+        },
+        Plain::Text(_) => match value.into_immutable_string() {
+            Ok(text) if text.len() > STATE_TEXT_MAX => {
+                return Err(format!("a text of {} bytes, and it holds {STATE_TEXT_MAX} at most", text.len()));
+            }
+            text => text.ok().map(|text| Plain::Text(text.into())),
+        },
         Plain::Nothing => None,
     };
     found.ok_or_else(|| format!("a {kind} it cannot hold; it keeps the kind of its first value"))

@@ -93,6 +93,69 @@ fn the_assurance_of_a_derived_reading_is_the_weakest_of_its_parts() {
     assert_eq!(raised(&same.feed(&weather(Assurance::Psk, 0))).len(), 1);
 }
 
+/// A message of a weather station or meter, with these readings.
+fn told_at(device: &str, second: i64, values: &[(Quantity, i64)]) -> Entry {
+    let one = |(quantity, value): &(Quantity, i64)| {
+        reading(*quantity, second * 1_000_000, Value::Number(Decimal::integer(*value)))
+    };
+    entry(device, Assurance::Noise, values.iter().map(one).collect())
+}
+
+const AIR: [(Quantity, i64); 3] =
+    [(Quantity::AMBIENT_TEMPERATURE, 36), (Quantity::RELATIVE_HUMIDITY, 60), (Quantity::GLOBE_TEMPERATURE, 50)];
+
+#[test]
+fn a_gap_of_one_device_interrupts_what_is_told_in_the_name_of_another() {
+    let mut engine = engine("\"wbgt\"", "hold = \"5min\"\ngap_after = \"15min\"", "value > 30.0");
+    let devices = ["thermo", "hygro", "globe"];
+    let say = |engine: &mut Engine, which: &[usize], second: i64| {
+        let entries: Vec<Entry> =
+            which.iter().map(|at| told_at(devices[*at], second + 2 - *at as i64, &AIR[*at..=*at])).collect();
+        raised(&engine.feed(&entries)).iter().map(|alert| alert.device.to_string()).collect::<Vec<_>>()
+    };
+    assert!(say(&mut engine, &[2, 1, 0], 0).is_empty());
+    let gap = Value::Gap(Gap { reason: GapReason::Disconnected, extent: 0 });
+    let gap = reading(Quantity::RELATIVE_HUMIDITY, 60_000_000, gap);
+    engine.feed(&[entry("hygro", Assurance::Noise, vec![gap])]);
+    assert!(say(&mut engine, &[2, 1, 0], 301).is_empty(), "the five minutes began anew");
+    assert_eq!(say(&mut engine, &[2, 1, 0], 602), ["thermo"]);
+}
+
+#[test]
+fn what_a_device_sends_itself_is_not_overruled_by_what_is_derived() {
+    let script = "if raised { false } else { `${value}` }";
+    let said = |entries: &[Entry]| {
+        let mut engine = engine("\"wbgt\"", "", script);
+        let fed = engine.feed(entries);
+        raised(&fed).iter().map(|alert| alert.message.clone()).collect::<Vec<_>>()
+    };
+    let station = |second| told_at("meter", second, &AIR);
+    assert_eq!(said(&[station(0)]).len(), 1, "a station without a wet bulb");
+    let meter = |second| {
+        let mut meter = station(second);
+        meter.readings.push(reading(Quantity::WBGT, second * 1_000_000, Value::Number(Decimal::integer(37))));
+        meter
+    };
+    assert_eq!(said(&[meter(0), meter(60)]), ["37.0"], "also of the first message");
+    // One that is late is no reading, but the meter measures all the same.
+    let mut late = told_at("meter", 120, &AIR[1..2]);
+    late.readings.push(reading(Quantity::WBGT, 0, Value::Number(Decimal::integer(37))));
+    let events = engine("\"wbgt\"", "", script).feed(&[station(60), late, station(180)]).events;
+    assert_eq!(events.len(), 1, "the first is told, and nothing after it: {events:?}");
+}
+
+#[test]
+fn every_device_has_impacts_of_its_own() {
+    let mut engine = engine("\"impact_peak\"", "scope = \"device\"", "value > 735.0");
+    let axes = |x| [(Quantity::ACCELERATION_X, x), (Quantity::ACCELERATION_Y, 0), (Quantity::ACCELERATION_Z, 9)];
+    let mut devices = Vec::new();
+    for second in 0..5 {
+        let entries = [told_at("strap", second, &axes(20)), told_at("patch", second, &axes(300 * second))];
+        devices.extend(raised(&engine.feed(&entries)).iter().map(|alert| alert.device.to_string()));
+    }
+    assert_eq!(devices, ["patch"]);
+}
+
 #[test]
 fn only_what_some_rule_wants_crosses_to_it() {
     let filter = |inputs: &str| Filter::new(&set(inputs, "", "false"));

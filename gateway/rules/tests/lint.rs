@@ -150,6 +150,11 @@ fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_d
         ("n = heart_rate.value; n == rate", true),
         ("rate = heart_rate.count(\"1min\"); n == rate", true),
         ("held(\"a\", \"0s\", value > rate + n)", true),
+        ("held(\"a\", \"5min\", heart_rate.value) || n == rate", true),
+        ("let fast = value > 100.0; times(\"a\", \"1h\", fast) && n == rate", true),
+        ("!heart_rate.value && n == rate", true),
+        ("held(\"a\", \"5min\", heart_rate.covers(\"5min\")) && n == rate", false),
+        ("heart_rate.covers(\"5min\") > 3 || n == rate", false),
         ("rate = value; n == rate", false),
         ("n = value.to_int(); n == rate", false),
         ("n = value; n = n.to_int(); n == rate", false),
@@ -162,4 +167,38 @@ fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_d
         let fed = pitchside_rules::Engine::new(set.into()).unwrap().feed(std::slice::from_ref(&entry));
         assert_eq!(!fed.faults.is_empty(), fails, "{script}: {:?}", fed.faults);
     }
+}
+
+/// The warnings about one file of a rule called `slip`.
+fn warnings(manifest: &str, script: &str, cases: &str, file: &str) -> Vec<String> {
+    let manifest = format!("name = \"slip\"\n{HEAD}{manifest}");
+    let found = lint_rule("slip", &manifest, script, cases);
+    found.iter().filter(|p| !p.is_error() && p.file.ends_with(file)).map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_reason_or_quantity_that_there_is_not_is_told() {
+    let script = "gap == \"contact-lost\" || quantity == \"heart_rte\" && value > 1.0";
+    assert_eq!(
+        warnings("priority = \"low\"\ninputs = [\"heart_rate\"]\ngaps = true\n", script, CASES, "rule.rhai"),
+        [
+            "slip/rule.rhai:1:8: warning: `gap` is never \"contact-lost\" (did you mean `contact_lost`?)",
+            "slip/rule.rhai:1:38: warning: `quantity` is never \"heart_rte\" (did you mean `heart_rate`?)",
+        ]
+    );
+    // Which inputs there are nobody knows here.
+    let unread = warnings("priority = \"low\"\ninputs = [\"heart_rte\"]\n", "quantity == \"x\"", CASES, "rule.rhai");
+    assert!(unread.is_empty(), "{unread:?}");
+}
+
+#[test]
+fn a_case_has_a_gap_if_it_has_one_whatever_it_is_called() {
+    let missing = |cases: &str| {
+        let manifest = "priority = \"low\"\ninputs = [\"heart_rate\"]\ngap_after = \"2min\"\n";
+        let told = warnings(manifest, "value > 180.0", cases, "cases.txt");
+        told.iter().any(|told| told.ends_with("no case has a gap"))
+    };
+    assert!(missing("case an easy run is silent, with no gap\n  +0s..4min/2min heart_rate 90 /min ->\n"));
+    assert!(!missing("case an easy run\n  +0s heart_rate 90 /min ->\n  +1s heart_rate gap silent 10s ->\n"));
+    assert!(!missing("case an easy run\n  +0s heart_rate 90 /min ->\n  +20min heart_rate 90 /min ->\n"), "a hole");
 }

@@ -182,7 +182,7 @@ fn written(signature: &Signature, names: Option<(usize, Vec<&str>)>) -> String {
 
 fn rhai_name(kind: &Type) -> &str {
     match kind {
-        Type::Any => "?",
+        Type::Any | Type::Number => "?",
         Type::Nothing => "()",
         Type::Bool => "bool",
         Type::Integer => "int",

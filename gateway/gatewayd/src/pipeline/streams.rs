@@ -155,7 +155,8 @@ impl Streams {
     }
 
     /// Every stream that has said nothing for too long ends in a gap, once. One whose usual interval is not known, or that
-    /// speaks only when something changes, is silent when its whole device is; what is measured when somebody asks for it is never.
+    /// speaks only when something changes, is silent when its whole device is; what is measured when somebody asks for it, or told when
+    /// it happens, is never.
     pub fn silent(&mut self, silent_after_us: i64, uptime: Duration, now: Timestamp) -> Vec<Noticed> {
         let mut gaps = Vec::new();
         for (device, state) in &mut self.devices {

@@ -12,7 +12,7 @@ use pitchside_rules::RuleSource;
 use pitchside_rules::history::{RuleTexts, conflict_marks};
 use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
 
-use super::disk::{For, Lock, read_texts, stage};
+use super::disk::{BASE_FILE, For, Lock, read_texts, stage};
 use super::{checked, finish, follows, set_with, to_text, watched};
 use crate::cli::context::Context;
 
@@ -63,13 +63,13 @@ pub enum PublishError {
     #[error("{}", overtaken(.0))]
     Overtaken(Box<RuleVersion>),
     /// The base is a version that does not exist.
-    #[error("{name} has no version {base}; the newest is {newest}")]
+    #[error("{}", unknown_base(.name, .base, .newest))]
     UnknownBase {
         /// The rule.
         name: String,
         /// What the draft says.
         base: u32,
-        /// Its newest version.
+        /// Its newest version; 0 if it was never published.
         newest: u32,
     },
     /// It changes nothing.
@@ -87,6 +87,17 @@ fn no_base(at: &RuleVersion) -> String {
          diff {name}@{number} DIR` shows what it changes)",
         if at.shadow { watched(true) } else { "," }
     )
+}
+
+fn unknown_base(name: &str, base: &u32, newest: &u32) -> String {
+    let said =
+        format!("--base, or the file {BASE_FILE} in the draft's folder, says that the draft began from version {base}");
+    match newest {
+        0 => format!(
+            "{name} was never published, but {said}: remove {BASE_FILE} from a folder that was copied from another rule's draft"
+        ),
+        _ => format!("{name} has no version {base}; the newest is {newest}: {said}"),
+    }
 }
 
 fn overtaken(between: &RuleVersion) -> String {

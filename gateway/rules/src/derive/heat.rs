@@ -1,4 +1,4 @@
-//! Heat stress: wet-bulb globe temperature. Formulas `wbgt-iso7243-stull-1` and `wbgt-abm-1`.
+//! Heat stress: wet-bulb globe temperature. Formulas `wbgt-iso7243-stull-2` and `wbgt-abm-2`.
 //!
 //! `wbgt` follows ISO 7243:2017, with solar load: 0.7 t_nw + 0.2 t_g + 0.1 t_a. The globe temperature t_g is measured. The
 //! natural wet-bulb temperature t_nw is not: in its place stands the psychrometric one of Stull, "Wet-bulb temperature from
@@ -11,14 +11,21 @@
 //! "Prevention of thermal injuries during distance running", 1984). It supposes moderately strong sun and a light wind:
 //! it is too high at night, under cloud and in wind, too low in full sun without wind.
 //!
-//! Told at each ambient temperature, with humidity (and globe) not older than ten minutes; flags of all are passed on.
+//! Told for each ambient temperature, at its time, with humidity (and globe) not more than sixteen minutes older: stations speak up to
+//! once in a quarter of an hour, which is as long as rules about heat wait. Some tell the temperature first and the rest after it, with
+//! the same time. So what carried the time of one of the last two temperatures is waited for, and if it does not come, the next
+//! temperature tells that of before with what there was. Flags of all are passed on. (`-1` told at the temperature at once, with
+//! humidity not older than ten minutes.)
 
 use pitchside_model::Quality;
 use serde::{Deserialize, Serialize};
 
 use super::{Content, Given, Told, arith, since};
 
-const FRESH: i64 = 600_000_000;
+/// A quarter of an hour, and a little for clocks that are not exact.
+pub(super) const FRESH: i64 = 960_000_000;
+/// For how many temperatures without it one waits on for what came with a temperature.
+const AWAITED: u8 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 struct Newest {
@@ -27,35 +34,89 @@ struct Newest {
     quality: Quality,
 }
 
-/// The newest humidity and globe temperature.
+/// The newest air temperature, humidity and globe temperature.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct State {
+    air: Option<Newest>,
+    /// Humidity and globe temperature.
     other: [Option<Newest>; 2],
+    /// Whether each of them carried the time of the air temperature.
+    came: [bool; 2],
+    /// For how many air temperatures each is still waited for.
+    awaited: [u8; 2],
+    /// Which outputs were told of the air temperature.
+    told: [bool; 2],
 }
 
 impl State {
     pub fn take(&mut self, given: &Given<'_>, told: &mut Vec<Told>) {
         let Content::Number(steps) = given.content else { return };
-        let (time, value) = (given.time, steps as f64 / 1e6);
-        if let Some(other) = given.input.checked_sub(1).and_then(|of| self.other.get_mut(of)) {
-            *other = Some(Newest { time, value, quality: given.quality });
-            return;
+        let newest = Newest { time: given.time, value: steps as f64 / 1e6, quality: given.quality };
+        match given.input.checked_sub(1) {
+            None => self.air(newest, told),
+            Some(of) => self.other(of, newest, told),
         }
-        let [humidity, globe] = self.other.map(|other| other.filter(|other| since(time, other.time) <= FRESH));
-        let Some(humidity) = humidity else { return };
-        let quality = given.quality | humidity.quality;
+    }
+
+    fn air(&mut self, air: Newest, told: &mut Vec<Told>) {
+        // What was waited for did not come.
+        if self.air.is_some_and(|before| since(air.time, before.time) <= FRESH) {
+            self.tell(false, told);
+        }
+        self.leave();
+        self.came = self.other.map(|other| other.is_some_and(|other| other.time == air.time));
+        (self.air, self.told) = (Some(air), [false; 2]);
+        self.tell(true, told);
+    }
+
+    fn other(&mut self, of: usize, newest: Newest, told: &mut Vec<Told>) {
+        let Some(other) = self.other.get_mut(of) else { return };
+        *other = Some(newest);
+        if self.air.is_some_and(|air| air.time == newest.time) {
+            self.came[of] = true;
+            self.tell(true, told);
+        }
+    }
+
+    /// The air temperature is one of before, or none: what came with it is waited for with the next ones.
+    fn leave(&mut self) {
+        if self.air.take().is_some() {
+            for (awaited, came) in self.awaited.iter_mut().zip(self.came) {
+                *awaited = if came { AWAITED } else { awaited.saturating_sub(1) };
+            }
+        }
+    }
+
+    /// What goes with an air temperature of that time: what is waited for if it came, or else what there was then.
+    fn beside(&self, of: usize, air: i64, waits: bool) -> Option<Newest> {
+        let follows = self.awaited[of] > 0 && !self.came[of];
+        let counts = |other: &Newest| if waits { !follows } else { other.time <= air };
+        self.other[of].filter(|other| since(air, other.time) <= FRESH && counts(other))
+    }
+
+    fn tell(&mut self, waits: bool, told: &mut Vec<Told>) {
+        let Some(air) = self.air else { return };
+        let Some(humidity) = self.beside(0, air.time, waits) else { return };
+        let quality = air.quality | humidity.quality;
         let mut tell = |output, value: Option<f64>, quality| {
             let value = value.and_then(|value| arith::decimal(value, 1));
-            told.extend(value.map(|value| Told { output, time, value, quality }));
+            told.extend(value.map(|value| Told { output, time: air.time, value, quality }));
         };
-        if let Some(globe) = globe {
-            tell(0, with_globe(value, humidity.value, globe.value), quality | globe.quality);
+        if let Some(globe) = self.beside(1, air.time, waits)
+            && !self.told[0]
+        {
+            self.told[0] = true;
+            tell(0, with_globe(air.value, humidity.value, globe.value), quality | globe.quality);
         }
-        tell(1, simplified(value, humidity.value), quality);
+        if !self.told[1] {
+            self.told[1] = true;
+            tell(1, simplified(air.value, humidity.value), quality);
+        }
     }
 
     pub fn gap(&mut self, input: usize) {
-        if let Some(other) = input.checked_sub(1).and_then(|of| self.other.get_mut(of)) {
+        let Some(of) = input.checked_sub(1) else { return self.leave() };
+        if let Some(other) = self.other.get_mut(of) {
             *other = None;
         }
     }

@@ -6,7 +6,7 @@
 //! Testing of Elite Athletes, 1991; Morton, Fitz-Clarke, Banister, Journal of Applied Physiology 69, 1990). The weights are
 //! those of men; women's are 0.86 and 1.67, and nobody tells the box which. The reserve lies between 60 and 190 /min until
 //! the athlete's own readings go beyond, two in a row; at the widest 30 and 230. So compare an athlete with themselves only.
-//! A rate counts until the next, for two minutes at most: what was not measured is no load.
+//! A rate counts until the next; one that none follows within two minutes counts nothing: what was not measured is no load.
 //!
 //! `workload_ratio` is the mean daily load of the last 7 days over that of the last 28, today's so far included (Hulin,
 //! Gabbett et al., British Journal of Sports Medicine 48, 2014). `workload_ratio_ewma` weighs days exponentially instead,

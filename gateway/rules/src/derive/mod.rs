@@ -3,7 +3,9 @@
 //! A rule names a derived quantity as an input like any other; what no rule names is not derived. It is derived for the
 //! athlete (or the device nobody wears) whose readings it needs, inside the engine, before the rules are asked: so it is as
 //! deterministic as they are, and part of the same snapshot. Of several devices with one quantity the first counts until it
-//! has a gap. A gap of what a stream is made of is a gap of the stream; flags and the weakest assurance are passed on.
+//! has a gap. What tells of the place where a sensor is (a muscle, the head) is derived for each device. It is told in the name of
+//! the device of the first input. A gap of what a stream is made of is a gap of the stream, in the name of the device it was last told
+//! of; flags and the weakest assurance are passed on. What a device once sent itself is not derived in its name.
 //!
 //! | file | derives |
 //! | --- | --- |
@@ -47,6 +49,8 @@ pub struct Derivation {
     pub inputs: &'static [Quantity],
     /// Whether it looks at the samples of waveforms.
     pub waves: bool,
+    /// Whether it is made for each device, and not for whoever wears it.
+    pub of_device: bool,
     fresh: fn() -> Kernel,
 }
 
@@ -57,6 +61,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         outputs: &[Quantity::RMSSD, Quantity::SDNN],
         inputs: &[Quantity::RR_INTERVAL],
         waves: false,
+        of_device: false,
         fresh: || Kernel::Variability(variability::State::default()),
     },
     Derivation {
@@ -64,13 +69,15 @@ pub const DERIVATIONS: &[Derivation] = &[
         outputs: &[Quantity::HEART_RATE_RECOVERY],
         inputs: &[Quantity::HEART_RATE, Quantity::POWER, Quantity::SPEED],
         waves: false,
+        of_device: false,
         fresh: || Kernel::Recovery(recovery::State::default()),
     },
     Derivation {
-        formula: &["wbgt-iso7243-stull-1", "wbgt-abm-1"],
+        formula: &["wbgt-iso7243-stull-2", "wbgt-abm-2"],
         outputs: &[Quantity::WBGT, Quantity::WBGT_SIMPLIFIED],
         inputs: &[Quantity::AMBIENT_TEMPERATURE, Quantity::RELATIVE_HUMIDITY, Quantity::GLOBE_TEMPERATURE],
         waves: false,
+        of_device: false,
         fresh: || Kernel::Heat(heat::State::default()),
     },
     Derivation {
@@ -78,6 +85,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         outputs: &[Quantity::TRAINING_LOAD, Quantity::WORKLOAD_RATIO, Quantity::WORKLOAD_RATIO_EWMA],
         inputs: &[Quantity::HEART_RATE],
         waves: false,
+        of_device: false,
         fresh: || Kernel::Load(load::State::default()),
     },
     Derivation {
@@ -85,6 +93,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         outputs: &[Quantity::EMG_MEDIAN_FREQUENCY],
         inputs: &[Quantity::EMG],
         waves: true,
+        of_device: true,
         fresh: || Kernel::Frequency(frequency::State::default()),
     },
     Derivation {
@@ -92,6 +101,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         outputs: &[Quantity::IMPACT_PEAK],
         inputs: &[Quantity::ACCELERATION_X, Quantity::ACCELERATION_Y, Quantity::ACCELERATION_Z],
         waves: true,
+        of_device: true,
         fresh: || Kernel::Impact(impact::State::default()),
     },
 ];
@@ -99,6 +109,12 @@ pub const DERIVATIONS: &[Derivation] = &[
 /// The formulas that make one of `wanted`, with their places in [`DERIVATIONS`].
 pub(crate) fn makers(wanted: impl Fn(Quantity) -> bool) -> impl Iterator<Item = (usize, &'static Derivation)> {
     DERIVATIONS.iter().enumerate().filter(move |(_, made)| made.outputs.iter().any(|output| wanted(*output)))
+}
+
+/// How far from the time of what is told of it a reading of this quantity may lie, in microseconds.
+pub(crate) fn told_within(quantity: Quantity) -> u64 {
+    let waits = |made: &Derivation| made.outputs.contains(&Quantity::WBGT) && made.inputs.contains(&quantity);
+    if DERIVATIONS.iter().any(waits) { heat::FRESH.unsigned_abs() } else { 120_000_000 }
 }
 
 /// A reading as a formula sees it.

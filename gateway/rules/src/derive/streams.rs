@@ -7,6 +7,7 @@ use super::{Content, DERIVATIONS, Derivation, Given, Kernel, Told, makers, since
 use crate::arrivals::Order;
 use crate::id::{Map, Subject};
 use crate::item::{Point, PointContent, Routes};
+use crate::scripted::Derived;
 use crate::series::steps;
 
 /// The most subjects one formula remembers; the one heard least lately makes room.
@@ -25,6 +26,8 @@ struct Source {
 pub(crate) struct Stream {
     kernel: Kernel,
     sources: Vec<Source>,
+    /// The device in whose name it was last told: what interrupts it interrupts that device's stream, whoever had the gap.
+    told_of: Option<DeviceId>,
     touched: u64,
 }
 
@@ -40,7 +43,9 @@ pub(crate) struct Streams {
 /// A reading on its way to the formulas.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Arrived<'a> {
+    /// Whose it is, and its device as a subject of its own.
     pub subject: &'a Subject,
+    pub by_device: &'a Subject,
     pub device: &'a DeviceId,
     pub assurance: Assurance,
     pub point: &'a Point,
@@ -66,19 +71,20 @@ impl Streams {
     }
 
     /// What follows from a reading, in order, each with the weakest assurance of what it is made of.
-    pub fn derive(&mut self, arrived: &Arrived<'_>) -> Vec<(Point, Assurance)> {
+    pub fn derive(&mut self, arrived: &Arrived<'_>) -> Vec<Derived> {
         let mut derived = Vec::new();
         for (at, input) in self.routes.of(arrived.point.quantity) {
             let (Some(made), Some(subjects)) = (DERIVATIONS.get(*at), self.subjects.get_mut(*at)) else { continue };
-            if !subjects.contains_key(arrived.subject) {
+            let subject = if made.of_device { arrived.by_device } else { arrived.subject };
+            if !subjects.contains_key(subject) {
                 if subjects.len() >= SUBJECTS_MAX {
                     let oldest =
                         subjects.iter().min_by_key(|(_, stream)| stream.touched).map(|(subject, _)| subject.clone());
                     oldest.and_then(|oldest| subjects.remove(&oldest));
                 }
-                subjects.insert(arrived.subject.clone(), Stream::new(made));
+                subjects.insert(subject.clone(), Stream::new(made));
             }
-            if let Some(stream) = subjects.get_mut(arrived.subject) {
+            if let Some(stream) = subjects.get_mut(subject) {
                 stream.touched = arrived.number;
                 stream.hear(made, *input, arrived, &mut derived);
             }
@@ -122,10 +128,11 @@ impl Streams {
 
 impl Stream {
     fn new(made: &Derivation) -> Self {
-        Self { kernel: (made.fresh)(), sources: vec![Source::default(); made.inputs.len()], touched: 0 }
+        let sources = vec![Source::default(); made.inputs.len()];
+        Self { kernel: (made.fresh)(), sources, told_of: None, touched: 0 }
     }
 
-    fn hear(&mut self, made: &Derivation, input: usize, arrived: &Arrived<'_>, derived: &mut Vec<(Point, Assurance)>) {
+    fn hear(&mut self, made: &Derivation, input: usize, arrived: &Arrived<'_>, derived: &mut Vec<Derived>) {
         let (point, time) = (arrived.point, arrived.point.time);
         let Some(source) = self.sources.get_mut(input) else { return };
         let other = source.heard.as_ref().is_some_and(|(device, ..)| device != arrived.device);
@@ -162,7 +169,14 @@ impl Stream {
         self.kernel.take(&given, &mut told);
         let heard = self.sources.iter().filter_map(|source| source.heard.as_ref().map(|(_, _, weakest)| *weakest));
         let weakest = heard.chain(self.kernel.assurance()).min().unwrap_or(arrived.assurance);
-        derived.extend(told.into_iter().filter_map(|told| Some((reading(made, told)?, weakest))));
+        if told.is_empty() {
+            return;
+        }
+        let lead = self.sources.first().and_then(|source| source.heard.as_ref());
+        let device = lead.map_or(arrived.device, |(device, ..)| device).clone();
+        let points = told.into_iter().filter_map(|told| reading(made, told));
+        derived.extend(points.map(|point| Derived { device: device.clone(), assurance: weakest, point }));
+        self.told_of = Some(device);
     }
 
     /// A gap of an input is one of all that is made of it.
@@ -172,12 +186,15 @@ impl Stream {
         input: usize,
         arrived: &Arrived<'_>,
         gap: Gap,
-        derived: &mut Vec<(Point, Assurance)>,
+        derived: &mut Vec<Derived>,
     ) {
         self.kernel.gap(input);
         let Point { time, quality, .. } = *arrived.point;
-        derived.extend(made.outputs.iter().map(|quantity| {
-            (Point { quantity: *quantity, time, quality, content: PointContent::Gap(gap) }, arrived.assurance)
+        let device = self.told_of.as_ref().unwrap_or(arrived.device);
+        derived.extend(made.outputs.iter().map(|quantity| Derived {
+            device: device.clone(),
+            assurance: arrived.assurance,
+            point: Point { quantity: *quantity, time, quality, content: PointContent::Gap(gap) },
         }));
     }
 }

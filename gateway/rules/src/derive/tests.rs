@@ -174,7 +174,64 @@ fn heat_is_told_with_fresh_humidity_only_and_carries_all_flags() {
     let told = take(&mut heat, number(0, 4 * SECOND, 30.0));
     assert_eq!((told[0].output, told[0].value.to_string(), told[0].quality), (0, "27.6".to_owned(), Quality::LATE));
     assert_eq!(told[1].quality, Quality::empty());
-    assert_eq!(take(&mut heat, number(0, 605 * SECOND, 30.0)), []);
+    assert_eq!(take(&mut heat, number(0, 960 * SECOND, 30.0)).len(), 2, "sixteen minutes");
+    assert_eq!(take(&mut heat, number(0, 964 * SECOND, 30.0)), []);
+}
+
+/// Times (in minutes), outputs and values.
+fn minutes(told: &[Told]) -> Vec<(i64, usize, String)> {
+    told.iter().map(|told| (told.time / (60 * SECOND), told.output, told.value.to_string())).collect()
+}
+
+#[test]
+fn heat_is_told_once_at_the_last_of_the_values_that_carry_one_time_whichever_comes_first() {
+    for order in [[0, 1, 2], [1, 2, 0], [2, 0, 1]] {
+        let mut heat = kernel(Quantity::WBGT);
+        for round in 0..4 {
+            let value = |input: usize| [30.0, 50.0 + round as f64, 45.0][input];
+            let told: Vec<Vec<Told>> = order
+                .iter()
+                .map(|input| take(&mut heat, number(*input, round * 900 * SECOND, value(*input))))
+                .collect();
+            let mut fresh = kernel(Quantity::WBGT);
+            let alone: Vec<Told> = [1, 2, 0]
+                .into_iter()
+                .flat_map(|input| take(&mut fresh, number(input, round * 900 * SECOND, value(input))))
+                .collect();
+            let mut told_in_all: Vec<Told> = told.iter().flatten().cloned().collect();
+            told_in_all.sort_by_key(|told| told.output);
+            assert_eq!(told_in_all, alone, "{order:?}, round {round}: with its own humidity and globe");
+            assert!(!told[2].is_empty(), "{order:?}, round {round}: at the last of them");
+        }
+    }
+}
+
+#[test]
+fn humidity_that_is_waited_for_in_vain_delays_a_temperature_and_loses_none() {
+    let mut heat = kernel(Quantity::WBGT);
+    let minute =
+        |heat: &mut Kernel, input, minute: i64, value| minutes(&take(heat, number(input, minute * 60 * SECOND, value)));
+    let told = |at: i64| -> (i64, usize, String) { (at, 1, "29.3".to_owned()) };
+    assert!(minute(&mut heat, 0, 0, 30.0).is_empty());
+    assert_eq!(minute(&mut heat, 1, 0, 50.0), [told(0)]);
+    assert!(minute(&mut heat, 0, 4, 30.0).is_empty(), "one of this time may follow");
+    assert_eq!(minute(&mut heat, 0, 8, 30.0), [told(4)]);
+    assert_eq!(minute(&mut heat, 0, 12, 30.0), [told(8), told(12)], "twice none followed");
+    assert_eq!(minute(&mut heat, 0, 16, 30.0), [told(16)]);
+    assert!(minute(&mut heat, 0, 17, 30.0).is_empty(), "it is too old");
+}
+
+#[test]
+fn what_was_measured_after_a_gap_says_nothing_of_a_temperature_before_it() {
+    let mut heat = kernel(Quantity::WBGT);
+    take(&mut heat, number(1, 0, 50.0));
+    assert_eq!(take(&mut heat, number(0, 0, 30.0)).len(), 1);
+    heat.gap(1);
+    assert_eq!(take(&mut heat, number(0, 60 * SECOND, 30.0)), []);
+    assert_eq!(take(&mut heat, number(1, 90 * SECOND, 50.0)), []);
+    assert_eq!(take(&mut heat, number(0, 120 * SECOND, 30.0)), [], "one of this time may follow");
+    let told = take(&mut heat, number(1, 120 * SECOND, 50.0));
+    assert_eq!(told.iter().map(|told| told.time).collect::<Vec<_>>(), [120 * SECOND]);
 }
 
 /// An hour a day from `from` to `to` at a rate; what was told.

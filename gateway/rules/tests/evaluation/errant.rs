@@ -151,3 +151,31 @@ fn whichever_rule_keeps_most_is_switched_off_before_all_keep_too_much() {
     let status = engine.status();
     assert_eq!(status.iter().map(|rule| rule.off).collect::<Vec<_>>(), [true, false]);
 }
+
+#[test]
+fn what_a_state_field_does_not_hold_is_told_as_what_it_is() {
+    for (script, told) in [
+        ("word = \"x\"; word.pad(300, 'x'); true", "`word` was set to a text of 300 bytes, and it holds 256 at most"),
+        ("peak = 0.0 / 0.0; true", "`peak` was set to NaN, and it holds finite numbers only"),
+        ("peak = value > 1.0; true", "`peak` was set to a bool it cannot hold; it keeps the kind of its first value"),
+    ] {
+        let manifest = "[state]\nword = \"\"\npeak = 0.0\n";
+        let mut engine = Engine::new(set([rule("keeps", manifest, script)])).unwrap();
+        let fault = engine.feed(&[rate(0, 190)]).faults.pop().unwrap().fault;
+        assert!(fault.to_string().contains(told), "{fault}");
+    }
+}
+
+#[test]
+fn an_answer_that_says_nothing_raises_with_the_summary() {
+    let message = |script: &str| {
+        let mut engine = Engine::new(set([rule("high", "", script)])).unwrap();
+        let fed = engine.feed(&[rate(0, 190)]);
+        raised(&fed).first().map(|alert| alert.message.clone()).unwrap()
+    };
+    let summary = message("value > 180.0");
+    assert!(!summary.is_empty());
+    for script in ["if value > 180.0 { \"\" } else { false }", "if value > 180.0 { \" \\n \" } else { false }"] {
+        assert_eq!(message(script), summary, "{script}");
+    }
+}

@@ -131,7 +131,7 @@ fn what_may_not_be_made_is_refused_with_a_reason() {
         let manifest = stream_manifest("bad", inputs, output, "");
         RuleSource::parse_stream("bad", &manifest, "()").unwrap_err()[0].to_string()
     };
-    assert!(refused(AIR, "wbgt").contains("wbgt is derived by the box itself (wbgt-iso7243-stull-1, wbgt-abm-1)"));
+    assert!(refused(AIR, "wbgt").contains("wbgt is derived by the box itself (wbgt-iso7243-stull-2, wbgt-abm-2)"));
     assert!(refused("\"heat_index\"", "heat_index").contains("`inputs` names `heat_index`, which the stream makes"));
     assert!(refused(AIR, "heat_indx").contains("did you mean `heat_index`?"));
     let of = |stream: RuleSource| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names::{How, begins_closure};
 use super::signature::{Signature, Type};
 use super::token::Kind;
-use super::{Role, Source};
+use super::{Role, Source, piece};
 use crate::compile::BUILT_IN_CALLS;
 use crate::problem::{Code, Problem};
 
@@ -93,7 +93,10 @@ fn call(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>>, usages: &
     let minus = if source.is(got.at, "-") { source.tokens.get(got.at + 1) } else { None };
     let written = minus.map_or_else(|| source.tokens[got.at].text.clone(), |number| format!("-{}", number.text));
     Some(match (&got.kind, wanted.iter().any(|w| *w == Type::Float.to_string())) {
-        (Type::Integer, true) => problem.help(format!("write `{written}.0`")),
+        (Type::Integer, true) if minus.unwrap_or(&source.tokens[got.at]).kind == Kind::Integer => {
+            problem.help(format!("write `{written}.0`"))
+        }
+        (Type::Integer, true) => problem.help("put `.to_float()` behind it"),
         (Type::Own(own), true) if own == "Input" => problem.help(format!("write `{written}.value`")),
         _ => problem,
     })
@@ -159,11 +162,12 @@ pub(crate) fn argument_starts(source: &Source<'_>, open: usize) -> Vec<usize> {
 
 fn argument(source: &Source<'_>, from: usize, to: usize) -> Argument {
     let kind = match to - from {
-        1 => kind_of(source, from),
+        1 => piece::kind(source, from, to),
         2 if source.is(from, "-") => kind_of(source, from + 1),
         _ if source.is(from, "[") && source.closings[from] + 1 == to => Type::Array,
         _ if source.is(from, "|") || source.is(from, "||") => Type::Function,
         _ if source.is(from, "`") && source.closings[from] + 1 == to => Type::Text,
+        _ if piece::end(source, from) == Some(to) => piece::kind(source, from, to),
         _ => Type::Any,
     };
     Argument { at: from, kind }

@@ -1,7 +1,7 @@
-//! Kinds where operators, conditions and answers want another: of literals, and of variables whose kind the manifest fixes and
-//! the script does not change.
+//! Kinds where operators, conditions and answers want another: of literals, of variables whose kind the manifest fixes and
+//! the script does not change, of what inputs say and functions of the box return.
 //!
-//! An operand counts only if it is a single token and whole: no operator that binds tighter takes a part of it.
+//! An operand counts only if it is one piece and whole: no operator that binds tighter takes a part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,7 +11,7 @@ use super::kept::combined;
 use super::names::{Bound, How, bodies, end_of_value};
 use super::signature::{Signature, Type};
 use super::token::Kind;
-use super::{Answer, Source};
+use super::{Answer, Source, piece};
 use crate::compile::KEYWORDS;
 use crate::problem::{Code, Problem};
 
@@ -82,7 +82,7 @@ fn keeps(source: &Source<'_>, at: usize, kind: &Type) -> bool {
     }
 }
 
-fn is_truth(word: &str) -> bool {
+pub(super) fn is_truth(word: &str) -> bool {
     word == "true" || word == "false"
 }
 
@@ -93,7 +93,7 @@ pub(super) fn value(source: &Source<'_>, at: usize) -> Type {
 }
 
 /// The kind of a token by itself, if it is sure.
-fn single(source: &Source<'_>, at: usize) -> Type {
+pub(super) fn single(source: &Source<'_>, at: usize) -> Type {
     let Some(token) = source.tokens.get(at) else { return Type::Any };
     let named = token.kind == Kind::Name && !is_truth(&token.text);
     if named && !source.is_variable(at) { Type::Any } else { kind_of(source, at) }
@@ -122,7 +122,7 @@ pub(super) fn check(source: &Source<'_>, known: &Signatures) -> Vec<Problem> {
 type Operand = (usize, Type);
 
 /// What stands between two values, not before one.
-fn is_between(source: &Source<'_>, at: usize) -> bool {
+pub(super) fn is_between(source: &Source<'_>, at: usize) -> bool {
     at.checked_sub(1).and_then(|before| source.tokens.get(before)).is_some_and(|before| match before.kind {
         Kind::Open | Kind::Symbol => false,
         Kind::Name => !KEYWORDS.contains(&before.text.as_str()) || is_truth(&before.text),
@@ -130,10 +130,11 @@ fn is_between(source: &Source<'_>, at: usize) -> bool {
     })
 }
 
-/// The whole left operand, if it is a single token.
-fn left(source: &Source<'_>, operator: usize) -> Option<Operand> {
-    let at = operator.checked_sub(1)?;
-    let Some(before) = at.checked_sub(1) else { return Some((at, single(source, at))) };
+/// The whole left operand, if it is one piece.
+pub(super) fn left(source: &Source<'_>, operator: usize) -> Option<Operand> {
+    let at = piece::begin(source, operator.checked_sub(1)?)?;
+    let whole = || (at, piece::kind(source, at, operator));
+    let Some(before) = at.checked_sub(1) else { return Some(whole()) };
     let token = source.tokens.get(before)?;
     let begins = match token.kind {
         Kind::Open => true,
@@ -146,45 +147,47 @@ fn left(source: &Source<'_>, operator: usize) -> Option<Operand> {
         }
         _ => false,
     };
-    begins.then(|| (at, single(source, at)))
+    begins.then(whole)
 }
 
 fn assigned_by(source: &Source<'_>, symbol: usize) -> bool {
     symbol.checked_sub(1).is_some_and(|name| assigned(source, name))
 }
 
-/// The whole right operand, if it is a single token.
-fn right(source: &Source<'_>, operator: usize) -> Option<Operand> {
+/// The whole right operand, if it is one piece.
+pub(super) fn right(source: &Source<'_>, operator: usize) -> Option<Operand> {
     let at = operator + 1;
-    let whole = match source.tokens.get(at + 1) {
+    let end = piece::end(source, at)?;
+    let whole = match source.tokens.get(end) {
         None => true,
         Some(next) => match next.kind {
             Kind::Close => true,
             Kind::Open => next.text == "{",
             Kind::Name | Kind::Symbol => {
                 let ends = [";", ",", "=>"].contains(&next.text.as_str());
-                let both_power = source.is(operator, POWER) && source.is(at + 1, POWER);
-                let looser = binds(source, at + 1).zip(binds(source, operator)).is_some_and(|(next, own)| next <= own);
+                let both_power = source.is(operator, POWER) && source.is(end, POWER);
+                let looser = binds(source, end).zip(binds(source, operator)).is_some_and(|(next, own)| next <= own);
                 ends || (looser && !both_power)
             }
             _ => false,
         },
     };
-    (whole && at < source.tokens.len()).then(|| (at, single(source, at)))
+    whole.then(|| (at, piece::kind(source, at, end)))
 }
 
 /// What `!` stands before.
 fn negated(source: &Source<'_>, at: usize) -> Option<Operand> {
-    let follows = |text: &&str| source.is(at + 2, text);
-    let goes_on = [".", "?.", "::", "[", "(", "?"].iter().any(follows);
-    (!goes_on && at + 1 < source.tokens.len()).then(|| (at + 1, single(source, at + 1)))
+    let end = piece::end(source, at + 1)?;
+    let goes_on = [".", "?.", "::", "[", "(", "?"].iter().any(|text| source.is(end, text));
+    (!goes_on).then(|| (at + 1, piece::kind(source, at + 1, end)))
 }
 
-/// The condition of an `if`, `while` or `until`, if it is a single token.
+/// The condition of an `if`, `while` or `until`, if it is one piece.
 fn condition(source: &Source<'_>, at: usize) -> Option<Operand> {
     let is_word = !source.before(at, ".");
-    let ends = at + 2 >= source.tokens.len() || ["{", ";", "}"].iter().any(|end| source.is(at + 2, end));
-    (is_word && ends && at + 1 < source.tokens.len()).then(|| (at + 1, single(source, at + 1)))
+    let end = piece::end(source, at + 1)?;
+    let ends = end >= source.tokens.len() || ["{", ";", "}"].iter().any(|text| source.is(end, text));
+    (is_word && ends).then(|| (at + 1, piece::kind(source, at + 1, end)))
 }
 
 fn wants_bool(source: &Source<'_>, at: usize, operand: Option<Operand>) -> Option<Problem> {
@@ -200,7 +203,7 @@ fn wants_bool(source: &Source<'_>, at: usize, operand: Option<Operand>) -> Optio
 
 /// Whether an operator can be done with two kinds: by Rhai itself, or by a function that somebody registered.
 fn can(known: &Signatures, operator: &str, left: &Type, right: &Type) -> bool {
-    let is_number = |kind: &Type| matches!(kind, Type::Any | Type::Integer | Type::Float);
+    let is_number = |kind: &Type| matches!(kind, Type::Any | Type::Integer | Type::Float | Type::Number);
     let is_text = |kind: &Type| matches!(kind, Type::Any | Type::Text);
     let is_letters = |kind: &Type| matches!(kind, Type::Any | Type::Text | Type::Char);
     let built_in = match operator {
@@ -226,7 +229,7 @@ fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Proble
     if is_input(&left.1) || is_input(&right.1) || can(known, operator, &left.1, &right.1) {
         return None;
     }
-    let is_odd = |kind: &Type| !matches!(kind, Type::Any | Type::Integer | Type::Float);
+    let is_odd = |kind: &Type| !matches!(kind, Type::Any | Type::Integer | Type::Float | Type::Number);
     let place = if is_odd(&left.1) || !is_odd(&right.1) { left.0 } else { right.0 };
     let text = match (&left.1, &right.1) {
         (Type::Any, kind) | (kind, Type::Any) => format!("there is no `{operator}` of {kind}"),
@@ -369,7 +372,7 @@ pub(super) fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<
 }
 
 /// Whether a variable stands here that is a number, or `()`: nothing else the script made of it.
-fn is_number(source: &Source<'_>, answer: &Answer<'_>, at: usize) -> bool {
+pub(super) fn is_number(source: &Source<'_>, answer: &Answer<'_>, at: usize) -> bool {
     let name = source.tokens[at].text.as_str();
     let is_own = source.known(name).is_some() && !source.changed.contains(name);
     is_own && source.is_variable(at) && answer.numbers.contains(&name)

@@ -1,7 +1,8 @@
 //! What is wrong with a script though it compiles: calls with the wrong number or kind of arguments, code that never runs,
 //! names nobody uses. And the names a syntax error hides from Rhai.
 //!
-//! It knows what is written: literals, and variables whose kind the manifest fixes. What is computed it leaves to the cases.
+//! It knows what is written: literals, variables whose kind the manifest fixes, what inputs say and functions return. What is computed
+//! of those it leaves to the cases.
 //!
 //! | module | finds |
 //! | --- | --- |
@@ -9,6 +10,8 @@
 //! | `signature` | what functions take |
 //! | `calls` | arguments |
 //! | `kinds` | operators, conditions and answers of the wrong kind |
+//! | `piece` | the kind of what is written as one piece |
+//! | `never` | comparisons that never hold |
 //! | `kept` | state fields that are set to another kind |
 //! | `names` | what is not there, what is not used |
 //! | `flow` | what never runs |
@@ -19,6 +22,8 @@ mod flow;
 mod kept;
 mod kinds;
 mod names;
+mod never;
+mod piece;
 mod signature;
 #[cfg(test)]
 mod tests;
@@ -72,6 +77,8 @@ pub struct Purpose<'a> {
     pub usages: &'a [&'a str],
     /// What it answers; none: nothing is known of that.
     pub answer: Option<Answer<'a>>,
+    /// Variables that are one of a few texts, and which.
+    pub values: &'a [(&'a str, &'a [&'a str])],
 }
 
 /// What a script may answer.
@@ -99,6 +106,9 @@ pub(crate) struct Source<'a> {
     changed: BTreeSet<String>,
     /// Words elsewhere, in what does not parse: it may declare and use them.
     elsewhere: BTreeSet<String>,
+    /// The functions of the box, and what the script is to answer, where that is known.
+    signatures: Option<&'a kinds::Signatures>,
+    answer: Option<Answer<'a>>,
 }
 
 impl<'a> Source<'a> {
@@ -107,7 +117,7 @@ impl<'a> Source<'a> {
         let closings = closings(&tokens);
         let bound = names::bound(&tokens, &closings);
         let (changed, elsewhere) = (BTreeSet::new(), BTreeSet::new());
-        Self { file, tokens, closings, known, bound, changed, elsewhere }
+        Self { file, tokens, closings, known, bound, changed, elsewhere, signatures: None, answer: None }
     }
 
     fn problem(&self, at: usize, code: Code, message: impl Into<String>) -> Problem {
@@ -155,6 +165,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     source.elsewhere = recovered.as_ref().map(|found| found.hidden.clone()).unwrap_or_default();
     source.changed = kinds::changed(&source);
     let signatures = sandbox.signatures();
+    (source.signatures, source.answer) = (Some(signatures), purpose.answer.filter(|_| recovered.is_none()));
     let mut problems = calls::check(&source, signatures, purpose.usages);
     problems.extend(calls::inputs(&source));
     problems.extend(calls::state(&source));
@@ -164,6 +175,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
         problems.extend(kinds::answers(&source, signatures, &answer));
         problems.extend(kept::check(&source, signatures, &answer));
     }
+    problems.extend(never::check(&source, purpose.values));
     problems.extend(flow::check(&source));
     problems.extend(written::check(&source, purpose.usages));
     problems.extend(names::within_functions(&source));

@@ -18,6 +18,8 @@ pub enum Type {
     Integer,
     /// With a point.
     Float,
+    /// A number with a point, or `()` where there is none: what inputs say.
+    Number,
     /// A text.
     Text,
     /// One character.
@@ -42,6 +44,7 @@ impl fmt::Display for Type {
             Self::Bool => "true or false",
             Self::Integer => "a whole number",
             Self::Float => "a number with a point",
+            Self::Number => "a number or ()",
             Self::Text => "a text",
             Self::Char => "a character",
             Self::Array => "a list",
@@ -76,7 +79,8 @@ impl Type {
 
     /// Whether a value of this type may be passed where `wanted` is.
     pub fn fits(&self, wanted: &Self) -> bool {
-        *self == Self::Any || *wanted == Self::Any || self == wanted
+        let may_be = *self == Self::Number && matches!(wanted, Self::Float | Self::Nothing);
+        *self == Self::Any || *wanted == Self::Any || self == wanted || may_be
     }
 }
 

@@ -39,9 +39,11 @@ fn known() -> Vec<Known> {
 const USAGES: &[&str] =
     &["mean(span)", "percentile(percent, span)", "typical(half_life)", "typical(half_life, \"hour\")"];
 
+const VALUES: &[(&str, &[&str])] = &[("quantity", &["heart_rate", "skin_contact"])];
+
 #[track_caller]
 fn told_of(source: &str, answer: Option<Answer<'_>>, expected: &[&str]) {
-    let purpose = Purpose { usages: USAGES, answer };
+    let purpose = Purpose { usages: USAGES, answer, values: VALUES };
     let found: Vec<String> = lint(&SANDBOX, "r", source, &known(), &purpose).iter().map(ToString::to_string).collect();
     assert_eq!(found, expected, "{source}");
 }
@@ -129,7 +131,7 @@ fn operands_that_may_be_right_are_left_to_the_cases() {
         "-limit * 2 + count ** 2.0 - limit / 3 % 2 > value",
         "value + raised == \"true\" || raised + value == \"true\"",
         "quantity - 'x' == quantity - \"y\"",
-        "quantity == 5 || quantity > 3 || raised != limit",
+        "quantity == 5 || quantity > 'x' || raised != limit",
         "!heart_rate.covers(\"5min\") && !raised",
         "limit > 1 && raised || count < 3 && !(limit < 2)",
         "[1, 2].all(|other| other && other) || #{limit: 1, raised: 2}.limit - 1 > 2",
@@ -137,7 +139,7 @@ fn operands_that_may_be_right_are_left_to_the_cases() {
         "let a = #{raised: 3}; a.raised - 1 > 2 && 1 - a.raised > 3",
         "let f = || limit; f.call() > 1",
         "let a = if raised { count - 1 } else { -1 }; a > 0",
-        "let a = switch quantity { \"a\" | \"b\" => limit - 1, _ => 0 }; a > 1",
+        "let a = switch quantity { \"heart_rate\" | \"skin_contact\" => limit - 1, _ => 0 }; a > 1",
         // What the script changes may be anything.
         "raised = 7; raised - 1 > 2",
         "count = value; above(count, limit, 0.5); count = 0; count > 1",
@@ -223,7 +225,7 @@ fn an_answer_that_is_none_is_named() {
         "if raised { true } else { `x ${limit}` }",
         "if value > 1 { let a = limit; a > 2 } else { raised }",
         "(if raised { limit } else { 1 }) > value",
-        "switch quantity { \"x\" => true, _ => false }",
+        "switch quantity { \"heart_rate\" => true, _ => false }",
         "fn f(x) { return 3; } [1].all(|x| { return true; }) && f(1) > 2",
         "heart_rate.mean(\"5min\") > limit",
         "loop { return raised }",
@@ -271,6 +273,62 @@ fn a_state_field_that_is_sure_to_be_set_to_another_kind_is_named() {
     ] {
         told(right, &[]);
     }
+}
+
+#[test]
+fn what_inputs_say_and_functions_return_has_a_kind() {
+    let told = |source: &str, expected: &[&str]| told_of(source, Some(VERDICT), expected);
+    told("!heart_rate.value", &["r:1:2: `!` wants true or false, this is a number or ()"]);
+    told("raised || value", &["r:1:11: `||` wants true or false, this is a number or ()"]);
+    told("heart_rate.count(\"5min\") && raised", &["r:1:1: `&&` wants true or false, this is a whole number"]);
+    told("if heart_rate.value { true } else { false }", &["r:1:4: `if` wants true or false, this is a number or ()"]);
+    told("heart_rate.covers(\"5min\") + 1 > 2", &["r:1:1: there is no `+` of true or false and a whole number"]);
+    told(
+        "above(heart_rate.covers(\"5min\"), limit, 0.5)",
+        &["r:1:7: `above` wants a number with a point, this is true or false"],
+    );
+    told(
+        "above(value, heart_rate.count(\"5min\"), 0.5)",
+        &["r:1:14: `above` wants a number with a point, this is a whole number (put `.to_float()` behind it)"],
+    );
+    for right in [
+        "above(heart_rate.value, heart_rate.mean(\"5min\"), 0.5)",
+        "above(value, limit, 0.5) && heart_rate.covers(\"5min\") && !above(value, limit, 0.5)",
+        "if above(value, limit, 0.5) { raised } else { heart_rate.covers(\"5min\") }",
+        "heart_rate.value - 1 > 2 && value * 2 > limit && heart_rate.value + \"x\" != word",
+        "abs(value) > 1 && min(heart_rate.value, 3) > 1 && abs(heart_rate.count(\"5min\")) > 1",
+        "fn above(a, b, c) { a } above(value, 1, 2) && raised",
+        "let heart_rate = #{ value: true }; heart_rate.value && raised",
+    ] {
+        let hides = "hides an input";
+        let purpose = Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES };
+        let mut found = lint(&SANDBOX, "r", right, &known(), &purpose);
+        found.retain(|problem| !problem.message.contains(hides));
+        assert_eq!(found, [], "{right}");
+    }
+}
+
+#[test]
+fn comparisons_that_never_hold_are_a_warning() {
+    let told = |source: &str, expected: &[&str]| told_of(source, Some(VERDICT), expected);
+    told("heart_rate.covers(\"5min\") > 3", &["r:1:1: warning: `>` of true or false and a whole number never holds"]);
+    told("raised && quantity >= limit", &["r:1:11: warning: `>=` of a text and a number with a point never holds"]);
+    told(
+        "quantity == \"hart_rate\" || raised",
+        &["r:1:13: warning: `quantity` is never \"hart_rate\" (did you mean `heart_rate`?)"],
+    );
+    told(
+        "\"power\" != quantity",
+        &["r:1:1: warning: `quantity` is never \"power\" (it is one of heart_rate, skin_contact)"],
+    );
+    told(
+        "switch quantity { \"heart_rate\" | \"skin_contct\" => true, _ => false }",
+        &["r:1:34: warning: `quantity` is never \"skin_contct\" (did you mean `skin_contact`?)"],
+    );
+    told("quantity == \"skin_contact\" && value > 0.5 || word == \"power\"", &[]);
+    told("quantity = \"x\"; quantity == \"y\"", &[]);
+    told("fn f(quantity) { quantity == \"y\" } f(quantity)", &[]);
+    told("switch word { \"power\" => quantity == \"heart_rate\", _ => \"x\" == word }", &[]);
 }
 
 #[test]
@@ -357,7 +415,7 @@ static SANDBOX: std::sync::LazyLock<Sandbox> = std::sync::LazyLock::new(sandbox)
 proptest::proptest! {
     #[test]
     fn any_text_is_looked_through(source in "[a-z0-9(){}\\[\\]|,;.\"`$ \n=<]{0,120}") {
-        let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT) });
+        let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES });
         let _ = unknown_names("r", &source, &known());
     }
 }

@@ -67,7 +67,7 @@ fn draft(which: &str, rules: Option<&Path>, context: &Context) -> Result<RuleSet
         return RuleSet::read(path).map_err(problems);
     }
     if let Some(rules) = rules.filter(|_| !which.contains('@')) {
-        let live = RuleSet::read(rules).map_err(problems)?;
+        let live = RuleSet::read(rules).map_err(|found| in_words("the rules in force cannot be read", &found))?;
         if let Some(rule) = live.rules().iter().find(|rule| rule.name().as_str() == which) {
             return RuleSet::new([rule.clone()]).map_err(problems);
         }

@@ -39,6 +39,12 @@ pub fn shadow(name: Option<&str>, switch: Option<Switch>, last: u32, context: &C
             let newest = context.tables.newest_rule_version(which)?;
             let found = match newest {
                 Some(newest) => rulebook::with_texts(&context.tables, newest)?,
+                None if !which.contains('@') => {
+                    return Err(Failure::Failed(anyhow::anyhow!(
+                        "{which} was never published, so it has no version to watch: `pitchside rules publish DIR --shadow` puts a draft \
+                         into the shadow"
+                    )));
+                }
                 None => rulebook::version(&context.tables, which)?,
             };
             let Version { name, number, texts, .. } = found;

@@ -219,6 +219,11 @@ fn a_cuff_is_not_silent_between_two_measurements_but_its_link_may_go_down() {
 }
 
 #[test]
+fn a_mouthguard_is_not_silent_between_two_impacts() {
+    assert!(silences(Quantity::HEAD_LINEAR_ACCELERATION, &[0, 20, 40, 1_200], 2_400).is_empty());
+}
+
+#[test]
 fn readings_of_one_message_are_one_word() {
     let mut streams = Streams::default();
     for minute in 0..=3 {

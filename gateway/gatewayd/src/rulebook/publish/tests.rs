@@ -66,6 +66,18 @@ fn what_is_only_watched_overtakes_nobody_and_comes_into_force_by_its_number_alon
 }
 
 #[test]
+fn a_draft_that_brought_the_base_of_another_along_is_told_where_it_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+    let refused = |base| publish(&context, &rules, &draft(Some(base)), NOW).unwrap_err().to_string();
+    let told = refused(3);
+    assert!(told.contains("was never published") && told.contains("remove .base"), "{told}");
+    publish(&context, &rules, &draft(None), NOW).unwrap();
+    let told = refused(3);
+    assert!(told.contains("has no version 3; the newest is 1") && told.contains(".base"), "{told}");
+}
+
+#[test]
 fn a_draft_that_began_from_what_was_only_watched_began_from_what_was_in_force_before_that() {
     let dir = tempfile::tempdir().unwrap();
     let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
