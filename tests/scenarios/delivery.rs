@@ -46,6 +46,14 @@ pub(super) async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     }
 }
 
+/// So many alerts, more than a minute from one to the next: raised more often they would count as one that flaps.
+pub(super) async fn apart(clinic: &Running, s7: &mut Sensor, rate: i64, alerts: usize) {
+    for _ in 0..alerts {
+        clinic.advance(61);
+        beats(clinic, s7, &[rate, 100]).await;
+    }
+}
+
 /// Waits until so many alerts are due to escalate: from then on the time counts.
 async fn watched(clinic: &Running, alerts: u64) {
     until("alerts to be watched", || (clinic.metric("alerts_watched") == alerts).then_some(())).await;

@@ -7,7 +7,7 @@ use pitchside_model::PluginName;
 use pitchside_store::{Came, KeptFor};
 use pitchside_tests::{Clinic, Running, until};
 
-use crate::delivery::{beats, output_of, post};
+use crate::delivery::{apart, beats, output_of, post};
 use crate::outputs::log;
 use crate::receiver::Webhook;
 
@@ -147,7 +147,7 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
     clinic.advance(61);
     until("the first to wait aside", || (waiting() == 1).then_some(())).await;
     for count in (21..=ALERTS).step_by(20) {
-        beats(&clinic, &mut s7, &[190, 100].repeat(20)).await;
+        apart(&clinic, &mut s7, 190, 20).await;
         there.told_so_many(count).await;
     }
     let told = || clinic.tables().plugin_told(&name()).unwrap() == clinic.tables().last_delivery_step().ok();
@@ -185,7 +185,7 @@ async fn what_found_no_room_for_a_day_is_given_up_and_the_doctor_says_so_until_s
     away.refused_one(0).await;
     clinic.advance(61);
     away.refused_one(1).await;
-    beats(&clinic, &mut s7, &[190, 100].repeat(33)).await;
+    apart(&clinic, &mut s7, 190, 33).await;
     until("two to find no room", || (waiting() == 32 && kept(&clinic).len() == 2).then_some(())).await;
     clinic.advance(25 * 3_600);
     until("all to be given up", || {
@@ -210,7 +210,7 @@ async fn an_urgent_alert_goes_out_in_quiet_hours_though_what_is_held_back_in_the
     away.breaks(true);
     let minute = gatewayd::clock::Clock::System.now().millis().div_euclid(60_000);
     let at = |minute: i64| u16::try_from(minute.rem_euclid(1_440)).unwrap();
-    let quiet = QuietHours { from: at(minute + 20), to: at(minute + 20 + 8 * 60) };
+    let quiet = QuietHours { from: at(minute + 60), to: at(minute + 60 + 8 * 60) };
     let route = Route { quiet: Some(quiet), ..Route::default() };
     let clinic = with_a_low_rule().with(move |settings| settings.delivery.routes = [(name(), route)].into());
     let clinic = clinic.start().await;
@@ -221,9 +221,9 @@ async fn an_urgent_alert_goes_out_in_quiet_hours_though_what_is_held_back_in_the
     away.refused_one(0).await;
     clinic.advance(61);
     away.refused_one(1).await;
-    beats(&clinic, &mut s7, &[160, 100].repeat(32)).await;
+    apart(&clinic, &mut s7, 160, 32).await;
     until("all places to be taken", || (waiting() == 32 && kept(&clinic).len() == 1).then_some(())).await;
-    clinic.advance(31 * 60);
+    clinic.advance(71 * 60);
     beats(&clinic, &mut s7, &[190, 100]).await;
     let is_hot = |bodies: &[String]| bodies.iter().any(|body| body == "raised 0 hot");
     let tried = || away.got().into_iter().map(|got| got.body).collect::<Vec<_>>();

@@ -3,7 +3,7 @@
 use pitchside_model::PluginName;
 use pitchside_tests::{Clinic, Running, until};
 
-use crate::delivery::{beats, output_of, post};
+use crate::delivery::{apart, beats, output_of, post};
 use crate::receiver::Webhook;
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_receiver_that_stalls_and_has_another_address_for_each_alert_holds_up_
     let name = PluginName::parse("both").unwrap();
     let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
     until("the first to stand in the record", || (waiting() == 1).then_some(())).await;
-    beats(&clinic, &mut s7, &[190, 100].repeat(14)).await;
+    apart(&clinic, &mut s7, 190, 14).await;
     // A moment for each of them is longer than anybody waits here.
     there.told_so_many(15).await;
     until("all to stand in the record", || (waiting() == 15).then_some(())).await;

@@ -5,6 +5,7 @@
 use pitchside_model::{AthleteId, DeviceId};
 use serde::{Deserialize, Serialize};
 
+use crate::derive::DERIVATIONS;
 use crate::derive::streams::Kept as KeptStreams;
 use crate::devices::Device;
 use crate::engine::{Engine, RuleStatus};
@@ -37,7 +38,12 @@ pub fn rules_of(snapshot: &[u8]) -> Option<[u8; 32]> {
 pub fn without(snapshot: &[u8], athlete: &AthleteId) -> Option<Vec<u8>> {
     let mut memory: Memory = postcard::from_bytes(snapshot.strip_prefix(LAYOUT)?).ok()?;
     let subject = Subject::Athlete(athlete.clone());
-    let mut is_known = false;
+    // What is made for each device goes with whoever may have worn it; its windows are short.
+    let kept = memory.streams.len();
+    memory.streams.retain(|(made, _, _)| {
+        usize::try_from(*made).ok().and_then(|made| DERIVATIONS.get(made)).is_none_or(|made| !made.of_device)
+    });
+    let mut is_known = memory.streams.len() != kept;
     let mut stays = |whose: &Subject| {
         let is_theirs = *whose == subject;
         is_known |= is_theirs;

@@ -1,5 +1,7 @@
 //! Athletes, their wrapped keys, and which device measures whom.
 
+use std::sync::Arc;
+
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
@@ -163,20 +165,23 @@ impl Tables {
 
     /// Destroys all generations of an athlete's key, and takes out what the box's own key could still open of them: alerts and what happened
     /// to them, what their entries in the journal say, payloads that wait or were refused, assignments. The bytes are overwritten in the
-    /// database and its log is emptied; what a flash disk keeps of old sectors is beyond a file system's reach, and
+    /// database and its log is emptied. The journal is gone through after that, a few rows at a time, for readings wait for the same disk: cut
+    /// off in it, erase them again. What a flash disk keeps of old sectors is beyond a file system's reach, and
     /// rests on the root key.
     pub fn erase_athlete(&self, id: &AthleteId, now: Timestamp) -> Result<(), StoreError> {
-        let (id, eraser) = (id.clone(), Eraser::new(self, id));
-        let erase = move |connection: &Connection| {
+        let (id, eraser) = (id.clone(), Arc::new(Eraser::new(self, id)));
+        let small = Arc::clone(&eraser);
+        self.write(move |connection: &Connection| {
             connection.pragma_update(None, "secure_delete", true)?;
             if connection.prepare_cached(sql!("athletes/erase"))?.execute(params![id.as_str(), now.0])? == 0 {
                 return Err(unknown("athlete", &id));
             }
             connection.prepare_cached(sql!("athletes/drop_keys"))?.execute([id.as_str()])?;
             connection.prepare_cached(sql!("states/drop_of_athlete"))?.execute([id.as_str()])?;
-            eraser.erase(connection)
-        };
-        self.write_then(erase, |connection| {
+            small.erase(connection)
+        })?;
+        self.blank_journal(&eraser)?;
+        let empty_log = |connection: &Connection| {
             connection.pragma_update(None, "secure_delete", false)?;
             // The log still holds the page as it was; TRUNCATE empties it. Busy readers are waited for.
             let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
@@ -184,7 +189,8 @@ impl Tables {
                 return Err(StoreError::Busy);
             }
             Ok(())
-        })
+        };
+        self.write_then(|_| Ok(()), empty_log)
     }
 
     /// From `from` on, `device` measures `athlete`; whom it measured until then, it no longer does. Refused if the

@@ -262,7 +262,7 @@ impl Tables {
         let name = name.clone();
         self.write(move |connection| {
             let mut count = connection.prepare_cached(sql!("delivery/held_count"))?;
-            let held: u32 = count.query_row([name.as_str()], |row| row.get(0))?;
+            let held: u32 = count.query_row(params![name.as_str(), step.0], |row| row.get(0))?;
             if held >= HELD_MAX {
                 return Ok(false);
             }

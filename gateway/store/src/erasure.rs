@@ -22,32 +22,30 @@ pub(crate) struct Eraser {
 }
 
 /// A table of journal rows.
+#[derive(Clone, Copy)]
 struct Journal {
-    ids: &'static str,
+    page: &'static str,
     row: &'static str,
     put: &'static str,
 }
+
+/// Both of them: what is to be sealed, and what could not be.
+const JOURNALS: [Journal; 2] = [
+    Journal { page: sql!("erasure/journal_page"), row: sql!("erasure/journal_row"), put: sql!("erasure/journal_put") },
+    Journal { page: sql!("erasure/aside_page"), row: sql!("erasure/aside_row"), put: sql!("erasure/aside_put") },
+];
+/// Rows of a journal that are written anew in one transaction: new readings wait for the same disk.
+const ROWS_AT_ONCE: usize = 16;
 
 impl Eraser {
     pub(crate) fn new(tables: &Tables, athlete: &AthleteId) -> Self {
         Self { vault: tables.shared_vault(), boot: tables.boot(), athlete: athlete.clone() }
     }
 
-    /// Rows that do not open tell nobody anything, and stay.
+    /// All but what the journal says of them, which is read for long: see [`Tables::blank_journal`]. Rows that do not open tell nobody
+    /// anything, and stay.
     pub(crate) fn erase(&self, connection: &Connection) -> Result<(), StoreError> {
         self.alerts(connection)?;
-        self.journal(
-            connection,
-            &Journal {
-                ids: sql!("erasure/journal_ids"),
-                row: sql!("erasure/journal_row"),
-                put: sql!("erasure/journal_put"),
-            },
-        )?;
-        self.journal(
-            connection,
-            &Journal { ids: sql!("erasure/aside_ids"), row: sql!("erasure/aside_row"), put: sql!("erasure/aside_put") },
-        )?;
         undecoded::drop_of(connection, &self.vault, &self.athlete)?;
         self.shadows(connection)?;
         // While it is known what they wore.
@@ -67,21 +65,31 @@ impl Eraser {
         if theirs.is_empty() { Ok(()) } else { delivery::prune_beside(connection) }
     }
 
-    /// Their entries say no more than that there was a message: its number is durable, and must not be taken twice.
-    fn journal(&self, connection: &Connection, table: &Journal) -> Result<(), StoreError> {
-        let ids: Vec<i64> = {
-            let mut statement = connection.prepare_cached(table.ids)?;
-            let ids = statement.query_map([], |row| row.get(0))?;
-            ids.collect::<rusqlite::Result<_>>()?
-        };
-        for id in ids {
-            let mut statement = connection.prepare_cached(table.row)?;
-            let row: Option<(i64, i64, Vec<u8>)> =
-                statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
-            let Some((newest, entries, body)) = row else { continue };
-            let Ok(count) = usize::try_from(entries) else { continue };
-            let context = row_context(RowId(id), newest, count);
-            let Some(blank) = self.blank(&context, &body)? else { continue };
+    /// The rows of a page that say something of them, and the last of the page; none behind the end.
+    fn page(&self, connection: &Connection, table: Journal, after: i64) -> Result<Option<(Vec<i64>, i64)>, StoreError> {
+        let mut statement = connection.prepare_cached(table.page)?;
+        let mut rows = statement.query([after])?;
+        let (mut theirs, mut last) = (Vec::new(), None);
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            last = Some(id);
+            let Ok(count) = usize::try_from(row.get::<_, i64>(2)?) else { continue };
+            let body: Vec<u8> = row.get(3)?;
+            if self.blank(&row_context(RowId(id), row.get(1)?, count), &body)?.is_some() {
+                theirs.push(id);
+            }
+        }
+        Ok(last.map(|last| (theirs, last)))
+    }
+
+    /// Their entries in a row say no more than that there was a message: its number is durable, and must not be taken twice.
+    fn blank_row(&self, connection: &Connection, table: Journal, id: i64) -> Result<(), StoreError> {
+        let mut statement = connection.prepare_cached(table.row)?;
+        let row: Option<(i64, i64, Vec<u8>)> =
+            statement.query_row([id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).optional()?;
+        let Some((newest, entries, body)) = row else { return Ok(()) };
+        let Ok(count) = usize::try_from(entries) else { return Ok(()) };
+        if let Some(blank) = self.blank(&row_context(RowId(id), newest, count), &body)? {
             connection.prepare_cached(table.put)?.execute(params![id, blank])?;
         }
         Ok(())
@@ -139,13 +147,33 @@ impl Tables {
     /// Takes out what came under an erased athlete's name after the erasure: a running gateway says so of what its devices send until it
     /// hears of it.
     pub fn sweep_erased(&self, id: &AthleteId) -> Result<(), StoreError> {
-        let eraser = Eraser::new(self, id);
+        let eraser = Arc::new(Eraser::new(self, id));
+        let small = Arc::clone(&eraser);
         self.write(move |connection| {
-            if !is_erased(connection, &eraser.athlete)? {
-                return Err(StoreError::Unknown { what: "erased athlete", name: eraser.athlete.to_string() });
+            if !is_erased(connection, &small.athlete)? {
+                return Err(StoreError::Unknown { what: "erased athlete", name: small.athlete.to_string() });
             }
-            eraser.erase(connection)
-        })
+            small.erase(connection)
+        })?;
+        self.blank_journal(&eraser)
+    }
+
+    /// Takes out what the journal says of them, a few rows at a time. Cut off, it is done from the beginning by whoever erases them again,
+    /// and by a gateway that runs or starts within the day.
+    pub(crate) fn blank_journal(&self, eraser: &Arc<Eraser>) -> Result<(), StoreError> {
+        for table in JOURNALS {
+            let mut after = i64::MIN;
+            while let Some((theirs, last)) = self.read(|connection| eraser.page(connection, table, after))? {
+                after = last;
+                for ids in theirs.chunks(ROWS_AT_ONCE) {
+                    let (eraser, ids) = (Arc::clone(eraser), ids.to_vec());
+                    self.write(move |connection| {
+                        ids.iter().try_for_each(|id| eraser.blank_row(connection, table, *id))
+                    })?;
+                }
+            }
+        }
+        Ok(())
     }
 }
 

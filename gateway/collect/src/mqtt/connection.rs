@@ -218,7 +218,7 @@ where
     if !matches!(rights, Rights::Ps1 { .. }) {
         link.authenticated();
     }
-    let _listed = gate.list(&link, &rights, &client);
+    let mut listed = gate.list(&link, &rights, &client);
     let flight = Arc::new(Flight::default());
     let mut writer = Writer::new(writer, link.clone(), outlet, session.clone(), flight.clone(), &welcome);
     let (mut pump, ask) = match grants {
@@ -243,6 +243,7 @@ where
     };
     tracing::debug!(link = id.0, peer = %link.peer, client = %client, version = ?session.version, "client let in");
     gate.intake.opened(link.clone()).await;
+    listed.take_over();
     let reading = async { link.close_now(reader.run().await) };
     let writing = async { link.close_now(writer.run().await) };
     let pumping = async {

@@ -98,6 +98,7 @@ pub(crate) struct Listed<'a> {
     shared: &'a Shared,
     id: LinkId,
     owner: Option<Owner>,
+    older: Option<Link>,
 }
 
 impl Shared {
@@ -115,7 +116,8 @@ impl Shared {
         }
     }
 
-    /// Enters a connection into the list. A hub's or app's older connection under the same client id is closed.
+    /// Enters a connection into the list. A hub's or app's older connection under the same client id is
+    /// closed once this one [takes over](Listed::take_over).
     pub(crate) fn list(&self, link: &Link, rights: &Rights, client: &DeviceId) -> Listed<'_> {
         let owner = match rights {
             Rights::Ps1 { .. } => None,
@@ -125,15 +127,22 @@ impl Shared {
         let mut guests = self.guests.lock();
         guests.links.insert(link.id, link.clone());
         let older = owner.as_ref().and_then(|owner| guests.owners.insert(owner.clone(), link.id));
-        if let Some(older) = older.and_then(|older| guests.links.get(&older)) {
-            older.close_now(CloseReason::Superseded);
-        }
+        let older = older.and_then(|older| guests.links.get(&older).cloned());
         drop(guests);
         // Between the last look at `stop` and here the gate may have closed everything in the list.
         if self.stop.is_cancelled() {
             link.close_now(CloseReason::ShuttingDown);
         }
-        Listed { shared: self, id: link.id, owner }
+        Listed { shared: self, id: link.id, owner, older }
+    }
+}
+
+impl Listed<'_> {
+    /// The gateway knows of this connection: closed sooner, the older one would leave a device that nobody hears.
+    pub(crate) fn take_over(&mut self) {
+        if let Some(older) = self.older.take() {
+            older.close_now(CloseReason::Superseded);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `machine` | clock, disk, key files, serial ports, radios, boot slots |
 //! | `bluetooth` | who is connected, who waits, whether bonds can be told |
+//! | `chain` | where the chain begins, waits, or lost its end |
 //! | `data` | the database, what waits in it, what was set aside, copies of keys, what a backup would take |
 //! | `delivery` | the alert path, by its last drill and by what runs |
 //! | `firmware` | what the ledger says of releases, their contents, the box's own update |
@@ -14,6 +15,7 @@
 
 mod appliance;
 mod bluetooth;
+mod chain;
 mod data;
 mod delivery;
 mod firmware;

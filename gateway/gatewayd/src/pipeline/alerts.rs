@@ -5,10 +5,12 @@
 //! | module | holds |
 //! | --- | --- |
 //! | `ends` | how alerts ended, kept a while for MQTT subscribers who come later |
+//! | `standing` | whose alerts are kept for them, until an erasure |
 
 mod ends;
+mod standing;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
-use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId, Timestamp};
+use pitchside_model::{AlertEvent, AlertId, Timestamp};
 use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
 use tokio::sync::{mpsc, oneshot};
 
@@ -26,6 +28,7 @@ use super::telling::Telling;
 use crate::adapters::page::alert_view;
 use crate::clock::Clock;
 use ends::Ends;
+pub use standing::Standing;
 
 /// Alerts that may be on their way to the disk before the rules wait.
 const RECORDING_MAX: usize = 64;
@@ -63,9 +66,6 @@ pub struct Alerts {
     /// The gateway's clock.
     pub clock: Clock,
 }
-
-/// Alerts that are kept for later subscribers, and the athletes they are about.
-pub type Standing = Arc<Mutex<HashMap<AlertId, AthleteId>>>;
 
 /// What became of sending a few events out.
 #[derive(Default)]
@@ -155,32 +155,6 @@ impl Alerts {
         let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
         self.stands(&row.alert);
         Ok(self.gate.publish(&topic_of(row.alert.id), Bytes::from(json), true, Qos::AtLeastOnce)?)
-    }
-
-    fn stands(&self, alert: &Alert) {
-        if let Some(athlete) = &alert.athlete {
-            self.standing.lock().insert(alert.id, athlete.clone());
-        }
-    }
-
-    /// An athlete was erased, and their alerts are not on the record any more: subscribers who come later find none of them, and open pages
-    /// fetch anew what there is.
-    pub fn let_go_of(&self, athlete: &AthleteId) {
-        let mut ends = self.ends.lock();
-        let theirs: Vec<AlertId> =
-            self.standing.lock().extract_if(|_, whose| whose == athlete).map(|(id, _)| id).collect();
-        ends.remove(&theirs);
-        self.take_off(theirs);
-        self.events.publish(&self.events.hello(self.clock.now()));
-    }
-
-    /// Nothing is kept of these for later subscribers any more.
-    fn take_off(&self, alerts: Vec<AlertId>) {
-        let mut standing = self.standing.lock();
-        for alert in alerts {
-            self.gate.forget(&topic_of(alert));
-            standing.remove(&alert);
-        }
     }
 
     /// Counts the alerts that escalate unless somebody acknowledges them.

@@ -1,6 +1,7 @@
 //! Athletes who are erased while the gateway runs: what it still knows of them besides the database it lets go of.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pitchside_model::{AthleteId, Timestamp};
 use pitchside_rules::snapshot::without;
@@ -11,12 +12,17 @@ use super::{rules, shadow};
 /// How long ago an erasure may be that a gateway which starts takes for news: it may have been stopped while it heard of it.
 const NEWS_US: i64 = 24 * 3_600_000_000;
 
+/// By when what was under way under the name of an erased athlete has arrived.
+const SETTLED_AFTER: Duration = Duration::from_secs(10);
+
 /// Who was erased, until what is known of them has been let go of.
 #[derive(Debug)]
 pub struct Erased {
     since: Timestamp,
     seen: Option<u64>,
     waiting: BTreeSet<AthleteId>,
+    /// Let go of once, and when once more: what was under way when they were erased has arrived by then.
+    again: Vec<(Duration, AthleteId)>,
     done: BTreeSet<AthleteId>,
 }
 
@@ -24,11 +30,11 @@ impl Erased {
     /// For whoever starts at that time.
     pub const fn from(start: Timestamp) -> Self {
         let since = start.plus_micros(-NEWS_US);
-        Self { since, seen: None, waiting: BTreeSet::new(), done: BTreeSet::new() }
+        Self { since, seen: None, waiting: BTreeSet::new(), again: Vec::new(), done: BTreeSet::new() }
     }
 
-    /// Who was erased and is not let go of yet.
-    pub fn look(&mut self, store: &Store) -> Result<Vec<AthleteId>, StoreError> {
+    /// Who was erased and is to be let go of now, by the gateway's uptime.
+    pub fn look(&mut self, store: &Store, uptime: Duration) -> Result<Vec<AthleteId>, StoreError> {
         let now = store.changes()?.athletes;
         if self.seen != Some(now) {
             let erased = store.athletes()?.into_iter();
@@ -36,6 +42,7 @@ impl Erased {
             self.waiting.extend(erased.map(|athlete| athlete.id).filter(|id| !self.done.contains(id)));
             self.seen = Some(now);
         }
+        self.waiting.extend(self.again.extract_if(.., |(due, _)| *due <= uptime).map(|(_, athlete)| athlete));
         Ok(self.waiting.iter().cloned().collect())
     }
 
@@ -45,8 +52,12 @@ impl Erased {
     }
 
     /// All of them are let go of.
-    pub fn let_go(&mut self) {
-        self.done.append(&mut self.waiting);
+    pub fn let_go(&mut self, uptime: Duration) {
+        for athlete in std::mem::take(&mut self.waiting) {
+            if self.done.insert(athlete.clone()) {
+                self.again.push((uptime + SETTLED_AFTER, athlete));
+            }
+        }
     }
 }
 
@@ -91,12 +102,16 @@ mod tests {
         store.erase_athlete(&ann, Timestamp(9)).unwrap();
         store.erase_athlete(&bea, Timestamp(10)).unwrap();
         let mut erased = Erased::from(start);
-        assert_eq!(erased.look(&store).unwrap(), std::slice::from_ref(&bea));
-        assert_eq!(erased.look(&store).unwrap(), std::slice::from_ref(&bea), "what failed is tried again");
-        erased.let_go();
-        assert_eq!(erased.look(&store).unwrap(), []);
+        let at = Duration::from_secs;
+        assert_eq!(erased.look(&store, at(5)).unwrap(), std::slice::from_ref(&bea));
+        assert_eq!(erased.look(&store, at(6)).unwrap(), std::slice::from_ref(&bea), "what failed is tried again");
+        erased.let_go(at(7));
+        assert_eq!(erased.look(&store, at(16)).unwrap(), []);
+        assert_eq!(erased.look(&store, at(17)).unwrap(), std::slice::from_ref(&bea), "what was under way has arrived");
+        erased.let_go(at(17));
+        assert_eq!(erased.look(&store, at(99)).unwrap(), [], "twice, and not for ever");
         store.erase_athlete(&cyd, start).unwrap();
-        assert_eq!(erased.look(&store).unwrap(), std::slice::from_ref(&cyd));
+        assert_eq!(erased.look(&store, at(99)).unwrap(), std::slice::from_ref(&cyd));
         assert!(erased.is_one(&bea) && erased.is_one(&cyd) && !erased.is_one(&ann));
     }
 }

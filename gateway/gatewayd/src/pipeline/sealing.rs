@@ -271,8 +271,10 @@ impl Sealing {
     /// A block of what is unsealed; several, if one row is more than a block can hold. False if there is nothing.
     fn seal_one(&self) -> anyhow::Result<bool> {
         let mut rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
-        keys::forget_erased(&mut rows, &self.ring.load(), &self.store)?;
         let mut steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
+        // One for the whole block, and younger than what was read: whose key it lacks by now was erased.
+        let ring = self.ring.load_full();
+        keys::forget_erased(&mut rows, &mut steps, &ring, &self.store)?;
         if rows.is_empty() && steps.is_empty() {
             return Ok(false);
         }
@@ -280,7 +282,7 @@ impl Sealing {
         loop {
             let alerts: Vec<AlertEvent> = steps.iter().map(|step| step.event.clone()).collect();
             let entries: Vec<Entry> = rows.iter().flat_map(|row| row.entries.iter().cloned()).collect();
-            match self.seal_block(&mut link, &entries, &alerts) {
+            match self.seal_block(&ring, &mut link, &entries, &alerts) {
                 Ok(block) => return self.put(vec![block], &rows, &steps, &[]).map(|()| true),
                 Err(Unsealed::Failed(error)) => return Err(error),
                 Err(Unsealed::TooMuch(why)) if bite::smaller(&mut rows, &mut steps) => {
@@ -290,7 +292,7 @@ impl Sealing {
                     if let Some(step) = steps.first() {
                         tracing::error!(step = step.id.0, %why, "an alert is in no block: none can hold it");
                     }
-                    return self.seal_in_parts(link, &entries, &rows, &steps).map(|()| true);
+                    return self.seal_in_parts(&ring, link, &entries, &rows, &steps).map(|()| true);
                 }
             }
         }
@@ -299,6 +301,7 @@ impl Sealing {
     /// One row in several blocks, stored together: a crash between them must not seal the first ones twice.
     fn seal_in_parts(
         &self,
+        ring: &KeyRing,
         mut link: ChainLink,
         entries: &[Entry],
         rows: &[JournalRow],
@@ -306,7 +309,7 @@ impl Sealing {
     ) -> anyhow::Result<()> {
         let mut blocks = Vec::new();
         let left = bite::divide(entries, &mut |part| {
-            blocks.push(self.seal_block(&mut link, part, &[])?);
+            blocks.push(self.seal_block(ring, &mut link, part, &[])?);
             Ok(())
         })?;
         for (entry, why) in &left {
@@ -315,7 +318,7 @@ impl Sealing {
         }
         if blocks.is_empty() {
             // The chain says at least that it was here.
-            blocks.push(self.seal_block(&mut link, &[], &[]).map_err(|unsealed| match unsealed {
+            blocks.push(self.seal_block(ring, &mut link, &[], &[]).map_err(|unsealed| match unsealed {
                 Unsealed::Failed(error) => error,
                 Unsealed::TooMuch(why) => why.into(),
             })?);
@@ -325,8 +328,13 @@ impl Sealing {
     }
 
     /// Seals one block at the end of the chain, and moves the end.
-    fn seal_block(&self, link: &mut ChainLink, entries: &[Entry], alerts: &[AlertEvent]) -> Result<NewBlock, Unsealed> {
-        let ring = self.ring.load();
+    fn seal_block(
+        &self,
+        ring: &KeyRing,
+        link: &mut ChainLink,
+        entries: &[Entry],
+        alerts: &[AlertEvent],
+    ) -> Result<NewBlock, Unsealed> {
         let inventory = self.inventory.load();
         let sealed = seal(&SealInput {
             key: &self.key,
@@ -341,7 +349,7 @@ impl Sealing {
             checkpoint: link.checkpoint,
             entries,
             alerts,
-            keys: &Keys { ring: &ring, store: &self.store },
+            keys: &Keys { ring, store: &self.store },
             entropy: OsRandom.bytes().map_err(anyhow::Error::from)?,
             boot: BootCounter(self.store.boot()),
         })?;

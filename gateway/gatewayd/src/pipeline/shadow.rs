@@ -141,7 +141,7 @@ impl Shadows {
 
     /// Of athletes who were erased the shadows know nothing from now on.
     async fn look_at_erased(&mut self) {
-        let erased = match blocking::here(|| self.erased.look(&self.store)) {
+        let erased = match blocking::here(|| self.erased.look(&self.store, self.clock.uptime())) {
             Ok(erased) => erased,
             Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
         };
@@ -161,7 +161,7 @@ impl Shadows {
                 return;
             }
         }
-        self.erased.let_go();
+        self.erased.let_go(self.clock.uptime());
     }
 
     /// Goes on where the last run ended, or begins with what comes from now on.

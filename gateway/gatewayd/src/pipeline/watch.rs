@@ -24,8 +24,8 @@ use crate::identity::Identity;
 
 /// How often the database is asked for changes by other processes.
 const CHANGES_EVERY: Duration = Duration::from_millis(200);
-/// How long what was under way when an athlete was erased may take to arrive.
-const SETTLED_AFTER: Duration = Duration::from_secs(10);
+/// How long to wait before what failed of letting go of an athlete is tried again: it may go through the whole journal.
+const ERASED_AGAIN: Duration = Duration::from_secs(10);
 /// How often silence is looked for.
 const SILENCE_EVERY: Duration = Duration::from_secs(1);
 /// How often sealed rows beyond the rules' horizon are deleted.
@@ -82,40 +82,39 @@ impl Watch {
     async fn changes(&self) {
         let mut every = tokio::time::interval(CHANGES_EVERY);
         let (mut seen, mut erased) = (None, Erased::from(self.clock.now()));
-        // Who was let go of, and when once more: what was under way when they were erased has arrived by then.
-        let mut again: Vec<(Duration, AthleteId)> = Vec::new();
+        let mut held_off = Duration::ZERO;
         loop {
             every.tick().await;
             let mut gaps = Vec::new();
             report(blocking::here(|| self.look(&mut seen, &mut gaps)));
-            report(blocking::here(|| {
-                let gone = erased.look(&self.store)?;
-                gone.iter().try_for_each(|athlete| self.let_go_of(athlete))?;
-                erased.let_go();
-                let due = self.clock.uptime() + SETTLED_AFTER;
-                again.extend(gone.into_iter().map(|athlete| (due, athlete)));
-                Ok::<_, anyhow::Error>(())
-            }));
+            if self.clock.uptime() >= held_off {
+                let let_go = blocking::here(|| {
+                    let gone = erased.look(&self.store, self.clock.uptime())?;
+                    gone.iter().try_for_each(|athlete| self.let_go_of(athlete))?;
+                    erased.let_go(self.clock.uptime());
+                    Ok::<_, anyhow::Error>(())
+                });
+                if let_go.is_err() {
+                    held_off = self.clock.uptime() + ERASED_AGAIN;
+                }
+                report(let_go);
+            }
             // That their streams ended is nobody's.
             for gap in &mut gaps {
                 gap.athlete = gap.athlete.take().filter(|athlete| !erased.is_one(athlete));
             }
             self.front.record(gaps).await;
-            for (_, athlete) in again.extract_if(.., |(due, _)| *due <= self.clock.uptime()) {
-                report(blocking::here(|| self.let_go_of(&athlete)));
-            }
         }
     }
 
     /// Lets go of what the gateway itself still knows of an athlete who was erased, and of what it wrote down since.
     fn let_go_of(&self, athlete: &AthleteId) -> anyhow::Result<()> {
-        self.store.sweep_erased(athlete)?;
-        self.store.recount_undecoded()?;
         for device in self.front.board.forget_athlete(athlete) {
             self.alerts.events.publish(&Event::Gone { device });
         }
         self.alerts.let_go_of(athlete);
-        Ok(())
+        self.store.sweep_erased(athlete)?;
+        Ok(self.store.recount_undecoded()?)
     }
 
     /// Takes up what changed. `gaps`: the streams that ended because somebody else wears their device now, whatever fails after it.

@@ -1,6 +1,6 @@
 //! A rule's folder: read whole, and swapped in one step.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -62,6 +62,16 @@ impl Lock {
         let folder = File::open(rules).with_context(|| format!("opening {}", rules.display()))?;
         folder.lock().with_context(|| format!("locking {}", rules.display()))?;
         Ok(Self { _folder: folder })
+    }
+
+    /// The same for whoever must not wait; none while another holds it.
+    pub fn try_take(rules: &Path) -> anyhow::Result<Option<Self>> {
+        let folder = File::open(rules).with_context(|| format!("opening {}", rules.display()))?;
+        match folder.try_lock() {
+            Ok(()) => Ok(Some(Self { _folder: folder })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("locking {}", rules.display())),
+        }
     }
 }
 

@@ -70,6 +70,11 @@ impl State {
     }
 
     fn other(&mut self, of: usize, newest: Newest, told: &mut Vec<Told>) {
+        let in_vain = self.awaited.get(of).is_some_and(|awaited| *awaited > 0) && self.came.get(of) == Some(&false);
+        // What was waited for did not come with it; what there was then is about to go.
+        if in_vain && self.air.is_some_and(|air| newest.time > air.time && since(newest.time, air.time) <= FRESH) {
+            self.tell(false, told);
+        }
         let Some(other) = self.other.get_mut(of) else { return };
         *other = Some(newest);
         if self.air.is_some_and(|air| air.time == newest.time) {

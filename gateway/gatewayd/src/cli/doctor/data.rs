@@ -1,4 +1,4 @@
-//! The database: is it whole, whose chain is it, what waits in it, what was set aside; rules and plugins; copies of keys.
+//! The database: is it whole, what waits in it, what was set aside; rules and plugins; copies of keys.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,10 +7,11 @@ use data_encoding::HEXLOWER;
 use pitchside_decode::plugin::Folder;
 use pitchside_model::Timestamp;
 use pitchside_rules::RuleSet;
-use pitchside_store::{Beyond, ChainStart, Integrity, LostEnd, Refused, StoreError, UnreadableCopies};
+use pitchside_store::{Integrity, Refused, StoreError, UnreadableCopies};
 
 use super::Finding;
-use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER, UNREADABLE_COPIES};
+use super::chain::chain;
+use super::ledger::UNREADABLE_COPIES;
 use crate::backup::RecoveryPublicFile;
 use crate::backup::restore::staging;
 use crate::backup::settings::Carried;
@@ -27,14 +28,11 @@ const INTEGRITY_BUDGET: Duration = Duration::from_secs(10);
 /// What is durable and not sealed for so long beyond the interval is late.
 const SEALING_LATE_US: i64 = 60_000_000;
 
-/// What a chain is told as whose end was deleted.
-const LOST_END: &str = "end of the chain";
-
 /// Refused payloads that are looked through, and how long one is worth a word.
 const REFUSED_ROWS: u32 = 1_000;
 const REFUSED_US: i64 = 7 * 86_400_000_000;
 
-type Looked = Result<Finding, StoreError>;
+pub(super) type Looked = Result<Finding, StoreError>;
 
 /// Everything about the data. `fault` is what the ledger has against this box, or this box against it.
 pub fn findings(context: &Context, fault: Option<LedgerFault>, now: Timestamp) -> Vec<Finding> {
@@ -181,55 +179,6 @@ fn unreadable_copies(found: Result<UnreadableCopies, StoreError>) -> Option<Find
         format!("the ledger cannot read {} of the copies of keys that it has, the first {first}", found.count);
     let mend = "ask who runs the ledger: its log names the files; copies of the keys that are here, made anew: pitchside backup key --out FILE";
     Some(Finding::new(UNREADABLE_COPIES, false, evidence, mend))
-}
-
-fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
-    if let Some(lost) = lost_end(context.tables.lost_end()?, context.tables.went_on_beyond()?) {
-        return Ok(lost);
-    }
-    Ok(match context.tables.chain_start()? {
-        None => Finding::well("chain", "from this box's first block on"),
-        Some(ChainStart::After { incarnation, after }) => {
-            let after = after.map_or_else(|| "no block".to_owned(), |after| format!("block {}", after.index));
-            Finding::well("chain", format!("restored; goes on after {after} under incarnation {incarnation}"))
-        }
-        Some(ChainStart::Waiting { .. }) => waits(fault),
-    })
-}
-
-/// A chain whose end is gone though receipts say that it was there, and one that went on since with that hole in it.
-fn lost_end(lost: Option<LostEnd>, beyond: Option<Beyond>) -> Option<Finding> {
-    let evidence = match (lost, beyond) {
-        (Some(lost), _) => {
-            let goes_on = if lost.settled {
-                ""
-            } else {
-                "; nothing is sealed before the ledger has said where the chain goes on"
-            };
-            format!(
-                "ends before block {}, of which a receipt of the ledger lies here: it was deleted{goes_on}",
-                lost.key
-            )
-        }
-        (None, Some(Beyond { incarnation, after })) => format!(
-            "blocks up to {} were deleted here, which the ledger has; goes on after it under incarnation {incarnation}",
-            after.index
-        ),
-        (None, None) => return None,
-    };
-    let mend = "pitchside blocks verify; keep a copy of the data folder, with the ledger in reach the box goes on; to have no hole in it: pitchside \
-                backup create FILE, then pitchside backup restore FILE --dir DIR --recovery-key FILE";
-    Some(Finding::new(LOST_END, false, evidence, mend))
-}
-
-/// The chain of a restored box. To go on without a ledger that is there would be to contradict it.
-fn waits(fault: Option<LedgerFault>) -> Finding {
-    let evidence = "restored; nothing is sealed before the ledger has said where the chain goes on";
-    if fault.is_some() {
-        return Finding::new(CHAIN_WAITS, false, evidence, FIRST_THE_LEDGER);
-    }
-    let mend = "systemctl restart pitchside, with the ledger in reach (only if it is gone for good: take [ledger] out of the settings)";
-    Finding::new("chain", false, evidence, mend)
 }
 
 fn rules(dir: Option<&Path>) -> Finding {
@@ -390,30 +339,5 @@ mod tests {
         let found = unreadable_copies(Ok(copies)).unwrap();
         assert!(!found.ok && found.evidence.contains("cannot read 3 of") && found.evidence.contains(&"ab".repeat(32)));
         assert!(unreadable_copies(Ok(UnreadableCopies::default())).is_none());
-    }
-
-    #[test]
-    fn a_chain_whose_end_was_deleted_is_a_finding_and_stays_one_when_it_has_gone_on() {
-        let key = pitchside_store::BlockKey { incarnation: 0, index: 7 };
-        let lost = |settled| Some(LostEnd { key, receipt: Vec::new(), settled });
-        let after = pitchside_store::Anchor { incarnation: 0, index: 8, hash: [1; 32] };
-        let beyond = Some(Beyond { incarnation: 1, after });
-        let told = |lost, beyond| lost_end(lost, beyond).map(|found| (found.ok, found.evidence));
-        let (ok, evidence) = told(lost(false), None).unwrap();
-        assert!(!ok && evidence.contains("before block 0/7") && evidence.contains("nothing is sealed"), "{evidence}");
-        let (ok, evidence) = told(lost(true), beyond).unwrap();
-        assert!(!ok && !evidence.contains("nothing is sealed"), "{evidence}");
-        let (ok, evidence) = told(None, beyond).unwrap();
-        assert!(!ok && evidence.contains("goes on after it under incarnation 1"), "{evidence}");
-        assert!(lost_end(None, None).is_none());
-    }
-
-    #[test]
-    fn the_ledger_is_not_to_be_taken_out_of_the_settings_while_it_refuses_or_is_not_believed() {
-        for fault in [LedgerFault::SecondBox, LedgerFault::Refused, LedgerFault::NotBelieved] {
-            let found = waits(Some(fault));
-            assert!(found.what == CHAIN_WAITS && found.mend.is_some_and(|mend| mend.contains("leave [ledger]")));
-        }
-        assert!(waits(None).mend.is_some_and(|mend| mend.contains("in reach")));
     }
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, Timestamp};
+use pitchside_store::{AlertRow, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Alerts, ROWS_MAX};
+use super::{Alerts, ROWS_MAX, step_of};
 
 /// How long an end is kept, in seconds.
 const KEPT_S: i64 = 3_600;
@@ -60,8 +61,15 @@ impl Alerts {
     /// For the start: the ends that were kept when the last run ended, and for as long again.
     pub(super) async fn restore_ends(&self, last_reading: Timestamp) {
         let (store, since) = (self.store.clone(), kept_since(last_reading, self.clock.now()));
-        match tokio::task::spawn_blocking(move || store.ends_since(since, ROWS_MAX)).await {
-            Ok(Ok(steps)) => {
+        let read = move || {
+            let steps = store.ends_since(since, ROWS_MAX)?;
+            let rows = steps.iter().filter_map(|step| store.alert(step_of(&step.event).0).transpose());
+            let rows = rows.collect::<Result<Vec<AlertRow>, StoreError>>()?;
+            Ok::<_, StoreError>((steps, rows))
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok((steps, rows))) => {
+                rows.iter().for_each(|row| self.stands(&row.alert));
                 drop(self.deliver(steps.iter().rev().map(|step| (&step.event, step.by.as_deref()))));
             }
             Ok(Err(error)) => tracing::error!(%error, "how the last alerts ended could not be read"),

@@ -42,7 +42,7 @@ impl Record {
 
     /// Writes it, now or as soon as the store takes it: [`Record::settled`] says whether it has.
     pub fn write(&self, entry: Entry) {
-        self.unwritten.lock().push_back(entry);
+        blocking::here(|| self.unwritten.lock().push_back(entry));
         if let Err(error) = self.settled() {
             tracing::warn!(plugin = %self.name, %error, "what an output did cannot be written down; it sends nothing more until it is");
         }
@@ -50,12 +50,15 @@ impl Record {
 
     /// Everything is written. Nothing may go out before it is.
     pub fn settled(&self) -> Result<(), StoreError> {
-        let mut unwritten = self.unwritten.lock();
-        while let Some(entry) = unwritten.front() {
-            blocking::here(|| self.put(entry))?;
-            unwritten.pop_front();
-        }
-        Ok(())
+        // Whoever waits for the lock waits for the disk.
+        blocking::here(|| {
+            let mut unwritten = self.unwritten.lock();
+            while let Some(entry) = unwritten.front() {
+                self.put(entry)?;
+                unwritten.pop_front();
+            }
+            Ok(())
+        })
     }
 
     fn put(&self, entry: &Entry) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use pitchside_script::WorkerError;
 use pitchside_script::output::{Event, Outcome, Request};
 use pitchside_store::delivery::{Target, Written};
-use pitchside_store::{AlertRow, Came, DeliveryStep, DeliveryStepId, StoreError};
+use pitchside_store::{AlertRow, Came, DeliveryRequest, DeliveryStep, DeliveryStepId, StoreError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -246,10 +246,13 @@ impl OutputTask {
         }
         let joins = joins(self.ear.ear.route.from_level);
         let before = blocking::here(|| self.parts.store.requests_of(step.alert))?;
-        Ok(before.iter().any(|request| {
-            let is_own = request.name == self.name.as_str() && request.step.kind == joins;
-            is_own && request.came == Came::GivenUp && self.courier.is_too_old(&request.step)
-        }))
+        let is_own = |request: &&DeliveryRequest| request.name == self.name.as_str() && request.step.kind == joins;
+        let mut joined = before.iter().filter(is_own).peekable();
+        // Where somebody heard that it began, they hear how it ended.
+        Ok(joined.peek().is_some()
+            && joined.all(|request| {
+                matches!(request.came, Came::GivenUp | Came::Unasked) && self.courier.is_too_old(&request.step)
+            }))
     }
 
     /// What its script asks for. An error says that there is no process to ask: the step waits for one.

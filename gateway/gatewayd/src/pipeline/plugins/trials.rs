@@ -106,7 +106,8 @@ impl PluginsTask {
                 continue;
             }
             let runs = self.parts.decoders.plugin(name).is_some();
-            let beside = Beside::of(enabled, runs, !self.refused.contains_key(name));
+            let can_run = !self.refused.contains_key(name) && !self.unfit.contains_key(name);
+            let beside = Beside::of(enabled, runs, can_run);
             let found = on.trial.findings();
             let over = if on.signer.is_among(trusted.iter().map(|(key, _)| key.as_str())) {
                 verdict(&found, &candidate, beside, now >= candidate.until)

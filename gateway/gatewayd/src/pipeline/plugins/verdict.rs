@@ -8,15 +8,15 @@ use pitchside_store::Candidate;
 pub(super) enum Beside {
     /// One that runs.
     Running,
-    /// One that does not compile, so that nothing can ever be compared with it.
+    /// One that does not compile, or that what is set does not fit, so that nothing can be compared with it.
     Broken,
     /// One that is switched off, or whose process is not up: for now nothing is compared, and nothing known of the new one.
     Away,
 }
 
 impl Beside {
-    pub const fn of(enabled: bool, runs: bool, compiles: bool) -> Self {
-        match (enabled, runs, compiles) {
+    pub const fn of(enabled: bool, runs: bool, can_run: bool) -> Self {
+        match (enabled, runs, can_run) {
             (true, true, _) => Self::Running,
             (true, false, false) => Self::Broken,
             (false, ..) | (true, false, true) => Self::Away,
@@ -37,7 +37,7 @@ pub(super) fn verdict(found: &Findings, candidate: &Candidate, beside: Beside, l
         return Some((false, format!("it reads differently {difference}")));
     }
     if beside == Beside::Broken {
-        return Some((true, "the version before does not compile, so there was nothing to compare it with".to_owned()));
+        return Some((true, "the version before does not run, so there was nothing to compare it with".to_owned()));
     }
     if compared < candidate.payloads && !late {
         return None;

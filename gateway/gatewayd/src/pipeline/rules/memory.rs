@@ -77,7 +77,7 @@ impl RulesTask {
     /// Of athletes who were erased the rules know nothing from now on: neither those that run, nor what is kept of them. Alerts of theirs
     /// that stand are over with it, and nobody is told.
     pub(super) async fn look_at_erased(&mut self) {
-        let erased = match blocking::here(|| self.erased.look(&self.parts.store)) {
+        let erased = match blocking::here(|| self.erased.look(&self.parts.store, self.parts.clock.uptime())) {
             Ok(erased) => erased,
             Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
         };
@@ -102,7 +102,7 @@ impl RulesTask {
                 return;
             }
         }
-        self.erased.let_go();
+        self.erased.let_go(self.parts.clock.uptime());
     }
 
     /// What was kept, and up to which row of the journal it reaches.

@@ -1,8 +1,8 @@
 //! Whose key seals what.
 
-use pitchside_model::{AlertId, AthleteId};
+use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId};
 use pitchside_seal::{AthleteKey, AthleteKeys, Generation, KeyRing, NoKey, Whose};
-use pitchside_store::{JournalRow, Store, StoreError};
+use pitchside_store::{AlertStep, JournalRow, Store, StoreError};
 
 /// The ring, and for the clearing of an alert whose it was.
 pub(super) struct Keys<'a> {
@@ -10,20 +10,41 @@ pub(super) struct Keys<'a> {
     pub(super) store: &'a Store,
 }
 
-/// What came under the name of an athlete before it was heard that they were erased says no more than that there was a message: under the
-/// key of the house it would outlive their own.
-pub(super) fn forget_erased(rows: &mut [JournalRow], ring: &KeyRing, store: &Store) -> Result<(), StoreError> {
+/// What came under the name of an athlete before it was heard that they were erased says no more than that there was a message, and their
+/// alerts say nothing: under the key of the house it would outlive their own.
+pub(super) fn forget_erased(
+    rows: &mut [JournalRow],
+    steps: &mut Vec<AlertStep>,
+    ring: &KeyRing,
+    store: &Store,
+) -> Result<(), StoreError> {
     for entry in rows.iter_mut().flat_map(|row| &mut row.entries) {
-        let Some(athlete) = &entry.athlete else { continue };
-        if ring.sealing(&Whose::Athlete(athlete.clone())).is_ok() {
-            continue;
-        }
-        if store.athlete(athlete)?.is_some_and(|known| known.erased_at.is_some()) {
+        if let Some(athlete) = &entry.athlete
+            && is_gone(athlete, ring, store)?
+        {
             entry.athlete = None;
             entry.readings.clear();
         }
     }
+    let mut left = Vec::with_capacity(steps.len());
+    for step in steps.drain(..) {
+        let gone = match &step.event {
+            AlertEvent::Raised(Alert { athlete: Some(athlete), .. }) => is_gone(athlete, ring, store)?,
+            _ => false,
+        };
+        if !gone {
+            left.push(step);
+        }
+    }
+    *steps = left;
     Ok(())
+}
+
+fn is_gone(athlete: &AthleteId, ring: &KeyRing, store: &Store) -> Result<bool, StoreError> {
+    if ring.sealing(&Whose::Athlete(athlete.clone())).is_ok() {
+        return Ok(false);
+    }
+    Ok(store.athlete(athlete)?.is_some_and(|known| known.erased_at.is_some()))
 }
 
 impl AthleteKeys for Keys<'_> {

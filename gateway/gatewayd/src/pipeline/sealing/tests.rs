@@ -3,7 +3,9 @@ use std::sync::atomic::AtomicI64;
 
 use ledger_block::segment::SAMPLES_MAX;
 use ledger_block::{ClockState, SignedHeader};
-use pitchside_model::{Assurance, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value, Wave};
+use pitchside_model::{
+    Assurance, AthleteId, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value, Wave,
+};
 use pitchside_seal::{Filter, open};
 use pitchside_store::{Options, RootKey};
 
@@ -14,9 +16,14 @@ use crate::clock::CLOCK_FLOOR_MS;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
 
+fn athlete(name: &str) -> AthleteId {
+    AthleteId::parse(name).unwrap()
+}
+
 fn ring() -> KeyRing {
     let mut ring = KeyRing::default();
     ring.put(Whose::House, Generation(0), AthleteKey::new([3; 32]));
+    ring.put(Whose::Athlete(athlete("bea")), Generation(0), AthleteKey::new([4; 32]));
     ring
 }
 
@@ -112,11 +119,11 @@ async fn what_no_block_can_hold_is_set_aside_and_the_chain_goes_on() {
 async fn what_came_under_the_name_of_an_erased_athlete_is_in_no_block() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
-    let [ann, bea] = ["ann", "bea"].map(|name| pitchside_model::AthleteId::parse(name).unwrap());
+    let [ann, bea] = ["ann", "bea"].map(athlete);
     let key = pitchside_store::AthleteKey { athlete: ann.clone(), generation: 0, wrapped: vec![1] };
     store.add_athlete(key, NOW).unwrap();
     store.erase_athlete(&ann, NOW).unwrap();
-    let of = |athlete: &pitchside_model::AthleteId, seq| Entry { athlete: Some(athlete.clone()), ..good(seq) };
+    let of = |athlete: &AthleteId, seq| Entry { athlete: Some(athlete.clone()), ..good(seq) };
     store.journal_append(vec![of(&ann, 0), of(&bea, 1), good(2)]).await.unwrap();
     sealing(&store).seal_all().await;
     assert_eq!(sealed(&store).concat(), [1, 2], "whom nobody erased loses nothing");

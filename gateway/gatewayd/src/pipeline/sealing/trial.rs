@@ -17,7 +17,7 @@ impl Sealing {
         }
         let sealing = Arc::clone(self);
         let tried = tokio::task::spawn_blocking(move || match sealing.link()? {
-            Some(mut link) => match sealing.seal_block(&mut link, &[], &[]) {
+            Some(mut link) => match sealing.seal_block(&sealing.ring.load(), &mut link, &[], &[]) {
                 Ok(_) => Ok(()),
                 Err(Unsealed::Failed(error)) => Err(error),
                 Err(Unsealed::TooMuch(why)) => Err(why.into()),

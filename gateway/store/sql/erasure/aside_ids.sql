@@ -1,1 +1,0 @@
-SELECT id FROM journal_damaged ORDER BY id
