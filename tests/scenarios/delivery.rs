@@ -46,10 +46,10 @@ pub(super) async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     }
 }
 
-/// So many alerts, more than a minute from one to the next: raised more often they would count as one that flaps.
+/// So many alerts, fewer than ten in ten minutes: raised more often they would count as one that flaps.
 pub(super) async fn apart(clinic: &Running, s7: &mut Sensor, rate: i64, alerts: usize) {
     for _ in 0..alerts {
-        clinic.advance(61);
+        clinic.advance(70);
         beats(clinic, s7, &[rate, 100]).await;
     }
 }
