@@ -308,6 +308,8 @@ def a_stick_carries_a_box_to_another_one(state):
         read = other.stick({"restore.backup": backup, "restore.key": clinic.recovery})
         if "restored: " not in read("result.txt"):
             raise Stuck(read("result.txt"))
+        # Whoever spoke last may be connected still.
+        clinic.cable.unlink(); clinic.radio.unlink()
         other.authority, other.password, other.cable = read("ca.pem"), clinic.password, copy.deepcopy(clinic.cable)
         other.name, other.radio = clinic.name, copy.deepcopy(clinic.radio)
         if other.authority != clinic.authority:
