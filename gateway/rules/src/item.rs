@@ -133,7 +133,8 @@ impl Filter {
     /// What the rules see of an entry; none if it holds nothing they want. A reading in a unit that is not its quantity's
     /// is nothing a rule can compare.
     pub fn item<'a>(&self, entry: &'a Entry) -> Option<Item<'a>> {
-        let readings: Vec<Point> = entry.readings.iter().filter_map(|reading| self.point(reading)).collect();
+        let mut readings = Vec::with_capacity(entry.readings.len());
+        readings.extend(entry.readings.iter().filter_map(|reading| self.point(reading)));
         (!readings.is_empty()).then(|| Item {
             device: entry.device.as_str(),
             athlete: entry.athlete.as_ref().map(|athlete| athlete.as_str()),

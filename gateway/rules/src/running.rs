@@ -123,13 +123,15 @@ impl Running {
         // From here on it costs something, in native code, too.
         watch(self.rule.source.name());
         let subject = heard.who.subject(manifest.scope);
-        if !self.states.contains_key(subject) {
-            if self.states.len() >= SUBJECTS_MAX {
-                self.make_room();
+        let state = match self.states.get_mut(subject) {
+            Some(state) => state,
+            None => {
+                if self.states.len() >= SUBJECTS_MAX {
+                    self.make_room();
+                }
+                self.states.entry(subject.clone()).or_insert(fresh_state(&self.rule))
             }
-            self.states.insert(subject.clone(), fresh_state(&self.rule));
-        }
-        let Some(state) = self.states.get_mut(subject) else { return };
+        };
         state.touched = number;
         let time = Timestamp(heard.point.time);
         let before = state.samples();

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 
 use ledger_block::SignedHeader;
 use ledger_block::payload;
-use ledger_block::segment::{self, HourKey, Row, Subject};
-use pitchside_model::{AthleteId, Entry, HourIndex};
+use ledger_block::segment::{self, HourKey, Row, SegmentTag, Subject};
+use pitchside_model::{AthleteId, Entry, HourIndex, Seq};
 
-use super::{Filter, OpenError, Part, hours, parts, place};
+use super::{Filter, OpenError, Part, hours, part, place};
 use crate::key::{AthleteKey, Generation};
 use crate::ring::{AthleteKeys, Whose};
 
@@ -55,22 +55,37 @@ impl History {
         let payload = payload::verify(header, payload)?;
         let (place, hours) = (place(header, &payload), hours(&payload));
         self.hour_keys.retain(|(_, _, hour), _| hours.binary_search(hour).is_ok());
-        let mut pieces = Vec::new();
-        for (at, (whose, generation, key)) in self.keys.iter().enumerate() {
-            for (subject, hour) in
-                self.subjects.iter().flat_map(|subject| hours.iter().map(move |hour| (*subject, *hour)))
-            {
+        let mut sought: Vec<(usize, Subject, HourIndex)> = (0..self.keys.len())
+            .flat_map(|at| self.subjects.iter().map(move |subject| (at, *subject)))
+            .flat_map(|(at, subject)| hours.iter().map(move |hour| (at, subject, *hour)))
+            .collect();
+        let (mut pieces, mut closed) = (Vec::new(), payload.segments().len());
+        // The first part of every segment, then the second of those that have a first, ...: most have no second, and where all
+        // segments of a block are open no key needs to be derived to see it.
+        for number in 0..=u16::MAX {
+            let mut opened = Vec::new();
+            for (at, subject, hour) in sought {
+                let Some((whose, generation, key)) = self.keys.get(at).filter(|_| closed > 0) else { break };
                 if self.hour_keys.len() >= HOUR_KEYS_MAX {
                     self.hour_keys.clear();
                 }
                 let hour_key = self.hour_keys.entry((at, subject, hour));
                 let hour_key = hour_key.or_insert_with(|| Box::new(key.hour(subject, *generation, hour)));
-                for Part { sealed, keys, tag, .. } in parts(&payload, &place, hour_key, subject, hour) {
-                    let streams = segment::readings(sealed.ciphertext, &keys, tag)
-                        .map_err(|why| OpenError::Segment { whose: whose.clone(), index: header.index.0, why })?;
-                    streams.into_iter().for_each(|stream| cut(stream, whose.athlete(), &mut pieces));
-                }
+                let tag = SegmentTag { subject, hour, part: number };
+                let Some(Part { sealed, keys, .. }) = part(&payload, &place, hour_key, tag) else { continue };
+                let streams = segment::readings(sealed.ciphertext, &keys, tag).map_err(|why| OpenError::Segment {
+                    whose: whose.clone(),
+                    index: header.index.0,
+                    why,
+                })?;
+                streams.into_iter().for_each(|stream| cut(stream, whose.athlete(), &mut pieces));
+                closed -= 1;
+                opened.push((at, subject, hour));
             }
+            if opened.is_empty() {
+                break;
+            }
+            sought = opened;
         }
         Ok(joined(pieces))
     }
@@ -79,17 +94,18 @@ impl History {
 /// Cuts a stream into its messages.
 fn cut(stream: segment::Stream, athlete: Option<&AthleteId>, pieces: &mut Vec<Piece>) {
     let segment::Stream { device, assurance, epoch, rows } = stream;
-    let mut before = None;
-    for Row { seq, item, reading } in rows {
-        if before.replace(seq) != Some(seq) {
-            let (device, athlete) = (device.clone(), athlete.cloned());
-            let entry = Entry { device, athlete, assurance, epoch, seq, readings: Vec::new() };
-            pieces.push(Piece { entry, items: Vec::new() });
-        }
-        if let Some(Piece { entry, items }) = pieces.last_mut() {
-            entry.readings.push(reading);
+    let messages: Vec<(Option<Seq>, usize)> =
+        rows.chunk_by(|a, b| a.seq == b.seq).map(|rows| (rows.first().map(|row| row.seq), rows.len())).collect();
+    let mut rows = rows.into_iter();
+    for (seq, length) in messages {
+        let Some(seq) = seq else { continue };
+        let (mut readings, mut items) = (Vec::with_capacity(length), Vec::with_capacity(length));
+        for Row { item, reading, .. } in rows.by_ref().take(length) {
+            readings.push(reading);
             items.push(item);
         }
+        let (device, athlete) = (device.clone(), athlete.cloned());
+        pieces.push(Piece { entry: Entry { device, athlete, assurance, epoch, seq, readings }, items });
     }
 }
 

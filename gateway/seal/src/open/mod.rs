@@ -132,6 +132,13 @@ struct Part<'a> {
     tag: SegmentTag,
 }
 
+/// One part of a segment, if it is there.
+fn part<'a>(payload: &'a Payload<'a>, place: &BlockPlace, hour_key: &HourKey, tag: SegmentTag) -> Option<Part<'a>> {
+    let keys = SegmentKeys::derive(hour_key, place, tag);
+    let position = payload.find(&keys.commitment())?;
+    Some(Part { position, sealed: payload.segment(position)?, keys, tag })
+}
+
 /// Part 0, 1, ... of a segment, until there is none.
 fn parts<'a>(
     payload: &'a Payload<'a>,
@@ -140,12 +147,7 @@ fn parts<'a>(
     subject: Subject,
     hour: HourIndex,
 ) -> impl Iterator<Item = Part<'a>> {
-    (0..=u16::MAX).map_while(move |part| {
-        let tag = SegmentTag { subject, hour, part };
-        let keys = SegmentKeys::derive(hour_key, place, tag);
-        let position = payload.find(&keys.commitment())?;
-        Some(Part { position, sealed: payload.segment(position)?, keys, tag })
-    })
+    (0..=u16::MAX).map_while(move |number| part(payload, place, hour_key, SegmentTag { subject, hour, part: number }))
 }
 
 impl OpenBlock {

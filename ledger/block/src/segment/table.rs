@@ -227,8 +227,11 @@ fn read_readings(input: &mut Reader<'_>, quantity: Quantity, hour: HourIndex) ->
         }
         let mut cursor = Cursors::read(input, map, length, &mut samples_left)?;
         let mut expected = (None, 0u32);
-        let rows = (0..length).map(|_| cursor.row(quantity, hour_start(hour), &mut expected));
-        streams.push(Stream { rows: rows.collect::<Result<_, _>>()?, device, assurance, epoch: Epoch(epoch) });
+        let mut rows = Vec::with_capacity(length);
+        for _ in 0..length {
+            rows.push(cursor.row(quantity, hour_start(hour), &mut expected)?);
+        }
+        streams.push(Stream { rows, device, assurance, epoch: Epoch(epoch) });
     }
     Ok(streams)
 }

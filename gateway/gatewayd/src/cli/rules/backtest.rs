@@ -29,7 +29,9 @@ use crate::rulebook::{self, Version, in_words};
 use said::{said, words};
 
 /// Portions of history that may wait to be evaluated.
-const AHEAD: usize = 4;
+const AHEAD: usize = 2;
+/// Readings of a portion, but for the last block's: handing over small ones costs more than evaluating them.
+const PORTION_READINGS: usize = 16_384;
 
 /// A bar on a terminal; nothing elsewhere.
 pub fn bar() -> ProgressBar {
@@ -96,15 +98,21 @@ pub fn run(
         let (sender, portions) = sync_channel::<Arc<[Entry]>>(AHEAD);
         let mut history = History::new(&ring, &filter);
         let reader = scope.spawn(move || {
-            past::walk(context, since, step, &mut |block| {
+            let (mut portion, mut readings) = (Vec::new(), 0);
+            let walked = past::walk(context, since, step, &mut |block| {
                 let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
+                readings += entries.iter().map(|entry| entry.readings.len()).sum::<usize>();
+                portion.extend(entries);
+                if readings < PORTION_READINGS {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                readings = 0;
                 // Nobody listens any more: then there is nothing left to read for.
-                Ok(if sender.send(Arc::from(entries)).is_ok() {
-                    ControlFlow::Continue(())
-                } else {
-                    ControlFlow::Break(())
-                })
-            })
+                let sent = sender.send(Arc::from(std::mem::take(&mut portion)));
+                Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+            })?;
+            let _ = sender.send(Arc::from(portion));
+            Ok(walked)
         });
         for entries in portions {
             backtest.feed(&entries);
