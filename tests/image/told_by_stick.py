@@ -16,7 +16,9 @@ class StickTold(Scratch):
           "config check")
             checked=$AT/data/box/settings-2-clinic.toml
             [ "${3:-}" != --file ] || { echo "$4" >>$AT/looked-at; checked=${4#*=}; }
-            ! grep -q wrong "$checked" || { echo "line 1 is wrong"; return 1; } ;;
+            ! grep -q wrong "$checked" || { echo "line 1 is wrong"; return 1; }
+            ! grep -q "^useless " "$checked" || { sed -n "s|^useless |$checked: |p" "$checked"; echo "pitchside: there are problems"; return 1; } ;;
+          "config show") ! grep -q wrong $AT/data/box/settings-2-clinic.toml ;;
           "backup key") echo NEWKEY >"$4"; echo "0 keys are copied to it." ;;
           "backup create") echo whole >"$3" ;;
           "backup restore") mkdir -p "$5/keys" && echo restored >"$5/is" && echo ca >"$5/keys/ca.pem" &&
@@ -40,7 +42,7 @@ class StickTold(Scratch):
 
     def setUp(self):
         super().setUp()
-        below_box(self.at, "install.sh", "orders.sh", "timeservers.sh")
+        below_box(self.at, "install.sh", "orders.sh", "settings.sh", "timeservers.sh")
         self.write("usr/lib/pitchside/forget", '#!/bin/sh\nrm -rf "$1"\n').chmod(0o755)
         self.write("usr/lib/os-release", "IMAGE_VERSION=1.0.0\n")
         self.write("usr/share/pitchside/appliance.toml", '[http]\nhosts = ["@NAME@"]\n')
@@ -103,6 +105,25 @@ class StickTold(Scratch):
         said = self.brings({"settings.toml": "wrong\n"})
         self.assertIn("settings refused, the old ones stay: line 1 is wrong", said)
         self.assertEqual((self.of_box("settings-2-clinic.toml"), self.on_stick("settings.toml")), ("old\n", "wrong\n"))
+
+    def test_what_was_of_no_use_before_keeps_no_settings_away_and_what_they_make_so_does(self):
+        policy, authorities = "useless ledger.policy: not there\n", "useless delivery.authorities: not there\n"
+        for before, brought, taken in (
+            (policy, policy + "new\n", True),
+            (policy + authorities, authorities + "new\n", True),
+            ("old\n", policy, False),
+            (policy, policy + authorities, False),
+            (policy, policy.replace("not there", "no policy"), False),
+            # The gateway starts without it, and not at all with the others.
+            ("wrong\n", policy, True),
+            (policy, policy + "wrong\n", False),
+        ):
+            self.write("data/box/settings-2-clinic.toml", before)
+            said = self.brings({"settings.toml": brought})
+            self.assertEqual((self.of_box("settings-2-clinic.toml"), "settings taken" in said), (brought if taken else before, taken), said)
+            told = brought.replace("new\n", "").replace("useless ", "")
+            self.assertEqual(f"of no use as they name it, till that is mended (doctor.txt): {told}" in said, taken, said)
+            self.assertEqual(self.of_box("settings-2-clinic.toml.before"), None)
 
     def test_a_policy_or_authority_that_is_none_is_refused_the_old_one_kept_and_the_gateway_not_started_anew(self):
         for name, setting in (("ledger.policy", "ledger.policy"), ("release.policy", "firmware.release_policy"), ("authorities.pem", "delivery.authorities")):

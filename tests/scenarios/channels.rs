@@ -161,6 +161,7 @@ async fn a_choice_that_keeps_an_output_from_sending_is_refused_with_what_its_scr
         ("mail-out", "recipients", "a@b.test,,c@d.test", "its script refuses it: bad_recipients"),
         ("webhook-out", "path", "/a b", "is no URL"),
         ("ntfy-push", "topic", "a b", "its script refuses it: bad_topic"),
+        ("ntfy-push", "topic", "docs", "its script refuses it: reserved_topic"),
     ] {
         let answer = plugin(&clinic, &["set", name, key, value]);
         assert!(answer.code == 2 && answer.err.contains(why), "{name} {key}: {answer:?}");

@@ -224,6 +224,24 @@ async fn the_doctor_says_why_firmware_is_off_or_believes_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_box_whose_page_has_the_place_of_firmware_for_other_boxes_runs_and_the_doctor_says_so() {
+    // Free a moment ago.
+    let place = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let clinic = Clinic::new().strap("s7").ledger();
+    let first = Maker::new(clinic.dir()).dir.join("first.policy");
+    let clinic = clinic.with(move |settings| {
+        settings.firmware.release_policy = Some(first);
+        settings.firmware.listen = Some(place);
+        settings.http.address = place;
+    });
+    let mut clinic = clinic.start().await;
+    clinic.sensor("s7").await.heart_rate(72).await;
+    let (evidence, _) = sick(&clinic, "firmware for other boxes").unwrap();
+    assert!(evidence.contains(&format!("{place} is where http.address listens, too")), "{evidence}");
+    clinic.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_older_log_is_believed_by_neither_the_box_nor_its_publisher_and_the_doctor_says_whose_it_is_to_mend() {
     let (maker, mut clinic) = clinic().await;
     let shelf = Arc::clone(clinic.shelf());

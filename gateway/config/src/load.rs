@@ -9,7 +9,7 @@ use figment::value::{Dict, Value};
 
 use crate::explain;
 use crate::layer::{Layer, layers};
-use crate::listeners::{Listener, collisions, listeners};
+use crate::listeners::{Listener, collisions, listeners, same};
 use crate::schema::{Key, Section, Table};
 use crate::settings::{
     BleAdapter, Blocks, Bluetooth, ClockTolerance, Delivery, Firmware, Gateway, Http, Journal, Ledger, Library, Mqtt,
@@ -145,8 +145,8 @@ impl Reading<'_> {
         let firmware = self.section::<Firmware>();
         let (rules, plugins) = (self.section::<Rules>(), self.section::<Plugins>());
         let delivery = self.section::<Delivery>();
-        if let (Some(mqtt), Some(http), Some(ledger), Some(firmware)) = (&mqtt, &http, &ledger, &firmware) {
-            self.refuse_collisions(&listeners(mqtt, http, ledger.as_ref(), firmware));
+        if let (Some(mqtt), Some(http)) = (&mqtt, &http) {
+            self.refuse_collisions(&listeners(mqtt, http));
         }
         Some(Settings {
             gateway: gateway?,
@@ -174,7 +174,7 @@ impl Reading<'_> {
                 (None, Some(place)) => (before, late, place),
                 (place, _) => (late, before, place.unwrap_or_else(|| "settings".to_owned())),
             };
-            let what = format!("{address} is where {other} listens, too ({there}): give one of them another port");
+            let what = same(address, other, there);
             self.problems.push(Problem { key: key.to_owned(), ..Problem::of_place(place, what) });
         }
     }

@@ -246,13 +246,20 @@ fn two_listeners_that_want_the_same_place_are_refused_before_one_of_them_does_no
         write(&dir, "p.toml", fine);
         assert!(load(&dir, &[], &[]).is_ok(), "{fine}");
     }
-    // Firmware is served once releases are believed.
+    // Without firmware for other boxes the gateway runs, and tells why: once releases are believed.
+    let unserved = |text: &str| {
+        write(&dir, "p.toml", text);
+        load(&dir, &[], &[]).unwrap().settings.unserved()
+    };
+    assert_eq!(unserved(firmware), None);
     let ledger = format!(
         "release_policy = \"r\"\n[ledger]\naddress = \"l:1\"\npolicy = \"p\"\npublic_key = \"{}\"\n",
         "0a".repeat(32)
     );
-    let served = faults(&format!("{firmware}{ledger}"));
-    assert!(served.starts_with("p.toml:4: firmware.listen: 0.0.0.0:7790 is where mqtt.tls listens"), "{served}");
+    let why = unserved(&format!("{firmware}{ledger}")).unwrap();
+    assert!(why.contains("firmware: 0.0.0.0:7790 is where mqtt.tls listens, too (0.0.0.0:7790): give one"), "{why}");
+    assert_eq!(unserved(&format!("{}{ledger}", firmware.replacen("7790", "8883", 1))), None);
+    write(&dir, "p.toml", firmware);
     let flag = load(&dir, &[], &[("http.address", "0.0.0.0:7790")]).unwrap_err();
     assert!(told(&dir, &flag).starts_with("flag http.address: http.address: "), "{flag:?}");
 }

@@ -21,6 +21,8 @@ pub const LEDGER_POLICY: &str = "ledger.policy";
 pub const RELEASE_POLICY: &str = "firmware.release_policy";
 /// The same of the clinic's certificate authorities.
 pub const AUTHORITIES: &str = "delivery.authorities";
+/// The one that names no file, and may name another listener's place: where other boxes are served firmware.
+pub const LISTEN: &str = "firmware.listen";
 
 /// A setting whose value or file is of no use.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +39,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// All that these settings name and that is of no use.
+/// All that these settings name and that is of no use. The gateway starts without it.
 pub fn unusable(settings: &Settings) -> Vec<Unusable> {
     let mut found = Vec::new();
     let mut look = |key: &'static str, looked: anyhow::Result<()>| {
@@ -53,6 +55,7 @@ pub fn unusable(settings: &Settings) -> Vec<Unusable> {
     if let Some(file) = &settings.delivery.authorities {
         look(AUTHORITIES, Authorities::check(file));
     }
+    found.extend(settings.unserved().map(|why| Unusable { key: LISTEN, why }));
     found
 }
 
@@ -140,5 +143,7 @@ mod tests {
         std::fs::write(at("ledger"), &text).unwrap();
         settings.ledger.as_mut().unwrap().public_key = "00".repeat(32);
         assert_eq!(told(&settings), [LEDGER_KEY]);
+        settings.firmware.listen = Some(settings.http.address);
+        assert_eq!(told(&settings), [LEDGER_KEY, LISTEN]);
     }
 }

@@ -50,12 +50,16 @@ enum Command {
         /// The publisher's enrolment file, of the same form as a gateway's.
         file: PathBuf,
     },
-    /// Puts a new signing key in the place of the one a publisher or gateway has, lost or stolen: that one signs nothing any more.
+    /// Puts a new signing key in the place of the one a publisher has, lost or stolen: that one signs nothing any more. A gateway is shut
+    /// out by it for good.
     Rotate {
         /// The name it is enrolled under.
         name: DeviceId,
         /// Its enrolment file with the new signing key. Its channel key must be the one of before; the pre-shared key is taken from it.
         file: PathBuf,
+        /// Of a gateway: shut it out for good, one that was stolen. No box seals under another key than its chain's.
+        #[arg(long)]
+        shut_out: bool,
     },
     /// Says who signs releases, from here on: puts a signed release policy into the log.
     ReleasePolicy {
@@ -174,7 +178,7 @@ fn execute(args: &Args) -> anyhow::Result<Said> {
         Command::Init { origin } => init(&args.dir, origin),
         Command::EnrolGateway { file } => enrol(&args.dir, file, enrol_gateway),
         Command::EnrolPublisher { file } => enrol(&args.dir, file, enrol_publisher),
-        Command::Rotate { name, file } => rotate(&args.dir, name, file),
+        Command::Rotate { name, file, shut_out } => rotate(&args.dir, name, file, *shut_out),
         Command::Rollout { release, hardware, to } => rollout(&args.dir, release, hardware, *to),
         Command::Pause { release, hardware } => pause(&args.dir, release, hardware.as_ref()),
         Command::Halt { release } => halt(&args.dir, release),
@@ -235,8 +239,8 @@ fn enrol(directory: &Path, file: &Path, enrol: Enrol) -> anyhow::Result<Said> {
     })
 }
 
-fn rotate(directory: &Path, name: &DeviceId, file: &Path) -> anyhow::Result<Said> {
-    let placed = enrolment::rotate(directory, name, &Enrolment::read(file)?)?;
+fn rotate(directory: &Path, name: &DeviceId, file: &Path, shut_out: bool) -> anyhow::Result<Said> {
+    let placed = enrolment::rotate(directory, name, &Enrolment::read(file)?, shut_out)?;
     Ok(Said {
         text: match placed {
             Some(placed) => {

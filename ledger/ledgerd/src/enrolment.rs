@@ -79,6 +79,13 @@ pub enum EnrolError {
     /// A new key for nobody.
     #[error("nobody is enrolled as {0}: `ledgerd enrol-publisher` and `ledgerd enrol-gateway` let somebody in")]
     Nobody(DeviceId),
+    /// A new key for a gateway, unasked.
+    #[error(
+        "{0} is a gateway: a box seals under the key its chain began with and no other, so with another one it hands nothing in any more, and \
+         the key it has never returns. To shut it out for good, say `--shut-out`; a box that lost its keys is restored from its backup; \
+         one that is to begin anew is enrolled under another name: nothing was changed"
+    )]
+    ShutsOut(DeviceId),
     /// Another channel key.
     #[error(
         "`channel` is not the key {0} is enrolled with, which stays for good: make the new signing key beside the old noise.key; if that is \
@@ -172,10 +179,17 @@ fn enrol(directory: &Path, enrolment: &Enrolment, role: Role) -> Result<Option<P
 /// that is signed with that one is taken any more. The channel key must be the present one, for the log has no other for it; the
 /// pre-shared key becomes the enrolment's. None if it has this signing key already.
 ///
+/// A gateway is shut out by it for good, as no box seals under another key than its chain's, so that must be meant: `shut_out`.
+///
 /// # Errors
-/// The enrolment is not in form, of somebody else or with another channel key, the ledger does not open, or the log refuses: a key that
-/// is or was somebody's never returns.
-pub fn rotate(directory: &Path, name: &DeviceId, enrolment: &Enrolment) -> Result<Option<Placed>, EnrolError> {
+/// The enrolment is not in form, of somebody else or with another channel key, it would shut a gateway out unasked, the ledger does not
+/// open, or the log refuses: a key that is or was somebody's never returns.
+pub fn rotate(
+    directory: &Path,
+    name: &DeviceId,
+    enrolment: &Enrolment,
+    shut_out: bool,
+) -> Result<Option<Placed>, EnrolError> {
     let (file, signing, channel) = enrolment.keys()?;
     if file != *name {
         return Err(EnrolError::OtherName { file, name: name.clone() });
@@ -189,6 +203,9 @@ pub fn rotate(directory: &Path, name: &DeviceId, enrolment: &Enrolment) -> Resul
     let placed = if member.signing == signing {
         None
     } else {
+        if member.role == Role::Gateway && !shut_out {
+            return Err(EnrolError::ShutsOut(name.clone()));
+        }
         Some(enter(directory, &log, Act::Rotate { name: name.clone(), key: signing })?)
     };
     // Last: had the log refused the new key, whoever has the one before could not connect any more.

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -65,6 +65,13 @@ fn answer(status: StatusCode, kind: &'static str, cache: &'static str, body: Vec
 
 fn refuse(status: StatusCode, text: &str) -> Answer {
     answer(status, TEXT, "no-store", format!("{text}\n").into_bytes())
+}
+
+/// Whoever asks with another method is told which there are (RFC 9110, 15.5.6).
+fn wrong_method() -> Answer {
+    let mut answer = refuse(StatusCode::METHOD_NOT_ALLOWED, "here is only reading, with GET and HEAD");
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    answer
 }
 
 /// The same without its body, whose length it says, as HEAD is answered (RFC 9110, 9.3.2).
@@ -150,10 +157,7 @@ pub async fn run(listener: TcpListener, log: Arc<Log>, face: Face, readers_max: 
 }
 
 async fn connection(stream: TcpStream, log: Arc<Log>, face: Arc<Face>, stop: CancellationToken) {
-    let routes = warp::get()
-        .or(warp::head())
-        .unify()
-        .and(warp::method())
+    let routes = warp::method()
         .and(warp::path::full())
         .and(warp::query::raw().map(Some).or_else(|_none| async { Ok::<_, Infallible>((None,)) }))
         .and(warp::header::optional("range"))
@@ -162,7 +166,13 @@ async fn connection(stream: TcpStream, log: Arc<Log>, face: Arc<Face>, stop: Can
             // Ranges are for GET alone (RFC 9110, 14.2).
             let question = Question { path: path.as_str().to_owned(), query, range: range.filter(|_| !head) };
             let answer = respond(Arc::clone(&log), Arc::clone(&face), question);
-            async move { if head { without_body(answer.await) } else { answer.await } }
+            async move {
+                match method {
+                    Method::GET => answer.await,
+                    Method::HEAD => without_body(answer.await),
+                    _ => wrong_method(),
+                }
+            }
         });
     let service = TowerToHyperService::new(warp::service(routes));
     let serving = hyper::server::conn::http1::Builder::new()

@@ -41,6 +41,8 @@ pub enum CloseReason {
     TopicAlias,
     /// A subscription identifier; none are offered.
     SubscriptionIdentifier,
+    /// A shared subscription; none are offered.
+    SharedSubscription,
     /// A retained message from a client that may not retain.
     Retain,
     /// More of something than allowed.
@@ -64,6 +66,7 @@ impl fmt::Display for CloseReason {
             Self::TooManyInFlight => "more unacknowledged messages than the receive maximum",
             Self::TopicAlias => "topic aliases are not offered",
             Self::SubscriptionIdentifier => "subscription identifiers are not offered",
+            Self::SharedSubscription => "shared subscriptions are not offered",
             Self::Retain => "this client may not publish retained messages",
             Self::Malformed(text)
             | Self::Protocol(text)

@@ -160,6 +160,7 @@ pub(crate) fn goodbye(version: Version, reason: CloseReason, packet_bytes_max: u
         CloseReason::SlowConsumer | CloseReason::Quota(_) => 0x97,
         CloseReason::Revoked => 0x98,
         CloseReason::Retain => 0x9a,
+        CloseReason::SharedSubscription => 0x9e,
         CloseReason::SubscriptionIdentifier => 0xa1,
     };
     let mut packet = BytesMut::with_capacity(128);

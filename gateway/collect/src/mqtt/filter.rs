@@ -7,6 +7,9 @@ use crate::link::CloseReason;
 /// The longest topic name or filter, in bytes.
 pub(crate) const TOPIC_BYTES_MAX: usize = 512;
 
+/// How the filter of a shared subscription begins (MQTT 5, 4.8.2).
+pub(crate) const SHARED: &str = "$share/";
+
 /// Checks a topic name: UTF-8, not empty, no zero character, no wildcard.
 pub(crate) fn topic_name(bytes: &[u8]) -> Result<&str, CloseReason> {
     let topic = str::from_utf8(bytes).map_err(|_| CloseReason::Malformed("a topic that is not UTF-8"))?;
@@ -56,8 +59,12 @@ pub(crate) fn matches(filter: &str, topic: &str) -> bool {
     topics.next().is_none()
 }
 
-/// Whether every topic that `filter` matches is matched by `grant` too. Both must be well formed.
+/// Whether every topic that `filter` matches is matched by `grant` too. Both must be well formed. Nothing covers a
+/// shared subscription: there are none.
 pub(crate) fn covers(grant: &str, filter: &str) -> bool {
+    if filter.starts_with(SHARED) {
+        return false;
+    }
     let mut filters = filter.split('/');
     for level in grant.split('/') {
         match (level, filters.next()) {
@@ -105,6 +112,9 @@ mod tests {
         for (grant, filter) in
             [("alerts/#", "#"), ("alerts/#", "+/x"), ("alerts/#", "live/x"), ("a/+", "a/#"), ("a/+", "a"), ("a", "a/b")]
         {
+            assert!(!covers(grant, filter), "{grant} {filter}");
+        }
+        for (grant, filter) in [("#", "$share/g/alerts/#"), ("$share/#", "$share/g/alerts/#")] {
             assert!(!covers(grant, filter), "{grant} {filter}");
         }
     }

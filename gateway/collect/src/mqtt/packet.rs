@@ -1,6 +1,6 @@
 //! The packets of a client that are not PUBLISH, read with rumqttd's protocol module.
 //!
-//! What that lets pass in MQTT 5 is looked at before: properties (`properties`), the options of SUBSCRIBE.
+//! What that lets pass in MQTT 5 is looked at before: properties (`properties`), the options of SUBSCRIBE and whether it asks for shared ones.
 //! rumqttd is asked only about packets that are complete and that a client may send (its MQTT 5 reader panics on the
 //! others), and any error it has is final: it says "insufficient bytes" of a complete packet that lies about its lengths.
 //! It wants a UTF-8 password and reads no DISCONNECT of one byte, so DISCONNECT and the acknowledgements are read here.
@@ -12,6 +12,7 @@ use rumqttd::protocol::{Filter, LastWill, Login, Packet, Protocol};
 use zeroize::Zeroizing;
 
 use super::cursor::Cursor;
+use super::filter;
 use super::properties::{self, Of, Properties};
 use crate::link::CloseReason;
 
@@ -173,13 +174,17 @@ fn options(version: Version, body: Bytes) -> Result<(), CloseReason> {
         return Err(CloseReason::Protocol("a SUBSCRIBE without a filter"));
     }
     while !cursor.is_empty() {
-        cursor.binary()?;
+        let shared = cursor.binary()?.starts_with(filter::SHARED.as_bytes());
         let options = cursor.u8()?;
         if options & reserved != 0 {
             return Err(CloseReason::Malformed("reserved bits of a subscription's options are set"));
         }
         if options & 0b11 == 3 || options >> 4 == 0b11 {
             return Err(CloseReason::Protocol("a subscription with QoS 3 or retain handling 3"));
+        }
+        // CONNACK has said that there are none (3.2.2.3.13). MQTT 3.1.1 does not know them.
+        if shared && version == Version::V5 {
+            return Err(CloseReason::SharedSubscription);
         }
     }
     Ok(())

@@ -321,11 +321,5 @@ impl<R: AsyncRead + Unpin> Reader<R> {
 
 /// Why a filter that is not granted is refused.
 pub(crate) fn denied_filter(path: &str) -> SubscribeReasonCode {
-    if path.starts_with("$share/") {
-        SubscribeReasonCode::SharedSubscriptionsNotSupported
-    } else if filter::is_filter(path) {
-        SubscribeReasonCode::NotAuthorized
-    } else {
-        SubscribeReasonCode::TopicFilterInvalid
-    }
+    if filter::is_filter(path) { SubscribeReasonCode::NotAuthorized } else { SubscribeReasonCode::TopicFilterInvalid }
 }

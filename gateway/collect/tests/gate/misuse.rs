@@ -53,6 +53,7 @@ async fn each_misuse_ends_an_mqtt_5_connection_with_its_reason() {
         ("a subscription identifier", asked(&[0x0b, 1], 0), 0xa1),
         ("subscription identifier 0", asked(&[0x0b, 0], 0), 0x82),
         ("two subscription identifiers", asked(&[0x0b, 1, 0x0b, 2], 0), 0x82),
+        ("a shared subscription", subscribe5(1, "$share/g/ps/1/s7/dn", 1), 0x9e),
         ("a subscription with QoS 3", asked(&[], 3), 0x82),
         ("retain handling 3", asked(&[], 0x30), 0x82),
         ("reserved bits of a subscription", asked(&[], 0x40), 0x81),
@@ -134,14 +135,15 @@ async fn a_device_subscribes_to_its_answers_and_to_nothing_else() {
         ("$SYS/#", 0x87),
         ("a#", 0x8f),
         ("", 0x8f),
-        ("$share/g/ps/1/s7/dn", 0x9e),
     ] {
         raw.send(&subscribe5(1, filter, 1)).await;
         assert_eq!(raw.answer().await, Answer { first: 0x90, body: vec![0, 1, 0, code] }, "{filter}");
     }
     let mut raw = Raw::connect(address, &Hello::v4("s7")).await;
-    raw.send(&subscribe(1, "ps/1/s8/dn", 1)).await;
-    assert_eq!(raw.answer().await, Answer { first: 0x90, body: vec![0, 1, 0x80] });
+    for filter in ["ps/1/s8/dn", "$share/g/ps/1/s7/dn"] {
+        raw.send(&subscribe(1, filter, 1)).await;
+        assert_eq!(raw.answer().await, Answer { first: 0x90, body: vec![0, 1, 0x80] }, "{filter}");
+    }
     raw.send(&packet(0xa2, &[vec![0, 2], text("ps/1/s7/dn")].concat())).await;
     assert_eq!(raw.answer().await, Answer { first: 0xb0, body: vec![0, 2] });
 }

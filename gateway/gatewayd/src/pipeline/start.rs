@@ -163,12 +163,6 @@ impl Gateway {
         )?;
 
         let halter = ledger::halter(settings, &identity, &sealing).map(Arc::new);
-        if let (Some(shelf), Some(halter)) = (&shelf, &halter) {
-            let (shelf, vitals, halter) = (Arc::clone(shelf), Arc::clone(door.vitals()), Arc::clone(halter));
-            let parts = OwnParts { shelf, store: store.clone(), clock: clock.clone(), vitals, halter };
-            firmware::start(parts, settings, &back_tasks, &stop_back);
-        }
-
         // Before anything comes in, and without waiting for the rules: what the last run left is sealed however often the
         // box is cut off while starting.
         sealing.set_firmware(firmware.await??);
@@ -247,7 +241,7 @@ impl Gateway {
             heard_up_to,
         };
         back_tasks.spawn(watch.run(stop_back.clone()));
-        if let (Some(shelf), Some(halter)) = (&shelf, halter) {
+        if let (Some(shelf), Some(halter)) = (&shelf, &halter) {
             let parts = DeskParts {
                 shelf: Arc::clone(shelf),
                 auth: Arc::clone(&front.auth),
@@ -255,7 +249,7 @@ impl Gateway {
                 roster: Arc::clone(&front.roster),
                 metrics: Arc::clone(&metrics),
                 clock: clock.clone(),
-                halter,
+                halter: Arc::clone(halter),
             };
             back_tasks.spawn(Desk::new(parts, &door)?.run(words, stop_back.clone()));
         }
@@ -315,6 +309,12 @@ impl Gateway {
             },
         )
         .await?;
+        // Last: a door whose place `firmware.listen` names, too, has it already.
+        if let (Some(shelf), Some(halter)) = (&shelf, halter) {
+            let (shelf, vitals) = (Arc::clone(shelf), Arc::clone(door.vitals()));
+            let parts = OwnParts { shelf, store: store.clone(), clock: clock.clone(), vitals, halter };
+            firmware::start(parts, settings, &back_tasks, &stop_back);
+        }
         Ok(Self {
             gate,
             decoders: Arc::clone(&front.decoders),

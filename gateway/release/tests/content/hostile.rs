@@ -314,6 +314,7 @@ async fn only_contents_in_the_ledger_are_served_and_only_by_get() {
         let mut answer = String::new();
         tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{method} {path}: {answer}");
+        assert_eq!(answer.contains("\r\nallow: GET\r\n"), status == "405", "{method} {path}: {answer}");
     }
 }
 

@@ -130,7 +130,7 @@ fn a_lost_signing_key_is_replaced_once_for_all_and_only_by_an_enrolment_of_the_s
     ledger.enrol(&gateway);
     ledger.enrol(&Gateway::new("box-2", 60));
     let file = ledger.dir.path().join("new.toml");
-    let rotate = ["rotate", "box-1", file.to_str().unwrap()];
+    let rotate = ["rotate", "box-1", file.to_str().unwrap(), "--shut-out"];
     let psk = |seed| ledgerd::keys::write_key(&ledger.dir.path().join(format!("{seed}.psk")), &[seed; 32]).unwrap();
     [7, 8].into_iter().for_each(psk);
     let new = Gateway::new("box-1", 70);
@@ -153,6 +153,11 @@ fn a_lost_signing_key_is_replaced_once_for_all_and_only_by_an_enrolment_of_the_s
     assert_eq!(*kept(), gateway.psk, "nothing was changed");
     assert_eq!(ledger.assert_sound().leaves, 3);
     write("box-1", &new, &gateway, 7);
+    // No box seals under another key than its chain's: who means a publisher's rotation does not lose a gateway.
+    let unasked = complaint(&ledger, &rotate[..3]);
+    assert!(unasked.contains("box-1 is a gateway") && unasked.contains("say `--shut-out`"), "{unasked}");
+    assert_eq!(*kept(), gateway.psk, "nothing was changed");
+    assert_eq!(ledger.assert_sound().leaves, 3);
     assert!(said(&ledger, &rotate).contains("box-1 signs with its new key, leaf 3"));
     assert_eq!(*kept(), [7; 32]);
     // Again it changes the pre-shared key alone.

@@ -101,10 +101,12 @@ async fn nothing_else_is_served_and_nothing_can_be_written() {
     ] {
         assert_eq!(get(http, path).await.0, 404, "{path}");
     }
-    for method in ["POST", "PUT", "DELETE"] {
+    for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let request =
             format!("{method} /checkpoint HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-        assert_eq!(raw(http, &request).await.0, 405, "{method}");
+        let (status, head, _) = raw(http, &request).await;
+        assert_eq!(status, 405, "{method}");
+        assert!(head.lines().any(|line| line == "allow: get, head"), "{method}: {head}");
     }
     let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(40_000));
     let mut stream = TcpStream::connect(http).await.unwrap();

@@ -1,7 +1,7 @@
 //! What whoever stands before an appliance can do: it has no shell, so a command would mend nothing. images/README.md, "The stick".
 
 use super::delivery::AUTHORITIES;
-use super::{Finding, firmware, ledger, opening};
+use super::{Finding, firmware, ledger, machine, opening};
 
 /// A box bears it that its power goes.
 pub const RESTART: &str = "take its power away for ten seconds (it bears that) and start it again; if it stays so, call who looks after the box";
@@ -34,6 +34,7 @@ fn here(what: &str) -> Option<&'static str> {
             "change nothing and call who looks after the box; restore.backup and restore.key on a stick bring a backup back"
         }
         "listeners" => "name a way in, in settings.toml on a stick",
+        machine::UNSERVED => "another port for one of the two, in settings.toml on a stick",
         "serial port" => "plug it in, or correct serial.path in settings.toml on a stick",
         "passive scan" => "ble.scan = \"active\" in settings.toml on a stick",
         "Bluetooth devices" => {

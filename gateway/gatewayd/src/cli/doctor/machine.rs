@@ -15,6 +15,8 @@ use crate::tls;
 
 /// Fewer free inodes than this, and files can't be made much longer.
 const INODES_MIN: u64 = 1_000;
+/// Other boxes ask here for firmware in vain: another listener has the place.
+pub const UNSERVED: &str = "firmware for other boxes";
 /// Where the kernel lists Bluetooth adapters; not there before the first.
 const RADIOS: &str = "/sys/class/bluetooth";
 
@@ -25,6 +27,9 @@ pub fn findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
     findings.extend(disk(settings));
     findings.extend(keys(settings));
     findings.push(listeners(settings));
+    findings.extend(settings.unserved().map(|why| {
+        Finding::new(UNSERVED, false, why, "pitchside config explain firmware.listen, then systemctl restart pitchside")
+    }));
     findings.extend(serial_ports(settings.serial.iter().map(|port| port.path.as_path()), is_appliance()));
     findings.extend(radios(&settings.ble, Path::new(RADIOS), is_appliance()));
     findings.extend(slots());
