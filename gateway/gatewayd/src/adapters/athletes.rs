@@ -91,6 +91,27 @@ pub fn load_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing
     Ok(ring)
 }
 
+/// The ring to seal with. An athlete whose keys are gone, though nobody erased them, gets the next generation of one first: what comes is
+/// theirs, and under anybody else's key would neither open as theirs nor go with them. `athlete recover` may bring the older ones back.
+pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing> {
+    let ring = load_ring(tables, identity)?;
+    let mut lost = tables.athletes()?;
+    lost.retain(|athlete| athlete.erased_at.is_none() && !ring.holds(&Whose::Athlete(athlete.id.clone())));
+    for athlete in &lost {
+        if tables.athlete_key(&athlete.id, athlete.generation)?.is_some() {
+            // Added since the ring was read.
+            continue;
+        }
+        tracing::error!(athlete = %athlete.id, "their key is gone, and nobody erased them: what comes is sealed under a new one");
+        let recovery = RecoveryPublicFile::read(identity.folder())?;
+        let next = athlete.generation.saturating_add(1);
+        let (key, copy) = new_athlete_key(identity, recovery.as_ref(), &athlete.id, next)?;
+        tables.add_athlete_key(key)?;
+        copy.map_or(Ok(()), |copy| tables.add_key_copy(copy))?;
+    }
+    if lost.is_empty() { Ok(ring) } else { load_ring(tables, identity) }
+}
+
 fn house_bytes(bytes: &[u8]) -> anyhow::Result<[u8; 32]> {
     bytes.try_into().context("the house key has a wrong length")
 }
@@ -197,6 +218,7 @@ pub fn forget_listed(tables: &Tables, keys: &Path, names: &[[u8; 32]]) -> anyhow
 mod tests {
     use ledger_block::ingest::UNREADABLE;
     use pitchside_model::Timestamp;
+    use pitchside_seal::AthleteKeys as _;
     use pitchside_store::RootKey;
 
     use super::*;
@@ -282,6 +304,26 @@ mod tests {
         copies[0].1[9] ^= 1;
         let changed = recover(&it.tables, &it.identity, &it.key.secret, &copies);
         assert!(changed.unwrap_err().to_string().contains("was changed"));
+    }
+
+    #[test]
+    fn an_athlete_whose_key_was_lost_gets_the_next_and_one_who_was_erased_gets_none() {
+        let it = Restored::new();
+        it.tables.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+        // The house's own is made the first time.
+        load_ring(&it.tables, &it.identity).unwrap();
+        let before = it.tables.key_copy_counts().unwrap().waiting;
+        let file = rusqlite::Connection::open(it.dir.path().join("data/pitchside.db")).unwrap();
+        file.execute("DELETE FROM athlete_keys", []).unwrap();
+        let newest = |name: &str| {
+            let ring = sealing_ring(&it.tables, &it.identity).unwrap();
+            ring.sealing(&Whose::Athlete(athlete(name))).ok()
+        };
+        assert_eq!(newest("ada"), None);
+        let (generation, key) = newest("ben").unwrap();
+        assert_eq!(generation, Generation(3));
+        assert_eq!(newest("ben"), Some((generation, key)), "one, and it stays");
+        assert_eq!(it.tables.key_copy_counts().unwrap().waiting, before + 1, "with a copy for the ledger");
     }
 
     #[test]

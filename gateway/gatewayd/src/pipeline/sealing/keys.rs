@@ -30,7 +30,9 @@ pub(super) fn forget_erased(
     for step in steps.drain(..) {
         let gone = match &step.event {
             AlertEvent::Raised(Alert { athlete: Some(athlete), .. }) => is_gone(athlete, ring, store)?,
-            _ => false,
+            AlertEvent::Raised(_) => false,
+            // Of an alert that went with its athlete since the step was read nobody knows any more whose it was.
+            AlertEvent::Cleared { id, .. } => matches!(store.alert(*id), Ok(None)),
         };
         if !gone {
             left.push(step);
@@ -49,8 +51,8 @@ fn is_gone(athlete: &AthleteId, ring: &KeyRing, store: &Store) -> Result<bool, S
 
 impl AthleteKeys for Keys<'_> {
     fn sealing(&self, whose: &Whose) -> Result<(Generation, AthleteKey), NoKey> {
-        // An athlete who is known and was not erased has a key; were it gone, their readings are kept, under the key of the house.
-        self.ring.sealing(whose).or_else(|_| self.ring.sealing(&Whose::House))
+        // Nobody else's in its place: the segment would not open again, for its records say whose they are, and it would outlive an erasure.
+        self.ring.sealing(whose)
     }
 
     fn opening(&self) -> Vec<(Whose, Generation, AthleteKey)> {
