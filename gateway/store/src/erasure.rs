@@ -159,7 +159,7 @@ impl Tables {
     }
 
     /// Takes out what the journal says of them, a few rows at a time. Cut off, it is done from the beginning by whoever erases them again,
-    /// and by a gateway that runs or starts within the day.
+    /// and by a gateway that runs or starts.
     pub(crate) fn blank_journal(&self, eraser: &Arc<Eraser>) -> Result<(), StoreError> {
         for table in JOURNALS {
             let mut after = i64::MIN;

@@ -81,7 +81,7 @@ impl Watch {
 
     async fn changes(&self) {
         let mut every = tokio::time::interval(CHANGES_EVERY);
-        let (mut seen, mut erased) = (None, Erased::from(self.clock.now()));
+        let (mut seen, mut erased) = (None, Erased::of("watch"));
         let mut held_off = Duration::ZERO;
         loop {
             every.tick().await;
@@ -91,8 +91,7 @@ impl Watch {
                 let let_go = blocking::here(|| {
                     let gone = erased.look(&self.store, self.clock.uptime())?;
                     gone.iter().try_for_each(|athlete| self.let_go_of(athlete))?;
-                    erased.let_go(self.clock.uptime());
-                    Ok::<_, anyhow::Error>(())
+                    Ok::<_, anyhow::Error>(erased.let_go(&self.store, &gone, self.clock.uptime())?)
                 });
                 if let_go.is_err() {
                     held_off = self.clock.uptime() + ERASED_AGAIN;
