@@ -17,7 +17,7 @@ use super::front::Front;
 use super::roster::Row;
 use super::sealing::Sealing;
 use super::streams::Noticed;
-use crate::adapters::athletes::load_ring;
+use crate::adapters::athletes::sealing_ring;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -128,7 +128,7 @@ impl Watch {
             self.front.close(ended.clone());
         }
         // A new athlete's key must be there before the first reading is said to be theirs.
-        self.sealing.set_ring(load_ring(&self.store, &self.identity)?);
+        self.sealing.set_ring(sealing_ring(&self.store, &self.identity)?);
         if seen.is_none_or(|before| before.athletes != now.athletes) {
             // The ledger is to keep or to delete copies of keys: sync hears of it as of a block.
             self.sealing.sealed.notify_one();

@@ -239,6 +239,23 @@ proptest! {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_one_block_does_not_take_are_in_the_next_though_nobody_says_anything_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let many = ALERT_STEPS_MAX + 1;
+    let said = (0..many).map(|number| {
+        let [AlertEvent::Raised(alert), _] = alerts_of(&good(0)) else { panic!("raised") };
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        AlertEvent::Raised(Alert { id: AlertId(id), ..alert })
+    });
+    store.record_alerts(&said.collect::<Vec<_>>(), NOW).unwrap();
+    sealing(&store).seal_due().await;
+    assert_eq!(store.unsealed_alerts(1).unwrap(), []);
+    assert_eq!(held(&store, &ring()), (Vec::new(), usize::try_from(many).unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn blocks_of_a_start_name_the_rules_of_the_last_run() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
