@@ -148,7 +148,7 @@ fn pieces(dir: &Path, rows: &str) -> Vec<Vec<u8>> {
     let file = rusqlite::Connection::open(dir.join("pitchside.db")).unwrap();
     let mut statement = file.prepare(rows).unwrap();
     let bodies: Vec<Vec<u8>> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
-    let cut = |body: &Vec<u8>| (16..body.len() - 32).step_by(512).map(|at| body[at..at + 32].to_vec()).collect();
+    let cut = |body: &Vec<u8>| (16..body.len() - 32).step_by(4_096).map(|at| body[at..at + 32].to_vec()).collect();
     let pieces: Vec<Vec<Vec<u8>>> = bodies.iter().map(cut).collect();
     let pieces = pieces.concat();
     assert!(!pieces.is_empty() && pieces.iter().all(|piece| holds(dir, piece)), "the search does find what is there");
@@ -167,7 +167,7 @@ fn what_an_erasure_and_the_sweep_after_it_take_out_is_in_none_of_the_files() {
     store.set_alerts_delivered(&[steps[0].id], Timestamp::from_seconds(1_800_000_000)).unwrap();
     wait(store.journal_append(many(0))).unwrap();
     said.extend(pieces(dir.path(), "SELECT sealed_body FROM journal"));
-    store.set_secret("rules-snapshot", &[7; 40_000]).unwrap();
+    store.set_secret("rules-snapshot", &[7; 10_000]).unwrap();
     said.extend(pieces(dir.path(), "SELECT value FROM meta WHERE key = 'rules-snapshot'"));
     store.set_secret("rules-snapshot", b"nothing of ann").unwrap();
     let is_left = |said: &[Vec<u8>]| said.iter().filter(|piece| holds(dir.path(), piece)).count();
