@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use pitchside_config::{Every, QuietHours, Route};
 use pitchside_model::PluginName;
 use pitchside_store::{Came, KeptFor};
-use pitchside_tests::{Clinic, Running, until};
+use pitchside_tests::{Clinic, Running, Sensor, until};
 
 use crate::delivery::{apart, beats, output_of, post};
 use crate::outputs::log;
@@ -35,6 +35,25 @@ fn with_a_low_rule() -> Clinic {
 
 fn kept(clinic: &Running) -> Vec<KeptFor> {
     clinic.tables().kept_for_plugin(&name()).unwrap().into_iter().map(|(_, why)| why).collect()
+}
+
+/// Requests that wait to be tried again.
+fn waiting(clinic: &Running) -> usize {
+    clinic.tables().requests_waiting(&name()).unwrap().len()
+}
+
+/// Alerts of that rate, whose receiver refuses them, until all its places to wait are taken and so many found none. The strap that raised
+/// them.
+async fn until_its_places_are_taken(clinic: &Running, away: &Webhook, rate: i64, left: usize) -> Sensor {
+    let mut s7 = clinic.sensor("s7").await;
+    beats(clinic, &mut s7, &[rate, 100]).await;
+    away.refused_one(0).await;
+    clinic.advance(61);
+    away.refused_one(1).await;
+    apart(clinic, &mut s7, rate, 31 + left).await;
+    let taken = || (waiting(clinic) == 32 && kept(clinic).len() == left).then_some(());
+    until("all places to be taken", taken).await;
+    s7
 }
 
 fn is_named_by_the_doctor(clinic: &Running) -> bool {
@@ -141,7 +160,7 @@ async fn a_receiver_that_is_away_for_ever_so_many_alerts_holds_up_no_other_and_h
     let script = format!("[{}, {}]", post(&away), post(&there));
     output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
     let mut s7 = clinic.sensor("s7").await;
-    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
+    let waiting = || waiting(&clinic);
     beats(&clinic, &mut s7, &[190, 100]).await;
     away.refused_one(0).await;
     clinic.advance(61);
@@ -179,18 +198,11 @@ async fn what_found_no_room_for_a_day_is_given_up_and_the_doctor_says_so_until_s
     let clinic = clinic.with(|settings| settings.delivery.drill_every = Every(None)).start().await;
     let script = format!("[{}, {}]", post(&there), post(&away));
     output_of(&clinic, "hook", &[&there, &away], &["raised"], &script).await;
-    let mut s7 = clinic.sensor("s7").await;
-    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
-    beats(&clinic, &mut s7, &[190, 100]).await;
-    away.refused_one(0).await;
-    clinic.advance(61);
-    away.refused_one(1).await;
-    apart(&clinic, &mut s7, 190, 33).await;
-    until("two to find no room", || (waiting() == 32 && kept(&clinic).len() == 2).then_some(())).await;
+    let _s7 = until_its_places_are_taken(&clinic, &away, 190, 2).await;
     clinic.advance(25 * 3_600);
     until("all to be given up", || {
         clinic.advance(1);
-        (waiting() == 0 && kept(&clinic).is_empty()).then_some(())
+        (waiting(&clinic) == 0 && kept(&clinic).is_empty()).then_some(())
     })
     .await;
     let gave_up = || clinic.pitchside(&["doctor"]).out.contains("output hook gave up 34 requests");
@@ -215,14 +227,7 @@ async fn an_urgent_alert_goes_out_in_quiet_hours_though_what_is_held_back_in_the
     let clinic = with_a_low_rule().with(move |settings| settings.delivery.routes = [(name(), route)].into());
     let clinic = clinic.start().await;
     output_of(&clinic, "hook", &[&away], &["raised"], &format!("[{}]", post(&away))).await;
-    let mut s7 = clinic.sensor("s7").await;
-    let waiting = || clinic.tables().requests_waiting(&name()).unwrap().len();
-    beats(&clinic, &mut s7, &[160, 100]).await;
-    away.refused_one(0).await;
-    clinic.advance(61);
-    away.refused_one(1).await;
-    apart(&clinic, &mut s7, 160, 32).await;
-    until("all places to be taken", || (waiting() == 32 && kept(&clinic).len() == 1).then_some(())).await;
+    let mut s7 = until_its_places_are_taken(&clinic, &away, 160, 1).await;
     clinic.advance(71 * 60);
     beats(&clinic, &mut s7, &[190, 100]).await;
     let is_hot = |bodies: &[String]| bodies.iter().any(|body| body == "raised 0 hot");

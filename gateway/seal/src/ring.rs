@@ -61,7 +61,8 @@ pub struct NoKey(pub Whose);
 
 /// Where sealing and opening find keys.
 pub trait AthleteKeys {
-    /// The key to seal under now.
+    /// The key to seal under now: theirs, and never another's. A segment does not open under a name it was not sealed for, and two
+    /// under one key, of one quantity and hour, would share a nonce.
     fn sealing(&self, whose: &Whose) -> Result<(Generation, AthleteKey), NoKey>;
 
     /// Every key held, of every generation, for opening.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
+use crate::connection::{BUSY_WAIT, empty_log, overwriting};
 use crate::copies::KeyCopy;
 use crate::devices::{device_id, limit};
 use crate::erasure::Eraser;
@@ -165,32 +166,25 @@ impl Tables {
 
     /// Destroys all generations of an athlete's key, and takes out what the box's own key could still open of them: alerts and what happened
     /// to them, what their entries in the journal say, payloads that wait or were refused, assignments. The bytes are overwritten in the
-    /// database and its log is emptied. The journal is gone through after that, a few rows at a time, for readings wait for the same disk: cut
+    /// database and its log is emptied; pages that fell free before are not gone through, and keep what they held under the root key until they
+    /// are used again. The journal is gone through after that, a few rows at a time, for readings wait for the same disk: cut
     /// off in it, erase them again. What a flash disk keeps of old sectors is beyond a file system's reach, and
     /// rests on the root key.
     pub fn erase_athlete(&self, id: &AthleteId, now: Timestamp) -> Result<(), StoreError> {
         let (id, eraser) = (id.clone(), Arc::new(Eraser::new(self, id)));
         let small = Arc::clone(&eraser);
         self.write(move |connection: &Connection| {
-            connection.pragma_update(None, "secure_delete", true)?;
-            if connection.prepare_cached(sql!("athletes/erase"))?.execute(params![id.as_str(), now.0])? == 0 {
-                return Err(unknown("athlete", &id));
-            }
-            connection.prepare_cached(sql!("athletes/drop_keys"))?.execute([id.as_str()])?;
-            connection.prepare_cached(sql!("states/drop_of_athlete"))?.execute([id.as_str()])?;
-            small.erase(connection)
+            overwriting(connection, |connection| {
+                if connection.prepare_cached(sql!("athletes/erase"))?.execute(params![id.as_str(), now.0])? == 0 {
+                    return Err(unknown("athlete", &id));
+                }
+                connection.prepare_cached(sql!("athletes/drop_keys"))?.execute([id.as_str()])?;
+                connection.prepare_cached(sql!("states/drop_of_athlete"))?.execute([id.as_str()])?;
+                small.erase(connection)
+            })
         })?;
         self.blank_journal(&eraser)?;
-        let empty_log = |connection: &Connection| {
-            connection.pragma_update(None, "secure_delete", false)?;
-            // The log still holds the page as it was; TRUNCATE empties it. Busy readers are waited for.
-            let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
-            if busy != 0 {
-                return Err(StoreError::Busy);
-            }
-            Ok(())
-        };
-        self.write_then(|_| Ok(()), empty_log)
+        self.write_then(|_| Ok(()), |connection| empty_log(connection, BUSY_WAIT))
     }
 
     /// From `from` on, `device` measures `athlete`; whom it measured until then, it no longer does. Refused if the

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags};
 use crate::error::{OpenError, StoreError};
 
 /// How long to wait for another process' transaction.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+pub(crate) const BUSY_WAIT: Duration = Duration::from_secs(5);
 const READERS: usize = 3;
 
 /// The database file in its folder.
@@ -53,10 +53,32 @@ pub(crate) fn connect(path: &Path, cache_kib: i64) -> Result<Connection, StoreEr
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "wal_autocheckpoint", 2_000)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
+    // FAST: what a row said does not stay behind in its page when it grows or goes. Pages that fall free altogether are overwritten only
+    // where somebody asks for it: see `overwriting`.
+    connection.pragma_update(None, "secure_delete", "FAST")?;
     // Negative: KiB, not pages.
     connection.pragma_update(None, "cache_size", -cache_kib)?;
     connection.set_prepared_statement_cache_capacity(96);
     Ok(connection)
+}
+
+/// What `work` deletes or replaces is overwritten, whole pages as well. The log still holds them as they were: see [`empty_log`].
+pub(crate) fn overwriting<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    connection.pragma_update(None, "secure_delete", true)?;
+    let done = work(connection);
+    connection.pragma_update(None, "secure_delete", "FAST")?;
+    done
+}
+
+/// Empties the log, which holds pages as they were. Readers are waited for that long; refused if they take longer.
+pub(crate) fn empty_log(connection: &Connection, wait: Duration) -> Result<(), StoreError> {
+    connection.busy_timeout(wait)?;
+    let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    connection.busy_timeout(BUSY_WAIT)?;
+    if busy? == 0 { Ok(()) } else { Err(StoreError::Busy) }
 }
 
 /// A few connections for reading: a long answer to one does not keep the others waiting.

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitchside_model::{AlertEvent, AlertId, AthleteId, Entry, Timestamp};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use crate::connection::{empty_log, overwriting};
 use crate::error::StoreError;
 use crate::journal::{RowId, row_context};
 use crate::key::Vault;
@@ -36,6 +38,8 @@ const JOURNALS: [Journal; 2] = [
 ];
 /// Rows of a journal that are written anew in one transaction: new readings wait for the same disk.
 const ROWS_AT_ONCE: usize = 16;
+/// How long a sweep waits for readers before it empties the log: new readings wait with it, and it is done again.
+const SWEEP_WAIT: Duration = Duration::from_millis(250);
 
 impl Eraser {
     pub(crate) fn new(tables: &Tables, athlete: &AthleteId) -> Self {
@@ -145,7 +149,7 @@ impl Eraser {
 
 impl Tables {
     /// Takes out what came under an erased athlete's name after the erasure: a running gateway says so of what its devices send until it
-    /// hears of it.
+    /// hears of it. Refused while somebody reads for long: then the database's log keeps what was taken out, and it is to be asked again.
     pub fn sweep_erased(&self, id: &AthleteId) -> Result<(), StoreError> {
         let eraser = Arc::new(Eraser::new(self, id));
         let small = Arc::clone(&eraser);
@@ -153,13 +157,14 @@ impl Tables {
             if !is_erased(connection, &small.athlete)? {
                 return Err(StoreError::Unknown { what: "erased athlete", name: small.athlete.to_string() });
             }
-            small.erase(connection)
+            overwriting(connection, |connection| small.erase(connection))
         })?;
-        self.blank_journal(&eraser)
+        self.blank_journal(&eraser)?;
+        self.write_then(|_| Ok(()), |connection| empty_log(connection, SWEEP_WAIT))
     }
 
     /// Takes out what the journal says of them, a few rows at a time. Cut off, it is done from the beginning by whoever erases them again,
-    /// and by a gateway that runs or starts within the day.
+    /// and by a gateway that runs or starts.
     pub(crate) fn blank_journal(&self, eraser: &Arc<Eraser>) -> Result<(), StoreError> {
         for table in JOURNALS {
             let mut after = i64::MIN;
@@ -168,7 +173,10 @@ impl Tables {
                 for ids in theirs.chunks(ROWS_AT_ONCE) {
                     let (eraser, ids) = (Arc::clone(eraser), ids.to_vec());
                     self.write(move |connection| {
-                        ids.iter().try_for_each(|id| eraser.blank_row(connection, table, *id))
+                        let blank = |connection: &Connection| {
+                            ids.iter().try_for_each(|id| eraser.blank_row(connection, table, *id))
+                        };
+                        overwriting(connection, blank)
                     })?;
                 }
             }

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
 
+use crate::connection::overwriting;
 use crate::error::{OpenError, StoreError};
 use crate::key::Vault;
 use crate::sql;
@@ -98,12 +99,13 @@ impl Tables {
         self.vault().meta.open(key.as_bytes(), &sealed).map(|plain| Some(plain.into())).map_err(damaged)
     }
 
-    /// Sets a value by name, encrypted under the root key and bound to its name.
+    /// Sets a value by name, encrypted under the root key and bound to its name. What it was before is overwritten: of athletes who were
+    /// erased nothing stays in what rules knew of them.
     pub fn set_secret(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         check_name(key, value)?;
         let sealed = self.vault().meta.seal_copy(self.boot(), key.as_bytes(), value)?;
         let key = key.to_owned();
-        self.write(move |connection| put(connection, &key, &sealed))
+        self.write(move |connection| overwriting(connection, |connection| put(connection, &key, &sealed)))
     }
 
     /// What has changed, counted. One read of four numbers: poll it as often as you like.

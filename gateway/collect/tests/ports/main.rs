@@ -96,6 +96,19 @@ impl Bench {
     }
 }
 
+/// A cable that is plugged in, and the desk that hears the lines of what is at its other end.
+fn of_lines() -> (Cable, Bench) {
+    let mut cable = Cable::new();
+    cable.plug();
+    let bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    (cable, bench)
+}
+
+/// The desk could not store it.
+fn not_stored(inbound: &Inbound) -> Outbound {
+    Outbound::Settled(vec![(inbound.ticket, Settled::Unavailable)])
+}
+
 fn on_the_line(frame: &[u8]) -> Vec<u8> {
     let mut line = Vec::new();
     cobs::encode(frame, &mut line);
@@ -186,9 +199,7 @@ async fn a_wired_device_speaks_in_lines_and_needs_no_proof() {
 
 #[tokio::test]
 async fn lines_that_are_too_long_are_told_with_the_next_one_or_as_the_last_word_of_the_link() {
-    let mut cable = Cable::new();
-    cable.plug();
-    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let (mut cable, mut bench) = of_lines();
     let first = bench.opened().await;
     let overlong = [vec![b'x'; serial::LINE_BYTES_MAX + 1], vec![b'\n']].concat();
     cable.write(b"[1]\n").await;
@@ -208,17 +219,14 @@ async fn lines_that_are_too_long_are_told_with_the_next_one_or_as_the_last_word_
 
 #[tokio::test]
 async fn a_line_that_could_not_be_stored_is_told_with_the_next_one() {
-    let mut cable = Cable::new();
-    cable.plug();
-    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let (mut cable, mut bench) = of_lines();
     let link = bench.opened().await;
-    let unavailable = |inbound: &Inbound| Outbound::Settled(vec![(inbound.ticket, Settled::Unavailable)]);
     let mut expected = 1;
     cable.write(b"[0]\n").await;
     let mut last = bench.next().await;
     // What an unstored line told is lost with it, and told again.
     for _ in 0..3 {
-        link.send(unavailable(&last)).unwrap();
+        link.send(not_stored(&last)).unwrap();
         last = loop {
             cable.write(b"[]\n").await;
             let line = bench.next().await;
@@ -233,15 +241,13 @@ async fn a_line_that_could_not_be_stored_is_told_with_the_next_one() {
 
 #[tokio::test]
 async fn a_line_whose_fate_is_known_after_its_link_is_told_by_the_next_link() {
-    let mut cable = Cable::new();
-    cable.plug();
-    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let (mut cable, mut bench) = of_lines();
     let first = bench.opened().await;
     cable.write(b"[1]\n").await;
     let line = bench.next().await;
     cable.pull();
     assert_eq!(bench.closed().await, first.id);
-    first.send(Outbound::Settled(vec![(line.ticket, Settled::Unavailable)])).unwrap();
+    first.send(not_stored(&line)).unwrap();
     cable.plug();
     bench.opened().await;
     cable.write(b"[2]\n[3]\n").await;
@@ -253,11 +259,8 @@ async fn a_line_whose_fate_is_known_after_its_link_is_told_by_the_next_link() {
 
 #[tokio::test]
 async fn a_loss_that_its_own_link_cannot_tell_because_that_is_not_stored_either_is_told_by_the_next_link() {
-    let mut cable = Cable::new();
-    cable.plug();
-    let mut bench = Bench::new(&cable, Speaks::Lines { device: DeviceId::parse("scale-1").unwrap() });
+    let (mut cable, mut bench) = of_lines();
     let first = bench.opened().await;
-    let not_stored = |inbound: &Inbound| Outbound::Settled(vec![(inbound.ticket, Settled::Unavailable)]);
     cable.write(b"[1]\n").await;
     let line = bench.next().await;
     first.send(not_stored(&line)).unwrap();

@@ -8,7 +8,7 @@ use ledger_block::ingest::is_readable;
 use pitchside_model::AthleteId;
 use pitchside_seal::key::{RecoveryPublic, RecoverySecret};
 use pitchside_seal::{AthleteKey, Generation, Kek, KeyRing, Whose};
-use pitchside_store::{AthleteKey as StoredKey, CopyName, KeyCopy, Tables};
+use pitchside_store::{AthleteKey as StoredKey, CopyName, KeyCopy, StoreError, Tables};
 use zeroize::Zeroizing;
 
 use crate::backup::RecoveryPublicFile;
@@ -63,7 +63,8 @@ pub fn copy(
     Ok(KeyCopy { name, athlete: whose.athlete().cloned(), generation: generation.0, body })
 }
 
-/// Every key in the store, and the house's, which is made the first time.
+/// Every key in the store, and the house's, which is made the first time. One that does not open is passed over: what is sealed under it stays
+/// closed, and everybody else's is sealed and read all the same.
 pub fn load_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing> {
     let kek = kek(identity)?;
     let mut ring = KeyRing::default();
@@ -71,10 +72,10 @@ pub fn load_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing
         for generation in 0..=athlete.generation {
             let Some(stored) = tables.athlete_key(&athlete.id, generation)? else { continue };
             let whose = Whose::Athlete(athlete.id.clone());
-            let key = kek
-                .unwrap(&stored.wrapped, &whose, Generation(generation))
-                .with_context(|| format!("the key of {} (generation {generation})", athlete.id))?;
-            ring.put(whose, Generation(generation), key);
+            match kek.unwrap(&stored.wrapped, &whose, Generation(generation)) {
+                Ok(key) => ring.put(whose, Generation(generation), key),
+                Err(error) => tracing::error!(athlete = %athlete.id, generation, %error, "a key of theirs is damaged"),
+            }
         }
     }
     let newest = house_generation(tables)?;
@@ -89,6 +90,28 @@ pub fn load_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing
     };
     ring.put(Whose::House, Generation(newest), AthleteKey::new(house));
     Ok(ring)
+}
+
+/// The ring to seal with. An athlete whose keys are gone, though nobody erased them, gets the next generation of one first: what comes is
+/// theirs, and under anybody else's key would neither open as theirs nor go with them. `athlete recover` may bring the older ones back.
+pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing> {
+    // Before the keys: of whoever is added meanwhile there is one by then.
+    let mut lost = tables.athletes()?;
+    let ring = load_ring(tables, identity)?;
+    lost.retain(|athlete| athlete.erased_at.is_none() && !ring.holds(&Whose::Athlete(athlete.id.clone())));
+    for athlete in &lost {
+        let recovery = RecoveryPublicFile::read(identity.folder())?;
+        let next = athlete.generation.saturating_add(1);
+        let (key, copy) = new_athlete_key(identity, recovery.as_ref(), &athlete.id, next)?;
+        match tables.add_athlete_key(key) {
+            // Erased meanwhile.
+            Err(StoreError::Conflict(_)) => continue,
+            added => added?,
+        }
+        tracing::error!(athlete = %athlete.id, "their key is gone, and nobody erased them: what comes is sealed under a new one");
+        copy.map_or(Ok(()), |copy| tables.add_key_copy(copy))?;
+    }
+    if lost.is_empty() { Ok(ring) } else { load_ring(tables, identity) }
 }
 
 fn house_bytes(bytes: &[u8]) -> anyhow::Result<[u8; 32]> {
@@ -197,6 +220,7 @@ pub fn forget_listed(tables: &Tables, keys: &Path, names: &[[u8; 32]]) -> anyhow
 mod tests {
     use ledger_block::ingest::UNREADABLE;
     use pitchside_model::Timestamp;
+    use pitchside_seal::AthleteKeys as _;
     use pitchside_store::RootKey;
 
     use super::*;
@@ -282,6 +306,34 @@ mod tests {
         copies[0].1[9] ^= 1;
         let changed = recover(&it.tables, &it.identity, &it.key.secret, &copies);
         assert!(changed.unwrap_err().to_string().contains("was changed"));
+    }
+
+    #[test]
+    fn an_athlete_whose_key_was_lost_or_damaged_gets_the_next_and_one_who_was_erased_gets_none() {
+        let it = Restored::new();
+        it.tables.erase_athlete(&athlete("ada"), Timestamp(1)).unwrap();
+        // The house's own is made the first time.
+        load_ring(&it.tables, &it.identity).unwrap();
+        let before = it.tables.key_copy_counts().unwrap().waiting;
+        let file = rusqlite::Connection::open(it.dir.path().join("data/pitchside.db")).unwrap();
+        for (lose, next) in [("DELETE FROM athlete_keys", 3), ("UPDATE athlete_keys SET wrapped = zeroblob(73)", 4)] {
+            file.execute(lose, []).unwrap();
+            assert_renewed(&it, next);
+        }
+        let waiting = it.tables.key_copy_counts().unwrap().waiting;
+        assert_eq!(waiting, before + 2, "with copies for the ledger");
+    }
+
+    /// Ben has the key of that generation, and ada none.
+    fn assert_renewed(it: &Restored, next: u32) {
+        let newest = |name: &str| {
+            let ring = sealing_ring(&it.tables, &it.identity).unwrap();
+            ring.sealing(&Whose::Athlete(athlete(name))).ok()
+        };
+        assert_eq!(newest("ada"), None);
+        let (generation, key) = newest("ben").unwrap();
+        assert_eq!(generation, Generation(next));
+        assert_eq!(newest("ben"), Some((generation, key)), "one, and it stays");
     }
 
     #[test]

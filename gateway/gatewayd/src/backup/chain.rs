@@ -10,7 +10,7 @@
 
 use ledger_block::receipt::Receipt;
 use ledger_block::{GatewayId, SignedHeader};
-use pitchside_store::{Anchor, Beyond, ChainStart, LostEnd, StoreError, Tables};
+use pitchside_store::{Anchor, Beyond, BlockKey, ChainStart, LostEnd, StoreError, Tables};
 
 /// Why the chain does not go on.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,30 @@ fn beyond(lost: &LostEnd, own: GatewayId, head: Option<&SignedHeader>) -> Result
     }
 }
 
+/// The ends of a chain as a backup records them. If its own end was lost here they are what the ledger's receipt speaks of or, once the ledger
+/// has named the block after which it goes on, that one: a ledger that was rolled back with it is not believed by the restored box, either.
+pub(super) fn ends(
+    here: (Option<Anchor>, Option<Anchor>),
+    lost: Option<&LostEnd>,
+    beyond: Option<Beyond>,
+) -> (Option<Anchor>, Option<Anchor>) {
+    let place = |anchor: &Anchor| BlockKey { incarnation: anchor.incarnation, index: anchor.index };
+    // What was sealed since it went on stands above it.
+    let Some(lost) = lost.filter(|lost| here.0.is_none_or(|last| place(&last) < lost.key)) else { return here };
+    if let Some(Beyond { incarnation, after }) = beyond.filter(|_| lost.settled) {
+        return (Some(Anchor { incarnation, ..after }), Some(after));
+    }
+    let BlockKey { incarnation, index } = lost.key;
+    match Receipt::parse(&lost.receipt) {
+        Ok(receipt) => {
+            let lost = Some(Anchor { incarnation, index, hash: receipt.sequenced().leaf });
+            (lost, lost)
+        }
+        // A receipt that was changed, too, says at least which incarnation there was.
+        Err(_) => (here.0.map(|last| Anchor { incarnation: incarnation.max(last.incarnation), ..last }), here.1),
+    }
+}
+
 /// Settles it with the ledger's answer, durably; true if there was something to settle. Nothing is on a box that neither waits nor
 /// is a new one the ledger knows blocks of.
 pub fn settle(tables: &Tables, own: GatewayId, head: Option<&SignedHeader>) -> Result<bool, ChainError> {
@@ -155,7 +179,7 @@ mod tests {
     use ledger_block::receipt::Sequenced;
     use ledger_block::{BlockIndex, ClockState, GatewayKey, Header, Incarnation};
     use pitchside_model::Timestamp;
-    use pitchside_store::{BlockKey, RootKey};
+    use pitchside_store::RootKey;
 
     fn header(index: u64, incarnation: u64, key: &GatewayKey) -> SignedHeader {
         let header = Header {
@@ -248,6 +272,31 @@ mod tests {
                 assert!(matches!(short, Err(ChainError::RolledBack { receipted: 7, .. })));
             }
         }
+    }
+
+    #[test]
+    fn the_ends_a_backup_records_are_never_before_what_a_receipt_here_speaks_of() {
+        let here = (Some(anchor(3, 0, 3)), Some(anchor(2, 0, 2)));
+        let receipt = Receipt::R1(Sequenced { leaf: [7; 32], leaf_index: 0 }).to_bytes();
+        let lost = |receipt: &[u8], settled| LostEnd {
+            key: BlockKey { incarnation: 2, index: 7 },
+            receipt: receipt.to_vec(),
+            settled,
+        };
+        assert_eq!(ends(here, None, None), here);
+        let there = Some(anchor(7, 2, 7));
+        for here in [here, (None, None)] {
+            assert_eq!(ends(here, Some(&lost(&receipt, false)), None), (there, there));
+        }
+        let beyond = Beyond { incarnation: 5, after: anchor(9, 2, 9) };
+        let settled = ends(here, Some(&lost(&receipt, true)), Some(beyond));
+        assert_eq!(settled, (Some(anchor(9, 5, 9)), Some(anchor(9, 2, 9))), "as the ledger said");
+        // One from the time before is not the answer to this loss.
+        assert_eq!(ends(here, Some(&lost(&receipt, false)), Some(beyond)), (there, there));
+        let changed = ends(here, Some(&lost(b"changed", false)), None);
+        assert_eq!(changed, (Some(anchor(3, 2, 3)), Some(anchor(2, 0, 2))), "its incarnation is not begun again");
+        let since = (Some(anchor(10, 5, 1)), Some(anchor(9, 2, 9)));
+        assert_eq!(ends(since, Some(&lost(&receipt, true)), Some(beyond)), since, "sealed since");
     }
 
     #[test]

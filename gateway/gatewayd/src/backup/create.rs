@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use serde::Serialize;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::chain::ends;
 use super::envelope::Sealer;
 use super::record::Record;
 use super::recovery::{PUBLIC_FILE, RecoveryPublicFile};
@@ -214,7 +215,11 @@ fn rows<W: std::io::Write>(pen: &mut Pen<W>, context: &Context) -> anyhow::Resul
         pen.put(&Record::Checkpoint(note))?;
     }
     pen.put(&Record::House(house_generation(&context.tables)?))?;
+    let (lost, beyond) = (context.tables.lost_end()?, context.tables.went_on_beyond()?);
     let mut write = |mut shown: SnapshotRow| -> anyhow::Result<()> {
+        if let SnapshotRow::Chain { last, receipted } = &mut shown {
+            (*last, *receipted) = ends((*last, *receipted), lost.as_ref(), beyond);
+        }
         if let SnapshotRow::Device(device, _) = &mut shown {
             let record = record(device.clone()).map_err(|error| anyhow::anyhow!("{error}"))?;
             let secret = unwrapped(&record, &kek).with_context(|| format!("the secret of device {}", device.id))?;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use ledger_block::ingest::{Act, HaltReason};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::policy::Policy;
+use ledger_block::receipt::{Receipt, Sequenced};
 use pitchside_config::{Firmware, Gateway, Library, Settings};
 use pitchside_model::{AthleteId, DeviceId, PluginName, Timestamp};
 use pitchside_store::{
-    Anchor, Candidate, ChainStart, CopyName, LibraryRow, PlainSetting, PluginChange, PluginPackage, PluginRow, RootKey,
-    RuleChange, RuleText, RuleVersion, SnapshotRow, Store,
+    Anchor, BlockKey, Candidate, ChainStart, CopyName, Level, LibraryRow, Marks, NewBlock, PlainSetting, PluginChange,
+    PluginPackage, PluginRow, RootKey, RowId, RuleChange, RuleText, RuleVersion, SnapshotRow, Store,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -415,6 +416,38 @@ fn a_restored_box_knows_the_copies_in_the_ledger_by_their_names_and_what_of_them
     let leaving = new.open_key_copies(99).unwrap();
     assert!(leaving.iter().all(|(_, body)| body.is_none()) && leaving.len() == 4, "{leaving:?}");
     assert!(leaving.iter().any(|(name, _)| *name == [7; 32]));
+}
+
+#[test]
+fn a_box_whose_chain_lost_its_end_hands_the_proof_of_it_on_to_the_box_restored_from_its_backup() {
+    let clinic = Clinic::new();
+    let tables = clinic.context("box").tables;
+    for number in 0..3u8 {
+        let key = BlockKey { incarnation: 0, index: u64::from(number) };
+        let block = NewBlock {
+            key,
+            hash: [number + 1; 32],
+            sealed_at: NOW,
+            header: vec![1],
+            payload: vec![2],
+            readings: 0,
+            rows_up_to: RowId(0),
+            alerts_up_to: None,
+        };
+        tables.put_block(block, Marks::default()).unwrap();
+        let receipt = Receipt::R1(Sequenced { leaf: [number + 1; 32], leaf_index: 0 }).to_bytes();
+        tables.set_receipt(key, Level::R1, &receipt, NOW).unwrap();
+    }
+    let file = rusqlite::Connection::open(clinic.home("box/data/pitchside.db")).unwrap();
+    file.execute("DELETE FROM blocks WHERE block_index > 0", []).unwrap();
+    clinic.backup();
+    clinic.restore_to("new", false, &mut |_| Ok(())).unwrap();
+    let new = clinic.context("new");
+    let lost = Some(Anchor { incarnation: 0, index: 2, hash: [3; 32] });
+    assert_eq!(new.tables.chain_start().unwrap(), Some(ChainStart::Waiting { known: lost, receipted: lost }));
+    // A ledger that lost it, too, is not followed.
+    let settled = chain::settle(&new.tables, new.identity.gateway(), None);
+    assert!(matches!(settled, Err(chain::ChainError::RolledBack { receipted: 2, .. })), "{settled:?}");
 }
 
 #[test]

@@ -121,7 +121,7 @@ impl RulesTask {
             resets: VecDeque::new(),
             drills: Vec::new(),
             unfinished: false,
-            erased: Erased::from(parts.clock.now()),
+            erased: Erased::of("rules"),
             standing: None,
             stale: true,
             parts,

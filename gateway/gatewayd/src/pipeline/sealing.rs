@@ -235,7 +235,10 @@ impl Sealing {
         let _turn = self.turn.lock().await;
         loop {
             let sealing = Arc::clone(self);
-            let sealed = move || anyhow::Ok(sealing.seal_one()? && sealing.store.sealed_up_to()? < end);
+            // What one block did not take of alerts must not wait for somebody's next reading.
+            let more =
+                move |store: &Store| anyhow::Ok(store.sealed_up_to()? < end || !store.unsealed_alerts(1)?.is_empty());
+            let sealed = move || anyhow::Ok(sealing.seal_one()? && more(&sealing.store)?);
             let ended = tokio::task::spawn_blocking(sealed).await;
             *self.trouble.lock() = match &ended {
                 Ok(Ok(_)) => None,

@@ -66,7 +66,7 @@ impl Shadows {
             seen: None,
             derived: DerivedWatch::new(settings.plugins.dir.as_deref(), store),
             kept_at: clock.uptime(),
-            erased: Erased::from(clock.now()),
+            erased: Erased::of("shadow"),
             open: HashMap::new(),
         }
     }
@@ -161,7 +161,10 @@ impl Shadows {
                 return;
             }
         }
-        self.erased.let_go(self.clock.uptime());
+        let uptime = self.clock.uptime();
+        if let Err(error) = blocking::here(|| self.erased.let_go(&self.store, &erased, uptime)) {
+            tracing::warn!(%error, "that the shadows forgot who was erased could not be kept; the next start does it again");
+        }
     }
 
     /// Goes on where the last run ended, or begins with what comes from now on.

@@ -43,7 +43,7 @@ use super::shadow::Shadows;
 use super::undecoded::Keeper;
 use super::watch::{self, Watch};
 use super::{AUTH_KEK, Gateway};
-use crate::adapters::athletes::load_ring;
+use crate::adapters::athletes::sealing_ring;
 use crate::adapters::commits;
 use crate::adapters::keys::StoreKeys;
 use crate::adapters::page::PageAdapter;
@@ -112,7 +112,7 @@ impl Gateway {
         let sealing = Arc::new(Sealing::new(SealingParts {
             store: store.clone(),
             key: GatewayKey::new(&identity.sign),
-            ring: load_ring(&store, &identity)?,
+            ring: sealing_ring(&store, &identity)?,
             inventory: Inventory { rules: [0; 32], plugins: plugins.hash(), firmware: [0; 32] },
             policy: ClosingPolicy {
                 interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),

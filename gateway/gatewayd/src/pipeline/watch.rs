@@ -17,7 +17,7 @@ use super::front::Front;
 use super::roster::Row;
 use super::sealing::Sealing;
 use super::streams::Noticed;
-use crate::adapters::athletes::load_ring;
+use crate::adapters::athletes::sealing_ring;
 use crate::blocking;
 use crate::clock::Clock;
 use crate::identity::Identity;
@@ -81,7 +81,7 @@ impl Watch {
 
     async fn changes(&self) {
         let mut every = tokio::time::interval(CHANGES_EVERY);
-        let (mut seen, mut erased) = (None, Erased::from(self.clock.now()));
+        let (mut seen, mut erased) = (None, Erased::of("watch"));
         let mut held_off = Duration::ZERO;
         loop {
             every.tick().await;
@@ -91,8 +91,7 @@ impl Watch {
                 let let_go = blocking::here(|| {
                     let gone = erased.look(&self.store, self.clock.uptime())?;
                     gone.iter().try_for_each(|athlete| self.let_go_of(athlete))?;
-                    erased.let_go(self.clock.uptime());
-                    Ok::<_, anyhow::Error>(())
+                    Ok::<_, anyhow::Error>(erased.let_go(&self.store, &gone, self.clock.uptime())?)
                 });
                 if let_go.is_err() {
                     held_off = self.clock.uptime() + ERASED_AGAIN;
@@ -129,7 +128,7 @@ impl Watch {
             self.front.close(ended.clone());
         }
         // A new athlete's key must be there before the first reading is said to be theirs.
-        self.sealing.set_ring(load_ring(&self.store, &self.identity)?);
+        self.sealing.set_ring(sealing_ring(&self.store, &self.identity)?);
         if seen.is_none_or(|before| before.athletes != now.athletes) {
             // The ledger is to keep or to delete copies of keys: sync hears of it as of a block.
             self.sealing.sealed.notify_one();

@@ -1,5 +1,6 @@
 //! What is left of an athlete who was erased.
 
+use super::secrecy::holds;
 use super::*;
 
 fn athlete(name: &str) -> AthleteId {
@@ -140,4 +141,42 @@ fn what_rules_in_the_shadow_said_of_an_erased_athlete_goes_and_the_rest_stays() 
     store.erase_athlete(&athlete("ann"), Timestamp(30)).unwrap();
     let left: Vec<AlertEvent> = store.shadow_log(None, 9).unwrap().into_iter().map(|row| row.event).collect();
     assert_eq!(left, [cleared(2), alert_of(Some("bea"), 2)]);
+}
+
+/// Pieces of what the rows say: of a body that is taken out, some may be written over by chance.
+fn pieces(dir: &Path, rows: &str) -> Vec<Vec<u8>> {
+    let file = rusqlite::Connection::open(dir.join("pitchside.db")).unwrap();
+    let mut statement = file.prepare(rows).unwrap();
+    let bodies: Vec<Vec<u8>> = statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    let cut = |body: &Vec<u8>| (16..body.len() - 32).step_by(4_096).map(|at| body[at..at + 32].to_vec()).collect();
+    let pieces: Vec<Vec<Vec<u8>>> = bodies.iter().map(cut).collect();
+    let pieces = pieces.concat();
+    assert!(!pieces.is_empty() && pieces.iter().all(|piece| holds(dir, piece)), "the search does find what is there");
+    pieces
+}
+
+#[test]
+fn what_an_erasure_and_the_sweep_after_it_take_out_is_in_none_of_the_files() {
+    let dir = TempDir::new().unwrap();
+    let store = clinic(dir.path());
+    let many = |from: u64| (from..from + 400).map(|seq| of("ann", seq)).collect::<Vec<_>>();
+    let steps = store.record_alerts(&[alert_of(Some("ann"), 1), alert_of(Some("bea"), 2)], Timestamp(20)).unwrap();
+    let mut said = pieces(dir.path(), "SELECT sealed_body FROM alert_steps ORDER BY id LIMIT 1");
+    let others = pieces(dir.path(), "SELECT sealed_body FROM alert_steps ORDER BY id DESC LIMIT 1");
+    // The row grows, and leaves its place beside the other's.
+    store.set_alerts_delivered(&[steps[0].id], Timestamp::from_seconds(1_800_000_000)).unwrap();
+    wait(store.journal_append(many(0))).unwrap();
+    said.extend(pieces(dir.path(), "SELECT sealed_body FROM journal"));
+    store.set_secret("rules-snapshot", &[7; 10_000]).unwrap();
+    said.extend(pieces(dir.path(), "SELECT value FROM meta WHERE key = 'rules-snapshot'"));
+    store.set_secret("rules-snapshot", b"nothing of ann").unwrap();
+    let is_left = |said: &[Vec<u8>]| said.iter().filter(|piece| holds(dir.path(), piece)).count();
+    store.erase_athlete(&athlete("ann"), Timestamp(30)).unwrap();
+    assert_eq!(is_left(&said), 0, "of {}", said.len());
+    // From before the gateway heard of it.
+    wait(store.journal_append(many(400))).unwrap();
+    let late = pieces(dir.path(), "SELECT sealed_body FROM journal ORDER BY id DESC LIMIT 1");
+    store.sweep_erased(&athlete("ann")).unwrap();
+    assert_eq!((is_left(&said), is_left(&late)), (0, 0), "of {}", late.len());
+    assert_eq!(is_left(&others), others.len(), "somebody else's stays");
 }

@@ -27,7 +27,7 @@ fn an_erased_key_is_gone_from_the_files() {
 }
 
 /// True if any file of the database holds these bytes.
-fn holds(dir: &Path, needle: &[u8]) -> bool {
+pub(super) fn holds(dir: &Path, needle: &[u8]) -> bool {
     std::fs::read_dir(dir).unwrap().any(|file| {
         let bytes = std::fs::read(file.unwrap().path()).unwrap();
         bytes.windows(needle.len()).any(|window| window == needle)

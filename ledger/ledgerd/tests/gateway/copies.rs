@@ -4,26 +4,38 @@ use ledger_block::Hash;
 use ledger_block::ingest::COPIES_MAX;
 use pitchside_sync::{CopyTask, Link, Status};
 
-use crate::support::{Gateway, Ledger, PATIENCE};
+use crate::support::{Gateway, Ledger, PATIENCE, Sync};
+
+/// Copies on a page of the list.
+const PAGE: u8 = COPIES_MAX as u8;
+
+/// The ledger keeps so many copies of the gateway's keys. Their names.
+fn kept(ledger: &Ledger, gateway: &Gateway, count: u8) -> Vec<Hash> {
+    let log = ledgerd::open_log(&ledger.path()).unwrap();
+    let names: Vec<Hash> = (0..count).map(|number| *blake3::hash(&[number]).as_bytes()).collect();
+    for name in &names {
+        log.keep_copy(&gateway.name, name, vec![1; 80]).unwrap().unwrap();
+    }
+    names
+}
+
+/// A gateway that wants the list connects, and has read it.
+async fn reading(ledger: &mut Ledger, gateway: &Gateway) -> Sync {
+    ledger.start().await;
+    gateway.outbox.held.lock().sought = Some(1);
+    let sync = gateway.sync(gateway.config(ledger));
+    tokio::time::timeout(PATIENCE, gateway.outbox.settled.notified()).await.expect("the list is read");
+    sync
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_list_of_copies_is_read_to_its_end_once_each_time_it_is_wanted() {
     let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
     ledger.enrol(&gateway);
-    let count = u8::try_from(2 * COPIES_MAX).unwrap();
-    let mut names: Vec<Hash> = (0..count).map(|number| *blake3::hash(&[number]).as_bytes()).collect();
-    {
-        let log = ledgerd::open_log(&ledger.path()).unwrap();
-        for name in &names {
-            log.keep_copy(&gateway.name, name, vec![1; 80]).unwrap().unwrap();
-        }
-    }
+    let mut names = kept(&ledger, &gateway, 2 * PAGE);
     names.sort_unstable();
-    ledger.start().await;
-    gateway.outbox.held.lock().sought = Some(1);
-    let mut sync = gateway.sync(gateway.config(&ledger));
+    let mut sync = reading(&mut ledger, &gateway).await;
     let outbox = gateway.outbox.clone();
-    tokio::time::timeout(PATIENCE, outbox.settled.notified()).await.expect("the list is read");
     gateway.seal(1_000);
     sync.drained(1).await;
     assert_eq!(outbox.held.lock().listed, [(1, names.clone())], "whole, in order, and once");
@@ -74,21 +86,13 @@ fn unreadable(ledger: &Ledger, gateway: &Gateway, byte: u8) -> Hash {
 async fn a_copy_the_ledger_cannot_read_ends_no_connection_and_the_rest_of_the_list_is_gone_through() {
     let (mut ledger, mut gateway) = (Ledger::new(), Gateway::new("box-1", 20));
     ledger.enrol(&gateway);
-    let mut names = vec![unreadable(&ledger, &gateway, 0)];
+    let bad = unreadable(&ledger, &gateway, 0);
     // More than a page, so that it is asked on from there.
-    let log = ledgerd::open_log(&ledger.path()).unwrap();
-    for number in 0..u8::try_from(COPIES_MAX).unwrap() {
-        names.push(*blake3::hash(&[number]).as_bytes());
-        log.keep_copy(&gateway.name, &names[names.len() - 1], vec![1; 80]).unwrap().unwrap();
-    }
-    drop(log);
-    let bad = names[0];
+    let mut names = kept(&ledger, &gateway, PAGE);
+    names.push(bad);
     names.sort_unstable();
-    ledger.start().await;
-    gateway.outbox.held.lock().sought = Some(1);
-    let mut sync = gateway.sync(gateway.config(&ledger));
+    let mut sync = reading(&mut ledger, &gateway).await;
     let outbox = gateway.outbox.clone();
-    tokio::time::timeout(PATIENCE, outbox.settled.notified()).await.expect("the list is read");
     assert_eq!(outbox.held.lock().listed, [(1, names)], "whole");
     assert_eq!(outbox.held.lock().unreadable, [bad]);
     gateway.seal(1_000);

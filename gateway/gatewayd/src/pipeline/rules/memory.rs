@@ -102,7 +102,10 @@ impl RulesTask {
                 return;
             }
         }
-        self.erased.let_go(self.parts.clock.uptime());
+        let uptime = self.parts.clock.uptime();
+        if let Err(error) = blocking::here(|| self.erased.let_go(&self.parts.store, &erased, uptime)) {
+            tracing::warn!(%error, "that the rules forgot who was erased could not be kept; the next start does it again");
+        }
     }
 
     /// What was kept, and up to which row of the journal it reaches.

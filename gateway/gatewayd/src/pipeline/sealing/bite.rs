@@ -1,7 +1,7 @@
 //! How much goes into one block: less, when it turns out to be too much.
 
 use pitchside_model::Entry;
-use pitchside_seal::SealError;
+use pitchside_seal::{NoKey, SealError, Whose};
 
 /// Why nothing came of an attempt to seal.
 #[derive(Debug)]
@@ -16,6 +16,9 @@ impl From<SealError> for Unsealed {
     fn from(error: SealError) -> Self {
         match error {
             SealError::Payload(_) | SealError::Segment { .. } => Self::TooMuch(error),
+            SealError::NoKey(NoKey(Whose::Athlete(athlete))) => Self::Failed(anyhow::anyhow!(
+                "there is no key for athlete {athlete}, and nothing is sealed before there is one: `pitchside athlete add {athlete}` makes it, or a restart for an athlete who is known"
+            )),
             SealError::NoKey(_) | SealError::Header(_) => Self::Failed(error.into()),
         }
     }

@@ -4,6 +4,8 @@ use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId};
 use pitchside_seal::{AthleteKey, AthleteKeys, Generation, KeyRing, NoKey, Whose};
 use pitchside_store::{AlertStep, JournalRow, Store, StoreError};
 
+use super::ALERT_STEPS_MAX;
+
 /// The ring, and for the clearing of an alert whose it was.
 pub(super) struct Keys<'a> {
     pub(super) ring: &'a KeyRing,
@@ -27,10 +29,19 @@ pub(super) fn forget_erased(
         }
     }
     let mut left = Vec::with_capacity(steps.len());
+    let mut there: Option<Vec<AlertStep>> = None;
     for step in steps.drain(..) {
         let gone = match &step.event {
             AlertEvent::Raised(Alert { athlete: Some(athlete), .. }) => is_gone(athlete, ring, store)?,
-            _ => false,
+            AlertEvent::Raised(_) => false,
+            // Of an alert that went with its athlete since the step was read nobody knows any more whose it was: the step went, too.
+            AlertEvent::Cleared { id, .. } if matches!(store.alert(*id), Ok(None)) => {
+                if there.is_none() {
+                    there = Some(store.unsealed_alerts(ALERT_STEPS_MAX)?);
+                }
+                there.iter().flatten().all(|there| there.id != step.id)
+            }
+            AlertEvent::Cleared { .. } => false,
         };
         if !gone {
             left.push(step);
@@ -49,8 +60,8 @@ fn is_gone(athlete: &AthleteId, ring: &KeyRing, store: &Store) -> Result<bool, S
 
 impl AthleteKeys for Keys<'_> {
     fn sealing(&self, whose: &Whose) -> Result<(Generation, AthleteKey), NoKey> {
-        // An athlete who is known and was not erased has a key; were it gone, their readings are kept, under the key of the house.
-        self.ring.sealing(whose).or_else(|_| self.ring.sealing(&Whose::House))
+        // Nobody else's in its place: the segment would not open again, for its records say whose they are, and it would outlive an erasure.
+        self.ring.sealing(whose)
     }
 
     fn opening(&self) -> Vec<(Whose, Generation, AthleteKey)> {

@@ -4,10 +4,12 @@ use std::sync::atomic::AtomicI64;
 use ledger_block::segment::SAMPLES_MAX;
 use ledger_block::{ClockState, SignedHeader};
 use pitchside_model::{
-    Assurance, AthleteId, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value, Wave,
+    Alert, AlertId, Assurance, AthleteId, Decimal, DeviceId, Epoch, Priority, Quality, Quantity, Reading, RuleName,
+    Seq, Timestamp, Value, Wave,
 };
 use pitchside_seal::{Filter, open};
 use pitchside_store::{Options, RootKey};
+use proptest::prelude::*;
 
 use pitchside_seal::{AthleteKey, Generation, Whose};
 
@@ -74,6 +76,49 @@ fn unsealable(seq: u64) -> Entry {
     entry(seq, Value::Wave(Box::new(Wave { period_ns: 1_000_000, exponent: 0, offset: 0, samples })))
 }
 
+/// What the rules said of an entry, from beginning to end.
+fn alerts_of(entry: &Entry) -> [AlertEvent; 2] {
+    let id = AlertId([u8::try_from(entry.seq.0).unwrap(); 16]);
+    let raised = Alert {
+        id,
+        rule: RuleName::parse("fast").unwrap(),
+        rule_version: "1.0.0".to_owned(),
+        priority: Priority::Low,
+        athlete: entry.athlete.clone(),
+        device: entry.device.clone(),
+        quantity: Quantity::HEART_RATE,
+        value: None,
+        unit: Quantity::HEART_RATE.unit(),
+        event_time: NOW,
+        message: "fast".to_owned(),
+    };
+    [AlertEvent::Raised(raised), AlertEvent::Cleared { id, event_time: NOW }]
+}
+
+/// Ann, whom the box knew.
+fn erased(store: &Store) -> AthleteId {
+    let ann = athlete("ann");
+    let key = pitchside_store::AthleteKey { athlete: ann.clone(), generation: 0, wrapped: vec![1] };
+    store.add_athlete(key, NOW).unwrap();
+    store.erase_athlete(&ann, NOW).unwrap();
+    ann
+}
+
+/// Whose messages the blocks hold, by their numbers, and how many steps of alerts; all of them open.
+fn held(store: &Store, ring: &KeyRing) -> (Vec<(u64, Option<AthleteId>)>, usize) {
+    let (mut messages, mut steps) = (Vec::new(), 0);
+    for row in store.blocks_after(None, 100).unwrap() {
+        let payload = store.payload(row.key).unwrap().unwrap();
+        let header = SignedHeader::verify(&row.header).unwrap();
+        let opened = open(&header, &payload, ring, &Filter::default()).unwrap();
+        assert_eq!(opened.unopened(), 0);
+        messages.extend(opened.entries().into_iter().map(|entry| (entry.seq.0, entry.athlete)));
+        steps += opened.alerts().len();
+    }
+    messages.sort_unstable();
+    (messages, steps)
+}
+
 fn headers(store: &Store) -> Vec<SignedHeader> {
     let rows = store.blocks_after(None, 100).unwrap();
     rows.iter().map(|row| SignedHeader::verify(&row.header).unwrap()).collect()
@@ -119,16 +164,95 @@ async fn what_no_block_can_hold_is_set_aside_and_the_chain_goes_on() {
 async fn what_came_under_the_name_of_an_erased_athlete_is_in_no_block() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
-    let [ann, bea] = ["ann", "bea"].map(athlete);
-    let key = pitchside_store::AthleteKey { athlete: ann.clone(), generation: 0, wrapped: vec![1] };
-    store.add_athlete(key, NOW).unwrap();
-    store.erase_athlete(&ann, NOW).unwrap();
+    let (ann, bea) = (erased(&store), athlete("bea"));
     let of = |athlete: &AthleteId, seq| Entry { athlete: Some(athlete.clone()), ..good(seq) };
     store.journal_append(vec![of(&ann, 0), of(&bea, 1), good(2)]).await.unwrap();
     sealing(&store).seal_all().await;
     let mut left = sealed(&store).concat();
     left.sort_unstable();
     assert_eq!(left, [1, 2], "whom nobody erased loses nothing");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_end_of_an_alert_that_went_with_its_athlete_while_a_block_was_made_is_not_in_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let ann = pitchside_store::AthleteKey { athlete: athlete("ann"), generation: 0, wrapped: vec![1] };
+    store.add_athlete(ann.clone(), NOW).unwrap();
+    let of = |name: &str, seq| alerts_of(&Entry { athlete: Some(athlete(name)), ..good(seq) });
+    store.record_alerts(&[of("ann", 1), of("bea", 2)].concat(), NOW).unwrap();
+    let mut steps = store.unsealed_alerts(9).unwrap();
+    assert_eq!(steps.len(), 4);
+    store.erase_athlete(&ann.athlete, NOW).unwrap();
+    keys::forget_erased(&mut [], &mut steps, &ring(), &store).unwrap();
+    let left: Vec<AlertEvent> = steps.into_iter().map(|step| step.event).collect();
+    assert_eq!(left, of("bea", 2));
+}
+
+/// What waits is sealed once there is a key, and is then theirs.
+async fn sealed_once_all_have_keys(rows: &[Vec<(usize, bool)>]) {
+    const NAMES: [Option<&str>; 4] = [None, Some("bea"), Some("ann"), Some("dan")];
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let ann = erased(&store);
+    let (mut entries, mut said) = (Vec::new(), Vec::new());
+    for row in rows {
+        let from = entries.len();
+        for (whose, alerted) in row {
+            let entry = Entry { athlete: NAMES[*whose].map(athlete), ..good(entries.len() as u64) };
+            said.extend(alerts_of(&entry).into_iter().filter(|_| *alerted));
+            entries.push(entry);
+        }
+        store.journal_append(entries[from..].to_vec()).await.unwrap();
+    }
+    let steps = store.record_alerts(&said, NOW).unwrap().len();
+    let (sealing, dan, mut ring) = (sealing(&store), Some(athlete("dan")), ring());
+    sealing.seal_all().await;
+    if entries.iter().any(|entry| entry.athlete == dan) {
+        let trouble = sealing.trouble.lock().clone().unwrap_or_default();
+        assert!(trouble.contains("pitchside athlete add dan"), "{trouble}");
+        assert_eq!((headers(&store), store.sealed_up_to().unwrap()), (Vec::new(), RowId(0)), "all of it waits");
+    }
+    ring.put(Whose::of(dan.as_ref()), Generation(0), AthleteKey::new([5; 32]));
+    sealing.set_ring(ring.clone());
+    sealing.seal_all().await;
+    let theirs = entries.into_iter().filter(|entry| entry.athlete.as_ref() != Some(&ann));
+    let theirs: Vec<_> = theirs.map(|entry| (entry.seq.0, entry.athlete)).collect();
+    assert_eq!(held(&store, &ring), (theirs, steps));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_came_of_an_athlete_without_a_key_waits_for_one_and_goes_under_nobody_elses() {
+    // Of one quantity and hour with the house's own.
+    sealed_once_all_have_keys(&[vec![(3, true), (0, false), (1, false)]]).await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn whatever_mix_of_athletes_and_the_houses_own_is_sealed_opens_again_without_the_erased(
+        rows in proptest::collection::vec(proptest::collection::vec((0usize..4, any::<bool>()), 1..6), 1..5)
+    ) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(sealed_once_all_have_keys(&rows));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alerts_that_one_block_does_not_take_are_in_the_next_though_nobody_says_anything_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let many = ALERT_STEPS_MAX + 1;
+    let said = (0..many).map(|number| {
+        let [AlertEvent::Raised(alert), _] = alerts_of(&good(0)) else { panic!("raised") };
+        let mut id = [0; 16];
+        id[..4].copy_from_slice(&number.to_be_bytes());
+        AlertEvent::Raised(Alert { id: AlertId(id), ..alert })
+    });
+    store.record_alerts(&said.collect::<Vec<_>>(), NOW).unwrap();
+    sealing(&store).seal_due().await;
+    assert_eq!(store.unsealed_alerts(1).unwrap(), []);
+    assert_eq!(held(&store, &ring()), (Vec::new(), usize::try_from(many).unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
