@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use pitchside_model::{AthleteId, Timestamp};
 use pitchside_rules::snapshot::without;
+use pitchside_rules::{RulesError, RulesWorker};
 use pitchside_store::{Store, StoreError, Tables};
 
 use super::{rules, shadow};
+use crate::blocking;
 
 /// How long ago an erasure may be that a gateway which starts takes for news: it may have been stopped while it heard of it.
 const NEWS_US: i64 = 24 * 3_600_000_000;
@@ -46,6 +48,28 @@ impl Erased {
         Ok(self.waiting.iter().cloned().collect())
     }
 
+    /// The same; of what cannot be read it is said, and it is read again.
+    pub fn due(&mut self, store: &Store, uptime: Duration) -> Vec<AthleteId> {
+        blocking::here(|| self.look(store, uptime)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "who was erased could not be read");
+            Vec::new()
+        })
+    }
+
+    /// Has the rules of a worker forget them; whether those knew anything of them. What fails is due again.
+    pub async fn forget_in(&mut self, worker: &mut RulesWorker, erased: &[AthleteId], uptime: Duration) -> bool {
+        match forget(worker, erased).await {
+            Ok(knew) => {
+                self.let_go(uptime);
+                knew
+            }
+            Err(error) => {
+                tracing::error!(%error, "rules did not forget who was erased; it is tried again");
+                false
+            }
+        }
+    }
+
     /// Whether an athlete is one of them.
     pub fn is_one(&self, athlete: &AthleteId) -> bool {
         self.waiting.contains(athlete) || self.done.contains(athlete)
@@ -61,8 +85,15 @@ impl Erased {
     }
 }
 
+async fn forget(worker: &mut RulesWorker, erased: &[AthleteId]) -> Result<bool, RulesError> {
+    let snapshot = worker.snapshot().await?;
+    let Some(left) = stripped(&snapshot, erased) else { return Ok(false) };
+    worker.resume(&left).await?;
+    Ok(true)
+}
+
 /// A snapshot of what rules know without those athletes; none if it knows nothing of any.
-pub(super) fn stripped(snapshot: &[u8], erased: &[AthleteId]) -> Option<Vec<u8>> {
+fn stripped(snapshot: &[u8], erased: &[AthleteId]) -> Option<Vec<u8>> {
     erased.iter().fold(None, |left: Option<Vec<u8>>, athlete| {
         let without = without(left.as_deref().unwrap_or(snapshot), athlete);
         without.or(left)

@@ -52,8 +52,7 @@ impl RulesTask {
                         tracing::warn!(plugin = %name, %error, "a stream's faults could not be forgotten");
                     }
                 }
-                let now = self.parts.clock.now();
-                self.recorder.raise(events, now).await;
+                self.say(events, self.parts.clock.now()).await;
                 self.loaded();
                 // At once, and before they hear anything: an alert of theirs that no snapshot knows would stay raised for ever.
                 self.keep().await;

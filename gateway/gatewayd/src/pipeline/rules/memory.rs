@@ -8,9 +8,8 @@ use pitchside_rules::RuleSet;
 use pitchside_rules::snapshot::rules_of;
 use pitchside_store::RowId;
 
-use super::{RECORDED_WITHIN, RulesTask, record};
+use super::{RulesTask, record};
 use crate::blocking;
-use crate::pipeline::erased::stripped;
 
 /// Under which name it is kept.
 pub const SNAPSHOT: &str = "rules-snapshot";
@@ -26,8 +25,8 @@ impl RulesTask {
     /// The same without what waits to be heard.
     pub(super) async fn keep(&mut self) {
         // What the rules know as said must be recorded first: they will not say it again.
-        if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
-            return tracing::warn!("alerts wait for the disk; what the rules know is kept later");
+        if self.worker.is_none() || !self.recorded().await {
+            return;
         }
         let Some(worker) = &mut self.worker else { return };
         let snapshot = match worker.snapshot().await {
@@ -77,32 +76,16 @@ impl RulesTask {
     /// Of athletes who were erased the rules know nothing from now on: neither those that run, nor what is kept of them. Alerts of theirs
     /// that stand are over with it, and nobody is told.
     pub(super) async fn look_at_erased(&mut self) {
-        let erased = match blocking::here(|| self.erased.look(&self.parts.store, self.parts.clock.uptime())) {
-            Ok(erased) => erased,
-            Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
-        };
+        let erased = self.erased.due(&self.parts.store, self.parts.clock.uptime());
         if erased.is_empty() {
             return;
         }
         // What they are to hear of them first.
         self.hear_what_waits().await;
         let Some(worker) = &mut self.worker else { return };
-        let forgotten = match worker.snapshot().await {
-            Ok(snapshot) => match stripped(&snapshot, &erased) {
-                Some(left) => worker.resume(&left).await.map(|()| true),
-                None => Ok(false),
-            },
-            Err(error) => Err(error),
-        };
-        match forgotten {
-            Ok(true) => self.keep().await,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the rules did not forget who was erased; it is tried again");
-                return;
-            }
+        if self.erased.forget_in(worker, &erased, self.parts.clock.uptime()).await {
+            self.keep().await;
         }
-        self.erased.let_go(self.parts.clock.uptime());
     }
 
     /// What was kept, and up to which row of the journal it reaches.
@@ -172,7 +155,7 @@ impl RulesTask {
         let Some(worker) = &mut self.worker else { return };
         worker.set_streams(streams);
         match worker.put(changed).await {
-            Ok(events) => self.recorder.raise(events, self.parts.clock.now()).await,
+            Ok(events) => self.say(events, self.parts.clock.now()).await,
             Err(error) => {
                 tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force, and it is tried again");
                 self.seen = None;
