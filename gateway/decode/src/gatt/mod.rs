@@ -148,6 +148,56 @@ pub fn decode(
     Ok(Decoded { readings, fact: None })
 }
 
+/// What the structures tell; a scalar tells what its row says.
+const TOLD: [Quantity; 41] = [
+    Quantity::BODY_TEMPERATURE,
+    Quantity::BOTTOM_DEAD_SPOT,
+    Quantity::CADENCE,
+    Quantity::CORE_TEMPERATURE,
+    Quantity::CRANK_TORQUE,
+    Quantity::CUFF_PRESSURE,
+    Quantity::DIASTOLIC_PRESSURE,
+    Quantity::DISTANCE,
+    Quantity::ENERGY_EXPENDED,
+    Quantity::FORCE_MAX,
+    Quantity::FORCE_MAX_ANGLE,
+    Quantity::FORCE_MIN,
+    Quantity::FORCE_MIN_ANGLE,
+    Quantity::HEART_RATE,
+    Quantity::INTERMEDIATE_TEMPERATURE,
+    Quantity::IRREGULAR_PULSE,
+    Quantity::MEAN_ARTERIAL_PRESSURE,
+    Quantity::OXYGEN_SATURATION,
+    Quantity::OXYGEN_SATURATION_FAST,
+    Quantity::OXYGEN_SATURATION_SLOW,
+    Quantity::PEDAL_BALANCE,
+    Quantity::PEDAL_BALANCE_LEFT,
+    Quantity::POWER,
+    Quantity::PULSE_AMPLITUDE_INDEX,
+    Quantity::PULSE_RATE,
+    Quantity::PULSE_RATE_FAST,
+    Quantity::PULSE_RATE_SLOW,
+    Quantity::RR_INTERVAL,
+    Quantity::RUNNING,
+    Quantity::SKIN_CONTACT,
+    Quantity::SKIN_TEMPERATURE,
+    Quantity::SPEED,
+    Quantity::STRIDE_LENGTH,
+    Quantity::SYSTOLIC_PRESSURE,
+    Quantity::TOP_DEAD_SPOT,
+    Quantity::TORQUE_MAX,
+    Quantity::TORQUE_MIN,
+    Quantity::USER_INDEX,
+    Quantity::WHEEL_RATE,
+    Quantity::WHEEL_TORQUE,
+    Quantity::WORK,
+];
+
+/// Whether a device of a standard profile may tell this quantity.
+pub fn tells(quantity: Quantity) -> bool {
+    TOLD.contains(&quantity) || scalar::SCALARS.iter().any(|scalar| scalar.quantity == quantity)
+}
+
 /// Whether [`decode`] reads this characteristic.
 pub fn is_known(characteristic: u16) -> bool {
     const STRUCTURES: [u16; 10] = [0x2a37, 0x2a1c, 0x2a1e, 0x2a35, 0x2a36, 0x2a5e, 0x2a5f, 0x2a5b, 0x2a63, 0x2a53];
