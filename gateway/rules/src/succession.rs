@@ -18,11 +18,14 @@ impl Running {
         let mut cleared = Vec::new();
         let (new, old) = (running.rule.manifest(), before.rule.manifest());
         let (is_same_scope, alike) = (new.scope == old.scope, hears_like(new, old));
+        let is_about_wearer = is_same_scope && new.is_about_wearer();
         let (old_timing, timing) = (before.rule.timing, running.rule.timing);
         for (subject, old) in before.states {
             let mut state = fresh_state(&running.rule);
             (state.now, state.touched) = (old.now, old.touched);
-            (state.wearer, state.raised_of) = (old.wearer, old.raised_of);
+            if is_about_wearer {
+                (state.wearer, state.raised_of) = (old.wearer, old.raised_of);
+            }
             if is_same_scope {
                 state.phase = old.phase.succeed(&old_timing, &timing);
                 state.pulse = old.pulse;
