@@ -23,7 +23,7 @@
 //! ignore that field; in particular, it shall not reject the structure because of the value of the field», but of values: «A
 //! device receiving an object with such a value should reject it, and any data structure containing it, as being erroneous».
 
-use pitchside_model::{LinkId, Reading, Timestamp};
+use pitchside_model::{LinkId, Quantity, Reading, Timestamp};
 
 use crate::error::GattFault;
 use crate::tolerance::Tolerances;
