@@ -75,6 +75,18 @@ fn replay(clinic: &Running, id: &str) -> Value {
 }
 
 #[tokio::test]
+async fn a_stream_is_switched_off_though_the_folder_of_rules_is_not_in_order() {
+    let (clinic, mut s7) = clinic("value / 2.0").await;
+    comes_to(&clinic, Some("1.0.0")).await;
+    std::fs::write(clinic.dir().join("rules/good/rule.rhai"), "value <").unwrap();
+    clinic.pitchside(&["plugin", "disable", "felt"]).ok();
+    comes_to(&clinic, None).await;
+    beats(&clinic, &mut s7, &[160, 100, 190]).await;
+    let alerts = clinic.alerted(1).await;
+    assert!(alerts.iter().all(|row| row.alert.rule.as_str() == "good"), "as it was in force before: {alerts:?}");
+}
+
+#[tokio::test]
 async fn a_rule_on_a_plugins_stream_raises_and_replays_with_the_very_version_that_was_in_force() {
     let (mut clinic, mut s7) = clinic("value / 2.0").await;
     comes_to(&clinic, Some("1.0.0")).await;

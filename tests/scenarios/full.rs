@@ -1,12 +1,15 @@
 //! A disk without room: nothing is acknowledged, nothing acknowledged is lost, and it goes on when there is room again.
 
 use std::process::Command;
+use std::time::Duration;
 
 use pitchside_model::Quantity;
-use pitchside_tests::{Clinic, Running, Sensor, Told, until};
+use pitchside_tests::{Clinic, Running, Sensor, Told, soon, until};
 use pitchside_wire::waveform::Waveform;
 use pitchside_wire::{Content, Seq};
 use tempfile::TempDir;
+
+use crate::delivery::apart;
 
 /// A file system of that size, where mounting is permitted; unmounted when dropped.
 struct SmallDisk(TempDir);
@@ -114,4 +117,34 @@ async fn a_database_at_its_limit_acknowledges_nothing_and_goes_on_with_a_higher_
     s7.connect().await;
     s7.run_until(|sensor| (sensor.unanswered() == 0).then_some(())).await.unwrap();
     assert_eq!(numbers(&clinic, &s7), sent);
+}
+
+/// The service manager waits so long for a gateway that it stops, and then kills it (`DefaultTimeoutStopSec` of the image).
+const STOPS_WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_box_whose_disk_takes_no_alerts_starts_and_stops_and_says_each_once_it_does() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    // What a full disk does to this record, and to no other.
+    let database = rusqlite::Connection::open(clinic.dir().join("data/pitchside.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON alert_steps BEGIN SELECT RAISE(ABORT, 'disk is full'); END;";
+    database.execute_batch(full).unwrap();
+    // Each is raised and cleared: more than may be on their way to the disk, so that the rules wait for it.
+    let alerts = 40;
+    apart(&clinic, &mut s7, 190, alerts).await;
+    let stops = tokio::time::timeout(STOPS_WITHIN, clinic.stop()).await;
+    assert!(stops.is_ok(), "the service manager would kill it");
+    // What the journal tells of them is no more to be recorded now than before.
+    soon("a start", clinic.start()).await;
+    let stops = tokio::time::timeout(STOPS_WITHIN, clinic.stop()).await;
+    assert!(stops.is_ok(), "the service manager would kill it");
+    assert_eq!(clinic.alerts().len(), 0);
+    database.execute_batch("DROP TRIGGER full;").unwrap();
+    clinic.start().await;
+    let told = clinic.alerted(alerts).await;
+    assert_eq!(told.len(), alerts);
+    until("the last to be over", || clinic.alerts().iter().all(|row| row.cleared.is_some()).then_some(())).await;
+    assert_eq!(clinic.trouble(), None);
 }

@@ -6,8 +6,10 @@ use gatewayd::identity::Identity;
 use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine};
 use ledger_block::policy::Policy;
 use ledger_block::{GatewayKey, evidence};
+use pitchside_model::GapReason;
 use pitchside_tests::program::{Answer, program, run};
-use pitchside_tests::{Clinic, Running};
+use pitchside_tests::{Clinic, Running, Told, frames, until};
+use pitchside_wire::Content;
 
 async fn clinic() -> Running {
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
@@ -123,6 +125,31 @@ async fn evidence_of_an_alert_has_its_readings_and_its_rule_and_is_refused_with_
         std::fs::write(&path, &changed).unwrap();
         assert_eq!(verify(&path, &policy).code, 3, "byte {at}");
     }
+}
+
+#[tokio::test]
+async fn evidence_of_an_alert_holds_nothing_of_whoever_wore_the_device_before() {
+    let clinic = Clinic::new().strap("guard").athlete("anneliese").strap("spare").athlete("ben");
+    let mut clinic = clinic.library(&["head-impact"]).ledger().start().await;
+    let mut guard = clinic.sensor("guard").await;
+    let hit = |m_s2: &str| frames::senml(clinic.now().millis(), "head_linear_acceleration", "m/s2", m_s2);
+    assert_eq!(guard.says(Content::SenmlJson, hit("300")).await, Told::Stored);
+    clinic.advance(1);
+    clinic.pitchside(&["device", "assign", "guard", "ben"]).ok();
+    until("what it told of her to end", || (clinic.gaps("guard") == [GapReason::Ended]).then_some(())).await;
+    clinic.advance(2);
+    assert_eq!(guard.says(Content::SenmlJson, hit("900")).await, Told::Stored);
+    let alert = clinic.alerted(1).await.remove(0).alert;
+    clinic.seal().await;
+    clinic.synced().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let file = elsewhere.path().join("alert");
+    clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
+    let said = verify(&file, &clinic.ledger().policy()).ok().json();
+    assert_eq!((&said["athlete"], &said["readings"]), (&"ben".into(), &1.into()), "{said}");
+    assert_eq!(said["follows"], "from_readings");
+    let whole = std::fs::read(&file).unwrap();
+    assert!(!whole.windows(9).any(|window| window == b"anneliese"));
 }
 
 /// Whoever has a box's keys may sign what they like into its evidence.

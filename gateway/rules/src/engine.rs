@@ -226,7 +226,8 @@ impl Engine {
         self.end(ended);
     }
 
-    /// Lets the streams of plugins hear a reading, and the rules what follows from it.
+    /// Lets the streams of plugins hear a reading, and the rules what follows from it: what a stream that is switched off over it made yet,
+    /// and then its end.
     fn ask_streams(&mut self, heard: &Heard<'_>, fed: &mut Fed, watch: &mut dyn FnMut(&RuleName)) {
         if self.scripted.running.is_empty() {
             return;
@@ -234,10 +235,8 @@ impl Engine {
         let turn = Turn { bench: &self.bench, heard, input: 0, number: self.messages };
         let before = fed.faults.len();
         let made = self.scripted.derive(&turn, fed, watch);
-        for fault in fed.faults.iter().skip(before).filter(|fault| fault.off) {
-            let ended = self.named(&fault.rule).and_then(|running| Ended::of(running));
-            self.end(ended);
-        }
+        let off = fed.faults.iter().skip(before).filter(|fault| fault.off);
+        let off: Vec<RuleName> = off.map(|fault| fault.rule.clone()).collect();
         for Derived { device, assurance, point } in made {
             let place = self.devices.place(&device);
             if self.devices.sends_itself(place, point.quantity) {
@@ -249,6 +248,10 @@ impl Engine {
             }
             let lead = Who::new(device, heard.who.athlete.clone());
             self.ask(&Heard { who: &lead, point: &point, assurance, order, ..*heard }, fed, watch);
+        }
+        for name in off {
+            let ended = self.named(&name).and_then(|running| Ended::of(running));
+            self.end(ended);
         }
     }
 
@@ -275,6 +278,7 @@ impl Engine {
             let timing = running.rule.timing;
             if let Some(state) = running.states.values_mut().find(|state| state.phase.raised() == Some(id)) {
                 state.phase.reset(&timing, Timestamp(state.now));
+                state.raised_of = None;
                 return Some(AlertEvent::Cleared { id, event_time: at });
             }
         }

@@ -20,7 +20,7 @@ use crate::state::{Kept, State};
 
 /// The evaluation, as evidence names it: another version may answer otherwise. The number after the `+` rises with every change of what it
 /// answers or of how its state is laid out, so that a state of before is not taken for one that does not follow.
-pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+7");
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+8");
 /// The most bytes of one subject's state.
 pub const STATE_BYTES_MAX: usize = 4 << 20;
 
@@ -249,7 +249,10 @@ impl Engine {
             let state = stream.states.get(wearer)?;
             Some((stream.rule.source.name().clone(), state.keep()))
         });
-        let (rule, came) = (running.states.get(subject).map(State::keep), self.devices.came(device));
+        // What was of somebody else is forgotten with that message, and is none of the wearer's business.
+        let of = if let Subject::Athlete(athlete) = wearer { Some(athlete) } else { None };
+        let rule = running.states.get(subject).map(State::keep).filter(|kept| !kept.is_of_another(of));
+        let came = self.devices.came(device);
         if rule.is_none() && came.is_empty() {
             return None;
         }

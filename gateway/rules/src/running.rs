@@ -15,6 +15,7 @@ use crate::rule::{Bench, Event, Rule, Verdict, verdict};
 use crate::scripted::marks::Marks;
 use crate::series::{Sample, steps};
 use crate::state::State;
+use crate::succession::hand_over;
 
 /// Clean evaluations that make up for one fault.
 const FORGIVEN_AFTER: u32 = 10_000;
@@ -135,6 +136,8 @@ impl Running {
         state.touched = number;
         let time = Timestamp(heard.point.time);
         let before = state.samples();
+        let over = hand_over(&self.rule, state, heard);
+        fed.events.extend(over.map(|id| AlertEvent::Cleared { id, event_time: time }));
         let entered = enter(state, input, heard, gap_after);
         self.samples = (self.samples + state.samples()).saturating_sub(before);
         let Some((event, whole)) = entered else { return };
@@ -197,12 +200,16 @@ impl Running {
                 Step::Stay => {}
                 Step::Clear(id) => {
                     state.pulse.clear();
+                    state.raised_of = None;
                     fed.events.push(AlertEvent::Cleared { id, event_time: time });
                 }
                 Step::Raise => {
                     let again = state.tracks.get_mut(input).is_some_and(|track| track.tell(time.0));
                     let alert = alert(rule, subject, heard, verdict, again);
                     state.phase = Phase::Raised(alert.id, None);
+                    if rule.manifest().is_about_wearer() {
+                        state.raised_of.clone_from(&alert.athlete);
+                    }
                     state.pulse.raise(now);
                     fed.events.push(AlertEvent::Raised(alert));
                 }

@@ -15,7 +15,7 @@ use crate::state::{Kept, State};
 
 /// What every snapshot of this layout begins with. The number rises with every change of [`Memory`], and of what it holds; so does that of
 /// [`crate::replay::ENGINE_VERSION`], for evidence holds a part of it.
-pub const LAYOUT: &[u8] = b"pitchside-rules-memory/5\n";
+pub const LAYOUT: &[u8] = b"pitchside-rules-memory/6\n";
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,6 +44,8 @@ pub fn without(snapshot: &[u8], athlete: &AthleteId) -> Option<Vec<u8>> {
         usize::try_from(*made).ok().and_then(|made| DERIVATIONS.get(made)).is_none_or(|made| !made.of_device)
     });
     let mut is_known = memory.streams.len() != kept;
+    // What is known of a device they wore, or still stands of it, is theirs, too.
+    let mut worn = false;
     let mut stays = |whose: &Subject| {
         let is_theirs = *whose == subject;
         is_known |= is_theirs;
@@ -52,8 +54,11 @@ pub fn without(snapshot: &[u8], athlete: &AthleteId) -> Option<Vec<u8>> {
     memory.streams.retain(|(_, whose, _)| stays(whose));
     for rule in memory.rules.iter_mut().chain(&mut memory.scripted) {
         rule.states.retain(|(whose, _)| stays(whose));
+        let all = rule.states.len();
+        rule.states.retain(|(_, kept)| !kept.is_of(athlete));
+        worn |= rule.states.len() != all;
     }
-    if !is_known {
+    if !is_known && !worn {
         return None;
     }
     postcard::to_extend(&memory, LAYOUT.to_vec()).ok()

@@ -1,6 +1,6 @@
 //! What one rule remembers of one subject.
 
-use pitchside_model::{DeviceId, Timestamp};
+use pitchside_model::{AthleteId, DeviceId, Timestamp};
 use pitchside_script::manifest::Plain;
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +30,10 @@ pub(crate) struct State {
     pub tracks: Vec<Track>,
     /// What a stream must pass on of what it is made of; none of a rule.
     pub marks: Option<Box<Marks>>,
+    /// Whose all this is, of a rule that hears every device by itself and is about whoever wears it.
+    pub wearer: Option<AthleteId>,
+    /// Of such a rule, whom the raised alert is about: it outlives a change of the wearer.
+    pub raised_of: Option<AthleteId>,
 }
 
 /// One input.
@@ -109,12 +113,40 @@ pub(crate) struct Kept {
     moments: Moments,
     tracks: Vec<KeptTrack>,
     marks: Option<Box<Marks>>,
+    wearer: Option<AthleteId>,
+    raised_of: Option<AthleteId>,
+}
+
+impl Kept {
+    /// Whether it is of somebody, or of an alert about them, as far as that is known of what is a device's.
+    pub fn is_of(&self, athlete: &AthleteId) -> bool {
+        self.wearer.as_ref() == Some(athlete) || self.raised_of.as_ref() == Some(athlete)
+    }
+
+    /// Whether it is of anybody else.
+    pub fn is_of_another(&self, athlete: Option<&AthleteId>) -> bool {
+        [&self.wearer, &self.raised_of].into_iter().flatten().any(|other| Some(other) != athlete)
+    }
 }
 
 impl State {
     pub fn new(fields: Vec<Plain>, tracks: Vec<Track>) -> Self {
         let (phase, pulse, moments) = (Phase::Idle, Pulse::default(), Moments::default());
-        Self { now: i64::MIN, touched: 0, phase, pulse, fields, moments, tracks, marks: None }
+        let (marks, wearer, raised_of) = (None, None, None);
+        Self { now: i64::MIN, touched: 0, phase, pulse, fields, moments, tracks, marks, wearer, raised_of }
+    }
+
+    /// Somebody else wears the device: of what was known only its time stays, an alert that is raised, and the event times at which there
+    /// were alerts.
+    pub fn begin_anew(&mut self, fresh: Self) {
+        let before = std::mem::replace(self, fresh);
+        (self.now, self.touched) = (before.now, before.touched);
+        if let Phase::Raised(id, _) = before.phase {
+            (self.phase, self.raised_of) = (Phase::Raised(id, None), before.raised_of);
+        }
+        for (track, before) in self.tracks.iter_mut().zip(before.tracks) {
+            track.told = before.told;
+        }
     }
 
     /// Nothing is known of an input for a while: what held need not have held on.
@@ -185,6 +217,8 @@ impl State {
             moments: self.moments.clone(),
             tracks: self.tracks.iter().map(kept).collect(),
             marks: self.marks.clone(),
+            wearer: self.wearer.clone(),
+            raised_of: self.raised_of.clone(),
         }
     }
 
@@ -197,6 +231,7 @@ impl State {
         }
         (self.now, self.touched, self.phase, self.fields) = (kept.now, kept.touched, kept.phase, kept.fields);
         (self.pulse, self.moments, self.marks) = (kept.pulse, kept.moments, kept.marks);
+        (self.wearer, self.raised_of) = (kept.wearer, kept.raised_of);
         for (track, kept) in self.tracks.iter_mut().zip(kept.tracks) {
             if !track.baselines.iter().map(Baseline::form).eq(kept.baselines.iter().map(Baseline::form)) {
                 return false;

@@ -1,11 +1,12 @@
-//! What a version of a rule takes over from the one before it.
+//! What a version of a rule takes over from the one before it, and whoever wears a device from whoever wore it.
 
-use pitchside_model::{AlertEvent, Timestamp};
+use pitchside_model::{AlertEvent, AlertId, Timestamp};
 use pitchside_script::manifest::RuleManifest;
 
+use crate::item::PointContent;
 use crate::machine::{Phase, Pulse};
 use crate::rule::Rule;
-use crate::running::{Running, fresh_state};
+use crate::running::{Heard, Running, fresh_state};
 use crate::state::{State, Track};
 
 impl Running {
@@ -17,10 +18,14 @@ impl Running {
         let mut cleared = Vec::new();
         let (new, old) = (running.rule.manifest(), before.rule.manifest());
         let (is_same_scope, alike) = (new.scope == old.scope, hears_like(new, old));
+        let is_about_wearer = is_same_scope && new.is_about_wearer();
         let (old_timing, timing) = (before.rule.timing, running.rule.timing);
         for (subject, old) in before.states {
             let mut state = fresh_state(&running.rule);
             (state.now, state.touched) = (old.now, old.touched);
+            if is_about_wearer {
+                (state.wearer, state.raised_of) = (old.wearer, old.raised_of);
+            }
             if is_same_scope {
                 state.phase = old.phase.succeed(&old_timing, &timing);
                 state.pulse = old.pulse;
@@ -54,6 +59,28 @@ impl Running {
     pub fn clear_all(self) -> impl Iterator<Item = AlertEvent> {
         self.states.into_values().filter_map(|state| cleared_by(state.phase, state.now))
     }
+}
+
+/// A rule that hears every device by itself and is about whoever wears it begins anew when that is somebody else, or nobody. What is
+/// cleared by it: an alert about one athlete would keep those about the next from being raised. That nobody wears the device, or that
+/// nothing comes of it any more, clears nothing.
+pub(crate) fn hand_over(rule: &Rule, state: &mut State, heard: &Heard<'_>) -> Option<AlertId> {
+    let manifest = rule.manifest();
+    if !manifest.is_about_wearer() {
+        return None;
+    }
+    let wearer = &heard.who.athlete;
+    if state.wearer != *wearer {
+        state.begin_anew(fresh_state(rule));
+        state.wearer.clone_from(wearer);
+    }
+    let id = state.phase.raised()?;
+    let is_gap = matches!(heard.point.content, PointContent::Gap(_));
+    if is_gap || manifest.latch || wearer.is_none() || state.raised_of == *wearer {
+        return None;
+    }
+    (state.phase, state.raised_of) = (Phase::Idle, None);
+    Some(id)
 }
 
 fn cleared_by(phase: Phase, now: i64) -> Option<AlertEvent> {

@@ -23,7 +23,7 @@
 //! ignore that field; in particular, it shall not reject the structure because of the value of the field», but of values: «A
 //! device receiving an object with such a value should reject it, and any data structure containing it, as being erroneous».
 
-use pitchside_model::{LinkId, Reading, Timestamp};
+use pitchside_model::{LinkId, Quantity, Reading, Timestamp};
 
 use crate::error::GattFault;
 use crate::tolerance::Tolerances;
@@ -146,6 +146,56 @@ pub fn decode(
     }
     *state = next;
     Ok(Decoded { readings, fact: None })
+}
+
+/// What the structures tell; a scalar tells what its row says.
+const TOLD: [Quantity; 41] = [
+    Quantity::BODY_TEMPERATURE,
+    Quantity::BOTTOM_DEAD_SPOT,
+    Quantity::CADENCE,
+    Quantity::CORE_TEMPERATURE,
+    Quantity::CRANK_TORQUE,
+    Quantity::CUFF_PRESSURE,
+    Quantity::DIASTOLIC_PRESSURE,
+    Quantity::DISTANCE,
+    Quantity::ENERGY_EXPENDED,
+    Quantity::FORCE_MAX,
+    Quantity::FORCE_MAX_ANGLE,
+    Quantity::FORCE_MIN,
+    Quantity::FORCE_MIN_ANGLE,
+    Quantity::HEART_RATE,
+    Quantity::INTERMEDIATE_TEMPERATURE,
+    Quantity::IRREGULAR_PULSE,
+    Quantity::MEAN_ARTERIAL_PRESSURE,
+    Quantity::OXYGEN_SATURATION,
+    Quantity::OXYGEN_SATURATION_FAST,
+    Quantity::OXYGEN_SATURATION_SLOW,
+    Quantity::PEDAL_BALANCE,
+    Quantity::PEDAL_BALANCE_LEFT,
+    Quantity::POWER,
+    Quantity::PULSE_AMPLITUDE_INDEX,
+    Quantity::PULSE_RATE,
+    Quantity::PULSE_RATE_FAST,
+    Quantity::PULSE_RATE_SLOW,
+    Quantity::RR_INTERVAL,
+    Quantity::RUNNING,
+    Quantity::SKIN_CONTACT,
+    Quantity::SKIN_TEMPERATURE,
+    Quantity::SPEED,
+    Quantity::STRIDE_LENGTH,
+    Quantity::SYSTOLIC_PRESSURE,
+    Quantity::TOP_DEAD_SPOT,
+    Quantity::TORQUE_MAX,
+    Quantity::TORQUE_MIN,
+    Quantity::USER_INDEX,
+    Quantity::WHEEL_RATE,
+    Quantity::WHEEL_TORQUE,
+    Quantity::WORK,
+];
+
+/// Whether a device of a standard profile may tell this quantity.
+pub fn tells(quantity: Quantity) -> bool {
+    TOLD.contains(&quantity) || scalar::SCALARS.iter().any(|scalar| scalar.quantity == quantity)
 }
 
 /// Whether [`decode`] reads this characteristic.

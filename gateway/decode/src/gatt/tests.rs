@@ -7,7 +7,7 @@ use pitchside_model::{
 };
 use proptest::prelude::*;
 
-use super::{VALUE_BYTES_MAX, Zone, decode, is_known};
+use super::{VALUE_BYTES_MAX, Zone, decode, is_known, tells};
 use crate::{DecodeError, Decoders, GattFault, Tolerances};
 
 mod encode;
@@ -101,7 +101,11 @@ fn every_published_value_reads_as_published() {
                 let new = decoders.facts(&from).into_iter().find(|fact| !before.contains(fact));
                 new.map_or(String::new(), |fact| format!("fact {} {}", fact.kind, fact.text).trim().to_owned())
             }
-            Ok(readings) => readings.iter().map(|r| shown(r, now)).collect::<Vec<_>>().join(", "),
+            Ok(readings) => {
+                let foreign = readings.iter().find(|reading| !tells(reading.quantity));
+                assert_eq!(foreign, None, "vectors.txt line {number}: a quantity that is said to be told by none");
+                readings.iter().map(|r| shown(r, now)).collect::<Vec<_>>().join(", ")
+            }
             Err(error) => format!("error {}", error.code()),
         };
         assert_eq!(got, expected.trim(), "vectors.txt line {number}");

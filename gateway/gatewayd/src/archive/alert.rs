@@ -79,10 +79,11 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
         whose: by_athlete.then(|| Whose::of(alert.athlete.as_ref())),
         subjects: pitchside_rules::Filter::new(set).quantities().into_iter().map(Segments::Readings).collect(),
     };
-    // What is derived is made of everything its athlete wears.
+    // What is derived is made of everything its athlete wears. What somebody else felt who wore the device before is no part of it.
     let counts = |record: &ReadingRecord| {
+        let is_worn = !rule.is_about_wearer() || record.athlete == alert.athlete;
         let wears = is_derived && alert.athlete.is_some() && record.athlete == alert.athlete;
-        by_athlete || record.device == alert.device || wears
+        by_athlete || (record.device == alert.device && is_worn) || wears
     };
     let ring = load_ring(&context.tables, &context.identity)?;
     let mut found: Vec<Proof> = Vec::new();

@@ -4,10 +4,12 @@
 //!
 //! | module | holds |
 //! | --- | --- |
+//! | `recorder` | what the rules say, out at once and onto the disk behind |
 //! | `ends` | how alerts ended, kept a while for MQTT subscribers who come later |
 //! | `standing` | whose alerts are kept for them, until an erasure |
 
 mod ends;
+mod recorder;
 mod standing;
 
 use std::collections::HashSet;
@@ -20,7 +22,6 @@ use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_model::{AlertEvent, AlertId, Timestamp};
 use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
-use tokio::sync::{mpsc, oneshot};
 
 use super::delivery::RuleNotes;
 use super::sealing::Sealing;
@@ -28,17 +29,13 @@ use super::telling::Telling;
 use crate::adapters::page::alert_view;
 use crate::clock::Clock;
 use ends::Ends;
+pub use recorder::Recorder;
 pub use standing::Standing;
-
-/// Alerts that may be on their way to the disk before the rules wait.
-const RECORDING_MAX: usize = 64;
 
 /// Events recorded in one transaction.
 const RECORD_MAX: usize = 1_000;
 /// Alerts read from the store at a time.
 const ROWS_MAX: u32 = 1_000;
-/// How often what did not go out is tried again.
-const RESEND_EVERY: Duration = Duration::from_secs(2);
 /// How long to wait before a refused record is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(200);
 
@@ -74,6 +71,14 @@ struct Sent {
     failed: HashSet<(AlertId, bool)>,
 }
 
+/// What became of what the rules said.
+struct Came {
+    /// It is on the disk.
+    recorded: bool,
+    /// All of it went out.
+    sent: bool,
+}
+
 /// Which step of which alert an event is.
 const fn step_of(event: &AlertEvent) -> (AlertId, bool) {
     match event {
@@ -102,30 +107,33 @@ impl Alerts {
         }
     }
 
-    /// Onto the disk what went out just now; whether all of it had gone out.
-    async fn raised(&self, events: Vec<AlertEvent>, sent: &Sent, now: Timestamp) -> bool {
-        match self.record(events.clone(), now).await {
+    /// Onto the disk what went out just now.
+    async fn raised(&self, events: Vec<AlertEvent>, sent: &Sent, now: Timestamp) -> Came {
+        let recorded = match self.record(events.clone(), now).await {
             Ok(steps) => {
                 self.tell().await;
                 self.mark_delivered(&steps, sent, now).await;
+                true
             }
-            Err(error) => tracing::error!(%error, "alerts were delivered but could not be recorded"),
-        }
+            Err(error) => {
+                tracing::error!(%error, "alerts were delivered but could not be recorded");
+                false
+            }
+        };
         self.sealing.note_alerts(&events, now);
-        sent.failed.is_empty()
+        Came { recorded, sent: sent.failed.is_empty() }
     }
 
-    /// What the rules said of readings already in the journal: only what is new to the store goes out. Whether all of it
-    /// did.
-    async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) -> bool {
+    /// What the rules said of readings already in the journal: only what is new to the store goes out.
+    async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) -> Came {
         match self.record(events, now).await {
             Ok(steps) => {
                 self.count(steps.iter().map(|step| &step.event));
-                self.send_steps(&steps).await
+                Came { recorded: true, sent: self.send_steps(&steps).await }
             }
             Err(error) => {
                 tracing::error!(%error, "alerts of the replay could not be recorded");
-                true
+                Came { recorded: false, sent: true }
             }
         }
     }
@@ -296,86 +304,6 @@ impl Alerts {
                 self.gate.publish(&topic, json, false, Qos::AtLeastOnce)
             }
             said => said,
-        }
-    }
-}
-
-enum Step {
-    Raised(Vec<AlertEvent>, Sent, Timestamp),
-    Replayed(Vec<AlertEvent>, Timestamp),
-    Recorded(Vec<AlertStep>),
-    Done(oneshot::Sender<()>),
-}
-
-/// Sends alerts out at once and records them behind, in order: none waits for the commit of the one before it.
-pub struct Recorder {
-    alerts: Alerts,
-    steps: mpsc::Sender<Step>,
-}
-
-impl Recorder {
-    /// Starts the task that records; it ends when the recorder is dropped and everything is recorded.
-    pub fn start(alerts: Alerts) -> Self {
-        let (steps, mut queue) = mpsc::channel(RECORDING_MAX);
-        let behind = alerts.clone();
-        tokio::spawn(async move {
-            // Something waits to be sent again.
-            let mut owing = false;
-            loop {
-                let step = tokio::select! {
-                    step = queue.recv() => step,
-                    () = tokio::time::sleep(RESEND_EVERY), if owing => {
-                        owing = !behind.resend().await;
-                        continue;
-                    }
-                };
-                match step {
-                    Some(Step::Raised(events, sent, now)) => owing |= !behind.raised(events, &sent, now).await,
-                    Some(Step::Replayed(events, now)) => owing |= !behind.replayed(events, now).await,
-                    Some(Step::Recorded(steps)) => owing |= !behind.send_steps(&steps).await,
-                    Some(Step::Done(told)) => drop(told.send(())),
-                    None => return,
-                }
-            }
-        });
-        Self { alerts, steps }
-    }
-
-    /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
-    pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
-        self.alerts.count(events.iter());
-        let sent = self.alerts.deliver(events.iter().map(|event| {
-            self.alerts.events.publish(&self.alerts.told((event, None)));
-            (event, None)
-        }));
-        self.send(Step::Raised(events, sent, now)).await;
-    }
-
-    /// What the rules said of readings already in the journal. Returns once it is recorded and sent, so that nothing said
-    /// later overtakes it.
-    pub async fn replayed(&self, events: Vec<AlertEvent>, now: Timestamp) {
-        self.send(Step::Replayed(events, now)).await;
-        self.done().await;
-    }
-
-    /// What is on the disk already. Returns once it is sent, so that nothing said later overtakes it.
-    pub async fn recorded(&self, steps: Vec<AlertStep>) {
-        self.send(Step::Recorded(steps)).await;
-        self.done().await;
-    }
-
-    /// Returns once everything said before is on the disk.
-    pub async fn done(&self) {
-        let (told, done) = oneshot::channel();
-        self.send(Step::Done(told)).await;
-        if done.await.is_err() {
-            tracing::error!("alerts are no longer recorded; restart the gateway");
-        }
-    }
-
-    async fn send(&self, step: Step) {
-        if self.steps.send(step).await.is_err() {
-            tracing::error!("alerts are no longer recorded; restart the gateway");
         }
     }
 }

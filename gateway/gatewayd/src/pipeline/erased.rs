@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use pitchside_model::AthleteId;
 use pitchside_rules::snapshot::without;
+use pitchside_rules::{RulesError, RulesWorker};
 use pitchside_store::{Store, StoreError, Tables};
 
 use super::{rules, shadow};
+use crate::blocking;
 
 /// So many at a time: letting go of one may go through the whole journal, and a box may hear of many at once.
 const AT_ONCE: usize = 4;
@@ -60,10 +62,26 @@ impl Erased {
         Ok(self.waiting.iter().take(AT_ONCE).cloned().collect())
     }
 
+    /// The same; of what cannot be read it is said, and it is read again.
+    pub fn due(&mut self, store: &Store, uptime: Duration) -> Vec<AthleteId> {
+        blocking::here(|| self.look(store, uptime)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "who was erased could not be read");
+            Vec::new()
+        })
+    }
+
     /// Whether an athlete is one of them.
     pub fn is_one(&self, athlete: &AthleteId) -> bool {
         let settled = self.settled.as_ref().is_some_and(|settled| settled.contains(athlete));
         settled || self.waiting.contains(athlete) || self.once.contains(athlete)
+    }
+
+    /// These are let go of; that is said if it cannot be kept.
+    pub fn settle(&mut self, store: &Store, athletes: &[AthleteId], uptime: Duration) {
+        if let Err(error) = blocking::here(|| self.let_go(store, athletes, uptime)) {
+            let part = self.part;
+            tracing::warn!(%error, part, "that who was erased is forgotten could not be kept; the next start does it again");
+        }
     }
 
     /// These are let go of.
@@ -87,8 +105,23 @@ impl Erased {
     }
 }
 
+/// Has the rules of a worker forget those who were erased; whether they knew anything of them. What fails is due again.
+pub async fn forget(worker: &mut RulesWorker, erased: &[AthleteId]) -> Option<bool> {
+    let forgotten = forget_or_fail(worker, erased).await;
+    forgotten
+        .inspect_err(|error| tracing::error!(%error, "rules did not forget who was erased; it is tried again"))
+        .ok()
+}
+
+async fn forget_or_fail(worker: &mut RulesWorker, erased: &[AthleteId]) -> Result<bool, RulesError> {
+    let snapshot = worker.snapshot().await?;
+    let Some(left) = stripped(&snapshot, erased) else { return Ok(false) };
+    worker.resume(&left).await?;
+    Ok(true)
+}
+
 /// A snapshot of what rules know without those athletes; none if it knows nothing of any.
-pub(super) fn stripped(snapshot: &[u8], erased: &[AthleteId]) -> Option<Vec<u8>> {
+fn stripped(snapshot: &[u8], erased: &[AthleteId]) -> Option<Vec<u8>> {
     erased.iter().fold(None, |left: Option<Vec<u8>>, athlete| {
         let without = without(left.as_deref().unwrap_or(snapshot), athlete);
         without.or(left)

@@ -7,6 +7,7 @@ mod loading;
 mod memory;
 mod record;
 mod resets;
+mod said;
 mod standing;
 
 use std::collections::VecDeque;
@@ -41,7 +42,7 @@ const FEED_MAX: usize = 64;
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// How often what the rules know is kept.
 const REMEMBER_EVERY: Duration = Duration::from_secs(60);
-/// How long alerts may take to be recorded before it goes on without them: what the rules know is kept later, a gateway stops.
+/// How long alerts may take to be recorded before it goes on without them: what the rules know is kept later, a gateway starts and stops.
 pub(super) const RECORDED_WITHIN: Duration = Duration::from_secs(5);
 /// How long after a worker did not start, or did not stay alive, another is tried.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -77,6 +78,10 @@ pub struct RulesTask {
     /// How the rules did when it was last written down, and whether that may have changed.
     standing: Option<Vec<Standing>>,
     stale: bool,
+    /// It starts: nothing stops it, so it may wait for nothing.
+    is_starting: bool,
+    /// The disk took too long for what was said last.
+    is_owing: bool,
     parts: RulesParts,
 }
 
@@ -98,6 +103,8 @@ pub struct RulesParts {
     pub kept_up_to: Arc<AtomicI64>,
     /// Told the rules that came into force.
     pub on_loaded: Box<dyn Fn(&RuleSet) + Send + Sync>,
+    /// Ends them.
+    pub stop: CancellationToken,
 }
 
 impl RulesTask {
@@ -124,14 +131,18 @@ impl RulesTask {
             erased: Erased::of("rules"),
             standing: None,
             stale: true,
+            is_starting: true,
+            is_owing: false,
             parts,
         };
         task.ensure_worker().await;
+        task.is_starting = false;
         task
     }
 
     /// Runs until stopped, then ends the worker.
-    pub async fn run(mut self, stop: CancellationToken) {
+    pub async fn run(mut self) {
+        let stop = self.parts.stop.clone();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut remember = tokio::time::interval(REMEMBER_EVERY);
@@ -210,13 +221,10 @@ impl RulesTask {
                     tracing::warn!(rule = %fault.rule, fault = %fault.fault, switched_off = fault.off, "a rule failed");
                     self.note_stream(&fault);
                 }
-                if events.is_empty() {
-                    return;
-                }
                 if live {
-                    self.recorder.raise(events, now).await;
+                    self.say(events, now).await;
                 } else {
-                    self.recorder.replayed(events, now).await;
+                    self.say_again(events, now).await;
                 }
             }
             Err(error) => {

@@ -16,7 +16,7 @@ use pitchside_store::{RowId, ShadowRow, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::derived::DerivedWatch;
-use super::erased::{Erased, stripped};
+use super::erased::{Erased, forget};
 use crate::blocking;
 use crate::clock::Clock;
 use crate::stamp::{self, Stamp};
@@ -141,30 +141,13 @@ impl Shadows {
 
     /// Of athletes who were erased the shadows know nothing from now on.
     async fn look_at_erased(&mut self) {
-        let erased = match blocking::here(|| self.erased.look(&self.store, self.clock.uptime())) {
-            Ok(erased) => erased,
-            Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
-        };
+        let erased = self.erased.due(&self.store, self.clock.uptime());
         let (Some(worker), false) = (&mut self.worker, erased.is_empty()) else { return };
-        let forgotten = match worker.snapshot().await {
-            Ok(snapshot) => match stripped(&snapshot, &erased) {
-                Some(left) => worker.resume(&left).await.map(|()| true),
-                None => Ok(false),
-            },
-            Err(error) => Err(error),
-        };
-        match forgotten {
-            Ok(true) => self.keep().await,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the shadows did not forget who was erased; it is tried again");
-                return;
-            }
+        let Some(knew) = forget(worker, &erased).await else { return };
+        if knew {
+            self.keep().await;
         }
-        let uptime = self.clock.uptime();
-        if let Err(error) = blocking::here(|| self.erased.let_go(&self.store, &erased, uptime)) {
-            tracing::warn!(%error, "that the shadows forgot who was erased could not be kept; the next start does it again");
-        }
+        self.erased.settle(&self.store, &erased, self.clock.uptime());
     }
 
     /// Goes on where the last run ended, or begins with what comes from now on.

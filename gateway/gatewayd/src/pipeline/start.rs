@@ -205,10 +205,11 @@ impl Gateway {
                     rules_sealing.set_rules(rules.hash());
                     notes.replace(rules);
                 }),
+                stop: stop_back.clone(),
             };
             let drill_feed = feed.clone();
             let task = RulesTask::start(queue, feed, folder, startup.worker("rules"), parts).await;
-            back_tasks.spawn(task.run(stop_back.clone()));
+            back_tasks.spawn(task.run());
             let drills = delivery.drills(settings, drill_feed, &alerts, &gate, clock)?;
             back_tasks.spawn(drills.run(stop_back.clone()));
             let shadows = Shadows::new(settings, startup.worker("rules"), &store, clock);

@@ -1,13 +1,16 @@
 //! Rules that hear nothing of an input, for no plugin that makes it runs: its stream is switched off, left out or does not run as it is
-//! set. A rule that waits for what never comes raises nothing, and looks like one whose athletes are well.
+//! set; and the box neither makes it itself nor reads it of a Bluetooth device. A rule that waits for what never comes raises nothing, and looks like one whose athletes are well.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::Path;
 
+use pitchside_auth::DeviceClass;
+use pitchside_decode::gatt;
 use pitchside_model::Quantity;
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_script::manifest::PluginKind;
+use pitchside_store::Device;
 
 use super::streams::Streams;
 use super::wanted::{Inventory, Wanted};
@@ -46,8 +49,8 @@ pub fn heard(rules: &RuleSet, inventory: &Inventory) -> BTreeSet<(String, &'stat
 }
 
 /// The rules of a set that hear nothing of an input which only streams make that do not run. Those of `off` were switched off for their
-/// faults.
-pub fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String]) -> Vec<Deaf> {
+/// faults. `by_radio`: there are devices that the box reads without a plugin.
+pub fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String], by_radio: bool) -> Vec<Deaf> {
     let streams = Streams::of(inventory);
     let (set, left_out) = streams.with(rules.clone());
     let runs = |name: &str| set.streams().iter().any(|stream| stream.name().as_str() == name);
@@ -69,7 +72,9 @@ pub fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String]) -> Vec<Deaf>
         }
     };
     let mut found = Vec::new();
-    for (rule, quantity) in pairs(rules) {
+    // What the box derives or reads itself needs no stream.
+    let is_own = |quantity: Quantity| rules.derives(quantity) || (by_radio && gatt::tells(quantity));
+    for (rule, quantity) in pairs(rules).filter(|(_, quantity)| !is_own(*quantity)) {
         let makers = inventory.plugins.iter().filter(|(_, wanted)| wanted.folder.manifest.outputs.contains(&quantity));
         let (streams, others): (Vec<_>, Vec<_>) =
             makers.partition(|(_, wanted)| wanted.folder.manifest.kind == PluginKind::Derived);
@@ -92,7 +97,11 @@ pub fn on_box(context: &Context) -> anyhow::Result<Vec<Deaf>> {
     let rows = standing::read(&context.tables)?;
     let off: Vec<String> = rows.into_iter().filter(|row| row.stream && row.off).map(|row| row.rule).collect();
     let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
-    Ok(deaf(&rules_in(context.settings.rules.dir.as_deref()), &inventory, &off))
+    let is_read = |device: &Device| {
+        device.class == DeviceClass::Bonded.word() && device.decoder.is_none() && device.revoked_at.is_none()
+    };
+    let by_radio = !context.settings.ble.is_empty() && context.tables.devices()?.iter().any(is_read);
+    Ok(deaf(&rules_in(context.settings.rules.dir.as_deref()), &inventory, &off, by_radio))
 }
 
 fn named(rule: &RuleSource) -> String {
@@ -132,11 +141,19 @@ mod tests {
             );
             RuleSource::parse(name, &manifest, "value > 1.0").unwrap()
         };
-        RuleSet::new([rule("hot", "heat_index"), rule("fast", "heart_rate")]).unwrap()
+        RuleSet::new([rule("hot", "heat_index"), rule("fast", "heart_rate"), rule("close", "wbgt")]).unwrap()
     }
 
     fn said(inventory: &Inventory, off: &[String]) -> Vec<String> {
-        deaf(&rules(), inventory, off).iter().map(|deaf| format!("{} {deaf}", deaf.rule)).collect()
+        deaf(&rules(), inventory, off, false).iter().map(|deaf| format!("{} {deaf}", deaf.rule)).collect()
+    }
+
+    #[test]
+    fn no_rule_is_deaf_to_what_the_box_makes_itself_or_reads_of_a_bluetooth_station() {
+        let off = |name: &str, output: &str| Wanted { enabled: false, ..wanted(name, "derived", output) };
+        let both = inventory([off("felt", "heat_index"), off("globe", "wbgt")]);
+        assert_eq!(said(&both, &[]), ["hot hears no heat_index: felt is switched off"], "wbgt is the box's own");
+        assert_eq!(deaf(&rules(), &both, &[], true), [], "a station may send it");
     }
 
     #[test]

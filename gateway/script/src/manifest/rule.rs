@@ -89,6 +89,11 @@ pub(super) const GAP_AFTER_DEFAULT: &str = "2min";
 const ESCALATE_MIN: i64 = 10_000_000;
 
 impl RuleManifest {
+    /// Whether what it knows of a device is about whoever wears that, and not about the device itself.
+    pub fn is_about_wearer(&self) -> bool {
+        self.scope == RuleScope::Device && self.category == RuleCategory::Physiological
+    }
+
     /// Reads a manifest. `file` names it in problems.
     pub fn parse(file: &str, source: &str) -> Result<Self, Vec<Problem>> {
         let (mut reader, mut table) = Reader::open(file, source);

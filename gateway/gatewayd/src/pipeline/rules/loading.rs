@@ -36,15 +36,21 @@ impl RulesTask {
         // By the rules of before: what is kept below says up to where in the journal.
         self.hear_what_waits().await;
         let Some(worker) = &mut self.worker else { return };
-        let mut forgiven = Vec::new();
+        let (mut forgiven, other_streams) = (Vec::new(), before.is_some());
         if let Some(before) = before {
             worker.set_streams(self.derived.streams().sources());
             forgiven = self.derived.streams().switched_on_since(&before);
         }
-        let loaded = match blocking::here(|| RuleSet::read(&self.folder)) {
+        let mut loaded = match blocking::here(|| RuleSet::read(&self.folder)) {
             Ok(set) => worker.put(set).await,
             Err(problems) => Err(RulesError::Problems(problems)),
         };
+        // Rules that are not in order keep no stream from being switched off, corrected or put back.
+        if other_streams && let Err(error) = &loaded {
+            tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force, with other streams");
+            let in_force = RuleSet::clone(worker.rule_set());
+            loaded = worker.put(in_force).await;
+        }
         match loaded {
             Ok(events) => {
                 for name in forgiven {
@@ -52,8 +58,7 @@ impl RulesTask {
                         tracing::warn!(plugin = %name, %error, "a stream's faults could not be forgotten");
                     }
                 }
-                let now = self.parts.clock.now();
-                self.recorder.raise(events, now).await;
+                self.say(events, self.parts.clock.now()).await;
                 self.loaded();
                 // At once, and before they hear anything: an alert of theirs that no snapshot knows would stay raised for ever.
                 self.keep().await;

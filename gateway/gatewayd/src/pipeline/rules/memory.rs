@@ -8,9 +8,9 @@ use pitchside_rules::RuleSet;
 use pitchside_rules::snapshot::rules_of;
 use pitchside_store::RowId;
 
-use super::{RECORDED_WITHIN, RulesTask, record};
+use super::super::erased::forget;
+use super::{RulesTask, record};
 use crate::blocking;
-use crate::pipeline::erased::stripped;
 
 /// Under which name it is kept.
 pub const SNAPSHOT: &str = "rules-snapshot";
@@ -26,8 +26,8 @@ impl RulesTask {
     /// The same without what waits to be heard.
     pub(super) async fn keep(&mut self) {
         // What the rules know as said must be recorded first: they will not say it again.
-        if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
-            return tracing::warn!("alerts wait for the disk; what the rules know is kept later");
+        if self.worker.is_none() || !self.recorded().await {
+            return;
         }
         let Some(worker) = &mut self.worker else { return };
         let snapshot = match worker.snapshot().await {
@@ -77,35 +77,18 @@ impl RulesTask {
     /// Of athletes who were erased the rules know nothing from now on: neither those that run, nor what is kept of them. Alerts of theirs
     /// that stand are over with it, and nobody is told.
     pub(super) async fn look_at_erased(&mut self) {
-        let erased = match blocking::here(|| self.erased.look(&self.parts.store, self.parts.clock.uptime())) {
-            Ok(erased) => erased,
-            Err(error) => return tracing::warn!(%error, "who was erased could not be read"),
-        };
+        let erased = self.erased.due(&self.parts.store, self.parts.clock.uptime());
         if erased.is_empty() {
             return;
         }
         // What they are to hear of them first.
         self.hear_what_waits().await;
         let Some(worker) = &mut self.worker else { return };
-        let forgotten = match worker.snapshot().await {
-            Ok(snapshot) => match stripped(&snapshot, &erased) {
-                Some(left) => worker.resume(&left).await.map(|()| true),
-                None => Ok(false),
-            },
-            Err(error) => Err(error),
-        };
-        match forgotten {
-            Ok(true) => self.keep().await,
-            Ok(false) => {}
-            Err(error) => {
-                tracing::error!(%error, "the rules did not forget who was erased; it is tried again");
-                return;
-            }
+        let Some(knew) = forget(worker, &erased).await else { return };
+        if knew {
+            self.keep().await;
         }
-        let uptime = self.parts.clock.uptime();
-        if let Err(error) = blocking::here(|| self.erased.let_go(&self.parts.store, &erased, uptime)) {
-            tracing::warn!(%error, "that the rules forgot who was erased could not be kept; the next start does it again");
-        }
+        self.erased.settle(&self.parts.store, &erased, self.parts.clock.uptime());
     }
 
     /// What was kept, and up to which row of the journal it reaches.
@@ -175,7 +158,7 @@ impl RulesTask {
         let Some(worker) = &mut self.worker else { return };
         worker.set_streams(streams);
         match worker.put(changed).await {
-            Ok(events) => self.recorder.raise(events, self.parts.clock.now()).await,
+            Ok(events) => self.say(events, self.parts.clock.now()).await,
             Err(error) => {
                 tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force, and it is tried again");
                 self.seen = None;

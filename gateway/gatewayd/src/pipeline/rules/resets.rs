@@ -3,7 +3,7 @@
 
 use pitchside_model::{AlertId, Timestamp};
 
-use super::{RECORDED_WITHIN, RulesTask};
+use super::RulesTask;
 
 impl RulesTask {
     /// Does what was asked for.
@@ -19,8 +19,8 @@ impl RulesTask {
             return;
         }
         // What the rules have just said of them comes first.
-        if tokio::time::timeout(RECORDED_WITHIN, self.recorder.done()).await.is_err() {
-            return tracing::warn!("alerts wait for the disk; those to reset are reset later");
+        if !self.recorded().await {
+            return;
         }
         for alert in asked {
             let (store, position, now) = (self.parts.store.clone(), self.position(), self.parts.clock.now());
@@ -30,6 +30,7 @@ impl RulesTask {
                     tracing::info!(%alert, "an alert was reset by hand");
                     self.reset(alert, now).await;
                     self.recorder.recorded(vec![step]).await;
+                    self.recorded().await;
                 }
                 Ok(Ok(None)) => tracing::info!(%alert, "an alert that was to be reset is over by itself"),
                 Ok(Err(error)) => {
