@@ -252,7 +252,7 @@ fn what_came_to_a_receiver_replaces_what_older_steps_have_for_it_and_nothing_els
         let written = vec![Written { number: 0, came, target: Some(target) }];
         store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
     };
-    let is_replaced = |target| [0, 1, 2].map(|step| store.is_replaced(&name(), target, steps[step]).unwrap());
+    let is_replaced = |target| [0, 1, 2].map(|step: usize| store.is_replaced(&name(), target, steps[step]).unwrap());
     for came in [Came::Waits, Came::GivenUp, Came::Unasked, Came::Owed] {
         note(1, came, hall);
         assert_eq!(is_replaced(hall), [false; 3], "{came:?}");

@@ -1,7 +1,7 @@
 //! When what was put aside is tried again: after a minute, then after twice as long each time, so that a receiver that takes each try
 //! and never says so is not sent the same a thousand times a day. As soon as something goes out to a receiver, all that waits for it is
-//! due. A pause counts from when the try before it began, however long that took to come to nothing: who reads at some moment that a request
-//! waits knows that no later than a minute after it (if it was tried once) the next try begins.
+//! due. A pause counts from when the try before it began, however long that took to come to nothing: so what is read to wait, and was tried
+//! once, is due a minute after that was read, also if it was under way then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
