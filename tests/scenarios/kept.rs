@@ -2,10 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use futures_util::FutureExt as _;
 use pitchside_config::{Every, QuietHours, Route};
 use pitchside_model::PluginName;
 use pitchside_store::{Came, KeptFor};
-use pitchside_tests::{Clinic, Running, Sensor, until};
+use pitchside_tests::clinic::write_output;
+use pitchside_tests::pty::Plug;
+use pitchside_tests::{Clinic, Running, Sensor, soon, until};
+use tokio::io::AsyncReadExt as _;
 
 use crate::delivery::{apart, beats, output_of, post};
 use crate::outputs::log;
@@ -266,6 +270,67 @@ async fn an_address_that_is_changed_and_changed_back_while_a_step_waits_is_told(
     assert_eq!(first.told_so_many(1).await, ["raised 0 fast"]);
     assert!(first.got().iter().all(|got| got.key.ends_with("-raised-0")), "under its own key: {:?}", first.got());
     until("nothing to wait", || clinic.tables().requests_waiting(&name()).unwrap().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn an_output_that_is_set_otherwise_while_a_step_goes_out_tells_nobody_under_another_key() {
+    let (there, stalls) = (Webhook::start().await, Webhook::start().await);
+    stalls.stalls(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let script = |one: &Webhook, other: &Webhook| format!("[{}, {}]", post(one), post(other));
+    output_of(&clinic, "hook", &[&there, &stalls], &["raised"], &script(&there, &stalls)).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190]).await;
+    there.told_so_many(1).await;
+    until("the other to be asked, too", || (!stalls.got().is_empty()).then_some(())).await;
+    stalls.stalls(false);
+    // Well within the three seconds that a step waits for what it asks for.
+    correct(&clinic, &script(&stalls, &there));
+    stalls.told_so_many(1).await;
+    until("nothing to wait", || clinic.tables().requests_waiting(&name()).unwrap().is_empty().then_some(())).await;
+    for (hook, number) in [(&there, "-raised-0"), (&stalls, "-raised-1")] {
+        assert!(hook.got().iter().all(|got| got.key.ends_with(number)), "{number}: {:?}", hook.got());
+    }
+}
+
+#[tokio::test]
+async fn what_was_kept_replaces_nothing_newer_on_a_display_though_the_output_was_started_again() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").rule("slow", "value < 60.0");
+    let clinic = clinic.start().await;
+    // Ports are below /dev, and so is what everybody may write to.
+    let link = std::path::PathBuf::from(format!("/dev/shm/pitchside-shown-{}", std::process::id()));
+    let port = link.to_str().unwrap();
+    let mut plug = Plug::plug_in(&link).unwrap();
+    let well = format!("[serial_write(\"{port}\", 9600, `${{event.step}} ${{event.rule}};`).latest()]");
+    let script = format!("if event.rule == \"fast\" {{ let list = [1]; list[7]; }}\n{well}");
+    write_output(&clinic.dir().join("plugins"), "hook", &[&format!("serial:{port}")], &script);
+    clinic.pitchside(&["plugin", "grant", "hook", &format!("serial:{port}")]).ok();
+    until("the output runs", || clinic.tables().plugin_told(&name()).unwrap()).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100, 50, 100]).await;
+    let came = |rule: &str| -> Vec<Came> {
+        let of_rule = clinic.alerts().into_iter().find(|row| row.alert.rule.as_str() == rule);
+        let requests = of_rule.map(|row| clinic.tables().requests_of(row.alert.id).unwrap());
+        requests.unwrap_or_default().into_iter().map(|request| request.came).collect()
+    };
+    until("the newer to be shown", || (came("slow") == [Came::Done, Came::Done]).then_some(())).await;
+    assert_eq!(kept(&clinic), [KeptFor::Failed, KeptFor::ItsTurn]);
+    correct(&clinic, &well);
+    until("nothing to be kept", || kept(&clinic).is_empty().then_some(())).await;
+    until("the older to be given up", || (came("fast") == [Came::GivenUp, Came::GivenUp]).then_some(())).await;
+    let (mut bytes, mut read) = (vec![0; 4_096], 0);
+    let shown = b"raised slow;cleared slow;";
+    soon("all of the newer to be read", async {
+        while read < shown.len() {
+            read += plug.read(&mut bytes[read..]).await.unwrap();
+        }
+        // What is there already, and no more.
+        while let Some(more) = plug.read(&mut bytes[read..]).now_or_never() {
+            read += more.unwrap();
+        }
+    })
+    .await;
+    assert_eq!(String::from_utf8_lossy(&bytes[..read]), String::from_utf8_lossy(shown));
 }
 
 #[tokio::test]

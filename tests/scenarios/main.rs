@@ -29,7 +29,8 @@
 //! | `proof` | evidence, and what happens to it when a byte changes |
 //! | `kept` | steps of alerts that an output's script fails on, or that find no room to wait |
 //! | `stalls` | receivers of alerts that are away or stall |
-//! | `receiver` | no scenarios: a receiver of alerts, for `delivery`, `kept` and `stalls` |
+//! | `quiet` | quiet hours of outputs, and what comes in between |
+//! | `receiver` | no scenarios: a receiver of alerts, for `delivery`, `kept`, `quiet` and `stalls` |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
@@ -62,6 +63,7 @@ mod packages;
 mod payloads;
 mod plugins;
 mod proof;
+mod quiet;
 mod receiver;
 mod releases;
 mod resets;

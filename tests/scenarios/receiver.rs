@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use pitchside_tests::until;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// One request: its key, its body, and whether it was answered well.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub(super) struct Webhook {
     pub(super) port: u16,
     broken: Arc<AtomicBool>,
     stalled: Arc<AtomicBool>,
+    /// What stalls is answered badly once this is so.
+    let_go: Arc<watch::Sender<bool>>,
     /// How it then answers; `503 Busy` unless told otherwise.
     badly: Arc<Mutex<Option<&'static str>>>,
     got: Arc<Mutex<Vec<Got>>>,
@@ -68,7 +71,7 @@ impl Webhook {
             head.lines().find_map(|line| line.strip_prefix("idempotency-key: ")).unwrap().trim_matches('"').to_owned();
         self.got.lock().unwrap().push(Got { key, body, well });
         if stalls {
-            std::future::pending::<()>().await;
+            drop(self.let_go.subscribe().wait_for(|let_go| *let_go).await);
         }
         let badly = self.badly.lock().unwrap().unwrap_or("503 Busy");
         let status = if well { "204 No Content" } else { badly };
@@ -80,9 +83,14 @@ impl Webhook {
         self.broken.store(broken, Ordering::Release);
     }
 
-    /// Takes what comes from now on, and never answers.
+    /// Takes what comes from now on, and never answers, unless it [`Self::lets_go`].
     pub(super) fn stalls(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::Release);
+    }
+
+    /// Answers badly what stalled.
+    pub(super) fn lets_go(&self) {
+        self.let_go.send_replace(true);
     }
 
     /// Answers with this from now on.

@@ -4,6 +4,7 @@ use pitchside_model::PluginName;
 use pitchside_tests::{Clinic, Running, until};
 
 use crate::delivery::{apart, beats, output_of, post};
+use crate::outputs::log;
 use crate::receiver::Webhook;
 
 #[tokio::test]
@@ -27,12 +28,42 @@ async fn a_receiver_that_is_away_keeps_no_other_from_new_alerts() {
         until("the next to wait aside", || (waiting() == count).then_some(())).await;
     }
     away.breaks(false);
-    // What came of the last try may be written down after the record says that it waits.
-    until("the other to hear of all", || {
-        clinic.advance(61);
-        (away.told().len() == 4).then_some(())
+    // Whatever is said to wait was tried no later than now: a minute on it is due, or is just being tried.
+    clinic.advance(61);
+    assert_eq!(away.told_so_many(4).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_try_that_comes_to_nothing_after_the_clock_went_on_is_followed_by_the_next_as_if_it_had_been_told_at_once() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised"], &format!("[{}]", post(&hook))).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    until("the first to wait aside, and to be tried again in vain", || {
+        clinic.advance(10);
+        log(&clinic, "hook").contains("-raised-0 still does not go out").then_some(())
     })
     .await;
+    hook.stalls(true);
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    let alerts = clinic.alerted(2).await;
+    let [first, second] = [0, 1].map(|at: usize| alerts[at].alert.id);
+    let is_asked = || hook.got().iter().any(|got| got.key.starts_with(&second.to_string()));
+    until("the second to be under way", || is_asked().then_some(())).await;
+    hook.stalls(false);
+    clinic.advance(601);
+    // By now it was looked for what is due: the first was tried once more, and the second, which is under way, was passed over.
+    let is_tried = || clinic.tables().requests_of(first).unwrap()[0].at == clinic.now();
+    until("the first to be tried once more", || is_tried().then_some(())).await;
+    hook.breaks(false);
+    hook.lets_go();
+    // The clock stands still: the second is due since its own try began, and once it has come, so is the first.
+    assert_eq!(hook.told_so_many(2).await, ["raised 0 fast", "raised 0 fast"]);
+    let name = PluginName::parse("hook").unwrap();
+    until("nothing to wait any more", || clinic.tables().requests_waiting(&name).unwrap().is_empty().then_some(()))
+        .await;
 }
 
 #[tokio::test]

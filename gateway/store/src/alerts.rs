@@ -198,6 +198,11 @@ impl Tables {
         self.list(sql!("alerts/open"), rows)
     }
 
+    /// Alerts that are not cleared, the most lately raised first, at most [`ROWS_MAX`]: however many others nobody has acknowledged.
+    pub fn standing_alerts(&self, rows: u32) -> Result<Vec<AlertRow>, StoreError> {
+        self.list(sql!("alerts/standing"), rows)
+    }
+
     fn list(&self, statement: &'static str, rows: u32) -> Result<Vec<AlertRow>, StoreError> {
         let lives = self.read(|connection| {
             let mut statement = connection.prepare_cached(statement)?;

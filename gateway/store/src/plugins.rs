@@ -41,7 +41,7 @@ pub struct PluginPackage {
     pub archive: Vec<u8>,
     /// The signed note.
     pub note: Vec<u8>,
-    /// When it came.
+    /// When it came; of one that is tried, since when it is, under what is set now.
     pub installed_at: Timestamp,
 }
 
@@ -52,7 +52,7 @@ pub struct Candidate {
     pub sha256: PackageDigest,
     /// How many payloads both must read alike.
     pub payloads: u32,
-    /// And how long that may take.
+    /// And how long that may take. What is set otherwise meanwhile begins it anew, for as long as there was from when the package came.
     pub until: Timestamp,
     /// What they say may differ; only what fails refuses it.
     pub differ: bool,
@@ -203,7 +203,7 @@ impl Tables {
         let line = self.seal_line(name.as_str(), at, true, deed)?;
         let name = name.clone();
         self.write(move |connection| {
-            let changed = change::change(connection, &name, &to)?;
+            let changed = change::change(connection, &name, &to, at)?;
             if changed {
                 connection.prepare_cached(sql!("plugins/revised"))?.execute([])?;
                 write_line(connection, name.as_str(), at, true, &line)?;

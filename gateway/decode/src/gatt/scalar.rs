@@ -24,7 +24,7 @@ enum Format {
 pub struct Scalar {
     pub characteristic: u16,
     pub name: &'static str,
-    quantity: Quantity,
+    pub quantity: Quantity,
     format: Format,
     exponent: i8,
     /// This one means that the device does not know.

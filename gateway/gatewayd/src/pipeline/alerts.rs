@@ -129,7 +129,7 @@ impl Alerts {
         match self.record(events, now).await {
             Ok(steps) => {
                 self.count(steps.iter().map(|step| &step.event));
-                Came { recorded: true, sent: self.send_steps(&steps).await }
+                Came { recorded: true, sent: self.send_steps(&steps, &HashSet::new()).await }
             }
             Err(error) => {
                 tracing::error!(%error, "alerts of the replay could not be recorded");
@@ -142,13 +142,10 @@ impl Alerts {
     /// crash, may not have gone out goes out. `last_reading` is the newest of the last run.
     pub async fn restore(&self, last_reading: Timestamp) {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.open_alerts(ROWS_MAX)).await {
-            Ok(Ok(open)) => {
-                let standing = open.into_iter().rev().filter(|row| row.cleared.is_none());
-                standing.for_each(|row| drop(self.keep(&row)));
-            }
-            Ok(Err(error)) => tracing::error!(%error, "open alerts could not be read"),
-            Err(error) => tracing::error!(%error, "open alerts could not be read"),
+        match tokio::task::spawn_blocking(move || store.standing_alerts(ROWS_MAX)).await {
+            Ok(Ok(standing)) => standing.iter().rev().for_each(|row| drop(self.keep(row))),
+            Ok(Err(error)) => tracing::error!(%error, "alerts that hold could not be read"),
+            Err(error) => tracing::error!(%error, "alerts that hold could not be read"),
         }
         self.restore_ends(last_reading).await;
         self.resend().await;
@@ -192,8 +189,20 @@ impl Alerts {
     /// Sends what was recorded but is not known to have gone out; whether all of it did.
     async fn resend(&self) -> bool {
         let store = self.store.clone();
-        match tokio::task::spawn_blocking(move || store.undelivered_alerts(ROWS_MAX)).await {
-            Ok(Ok(steps)) => self.send_steps(&steps).await && steps.len() < ROWS_MAX as usize,
+        let read = move || {
+            let steps = store.undelivered_alerts(ROWS_MAX)?;
+            let mut over = HashSet::new();
+            for step in &steps {
+                if let AlertEvent::Raised(alert) = &step.event
+                    && store.alert(alert.id)?.is_some_and(|row| row.cleared.is_some())
+                {
+                    over.insert(alert.id);
+                }
+            }
+            Ok::<_, StoreError>((steps, over))
+        };
+        match tokio::task::spawn_blocking(read).await {
+            Ok(Ok((steps, over))) => self.send_steps(&steps, &over).await && steps.len() < ROWS_MAX as usize,
             Ok(Err(error)) => {
                 tracing::error!(%error, "undelivered alerts could not be read");
                 false
@@ -213,10 +222,11 @@ impl Alerts {
         }
     }
 
-    async fn send_steps(&self, steps: &[AlertStep]) -> bool {
+    /// Sends steps that are recorded; of these alerts the record says that they are over.
+    async fn send_steps(&self, steps: &[AlertStep], over: &HashSet<AlertId>) -> bool {
         self.tell().await;
         let now = self.clock.now();
-        let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())));
+        let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())), over);
         self.mark_delivered(steps, &sent, now).await;
         sent.failed.is_empty()
     }
@@ -256,12 +266,12 @@ impl Alerts {
         }
     }
 
-    /// To MQTT subscribers. Which of them did not reach the router is in the answer.
-    fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>) -> Sent {
+    /// To MQTT subscribers; of these alerts the record says that they are `over`. Which did not reach the router is in the answer.
+    fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>, over: &HashSet<AlertId>) -> Sent {
         let mut sent = Sent::default();
         for deed in deeds {
             let event = deed.0;
-            if let Err(error) = self.publish(deed) {
+            if let Err(error) = self.publish(deed, over) {
                 let (id, _) = step_of(event);
                 tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router; it goes out again");
                 sent.failed.insert(step_of(event));
@@ -272,19 +282,21 @@ impl Alerts {
 
     /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds and for a while after, so that whoever comes later finds how it
     /// stands or ended.
-    fn publish(&self, deed: Deed<'_>) -> anyhow::Result<()> {
+    fn publish(&self, deed: Deed<'_>, over: &HashSet<AlertId>) -> anyhow::Result<()> {
         let (alert, _) = step_of(deed.0);
         let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
         let mut ends = self.ends.lock();
         match (deed.0, ends.said(alert)) {
-            (AlertEvent::Raised(raised), None) => {
+            (AlertEvent::Raised(raised), None) if !over.contains(&alert) => {
                 self.publish_retained(alert, json)?;
                 self.stands(raised);
             }
-            // Told late, it is over already.
-            (AlertEvent::Raised(_), Some(end)) => {
+            // Told late, it is over already; its end is kept for later subscribers, comes next, or was long ago.
+            (AlertEvent::Raised(_), end) => {
                 self.gate.publish(&topic_of(alert), json, false, Qos::AtLeastOnce)?;
-                self.publish_retained(alert, end)?;
+                if let Some(end) = end {
+                    self.publish_retained(alert, end)?;
+                }
             }
             (AlertEvent::Cleared { .. }, _) => {
                 let make_room = ends.put(alert, json.clone(), self.clock.uptime());

@@ -153,6 +153,14 @@ impl Tables {
         })
     }
 
+    /// Whether an output brought something of a later step than this one to a receiver.
+    pub fn is_replaced(&self, name: &PluginName, target: Target, step: DeliveryStepId) -> Result<bool, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("delivery/is_replaced"))?;
+            Ok(statement.query_row(params![name.as_str(), target.as_slice(), step.0], |row| row.get(0))?)
+        })
+    }
+
     /// Outputs that gave requests up since then, each with how many, and brought nothing of a later step there: what was replaced by
     /// something newer, is asked for no longer, or is owed, is not among them.
     pub fn requests_given_up(&self, since: Timestamp) -> Result<Vec<(String, u32)>, StoreError> {

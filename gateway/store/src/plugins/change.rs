@@ -1,7 +1,7 @@
 //! What each change of a plugin does to its row and packages; runs within a transaction.
 
-use pitchside_model::PluginName;
-use rusqlite::{Connection, params};
+use pitchside_model::{PluginName, Timestamp};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::{PackageDigest, PluginChange, PluginPackage, PluginRow, one};
 use crate::error::StoreError;
@@ -58,8 +58,26 @@ fn still_runs(row: &PluginRow, after: Option<PackageDigest>) -> Result<(), Store
     Err(conflict(&row.name, "was changed by somebody else meanwhile: look again"))
 }
 
+/// What is tried is tried anew from now on, for as long as it was to be from the beginning: what was found under other settings says nothing.
+fn try_anew(connection: &Connection, row: &mut PluginRow, at: Timestamp) -> Result<(), StoreError> {
+    let Some(tried) = &mut row.candidate else { return Ok(()) };
+    let since: Option<i64> = connection
+        .prepare_cached(sql!("plugins/package"))?
+        .query_row([tried.sha256], |package| package.get(5))
+        .optional()?;
+    let Some(since) = since else { return Ok(()) };
+    tried.until = at.plus_micros(tried.until.micros_since(Timestamp(since)));
+    connection.prepare_cached(sql!("plugins/package_since"))?.execute(params![tried.sha256, at.0])?;
+    put_row(connection, row)
+}
+
 /// Whether there was anything to change.
-pub(super) fn change(connection: &Connection, name: &PluginName, change: &PluginChange) -> Result<bool, StoreError> {
+pub(super) fn change(
+    connection: &Connection,
+    name: &PluginName,
+    change: &PluginChange,
+    at: Timestamp,
+) -> Result<bool, StoreError> {
     let mut row = one(connection, name)?.unwrap_or_else(|| PluginRow::new(name.clone()));
     match change {
         PluginChange::Install { package, grants, after } => {
@@ -112,11 +130,16 @@ pub(super) fn change(connection: &Connection, name: &PluginName, change: &Plugin
         }
         PluginChange::Set(setting) => {
             setting.put(connection, name)?;
+            try_anew(connection, &mut row, at)?;
             return Ok(true);
         }
         PluginChange::Unset { key, secret } => {
             let mut statement = connection.prepare_cached(sql!("plugins/setting_drop"))?;
-            return Ok(statement.execute(params![name.as_str(), secret, key])? > 0);
+            let was_set = statement.execute(params![name.as_str(), secret, key])? > 0;
+            if was_set {
+                try_anew(connection, &mut row, at)?;
+            }
+            return Ok(was_set);
         }
         PluginChange::Withdraw(capability) => {
             return Ok(connection

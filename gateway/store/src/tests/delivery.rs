@@ -241,6 +241,29 @@ fn what_is_owed_to_a_receiver_is_found_up_to_a_step_and_what_is_owed_no_longer_i
 }
 
 #[test]
+fn what_came_to_a_receiver_replaces_what_older_steps_have_for_it_and_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    store.record_alerts(&[raised(1), raised(2), raised(3)], Timestamp(1)).unwrap();
+    let steps: Vec<DeliveryStepId> =
+        store.delivery_steps_after(DeliveryStepId(0), 9).unwrap().iter().map(|step| step.id).collect();
+    let (hall, gate) = ([1; 32], [2; 32]);
+    let note = |step: usize, came, target| {
+        let written = vec![Written { number: 0, came, target: Some(target) }];
+        store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
+    };
+    let is_replaced = |target| [0, 1, 2].map(|step: usize| store.is_replaced(&name(), target, steps[step]).unwrap());
+    for came in [Came::Waits, Came::GivenUp, Came::Unasked, Came::Owed] {
+        note(1, came, hall);
+        assert_eq!(is_replaced(hall), [false; 3], "{came:?}");
+    }
+    note(1, Came::Done, hall);
+    assert_eq!(is_replaced(hall), [true, false, false], "not by itself, nor what comes later");
+    assert_eq!(is_replaced(gate), [false; 3], "another receiver");
+    assert!(!store.is_replaced(&PluginName::parse("other").unwrap(), hall, steps[0]).unwrap());
+}
+
+#[test]
 fn an_output_that_gave_requests_up_is_named_until_it_brings_something_newer() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

@@ -44,6 +44,22 @@ fn an_alert_is_open_until_it_is_seen_and_over() {
 }
 
 #[test]
+fn an_alert_that_holds_is_found_beside_however_many_that_nobody_has_seen_end() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let end = |number: u8| AlertEvent::Cleared { id: AlertId([number; 16]), event_time: Timestamp(5) };
+    store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
+    store.acknowledge_alert(AlertId([2; 16]), "ann", Timestamp(2)).unwrap();
+    for number in 3..9 {
+        store.record_alerts(&[raised(number), end(number)], Timestamp(3)).unwrap();
+    }
+    let of = |rows: Vec<AlertRow>| rows.into_iter().map(|row| row.alert.id.0[0]).collect::<Vec<_>>();
+    assert_eq!(of(store.open_alerts(3).unwrap()), [8, 7, 6]);
+    assert_eq!(of(store.standing_alerts(3).unwrap()), [2, 1], "seen or not");
+    assert_eq!(of(store.standing_alerts(1).unwrap()), [2]);
+}
+
+#[test]
 fn how_alerts_ended_is_found_by_when_that_was_recorded_once_it_has_gone_out() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

@@ -85,6 +85,31 @@ fn a_candidate_takes_over_or_goes_and_only_the_one_that_is_tried() {
 }
 
 #[test]
+fn what_is_set_otherwise_while_a_version_is_tried_gives_it_all_its_time_again() {
+    let dir = TempDir::new().unwrap();
+    let store = open(dir.path());
+    let change = |to, at| store.change_plugin(&name(), to, "a deed", Timestamp(at)).unwrap();
+    let set = |value: &str| PluginChange::Set(store.seal_plugin_setting(&name(), "add", value, false).unwrap());
+    let until = || row(&store).candidate.map(|candidate| candidate.until.0);
+    change(set("1"), 1);
+    assert_eq!(store.plugin(&name()), Ok(None), "what is set makes no row of one that was not installed");
+    change(install(1, None), 1);
+    let candidate = Candidate { sha256: [2; 32], payloads: 10, until: Timestamp(62), differ: true };
+    change(PluginChange::Try { package: package(2), grants: vec![], candidate, after: Some([1; 32]) }, 2);
+    for at in [50, 100, 40] {
+        change(set("2"), at);
+        assert_eq!(until(), Some(at + 60), "a minute from {at} on");
+    }
+    let unset = || PluginChange::Unset { key: "add".into(), secret: false };
+    assert!(change(unset(), 70) && !change(unset(), 80));
+    assert_eq!(until(), Some(130), "nothing was set at 80");
+    change(PluginChange::Grant("mqtt:hall".into()), 90);
+    assert_eq!(until(), Some(130), "what it may do is no setting");
+    let tried = row(&store).candidate.map(|candidate| (candidate.sha256, candidate.payloads, candidate.differ));
+    assert_eq!(tried, Some(([2; 32], 10, true)), "nothing else changes");
+}
+
+#[test]
 fn what_an_admin_switched_off_stays_off_whatever_takes_its_place() {
     let dir = TempDir::new().unwrap();
     let store = open(dir.path());

@@ -1,7 +1,7 @@
 //! How alerts ended, kept for a while on the shelf of retained messages: the broker keeps no sessions, and an app that was away, or that
 //! a box cut off in the middle did not reach any more, hears it when it subscribes again.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -70,7 +70,7 @@ impl Alerts {
         match tokio::task::spawn_blocking(read).await {
             Ok(Ok((steps, rows))) => {
                 rows.iter().for_each(|row| self.stands(&row.alert));
-                drop(self.deliver(steps.iter().rev().map(|step| (&step.event, step.by.as_deref()))));
+                drop(self.deliver(steps.iter().rev().map(|step| (&step.event, step.by.as_deref())), &HashSet::new()));
             }
             Ok(Err(error)) => tracing::error!(%error, "how the last alerts ended could not be read"),
             Err(error) => tracing::error!(%error, "how the last alerts ended could not be read"),

@@ -1,5 +1,6 @@
 //! What the rules say, on its way: out at once, and onto the disk behind that, in order.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -58,7 +59,9 @@ impl Recorder {
                 let came = match step {
                     Some(Step::Raised(events, sent, now)) => behind.raised(events, &sent, now).await,
                     Some(Step::Replayed(events, now)) => behind.replayed(events, now).await,
-                    Some(Step::Recorded(steps)) => Came { recorded: true, sent: behind.send_steps(&steps).await },
+                    Some(Step::Recorded(steps)) => {
+                        Came { recorded: true, sent: behind.send_steps(&steps, &HashSet::new()).await }
+                    }
                     None => return,
                 };
                 owing |= !came.sent;
@@ -74,10 +77,11 @@ impl Recorder {
     /// What the rules said just now: out first, then onto the disk. Waits only while the disk is far behind.
     pub async fn raise(&self, events: Vec<AlertEvent>, now: Timestamp) {
         self.alerts.count(events.iter());
-        let sent = self.alerts.deliver(events.iter().map(|event| {
+        let deeds = events.iter().map(|event| {
             self.alerts.events.publish(&self.alerts.told((event, None)));
             (event, None)
-        }));
+        });
+        let sent = self.alerts.deliver(deeds, &HashSet::new());
         self.send(Step::Raised(events, sent, now)).await;
     }
 

@@ -26,8 +26,8 @@ use crate::pipeline::rules::{RECORDED_WITHIN, RulesFeed};
 
 /// How often it is looked whether a drill is due, or asked for.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// Open alerts looked through at a start.
-const OPEN_MAX: u32 = 1_000;
+/// Alerts that hold, looked through at a start.
+const STANDING_MAX: u32 = 1_000;
 /// Where MQTT subscribers hear of drills.
 const TOPIC: &str = "drills";
 /// The longest message of an alert, in characters.
@@ -66,8 +66,8 @@ impl Drills {
         let last = parts.store.last_drill()?.and_then(|drill| drill.ended);
         let every = parts.settings.drill_every.0.map(pitchside_config::Span::duration);
         let schedule = Schedule::new(every, last, parts.clock.now(), parts.clock.uptime());
-        let of_path = |row: &pitchside_store::AlertRow| row.alert.rule.as_str() == PATH_RULE && row.cleared.is_none();
-        let raised = parts.store.open_alerts(OPEN_MAX)?.iter().find(|row| of_path(row)).map(|row| row.alert.id);
+        let of_path = |row: &pitchside_store::AlertRow| row.alert.rule.as_str() == PATH_RULE;
+        let raised = parts.store.standing_alerts(STANDING_MAX)?.iter().find(|row| of_path(row)).map(|row| row.alert.id);
         if let Some(at) = parts.store.path_proved_at()? {
             parts.alerts.metrics.alert_path_proved.set(at.millis() / 1_000);
         }

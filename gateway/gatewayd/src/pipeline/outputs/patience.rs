@@ -1,6 +1,7 @@
 //! When what was put aside is tried again: after a minute, then after twice as long each time, so that a receiver that takes each try
 //! and never says so is not sent the same a thousand times a day. As soon as something goes out to a receiver, all that waits for it is
-//! due.
+//! due. A pause counts from when the try before it began, however long that took to come to nothing: so what is read to wait, and was tried
+//! once, is due a minute after that was read, also if it was under way then.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -38,13 +39,13 @@ impl Patience {
         self.0.lock().retain(|key, _| wait.contains(key));
     }
 
-    /// It was tried with this receiver, and this came of it.
-    pub fn tried(&self, (step, number): (DeliveryStepId, u32), target: Target, came: Came, now: Duration) {
+    /// It was tried with this receiver, from then on, and this came of it. To be said before that it waits is written down.
+    pub fn tried(&self, (step, number): (DeliveryStepId, u32), target: Target, came: Came, begun: Duration) {
         let mut waiting = self.0.lock();
         match came {
             Came::Waits => {
                 let pause = waiting.get(&(step, number)).map_or(AGAIN_MIN, |next| (next.pause * 2).min(AGAIN_MAX));
-                waiting.insert((step, number), Next { pause, due: now.saturating_add(pause), target });
+                waiting.insert((step, number), Next { pause, due: begun.saturating_add(pause), target });
             }
             Came::Done => waiting.retain(|_, next| next.target != target),
             Came::GivenUp | Came::Unasked | Came::Owed => drop(waiting.remove(&(step, number))),

@@ -1,8 +1,10 @@
 //! What an output is told in a round: what is new, what was held for its quiet hours, and what was kept, the most urgent first.
 
+use std::collections::BTreeSet;
+
 use pitchside_model::Priority;
-use pitchside_store::delivery::HELD_MAX;
-use pitchside_store::{AlertRow, DeliveryKind, DeliveryStep, DeliveryStepId, KeptFor, StoreError};
+use pitchside_store::delivery::{HELD_MAX, Target};
+use pitchside_store::{AlertRow, Came, DeliveryKind, DeliveryStep, DeliveryStepId, KeptFor, StoreError};
 
 use super::agenda::{Item, Source, Urgency};
 use super::kept::Stands;
@@ -195,10 +197,10 @@ impl OutputTask {
                 self.courier.give_up_rest(step.id)?;
                 return Ok(Heard::Done);
             }
-            // The hours came to their end just now: what it was not told of yet is over.
-            Verdict::Tell(_) if may_hold && !self.came_and_went(step)?.is_empty() => return Ok(Heard::Hold),
+            // The hours came to their end just now: what was held before it goes before it, or is over with it.
+            Verdict::Tell(_) if may_hold && self.is_behind_held(step)? => return Ok(Heard::Hold),
             Verdict::Tell(told) => told,
-            Verdict::Hold => return Ok(Heard::Hold),
+            Verdict::Hold => return Ok(self.holds(step)?),
             Verdict::PassOver => {
                 if self.kept.why(step.id).is_some() {
                     self.courier.unask_owed(step.id)?;
@@ -242,6 +244,24 @@ impl OutputTask {
             }
             after = last.id;
         }
+    }
+
+    /// A step comes in quiet hours: it is held, unless it was told before them and is read again after a cut. Held, it would count as one that
+    /// nobody has heard of, and an alert that ends in these hours as one that came and went in them.
+    fn holds(&self, step: &DeliveryStep) -> Result<Heard, StoreError> {
+        let written = blocking::here(|| self.parts.store.requests_of_step(&self.name, step.id))?;
+        if written.is_empty() {
+            return Ok(Heard::Hold);
+        }
+        let owed: BTreeSet<Target> =
+            written.iter().filter(|one| one.came == Came::Owed).filter_map(|one| one.target).collect();
+        Ok(if owed.is_empty() { Heard::Done } else { Heard::Owes(owed) })
+    }
+
+    /// Whether something of the same alert is still held that comes before a step.
+    fn is_behind_held(&self, step: &DeliveryStep) -> Result<bool, StoreError> {
+        let held = blocking::here(|| self.parts.store.held_for_plugin(&self.name, HELD_MAX))?;
+        Ok(is_behind(step, &held))
     }
 
     /// What is held of an alert whose end this is, if the step is among it with which the output joins: nobody was told of it, nor needs
@@ -298,6 +318,38 @@ impl OutputTask {
     fn let_go(&mut self, step: &DeliveryStep) {
         if self.kept.remove(step.id) {
             self.courier.record.write(Entry::LetGo(step.id));
+        }
+    }
+}
+
+/// Whether a step comes after one of the same alert among those that are held.
+fn is_behind(step: &DeliveryStep, held: &[DeliveryStep]) -> bool {
+    held.iter().any(|other| other.alert == step.alert && other.id < step.id)
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::{AlertId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn a_step_stands_behind_what_is_held_of_its_alert_from_before_it_and_behind_nothing_else() {
+        let step = |id, alert: u8, kind| {
+            let (recorded_at, alert) = (Timestamp(id), AlertId([alert; 16]));
+            DeliveryStep { id: DeliveryStepId(id), recorded_at, alert, kind }
+        };
+        let held = [step(3, 1, DeliveryKind::Raised), step(7, 2, DeliveryKind::Escalated(1))];
+        for (id, alert, kind, expected) in [
+            (4, 1, DeliveryKind::Escalated(1), true),
+            (5, 1, DeliveryKind::Acknowledged, true),
+            (6, 1, DeliveryKind::Cleared, true),
+            (8, 2, DeliveryKind::Acknowledged, true),
+            (3, 1, DeliveryKind::Raised, false),
+            (2, 2, DeliveryKind::Raised, false),
+            (9, 3, DeliveryKind::Raised, false),
+        ] {
+            assert_eq!(is_behind(&step(id, alert, kind), &held), expected, "{id} {kind:?}");
         }
     }
 }

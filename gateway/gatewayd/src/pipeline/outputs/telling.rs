@@ -83,12 +83,11 @@ impl OutputTask {
         self.parts.hearing.muster.delivered(step.alert, &self.name, how);
     }
 
-    /// Tells it of a step: what it asks for sets out side by side. What is not there in a moment stands in the record as what waits, and
-    /// goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert waits, for
-    /// the same receiver or under the same number, nobody waits for one more, nor for what is told again: a receiver that stalls and has
-    /// another address for each alert would hold up every step. What has no room to wait is tried once, and is owed if that is in vain:
-    /// that is written down, too, so that its number stays its own. A step that is told `again` is not told to whoever has heard of a
-    /// later one.
+    /// Tells it of a step: what it asks for is written down as what waits, under its numbers, and sets out side by side. What is not there
+    /// in a moment goes on. What waits already of the same alert, for the same receiver, is not overtaken; where something of another alert
+    /// waits, for the same receiver or under the same number, nobody waits for one more, nor for what is told again: a receiver that stalls
+    /// and has another address for each alert would hold up every step. What has no room to wait is written down as owed, and tried once all
+    /// the same. A step that is told `again` is not told to whoever has heard of a later one.
     pub(super) async fn tell(
         &mut self,
         step: &DeliveryStep,
@@ -119,7 +118,7 @@ impl OutputTask {
             |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
         let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
         let errand = Arc::new(Errand { step: *step, event, requests, age });
-        let (mut out, mut awaited, mut owed) = (JoinSet::new(), BTreeSet::new(), BTreeMap::new());
+        let (mut owed, mut trips) = (BTreeMap::new(), Vec::new());
         for number in &new {
             let Some(Numbered { target, .. }) = errand.requests.get(number) else { continue };
             let (is_blocked, is_overtaking) = (places.waits(target), owed_before.contains(target));
@@ -131,33 +130,43 @@ impl OutputTask {
             if is_going || is_overtaking || behind.contains(number) {
                 continue;
             }
-            let Some(going) = self.courier.under_way.begin((step.id, *number), *target) else { continue };
             let trial = match (owed.contains_key(number), is_blocked) {
                 (true, _) if again => Trial::Once,
                 (true, _) | (_, true) => Trial::Brief,
                 (false, false) => Trial::Aside,
             };
-            if !is_blocked && !again && !numbers_waiting.contains(number) {
-                awaited.insert(*number);
-            }
-            out.spawn(self.courier.clone().set_out(Arc::clone(&errand), *number, trial, going));
+            let is_awaited = !is_blocked && !again && !numbers_waiting.contains(number);
+            trips.push((*number, *target, trial, is_awaited));
         }
-        let ended = prompt(&mut out, awaited).await;
-        let waits = new.into_iter().filter(|number| !owed.contains_key(number)).map(|number| (number, Came::Waits));
-        let mut came: BTreeMap<u32, Came> =
-            waits.chain(late.into_iter().map(|number| (number, Came::GivenUp))).collect();
-        let of_note = ended.iter().filter(|one| one.came != Came::Waits || came.contains_key(&one.number));
-        let of_note: Vec<(u32, Came)> = of_note.map(|one| (one.number, one.came)).collect();
-        came.extend(of_note);
-        owed.retain(|number, _| !came.contains_key(number));
         // What is under way writes down by itself what becomes of it.
         let rests = |number: u32| !under_way.contains(&(step.id, number));
-        let newly = owed.keys().copied().filter(|number| rests(*number) && !is_owed(&written, *number));
-        came.extend(newly.map(|number| (number, Came::Owed)));
+        let numbers = new.iter().filter_map(|number| match owed.contains_key(number) {
+            false => Some((*number, Came::Waits)),
+            true => (rests(*number) && !is_owed(&written, *number)).then_some((*number, Came::Owed)),
+        });
+        // Before anything goes out: cut off from here on, as when the output is set otherwise, nobody is told under another number.
+        self.courier.settle(&errand, numbers);
+        let (mut out, mut awaited) = (JoinSet::new(), BTreeSet::new());
+        for (number, target, trial, is_awaited) in trips {
+            let Some(going) = self.courier.under_way.begin((step.id, number), target) else { continue };
+            if is_awaited {
+                awaited.insert(number);
+            }
+            out.spawn(self.courier.clone().set_out(Arc::clone(&errand), number, trial, going));
+        }
+        let ended = prompt(&mut out, awaited).await;
+        let mut came: BTreeMap<u32, Came> = late.into_iter().map(|number| (number, Came::GivenUp)).collect();
+        came.extend(ended.iter().filter(|one| one.came != Came::Waits).map(|one| (one.number, one.came)));
+        owed.retain(|number, _| !came.contains_key(number));
         let is_gone = |one: &&Written| one.came == Came::Owed && !errand.requests.contains_key(&one.number);
         let gone = written.iter().filter(is_gone).filter(|one| rests(one.number));
         came.extend(gone.map(|one| (one.number, Came::Unasked)));
+        let has_gone_out = came.values().any(|came| *came == Came::Done);
         self.courier.settle(&errand, came);
+        if has_gone_out && !numbers_waiting.is_empty() {
+            // What waits for the same receiver is due.
+            self.courier.under_way.wake();
+        }
         if !out.is_empty() {
             let numbers = owed.keys().copied().collect();
             self.away.spawn(self.courier.clone().see_out(errand, out, numbers));

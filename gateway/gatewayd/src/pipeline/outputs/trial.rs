@@ -35,7 +35,7 @@ use crate::pipeline::delivery::muster::Went;
 const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest.
 const RETRY_MAX: Duration = Duration::from_secs(60);
-/// How long a request is tried before it is put aside.
+/// A request is put aside by a try that began so long after its first: so the pause after it is the first of those.
 const ASIDE_AFTER: Duration = Duration::from_secs(60);
 /// How long one that the other end takes for wrong is tried.
 const UNWANTED_AFTER_US: i64 = 10 * 60 * MICROS_PER_SECOND;
@@ -45,7 +45,7 @@ const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 /// For how long something is tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trial {
-    /// A minute, then it is put aside.
+    /// For a minute, and once more; then it is put aside.
     Aside,
     /// Once, then it is put aside: something waits on its way already.
     Brief,
@@ -91,6 +91,15 @@ pub(super) struct Errand {
     pub event: Event,
     pub requests: BTreeMap<u32, Numbered>,
     pub age: Age,
+}
+
+/// What became of a request that was carried out, or was not.
+pub(super) struct Carried {
+    pub came: Came,
+    /// Why, if it was not.
+    pub why: String,
+    /// When the last try began, by the gateway's uptime.
+    pub begun: Duration,
 }
 
 /// A request that came to an end, and counts as under way until this is dropped.
@@ -151,10 +160,16 @@ impl Courier {
             if is_owed {
                 self.under_way.brings(errand.step.id);
             }
-            if came != Came::Waits {
+            if came != Came::Waits || self.is_due(errand.step.id, number) {
                 self.under_way.wake();
             }
         }
+    }
+
+    /// Whether a request that waits may be tried now. To be asked once it is no longer under way: while it was, whoever looked for what is due
+    /// passed it over.
+    fn is_due(&self, step: DeliveryStepId, number: u32) -> bool {
+        self.patience.is_due(step, number, self.parts.clock.uptime())
     }
 
     /// Writes down what became of requests of a step.
@@ -175,20 +190,30 @@ impl Courier {
         let (step, key) = (errand.step.id, errand.event.key(number as usize));
         let turn = match one.request.replaces() {
             false => None,
-            true => match self.turns.take(one.target, step).await {
-                Turn::Mine(place) => Some(place),
-                Turn::Newer => return Came::GivenUp,
+            true => match (self.turns.take(one.target, step).await, self.is_replaced(one.target, step)) {
+                (Turn::Newer, _) | (Turn::Mine(_), Ok(true)) => return Came::GivenUp,
+                (Turn::Mine(place), Ok(false)) => Some(place),
+                (Turn::Mine(_), Err(error)) => {
+                    tracing::warn!(plugin = %self.name, key, %error, "what stands with a receiver cannot be read; this waits");
+                    self.patience.tried((step, number), one.target, Came::Waits, self.parts.clock.uptime());
+                    return Came::Waits;
+                }
             },
         };
-        let (came, why) = self.carry(&one.request, &key, errand.age, trial).await;
+        let Carried { came, why, begun } = self.carry(&one.request, &key, errand.age, trial).await;
         if let (Came::Done, Some(place)) = (came, turn) {
             place.brought(step);
         }
+        self.patience.tried((step, number), one.target, came, begun);
         if came == Came::Done || trial == Trial::Once {
-            self.patience.tried((step, number), one.target, came, self.parts.clock.uptime());
             self.tell_why(one.target, &key, came, &why);
         }
         came
+    }
+
+    /// Whether something newer than this step was brought to a receiver by a run of before, which nobody remembers.
+    fn is_replaced(&self, target: Target, step: DeliveryStepId) -> Result<bool, StoreError> {
+        blocking::here(|| self.parts.store.is_replaced(&self.name, target, step))
     }
 
     /// Says why what was put aside still does not go out: once, for as long as it is the same there.
@@ -217,8 +242,7 @@ impl Courier {
             None => None,
         };
         for (errand, number) in &chain {
-            let is_due = self.patience.is_due(errand.step.id, *number, self.parts.clock.uptime());
-            if !is_due || self.record.settled().is_err() {
+            if !self.is_due(errand.step.id, *number) || self.record.settled().is_err() {
                 return;
             }
             // Nothing else stands in a chain.
@@ -226,7 +250,15 @@ impl Courier {
             let came = self.carry_in_turn(errand, *number, one, Trial::Once).await;
             self.settle(errand, [(*number, came)]);
             if came == Came::Waits {
+                drop(going);
+                if self.is_due(errand.step.id, *number) {
+                    self.under_way.wake();
+                }
                 return;
+            }
+            if came == Came::Done {
+                // All that waits for that receiver is due.
+                self.under_way.wake();
             }
         }
         drop(going);
@@ -243,27 +275,28 @@ impl Courier {
         for (number, Numbered { request, .. }) in &errand.requests {
             let key = errand.event.key(*number as usize);
             match timeout_at(until, self.carry(request, &key, errand.age, Trial::Drill(until))).await {
-                Ok((Came::Done, _)) => {}
-                Ok((_, why)) => return Err(why),
+                Ok(Carried { came: Came::Done, .. }) => {}
+                Ok(Carried { why, .. }) => return Err(why),
                 Err(_) => return Err(format!("{} does not answer within the time of a drill", request.target())),
             }
         }
         Ok(Went::Out)
     }
 
-    /// Carries a request out, and tries again for as long as that may help: what became of it, and why if it was not carried out.
-    pub async fn carry(&self, request: &Request, key: &str, age: Age, trial: Trial) -> (Came, String) {
+    /// Carries a request out, and tries again for as long as that may help.
+    pub async fn carry(&self, request: &Request, key: &str, age: Age, trial: Trial) -> Carried {
         let mut pause = RETRY_MIN;
         let mut said = false;
-        let begun = self.parts.clock.uptime();
+        let first = self.parts.clock.uptime();
         let moot_after_us = request.moot_after_s().map(|seconds| i64::from(seconds) * MICROS_PER_SECOND);
         let limit_us = moot_after_us.unwrap_or(GIVE_UP_AFTER_US);
         if moot_after_us.is_some() && self.age_us(age) > limit_us {
             let why = format!("{} {key} comes too late to be worth it, and is left out", request.target());
             self.trouble(why.clone());
-            return (Came::GivenUp, why);
+            return Carried { came: Came::GivenUp, why, begun: first };
         }
         loop {
+            let begun = self.parts.clock.uptime();
             let done = match self.given() {
                 Ok(given) => self.parts.carrier.carry(request, key, &given).await,
                 Err(error) => Err(CarryError::Later(error.to_string())),
@@ -273,12 +306,16 @@ impl Courier {
                     if said || trial == Trial::Once {
                         self.trouble(format!("{} {key} went out after all", request.target()));
                     }
-                    return (Came::Done, String::new());
+                    return Carried { came: Came::Done, why: String::new(), begun };
                 }
                 Err(CarryError::Never(why)) => {
                     tracing::error!(plugin = %self.name, key, "what an output asks for is refused");
                     self.trouble(format!("{} {key} is refused: {why}", request.target()));
-                    return (Came::GivenUp, format!("{} is refused: {why}", request.target()));
+                    return Carried {
+                        came: Came::GivenUp,
+                        why: format!("{} is refused: {why}", request.target()),
+                        begun,
+                    };
                 }
                 Err(CarryError::Later(why)) => (why, false),
                 Err(CarryError::Busy(why, alone)) => {
@@ -298,14 +335,14 @@ impl Courier {
             if over {
                 tracing::error!(plugin = %self.name, key, "what an output asks for could not be done within {span} and is given up");
                 self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
-                return (Came::GivenUp, told);
+                return Carried { came: Came::GivenUp, why: told, begun };
             }
             if !said && matches!(trial, Trial::Aside | Trial::Brief) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
             }
-            let tried = self.parts.clock.uptime().saturating_sub(begun);
+            let tried = begun.saturating_sub(first);
             // What soon comes too late is not put aside: it would come back too late.
             let aside = match trial {
                 Trial::Aside => tried >= ASIDE_AFTER && moot_after_us.is_none(),
@@ -314,7 +351,7 @@ impl Courier {
                 Trial::Drill(_) => false,
             };
             if aside {
-                return (Came::Waits, told);
+                return Carried { came: Came::Waits, why: told, begun };
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);
