@@ -129,8 +129,8 @@ impl Tables {
         })
     }
 
-    /// Adds the next generation of an athlete's key.
-    pub fn add_athlete_key(&self, key: AthleteKey) -> Result<(), StoreError> {
+    /// Adds the next generation of an athlete's key, with a copy of it for the ledger: both or neither.
+    pub fn add_athlete_key(&self, key: AthleteKey, copy: Option<KeyCopy>) -> Result<(), StoreError> {
         limit("a wrapped key", &key.wrapped, WRAPPED_BYTES_MAX)?;
         self.write(move |connection| {
             let id = key.athlete.as_str();
@@ -141,7 +141,7 @@ impl Tables {
                 )));
             }
             connection.prepare_cached(sql!("athletes/add_key"))?.execute(params![id, key.generation, key.wrapped])?;
-            Ok(())
+            copy.iter().try_for_each(|copy| crate::copies::add(connection, copy))
         })
     }
 

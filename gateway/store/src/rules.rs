@@ -297,9 +297,10 @@ impl Tables {
         texts.iter().try_for_each(within)?;
         self.write(move |connection| {
             let mut last = connection.prepare_cached(sql!("rules/last_change"))?;
-            let last: Option<[u8; 32]> = last.query_row([], |row| row.get(0)).optional()?;
+            let last: Option<([u8; 32], String)> =
+                last.query_row([], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
             texts.iter().try_for_each(|text| put_text(connection, text))?;
-            if last == Some(change.set_hash) {
+            if last.is_some_and(|(set, engine)| set == change.set_hash && engine == change.engine) {
                 return Ok(false);
             }
             put_change(connection, &change)?;

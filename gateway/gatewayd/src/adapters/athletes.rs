@@ -8,7 +8,7 @@ use ledger_block::ingest::is_readable;
 use pitchside_model::AthleteId;
 use pitchside_seal::key::{RecoveryPublic, RecoverySecret};
 use pitchside_seal::{AthleteKey, Generation, Kek, KeyRing, Whose};
-use pitchside_store::{AthleteKey as StoredKey, CopyName, KeyCopy, StoreError, Tables};
+use pitchside_store::{Athlete, AthleteKey as StoredKey, CopyName, KeyCopy, StoreError, Tables};
 use zeroize::Zeroizing;
 
 use crate::backup::RecoveryPublicFile;
@@ -100,18 +100,29 @@ pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyR
     let ring = load_ring(tables, identity)?;
     lost.retain(|athlete| athlete.erased_at.is_none() && !ring.holds(&Whose::Athlete(athlete.id.clone())));
     for athlete in &lost {
-        let recovery = RecoveryPublicFile::read(identity.folder())?;
-        let next = athlete.generation.saturating_add(1);
-        let (key, copy) = new_athlete_key(identity, recovery.as_ref(), &athlete.id, next)?;
-        match tables.add_athlete_key(key) {
+        let id = &athlete.id;
+        match renew_key(tables, identity, athlete) {
+            Ok(true) => {
+                tracing::error!(athlete = %id, "their key is gone, and nobody erased them: what comes is sealed under a new one");
+            }
             // Erased meanwhile.
-            Err(StoreError::Conflict(_)) => continue,
-            added => added?,
+            Ok(false) => {}
+            // What is theirs waits in the journal, and nobody else's does for it.
+            Err(error) => tracing::error!(athlete = %id, %error, "their key is gone, and no new one could be made"),
         }
-        tracing::error!(athlete = %athlete.id, "their key is gone, and nobody erased them: what comes is sealed under a new one");
-        copy.map_or(Ok(()), |copy| tables.add_key_copy(copy))?;
     }
     if lost.is_empty() { Ok(ring) } else { load_ring(tables, identity) }
+}
+
+/// Gives an athlete the next generation of a key, with its copy; false if they were erased meanwhile.
+fn renew_key(tables: &Tables, identity: &Identity, athlete: &Athlete) -> anyhow::Result<bool> {
+    let recovery = RecoveryPublicFile::read(identity.folder())?;
+    let next = athlete.generation.saturating_add(1);
+    let (key, copy) = new_athlete_key(identity, recovery.as_ref(), &athlete.id, next)?;
+    match tables.add_athlete_key(key, copy) {
+        Err(StoreError::Conflict(_)) => Ok(false),
+        added => Ok(added.map(|()| true)?),
+    }
 }
 
 fn house_bytes(bytes: &[u8]) -> anyhow::Result<[u8; 32]> {

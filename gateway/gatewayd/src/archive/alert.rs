@@ -9,7 +9,7 @@ use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine, READINGS_M
 use ledger_block::record::{ReadingRecord, Record};
 use ledger_block::segment::Subject as Segments;
 use pitchside_model::{AlertId, Timestamp};
-use pitchside_rules::replay::{ENGINE_VERSION, reach};
+use pitchside_rules::replay::{ENGINE_VERSION, Outcome, reach};
 use pitchside_rules::{RuleSet, history};
 use pitchside_script::manifest::RuleScope;
 use pitchside_seal::{Filter, Whose, open};
@@ -52,6 +52,8 @@ pub fn evidence(context: &Context, id: AlertId) -> Result<Vec<u8>, Failure> {
     // Only those that ran: another plugin may have made the quantity, too.
     let ran = |text: &&RuleText| set.streams().iter().any(|stream| stream.hash == text.rule_hash);
     let streams = replayed.stretch.streams.iter().filter(ran);
+    // What another evaluator raised, and this one does not, is not put into this one's mouth.
+    let is_again = replayed.outcome == Outcome::Identical;
     let said = AlertEvidence {
         alert,
         readings: proofs.into_iter().map(|proof| proof.evidence).collect(),
@@ -59,8 +61,8 @@ pub fn evidence(context: &Context, id: AlertId) -> Result<Vec<u8>, Failure> {
         manifest: text.manifest.clone(),
         script: text.script.clone(),
         streams: streams.map(|text| (text.manifest.clone(), text.script.clone())).collect(),
-        engine: ENGINE_VERSION.to_owned(),
-        before: replayed.before,
+        engine: if is_again { ENGINE_VERSION.to_owned() } else { replayed.stretch.engine.clone() },
+        before: replayed.before.filter(|_| is_again),
         log: log(&context.tables, id)?,
         made_at: Clock::System.now(),
     };

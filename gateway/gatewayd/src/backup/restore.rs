@@ -258,10 +258,7 @@ fn build(plan: &RestorePlan<'_>, staging: &Path, dir: &Path) -> anyhow::Result<R
     for (athlete, generation) in &alive {
         // Their old keys are in no backup: what comes now is sealed under the next generation.
         let (key, copy) = new_athlete_key(identity, public.as_ref(), athlete, generation.saturating_add(1))?;
-        tables.add_athlete_key(key)?;
-        if let Some(copy) = copy {
-            tables.add_key_copy(copy)?;
-        }
+        tables.add_athlete_key(key, copy)?;
     }
     let settings = check_settings(staging)?;
     Ok(Restored {

@@ -191,18 +191,23 @@ impl Alerts {
         let store = self.store.clone();
         let read = move || {
             let steps = store.undelivered_alerts(ROWS_MAX)?;
-            let mut over = HashSet::new();
+            let (mut over, mut ended) = (HashSet::new(), Vec::new());
             for step in &steps {
-                if let AlertEvent::Raised(alert) = &step.event
-                    && store.alert(alert.id)?.is_some_and(|row| row.cleared.is_some())
-                {
-                    over.insert(alert.id);
+                let (alert, _) = step_of(&step.event);
+                let Some(row) = store.alert(alert)?.filter(|row| row.cleared.is_some()) else { continue };
+                match step.event {
+                    AlertEvent::Raised(_) => drop(over.insert(alert)),
+                    AlertEvent::Cleared { .. } => ended.push(row.alert),
                 }
             }
-            Ok::<_, StoreError>((steps, over))
+            Ok::<_, StoreError>((steps, over, ended))
         };
         match tokio::task::spawn_blocking(read).await {
-            Ok(Ok((steps, over))) => self.send_steps(&steps, &over).await && steps.len() < ROWS_MAX as usize,
+            Ok(Ok((steps, over, ended))) => {
+                // Whose they are is known as of one that was heard to be raised: an erasure takes their ends off, too.
+                ended.iter().for_each(|alert| self.stands(alert));
+                self.send_steps(&steps, &over).await && steps.len() < ROWS_MAX as usize
+            }
             Ok(Err(error)) => {
                 tracing::error!(%error, "undelivered alerts could not be read");
                 false

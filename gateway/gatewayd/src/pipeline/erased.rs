@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pitchside_model::AthleteId;
-use pitchside_rules::snapshot::without;
+use pitchside_rules::snapshot::{rules_of, without};
 use pitchside_rules::{RulesError, RulesWorker};
 use pitchside_store::{Store, StoreError, Tables};
 
@@ -105,19 +105,20 @@ impl Erased {
     }
 }
 
-/// Has the rules of a worker forget those who were erased; whether they knew anything of them. What fails is due again.
-pub async fn forget(worker: &mut RulesWorker, erased: &[AthleteId]) -> Option<bool> {
+/// Has the rules of a worker forget those who were erased; whether they did. What fails is due again.
+pub async fn forget(worker: &mut RulesWorker, erased: &[AthleteId]) -> bool {
     let forgotten = forget_or_fail(worker, erased).await;
     forgotten
         .inspect_err(|error| tracing::error!(%error, "rules did not forget who was erased; it is tried again"))
-        .ok()
+        .is_ok()
 }
 
-async fn forget_or_fail(worker: &mut RulesWorker, erased: &[AthleteId]) -> Result<bool, RulesError> {
+async fn forget_or_fail(worker: &mut RulesWorker, erased: &[AthleteId]) -> Result<(), RulesError> {
     let snapshot = worker.snapshot().await?;
-    let Some(left) = stripped(&snapshot, erased) else { return Ok(false) };
-    worker.resume(&left).await?;
-    Ok(true)
+    match stripped(&snapshot, erased) {
+        Some(left) => worker.resume(&left).await,
+        None => Ok(()),
+    }
 }
 
 /// A snapshot of what rules know without those athletes; none if it knows nothing of any.
@@ -135,7 +136,12 @@ pub fn forget_kept(tables: &Tables, athlete: &AthleteId) -> Result<(), StoreErro
         let Some(kept) = tables.secret(name)? else { continue };
         // Before it stands up to where the journal was heard.
         let Some((heard, snapshot)) = kept.split_first_chunk::<8>() else { continue };
-        if let Some(left) = stripped(snapshot, std::slice::from_ref(athlete)) {
+        let left = match rules_of(snapshot) {
+            // Of another layout: nobody takes it up any more, and it cannot be looked through.
+            None if !snapshot.is_empty() => Some(Vec::new()),
+            _ => stripped(snapshot, std::slice::from_ref(athlete)),
+        };
+        if let Some(left) = left {
             tables.set_secret(name, &[heard.as_slice(), &left].concat())?;
         }
     }

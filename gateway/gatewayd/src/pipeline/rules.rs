@@ -82,6 +82,8 @@ pub struct RulesTask {
     is_starting: bool,
     /// The disk took too long for what was said last.
     is_owing: bool,
+    /// How far the disk was then.
+    owed_at: u64,
     parts: RulesParts,
 }
 
@@ -110,7 +112,7 @@ pub struct RulesParts {
 impl RulesTask {
     /// Starts the worker, and brings it to where the last run ended by feeding it the journal.
     pub async fn start(queue: RulesQueue, feed: RulesFeed, folder: &Path, program: Program, parts: RulesParts) -> Self {
-        let recorder = Recorder::start(parts.alerts.clone());
+        let recorder = Recorder::start(parts.alerts.clone(), true);
         let folder = folder.to_owned();
         let mut task = Self {
             queue: queue.0,
@@ -133,6 +135,7 @@ impl RulesTask {
             stale: true,
             is_starting: true,
             is_owing: false,
+            owed_at: 0,
             parts,
         };
         task.ensure_worker().await;

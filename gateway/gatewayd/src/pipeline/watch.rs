@@ -87,9 +87,16 @@ impl Watch {
             every.tick().await;
             let mut gaps = Vec::new();
             report(blocking::here(|| self.look(&mut seen, &mut gaps)));
+            let gone = blocking::here(|| erased.look(&self.store, self.clock.uptime()));
+            // That their streams ended is nobody's.
+            for gap in &mut gaps {
+                gap.athlete = gap.athlete.take().filter(|athlete| !erased.is_one(athlete));
+            }
+            // Before anything that takes long: whoever wears those devices now is heard already.
+            self.front.record(gaps).await;
             if self.clock.uptime() >= held_off {
                 let let_go = blocking::here(|| {
-                    let gone = erased.look(&self.store, self.clock.uptime())?;
+                    let gone = gone?;
                     gone.iter().try_for_each(|athlete| self.let_go_of(athlete))?;
                     Ok::<_, anyhow::Error>(erased.let_go(&self.store, &gone, self.clock.uptime())?)
                 });
@@ -98,11 +105,6 @@ impl Watch {
                 }
                 report(let_go);
             }
-            // That their streams ended is nobody's.
-            for gap in &mut gaps {
-                gap.athlete = gap.athlete.take().filter(|athlete| !erased.is_one(athlete));
-            }
-            self.front.record(gaps).await;
         }
     }
 

@@ -41,6 +41,8 @@ impl History {
     pub fn new(keys: &dyn AthleteKeys, filter: &Filter) -> Self {
         let mut subjects = filter.subjects();
         subjects.retain(|subject| matches!(subject, Subject::Readings(_)));
+        subjects.sort_unstable();
+        subjects.dedup();
         // Copied, so that what was opened for it is wiped where it lies.
         let opening = keys.opening();
         let mut keys = Vec::with_capacity(opening.len());

@@ -1,1 +1,1 @@
-SELECT set_hash FROM rule_changes ORDER BY id DESC LIMIT 1
+SELECT set_hash, engine FROM rule_changes ORDER BY id DESC LIMIT 1

@@ -82,7 +82,9 @@ fn what_was_in_force_is_remembered_once_a_change() {
     assert!(store.note_rules(change(1, 1, "a"), vec![text("hot", "a")]).unwrap());
     assert!(!store.note_rules(change(2, 1, "a"), vec![text("hot", "a")]).unwrap(), "a restart changes nothing");
     assert!(store.note_rules(change(3, 2, "b"), vec![text("hot", "b")]).unwrap());
-    assert_eq!(store.rule_changes().unwrap(), [change(1, 1, "a"), change(3, 2, "b")]);
+    let by_another = RuleChange { engine: "x/2".to_owned(), ..change(4, 2, "b") };
+    assert!(store.note_rules(by_another.clone(), vec![text("hot", "b")]).unwrap(), "another evaluator");
+    assert_eq!(store.rule_changes().unwrap(), [change(1, 1, "a"), change(3, 2, "b"), by_another]);
 }
 
 #[test]

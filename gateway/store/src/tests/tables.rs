@@ -72,8 +72,8 @@ fn a_device_measures_one_athlete_at_a_time() {
     store.assign(&device("strap-1"), &athlete("ann"), Timestamp(30)).unwrap();
     assert_eq!(store.assignments().unwrap().len(), 1);
 
-    assert!(matches!(store.add_athlete_key(key("ann", 3)), Err(StoreError::Conflict(_))));
-    store.add_athlete_key(key("ann", 2)).unwrap();
+    assert!(matches!(store.add_athlete_key(key("ann", 3), None), Err(StoreError::Conflict(_))));
+    store.add_athlete_key(key("ann", 2), None).unwrap();
     assert_eq!(store.athlete_key(&athlete("ann"), 1).unwrap(), Some(key("ann", 1)));
     store.erase_athlete(&athlete("ann"), Timestamp(40)).unwrap();
     assert_eq!(store.athlete_key(&athlete("ann"), 1).unwrap(), None);

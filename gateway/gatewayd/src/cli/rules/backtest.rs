@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger_block::segment::Subject;
-use pitchside_model::{AthleteId, Entry, Timestamp};
+use pitchside_model::{AthleteId, Entry, Reading, Timestamp, Value};
 use pitchside_rules::backtest::Backtest;
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_seal::{Filter, History, Whose};
@@ -30,8 +30,8 @@ use said::{said, words};
 
 /// Portions of history that may wait to be evaluated.
 const AHEAD: usize = 2;
-/// Readings of a portion, but for the last block's: handing over small ones costs more than evaluating them.
-const PORTION_READINGS: usize = 16_384;
+/// Readings, and samples of waveforms, of a portion, but for the last block's: handing over small ones costs more than evaluating them.
+const PORTION: usize = 16_384;
 
 /// A bar on a terminal; nothing elsewhere.
 pub fn bar() -> ProgressBar {
@@ -80,6 +80,13 @@ fn draft(which: &str, rules: Option<&Path>, context: &Context) -> Result<RuleSet
     RuleSet::new([rule]).map_err(problems)
 }
 
+fn weight_of(reading: &Reading) -> usize {
+    match &reading.value {
+        Value::Wave(wave) => wave.samples.len().max(1),
+        Value::Number(_) | Value::Gap(_) => 1,
+    }
+}
+
 /// Runs a draft over history. What it takes in memory is a few blocks, the rules' states, and a bounded report.
 pub fn run(
     context: &Context,
@@ -98,15 +105,15 @@ pub fn run(
         let (sender, portions) = sync_channel::<Arc<[Entry]>>(AHEAD);
         let mut history = History::new(&ring, &filter);
         let reader = scope.spawn(move || {
-            let (mut portion, mut readings) = (Vec::new(), 0);
+            let (mut portion, mut weight) = (Vec::new(), 0);
             let walked = past::walk(context, since, step, &mut |block| {
                 let entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
-                readings += entries.iter().map(|entry| entry.readings.len()).sum::<usize>();
+                weight += entries.iter().flat_map(|entry| &entry.readings).map(weight_of).sum::<usize>();
                 portion.extend(entries);
-                if readings < PORTION_READINGS {
+                if weight < PORTION {
                     return Ok(ControlFlow::Continue(()));
                 }
-                readings = 0;
+                weight = 0;
                 // Nobody listens any more: then there is nothing left to read for.
                 let sent = sender.send(Arc::from(std::mem::take(&mut portion)));
                 Ok(if sent.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })

@@ -37,6 +37,8 @@ pub struct Stretch {
     pub text: Option<RuleText>,
     /// The texts of the streams of plugins that it named as inputs.
     pub streams: Vec<RuleText>,
+    /// What evaluated it last.
+    pub engine: String,
 }
 
 /// What the replay came to, with all it was made from.
@@ -97,7 +99,7 @@ fn stream(text: &RuleText) -> Result<RuleSource, Vec<pitchside_script::Problem>>
 /// The stretches of a rule up to a time: only changes of that rule, and of the streams it names, begin a new one.
 fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Vec<Stretch>> {
     let mut found: Vec<Stretch> = Vec::new();
-    for RuleChange { at, set_hash, rules, .. } in tables.rule_changes()? {
+    for RuleChange { at, set_hash, rules, engine } in tables.rule_changes()? {
         if at > up_to {
             break;
         }
@@ -109,8 +111,8 @@ fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Ve
         };
         let same = |last: &Stretch| hashes(&last.text, &last.streams) == hashes(&text, &streams);
         match found.last_mut() {
-            Some(last) if same(last) => (last.set_hash, last.rules) = (set_hash, rules),
-            _ => found.push(Stretch { from: at, set_hash, rules, text, streams }),
+            Some(last) if same(last) => (last.set_hash, last.rules, last.engine) = (set_hash, rules, engine),
+            _ => found.push(Stretch { from: at, set_hash, rules, text, streams, engine }),
         }
     }
     Ok(found)
@@ -289,6 +291,8 @@ struct Said {
     rule_hash: String,
     set_hash: String,
     engine: &'static str,
+    /// What raised it.
+    raised_by: String,
     readings: u64,
     blocks: u64,
     differences: Vec<pitchside_rules::replay::Difference>,
@@ -317,6 +321,7 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
         rule_hash: hex(&text.rule_hash),
         set_hash: hex(&replayed.stretch.set_hash),
         engine: ENGINE_VERSION,
+        raised_by: replayed.stretch.engine.clone(),
         readings: replayed.readings,
         blocks: replayed.walked.opened,
         differences,
@@ -331,6 +336,10 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
     }
     match replayed.outcome {
         Came::Identical => Ok(()),
+        _ if replayed.stretch.engine != ENGINE_VERSION => Err(Failure::Failed(anyhow::anyhow!(
+            "{id} was raised by {}; this is {ENGINE_VERSION}, which may answer otherwise: that says nothing against the alert",
+            replayed.stretch.engine
+        ))),
         _ => Err(Failure::Failed(anyhow::anyhow!("the replay of {id} does not give the alert that was sealed"))),
     }
 }
@@ -340,6 +349,9 @@ fn words(said: &Said) -> String {
         "{}\nalert    {}\nrule     {} {} ({})\nengine   {}\nheard    {} readings in {} verified blocks",
         said.result, said.alert, said.rule, said.rule_version, said.rule_hash, said.engine, said.readings, said.blocks
     );
+    if said.raised_by != said.engine {
+        text.push_str(&format!("\nraised by {}", said.raised_by));
+    }
     for difference in &said.differences {
         text.push_str(&format!(
             "\n{}: sealed {:?}, replayed {:?}",
@@ -366,6 +378,7 @@ mod tests {
             rules: Vec::new(),
             text: None,
             streams: Vec::new(),
+            engine: String::new(),
         };
         let stretches = [0, 30, 49, 55, 60].map(stretch);
         assert_eq!(beginning(&stretches, 0, 0), 0);

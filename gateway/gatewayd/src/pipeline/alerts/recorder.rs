@@ -41,17 +41,19 @@ pub struct Recorder {
 
 impl Recorder {
     /// Starts the task that records; it ends when the recorder is dropped and everything is recorded.
-    pub fn start(alerts: Alerts) -> Self {
+    ///
+    /// `owing`: what was recorded before may not have gone out.
+    pub fn start(alerts: Alerts, mut owing: bool) -> Self {
         let (steps, mut queue) = mpsc::channel(RECORDING_MAX);
         let (settle, settled) = watch::channel(Settled::default());
         let behind = alerts.clone();
         tokio::spawn(async move {
-            // Something waits to be sent again.
-            let mut owing = false;
+            let mut again = tokio::time::interval(RESEND_EVERY);
+            again.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
             loop {
                 let step = tokio::select! {
                     step = queue.recv() => step,
-                    () = tokio::time::sleep(RESEND_EVERY), if owing => {
+                    _ = again.tick(), if owing => {
                         owing = !behind.resend().await;
                         continue;
                     }
@@ -101,6 +103,11 @@ impl Recorder {
         let (sent, mut settled) = (self.sent.load(Ordering::Relaxed), self.settled.clone());
         let reached = settled.wait_for(|settled| settled.lost || settled.steps >= sent).await;
         reached.is_ok_and(|settled| !settled.lost)
+    }
+
+    /// How many steps are done with so far.
+    pub fn settled(&self) -> u64 {
+        self.settled.borrow().steps
     }
 
     async fn send(&self, step: Step) {

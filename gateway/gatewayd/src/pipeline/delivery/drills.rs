@@ -71,7 +71,7 @@ impl Drills {
         if let Some(at) = parts.store.path_proved_at()? {
             parts.alerts.metrics.alert_path_proved.set(at.millis() / 1_000);
         }
-        let recorder = Recorder::start(parts.alerts.clone());
+        let recorder = Recorder::start(parts.alerts.clone(), false);
         Ok(Self { parts, recorder, schedule, raised })
     }
 

@@ -39,6 +39,11 @@ impl RulesTask {
                 // What waits in the queue is newer than what is still to be read, and must be heard after it.
                 self.keep().await;
             }
+            if self.parts.stop.is_cancelled() {
+                self.keep().await;
+                // Not heard to its end: what comes after must not count it as heard.
+                return self.give_up();
+            }
         }
     }
 

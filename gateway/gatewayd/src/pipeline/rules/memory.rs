@@ -23,16 +23,19 @@ impl RulesTask {
         self.keep().await;
     }
 
-    /// The same without what waits to be heard.
-    pub(super) async fn keep(&mut self) {
+    /// The same without what waits to be heard; whether it is kept.
+    pub(super) async fn keep(&mut self) -> bool {
         // What the rules know as said must be recorded first: they will not say it again.
         if self.worker.is_none() || !self.recorded().await {
-            return;
+            return false;
         }
-        let Some(worker) = &mut self.worker else { return };
+        let Some(worker) = &mut self.worker else { return false };
         let snapshot = match worker.snapshot().await {
             Ok(snapshot) => snapshot,
-            Err(error) => return tracing::warn!(%error, "what the rules know could not be read"),
+            Err(error) => {
+                tracing::warn!(%error, "what the rules know could not be read");
+                return false;
+            }
         };
         let (store, heard) = (self.parts.store.clone(), self.heard);
         let mut kept = heard.0.to_be_bytes().to_vec();
@@ -41,10 +44,12 @@ impl RulesTask {
             Ok(Ok(())) => {
                 self.kept_at = self.parts.clock.uptime();
                 self.parts.kept_up_to.store(heard.0, Ordering::Release);
+                return true;
             }
             Ok(Err(error)) => tracing::warn!(%error, "what the rules know could not be kept"),
             Err(error) => tracing::warn!(%error, "what the rules know could not be kept"),
         }
+        false
     }
 
     /// Brings a fresh worker to where the last one was: it takes up what was kept, and hears the journal from there on. What is lost is
@@ -84,9 +89,9 @@ impl RulesTask {
         // What they are to hear of them first.
         self.hear_what_waits().await;
         let Some(worker) = &mut self.worker else { return };
-        let Some(knew) = forget(worker, &erased).await else { return };
-        if knew {
-            self.keep().await;
+        // What was kept meanwhile may know them, whether those that run do or not.
+        if !forget(worker, &erased).await || !self.keep().await {
+            return;
         }
         self.erased.settle(&self.parts.store, &erased, self.parts.clock.uptime());
     }

@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{RECORDED_WITHIN, RulesTask};
 
-/// How long is waited for a disk that took too long before.
+/// How long is waited for a disk that took too long before and has recorded nothing since.
 const GLANCE: Duration = Duration::from_millis(50);
 
 impl RulesTask {
@@ -28,12 +28,13 @@ impl RulesTask {
 
     /// Whether all they said is recorded. Waits for it, but not for long again and again while the disk takes nothing.
     pub(super) async fn recorded(&mut self) -> bool {
-        let patience = if self.is_owing { GLANCE } else { RECORDED_WITHIN };
+        let has_moved = self.recorder.settled() != self.owed_at;
+        let patience = if self.is_owing && !has_moved { GLANCE } else { RECORDED_WITHIN };
         let is_done = matches!(timeout(patience, self.recorder.done()).await, Ok(true));
         if !is_done && !self.is_owing {
             tracing::warn!("alerts wait for the disk; what the rules know is kept later");
         }
-        self.is_owing = !is_done;
+        (self.is_owing, self.owed_at) = (!is_done, self.recorder.settled());
         is_done
     }
 
