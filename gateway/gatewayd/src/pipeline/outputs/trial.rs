@@ -39,8 +39,8 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 const ASIDE_AFTER: Duration = Duration::from_secs(60);
 /// How long one that the other end takes for wrong is tried, since its first try: it may have been held for hours before.
 const UNWANTED_AFTER: Duration = Duration::from_secs(10 * 60);
-/// So long before a drill is over, what did not go out by then is tried once more.
-const DRILL_LAST: Duration = Duration::from_secs(1);
+/// So long before a drill is over, what did not go out by then is tried once more: whoever waits for it hears how that ended.
+const DRILL_LAST: Duration = Duration::from_secs(2);
 /// How old a step may be, in microseconds, for a request of it to be tried on.
 const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 
