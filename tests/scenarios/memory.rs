@@ -101,3 +101,10 @@ async fn a_rule_that_did_not_change_counts_on_where_others_come_while_the_box_is
     beats(&clinic, &mut s7, &[103]).await;
     assert_eq!(clinic.alerted(1).await[0].alert.value.map(|value| value.to_string()).as_deref(), Some("103"));
 }
+
+#[tokio::test]
+async fn rules_that_begin_without_a_memory_have_one_before_they_hear_anything() {
+    let clinic = clinic(&["good"]).start().await;
+    // Cut off from here on, what they raise is theirs, whatever rules come after them.
+    assert!(clinic.tables().secret("rules-snapshot").unwrap().is_some());
+}

@@ -135,3 +135,91 @@ async fn a_receiver_that_stalls_and_has_another_address_for_each_alert_holds_up_
     there.told_so_many(15).await;
     until("all to stand in the record", || (waiting() == 15).then_some(())).await;
 }
+
+#[tokio::test]
+async fn what_waits_is_tried_as_soon_as_it_is_due_whenever_others_were() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised"], &format!("[{}]", post(&hook))).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    hook.refused_one(0).await;
+    clinic.advance(61);
+    // With this try, which begins now, its minute in one go is over.
+    hook.refused_one(1).await;
+    clinic.advance(30);
+    beats(&clinic, &mut s7, &[190]).await;
+    hook.refused_one(2).await;
+    clinic.advance(29);
+    let first = clinic.alerts()[0].alert.id;
+    let is_tried = || clinic.tables().requests_of(first).unwrap()[0].at == clinic.now();
+    until("the first to be tried again after its minute", || is_tried().then_some(())).await;
+    hook.breaks(false);
+    // The minute of the second is over half a minute after that of the first.
+    clinic.advance(31);
+    hook.told_so_many(2).await;
+}
+
+#[tokio::test]
+async fn what_a_receiver_takes_for_wrong_is_tried_for_ten_minutes_however_long_it_was_off_before() {
+    let hook = Webhook::start().await;
+    hook.answers("400 Bad Request");
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised"], &format!("[{}]", post(&hook))).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190]).await;
+    hook.refused_one(0).await;
+    clinic.kill().await;
+    clinic.advance(3_600);
+    let before = hook.got().len();
+    clinic.start().await;
+    hook.refused_one(before).await;
+    clinic.advance(61);
+    hook.refused_one(before + 1).await;
+    clinic.advance(600);
+    until("it to be given up", || log(&clinic, "hook").contains(" is given up after its time: ").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_that_goes_out_has_what_waits_for_its_receiver_tried_at_once() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    output_of(&clinic, "hook", &[&hook], &["raised", "drill"], &format!("[{}]", post(&hook))).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    until("the first to wait aside, and to be tried again in vain", || {
+        clinic.advance(10);
+        log(&clinic, "hook").contains("-raised-0 still does not go out").then_some(())
+    })
+    .await;
+    hook.breaks(false);
+    // The clock stands still: by itself it is not due for minutes.
+    clinic.pitchside(&["alerts", "drill"]).ok();
+    let mut told = hook.told_so_many(2).await;
+    told.sort();
+    assert_eq!(told, ["drill 0 alert-path-drill", "raised 0 fast"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drill_is_tried_until_its_time_is_nearly_over() {
+    let hook = Webhook::start().await;
+    hook.breaks(true);
+    let clinic = Clinic::new()
+        .strap("s7")
+        .athlete("ada")
+        .rule("fast", "value > 180.0")
+        .with(|settings| settings.delivery.drill_within_s = 6)
+        .start()
+        .await;
+    output_of(&clinic, "hook", &[&hook], &["drill"], &format!("[{}]", post(&hook))).await;
+    // Tried at once, after a second and after three: the next pause is longer than what is left.
+    let mends = hook.clone();
+    tokio::spawn(async move {
+        mends.refused_one(2).await;
+        mends.breaks(false);
+    });
+    clinic.pitchside(&["alerts", "drill"]).ok();
+    assert_eq!(hook.told(), ["drill 0 alert-path-drill"]);
+}

@@ -267,7 +267,7 @@ struct OutputTask {
     agenda: Agenda,
     /// What it is not done with though later steps were told.
     kept: Kept,
-    /// When what was put aside was last tried, by the gateway's uptime.
+    /// When what was put aside was last looked at, by the gateway's uptime.
     waiting_at: Option<Duration>,
     /// Who is about what is under way and writes down what becomes of it: no more than may be under way or wait, and drills.
     away: JoinSet<()>,

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
+use std::time::Duration;
 
 use pitchside_store::delivery::Written;
 use pitchside_store::{Came, DeliveryStep, StoreError};
@@ -16,13 +17,20 @@ use super::{OutputTask, hearing};
 use crate::blocking;
 use crate::delivery::route::Verdict;
 
+/// How long what waits is not looked at again, but for what is due at once: what comes to be due in quick succession is looked at together.
+const LOOK_MIN: Duration = Duration::from_secs(1);
+
 impl OutputTask {
-    /// Has what was put aside tried again, now and then, while new steps are told.
+    /// Has what was put aside tried again, as it comes to be due, while new steps are told; and looks at all of it once a minute.
     pub(super) async fn try_waiting(&mut self) -> Result<(), RoundError> {
         let now = self.parts.clock.uptime();
         while self.away.try_join_next().is_some() {}
         let was_woken = self.courier.under_way.was_woken();
-        if !was_woken && self.waiting_at.is_some_and(|at| now.saturating_sub(at) < AGAIN_MIN) {
+        let is_due = self.waiting_at.is_none_or(|at| {
+            let comes_due = self.courier.patience.comes_due(at, now);
+            now.saturating_sub(at) >= if comes_due { LOOK_MIN } else { AGAIN_MIN }
+        });
+        if !was_woken && !is_due {
             return Ok(());
         }
         self.waiting_at = Some(now);
@@ -33,7 +41,7 @@ impl OutputTask {
             let waiting = self.parts.store.requests_waiting(&self.name)?;
             Ok::<_, StoreError>((waiting, self.parts.store.requests_by_target(&self.name)?))
         })?;
-        self.courier.patience.keep(&waiting);
+        self.courier.patience.keep(&waiting, |step| self.kept.why(step).is_some());
         let mut wait_for = self.kept.owed();
         wait_for.extend(by_target.into_iter().filter_map(|(target, _)| target));
         self.courier.told.lock().retain(|target, _| wait_for.contains(target));

@@ -117,10 +117,11 @@ impl OutputTask {
         let is_asked =
             |number: &u32| (is_new(&written, *number) || is_owed(&written, *number)) && !late.contains(number);
         let new: Vec<u32> = requests.keys().copied().filter(is_asked).collect();
+        let priority = event.alert.priority;
         let errand = Arc::new(Errand { step: *step, event, requests, age });
-        let (mut owed, mut trips) = (BTreeMap::new(), Vec::new());
+        let (mut owed, mut trips, mut is_outranked) = (BTreeMap::new(), Vec::new(), false);
         for number in &new {
-            let Some(Numbered { target, .. }) = errand.requests.get(number) else { continue };
+            let Some(Numbered { request, target }) = errand.requests.get(number) else { continue };
             let (is_blocked, is_overtaking) = (places.waits(target), owed_before.contains(target));
             // Told again while it is still about it, it comes to its end by itself.
             let is_going = under_way.contains(&(step.id, *number));
@@ -128,6 +129,14 @@ impl OutputTask {
                 owed.insert(*number, *target);
             }
             if is_going || is_overtaking || behind.contains(number) {
+                continue;
+            }
+            // What is more urgent and waits is tried at once, and this right after, as what waits.
+            if !owed.contains_key(number)
+                && request.moot_after_s().is_none()
+                && self.courier.patience.is_outranked(*target, priority, self.parts.clock.uptime())
+            {
+                is_outranked = true;
                 continue;
             }
             let trial = match (owed.contains_key(number), is_blocked) {
@@ -163,7 +172,7 @@ impl OutputTask {
         came.extend(gone.map(|one| (one.number, Came::Unasked)));
         let has_gone_out = came.values().any(|came| *came == Came::Done);
         self.courier.settle(&errand, came);
-        if has_gone_out && !numbers_waiting.is_empty() {
+        if is_outranked || (has_gone_out && !numbers_waiting.is_empty()) {
             // What waits for the same receiver is due.
             self.courier.under_way.wake();
         }

@@ -23,7 +23,7 @@ use super::carry::CarryError;
 use super::chains::Chain;
 use super::given::Given;
 use super::numbered::Numbered;
-use super::patience::Patience;
+use super::patience::{Patience, Tried};
 use super::record::{Entry, Record};
 use super::turn::{Turn, Turns};
 use super::underway::{Going, UnderWay};
@@ -37,8 +37,10 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
 /// A request is put aside by a try that began so long after its first: so the pause after it is the first of those.
 const ASIDE_AFTER: Duration = Duration::from_secs(60);
-/// How long one that the other end takes for wrong is tried.
-const UNWANTED_AFTER_US: i64 = 10 * 60 * MICROS_PER_SECOND;
+/// How long one that the other end takes for wrong is tried, since its first try: it may have been held for hours before.
+const UNWANTED_AFTER: Duration = Duration::from_secs(10 * 60);
+/// So long before a drill is over, what did not go out by then is tried once more: whoever waits for it hears how that ended.
+const DRILL_LAST: Duration = Duration::from_secs(2);
 /// How old a step may be, in microseconds, for a request of it to be tried on.
 const GIVE_UP_AFTER_US: i64 = 24 * 3_600 * MICROS_PER_SECOND;
 
@@ -100,6 +102,8 @@ pub(super) struct Carried {
     pub why: String,
     /// When the last try began, by the gateway's uptime.
     pub begun: Duration,
+    /// How long that took.
+    pub took: Duration,
 }
 
 /// A request that came to an end, and counts as under way until this is dropped.
@@ -195,20 +199,30 @@ impl Courier {
                 (Turn::Mine(place), Ok(false)) => Some(place),
                 (Turn::Mine(_), Err(error)) => {
                     tracing::warn!(plugin = %self.name, key, %error, "what stands with a receiver cannot be read; this waits");
-                    self.patience.tried((step, number), one.target, Came::Waits, self.parts.clock.uptime());
+                    let begun = self.parts.clock.uptime();
+                    let carried = Carried { came: Came::Waits, why: String::new(), begun, took: Duration::ZERO };
+                    self.tried(errand, number, one.target, &carried, begun);
                     return Came::Waits;
                 }
             },
         };
-        let Carried { came, why, begun } = self.carry(&one.request, &key, errand.age, trial).await;
+        let first = self.patience.first(step, number).unwrap_or_else(|| self.parts.clock.uptime());
+        let carried = self.carry(&one.request, &key, errand.age, first, trial).await;
+        let came = carried.came;
         if let (Came::Done, Some(place)) = (came, turn) {
             place.brought(step);
         }
-        self.patience.tried((step, number), one.target, came, begun);
+        self.tried(errand, number, one.target, &carried, first);
         if came == Came::Done || trial == Trial::Once {
-            self.tell_why(one.target, &key, came, &why);
+            self.tell_why(one.target, &key, came, &carried.why);
         }
         came
+    }
+
+    fn tried(&self, errand: &Errand, number: u32, target: Target, carried: &Carried, first: Duration) {
+        let Carried { came, begun, took, .. } = *carried;
+        let priority = errand.event.alert.priority;
+        self.patience.tried((errand.step.id, number), Tried { target, priority, came, first, begun, took });
     }
 
     /// Whether something newer than this step was brought to a receiver by a run of before, which nobody remembers.
@@ -272,10 +286,14 @@ impl Courier {
     }
 
     async fn drill_out(&self, errand: &Errand, until: Instant) -> Result<Went, String> {
-        for (number, Numbered { request, .. }) in &errand.requests {
-            let key = errand.event.key(*number as usize);
-            match timeout_at(until, self.carry(request, &key, errand.age, Trial::Drill(until))).await {
-                Ok(Carried { came: Came::Done, .. }) => {}
+        for (number, Numbered { request, target }) in &errand.requests {
+            let (key, first) = (errand.event.key(*number as usize), self.parts.clock.uptime());
+            match timeout_at(until, self.carry(request, &key, errand.age, first, Trial::Drill(until))).await {
+                Ok(carried) if carried.came == Came::Done => {
+                    // What waits for the same receiver is due.
+                    self.tried(errand, *number, *target, &carried, first);
+                    self.under_way.wake();
+                }
                 Ok(Carried { why, .. }) => return Err(why),
                 Err(_) => return Err(format!("{} does not answer within the time of a drill", request.target())),
             }
@@ -283,39 +301,37 @@ impl Courier {
         Ok(Went::Out)
     }
 
-    /// Carries a request out, and tries again for as long as that may help.
-    pub async fn carry(&self, request: &Request, key: &str, age: Age, trial: Trial) -> Carried {
+    /// Carries a request out, which was tried `first` then, and tries again for as long as that may help.
+    async fn carry(&self, request: &Request, key: &str, age: Age, first: Duration, trial: Trial) -> Carried {
         let mut pause = RETRY_MIN;
         let mut said = false;
-        let first = self.parts.clock.uptime();
+        let since = self.parts.clock.uptime();
         let moot_after_us = request.moot_after_s().map(|seconds| i64::from(seconds) * MICROS_PER_SECOND);
         let limit_us = moot_after_us.unwrap_or(GIVE_UP_AFTER_US);
         if moot_after_us.is_some() && self.age_us(age) > limit_us {
             let why = format!("{} {key} comes too late to be worth it, and is left out", request.target());
             self.trouble(why.clone());
-            return Carried { came: Came::GivenUp, why, begun: first };
+            return Carried { came: Came::GivenUp, why, begun: since, took: Duration::ZERO };
         }
         loop {
-            let begun = self.parts.clock.uptime();
+            let (begun, clocked) = (self.parts.clock.uptime(), Instant::now());
             let done = match self.given() {
                 Ok(given) => self.parts.carrier.carry(request, key, &given).await,
                 Err(error) => Err(CarryError::Later(error.to_string())),
             };
+            let took = clocked.elapsed();
             let (why, unwanted) = match done {
                 Ok(()) => {
                     if said || trial == Trial::Once {
                         self.trouble(format!("{} {key} went out after all", request.target()));
                     }
-                    return Carried { came: Came::Done, why: String::new(), begun };
+                    return Carried { came: Came::Done, why: String::new(), begun, took };
                 }
                 Err(CarryError::Never(why)) => {
                     tracing::error!(plugin = %self.name, key, "what an output asks for is refused");
                     self.trouble(format!("{} {key} is refused: {why}", request.target()));
-                    return Carried {
-                        came: Came::GivenUp,
-                        why: format!("{} is refused: {why}", request.target()),
-                        begun,
-                    };
+                    let why = format!("{} is refused: {why}", request.target());
+                    return Carried { came: Came::GivenUp, why, begun, took };
                 }
                 Err(CarryError::Later(why)) => (why, false),
                 Err(CarryError::Busy(why, alone)) => {
@@ -327,22 +343,26 @@ impl Courier {
             let told = format!("{}: {why}", request.target());
             let (over, span) = match trial {
                 Trial::Aside | Trial::Brief | Trial::Once => {
-                    let limit_us = limit_us.min(if unwanted { UNWANTED_AFTER_US } else { i64::MAX });
-                    (self.age_us(age) > limit_us, "its time")
+                    let is_wrong = unwanted && self.parts.clock.uptime().saturating_sub(first) > UNWANTED_AFTER;
+                    (is_wrong || self.age_us(age) > limit_us, "its time")
                 }
-                Trial::Drill(until) => (Instant::now() + pause > until, "the time of a drill"),
+                Trial::Drill(until) => {
+                    let left = until.saturating_duration_since(Instant::now()).saturating_sub(DRILL_LAST);
+                    pause = pause.min(left);
+                    (left.is_zero(), "the time of a drill")
+                }
             };
             if over {
                 tracing::error!(plugin = %self.name, key, "what an output asks for could not be done within {span} and is given up");
                 self.trouble(format!("{} {key} is given up after {span}: {why}", request.target()));
-                return Carried { came: Came::GivenUp, why: told, begun };
+                return Carried { came: Came::GivenUp, why: told, begun, took };
             }
             if !said && matches!(trial, Trial::Aside | Trial::Brief) {
                 said = true;
                 tracing::warn!(plugin = %self.name, key, "what an output asks for does not succeed yet; it is tried again");
                 self.trouble(format!("{} {key} does not go out yet, and is tried on: {why}", request.target()));
             }
-            let tried = begun.saturating_sub(first);
+            let tried = begun.saturating_sub(since);
             // What soon comes too late is not put aside: it would come back too late.
             let aside = match trial {
                 Trial::Aside => tried >= ASIDE_AFTER && moot_after_us.is_none(),
@@ -351,7 +371,7 @@ impl Courier {
                 Trial::Drill(_) => false,
             };
             if aside {
-                return Carried { came: Came::Waits, why: told, begun };
+                return Carried { came: Came::Waits, why: told, begun, took };
             }
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(RETRY_MAX);

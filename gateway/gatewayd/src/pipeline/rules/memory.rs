@@ -76,6 +76,10 @@ impl RulesTask {
         self.replay(is_known).await;
         if let Some(changed) = changed {
             self.go_on_to(changed).await;
+        } else if !is_known {
+            // Before they hear what is new: an alert of theirs that no snapshot knows would stay raised for ever if the box were cut off now
+            // and had other rules then.
+            self.remember().await;
         }
     }
 
