@@ -20,12 +20,14 @@ async fn a_receiver_that_is_away_keeps_no_other_from_new_alerts() {
     clinic.advance(61);
     let name = PluginName::parse("both").unwrap();
     let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
-    until("the first to wait aside", || (waiting() == 1).then_some(())).await;
+    until("the first to stand in the record", || (waiting() == 1).then_some(())).await;
+    away.refused_one(1).await;
     // Each next one is tried once and waits, too: the clock stands still, so nobody waited a minute for it.
     for count in 2..5 {
         beats(&clinic, &mut s7, &[190, 100]).await;
         there.told_so_many(count).await;
-        until("the next to wait aside", || (waiting() == count).then_some(())).await;
+        away.refused_one(count).await;
+        until("the next to stand in the record", || (waiting() == count).then_some(())).await;
     }
     away.breaks(false);
     // Whatever is said to wait was tried no later than now: a minute on it is due, or is just being tried.

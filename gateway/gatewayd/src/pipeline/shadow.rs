@@ -143,10 +143,10 @@ impl Shadows {
     async fn look_at_erased(&mut self) {
         let erased = self.erased.due(&self.store, self.clock.uptime());
         let (Some(worker), false) = (&mut self.worker, erased.is_empty()) else { return };
-        let Some(knew) = forget(worker, &erased).await else { return };
-        if knew {
-            self.keep().await;
+        if !forget(worker, &erased).await {
+            return;
         }
+        self.keep().await;
         self.erased.settle(&self.store, &erased, self.clock.uptime());
     }
 

@@ -34,7 +34,7 @@ impl Came {
     const fn from_codes(came: i64, unasked: i64) -> Option<Self> {
         match (came, unasked) {
             (0, _) => Some(Self::Waits),
-            (1, _) => Some(Self::Done),
+            (DONE, _) => Some(Self::Done),
             (2, 0) => Some(Self::GivenUp),
             (2, 1) => Some(Self::Unasked),
             (2, 2) => Some(Self::Owed),
@@ -46,13 +46,17 @@ impl Came {
     const fn codes(self) -> (i64, i64) {
         match self {
             Self::Waits => (0, 0),
-            Self::Done => (1, 0),
+            Self::Done => (DONE, 0),
             Self::GivenUp => (2, 0),
             Self::Unasked => (2, 1),
             Self::Owed => (2, 2),
         }
     }
 }
+
+/// How it is written that one was done, and of one that was done that it took the place of what was there.
+const DONE: i64 = 1;
+const REPLACES: i64 = 1;
 
 /// What is written of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub struct Written {
     pub came: Came,
     /// Whom it is for; none if that is not known. What was known stays.
     pub target: Option<Target>,
+    /// Once it is done, it stands in the place of what was there.
+    pub replaces: bool,
 }
 
 /// A request that an output made of a step.
@@ -92,8 +98,9 @@ impl Tables {
         let name = name.clone();
         self.write(move |connection| {
             let mut put = connection.prepare_cached(sql!("delivery/request_put"))?;
-            requests.iter().try_for_each(|Written { number, came, target }| {
+            requests.iter().try_for_each(|Written { number, came, target, replaces }| {
                 let (target, (came, unasked)) = (target.as_ref().map(<[u8; 32]>::as_slice), came.codes());
+                let unasked = if came == DONE && *replaces { REPLACES } else { unasked };
                 put.execute(params![name.as_str(), step.0, number, came, at.0, target, unasked]).map(drop)
             })?;
             Ok(())
@@ -108,8 +115,10 @@ impl Tables {
             let mut requests = Vec::new();
             while let Some(row) = rows.next()? {
                 let damaged = || StoreError::Damaged { table: "delivery_requests", row: step.0.to_string() };
-                let came = Came::from_codes(row.get(1)?, row.get(2)?).ok_or_else(damaged)?;
-                requests.push(Written { number: row.get(0)?, came, target: row.get(3)? });
+                let (code, more) = (row.get(1)?, row.get(2)?);
+                let came = Came::from_codes(code, more).ok_or_else(damaged)?;
+                let replaces = (code, more) == (DONE, REPLACES);
+                requests.push(Written { number: row.get(0)?, came, target: row.get(3)?, replaces });
             }
             Ok(requests)
         })

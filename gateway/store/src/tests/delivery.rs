@@ -149,7 +149,7 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
     let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
     let note = |step: usize, requests: &[(u32, Came)], at: i64| {
-        let written = |(number, came): &(u32, Came)| Written { number: *number, came: *came, target: None };
+        let written = |(number, came): &(u32, Came)| Written { number: *number, came: *came, target: None, replaces: false };
         let requests = requests.iter().map(written).collect();
         store.note_requests(&name(), steps[step].id, requests, Timestamp(at)).unwrap();
     };
@@ -176,7 +176,7 @@ fn whom_a_request_is_for_stays_with_its_number() {
     let store = open(dir.path());
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
-    let of = |number, came, target| Written { number, came, target };
+    let of = |number, came, target| Written { number, came, target, replaces: false };
     let first = vec![of(1, Came::Waits, Some([1; 32])), of(0, Came::Waits, None)];
     store.note_requests(&name(), step, first, Timestamp(2)).unwrap();
     let later = vec![of(1, Came::Done, None), of(0, Came::Waits, Some([2; 32]))];
@@ -192,7 +192,7 @@ fn a_request_that_is_asked_for_no_longer_or_owed_is_told_from_one_that_was_given
     let store = open(dir.path());
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
-    let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]) };
+    let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]), replaces: false };
     let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits), of(4, Came::Owed)];
     store.note_requests(&name(), step, all.to_vec(), Timestamp(5)).unwrap();
     assert_eq!(store.requests_of_step(&name(), step).unwrap(), all);
@@ -224,7 +224,7 @@ fn what_is_owed_to_a_receiver_is_found_up_to_a_step_and_what_is_owed_no_longer_i
         store.delivery_steps_after(DeliveryStepId(0), 9).unwrap().iter().map(|step| step.id).collect();
     let (hall, gate) = ([1; 32], [2; 32]);
     let note = |step: usize, number, came, target| {
-        let written = vec![Written { number, came, target: Some(target) }];
+        let written = vec![Written { number, came, target: Some(target), replaces: false }];
         store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
     };
     note(0, 0, Came::Owed, hall);
@@ -248,16 +248,19 @@ fn what_came_to_a_receiver_replaces_what_older_steps_have_for_it_and_nothing_els
     let steps: Vec<DeliveryStepId> =
         store.delivery_steps_after(DeliveryStepId(0), 9).unwrap().iter().map(|step| step.id).collect();
     let (hall, gate) = ([1; 32], [2; 32]);
-    let note = |step: usize, came, target| {
-        let written = vec![Written { number: 0, came, target: Some(target) }];
+    let note = |step: usize, came, target, replaces| {
+        let written = vec![Written { number: 0, came, target: Some(target), replaces }];
         store.note_requests(&name(), steps[step], written, Timestamp(2)).unwrap();
     };
     let is_replaced = |target| [0, 1, 2].map(|step: usize| store.is_replaced(&name(), target, steps[step]).unwrap());
     for came in [Came::Waits, Came::GivenUp, Came::Unasked, Came::Owed] {
-        note(1, came, hall);
+        note(1, came, hall, true);
         assert_eq!(is_replaced(hall), [false; 3], "{came:?}");
     }
-    note(1, Came::Done, hall);
+    note(1, Came::Done, hall, false);
+    assert_eq!(is_replaced(hall), [false; 3], "it stands beside what was there");
+    note(1, Came::Done, hall, true);
+    assert!(store.requests_of_step(&name(), steps[1]).unwrap()[0].replaces);
     assert_eq!(is_replaced(hall), [true, false, false], "not by itself, nor what comes later");
     assert_eq!(is_replaced(gate), [false; 3], "another receiver");
     assert!(!store.is_replaced(&PluginName::parse("other").unwrap(), hall, steps[0]).unwrap());
@@ -270,7 +273,7 @@ fn an_output_that_gave_requests_up_is_named_until_it_brings_something_newer() {
     store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
     let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
     let given_up = |since| store.requests_given_up(Timestamp(since)).unwrap();
-    let of = |number, came| Written { number, came, target: None };
+    let of = |number, came| Written { number, came, target: None, replaces: false };
     store.note_requests(&name(), steps[0].id, vec![of(0, Came::GivenUp), of(1, Came::GivenUp)], Timestamp(5)).unwrap();
     store.note_requests(&name(), steps[1].id, vec![of(0, Came::Waits)], Timestamp(6)).unwrap();
     assert_eq!(given_up(5), [("hook".to_owned(), 2)]);
@@ -321,4 +324,21 @@ fn an_output_goes_on_where_it_stood_before_the_update() {
     let told = store.plugin_told(&name()).unwrap().unwrap();
     let new = store.delivery_steps_after(told, 9).unwrap();
     assert_eq!((new.len(), new[0].alert, new[0].kind), (1, AlertId([2; 16]), DeliveryKind::Raised));
+}
+
+#[test]
+fn what_an_output_still_has_to_do_is_found_without_a_walk_through_all_it_did() {
+    let dir = TempDir::new().unwrap();
+    drop(open(dir.path()));
+    let connection = Connection::open(database_path(dir.path())).unwrap();
+    let of_waiting = ["requests_waiting", "requests_by_target"].map(|name| (name, "delivery_requests_waiting"));
+    for (name, index) in of_waiting.into_iter().chain([("requests_owed", "delivery_requests_owed")]) {
+        let statement = std::fs::read_to_string(format!("{}/sql/delivery/{name}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+        let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
+        let steps = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();
+        let steps: Vec<String> = steps.map(Result::unwrap).collect();
+        assert!(steps.iter().any(|step| step.contains(index)), "{name}: {steps:?}");
+        assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER")), "{name}: {steps:?}");
+    }
 }

@@ -64,7 +64,7 @@ impl Courier {
 
     /// Writes down that requests of a step are given up.
     pub fn give_up(&self, step: DeliveryStepId, numbers: impl IntoIterator<Item = u32>) {
-        let given_up = |number| Written { number, came: Came::GivenUp, target: None };
+        let given_up = |number| Written { number, came: Came::GivenUp, target: None, replaces: false };
         self.write_down(step, numbers.into_iter().map(given_up).collect());
     }
 }
@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_newest_replaces_what_waits_for_its_receiver_whatever_the_numbers() {
         let (hall, gate) = (Some([1; 32]), Some([2; 32]));
-        let written = |number, came, target| Written { number, came, target };
+        let written = |number, came, target| Written { number, came, target, replaces: false };
         let newest = [written(0, Came::Done, hall)];
         for (number, target, expected) in
             [(0, hall, true), (3, hall, true), (0, gate, false), (0, None, true), (3, None, false)]

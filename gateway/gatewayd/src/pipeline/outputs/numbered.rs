@@ -120,6 +120,7 @@ mod tests {
             number: *number,
             came: Came::Waits,
             target: with_target.then_some(one.target),
+            replaces: false,
         };
         numbered.iter().map(write).collect()
     }
@@ -144,7 +145,7 @@ mod tests {
         let swap = room.swap(&eve, &written, &[0], false);
         assert_eq!((swap.new, swap.gone), (vec![1], vec![0]));
         written[0].came = Came::Unasked;
-        written.push(Written { number: 1, came: Came::Waits, target: Some(eve[&1].target) });
+        written.push(Written { number: 1, came: Came::Waits, target: Some(eve[&1].target), replaces: false });
         let back = numbered(publish(&["ann"]), &written);
         assert_eq!(topics(&back), told(&[(0, "ann")]));
         let swap = room.swap(&back, &written, &[1], false);

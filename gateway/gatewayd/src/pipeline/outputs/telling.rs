@@ -153,7 +153,8 @@ impl OutputTask {
             false => Some((*number, Came::Waits)),
             true => (rests(*number) && !is_owed(&written, *number)).then_some((*number, Came::Owed)),
         });
-        // Before anything goes out: cut off from here on, as when the output is set otherwise, nobody is told under another number.
+        // Before anything goes out: cut off from here on, as when the output is set otherwise, nobody is told under another number. Where the
+        // record takes nothing this step goes out all the same, and nothing after it.
         self.courier.settle(&errand, numbers);
         let (mut out, mut awaited) = (JoinSet::new(), BTreeSet::new());
         for (number, target, trial, is_awaited) in trips {
@@ -170,9 +171,13 @@ impl OutputTask {
         let is_gone = |one: &&Written| one.came == Came::Owed && !errand.requests.contains_key(&one.number);
         let gone = written.iter().filter(is_gone).filter(|one| rests(one.number));
         came.extend(gone.map(|one| (one.number, Came::Unasked)));
-        let has_gone_out = came.values().any(|came| *came == Came::Done);
+        let waits = |target: &Target| by_target.iter().any(|(of, _)| of.as_ref() == Some(target));
+        let is_back = |(number, came): (&u32, &Came)| {
+            *came == Came::Done && errand.requests.get(number).is_some_and(|one| waits(&one.target))
+        };
+        let is_back = came.iter().any(is_back);
         self.courier.settle(&errand, came);
-        if is_outranked || (has_gone_out && !numbers_waiting.is_empty()) {
+        if is_outranked || is_back {
             // What waits for the same receiver is due.
             self.courier.under_way.wake();
         }

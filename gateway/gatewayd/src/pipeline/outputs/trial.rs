@@ -179,13 +179,12 @@ impl Courier {
     /// Writes down what became of requests of a step.
     pub fn settle(&self, errand: &Errand, came: impl IntoIterator<Item = (u32, Came)>) {
         let written = |(number, came): (u32, Came)| {
-            let target = errand.requests.get(&number).map(|one| one.target);
-            Written { number, came, target }
+            let one = errand.requests.get(&number);
+            let replaces = one.is_some_and(|one| one.request.replaces());
+            Written { number, came, target: one.map(|one| one.target), replaces }
         };
         let written: Vec<Written> = came.into_iter().map(written).collect();
-        let replaces = |one: &&Written| {
-            one.came == Came::Done && errand.requests.get(&one.number).is_some_and(|one| one.request.replaces())
-        };
+        let replaces = |one: &&Written| one.came == Came::Done && one.replaces;
         self.give_up_older(errand.step.id, &written.iter().filter(replaces).copied().collect::<Vec<_>>());
         self.write_down(errand.step.id, written);
     }
