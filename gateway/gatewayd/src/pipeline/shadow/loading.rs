@@ -8,7 +8,7 @@ use std::path::Path;
 
 use pitchside_rules::{RuleSet, RulesError, RulesWorker};
 use pitchside_script::Problem;
-use pitchside_store::{RowId, StoreError};
+use pitchside_store::StoreError;
 use tokio_util::sync::CancellationToken;
 
 use super::kept::{Kept, still_open};
@@ -199,8 +199,48 @@ fn read(folder: &Path) -> Result<RuleSet, Vec<Problem>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+    use std::time::Duration;
+
+    use pitchside_config::{Gateway, Settings};
+    use pitchside_script::Program;
+    use pitchside_store::{RootKey, Store};
+
     use super::super::SHADOW_FOLDER;
     use super::*;
+    use crate::clock::Clock;
+
+    #[tokio::test]
+    async fn a_worker_that_does_not_start_is_tried_again_though_the_folder_stays_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let rule = dir.path().join(SHADOW_FOLDER).join("hot");
+        std::fs::create_dir_all(&rule).unwrap();
+        let manifest = "name = \"hot\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n";
+        for (file, text) in [("rule.toml", manifest), ("rule.rhai", "false"), ("cases.txt", ""), ("README.md", "")] {
+            std::fs::write(rule.join(file), text).unwrap();
+        }
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let gateway = Gateway { data_dir: dir.path().to_owned(), ..Gateway::default() };
+        let settings = Settings { gateway, ..Settings::default() };
+        let millis = Arc::new(AtomicI64::new(1_000));
+        let program = Program { exe: dir.path().join("nothing"), args: Vec::new() };
+        let mut shadows = Shadows::new(&settings, program, &store, &Clock::Manual(Arc::clone(&millis)));
+        let stop = CancellationToken::new();
+        let again = |seconds| Some(Duration::from_secs(seconds));
+        shadows.look(&stop).await;
+        assert_eq!(shadows.retry_at, again(6));
+        millis.store(5_999, Ordering::Release);
+        shadows.look(&stop).await;
+        assert_eq!(shadows.retry_at, again(6), "not at every look");
+        millis.store(6_000, Ordering::Release);
+        shadows.look(&stop).await;
+        assert_eq!(shadows.retry_at, again(11));
+        // What is wrong with a text is said once.
+        std::fs::write(rule.join("rule.toml"), "name").unwrap();
+        shadows.look(&stop).await;
+        assert_eq!(shadows.retry_at, None);
+    }
 
     #[test]
     fn a_box_on_which_nothing_was_ever_watched_has_no_shadows_and_nothing_to_complain_of() {
