@@ -2,6 +2,7 @@
 //!
 //! A rule that is switched on begins with what comes from then on, whatever an earlier run of it knew; those that stay on keep what they
 //! know. What was switched while the gateway was down is taken up as it is while it runs: first run those of before, as far as they stay.
+//! When a rule was switched on its files tell, which are others each time; where they were copied to, as in a restore, it begins anew.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
@@ -169,10 +170,7 @@ impl Shadows {
     /// Nothing stays of what the shadows knew.
     pub(super) async fn forget_all(&mut self) {
         let store = self.store.clone();
-        let forget = move || match store.meta(SNAPSHOT)? {
-            Some(_) => store.set_secret(SNAPSHOT, &[]),
-            None => Ok(()),
-        };
+        let forget = move || if store.meta(SNAPSHOT)?.is_some() { store.set_secret(SNAPSHOT, &[]) } else { Ok(()) };
         match tokio::task::spawn_blocking(forget).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "what the shadows knew could not be taken away"),
