@@ -105,6 +105,7 @@ pub async fn reload(count: usize, times: usize) -> anyhow::Result<Reload> {
     let witness = rules.status().await?.into_iter().find(|status| status.rule.as_str() == WITNESS);
     let heard = witness.context("the rule that stays is gone")?.evaluations;
     rules.stop().await;
-    let missed = (entries.len() as u64).checked_sub(heard).context("the rule that stays was asked more than there was")?;
+    let missed =
+        (entries.len() as u64).checked_sub(heard).context("the rule that stays was asked more than there was")?;
     Ok(Reload { took_ms, missed: missed as f64 })
 }

@@ -21,6 +21,7 @@
 //! | `resets` | alerts that latch, and how somebody ends them |
 //! | `rules` | rules that misbehave; alerts and where they go |
 //! | `rulebook` | rules an admin tries, publishes, rolls back, replays, watches |
+//! | `shadows` | rules in the shadow that are switched off and on, and what is kept of them |
 //! | `restart` | what a gateway knows after it was ended |
 //! | `commit` | no answer before the commit |
 //! | `full` | a disk without room |
@@ -70,6 +71,7 @@ mod resets;
 mod restart;
 mod rulebook;
 mod rules;
+mod shadows;
 mod stalls;
 mod trials;
 mod trouble;

@@ -1,11 +1,14 @@
 //! What a folder of folders looks like: another stamp, and there is something to read. No clock is trusted: a file that is put in
 //! another's place is another file, whatever its time says.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// A hash over names, lengths, times and numbers of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp([u8; 32]);
 
 /// The stamp of the files one level below `folder`; of what cannot be read, nothing is in it.
@@ -13,15 +16,31 @@ pub fn of(folder: &Path) -> Stamp {
     let mut hasher = blake3::Hasher::new();
     for below in sorted(folder) {
         hasher.update(below.as_os_str().as_encoded_bytes()).update(&[0]);
-        for file in sorted(&below) {
-            let Ok(about) = std::fs::metadata(&file) else { continue };
-            hasher.update(file.as_os_str().as_encoded_bytes()).update(&[0]);
-            for number in [about.len(), about.ino(), about.mtime() as u64, about.mtime_nsec() as u64] {
-                hasher.update(&number.to_be_bytes());
-            }
-        }
+        files(&mut hasher, &below);
     }
     Stamp(hasher.finalize().into())
+}
+
+/// The stamp of each folder in `folder`, by its name. It says which files lie there, not what they hold: the same text put there again has
+/// another.
+pub fn each(folder: &Path) -> BTreeMap<String, Stamp> {
+    let one = |below: PathBuf| {
+        let mut hasher = blake3::Hasher::new();
+        files(&mut hasher, &below);
+        let name = below.file_name()?.to_string_lossy().into_owned();
+        Some((name, Stamp(hasher.finalize().into())))
+    };
+    sorted(folder).into_iter().filter_map(one).collect()
+}
+
+fn files(hasher: &mut blake3::Hasher, folder: &Path) {
+    for file in sorted(folder) {
+        let Ok(about) = std::fs::metadata(&file) else { continue };
+        hasher.update(file.file_name().unwrap_or_default().as_encoded_bytes()).update(&[0]);
+        for number in [about.len(), about.ino(), about.mtime() as u64, about.mtime_nsec() as u64] {
+            hasher.update(&number.to_be_bytes());
+        }
+    }
 }
 
 fn sorted(folder: &Path) -> Vec<PathBuf> {
@@ -54,5 +73,24 @@ mod tests {
         File::options().append(true).open(folder.path().join("new")).unwrap().set_modified(time).unwrap();
         std::fs::rename(folder.path().join("new"), rule.join("a")).unwrap();
         assert_ne!(of(folder.path()), before);
+    }
+
+    #[test]
+    fn the_same_text_put_there_again_is_another_and_its_neighbour_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |rule: &str, name: &str| {
+            std::fs::create_dir_all(folder.path().join(rule)).unwrap();
+            std::fs::write(folder.path().join(rule).join(name), "text").unwrap();
+        };
+        put("hot", "a");
+        put("cold", "a");
+        let before = each(folder.path());
+        assert_eq!(each(folder.path()), before);
+        // While the old one is there, so that it cannot be the same file.
+        put("hot", "b");
+        std::fs::rename(folder.path().join("hot/b"), folder.path().join("hot/a")).unwrap();
+        let after = each(folder.path());
+        assert_eq!(after.keys().collect::<Vec<_>>(), ["cold", "hot"]);
+        assert_eq!((after["cold"] == before["cold"], after["hot"] == before["hot"]), (true, false));
     }
 }

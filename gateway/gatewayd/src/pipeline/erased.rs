@@ -132,18 +132,22 @@ fn stripped(snapshot: &[u8], erased: &[AthleteId]) -> Option<Vec<u8>> {
 /// Takes an athlete out of what the rules, and those in the shadow, knew when that was last kept. A gateway that runs does the same with
 /// what they know now.
 pub fn forget_kept(tables: &Tables, athlete: &AthleteId) -> Result<(), StoreError> {
-    for name in [rules::SNAPSHOT, shadow::SNAPSHOT] {
-        let Some(kept) = tables.secret(name)? else { continue };
-        // Before it stands up to where the journal was heard.
-        let Some((heard, snapshot)) = kept.split_first_chunk::<8>() else { continue };
-        let left = match rules_of(snapshot) {
-            // Of another layout: nobody takes it up any more, and it cannot be looked through.
-            None if !snapshot.is_empty() => Some(Vec::new()),
-            _ => stripped(snapshot, std::slice::from_ref(athlete)),
-        };
-        if let Some(left) = left {
-            tables.set_secret(name, &[heard.as_slice(), &left].concat())?;
-        }
+    let strip = |snapshot: &[u8]| match rules_of(snapshot) {
+        // Of another layout: nobody takes it up any more, and it cannot be looked through.
+        None if !snapshot.is_empty() => Some(Vec::new()),
+        _ => stripped(snapshot, std::slice::from_ref(athlete)),
+    };
+    // Before it stands up to where the journal was heard.
+    if let Some(kept) = tables.secret(rules::SNAPSHOT)?
+        && let Some((heard, snapshot)) = kept.split_first_chunk::<8>()
+        && let Some(left) = strip(snapshot)
+    {
+        tables.set_secret(rules::SNAPSHOT, &[heard.as_slice(), &left].concat())?;
+    }
+    if let Some(kept) = tables.secret(shadow::SNAPSHOT)?
+        && let Some(left) = shadow::stripped(&kept, strip)
+    {
+        tables.set_secret(shadow::SNAPSHOT, &left)?;
     }
     Ok(())
 }

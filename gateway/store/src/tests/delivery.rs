@@ -149,7 +149,8 @@ fn a_request_that_waits_is_found_until_it_is_done_and_the_log_goes_with_the_aler
     store.record_alerts(&[raised(1), raised(2)], Timestamp(1)).unwrap();
     let steps = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap();
     let note = |step: usize, requests: &[(u32, Came)], at: i64| {
-        let written = |(number, came): &(u32, Came)| Written { number: *number, came: *came, target: None, replaces: false };
+        let written =
+            |(number, came): &(u32, Came)| Written { number: *number, came: *came, target: None, replaces: false };
         let requests = requests.iter().map(written).collect();
         store.note_requests(&name(), steps[step].id, requests, Timestamp(at)).unwrap();
     };
@@ -192,7 +193,8 @@ fn a_request_that_is_asked_for_no_longer_or_owed_is_told_from_one_that_was_given
     let store = open(dir.path());
     store.record_alerts(&[raised(1)], Timestamp(1)).unwrap();
     let step = store.delivery_steps_after(DeliveryStepId(0), 9).unwrap()[0].id;
-    let of = |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]), replaces: false };
+    let of =
+        |number, came| Written { number, came, target: Some([u8::try_from(number).unwrap(); 32]), replaces: false };
     let all = [of(0, Came::Unasked), of(1, Came::GivenUp), of(2, Came::Waits), of(3, Came::Waits), of(4, Came::Owed)];
     store.note_requests(&name(), step, all.to_vec(), Timestamp(5)).unwrap();
     assert_eq!(store.requests_of_step(&name(), step).unwrap(), all);
@@ -333,7 +335,8 @@ fn what_an_output_still_has_to_do_is_found_without_a_walk_through_all_it_did() {
     let connection = Connection::open(database_path(dir.path())).unwrap();
     let of_waiting = ["requests_waiting", "requests_by_target"].map(|name| (name, "delivery_requests_waiting"));
     for (name, index) in of_waiting.into_iter().chain([("requests_owed", "delivery_requests_owed")]) {
-        let statement = std::fs::read_to_string(format!("{}/sql/delivery/{name}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let statement =
+            std::fs::read_to_string(format!("{}/sql/delivery/{name}.sql", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let mut plan = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
         let nothing = vec![rusqlite::types::Null; plan.parameter_count()];
         let steps = plan.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>(3)).unwrap();

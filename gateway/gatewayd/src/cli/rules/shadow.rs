@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use pitchside_model::AlertEvent;
+use pitchside_model::{AlertEvent, RuleName};
 use pitchside_rules::RuleSet;
 use pitchside_rules::history::RuleTexts;
 use serde::Serialize;
@@ -58,8 +58,9 @@ pub fn shadow(name: Option<&str>, switch: Option<Switch>, last: u32, context: &C
         (Some(name), Some(Switch::Off)) => {
             let folder = folder(context)?;
             let _lock = Lock::take(&folder)?;
-            if !folder.join(name).is_dir() {
-                return Err(Failure::Failed(anyhow::anyhow!("{name} does not run in the shadow")));
+            // A path that is no name, such as an empty one, would be that of the folder itself, with every rule in it.
+            if RuleName::parse(name).is_err() || !folder.join(name).is_dir() {
+                return Err(Failure::Failed(anyhow::anyhow!("'{name}' does not run in the shadow")));
             }
             remove_rule(&folder, name)?;
             let said = serde_json::json!({ "rule": name, "shadow": false });
