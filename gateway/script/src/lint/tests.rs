@@ -111,6 +111,20 @@ fn percents_and_words_are_those_that_are_taken() {
 }
 
 #[test]
+fn what_is_written_out_is_looked_at_in_a_call_without_the_dot_too() {
+    told(
+        "typical(heart_rate, \"7d\") > typical(heart_rate, \"7d\", \"hour\") && mean(heart_rate, \"5min\") > 1.0",
+        &[],
+    );
+    told("min(\"b\", \"a\").len() > 1", &[]);
+    told("mean(heart_rate, \"5 min\") > 1.0", &["r:1:18: \"5 min\" is no span of time (did you mean \"5min\"?)"]);
+    told(
+        "typical(heart_rate, \"7d\", \"day\") > 1.0",
+        &["r:1:27: `typical` takes \"hour\" here, not \"day\" (write \"hour\", or leave it out)"],
+    );
+}
+
+#[test]
 fn operands_that_no_operator_takes_are_named() {
     told("raised + 1 > 2", &["r:1:1: there is no `+` of true or false and a whole number"]);
     told("quantity - 5 > 1", &["r:1:1: there is no `-` of a text and a whole number"]);
