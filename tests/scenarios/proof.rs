@@ -241,7 +241,7 @@ async fn a_changed_block_keeps_nobody_from_what_lies_in_an_older_one() {
     for damaged in [("block_payloads", "payload"), ("blocks", "header")] {
         damage(&mut clinic, older, all, damaged);
         for told in [
-            &["evidence", "export", &of_150, "--out", "-"][..],
+            &["evidence", "export", of_150.as_str(), "--out", "-"][..],
             &["evidence", "export", &alert, "--out", "-"],
             &["evidence", "export", &alert, "--record-only", "--out", "-"],
             &["rules", "replay", &alert],

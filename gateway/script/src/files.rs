@@ -33,7 +33,7 @@ mod tests {
         let (pipe, file) = (dir.path().join("rule.rhai"), dir.path().join("rule.toml"));
         mknodat(CWD, pipe.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         // In a thread, so that a wait is a failure and no hanging test.
-        let (told, heard) = std::sync::mpsc::channel();
+        let (told, heard) = std::sync::mpsc::sync_channel(1);
         std::thread::spawn(move || told.send(open(&pipe).map(drop).map_err(|error| error.to_string())));
         let refused = heard.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
         assert_eq!(refused, Err("it is a pipe or a device, not a file".to_owned()));
