@@ -211,3 +211,69 @@ async fn a_changed_block_is_found_and_named() {
     assert_eq!(answer.code, 3, "{answer:?}");
     assert!(answer.err.contains("block 0"), "{answer:?}");
 }
+
+/// Changes the blocks from one index to before another, in one column, as whoever has the database can.
+fn damage(clinic: &mut Running, from: usize, up_to: usize, (table, column): (&str, &str)) {
+    let database = clinic.settings().gateway.data_dir.join("pitchside.db");
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let change = format!(
+        "UPDATE {table} SET {column} = CAST({column} || x'00' AS BLOB) WHERE block_index >= {from} AND block_index < {up_to}"
+    );
+    assert_eq!(connection.execute(&change, []).unwrap(), up_to - from);
+}
+
+#[tokio::test]
+async fn a_changed_block_keeps_nobody_from_what_lies_in_an_older_one() {
+    let mut clinic = clinic().await;
+    let older = clinic.blocks().len();
+    clinic.advance(1);
+    clinic.sensor("s7").await.heart_rate(62).await;
+    clinic.seal().await;
+    clinic.synced().await;
+    let alert = clinic.alerts().remove(0).alert.id.to_string();
+    let readings = clinic.pitchside(&["--json", "readings", "--device", "s7"]).ok().json();
+    let reading = |value: &str| {
+        let row = readings.as_array().unwrap().iter().find(|row| row["value"] == value).unwrap();
+        row["id"].as_str().unwrap().to_owned()
+    };
+    clinic.stop().await;
+    let (of_150, of_62, all) = (reading("150"), reading("62"), clinic.blocks().len());
+    for damaged in [("block_payloads", "payload"), ("blocks", "header")] {
+        damage(&mut clinic, older, all, damaged);
+        for told in [
+            &["evidence", "export", of_150.as_str(), "--out", "-"][..],
+            &["evidence", "export", &alert, "--out", "-"],
+            &["evidence", "export", &alert, "--record-only", "--out", "-"],
+            &["rules", "replay", &alert],
+        ] {
+            let answer = clinic.pitchside(told).ok();
+            assert_eq!(answer.err.matches("tampered: block ").count(), 1, "{damaged:?}, {told:?}: {answer:?}");
+            assert!(answer.err.contains(&format!("/{}: ", all - 1)), "the newest is named: {answer:?}");
+        }
+        let answer = clinic.pitchside(&["evidence", "export", &of_62, "--out", "-"]);
+        assert_eq!(answer.code, 3, "{damaged:?}: {answer:?}");
+        let clauses: Vec<&str> = answer.err.trim_end().split(": ").collect();
+        assert!(clauses.windows(2).all(|two| two[0] != two[1]), "said once: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_changed_block_among_an_alerts_readings_leaves_the_record_of_the_alert() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(100).await;
+    clinic.seal().await;
+    let before = clinic.blocks().len();
+    clinic.advance(1);
+    s7.heart_rate(190).await;
+    let alert = clinic.alerted(1).await.remove(0).alert.id.to_string();
+    clinic.seal().await;
+    clinic.synced().await;
+    clinic.stop().await;
+    damage(&mut clinic, 0, before, ("block_payloads", "payload"));
+    let answer = clinic.pitchside(&["evidence", "export", &alert, "--out", "-"]);
+    assert!(answer.code == 3 && answer.err.contains("--record-only"), "{answer:?}");
+    clinic.pitchside(&["evidence", "export", &alert, "--record-only", "--out", "-"]).ok();
+    let answer = clinic.pitchside(&["rules", "replay", &alert]);
+    assert!(answer.code == 3 && !answer.err.contains("--record-only"), "{answer:?}");
+}

@@ -8,12 +8,12 @@ use ledger_block::receipt::{Included, Receipt};
 use ledger_block::record::{AlertRecord, Record};
 use ledger_block::segment::Subject;
 use pitchside_model::{Alert, AlertEvent, AlertId};
-use pitchside_seal::{Filter, KeyRing, open};
+use pitchside_seal::{Filter, KeyRing, OpenBlock, open};
 use pitchside_store::{BlockKey, BlockRow, Level, Tables};
 
 use crate::adapters::athletes::load_ring;
-use crate::cli::Failure;
 use crate::cli::context::Context;
+use crate::cli::{Failure, output};
 use crate::past;
 use crate::reading_id::ReadingId;
 
@@ -53,61 +53,99 @@ impl Wanted {
     }
 }
 
-/// The evidence file of a reading or an alert, newest blocks looked through first.
-pub fn evidence(context: &Context, id: &str) -> Result<Vec<u8>, Failure> {
-    let wanted = Wanted::parse(id)?;
-    let tables = &context.tables;
-    let ring = load_ring(tables, &context.identity)?;
-    let mut before: Option<BlockKey> = None;
+/// What was found, and the newest block that did not open on the way to it.
+type Found<T> = (T, Option<String>);
+
+/// Looks through the blocks, the newest first. One that does not open stands in the way of no other: what is sought may lie in an older one.
+/// Only if it is nowhere else it may have been in there, and the block is named ([`Failure::Tampered`]).
+fn search<T>(
+    tables: &Tables,
+    mut look: impl FnMut(&BlockRow) -> Result<Option<T>, Failure>,
+) -> Result<Option<Found<T>>, Failure> {
+    let (mut before, mut bad): (Option<BlockKey>, Option<String>) = (None, None);
     loop {
         let blocks = tables.blocks_before(before, PAGE)?;
         let Some(oldest) = blocks.last() else {
-            past::must_reach_its_end(tables)?;
-            return Err(Failure::Failed(anyhow::anyhow!(
-                "{id} is in no sealed block: it is not known, not sealed yet, or about an athlete who was erased; `pitchside readings` shows \
-                 which are"
-            )));
+            return match bad {
+                Some(bad) => Err(Failure::Tampered(bad)),
+                None => past::must_reach_its_end(tables).map(|()| None),
+            };
         };
         before = Some(oldest.key);
         for block in &blocks {
-            if let Some(bytes) = in_block(tables, &ring, block, &wanted)? {
-                return Ok(bytes);
+            match look(block) {
+                Ok(Some(found)) => return Ok(Some((found, bad))),
+                Ok(None) => {}
+                Err(Failure::Tampered(why)) => bad = bad.or(Some(why)),
+                Err(failure) => return Err(failure),
             }
         }
     }
+}
+
+/// What was found. A block that did not open is told of: whoever asked for another may be the only one to come by.
+fn told<T>((found, bad): Found<T>) -> T {
+    if let Some(bad) = bad {
+        output::note(&format!("tampered: {bad}; what was asked for is in another block"));
+    }
+    found
+}
+
+/// The evidence file of a reading or an alert, newest blocks looked through first.
+pub fn evidence(context: &Context, id: &str) -> Result<Vec<u8>, Failure> {
+    find(context, id).map(told)
+}
+
+fn find(context: &Context, id: &str) -> Result<Found<Vec<u8>>, Failure> {
+    let wanted = Wanted::parse(id)?;
+    let tables = &context.tables;
+    let ring = load_ring(tables, &context.identity)?;
+    search(tables, |block| in_block(tables, &ring, block, &wanted))?.ok_or_else(|| {
+        Failure::Failed(anyhow::anyhow!(
+            "{id} is in no sealed block: it is not known, not sealed yet, or about an athlete who was erased; `pitchside readings` shows \
+             which are"
+        ))
+    })
 }
 
 /// A raised alert as it was sealed, and the header of its block; none if no block here holds it.
 pub fn sealed_alert(context: &Context, ring: &KeyRing, id: AlertId) -> Result<Option<(Alert, SignedHeader)>, Failure> {
     let wanted = Wanted::Alert(id);
-    let mut before: Option<BlockKey> = None;
-    loop {
-        let blocks = context.tables.blocks_before(before, PAGE)?;
-        let Some(oldest) = blocks.last() else {
-            past::must_reach_its_end(&context.tables)?;
+    let found = search(&context.tables, |block| {
+        let Some(Opened { header, block, .. }) = opened(&context.tables, ring, block, &wanted)? else {
             return Ok(None);
         };
-        before = Some(oldest.key);
-        for block in &blocks {
-            let Some(payload) = context.tables.payload(block.key)? else { continue };
-            let bad = |error: String| Failure::Tampered(format!("block {}: {error}", block.key));
-            let header = SignedHeader::verify(&block.header).map_err(|error| bad(error.to_string()))?;
-            let opened = open(&header, &payload, ring, &wanted.filter()).map_err(|error| bad(error.to_string()))?;
-            let found = opened.find(|record| wanted.is(record)).and_then(|place| opened.record(place).cloned());
-            if let Some(Record::Alert(AlertRecord(AlertEvent::Raised(alert)))) = found {
-                return Ok(Some((alert, header)));
-            }
-        }
-    }
+        let place = block.find(|record| wanted.is(record));
+        Ok(match place.and_then(|place| block.record(place).cloned()) {
+            Some(Record::Alert(AlertRecord(AlertEvent::Raised(alert)))) => Some((alert, header)),
+            _ => None,
+        })
+    })?;
+    Ok(found.map(told))
 }
 
-fn in_block(tables: &Tables, ring: &KeyRing, block: &BlockRow, wanted: &Wanted) -> anyhow::Result<Option<Vec<u8>>> {
+/// A block of which our keys opened what is wanted.
+struct Opened {
+    header: SignedHeader,
+    payload: Vec<u8>,
+    block: OpenBlock,
+}
+
+/// Opens a block; none if its payload is only in the ledger any more.
+fn opened(tables: &Tables, ring: &KeyRing, block: &BlockRow, wanted: &Wanted) -> Result<Option<Opened>, Failure> {
     let Some(payload) = tables.payload(block.key)? else { return Ok(None) };
-    let header = SignedHeader::verify(&block.header).with_context(|| format!("block {}", block.key))?;
-    let opened = open(&header, &payload, ring, &wanted.filter()).with_context(|| format!("block {}", block.key))?;
-    let Some(place) = opened.find(|record| wanted.is(record)) else { return Ok(None) };
-    let included = included(tables, block.key)?;
-    Ok(Some(opened.evidence(place, &header, &payload, &included)?.to_bytes()))
+    // In words: these errors say their cause themselves, and a chain of causes would say it again.
+    let bad = |error: String| Failure::Tampered(format!("block {}: {error}", block.key));
+    let header = SignedHeader::verify(&block.header).map_err(|error| bad(error.to_string()))?;
+    let block = open(&header, &payload, ring, &wanted.filter()).map_err(|error| bad(error.to_string()))?;
+    Ok(Some(Opened { header, payload, block }))
+}
+
+fn in_block(tables: &Tables, ring: &KeyRing, row: &BlockRow, wanted: &Wanted) -> Result<Option<Vec<u8>>, Failure> {
+    let Some(Opened { header, payload, block }) = opened(tables, ring, row, wanted)? else { return Ok(None) };
+    let Some(place) = block.find(|record| wanted.is(record)) else { return Ok(None) };
+    let included = included(tables, row.key)?;
+    Ok(Some(block.evidence(place, &header, &payload, &included)?.to_bytes()))
 }
 
 fn included(tables: &Tables, key: BlockKey) -> anyhow::Result<Included> {

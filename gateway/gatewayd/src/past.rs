@@ -9,7 +9,7 @@ use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
 use pitchside_model::Timestamp;
 use pitchside_seal::OpenError;
 use pitchside_seal::chain::{ChainBreak, ChainFault, ChainVerifier, Expected};
-use pitchside_store::{BlockRow, Level, StoreError, Tables};
+use pitchside_store::{BlockKey, BlockRow, Level, StoreError, Tables};
 
 use crate::cli::Failure;
 use crate::cli::context::Context;
@@ -53,7 +53,7 @@ pub struct Walked {
 }
 
 /// Walks the chain from its beginning, verifies every header and link, and shows the blocks that were sealed from `since` on. A bad
-/// block ends the walk and is named ([`Failure::Tampered`]). `step` is told how many blocks were looked at and of how many.
+/// block ends the walk where it is met, and is named ([`Failure::Tampered`]). `step` is told how many blocks were looked at and of how many.
 pub fn walk(
     context: &Context,
     since: Timestamp,
@@ -70,7 +70,7 @@ pub fn walk(
         Some(ledger) => Some(crate::cli::read_policy(&ledger.policy)?),
         None => None,
     };
-    let known = newest_receipted(tables, policy.as_ref())?;
+    let (known, mut bad) = newest_receipted(tables, policy.as_ref())?;
     let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: anchor, known });
     let total = tables.last_block()?.map_or(0, |last| last.key.index + 1).saturating_sub(first);
     let (mut walked, mut after) = (Walked::default(), None);
@@ -79,6 +79,9 @@ pub fn walk(
         let Some(last) = rows.last() else { break };
         after = Some(last.key);
         for row in &rows {
+            if let Some((_, fault)) = bad.take_if(|(key, _)| *key == row.key) {
+                return Err(fault);
+            }
             let header = verifier.push(&row.header, None).map_err(|fault| Failure::Tampered(fault.to_string()))?;
             walked.chained += 1;
             step(walked.chained, total);
@@ -101,20 +104,32 @@ pub fn walk(
     Ok(walked)
 }
 
-/// The newest block of which the ledger says that it exists: the chain must pass through it, and with it through all before.
-fn newest_receipted(tables: &Tables, policy: Option<&Policy>) -> Result<Vec<(BlockIndex, Hash)>, Failure> {
-    let mut known: Vec<_> = receipted_beyond(tables)?.into_iter().collect();
-    let Some(policy) = policy else { return Ok(known) };
+/// Blocks of which the ledger says that they exist.
+type Receipted = Vec<(BlockIndex, Hash)>;
+
+/// The newest block of which the ledger says that it exists: the chain must pass through it, and with it through all before. If it or its
+/// receipt was changed, that comes instead, for whoever reaches the block.
+fn newest_receipted(
+    tables: &Tables,
+    policy: Option<&Policy>,
+) -> Result<(Receipted, Option<(BlockKey, Failure)>), Failure> {
+    let mut known: Receipted = receipted_beyond(tables)?.into_iter().collect();
+    let Some(policy) = policy else { return Ok((known, None)) };
     let mut before = None;
     loop {
         let rows = tables.blocks_before(before, PAGE)?;
-        let Some(oldest) = rows.last() else { return Ok(known) };
+        let Some(oldest) = rows.last() else { return Ok((known, None)) };
         before = Some(oldest.key);
         for row in &rows {
-            if is_receipted(tables, row)? {
-                known.push(receipt_holds(tables, row, policy)?);
-                return Ok(known);
+            if !is_receipted(tables, row)? {
+                continue;
             }
+            match receipt_holds(tables, row, policy) {
+                Ok(block) => known.push(block),
+                Err(fault @ Failure::Tampered(_)) => return Ok((known, Some((row.key, fault)))),
+                Err(failure) => return Err(failure),
+            }
+            return Ok((known, None));
         }
     }
 }

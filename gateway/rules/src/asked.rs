@@ -53,24 +53,34 @@ pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Pr
         first_loop: words.iter().find(is_loop).map_or((0, 0), |w| (w.line, w.column)),
         ..Asked::default()
     };
+    // A function of the script's own has the name for itself.
+    let is_own = |name: &str| words.windows(2).any(|two| two[0].text == "fn" && is_call_of(&two[1], name));
+    let is_of_baselines = |word: &Word| {
+        OF_BASELINES.contains(&word.text.as_str()) && (word.kind == WordKind::Method || !is_own(&word.text))
+    };
     let mut problems = Vec::new();
-    let mut spans: Vec<(i64, &str)> = Vec::new();
+    let (mut spans, mut half_life): (Vec<(i64, &str)>, Option<usize>) = (Vec::new(), None);
     for (i, word) in words.iter().enumerate() {
         let before = |back: usize| i.checked_sub(back).and_then(|i| words.get(i));
         match word.kind {
-            WordKind::Method if OF_BASELINES.contains(&word.text.as_str()) => match form(words, i) {
-                Ok(form) => {
-                    let of = before(1).filter(|w| w.kind == WordKind::Name);
-                    let of = of.and_then(|w| source.manifest.inputs.iter().position(|q| q.name() == w.text));
-                    if !asked.baselines.contains(&(of, form)) {
-                        asked.baselines.push((of, form));
+            // Rhai lets a method be called as a function, with what would stand before its dot as the first argument.
+            WordKind::Method | WordKind::Call if is_of_baselines(word) => {
+                let (of, at) =
+                    if word.kind == WordKind::Method { (before(1), i + 1) } else { (words.get(i + 1), i + 2) };
+                half_life = Some(at);
+                match form(words, &word.text, at) {
+                    Ok(form) => {
+                        let of = of.filter(|w| w.kind == WordKind::Name);
+                        let of = of.and_then(|w| source.manifest.inputs.iter().position(|q| q.name() == w.text));
+                        if !asked.baselines.contains(&(of, form)) {
+                            asked.baselines.push((of, form));
+                        }
                     }
+                    Err(why) => problems.push(Problem::at(&source.file(), (word.line, word.column), why)),
                 }
-                Err(why) => problems.push(Problem::at(&source.file(), (word.line, word.column), why)),
-            },
+            }
             WordKind::Text => {
-                let of_baseline =
-                    before(1).is_some_and(|w| w.kind == WordKind::Method && OF_BASELINES.contains(&w.text.as_str()));
+                let of_baseline = half_life == Some(i);
                 let of_helper =
                     before(2).is_some_and(|w| w.kind == WordKind::Call && HELPERS_BY_NAME.contains(&w.text.as_str()));
                 let micros = span::parse(&word.text).filter(|micros| (1..=SPAN_MAX).contains(micros));
@@ -96,19 +106,22 @@ pub(crate) fn asked(source: &RuleSource, words: &[Word]) -> Result<Asked, Vec<Pr
     if problems.is_empty() { Ok(asked) } else { Err(problems) }
 }
 
-/// The baseline that the call at `at` asks for.
-fn form(words: &[Word], at: usize) -> Result<Form, String> {
+fn is_call_of(word: &Word, name: &str) -> bool {
+    word.kind == WordKind::Call && word.text == name
+}
+
+/// The baseline that a call of `name` asks for, whose half-life is to stand at `at`.
+fn form(words: &[Word], name: &str, at: usize) -> Result<Form, String> {
     let text = |i: usize| words.get(i).filter(|w| w.kind == WordKind::Text).map(|w| w.text.as_str());
-    let name = words.get(at).map_or("", |w| w.text.as_str());
-    let Some(half_life) = text(at + 1) else {
+    let Some(half_life) = text(at) else {
         return Err(format!("`{name}` takes its half-life as a text in the call, such as {name}(\"7d\")"));
     };
     let Some(micros) = span::parse(half_life) else {
         return Err(format!("\"{half_life}\" is no half-life; write it such as \"7d\""));
     };
-    let form = Form { half_life: micros, by_hour: text(at + 2) == Some(BY_HOUR) };
+    let form = Form { half_life: micros, by_hour: text(at + 1) == Some(BY_HOUR) };
     form.problem().map_or(Ok(form), |why| Err(format!("\"{half_life}\": {why}")))
 }
 
-/// The second argument that asks for a baseline by hour of day.
+/// The argument after the half-life that asks for a baseline by hour of day.
 pub(crate) const BY_HOUR: &str = "hour";

@@ -14,7 +14,10 @@ pub const HELPERS: &[(&str, &str)] = &[
     ("below(x, limit, back)", "`x <= limit`; once raised, `x < limit + back`; false if x is ()"),
     ("held(name, span, condition)", "whether the condition held whenever it was asked, for that long without a gap"),
     ("times(name, span, condition)", "how often the condition became true within the span, at most 64"),
-    ("sequence(name, span, first, then)", "whether `then` holds and `first` held before it, within the span"),
+    (
+        "sequence(name, span, first, then)",
+        "whether `then` holds and `first` held before it, within the span; a gap between them changes nothing",
+    ),
 ];
 
 /// Those that remember by name: name and span are their first two arguments.

@@ -8,8 +8,8 @@ use std::io::Read;
 use std::path::Path;
 
 use pitchside_model::{Quantity, RuleName};
-use pitchside_script::Problem;
 use pitchside_script::manifest::RuleManifest;
+use pitchside_script::{Problem, files};
 use serde::{Deserialize, Serialize};
 
 use crate::derive::makers;
@@ -216,7 +216,7 @@ fn read_rule(folder: &Path, name: &str) -> Result<RuleSource, Vec<Problem>> {
 
 /// A small text file.
 pub(crate) fn read_file(path: &Path) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|e| format!("cannot be read: {e}"))?;
+    let file = files::open(path).map_err(|e| format!("cannot be read: {e}"))?;
     let mut text = String::new();
     let length = file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(|e| format!("cannot be read: {e}"))?;
     if length as u64 > FILE_BYTES_MAX {

@@ -109,6 +109,15 @@ mod tests {
     }
 
     #[test]
+    fn a_gap_between_the_two_of_a_sequence_changes_nothing() {
+        let mut moments = Moments::default();
+        assert!(!moments.sequence("stop", 10, true, false, 1).unwrap());
+        moments.gap();
+        assert!(moments.sequence("stop", 10, false, true, 8).unwrap());
+        assert!(!moments.sequence("stop", 10, false, true, 12).unwrap(), "longer ago than the span");
+    }
+
+    #[test]
     fn times_are_counted_when_they_begin_and_a_gap_begins_none() {
         let mut moments = Moments::default();
         let told: Vec<usize> = (0..12).map(|t| moments.times("sprint", 5, t % 3 == 0, t).unwrap()).collect();

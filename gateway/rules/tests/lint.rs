@@ -98,6 +98,8 @@ fn scripts_that_are_right_are_told_no_error() {
                     [state]\nn = 0\npeak = 0.0\nword = \"\"\nseen = false\n";
     for script in [
         "n += 1; word = `${word}x`; n >= 3 && word == \"xxx\"",
+        "min(\"b\", \"a\") == word || n > 3",
+        "min(heart_rate, \"5min\") > 40.0 && typical(heart_rate, \"7d\", \"hour\") != ()",
         "n += 1; if n > 3 && !seen { seen = true; n = 0; } seen",
         "if value > peak { peak = value; word = quantity; } peak > 150.0",
         "peak += 1; peak -= value; peak *= 0.5; peak > limit - 1 && -limit < 0",

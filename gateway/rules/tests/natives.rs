@@ -162,6 +162,7 @@ fn what_cannot_be_a_baseline_is_told_before_the_first_reading() {
     for (script, told) in [
         ("heart_rate.typical(\"7 days\") > 1.0", "is no half-life"),
         ("let span = \"7d\"; heart_rate.typical(span) > 1.0", "as a text in the call"),
+        ("let span = \"7d\"; typical(heart_rate, span) > 1.0", "as a text in the call"),
         ("heart_rate.typical(\"1s\") > 1.0", "at least"),
         ("heart_rate.typical(\"1d\", \"hour\") > 1.0", "by hour of day"),
         (
@@ -172,6 +173,19 @@ fn what_cannot_be_a_baseline_is_told_before_the_first_reading() {
     ] {
         let problems = Engine::new(Arc::new(RuleSet::new([rule("tested", HEART, "", script)]).unwrap())).unwrap_err();
         assert!(problems[0].to_string().contains(told), "{}", problems[0]);
+    }
+}
+
+#[test]
+fn a_baseline_is_asked_for_with_and_without_the_dot() {
+    for script in [
+        "typical(heart_rate, \"12h\") == heart_rate.typical(\"12h\")",
+        "spread(heart_rate, \"7d\", \"hour\") == ()",
+        "deviations(heart_rate, \"7d\") != ()",
+        "fn typical(input, half_life) { input.value } typical(heart_rate, 7) > 200.0",
+    ] {
+        let fed = engine(HEART, "", script).feed(&[rate(0, 150), rate(1, 151)]);
+        assert_eq!(fed.faults, vec![], "{script}");
     }
 }
 

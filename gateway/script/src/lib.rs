@@ -19,6 +19,7 @@
 //! | [`span`] | spans of time as people write them |
 //! | [`problem`] | what is wrong and where, "did you mean" |
 //! | [`fault`] | why a running script was stopped |
+//! | [`files`] | what rules and plugins lie in, opened |
 //! | [`manifest`] | rule.toml and plugin.toml |
 //! | [`package`] | a plugin as one file |
 //! | [`output`] | scripts that make requests of alerts |
@@ -33,6 +34,7 @@ pub mod builtin;
 pub mod cases;
 pub mod compile;
 pub mod fault;
+pub mod files;
 mod frame;
 pub mod jail;
 pub mod limits;

@@ -1,8 +1,10 @@
 //! What is wrong with a script, a manifest or a case, and where.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Serialize};
+
+use crate::fault::deceives;
 
 /// The most problems reported for one file; more would not be read.
 pub const PROBLEMS_MAX: usize = 64;
@@ -170,16 +172,24 @@ impl Problem {
     }
 }
 
+/// One line for logs and terminals: whose file it is may have put anything into it.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.file)?;
+        plain(f, &self.file)?;
         if self.line > 0 {
             write!(f, ":{}:{}", self.line, self.column)?;
         }
-        let warning = if self.level == Level::Warning { "warning: " } else { "" };
-        write!(f, ": {warning}{}", self.message)?;
-        self.help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
+        f.write_str(if self.level == Level::Warning { ": warning: " } else { ": " })?;
+        plain(f, &self.message)?;
+        let Some(help) = &self.help else { return Ok(()) };
+        f.write_str(" (")?;
+        plain(f, help)?;
+        f.write_str(")")
     }
+}
+
+fn plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| f.write_char(if deceives(c) { ' ' } else { c }))
 }
 
 /// Line and column, from 1, of a byte offset.
@@ -236,6 +246,14 @@ mod tests {
         assert_eq!(closest("precentile", known), Some("percentile"));
         assert_eq!(closest("raise", known), None);
         assert_eq!(closest("mean", known), None);
+    }
+
+    #[test]
+    fn a_problem_is_one_line_that_steers_no_terminal_whatever_the_file_holds() {
+        let problem =
+            Problem::at("r\u{7}", (1, 2), "unknown key `\u{1b}[2J\n0 problems\u{202e}`").help("or \u{9b}1m\r?");
+        assert_eq!(problem.to_string(), "r :1:2: unknown key ` [2J 0 problems ` (or  1m ?)");
+        assert_eq!(Problem::of("r", "tab\there").warning().to_string(), "r: warning: tab here");
     }
 
     #[test]

@@ -165,9 +165,10 @@ impl Reference {
 fn written(signature: &Signature, names: Option<(usize, Vec<&str>)>) -> String {
     let (hidden, names) = names.unwrap_or_default();
     let param = |(i, (name, kind)): (usize, &(String, Type))| {
-        let ours = i.checked_sub(hidden).and_then(|i| names.get(i)).filter(|name| !name.starts_with('"'));
+        let ours = i.checked_sub(hidden).and_then(|i| names.get(i));
         let name = match (name.as_str(), ours) {
-            ("_", Some(ours)) => (*ours).to_owned(),
+            // One that takes a word written out is named after it.
+            ("_", Some(ours)) => ours.trim_matches('"').to_owned(),
             ("_", None) if *kind == Type::Own("Input".to_owned()) => "input".to_owned(),
             ("_", None) => format!("x{i}"),
             (name, _) => name.trim_start_matches('_').to_owned(),
@@ -243,6 +244,16 @@ mod tests {
         assert!(reference.json().contains("\"signature\": \"warmer(x, y)\""));
         let text = reference.definitions(&sandbox, "make it");
         assert!(text.ends_with("/// whether x | y\nfn warmer(x: float, y: float) -> bool;\n"), "{text}");
+    }
+
+    #[test]
+    fn a_parameter_that_takes_a_word_is_defined_by_its_name() {
+        let sandbox = Sandbox::new(Limits::RULE, |engine| {
+            engine.register_fn("usual", |_: f64, _: &str| 1.0);
+        });
+        let entry = Entry::new("Helpers", EntryKind::Function, "usual(x, \"hour\")", "how much", "");
+        let text = Reference { of: "rules".to_owned(), entries: vec![entry] }.definitions(&sandbox, "make it");
+        assert!(text.ends_with("fn usual(x: float, hour: String) -> float;\n"), "{text}");
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A plugin as files: `plugin.toml`, its script, `cases.txt`. Read by the parent; workers have no files.
 
+use std::io::read_to_string;
 use std::path::{Path, PathBuf};
 
 use pitchside_script::cases::{parse_output_cases, parse_plugin_cases};
+use pitchside_script::files;
 use pitchside_script::manifest::{Chosen, Constant, PluginKind, PluginManifest};
 use pitchside_script::output::Output;
 use pitchside_script::problem::Problem;
@@ -150,8 +152,9 @@ fn checked_manifest(path: &Path, text: &str) -> Result<PluginManifest, FolderErr
 
 fn text(path: &Path) -> Result<String, FolderError> {
     let failed = |source| FolderError::Read { path: path.to_owned(), source };
-    if std::fs::metadata(path).map_err(failed)?.len() > FILE_BYTES_MAX {
+    let file = files::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.len() > FILE_BYTES_MAX {
         return Err(FolderError::TooLarge(path.to_owned()));
     }
-    std::fs::read_to_string(path).map_err(failed)
+    read_to_string(file).map_err(failed)
 }

@@ -11,7 +11,7 @@ use ledger_block::evidence::{self, Verdict};
 use ledger_block::policy::{POLICY_BYTES_MAX, Policy};
 use ledger_block::record::Record;
 use pitchside_model::{AlertEvent, AlertId, Value};
-use pitchside_script::fault::{deceives, one_line};
+use pitchside_script::fault::one_line;
 use serde::Serialize;
 
 use super::args::{ConfigArg, EvidenceCommand};
@@ -37,17 +37,7 @@ pub fn evidence(command: &EvidenceCommand, config: &ConfigArg, output: &Output) 
             }
             Ok(())
         }
-        EvidenceCommand::Verify { file, policy } => verify(file, policy, output).map_err(shown),
-    }
-}
-
-/// A failure whose words may come from the file: nothing in them begins another line or steers a terminal.
-fn shown(failure: Failure) -> Failure {
-    let plain = |text: String| text.chars().map(|c| if deceives(c) { ' ' } else { c }).collect::<String>();
-    match failure {
-        Failure::Failed(error) => Failure::Failed(anyhow::anyhow!(plain(format!("{error:#}")))),
-        Failure::Usage(text) => Failure::Usage(plain(text)),
-        Failure::Tampered(text) => Failure::Tampered(plain(text)),
+        EvidenceCommand::Verify { file, policy } => verify(file, policy, output),
     }
 }
 

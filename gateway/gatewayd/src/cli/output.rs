@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use pitchside_script::fault::deceives;
 use serde::Serialize;
 
 /// Where a command's data goes, and in which form.
@@ -23,8 +24,7 @@ impl Output {
 
     /// Prints a thing: as one JSON value, or as the text that `text` makes of it.
     pub fn print<T: Serialize>(self, thing: &T, text: impl FnOnce(&T) -> String) -> anyhow::Result<()> {
-        let out = if self.json { serde_json::to_string_pretty(thing)? } else { text(thing) };
-        line(&out)
+        if self.json { put(&serde_json::to_string_pretty(thing)?) } else { line(&text(thing)) }
     }
 
     /// Prints rows: as a JSON array, or as aligned columns under their titles.
@@ -35,9 +35,11 @@ impl Output {
         cells: impl Fn(&T) -> Vec<String>,
     ) -> anyhow::Result<()> {
         if self.json {
-            return line(&serde_json::to_string_pretty(rows)?);
+            return put(&serde_json::to_string_pretty(rows)?);
         }
         let mut lines = vec![titles.iter().map(|title| (*title).to_owned()).collect::<Vec<_>>()];
+        // A cell begins no line of its own.
+        let cells = |row: &T| cells(row).iter().map(|cell| plain(cell, &[])).collect::<Vec<_>>();
         lines.extend(rows.iter().map(cells));
         let width = |column: usize| {
             lines.iter().filter_map(|cells| cells.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
@@ -57,8 +59,21 @@ pub fn counted(count: u64, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
-/// One line on standard output. A closed pipe is an error like any other.
+/// Text for people. What others wrote into a file or a field may be in it: nothing of that steers a terminal or changes how the rest reads.
+/// `but` stays as it is.
+fn plain(text: &str, but: &[char]) -> String {
+    text.chars().map(|c| if deceives(c) && !but.contains(&c) { ' ' } else { c }).collect()
+}
+
+/// What lines for people are made with.
+const LAYOUT: &[char] = &['\n', '\t'];
+
+/// One line, or several, on standard output, for people. A closed pipe is an error like any other.
 pub fn line(text: &str) -> anyhow::Result<()> {
+    put(&plain(text, LAYOUT))
+}
+
+fn put(text: &str) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "{text}")?;
     out.flush()?;
@@ -68,7 +83,7 @@ pub fn line(text: &str) -> anyhow::Result<()> {
 /// One line on standard error, for people.
 pub fn note(text: &str) {
     // Nobody reads standard error: then there is nobody to tell.
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", plain(text, LAYOUT));
 }
 
 /// Why a command failed.
@@ -83,4 +98,16 @@ pub fn start_log() {
     // A second start in one process (tests) keeps the first.
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let _ = log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_wrote_steers_no_terminal() {
+        let theirs = "a\u{1b}[2J\u{202e}b\r\tc\nd";
+        assert_eq!(plain(theirs, LAYOUT), "a [2J b \tc\nd");
+        assert_eq!(plain(theirs, &[]), "a [2J b  c d");
+    }
 }

@@ -1,11 +1,12 @@
 //! A rule's folder: read whole, and swapped in one step.
 
 use std::fs::{File, TryLockError};
-use std::io::Read as _;
+use std::io::{Read as _, read_to_string};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use pitchside_rules::history::{FILES, RuleTexts};
+use pitchside_script::files;
 use rustix::fs::{Access, CWD, RenameFlags, renameat_with};
 
 use crate::files::write_public;
@@ -20,7 +21,7 @@ pub fn read_texts(folder: &Path) -> anyhow::Result<RuleTexts> {
     let mut texts = FILES.map(str::to_owned);
     for text in &mut texts {
         let path = folder.join(&*text);
-        let file = File::open(&path).with_context(|| format!("reading {}", path.display()))?;
+        let file = files::open(&path).with_context(|| format!("reading {}", path.display()))?;
         text.clear();
         let length = file.take(FILE_BYTES_MAX + 1).read_to_string(text).with_context(|| path.display().to_string())?;
         if length as u64 > FILE_BYTES_MAX {
@@ -43,7 +44,7 @@ pub fn write_base(folder: &Path, number: u32) -> anyhow::Result<()> {
 /// Which version a draft says it began from.
 pub fn base_of(folder: &Path) -> anyhow::Result<Option<u32>> {
     let path = folder.join(BASE_FILE);
-    match std::fs::read_to_string(&path) {
+    match files::open(&path).and_then(read_to_string) {
         Ok(text) => Ok(Some(text.trim().parse().with_context(|| format!("{} holds no number", path.display()))?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {}", path.display())),

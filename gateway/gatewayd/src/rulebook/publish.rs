@@ -33,6 +33,14 @@ pub struct Draft {
     pub shadow: bool,
     /// It was in force before: going back must fail neither for a case nor for what `rules check` says today.
     pub back: bool,
+    /// It is an older version as it was; who loses a race has nothing to merge.
+    pub rollback: bool,
+}
+
+impl Draft {
+    fn overtaken_by(&self, between: RuleVersion) -> PublishError {
+        PublishError::Overtaken { between: Box::new(between), rollback: self.rollback }
+    }
 }
 
 /// A version that is published.
@@ -60,8 +68,13 @@ pub enum PublishError {
     #[error("{}", no_base(.0))]
     NoBase(Box<RuleVersion>),
     /// Somebody else published meanwhile.
-    #[error("{}", overtaken(.0))]
-    Overtaken(Box<RuleVersion>),
+    #[error("{}", overtaken(.between, .rollback))]
+    Overtaken {
+        /// What came between.
+        between: Box<RuleVersion>,
+        /// Whether an older version was to be put in force again.
+        rollback: bool,
+    },
     /// The base is a version that does not exist.
     #[error("{}", unknown_base(.name, .base, .newest))]
     UnknownBase {
@@ -100,9 +113,11 @@ fn unknown_base(name: &str, base: &u32, newest: &u32) -> String {
     }
 }
 
-fn overtaken(between: &RuleVersion) -> String {
+fn overtaken(between: &RuleVersion, rollback: &bool) -> String {
     let RuleVersion { name, number, author, published_at, note, shadow, .. } = between;
-    let now = if *shadow {
+    let now = if *rollback {
+        format!("Look at `pitchside rules history {name}`, then roll back again")
+    } else if *shadow {
         format!(
             "`pitchside rules diff {name}@{number} DIR` shows what differs; with --base {number} yours is watched in its place"
         )
@@ -110,7 +125,8 @@ fn overtaken(between: &RuleVersion) -> String {
         "`pitchside rules merge DIR` puts both together; then publish again".to_owned()
     };
     format!(
-        "not published: version {number} of {name}{} came between, published by {author} at {published_at} (\"{note}\"). {now}",
+        "not {}: version {number} of {name}{} came between, published by {author} at {published_at} (\"{note}\"). {now}",
+        if *rollback { "rolled back" } else { "published" },
         watched(*shadow)
     )
 }
@@ -179,7 +195,7 @@ fn began_from(draft: &Draft, newest: Option<&RuleVersion>, rival: Option<&RuleVe
             Err(PublishError::UnknownBase { name: draft.name.clone(), base, newest: last })
         }
         (_, Some(base)) => match rival.filter(|rival| rival.number > base) {
-            Some(between) => Err(PublishError::Overtaken(Box::new(between.clone()))),
+            Some(between) => Err(draft.overtaken_by(between.clone())),
             None => Ok(()),
         },
     }
@@ -224,7 +240,7 @@ pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -
     };
     let number = match context.tables.publish_rule(new)? {
         Stored::As(number) => number,
-        Stored::Overtaken(between) => return Err(PublishError::Overtaken(Box::new(between))),
+        Stored::Overtaken(between) => return Err(draft.overtaken_by(between)),
     };
     if let Some(staged) = staged {
         let name = &draft.name;

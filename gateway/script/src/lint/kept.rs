@@ -1,7 +1,8 @@
 //! State fields that would not stay of the kind they are: a fault at the first reading that does it.
 
+use super::answers::{Value, answered};
 use super::calls::assigned;
-use super::kinds::{ARITHMETIC, Signatures, Value, answered, value};
+use super::kinds::{ARITHMETIC, Signatures, value};
 use super::names::end_of_value;
 use super::signature::Type;
 use super::{Answer, Known, Role, Source};

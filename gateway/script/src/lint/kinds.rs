@@ -1,17 +1,16 @@
-//! Kinds where operators, conditions and answers want another: of literals, of variables whose kind the manifest fixes and
+//! Kinds where operators and conditions want another: of literals, of variables whose kind the manifest fixes and
 //! the script does not change, of what inputs say and functions of the box return.
 //!
 //! An operand counts only if it is one piece and whole: no operator that binds tighter takes a part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
 use super::calls::{assigned, kind_of};
 use super::kept::combined;
-use super::names::{Bound, How, bodies, end_of_value};
+use super::names::{Bound, How};
 use super::signature::{Signature, Type};
 use super::token::Kind;
-use super::{Answer, Source, piece};
+use super::{Source, piece};
 use crate::compile::KEYWORDS;
 use crate::problem::{Code, Problem};
 
@@ -236,144 +235,4 @@ fn operands(source: &Source<'_>, known: &Signatures, at: usize) -> Option<Proble
         (left, right) => format!("there is no `{operator}` of {left} and {right}"),
     };
     Some(source.problem(place, Code::Type, text))
-}
-
-/// What a value is, as far as that is written.
-pub(super) enum Value {
-    Of(Type),
-    /// A number, or `()` where there is none.
-    OfInput,
-}
-
-/// Answers that are none: the last expression, those at the end of the blocks of an `if` that is last, and what is returned.
-pub(super) fn answers(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>) -> Vec<Problem> {
-    let mut found = Vec::new();
-    last(source, 0..source.tokens.len(), &mut found);
-    let bodies = bodies(source);
-    for at in (0..source.tokens.len()).filter(|at| source.tokens[*at].kind == Kind::Name && source.is(*at, "return")) {
-        if !source.before(at, ".") && !bodies.iter().any(|body| body.contains(&at)) {
-            found.push(at + 1..end_of_value(source, at + 1));
-        }
-    }
-    let told = |range: Range<usize>| {
-        let what = match answered(source, known, answer, &range) {
-            Value::Of(kind) if kind == Type::Any || answer.kinds.contains(&kind) => return None,
-            Value::OfInput if answer.kinds.contains(&Type::Float) => return None,
-            Value::Of(kind) => kind.to_string(),
-            Value::OfInput => "a number or ()".to_owned(),
-        };
-        let place = if range.is_empty() { range.start.saturating_sub(1) } else { range.start };
-        Some(source.problem(place, Code::Type, format!("{}, this is {what}", answer.told)))
-    };
-    found.into_iter().filter_map(told).collect()
-}
-
-/// The last statement of a block, or those at the end of its own blocks if it is an `if`.
-fn last(source: &Source<'_>, mut block: Range<usize>, found: &mut Vec<Range<usize>>) {
-    // With a semicolon behind it, too, the last statement is what a block comes to.
-    while !block.is_empty() && source.is(block.end - 1, ";") {
-        block.end -= 1;
-    }
-    let (mut begin, mut at) = (block.start, block.start);
-    while at < block.end {
-        let token = &source.tokens[at];
-        if token.kind == Kind::Open {
-            at = source.closings[at];
-            let next = source.tokens.get(at + 1).filter(|_| source.is(at, "}") && at + 1 < block.end);
-            let goes_on = ["else", "while", "until", "catch", "in"];
-            let begins = next.is_some_and(|next| match next.kind {
-                Kind::Name => !goes_on.contains(&next.text.as_str()),
-                Kind::Integer | Kind::Float | Kind::Text | Kind::Char => true,
-                _ => next.text == "`",
-            });
-            if begins {
-                begin = at + 1;
-            }
-        } else if source.is(at, ";") {
-            begin = at + 1;
-        }
-        at += 1;
-    }
-    let statement = begin..block.end;
-    if statement.is_empty() {
-        return;
-    }
-    match blocks(source, &statement) {
-        Some(blocks) => blocks.into_iter().for_each(|block| last(source, block, found)),
-        None => found.push(statement),
-    }
-}
-
-/// The blocks of an `if` with its `else`s, if that is all a statement is.
-fn blocks(source: &Source<'_>, statement: &Range<usize>) -> Option<Vec<Range<usize>>> {
-    let (mut blocks, mut at) = (Vec::new(), statement.start);
-    loop {
-        if !source.is(at, "if") {
-            return None;
-        }
-        let open = block_of(source, at + 1..statement.end)?;
-        blocks.push(open + 1..source.closings[open]);
-        at = source.closings[open] + 1;
-        if at >= statement.end {
-            return Some(blocks);
-        }
-        if !source.is(at, "else") {
-            return None;
-        }
-        at += 1;
-        if source.is(at, "{") {
-            blocks.push(at + 1..source.closings[at]);
-            return (source.closings[at] + 1 == statement.end).then_some(blocks);
-        }
-    }
-}
-
-/// The brace that opens the block behind a condition.
-fn block_of(source: &Source<'_>, range: Range<usize>) -> Option<usize> {
-    let mut at = range.start;
-    while at < range.end {
-        if source.is(at, "{") && !source.before(at, "#") {
-            return (source.closings[at] < range.end).then_some(at);
-        }
-        at = if source.tokens[at].kind == Kind::Open { source.closings[at] } else { at } + 1;
-    }
-    None
-}
-
-pub(super) fn answered(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>, range: &Range<usize>) -> Value {
-    let (from, count) = (range.start, range.len());
-    let closes = |open: usize| source.closings.get(open).is_some_and(|close| close + 1 == range.end);
-    let input = Type::Own("Input".to_owned());
-    match count {
-        0 => Value::Of(Type::Nothing),
-        1 if is_number(source, answer, from) => Value::OfInput,
-        1 => Value::Of(single(source, from)),
-        2 if source.is(from, "(") && closes(from) => Value::Of(Type::Nothing),
-        2 if source.is(from, "-") => Value::Of(single(source, from + 1)),
-        _ if source.is(from, "[") && closes(from) => Value::Of(Type::Array),
-        _ if source.is(from, "#") && source.is(from + 1, "{") && closes(from + 1) => Value::Of(Type::Map),
-        _ if source.is(from, "`") && closes(from) => Value::Of(Type::Text),
-        _ if single(source, from) == input && (source.is(from + 1, ".") || source.is(from + 1, "?.")) => {
-            let name = source.tokens.get(from + 2).map_or("", |token| token.text.as_str());
-            let called = source.is(from + 3, "(") && closes(from + 3);
-            if !answer.of_inputs.contains(&name) || !(count == 3 || called) {
-                return Value::Of(Type::Any);
-            }
-            let of_input = |s: &&Signature| s.params.first().is_some_and(|(_, kind)| *kind == input);
-            let kinds: BTreeSet<&Type> =
-                known.get(name).filter(|_| called).into_iter().flatten().filter(of_input).map(|s| &s.returns).collect();
-            match (kinds.first(), kinds.len()) {
-                (Some(kind), 1) if **kind != Type::Any => Value::Of((*kind).clone()),
-                _ => Value::OfInput,
-            }
-        }
-        _ => Value::Of(Type::Any),
-    }
-}
-
-/// Whether a variable stands here that is a number, or `()`: nothing else the script made of it.
-pub(super) fn is_number(source: &Source<'_>, answer: &Answer<'_>, at: usize) -> bool {
-    let name = source.tokens[at].text.as_str();
-    let is_own = source.known(name).is_some() && !source.changed.contains(name);
-    is_own && source.is_variable(at) && answer.numbers.contains(&name)
 }

@@ -9,7 +9,8 @@
 //! | `token` | tokens and brackets |
 //! | `signature` | what functions take |
 //! | `calls` | arguments |
-//! | `kinds` | operators, conditions and answers of the wrong kind |
+//! | `kinds` | operators and conditions of the wrong kind |
+//! | `answers` | answers of the wrong kind |
 //! | `piece` | the kind of what is written as one piece |
 //! | `never` | comparisons that never hold |
 //! | `kept` | state fields that are set to another kind |
@@ -17,6 +18,7 @@
 //! | `flow` | what never runs |
 //! | `written` | arguments that must be written out: spans of time, percents |
 
+mod answers;
 mod calls;
 mod flow;
 mod kept;
@@ -172,7 +174,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     problems.extend(kinds::check(&source, signatures));
     // What is last in what parses need not be what the script answers.
     if let Some(answer) = purpose.answer.filter(|_| recovered.is_none()) {
-        problems.extend(kinds::answers(&source, signatures, &answer));
+        problems.extend(answers::answers(&source, signatures, &answer));
         problems.extend(kept::check(&source, signatures, &answer));
     }
     problems.extend(never::check(&source, purpose.values));

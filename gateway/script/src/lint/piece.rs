@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::Source;
-use super::kinds::{is_number, is_truth, single};
+use super::answers::is_number;
+use super::kinds::{is_truth, single};
 use super::signature::{Signature, Type};
 use super::token::Kind;
 use crate::compile::KEYWORDS;

@@ -111,6 +111,20 @@ fn percents_and_words_are_those_that_are_taken() {
 }
 
 #[test]
+fn what_is_written_out_is_looked_at_in_a_call_without_the_dot_too() {
+    told(
+        "typical(heart_rate, \"7d\") > typical(heart_rate, \"7d\", \"hour\") && mean(heart_rate, \"5min\") > 1.0",
+        &[],
+    );
+    told("min(\"b\", \"a\").len() > 1", &[]);
+    told("mean(heart_rate, \"5 min\") > 1.0", &["r:1:18: \"5 min\" is no span of time (did you mean \"5min\"?)"]);
+    told(
+        "typical(heart_rate, \"7d\", \"day\") > 1.0",
+        &["r:1:27: `typical` takes \"hour\" here, not \"day\" (write \"hour\", or leave it out)"],
+    );
+}
+
+#[test]
 fn operands_that_no_operator_takes_are_named() {
     told("raised + 1 > 2", &["r:1:1: there is no `+` of true or false and a whole number"]);
     told("quantity - 5 > 1", &["r:1:1: there is no `-` of a text and a whole number"]);
@@ -213,6 +227,9 @@ fn an_answer_that_is_none_is_named() {
         &["1:20 a number with a point", "1:44 a whole number", "1:68 a number or ()"],
     );
     told("if raised { return; } true", &["1:13 ()"]);
+    told("raised; let n = 5; n += 2;", &["1:20 ()"]);
+    told("for i in 0..3 { count += i; }", &["1:1 ()"]);
+    told("if raised { } else { value > 1 }", &["1:11 ()"]);
     for right in [
         "raised",
         "true",
@@ -229,6 +246,9 @@ fn an_answer_that_is_none_is_named() {
         "fn f(x) { return 3; } [1].all(|x| { return true; }) && f(1) > 2",
         "heart_rate.mean(\"5min\") > limit",
         "loop { return raised }",
+        "while value > 1 { return raised; }",
+        "for i in 0..3 { count += i; } !raised",
+        "if raised { true } else { let a = limit; a > 2 }",
     ] {
         told(right, &[]);
     }
@@ -237,6 +257,24 @@ fn an_answer_that_is_none_is_named() {
     told_of("quantity", Some(number), &["r:1:1: a number, this is a text"]);
     // What is last in what parses need not be what is last.
     told_of("limit;\nlet a = value + ;", Some(VERDICT), &[]);
+}
+
+#[test]
+fn a_script_that_need_not_come_to_an_answer_is_told() {
+    let told = |at: &str| {
+        let why = "this is () where the condition does not hold (an `if` that is last needs an `else`)";
+        format!("r:{at}: warning: {}, {why}", VERDICT.told)
+    };
+    told_of("if value > 1 { true }", Some(VERDICT), &[&told("1:1")]);
+    told_of("let a = 1; if value > a { true } else if value > 2 { false };", Some(VERDICT), &[&told("1:12")]);
+    told_of("if raised { if value > 1 { false } } else { true }", Some(VERDICT), &[&told("1:13")]);
+    let declared = format!("r:1:1: {}, this is ()", VERDICT.told);
+    let unused = "r:1:5: warning: the variable `hot` is not used";
+    told_of("let hot = value > 1;", Some(VERDICT), &[&declared, unused]);
+    let after_a_return = format!("r:1:28: warning: {}, this is ()", VERDICT.told);
+    told_of("if raised { return true; } count = 5;", Some(VERDICT), &[&after_a_return]);
+    let number = Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], ..VERDICT };
+    told_of("if raised { limit }", Some(number), &[]);
 }
 
 #[test]

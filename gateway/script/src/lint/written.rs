@@ -3,7 +3,9 @@
 
 use super::Source;
 use super::calls::argument_starts;
+use super::kinds::single;
 use super::names::How;
+use super::signature::Type;
 use super::token::Kind;
 use crate::problem::{Code, Problem};
 use crate::span::parse;
@@ -29,9 +31,15 @@ pub(crate) fn check(source: &Source<'_>, table: &[&str]) -> Vec<Problem> {
         if source.bound.iter().any(|bound| bound.name == token.text && bound.how == own) {
             continue;
         }
-        let named = table.iter().filter_map(|entry| parameters(entry)).filter(|(name, _)| *name == token.text);
-        let Some((_, names)) = named.into_iter().find(|(_, names)| names.len() == starts.len()) else { continue };
-        for (name, at) in names.iter().zip(starts) {
+        let is_method = source.before(at, ".") || source.before(at, "?.");
+        // The table knows functions of inputs as methods. Called without the dot they take the input first.
+        let hidden = usize::from(!is_method && is_of_inputs(source, &token.text));
+        if hidden == 1 && !starts.first().is_some_and(|first| is_input(source, *first)) {
+            continue;
+        }
+        let mut named = table.iter().filter_map(|entry| parameters(entry)).filter(|(name, _)| *name == token.text);
+        let Some((_, names)) = named.find(|(_, names)| names.len() + hidden == starts.len()) else { continue };
+        for (name, at) in names.iter().zip(starts.into_iter().skip(hidden)) {
             problems.extend(match *name {
                 "span" => span(source, at, SPAN_MAX),
                 "half_life" => span(source, at, i64::MAX),
@@ -42,6 +50,17 @@ pub(crate) fn check(source: &Source<'_>, table: &[&str]) -> Vec<Problem> {
         }
     }
     problems
+}
+
+/// Whether functions of this name are called on inputs.
+fn is_of_inputs(source: &Source<'_>, name: &str) -> bool {
+    let known = source.signatures.and_then(|signatures| signatures.get(name));
+    known.into_iter().flatten().any(|signature| matches!(signature.params.first(), Some((_, Type::Own(_)))))
+}
+
+/// Whether the argument that begins here is surely an input.
+fn is_input(source: &Source<'_>, at: usize) -> bool {
+    is_alone(source, at) && matches!(single(source, at), Type::Own(_))
 }
 
 /// Whether the argument that begins here is this token alone.

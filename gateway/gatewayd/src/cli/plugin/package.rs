@@ -1,9 +1,11 @@
 //! `plugin pack`, `key`, `sign`, `show`: packages as files, on the maker's machine. Needs no box and no network.
 
+use std::io::read_to_string;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use ledger_block::note::{KeyKind, SignedNote, SignerKey, VerifierKey};
+use pitchside_script::files;
 use pitchside_script::package::{Digest, PACKAGE_BYTES_MAX, Package, PackageFiles, pack as pack_files};
 use serde::Serialize;
 use zeroize::Zeroizing;
@@ -89,7 +91,7 @@ pub(super) fn pack(dir: &Path, out: &Path, output: &Output) -> Outcome {
     }
     let text = |name: &str| {
         let path = dir.join(name);
-        std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))
+        files::open(&path).and_then(read_to_string).with_context(|| format!("reading {}", path.display()))
     };
     let files = PackageFiles {
         manifest: text("plugin.toml")?,

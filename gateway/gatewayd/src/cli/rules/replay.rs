@@ -178,14 +178,24 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     // hears that anyway.
     let of_athletes = named.iter().filter(|(_, scope)| *scope == RuleScope::Athlete);
     let attempts = of_one.chain(of_athletes.map(|(at, _)| Attempt { at: *at, of_all: true }));
-    let mut first = None;
+    let (mut first, mut bad) = (None, None);
     for attempt in attempts {
         set_of(&context.tables, &stretches[attempt.at])?;
-        let replayed = try_stretch(&alert, &header, &stretches, attempt, &ring, context, step)?;
+        let replayed = match try_stretch(&alert, &header, &stretches, attempt, &ring, context, step) {
+            // One that raises the alert ends there, and meets no bad block after it.
+            Err(Failure::Tampered(why)) => {
+                bad.get_or_insert(why);
+                continue;
+            }
+            replayed => replayed?,
+        };
         if replayed.outcome == Came::Identical {
             return Ok(replayed);
         }
         first.get_or_insert(replayed);
+    }
+    if let Some(why) = bad {
+        return Err(Failure::Tampered(why));
     }
     first.ok_or_else(|| {
         Failure::Failed(anyhow::anyhow!(

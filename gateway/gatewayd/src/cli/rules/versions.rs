@@ -89,6 +89,7 @@ pub fn publish(args: &PublishArgs, context: &Context, output: &Output) -> Outcom
         note: args.note.clone(),
         shadow: args.shadow,
         back: false,
+        rollback: false,
     };
     let number = publish_draft(&draft, context, output)?;
     // The draft goes on from what it has become.
@@ -339,6 +340,7 @@ pub fn rollback(back: &Rollback<'_>, context: &Context, output: &Output) -> Outc
         shadow: false,
         // What was only watched was never in force.
         back: !shadow,
+        rollback: true,
     };
     publish_draft(&draft, context, output).map(drop)
 }

@@ -21,7 +21,16 @@ fn draft(base: Option<u32>) -> Draft {
     let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../rules/heart-rate-ceiling");
     let (author, note) = ("ann".to_owned(), "first".to_owned());
     let texts = read_texts(&library).unwrap();
-    Draft { name: "heart-rate-ceiling".to_owned(), texts, base, author, note, shadow: false, back: true }
+    Draft {
+        name: "heart-rate-ceiling".to_owned(),
+        texts,
+        base,
+        author,
+        note,
+        shadow: false,
+        back: true,
+        rollback: false,
+    }
 }
 
 const NAME: &str = "heart-rate-ceiling";
@@ -52,6 +61,9 @@ fn what_is_only_watched_overtakes_nobody_and_comes_into_force_by_its_number_alon
     assert!(live().contains("// ann") && !live().contains("// bea"));
     let told = publish(&changed(2, "cyd", false)).unwrap_err().to_string();
     assert!(told.contains("version 4 of heart-rate-ceiling came between, published by ann"), "{told}");
+    let told = publish(&Draft { rollback: true, ..changed(2, "cyd", false) }).unwrap_err().to_string();
+    assert!(told.starts_with("not rolled back: version 4 of heart-rate-ceiling came between"), "{told}");
+    assert!(told.contains("`pitchside rules history heart-rate-ceiling`") && !told.contains("merge"), "{told}");
     let unsaid = publish(&draft(None)).unwrap_err().to_string();
     assert!(unsaid.contains("at version 4, published by ann"), "{unsaid}");
     // Only one is watched at a time.
