@@ -1,4 +1,5 @@
-//! What of a plugin is run before it is let in, run in a process of its own: a package is somebody else's until then. The process has one
+//! What of a plugin is run before it is let in, run in a process of its own: a package is somebody else's until then. So are the cases of
+//! rules and plugins on the command line. The process has one
 //! socket and neither files, network nor children, as those that the gateway asks.
 
 use std::time::Duration;
@@ -66,6 +67,7 @@ impl Texts {
 enum Question {
     Cases(Texts),
     Report(Texts),
+    OfRule(Texts),
     Rehearse { old: Texts, new: Texts },
     Hear(Vec<Entry>),
     Found,
@@ -98,6 +100,9 @@ fn answer(rehearsal: &mut Option<Rehearsal>, question: Question) -> Answer {
     match question {
         Question::Cases(texts) => Answer::Failures(texts.failures()),
         Question::Report(texts) => Answer::Report(texts.report()),
+        Question::OfRule(Texts { name, manifest, script, cases }) => {
+            Answer::Report(Ok(pitchside_rules::run_rule_texts(&name, &manifest, &script, &cases)))
+        }
         Question::Rehearse { old, new } => {
             let begun = old.stream().and_then(|old| Rehearsal::new(old, new.stream()?));
             Answer::Rehearses(match begun {
@@ -152,12 +157,25 @@ impl Apart {
 
     /// What each of a plugin's own cases comes to, or why they could not be run: also that they ended their process, or took too long.
     pub fn report(&mut self, folder: &Folder) -> anyhow::Result<Result<Report, Vec<String>>> {
-        match self.ask(&Question::Report(Texts::of(folder))) {
+        self.reported(&Question::Report(Texts::of(folder)))
+    }
+
+    /// The same of a rule: its name, and its manifest, script and cases.
+    pub fn of_rule(
+        &mut self,
+        name: &str,
+        [manifest, script, cases]: [String; 3],
+    ) -> anyhow::Result<Result<Report, Vec<String>>> {
+        self.reported(&Question::OfRule(Texts { name: name.to_owned(), manifest, script, cases }))
+    }
+
+    fn reported(&mut self, question: &Question) -> anyhow::Result<Result<Report, Vec<String>>> {
+        match self.ask(question) {
             Ok(Answer::Report(report)) => Ok(report),
             Ok(_) => Err(misunderstood()),
             Err(error) => match error.downcast_ref() {
                 Some(WorkerError::Late { .. } | WorkerError::Died { .. }) => {
-                    // For the plugins that follow.
+                    // For those that follow.
                     self.runtime.block_on(self.worker.restart()).context("starting a process for scripts")?;
                     Ok(Err(vec![format!("its cases: {error}")]))
                 }
@@ -232,6 +250,16 @@ mod tests {
         let Answer::Failures(failures) = asked(&mut begun, &Question::Cases(broken)) else { panic!() };
         assert_eq!(failures.len(), 1, "{failures:?}");
         let Answer::Report(Ok(report)) = asked(&mut begun, &Question::Report(Texts::of(&old))) else { panic!() };
+        assert_eq!((report.cases.len(), report.failed()), (1, 0), "{report:?}");
+        let rule = Texts {
+            name: "fast".into(),
+            manifest: "name = \"fast\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\n\
+                       inputs = [\"heart_rate\"]\n"
+                .into(),
+            script: "value > 180.0\n".into(),
+            cases: "case fast raises\n  +0s heart_rate 190 /min -> raise low\n".into(),
+        };
+        let Answer::Report(Ok(report)) = asked(&mut begun, &Question::OfRule(rule)) else { panic!() };
         assert_eq!((report.cases.len(), report.failed()), (1, 0), "{report:?}");
         let rehearse = Question::Rehearse { old: Texts::of(&old), new: Texts::of(&new) };
         let Answer::Rehearses(Ok(wanted)) = asked(&mut begun, &rehearse) else { panic!() };
