@@ -4,8 +4,8 @@ use pitchside_model::Decimal;
 use pitchside_model::decimal::{DecimalError, EXPONENT_MAX};
 
 /// A number of a payload. SenML promises the range of an IEEE 754 double (RFC 8428, 5); a reading has 64 bits of
-/// mantissa and an exponent of ±18. What only the former can hold is kept as [`Number::Wide`]: good enough for a time,
-/// refused as a value.
+/// mantissa and an exponent of ±18. What only the former can hold is kept as [`Number::Wide`]: good enough for a time; as a
+/// value its last digits are rounded off, and it is refused if it is too large.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
     /// The very value that was written, and its digits where they fit.
@@ -102,6 +102,14 @@ impl Number {
         }
     }
 
+    /// The decimal nearest to it, if it is not too large for one: see [`rounded`].
+    pub fn nearest(self) -> Result<Decimal, DecimalError> {
+        match self {
+            Self::Exact(decimal) => Ok(decimal),
+            Self::Wide(value) => rounded(&format!("{value:e}")).ok_or(DecimalError::Range),
+        }
+    }
+
     /// The decimal, if it is one.
     pub const fn exact(self) -> Result<Decimal, DecimalError> {
         match self {
@@ -134,13 +142,68 @@ impl Number {
     }
 }
 
+/// The decimal nearest to a JSON number: to 18 places, or as many as its 64 bits have room for, halves away from zero. A float
+/// of a program prints 17 digits, wherever they begin: what stands beyond is no sensor's. None if its whole part alone is too
+/// large.
+pub fn rounded(text: &str) -> Option<Decimal> {
+    let Parts { negative, digits, power } = Parts::of(text);
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some(Decimal::integer(0));
+    }
+    // How many digits stand before the point; below zero, zeros follow it.
+    let whole = power + i64::try_from(digits.len()).ok()?;
+    let written = i8::try_from((-power).clamp(0, i64::from(EXPONENT_MAX))).ok()?;
+    for places in (0..=written).rev() {
+        let kept = whole + i64::from(places);
+        if kept < 0 {
+            break;
+        }
+        // With more there is no room in 64 bits.
+        let Some(kept) = usize::try_from(kept).ok().filter(|kept| *kept <= 19) else { continue };
+        let up = digits.as_bytes().get(kept).is_some_and(|digit| *digit >= b'5');
+        let head: String = digits.chars().chain(std::iter::repeat('0')).take(kept).collect();
+        let mantissa = format!("0{head}").parse::<i64>().ok().and_then(|head| head.checked_add(i64::from(up)));
+        match mantissa {
+            None => {}
+            Some(0) => break,
+            Some(mantissa) => {
+                return Some(Decimal { mantissa: if negative { -mantissa } else { mantissa }, exponent: -places });
+            }
+        }
+    }
+    // Nothing is left of it, or it is too large.
+    (whole <= -i64::from(EXPONENT_MAX)).then_some(Decimal::integer(0))
+}
+
+/// A power of ten beyond all that is held here, with room to add and subtract what a text is long.
+const POWER_MAX: i64 = 1 << 48;
+
+/// A JSON number in pieces.
+struct Parts {
+    negative: bool,
+    /// Those before the point and those behind it.
+    digits: String,
+    /// Of ten, by which all the digits are multiplied.
+    power: i64,
+}
+
+impl Parts {
+    fn of(text: &str) -> Self {
+        let (number, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+        let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
+        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+        // Its grammar is checked: what does not parse has too many digits.
+        let power: i64 = power.parse().unwrap_or(if power.starts_with('-') { i64::MIN } else { i64::MAX });
+        let decimals = i64::try_from(fraction.len()).unwrap_or(POWER_MAX);
+        Self { negative, digits: format!("{whole}{fraction}"), power: power.clamp(-POWER_MAX, POWER_MAX) - decimals }
+    }
+}
+
 /// A JSON number with more digits than [`Decimal::parse`] takes, where the excess is zeros.
 fn written(text: &str) -> Option<Decimal> {
-    let (number, power) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
-    let (negative, number) = number.strip_prefix('-').map_or((false, number), |rest| (true, rest));
-    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    let exponent = power.parse::<i64>().ok()?.checked_sub(i64::try_from(fraction.len()).ok()?)?;
-    reduced(negative, format!("{whole}{fraction}"), exponent)
+    let Parts { negative, digits, power } = Parts::of(text);
+    reduced(negative, digits, power)
 }
 
 /// `digits * 10^exponent` with as few zeros at the end as it takes to fit; none if it does not fit exactly.
@@ -155,7 +218,7 @@ fn reduced(negative: bool, digits: String, exponent: i64) -> Option<Decimal> {
     let sign = if negative { "-" } else { "" };
     let mantissa: i64 = format!("{sign}{significant}").parse().ok()?;
     // Zeros the exponent has no room for go back.
-    let over = u32::try_from((exponent - i64::from(EXPONENT_MAX)).clamp(0, 19)).ok()?;
+    let over = u32::try_from(exponent.saturating_sub(i64::from(EXPONENT_MAX)).clamp(0, 19)).ok()?;
     let mantissa = mantissa.checked_mul(10i64.checked_pow(over)?)?;
     Decimal::new(mantissa, i8::try_from(exponent - i64::from(over)).ok()?).ok()
 }
@@ -200,115 +263,4 @@ pub fn scale(value: Decimal, factor: i64, power: i8) -> Option<Decimal> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn exact(mantissa: i64, exponent: i8) -> Option<Number> {
-        Some(Number::Exact(Decimal { mantissa, exponent }))
-    }
-
-    #[test]
-    fn floats_become_the_shortest_decimal_that_reads_back() {
-        assert_eq!(Number::from_f64(120.1), exact(1201, -1));
-        assert_eq!(Number::from_f64(1_276_020_076.001), exact(1_276_020_076_001, -3));
-        assert_eq!(Number::from_f64(-0.0), exact(0, 0));
-        assert_eq!(Number::from_f64(1e15), exact(1_000_000_000_000_000, 0));
-        assert_eq!(Number::from_f64(0.1 + 0.2), exact(30_000_000_000_000_004, -17));
-        assert_eq!(Number::from_f16(0x3e00), exact(15, -1));
-        assert_eq!(Number::from_f16(0x55d2), exact(93_125, -3));
-        assert_eq!(Number::from_f16(0x8001), Some(Number::Wide(-(2f64.powi(-24)))));
-        assert_eq!(Number::from_f64(1e300), Some(Number::Wide(1e300)));
-        for none in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
-            assert_eq!(Number::from_f64(none), None);
-        }
-        assert_eq!(Number::from_f16(0x7c00), None);
-        assert_eq!(Number::from_f16(0x7e00), None);
-    }
-
-    #[test]
-    fn more_digits_than_a_decimal_holds_are_never_rounded_into_one() {
-        let read = |text: &str| Number::from_json(text).unwrap();
-        for text in [
-            "123456789012345678901234567890",
-            "37.6000000000000000000000000001",
-            "0.1000000000000000055511151231257827",
-            "-9223372036854775809",
-            "1e-20",
-            "1e300",
-        ] {
-            assert_eq!(read(text), Number::Wide(text.parse().unwrap()), "{text}");
-        }
-        for (text, mantissa, exponent) in [
-            ("37.60000000000000000000000000000", 376, -1),
-            ("1000000000000000000000", 1_000, 18),
-            ("-9223372036854775808", i64::MIN, 0),
-            ("0.00000000000000000000000000", 0, 0),
-            ("0e99", 0, 0),
-            ("1e20", 100, 18),
-        ] {
-            assert_eq!(Some(read(text)), exact(mantissa, exponent), "{text}");
-        }
-        assert_eq!(Number::from_fraction(1 << 70, -2), Some(Number::Wide((1u128 << 70) as f64 / 100.0)));
-        assert_eq!(Number::from_fraction(37_600_000_000_000_000_000_000, -21), exact(376, -1));
-        assert_eq!(Number::from_integer(1 << 64), Number::Wide(18_446_744_073_709_551_616.0));
-        assert_eq!(Some(Number::from_integer(10_i128.pow(20))), exact(100, 18));
-        let big = Number::Exact(Decimal { mantissa: i64::MAX, exponent: 0 });
-        assert_eq!(big.plus(big), Some(Number::Wide(2.0 * i64::MAX as f64)));
-        assert_eq!(Number::Wide(f64::MAX).plus(Number::Wide(f64::MAX)), None);
-    }
-
-    #[test]
-    fn seconds_become_nanoseconds_without_a_detour_through_floats() {
-        let nanos = |text| Number::from_json(text).and_then(Number::nanoseconds);
-        assert_eq!(nanos("1.276020076001e+09"), Some(1_276_020_076_001_000_000));
-        assert_eq!(nanos("-5"), Some(-5_000_000_000));
-        assert_eq!(nanos("0.0000000005"), Some(1));
-        assert_eq!(nanos("-0.00000000049"), Some(0));
-        assert_eq!(nanos("1e-18"), Some(0));
-        assert_eq!(nanos("1e300"), None);
-        assert_eq!(nanos("1e18"), None);
-    }
-
-    proptest! {
-        #[test]
-        fn every_finite_double_reads_back(value in any::<f64>().prop_filter("finite", |v| v.is_finite())) {
-            let number = Number::from_f64(value).unwrap();
-            let text = match number { Number::Exact(d) => d.to_string(), Number::Wide(v) => format!("{v:e}") };
-            prop_assert_eq!(text.parse::<f64>().unwrap(), value);
-        }
-
-        #[test]
-        fn a_json_number_is_exact_or_wide(digits in "[1-9][0-9]{0,30}", point in 0usize..31, power in -20i32..20) {
-            let point = point.min(digits.len());
-            let (whole, fraction) = digits.split_at(point);
-            let text = format!("{}{}{fraction}e{power}", if whole.is_empty() { "0" } else { whole },
-                if fraction.is_empty() { "" } else { "." });
-            if let Number::Exact(d) = Number::from_json(&text).unwrap() {
-                // Both as digits without zeros at the end, and the power of ten that belongs to them.
-                let plain = |digits: &str, power: i64| {
-                    let cut = digits.trim_end_matches('0');
-                    (cut.trim_start_matches('0').to_owned(), power + (digits.len() - cut.len()) as i64)
-                };
-                prop_assert_eq!(
-                    plain(&d.mantissa.to_string(), i64::from(d.exponent)),
-                    plain(&digits, i64::from(power) - fraction.len() as i64)
-                );
-            }
-        }
-
-        #[test]
-        fn a_sensor_decimal_sent_as_a_double_comes_back(m in -999_999_999i64..=999_999_999, decimals in 0i8..=6) {
-            let value = Decimal { mantissa: m, exponent: -decimals };
-            let number = Number::from_f64(value.to_f64()).unwrap();
-            prop_assert_eq!(number.exact().unwrap().compare(value), std::cmp::Ordering::Equal);
-        }
-
-        #[test]
-        fn sums_are_exact(a in -1_000_000i64..1_000_000, e in -6i8..=3, b in -1_000_000i64..1_000_000, g in -6i8..=3) {
-            let sum = add(Decimal { mantissa: a, exponent: e }, Decimal { mantissa: b, exponent: g }).unwrap();
-            let at = |m: i64, x: i8| i128::from(m) * 10i128.pow((x + 6) as u32);
-            prop_assert_eq!(at(sum.mantissa, sum.exponent), at(a, e) + at(b, g));
-        }
-    }
-}
+mod tests;

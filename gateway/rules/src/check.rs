@@ -33,16 +33,20 @@ pub fn run_cases(folder: &Path) -> Report {
 
 /// Runs the cases of one rule's folder.
 pub fn run_rule_folder(folder: &Path, name: &str) -> Report {
+    match read_rule_folder(folder, name) {
+        Ok([manifest, script, cases]) => run_rule_texts(name, &manifest, &script, &cases),
+        Err(problems) => Report { problems, ..Report::default() },
+    }
+}
+
+/// Manifest, script and cases of one rule's folder, for who has them run elsewhere.
+pub fn read_rule_folder(folder: &Path, name: &str) -> Result<[String; 3], Vec<Problem>> {
     let read = |file: &str| read_file(&folder.join(file)).map_err(|e| Problem::of(&format!("{name}/{file}"), e));
     let texts = (read("rule.toml"), read("rule.rhai"), read("cases.txt"));
-    let (manifest, script, cases) = match texts {
-        (Ok(manifest), Ok(script), Ok(cases)) => (manifest, script, cases),
-        (a, b, c) => {
-            let problems = [a.err(), b.err(), c.err()].into_iter().flatten().collect();
-            return Report { problems, ..Report::default() };
-        }
-    };
-    run_rule_texts(name, &manifest, &script, &cases)
+    match texts {
+        (Ok(manifest), Ok(script), Ok(cases)) => Ok([manifest, script, cases]),
+        (a, b, c) => Err([a.err(), b.err(), c.err()].into_iter().flatten().collect()),
+    }
 }
 
 /// Runs the cases of a rule given as texts, such as a draft in the web editor.

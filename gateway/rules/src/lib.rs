@@ -69,7 +69,7 @@ mod succession;
 pub mod window;
 pub mod worker;
 
-pub use check::{run_cases, run_rule_folder, run_rule_texts, run_stream_texts};
+pub use check::{read_rule_folder, run_cases, run_rule_folder, run_rule_texts, run_stream_texts};
 pub use engine::{Engine, Fed, RuleFault, RuleStatus};
 pub use id::{Subject, alert_id};
 pub use item::Filter;

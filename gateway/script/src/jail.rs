@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, set_parent_process_death_signal, setrlimit};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Len, SeccompCmpOp as Op, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -28,6 +28,9 @@ pub enum JailError {
     /// A file of /proc said something unexpected.
     #[error("{0} has no usable number")]
     Number(&'static str),
+    /// The kernel would not end the worker with its parent.
+    #[error("cannot ask to be ended with the parent: {0}")]
+    Parent(rustix::io::Errno),
     /// The kernel refused a limit.
     #[error("cannot set the limit {0}: {1}")]
     Limit(&'static str, rustix::io::Errno),
@@ -80,6 +83,9 @@ pub fn process_bytes() -> Option<u64> {
 
 /// Closes the jail around the whole process: everything must be opened by now. `socket` stays usable.
 pub fn close(limits: &WorkerLimits, socket: &impl AsRawFd) -> Result<(), JailError> {
+    // A parent that dies at once holds no deadline any more, and a script that never ends never finds the socket closed. One that is
+    // dead before this asks for nothing: a request follows `READY`.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(JailError::Parent)?;
     let gauge = Gauge::open()?;
     let size = gauge.bytes().ok_or(JailError::Number("/proc/self/statm"))?;
     let statm = gauge.statm.as_raw_fd();

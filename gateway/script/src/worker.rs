@@ -14,6 +14,8 @@ use crate::fault::one_line;
 use crate::frame::{self, ANSWER, HELLO, NOTE, READY, REQUEST, UNFIT};
 use crate::limits::WorkerLimits;
 
+mod starter;
+
 /// How much of a dead worker's standard error is read.
 const LAST_WORDS_BYTES_MAX: u64 = 4_096;
 /// How long a dying worker may take to be gone.
@@ -198,7 +200,8 @@ impl Worker {
         let failed = |source| WorkerError::Start { exe: self.program.exe.clone(), source };
         let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(failed)?;
         ours.set_nonblocking(true).map_err(failed)?;
-        let child = Command::new(&self.program.exe)
+        let mut command = Command::new(&self.program.exe);
+        command
             .args(&self.program.args)
             .env_clear()
             .current_dir("/")
@@ -207,9 +210,8 @@ impl Worker {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             // A signal to the gateway's group is the gateway's: it asks the worker what it knows before it ends it.
-            .process_group(0)
-            .spawn()
-            .map_err(failed)?;
+            .process_group(0);
+        let child = starter::spawn(command).map_err(failed)?;
         let socket = UnixStream::from_std(ours).map_err(failed)?;
         Ok(Process { child, socket, note: None, busy: false })
     }

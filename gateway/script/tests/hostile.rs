@@ -5,6 +5,9 @@
 use std::time::{Duration, Instant};
 
 use pitchside_script::{Program, Worker, WorkerError, WorkerLimits};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -174,6 +177,38 @@ async fn a_late_worker_is_killed_and_what_it_ran_is_named() {
     assert!(!std::path::Path::new(&format!("/proc/{id}/stat")).exists(), "it is gone, not a zombie");
     worker.restart().await.unwrap();
     assert_eq!(ask(&mut worker, "40 + 2").await.unwrap(), "ok 42");
+}
+
+#[tokio::test]
+async fn a_worker_that_spins_is_gone_with_a_parent_that_is_killed() {
+    let mut parent = tokio::process::Command::new(env!("CARGO_BIN_EXE_script-probe"))
+        .arg("parent")
+        .stdout(std::process::Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(parent.stdout.take().unwrap()).lines();
+    let id: i32 = said.next_line().await.unwrap().unwrap().parse().unwrap();
+    let worker = Pid::from_raw(id).unwrap();
+    // Readable once the process has ended (pidfd_open(2)).
+    let worker = AsyncFd::new(pidfd_open(worker, PidfdFlags::empty()).unwrap()).unwrap();
+    parent.kill().await.unwrap();
+    let gone = tokio::time::timeout(PATIENCE, worker.readable()).await;
+    let gone = gone.map(|ended| ended.map(drop));
+    if gone.is_err() {
+        let _ = rustix::process::kill_process(Pid::from_raw(id).unwrap(), Signal::KILL);
+    }
+    assert!(matches!(gone, Ok(Ok(()))), "{id} spins on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_outlives_the_thread_that_asked_for_it() {
+    let runtime = tokio::runtime::Handle::current();
+    let mut worker = std::thread::spawn(move || runtime.block_on(probe())).join().unwrap();
+    // That a thread was waited for is not yet that the kernel is done with it.
+    for _ in 0..100 {
+        assert_eq!(ask(&mut worker, "40 + 2").await.unwrap(), "ok 42");
+    }
 }
 
 #[tokio::test]

@@ -72,8 +72,14 @@ fn rr_intervals(intervals: &[[u8; 2]], sheet: &mut Sheet) -> Result<(), GattFaul
     let mut ago: i64 = intervals().sum();
     for raw in intervals() {
         ago -= raw;
-        let value = Decimal { mantissa: raw * RR_MANTISSA, exponent: RR_EXPONENT };
-        sheet.ago(Quantity::RR_INTERVAL, value, ago * 15_625 / 16)?;
+        let ago_us = ago * 15_625 / 16;
+        if raw == 0 {
+            // Between two beats there is time: 0 says that one was not found.
+            sheet.gap_ago(Quantity::RR_INTERVAL, GapReason::Invalid, ago_us)?;
+        } else {
+            let value = Decimal { mantissa: raw * RR_MANTISSA, exponent: RR_EXPONENT };
+            sheet.ago(Quantity::RR_INTERVAL, value, ago_us)?;
+        }
     }
     Ok(())
 }

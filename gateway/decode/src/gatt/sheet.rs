@@ -76,6 +76,14 @@ impl Sheet {
         self.push(quantity, self.device_time, self.quality, Value::Gap(Gap { reason, extent: 0 }));
     }
 
+    /// Nothing was measured so many microseconds before now, and that is known.
+    pub fn gap_ago(&mut self, quantity: Quantity, reason: GapReason, ago_us: i64) -> Result<(), GattFault> {
+        let (time, quality) = self.judge.time(Moment::Relative(ago_us.saturating_neg())).map_err(too_far)?;
+        let quality = quality | (self.quality & Quality::POOR_CONTACT);
+        self.push(quantity, time, quality, Value::Gap(Gap { reason, extent: 0 }));
+        Ok(())
+    }
+
     /// A medical number, in the quantity's unit; a special value is a gap.
     pub fn medical(&mut self, quantity: Quantity, number: Number) {
         match number {

@@ -64,7 +64,11 @@ fn reading(raw: RawReading, outputs: &[Quantity], judge: &Judge) -> Result<Readi
 }
 
 fn number_of(number: RawNumber, name: &str, quantity: Quantity) -> Result<Decimal, Fault> {
-    let RawNumber::Decimal(value) = number else { return Err(Fault::Float) };
+    let value = match number {
+        RawNumber::Decimal(value) => value,
+        RawNumber::Float => return Err(Fault::Float),
+        RawNumber::TooLarge => return Err(Fault::Range),
+    };
     if !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&value.exponent) {
         return Err(Fault::Range);
     }

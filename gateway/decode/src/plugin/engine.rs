@@ -10,7 +10,7 @@ use rhai::{AST, Array, Blob, Dynamic, Engine, EvalAltResult, ImmutableString, Ma
 use super::kept;
 use super::message::{Answer, Ask, Decoded, Outcome, RawContent, RawNumber, RawReading, RawTime, Request};
 use crate::json::{Kind, Reader};
-use crate::number::Number;
+use crate::number::{Number, rounded};
 use crate::senml::reading::READINGS_MAX;
 
 /// The longest name a script may throw to refuse a payload.
@@ -250,6 +250,18 @@ fn raw(quantity: ImmutableString, content: RawContent) -> RawReading {
     RawReading { quantity: quantity.into(), content, time: RawTime::Ago(0), poor_contact: false }
 }
 
+/// Whether it has more than 64 bits: a number of JSON that no decimal holds.
+fn is_too_large(value: f64) -> bool {
+    value.abs() >= 2f64.powi(63)
+}
+
+fn sample(value: &Dynamic) -> Res<i64> {
+    value.as_int().map_err(|_| match value.as_float() {
+        Ok(float) if is_too_large(float) => out_of_range(),
+        _ => Box::new(EvalAltResult::ErrorArithmetic("samples are whole numbers".into(), rhai::Position::NONE)),
+    })
+}
+
 fn readings(engine: &mut Engine) {
     type Text = ImmutableString;
     let number = |q: Text, value: RawNumber, unit: Text| raw(q, RawContent::Number(value, unit.into()));
@@ -261,13 +273,12 @@ fn readings(engine: &mut Engine) {
             number(quantity, RawNumber::Decimal(value), unit)
         })
         // Accepted here so that it can be refused by name there.
-        .register_fn("reading", move |quantity: Text, _: f64, unit: Text| number(quantity, RawNumber::Float, unit))
+        .register_fn("reading", move |quantity: Text, value: f64, unit: Text| {
+            number(quantity, if is_too_large(value) { RawNumber::TooLarge } else { RawNumber::Float }, unit)
+        })
         .register_fn("gap", |quantity: Text, reason: Text| raw(quantity, RawContent::Gap(reason.into())))
         .register_fn("wave", |quantity: Text, period_ns: i64, exponent: i64, samples: Array| -> Res<RawReading> {
-            let samples: Option<Vec<i64>> = samples.iter().map(|s| s.as_int().ok()).collect();
-            let samples = samples.ok_or_else(|| {
-                Box::new(EvalAltResult::ErrorArithmetic("samples are whole numbers".into(), rhai::Position::NONE))
-            })?;
+            let samples = samples.iter().map(sample).collect::<Res<Vec<i64>>>()?;
             Ok(raw(quantity, RawContent::Wave { period_ns, exponent, samples }))
         })
         .register_fn("at_ms", |r: RawReading, ms: i64| RawReading { time: RawTime::At(ms.saturating_mul(1_000)), ..r })
@@ -280,7 +291,8 @@ fn readings(engine: &mut Engine) {
         .register_fn("poor_contact", |r: RawReading| RawReading { poor_contact: true, ..r });
 }
 
-/// JSON to maps and lists; whole numbers stay whole, others become decimals with the digits they were written with.
+/// JSON to maps and lists; whole numbers stay whole, others become decimals with the digits they were written with, as many as
+/// one holds. What is too large for one is a float: whether that matters, the script decides, which may have no use for it.
 fn json(payload: &Blob) -> Res<Dynamic> {
     let value = Reader::new(payload).and_then(|mut reader| {
         let value = value(&mut reader, 16)?;
@@ -295,14 +307,7 @@ fn value(reader: &mut Reader<'_>, depth: usize) -> Result<Dynamic, crate::Fault>
         Kind::Null => reader.null().map(|()| Dynamic::UNIT)?,
         Kind::Boolean => Dynamic::from(reader.boolean()?),
         Kind::String => Dynamic::from(reader.string()?.into_owned()),
-        Kind::Number => {
-            let text = reader.number()?;
-            match (text.parse::<i64>(), Number::from_json(text)) {
-                (Ok(whole), _) => Dynamic::from(whole),
-                (_, Some(Number::Exact(decimal))) => Dynamic::from(decimal),
-                _ => return Err(crate::Fault::Range),
-            }
-        }
+        Kind::Number => number(reader.number()?),
         Kind::Array => {
             let mut list = Array::new();
             reader.array(|reader| {
@@ -324,6 +329,18 @@ fn value(reader: &mut Reader<'_>, depth: usize) -> Result<Dynamic, crate::Fault>
             Dynamic::from(map)
         }
     })
+}
+
+fn number(text: &str) -> Dynamic {
+    match (text.parse::<i64>(), Number::from_json(text)) {
+        (Ok(whole), _) => Dynamic::from(whole),
+        (_, Some(Number::Exact(decimal))) => Dynamic::from(decimal),
+        _ => match rounded(text) {
+            Some(decimal) => Dynamic::from(decimal),
+            // Its grammar is that of a float; beyond the largest it is infinite.
+            None => Dynamic::from(text.parse().unwrap_or(f64::INFINITY)),
+        },
+    }
 }
 
 #[cfg(test)]

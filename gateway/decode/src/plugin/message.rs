@@ -117,4 +117,6 @@ pub enum RawNumber {
     Decimal(Decimal),
     /// A float: refused, whatever its value.
     Float,
+    /// A float that has more than 64 bits, as `json()` makes of a number that is too large: refused as such.
+    TooLarge,
 }

@@ -51,7 +51,7 @@ const TO_READ: Rows = &[
     (
         Function,
         "json(payload)",
-        "JSON as maps and lists; throws `bad_json`",
+        "JSON as maps and lists, decimals rounded to 18 places, what is beyond 64 bits as a float; throws `bad_json`",
         "let b = blob(); b += `{\"hr\":72}`; json(b).hr == 72",
     ),
 ];

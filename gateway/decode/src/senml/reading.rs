@@ -80,7 +80,7 @@ fn reading(record: &Resolved<'_, '_>, quantity: Quantity, judge: &Judge) -> Resu
         judge.time(record.time).map_err(|far| Fault::TimeTooFar(far.ahead_us / 1_000_000))?;
     let value = match record.value.as_ref().ok_or(Fault::NoValue)? {
         Written::Number(number) => {
-            let number = number.exact().map_err(|_| Fault::Range)?;
+            let number = number.nearest().map_err(|_| Fault::Range)?;
             in_unit_of(quantity, number, record.unit.as_deref())?
         }
         // A Boolean is a number where the quantity is a switch.

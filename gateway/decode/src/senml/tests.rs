@@ -106,6 +106,30 @@ fn lost_skin_contact_marks_what_was_measured_with_it() {
 }
 
 #[test]
+fn values_with_more_decimals_than_are_stored_are_rounded() {
+    let stored = |value: &str| {
+        let pack = format!(r#"[{{"n":"speed","u":"m/s","v":{value}}},{{"n":"heart_rate","u":"beat/min","v":61}}]"#);
+        let readings = read(&pack).unwrap();
+        assert_eq!(readings[1].value, Value::Number(Decimal::integer(61)));
+        readings[0].value.clone()
+    };
+    for (value, mantissa, exponent) in [
+        ("0.0030000000000000005", 3_000_000_000_000_001, -18),
+        ("1.2246467991473532e-16", 122, -18),
+        ("5e-324", 0, 0),
+        ("61.1234567890123456789012345678", 61_123_456_789_012_344, -15),
+    ] {
+        assert_eq!(stored(value), Value::Number(Decimal { mantissa, exponent }), "{value}");
+    }
+    // [{0: "speed", 1: "m/s", 2: 0.0030000000000000005}], the value as a double.
+    let mut pack = b"\x81\xa3\x00\x65speed\x01\x63m/s\x02\xfb".to_vec();
+    pack.extend(0.0030000000000000005_f64.to_be_bytes());
+    let readings = reading::cbor(&pack, NOW, Tolerances::default()).unwrap();
+    let value = Decimal { mantissa: 3_000_000_000_000_001, exponent: -18 };
+    assert_eq!(readings[0].value, Value::Number(value));
+}
+
+#[test]
 fn what_can_not_be_stored_is_refused_by_name() {
     for (text, expected) in [
         (r#"[{"n":"urn:dev:ow:10e2073a01080063","u":"Cel","v":23.1}]"#, "unknown_quantity"),
@@ -121,7 +145,7 @@ fn what_can_not_be_stored_is_refused_by_name() {
         (r#"[{"n":"urn:dev:mac:0024befffe804ff1:health","v":0}]"#, "gateways_own"),
         (r#"[{"n":"heart_rate","u":"beat/min","v":NaN}]"#, "bad_json"),
         (r#"[{"n":"heart_rate","u":"beat/min","v":1e300}]"#, "out_of_range"),
-        (r#"[{"n":"heart_rate","u":"beat/min","v":61.1234567890123456789012345678}]"#, "out_of_range"),
+        (r#"[{"n":"heart_rate","u":"beat/min","v":18446744073709551615}]"#, "out_of_range"),
         (r#"[{"n":"heart_rate","u":"beat/min","bv":9223372036854775807,"v":1}]"#, "out_of_range"),
         (r#"[{"n":"heart_rate","u":"beat/min","v":1e999}]"#, "out_of_range"),
         (r#"[{"n":"heart_rate","u":"beat/min","t":1e300,"v":60}]"#, "time_range"),

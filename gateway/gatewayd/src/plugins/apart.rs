@@ -1,4 +1,5 @@
-//! What of a plugin is run before it is let in, run in a process of its own: a package is somebody else's until then. The process has one
+//! What of a plugin is run before it is let in, run in a process of its own: a package is somebody else's until then. So are the cases of
+//! rules and plugins on the command line. The process has one
 //! socket and neither files, network nor children, as those that the gateway asks.
 
 use std::time::Duration;
@@ -8,11 +9,12 @@ use pitchside_decode::plugin::Folder;
 use pitchside_model::{Entry, Quantity};
 use pitchside_rules::RuleSource;
 use pitchside_rules::scripted::rehearsal::{Findings, Rehearsal};
+use pitchside_script::cases::Report;
 use pitchside_script::{Problem, ServeError, Worker, WorkerError, WorkerLimits};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
-use super::failures;
+use super::{failures, run_cases};
 use crate::script_worker;
 
 /// How long all cases of a plugin, or a portion of history, may take. Each call of a script has its own, much shorter bound.
@@ -50,6 +52,12 @@ impl Texts {
         failures
     }
 
+    fn report(self) -> Result<Report, Vec<String>> {
+        let folder =
+            Folder::of_texts(&self.manifest, self.script, self.cases).map_err(|error| vec![error.to_string()])?;
+        run_cases(&folder)
+    }
+
     fn stream(&self) -> Result<RuleSource, Vec<Problem>> {
         RuleSource::parse_stream(&self.name, &self.manifest, &self.script)
     }
@@ -58,6 +66,8 @@ impl Texts {
 #[derive(Debug, Serialize, Deserialize)]
 enum Question {
     Cases(Texts),
+    Report(Texts),
+    OfRule(Texts),
     Rehearse { old: Texts, new: Texts },
     Hear(Vec<Entry>),
     Found,
@@ -66,6 +76,8 @@ enum Question {
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     Failures(Vec<String>),
+    /// What each case came to, or why none could be run.
+    Report(Result<Report, Vec<String>>),
     /// What of history it wants to hear, or what does not compile.
     Rehearses(Result<Vec<Quantity>, Vec<String>>),
     Heard,
@@ -87,6 +99,10 @@ pub fn worker_main() -> Result<(), ServeError> {
 fn answer(rehearsal: &mut Option<Rehearsal>, question: Question) -> Answer {
     match question {
         Question::Cases(texts) => Answer::Failures(texts.failures()),
+        Question::Report(texts) => Answer::Report(texts.report()),
+        Question::OfRule(Texts { name, manifest, script, cases }) => {
+            Answer::Report(Ok(pitchside_rules::run_rule_texts(&name, &manifest, &script, &cases)))
+        }
         Question::Rehearse { old, new } => {
             let begun = old.stream().and_then(|old| Rehearsal::new(old, new.stream()?));
             Answer::Rehearses(match begun {
@@ -134,6 +150,35 @@ impl Apart {
             Ok(_) => Err(misunderstood()),
             Err(error) => match error.downcast_ref() {
                 Some(WorkerError::Late { .. } | WorkerError::Died { .. }) => Ok(vec![format!("its cases: {error}")]),
+                _ => Err(error),
+            },
+        }
+    }
+
+    /// What each of a plugin's own cases comes to, or why they could not be run: also that they ended their process, or took too long.
+    pub fn report(&mut self, folder: &Folder) -> anyhow::Result<Result<Report, Vec<String>>> {
+        self.reported(&Question::Report(Texts::of(folder)))
+    }
+
+    /// The same of a rule: its name, and its manifest, script and cases.
+    pub fn of_rule(
+        &mut self,
+        name: &str,
+        [manifest, script, cases]: [String; 3],
+    ) -> anyhow::Result<Result<Report, Vec<String>>> {
+        self.reported(&Question::OfRule(Texts { name: name.to_owned(), manifest, script, cases }))
+    }
+
+    fn reported(&mut self, question: &Question) -> anyhow::Result<Result<Report, Vec<String>>> {
+        match self.ask(question) {
+            Ok(Answer::Report(report)) => Ok(report),
+            Ok(_) => Err(misunderstood()),
+            Err(error) => match error.downcast_ref() {
+                Some(WorkerError::Late { .. } | WorkerError::Died { .. }) => {
+                    // For those that follow.
+                    self.runtime.block_on(self.worker.restart()).context("starting a process for scripts")?;
+                    Ok(Err(vec![format!("its cases: {error}")]))
+                }
                 _ => Err(error),
             },
         }
@@ -204,6 +249,18 @@ mod tests {
             Texts { cases: "case one\n  +0s heart_rate 100 /min -> heat_index 7 Cel\n".into(), ..Texts::of(&old) };
         let Answer::Failures(failures) = asked(&mut begun, &Question::Cases(broken)) else { panic!() };
         assert_eq!(failures.len(), 1, "{failures:?}");
+        let Answer::Report(Ok(report)) = asked(&mut begun, &Question::Report(Texts::of(&old))) else { panic!() };
+        assert_eq!((report.cases.len(), report.failed()), (1, 0), "{report:?}");
+        let rule = Texts {
+            name: "fast".into(),
+            manifest: "name = \"fast\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\n\
+                       inputs = [\"heart_rate\"]\n"
+                .into(),
+            script: "value > 180.0\n".into(),
+            cases: "case fast raises\n  +0s heart_rate 190 /min -> raise low\n".into(),
+        };
+        let Answer::Report(Ok(report)) = asked(&mut begun, &Question::OfRule(rule)) else { panic!() };
+        assert_eq!((report.cases.len(), report.failed()), (1, 0), "{report:?}");
         let rehearse = Question::Rehearse { old: Texts::of(&old), new: Texts::of(&new) };
         let Answer::Rehearses(Ok(wanted)) = asked(&mut begun, &rehearse) else { panic!() };
         assert_eq!(wanted, [Quantity::HEART_RATE]);

@@ -59,7 +59,7 @@ pub fn problems(folder: &Folder) -> (Vec<String>, Vec<String>) {
     (lines(errors), lines(warnings))
 }
 
-/// What fails of a plugin's own cases, a line each. Runs its script in this process: what is to be let in is asked by [`apart`].
+/// What fails of a plugin's own cases, a line each. Runs its script in this process: who asks for it asks [`apart`].
 pub fn failures(folder: &Folder) -> Vec<String> {
     let report = match run_cases(folder) {
         Ok(report) => report,

@@ -1,7 +1,11 @@
 //! A worker for the tests: runs the script it is sent, or steps over a line of the jail on purpose. With the argument
-//! `decoder` it runs them within a decoder's limits, otherwise within a rule's. With `output` it is an output's process.
+//! `decoder` it runs them within a decoder's limits, otherwise within a rule's. With `output` it is an output's process, with `parent`
+//! the parent of one that spins.
 
-use pitchside_script::{Fault, Limits, Sandbox, ServeError, compile, serve};
+use std::io::Write;
+use std::time::Duration;
+
+use pitchside_script::{Fault, Limits, Program, Sandbox, ServeError, Worker, WorkerLimits, compile, serve};
 use rhai::{Dynamic, Scope};
 
 fn main() -> std::process::ExitCode {
@@ -9,8 +13,28 @@ fn main() -> std::process::ExitCode {
     if kind == "output" {
         return ended(pitchside_script::output::worker::worker_main());
     }
+    if kind == "parent" {
+        return if parent().is_ok() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE };
+    }
     let sandbox = Sandbox::new(if kind == "decoder" { Limits::DECODER } else { Limits::RULE }, |_| {});
     ended(serve(&mut |request| answer(&sandbox, &String::from_utf8_lossy(request)).into_bytes()))
+}
+
+/// Starts a worker, lets it spin, says which process it is, and waits for it.
+fn parent() -> Result<(), Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let program = Program { exe: std::env::current_exe()?, args: Vec::new() };
+        let mut worker = Worker::spawn(&program, WorkerLimits::default()).await?;
+        let id = worker.id().unwrap_or_default();
+        // Polled first, the call has sent its request when this says who got it.
+        let (called, told) = tokio::join!(worker.call(b"!spin", Duration::from_secs(600)), async {
+            writeln!(std::io::stdout(), "{id}")
+        });
+        told?;
+        called?;
+        Ok(())
+    })
 }
 
 fn ended(how: Result<(), ServeError>) -> std::process::ExitCode {
@@ -61,7 +85,7 @@ fn trespass(deed: &str) -> String {
         "process" => std::process::Command::new("/bin/true").status().map(|_| ()),
         "thread" => std::thread::Builder::new().spawn(|| ()).map(|_| ()),
         "sleep" => {
-            std::thread::sleep(std::time::Duration::from_secs(60));
+            std::thread::sleep(Duration::from_secs(60));
             Ok(())
         }
         "spin" => loop {

@@ -93,6 +93,8 @@ fn parse_fixing<S>(
     if source.len() > CASES_BYTES_MAX {
         return Err(vec![Problem::of(file, format!("{} bytes; at most {CASES_BYTES_MAX} are read", source.len()))]);
     }
+    // An editor's mark of UTF-8 is no part of the text.
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let mut problems = Vec::new();
     let mut cases: Vec<Case<S>> = Vec::new();
     let mut of_all = Vec::new();

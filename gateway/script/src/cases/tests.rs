@@ -28,6 +28,14 @@ fn the_rule_cases_of_the_design_read() {
 }
 
 #[test]
+fn a_byte_order_mark_is_no_part_of_the_text() {
+    let marked = |text: &str| format!("\u{feff}{text}");
+    assert_eq!(parse_rule_cases("c", &marked(HEAT)), parse_rule_cases("c", HEAT));
+    assert_eq!(parse_plugin_cases("c", &marked(STRAP)), parse_plugin_cases("c", STRAP));
+    assert!(parse_rule_cases("c", &marked(&marked(HEAT))).is_err(), "one");
+}
+
+#[test]
 fn gaps_flags_people_and_repeats_read() {
     let source = "case everything # with a comment\n  +0s..10s/5s @ann/strap-1 heart_rate 190 /min late psk -> clear, raise low \"a, b # c\"\n\
                   +1s @/hub heart_rate gap silent 30s ->\n -5s heart_rate 1 /min ->";

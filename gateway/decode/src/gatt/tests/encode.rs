@@ -78,9 +78,13 @@ fn heart() -> impl Strategy<Value = Message> {
         expected.extend(energy.map(|kj| (Quantity::ENERGY_EXPENDED, number(i64::from(kj), 0))));
         match (off, intervals) {
             (true, Some(_)) => expected.push((Quantity::RR_INTERVAL, lost())),
-            (false, Some(all)) => expected.extend(
-                all.iter().map(|raw| (Quantity::RR_INTERVAL, number(i64::from(*raw) * 1_000 * 10_000_000 / 1_024, -7))),
-            ),
+            (false, Some(all)) => expected.extend(all.iter().map(|raw| {
+                let value = match raw {
+                    0 => gap(GapReason::Invalid),
+                    raw => number(i64::from(*raw) * 1_000 * 10_000_000 / 1_024, -7),
+                };
+                (Quantity::RR_INTERVAL, value)
+            })),
             (_, None) => {}
         }
         Message { characteristic: 0x2a37, bytes, expected }

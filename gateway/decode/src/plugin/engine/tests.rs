@@ -67,12 +67,34 @@ fn what_is_no_list_of_readings_is_said() {
 #[test]
 fn json_numbers_keep_their_digits() {
     let source = r#"let m = json(payload); [reading("core_temperature", m.t, "Cel").at_ms(m.ts)]"#;
-    let outcome = run(source, br#"{"t":37.60,"ts":1767225600123,"x":[null,true,"s",{"y":1e300}],"z":1}"#);
-    assert_eq!(outcome, Outcome::Refused("bad_json".to_owned()));
     let outcome = run(source, br#"{"t":37.60,"ts":1767225600123,"x":[null,true,"s",{"y":-2}],"z":1}"#);
     assert_eq!(number(outcome.clone()), Decimal { mantissa: 3_760, exponent: -2 });
     let Outcome::Readings(list) = outcome else { panic!() };
     assert_eq!(list[0].time, RawTime::At(1_767_225_600_123_000));
+}
+
+#[test]
+fn a_number_that_no_decimal_holds_costs_nothing_but_itself() {
+    let finest = ["1.2246467991473532e-16", "1.1920928955078125e-07", "5e-324", "0.1234567890123456789"];
+    let largest = ["18446744073709551615", "-9223372036854775809", "1e300", "1e999"];
+    for odd in finest.into_iter().chain(largest) {
+        let payload = format!(r#"{{"odd":{odd},"list":[{odd}],"heart_rate":77}}"#);
+        let source = r#"let m = json(payload); [reading("heart_rate", m.heart_rate, "/min")]"#;
+        assert_eq!(number(run(source, payload.as_bytes())), Decimal::integer(77), "{odd}");
+    }
+    let read = |text: &str| run(r#"[reading("speed", json(payload), "m/s")]"#, text.as_bytes());
+    assert_eq!(number(read("1.2246467991473532e-16")), Decimal { mantissa: 122, exponent: -18 });
+    let longitude = Decimal { mantissa: -1_234_567_890_123_457, exponent: -18 };
+    assert_eq!(number(read("-0.0012345678901234567")), longitude);
+    assert_eq!(number(read("5e-324")), Decimal::integer(0));
+    for large in largest {
+        let Outcome::Readings(list) = read(large) else { panic!("{large}") };
+        assert!(matches!(list[0].content, RawContent::Number(RawNumber::TooLarge, _)), "{large}: {list:?}");
+        let wave = run(r#"[wave("ecg", 4000000, 0, [1, json(payload)])]"#, large.as_bytes());
+        assert_eq!(wave, Outcome::Refused("out_of_range".to_owned()), "{large}");
+    }
+    let Outcome::Readings(list) = run(r#"[reading("speed", 1.5, "m/s")]"#, &[]) else { panic!() };
+    assert!(matches!(list[0].content, RawContent::Number(RawNumber::Float, _)), "{list:?}");
 }
 
 #[test]

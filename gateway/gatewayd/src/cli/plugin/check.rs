@@ -1,5 +1,5 @@
-//! `plugin check` and `test`: what lies in folders, what is wrong with it, and what its cases come to. Scripts run
-//! in this process, within the sandbox's limits; nothing is started and nothing asked of a network.
+//! `plugin check` and `test`: what lies in folders, what is wrong with it, and what its cases come to. Scripts are
+//! compiled in this process and run in one of their own, which is ended when it is late; nothing is asked of a network.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ use crate::cli::args::ConfigArg;
 use crate::cli::library::{Item, failed, print_items, refuse};
 use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome, context};
-use crate::plugins::run_cases;
+use crate::plugins::apart::Apart;
 
 /// What its cases came to.
 #[derive(Serialize)]
@@ -110,9 +110,13 @@ pub(super) fn check(which: Option<&Path>, config: &ConfigArg, output: &Output) -
 
 /// `plugin test`.
 pub(super) fn test(which: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
-    let mut all = Vec::new();
-    for path in folders(which, config)? {
-        let ran = Folder::read(&path).map_err(|error| vec![error.to_string()]).and_then(|folder| run_cases(&folder));
+    let (mut all, folders) = (Vec::new(), folders(which, config)?);
+    let mut apart = Apart::start()?;
+    for path in folders {
+        let ran = match Folder::read(&path) {
+            Ok(folder) => apart.report(&folder)?,
+            Err(error) => Err(vec![error.to_string()]),
+        };
         all.push(match ran {
             Ok(report) => tested(name(&path), &report),
             Err(failures) => Tested { name: name(&path), cases: 0, failed: 0, failures, ran: Vec::new() },

@@ -16,7 +16,8 @@ use crate::cli::library::refuse;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::files::{read_bounded, read_secret, write_public, write_secret};
-use crate::plugins::{failures, signature};
+use crate::plugins::apart::Apart;
+use crate::plugins::signature;
 use crate::random::OsRandom;
 
 /// A package, for people.
@@ -85,7 +86,12 @@ pub(super) fn pack(dir: &Path, out: &Path, output: &Output) -> Outcome {
         Ok(folder) => folder,
         Err(found) => return refuse(&found),
     };
-    let failures = failures(&folder);
+    let script = folder.manifest.kind.script_file();
+    let strangers = strangers(&dir, &["plugin.toml", script, "cases.txt", "README.md"]);
+    if !strangers.is_empty() {
+        return refuse(&strangers);
+    }
+    let failures = Apart::start()?.failures(&folder)?;
     if !failures.is_empty() {
         return refuse(&failures);
     }
@@ -95,7 +101,7 @@ pub(super) fn pack(dir: &Path, out: &Path, output: &Output) -> Outcome {
     };
     let files = PackageFiles {
         manifest: text("plugin.toml")?,
-        script: text(folder.manifest.kind.script_file())?,
+        script: text(script)?,
         cases: text("cases.txt")?,
         readme: text("README.md")?,
     };
@@ -106,6 +112,14 @@ pub(super) fn pack(dir: &Path, out: &Path, output: &Output) -> Outcome {
     write_public(&path, &archive)?;
     output.print(&PackageSaid::of(&package, None, Some(&path)), PackageSaid::text)?;
     Ok(())
+}
+
+/// What of the files is not in the folder itself, a line each. Where a link leads is nothing that its author would see in a package.
+fn strangers(dir: &Path, files: &[&str]) -> Vec<String> {
+    let stranger = |file: &&&str| !dir.join(file).symlink_metadata().is_ok_and(|meta| meta.is_file());
+    let told =
+        |file: &&str| format!("{file}: is no regular file: what it leads to is not packed, put a copy in its place");
+    files.iter().filter(stranger).map(told).collect()
 }
 
 /// A signer's key, for people.
@@ -182,4 +196,21 @@ pub(super) fn read_public(text: &str) -> Result<VerifierKey, Failure> {
         return Ok(key);
     }
     Err(Failure::Usage(format!("{key} is a key for cosignatures; plugins are signed with plain Ed25519 keys")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_leads_to_a_file_is_not_packed() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("plugin.toml"), "").unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("README.md")).unwrap();
+        std::os::unix::fs::symlink("plugin.toml", dir.path().join("cases.txt")).unwrap();
+        std::fs::create_dir(dir.path().join("decode.rhai")).unwrap();
+        let told = strangers(dir.path(), &["plugin.toml", "decode.rhai", "cases.txt", "README.md"]);
+        let named: Vec<&str> = told.iter().filter_map(|line| line.split(':').next()).collect();
+        assert_eq!(named, ["decode.rhai", "cases.txt", "README.md"], "{told:?}");
+    }
 }

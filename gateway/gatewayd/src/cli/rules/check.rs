@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use pitchside_rules::{RuleSet, RuleSource, lint_folder, lint_rule_folder};
+use pitchside_rules::{RuleSet, RuleSource, lint_folder, lint_rule_folder, read_rule_folder};
 use pitchside_script::Problem;
 use pitchside_script::cases::Report;
 use pitchside_script::manifest::RuleCategory;
@@ -14,6 +14,7 @@ use crate::cli::args::ConfigArg;
 use crate::cli::library::{failed, refuse};
 use crate::cli::output::{self, Output};
 use crate::cli::{Failure, Outcome, context};
+use crate::plugins::apart::Apart;
 
 /// What makes a folder a rule's.
 const MANIFEST: &str = "rule.toml";
@@ -159,12 +160,26 @@ pub(super) fn check(given: Option<&Path>, config: &ConfigArg, output: &Output) -
     if errors.is_empty() { print(&rules, output) } else { refuse(&lines(&errors)) }
 }
 
-/// `rules test`.
+/// What a rule's cases came to, or why they could not be run.
+type Ran = anyhow::Result<Result<Report, Vec<String>>>;
+
+/// `rules test`. Scripts run in a process of their own, which is ended when it is late.
 pub(super) fn test(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
+    let target = target(given, config)?;
+    let mut apart = Apart::start()?;
+    test_by(&target, output, |folder, name| match read_rule_folder(folder, name) {
+        Ok(texts) => apart.of_rule(name, texts),
+        Err(problems) => Ok(Ok(Report { problems, ..Report::default() })),
+    })
+}
+
+fn test_by(target: &Target, output: &Output, mut run: impl FnMut(&Path, &str) -> Ran) -> Outcome {
     let mut tested = Vec::new();
-    for (folder, name) in target(given, config)?.folders()? {
-        let report = pitchside_rules::run_rule_folder(&folder, &name);
-        tested.push(of_report(name, &report));
+    for (folder, name) in target.folders()? {
+        tested.push(match run(&folder, &name)? {
+            Ok(report) => of_report(name, &report),
+            Err(failures) => Tested { name, cases: 0, failed: 0, failures },
+        });
     }
     output.table(&tested, &["NAME", "CASES", "FAILED"], |t| {
         vec![t.name.clone(), t.cases.to_string(), failed(t.cases, t.failed, &t.failures)]
@@ -207,6 +222,12 @@ mod tests {
         folder
     }
 
+    /// `rules test` without a process: that of a test is not the gateway.
+    fn test_here(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {
+        let target = target(given, config)?;
+        test_by(&target, output, |folder, name| Ok(Ok(pitchside_rules::run_rule_folder(folder, name))))
+    }
+
     /// What became of `rules check`, `test` and `list`, as text and as JSON: 0, 1 or 2.
     fn codes(dir: &Path) -> [[u8; 2]; 3] {
         let code = |outcome: Outcome| match outcome {
@@ -218,7 +239,7 @@ mod tests {
         let both = |run: fn(Option<&Path>, &ConfigArg, &Output) -> Outcome| {
             [false, true].map(|json| code(run(Some(dir), &NO_CONFIG, &Output::new(json))))
         };
-        [both(check), both(test), both(list)]
+        [both(check), both(test_here), both(list)]
     }
 
     #[test]

@@ -1,0 +1,52 @@
+//! The thread that starts workers, and stays. A worker asks the kernel to end it with its parent, and for the kernel that is the thread
+//! which started it: those of a runtime come and go while the gateway lives.
+
+use std::io;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Mutex, PoisonError};
+
+use tokio::process::{Child, Command};
+use tokio::runtime::Handle;
+
+/// A process to start, and who waits for it.
+struct Order {
+    command: Command,
+    /// It tells of the process's end.
+    runtime: Handle,
+    answer: Sender<io::Result<Child>>,
+}
+
+static STARTER: Mutex<Option<Sender<Order>>> = Mutex::new(None);
+
+/// Starts a process as a child of this one, however long the calling thread lives. Needs a tokio runtime.
+pub(super) fn spawn(command: Command) -> io::Result<Child> {
+    let (answer, answered) = channel();
+    let order = Order { command, runtime: Handle::current(), answer };
+    let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
+    let orders = match starter.take() {
+        Some(orders) => orders,
+        None => begin()?,
+    };
+    // Kept if it took the order: else its thread is gone, and the next one begins another.
+    if orders.send(order).is_ok() {
+        *starter = Some(orders);
+    }
+    drop(starter);
+    answered.recv().map_err(|_| io::Error::other("the thread that starts processes is gone"))?
+}
+
+fn begin() -> io::Result<Sender<Order>> {
+    let (sender, orders) = channel::<Order>();
+    // Not waited for by anybody: it ends with this process.
+    std::thread::Builder::new().name("starter".to_owned()).spawn(move || {
+        for Order { mut command, runtime, answer } in orders {
+            let _runtime = runtime.enter();
+            let child = command.spawn();
+            // With it goes our end of what the child was given.
+            drop(command);
+            // Who does not wait any more drops the child, which is killed then.
+            let _ = answer.send(child);
+        }
+    })?;
+    Ok(sender)
+}
