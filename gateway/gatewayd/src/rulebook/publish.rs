@@ -175,7 +175,7 @@ pub fn record_as_found(context: &Context, rules: &Path, name: &str, now: Timesta
     };
     match tables.publish_rule(new)? {
         Stored::As(_) => Ok(()),
-        Stored::Overtaken(between) => Err(PublishError::Overtaken(Box::new(between))),
+        Stored::Overtaken(between) => Err(PublishError::Overtaken { between: Box::new(between), rollback: false }),
     }
 }
 

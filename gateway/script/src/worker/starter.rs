@@ -2,7 +2,7 @@
 //! which started it: those of a runtime come and go while the gateway lives.
 
 use std::io;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::process::{Child, Command};
@@ -13,14 +13,14 @@ struct Order {
     command: Command,
     /// It tells of the process's end.
     runtime: Handle,
-    answer: Sender<io::Result<Child>>,
+    answer: SyncSender<io::Result<Child>>,
 }
 
-static STARTER: Mutex<Option<Sender<Order>>> = Mutex::new(None);
+static STARTER: Mutex<Option<SyncSender<Order>>> = Mutex::new(None);
 
 /// Starts a process as a child of this one, however long the calling thread lives. Needs a tokio runtime.
 pub(super) fn spawn(command: Command) -> io::Result<Child> {
-    let (answer, answered) = channel();
+    let (answer, answered) = sync_channel(1);
     let order = Order { command, runtime: Handle::current(), answer };
     let mut starter = STARTER.lock().unwrap_or_else(PoisonError::into_inner);
     let orders = match starter.take() {
@@ -35,8 +35,8 @@ pub(super) fn spawn(command: Command) -> io::Result<Child> {
     answered.recv().map_err(|_| io::Error::other("the thread that starts processes is gone"))?
 }
 
-fn begin() -> io::Result<Sender<Order>> {
-    let (sender, orders) = channel::<Order>();
+fn begin() -> io::Result<SyncSender<Order>> {
+    let (sender, orders) = sync_channel::<Order>(1);
     // Not waited for by anybody: it ends with this process.
     std::thread::Builder::new().name("starter".to_owned()).spawn(move || {
         for Order { mut command, runtime, answer } in orders {
