@@ -212,7 +212,7 @@ async fn a_drill_is_tried_until_its_time_is_nearly_over() {
         .strap("s7")
         .athlete("ada")
         .rule("fast", "value > 180.0")
-        .with(|settings| settings.delivery.drill_within_s = 6)
+        .with(|settings| settings.delivery.drill_within_s = 7)
         .start()
         .await;
     output_of(&clinic, "hook", &[&hook], &["drill"], &format!("[{}]", post(&hook))).await;

@@ -94,11 +94,14 @@ pub fn load_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing
 
 /// The ring to seal with. An athlete whose keys are gone, though nobody erased them, gets the next generation of one first: what comes is
 /// theirs, and under anybody else's key would neither open as theirs nor go with them. `athlete recover` may bring the older ones back.
-pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyRing> {
+///
+/// And whether everybody has a key: until then nothing after what is theirs in the journal is sealed, and it is to be asked for again.
+pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<(KeyRing, bool)> {
     // Before the keys: of whoever is added meanwhile there is one by then.
     let mut lost = tables.athletes()?;
     let ring = load_ring(tables, identity)?;
     lost.retain(|athlete| athlete.erased_at.is_none() && !ring.holds(&Whose::Athlete(athlete.id.clone())));
+    let mut has_all = true;
     for athlete in &lost {
         let id = &athlete.id;
         match renew_key(tables, identity, athlete) {
@@ -107,11 +110,13 @@ pub fn sealing_ring(tables: &Tables, identity: &Identity) -> anyhow::Result<KeyR
             }
             // Erased meanwhile.
             Ok(false) => {}
-            // What is theirs waits in the journal, and nobody else's does for it.
-            Err(error) => tracing::error!(athlete = %id, %error, "their key is gone, and no new one could be made"),
+            Err(error) => {
+                has_all = false;
+                tracing::error!(athlete = %id, %error, "their key is gone, and no new one could be made; it is tried again");
+            }
         }
     }
-    if lost.is_empty() { Ok(ring) } else { load_ring(tables, identity) }
+    Ok((if lost.is_empty() { ring } else { load_ring(tables, identity)? }, has_all))
 }
 
 /// Gives an athlete the next generation of a key, with its copy; false if they were erased meanwhile.
@@ -338,7 +343,7 @@ mod tests {
     /// Ben has the key of that generation, and ada none.
     fn assert_renewed(it: &Restored, next: u32) {
         let newest = |name: &str| {
-            let ring = sealing_ring(&it.tables, &it.identity).unwrap();
+            let (ring, _) = sealing_ring(&it.tables, &it.identity).unwrap();
             ring.sealing(&Whose::Athlete(athlete(name))).ok()
         };
         assert_eq!(newest("ada"), None);

@@ -112,7 +112,7 @@ impl Gateway {
         let sealing = Arc::new(Sealing::new(SealingParts {
             store: store.clone(),
             key: GatewayKey::new(&identity.sign),
-            ring: sealing_ring(&store, &identity)?,
+            ring: sealing_ring(&store, &identity)?.0,
             inventory: Inventory { rules: [0; 32], plugins: plugins.hash(), firmware: [0; 32] },
             policy: ClosingPolicy {
                 interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),

@@ -26,6 +26,8 @@ use crate::identity::Identity;
 const CHANGES_EVERY: Duration = Duration::from_millis(200);
 /// How long to wait before what failed of letting go of an athlete is tried again: it may go through the whole journal.
 const ERASED_AGAIN: Duration = Duration::from_secs(10);
+/// How long after an athlete's key could not be made anew it is tried again.
+const KEYS_AGAIN: Duration = Duration::from_secs(10);
 /// How often silence is looked for.
 const SILENCE_EVERY: Duration = Duration::from_secs(1);
 /// How often sealed rows beyond the rules' horizon are deleted.
@@ -82,11 +84,11 @@ impl Watch {
     async fn changes(&self) {
         let mut every = tokio::time::interval(CHANGES_EVERY);
         let (mut seen, mut erased) = (None, Erased::of("watch"));
-        let mut held_off = Duration::ZERO;
+        let (mut held_off, mut keys_at) = (Duration::ZERO, None);
         loop {
             every.tick().await;
             let mut gaps = Vec::new();
-            report(blocking::here(|| self.look(&mut seen, &mut gaps)));
+            report(blocking::here(|| self.look(&mut seen, &mut keys_at, &mut gaps)));
             let gone = blocking::here(|| erased.look(&self.store, self.clock.uptime()));
             // That their streams ended is nobody's.
             for gap in &mut gaps {
@@ -118,10 +120,16 @@ impl Watch {
         Ok(self.store.recount_undecoded()?)
     }
 
-    /// Takes up what changed. `gaps`: the streams that ended because somebody else wears their device now, whatever fails after it.
-    fn look(&self, seen: &mut Option<Revisions>, gaps: &mut Vec<Noticed>) -> anyhow::Result<()> {
-        let now = self.store.changes()?;
-        if *seen == Some(now) {
+    /// Takes up what changed, and by `keys_at` keys that could not be had before. `gaps`: the streams that ended because somebody else
+    /// wears their device now, whatever fails after it.
+    fn look(
+        &self,
+        seen: &mut Option<Revisions>,
+        keys_at: &mut Option<Duration>,
+        gaps: &mut Vec<Noticed>,
+    ) -> anyhow::Result<()> {
+        let (now, uptime) = (self.store.changes()?, self.clock.uptime());
+        if *seen == Some(now) && keys_at.is_none_or(|at| uptime < at) {
             return Ok(());
         }
         // Whoever is no longer let in goes first, whatever else fails.
@@ -130,7 +138,9 @@ impl Watch {
             self.front.close(ended.clone());
         }
         // A new athlete's key must be there before the first reading is said to be theirs.
-        self.sealing.set_ring(sealing_ring(&self.store, &self.identity)?);
+        let (ring, has_all) = sealing_ring(&self.store, &self.identity)?;
+        self.sealing.set_ring(ring);
+        *keys_at = (!has_all).then_some(uptime + KEYS_AGAIN);
         if seen.is_none_or(|before| before.athletes != now.athletes) {
             // The ledger is to keep or to delete copies of keys: sync hears of it as of a block.
             self.sealing.sealed.notify_one();

@@ -96,8 +96,9 @@ fn stream(text: &RuleText) -> Result<RuleSource, Vec<pitchside_script::Problem>>
     RuleSource::parse_stream(name, &text.manifest, &text.script)
 }
 
-/// The stretches of a rule up to a time: only changes of that rule, and of the streams it names, begin a new one.
-fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Vec<Stretch>> {
+/// The stretches of a rule up to a time: only changes of that rule, and of the streams it names, begin a new one. What evaluates them is that
+/// of when the alert was `raised`: an update may have come before it was sealed.
+fn stretches(tables: &Tables, rule: &str, up_to: Timestamp, raised: Timestamp) -> anyhow::Result<Vec<Stretch>> {
     let mut found: Vec<Stretch> = Vec::new();
     for RuleChange { at, set_hash, rules, engine } in tables.rule_changes()? {
         if at > up_to {
@@ -111,7 +112,12 @@ fn stretches(tables: &Tables, rule: &str, up_to: Timestamp) -> anyhow::Result<Ve
         };
         let same = |last: &Stretch| hashes(&last.text, &last.streams) == hashes(&text, &streams);
         match found.last_mut() {
-            Some(last) if same(last) => (last.set_hash, last.rules, last.engine) = (set_hash, rules, engine),
+            Some(last) if same(last) => {
+                (last.set_hash, last.rules) = (set_hash, rules);
+                if at <= raised {
+                    last.engine = engine;
+                }
+            }
             _ => found.push(Stretch { from: at, set_hash, rules, text, streams, engine }),
         }
     }
@@ -165,7 +171,9 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
             "{id} is in no sealed block here: it is not known, not sealed yet, or about an athlete who was erased"
         )));
     };
-    let stretches = stretches(&context.tables, alert.rule.as_str(), header.header().sealed_at)?;
+    let sealed_at = header.header().sealed_at;
+    let raised = context.tables.alert(id)?.map_or(sealed_at, |row| row.recorded_at);
+    let stretches = stretches(&context.tables, alert.rule.as_str(), sealed_at, raised)?;
     let scope_if_named = |stretch: &Stretch| {
         let rule = stretch.text.as_ref().and_then(|t| RuleSource::parse(&t.name, &t.manifest, &t.script).ok());
         rule.filter(|rule| rule.manifest.version == alert.rule_version).map(|rule| rule.manifest.scope)

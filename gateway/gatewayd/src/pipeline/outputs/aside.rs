@@ -34,6 +34,15 @@ impl OutputTask {
             return Ok(());
         }
         self.waiting_at = Some(now);
+        let tried = self.try_due(now).await;
+        if tried.is_err() {
+            // What was due is due yet, and is looked at as soon as the round goes on.
+            self.courier.under_way.wake();
+        }
+        tried
+    }
+
+    async fn try_due(&mut self, now: Duration) -> Result<(), RoundError> {
         // In this order: what ends in between is written down, and found to wait no more.
         let under_way = self.courier.under_way.now();
         self.courier.record.settled()?;

@@ -57,6 +57,12 @@ impl Shadows {
         if self.worker.is_none() && !on.is_empty() {
             self.recall(&on).await?;
         }
+        if !self.on.is_empty() && on.iter().any(|(name, since)| self.on.get(name) != Some(since)) {
+            // What does not run ends nothing: those before go on.
+            self.derived.look();
+            let streams = self.derived.streams().sources();
+            RulesWorker::spawn_set(&self.program, &self.folder, set.clone(), streams).await?.stop().await;
+        }
         self.end_all_but(&on).await?;
         if on.is_empty() {
             self.forget_all().await;
