@@ -1,5 +1,7 @@
 //! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
 
+mod said;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -14,7 +16,6 @@ use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::manifest::RuleScope;
 use pitchside_seal::{Filter, History, KeyRing, Whose};
 use pitchside_store::{RuleChange, RuleText, Tables};
-use serde::Serialize;
 
 use crate::adapters::athletes::load_ring;
 use crate::archive::sealed_alert;
@@ -23,6 +24,8 @@ use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::past::{self, Walked};
 use crate::rulebook::{self, in_words};
+
+use said::{said, words};
 
 /// A rule as it was in force from a time on.
 #[derive(Debug, Clone)]
@@ -300,52 +303,13 @@ fn try_stretch(
     })
 }
 
-#[derive(Serialize)]
-struct Said {
-    alert: String,
-    result: &'static str,
-    rule: String,
-    rule_version: String,
-    rule_hash: String,
-    set_hash: String,
-    engine: &'static str,
-    /// What raised it.
-    raised_by: String,
-    readings: u64,
-    blocks: u64,
-    differences: Vec<pitchside_rules::replay::Difference>,
-    /// If it was not raised: what the rule raised nearest to it.
-    nearest: Option<String>,
-}
-
 /// `rules replay`.
 pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
     let bar = super::backtest::bar();
     let replayed = run(id, context, &mut |done, total| super::backtest::advance(&bar, done, total));
     bar.finish_and_clear();
     let replayed = replayed?;
-    let hex = |hash: &[u8]| data_encoding::HEXLOWER.encode(hash);
-    let (result, differences, nearest) = match &replayed.outcome {
-        Came::Identical => ("identical", Vec::new(), None),
-        Came::Different(differences) => ("different", differences.clone(), None),
-        Came::NotRaised(near) => ("not raised", Vec::new(), near.as_ref().map(|near| near.event_time.to_string())),
-    };
-    let text = replayed.stretch.text.as_ref().context("a rule without its texts")?;
-    let said = Said {
-        alert: id.to_string(),
-        result,
-        rule: replayed.sealed.rule.to_string(),
-        rule_version: replayed.sealed.rule_version.clone(),
-        rule_hash: hex(&text.rule_hash),
-        set_hash: hex(&replayed.stretch.set_hash),
-        engine: ENGINE_VERSION,
-        raised_by: replayed.stretch.engine.clone(),
-        readings: replayed.readings,
-        blocks: replayed.walked.opened,
-        differences,
-        nearest,
-    };
-    output.print(&said, words)?;
+    output.print(&said(id, &replayed)?, words)?;
     if replayed.walked.elsewhere > 0 {
         crate::cli::output::note(&format!(
             "{} block(s) of that time are only in the ledger any more: the rule did not hear them",
@@ -360,27 +324,6 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
         ))),
         _ => Err(Failure::Failed(anyhow::anyhow!("the replay of {id} does not give the alert that was sealed"))),
     }
-}
-
-fn words(said: &Said) -> String {
-    let mut text = format!(
-        "{}\nalert    {}\nrule     {} {} ({})\nengine   {}\nheard    {} readings in {} verified blocks",
-        said.result, said.alert, said.rule, said.rule_version, said.rule_hash, said.engine, said.readings, said.blocks
-    );
-    if said.raised_by != said.engine {
-        text.push_str(&format!("\nraised by {}", said.raised_by));
-    }
-    for difference in &said.differences {
-        text.push_str(&format!(
-            "\n{}: sealed {:?}, replayed {:?}",
-            difference.field, difference.sealed, difference.replayed
-        ));
-    }
-    if said.result == "not raised" {
-        let near = said.nearest.as_deref().unwrap_or("none at all");
-        text.push_str(&format!("\nnearest alert the rule raises about the same subject: {near}"));
-    }
-    text
 }
 
 #[cfg(test)]
