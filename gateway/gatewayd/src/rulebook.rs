@@ -20,6 +20,7 @@ use pitchside_script::Problem;
 use pitchside_store::{RuleText, RuleVersion, Tables};
 
 use crate::cli::context::Context;
+use crate::plugins::apart::Ran;
 use crate::plugins::streams::Streams;
 
 pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
@@ -64,10 +65,14 @@ pub fn last_in_force(tables: &Tables, name: &str) -> anyhow::Result<Option<RuleT
     Ok(tables.rule_text(hash)?.filter(is_whole))
 }
 
+/// Runs the cases of the rule of this name: its manifest, script and cases. They are somebody's script, which need not end: whoever may not
+/// wait for it for ever runs them apart.
+pub type RunCases<'a> = &'a dyn Fn(&str, [String; 3]) -> Ran;
+
 /// Reads and compiles a rule: it, or every problem. Of one that is `new` also what `rules check` calls an error is a problem, and
-/// whatever its cases say; one that was in force before may come back though checks grew sharper since.
-pub fn checked(name: &str, texts: &RuleTexts, new: bool) -> Result<RuleSource, Vec<String>> {
-    let words = |problems: Vec<Problem>| problems.iter().map(ToString::to_string).collect::<Vec<_>>();
+/// whatever its cases say; one that was in force before may come back though checks grew sharper since. Nothing but the cases is run.
+pub fn checked(name: &str, texts: &RuleTexts, new: bool, run: RunCases<'_>) -> Result<RuleSource, PublishError> {
+    let words = |found: Vec<Problem>| PublishError::Problems(found.iter().map(ToString::to_string).collect());
     if new {
         let found = pitchside_rules::lint_rule(name, &texts.manifest, &texts.script, &texts.cases);
         let errors: Vec<Problem> = found.into_iter().filter(Problem::is_error).collect();
@@ -81,13 +86,14 @@ pub fn checked(name: &str, texts: &RuleTexts, new: bool) -> Result<RuleSource, V
     if !new {
         return Ok(rule);
     }
-    let report = pitchside_rules::run_rule_texts(name, &texts.manifest, &texts.script, &texts.cases);
+    let RuleTexts { manifest, script, cases, .. } = texts;
+    let report = run(name, [manifest, script, cases].map(String::clone))?.map_err(PublishError::Problems)?;
     let of_cases = report
         .cases
         .iter()
         .flat_map(|case| case.failures.iter().map(move |failure| format!("{}: {failure}", case.name)));
     let failures: Vec<String> = report.problems.iter().map(ToString::to_string).chain(of_cases).collect();
-    if failures.is_empty() { Ok(rule) } else { Err(failures) }
+    if failures.is_empty() { Ok(rule) } else { Err(PublishError::Problems(failures)) }
 }
 
 /// The rules in force, with one put in place of its predecessor, or left out; and the streams of plugins they run with.

@@ -1,8 +1,8 @@
 //! A draft over history, beside the rules in force: how often each would have raised, when, for whom, and where they differ.
 //!
-//! Both hear the same entries in the same portions, each on a thread of its own. What both
-//! raise they raise of the same message, in the same portion: the comparison needs to remember only what is raised at the moment, and
-//! a draft that fires a million times costs no more room than one that never does.
+//! Both hear the same entries in the same portions, each on a thread of its own; a script that does not end is named and ends the backtest.
+//! What both raise they raise of the same message, in the same portion: the comparison needs to remember only what is raised at the moment,
+//! and a draft that fires a million times costs no more room than one that never does.
 //!
 //! What one raises while the other's alert of the same rule and subject is raised is neither new nor gone: it is the same episode, told
 //! earlier or later.
@@ -17,12 +17,11 @@ use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, RuleName, Tim
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
 
-use crate::engine::Engine;
 use crate::id::Subject;
 use crate::item::Filter;
 use crate::library::RuleSet;
 
-use beside::{Beside, Happened, hear};
+use beside::{Beside, Happened, LOOKS_MAX};
 pub use report::{Counts, DAYS_MAX, FAULTS_MAX, LISTED_MAX, Listed, Mark, Report, SUBJECTS_MAX, Stop, SwitchedOff};
 
 /// The most alerts of either side that are known to be raised at a time.
@@ -53,10 +52,24 @@ impl Raised {
     }
 }
 
+/// Why a backtest does not go on: the script of a rule does not end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{rule}{} was asked about a reading and did not answer within {} s: its script does not end", whose(.live), LOOKS_MAX)]
+pub struct Endless {
+    /// The rule.
+    pub rule: RuleName,
+    /// Whether it is in force, and not the draft.
+    pub live: bool,
+}
+
+fn whose(live: &bool) -> &'static str {
+    if *live { ", as it is in force," } else { "" }
+}
+
 /// A draft and the rules in force, hearing history together.
 #[derive(Debug)]
 pub struct Backtest {
-    draft: Engine,
+    draft: Beside,
     /// None if the draft is what is in force.
     live: Option<Beside>,
     filter: Filter,
@@ -86,7 +99,7 @@ impl Backtest {
         let by_device = draft.rules().iter().filter(|rule| rule.manifest.scope == RuleScope::Device);
         let by_device = by_device.map(|rule| rule.name().clone()).collect();
         let (report, open, raised) = (Report::default(), Default::default(), Default::default());
-        Ok(Self { draft: Engine::new(draft)?, live, filter, quantities, report, by_device, open, raised })
+        Ok(Self { draft: Beside::start(draft)?, live, filter, quantities, report, by_device, open, raised })
     }
 
     /// What of history it wants to hear.
@@ -94,14 +107,15 @@ impl Backtest {
         &self.quantities
     }
 
-    /// Hears a portion of history, in the order of arrival.
-    pub fn feed(&mut self, entries: &Arc<[Entry]>) {
+    /// Hears a portion of history, in the order of arrival. After an error it hears nothing any more: the thread of that rule is lost.
+    pub fn feed(&mut self, entries: &Arc<[Entry]>) -> Result<(), Endless> {
         if let Some(live) = &mut self.live {
             live.hear(entries);
         }
-        let draft = hear(&mut self.draft, entries);
+        self.draft.hear(entries);
         entries.iter().for_each(|entry| self.count(entry));
-        let live = self.live.as_mut().map(Beside::said);
+        let draft = self.draft.said().map_err(|rule| Endless { rule, live: false })?;
+        let live = self.live.as_mut().map(Beside::said).transpose().map_err(|rule| Endless { rule, live: true })?;
         self.report.note_faults(false, draft.faults, entries);
         let Some(live) = live else {
             for happened in draft.events {
@@ -110,7 +124,7 @@ impl Backtest {
                     AlertEvent::Cleared { id, event_time } => self.clear(DRAFT, id, event_time),
                 }
             }
-            return;
+            return Ok(());
         };
         self.report.note_faults(true, live.faults, entries);
         let ids =
@@ -137,6 +151,7 @@ impl Backtest {
                 AlertEvent::Raised(alert) => self.compare(whose, alert, shared.is_some_and(|id| both.contains(&id))),
             }
         }
+        Ok(())
     }
 
     /// One side raises an alert; `by_both`: so does the other.

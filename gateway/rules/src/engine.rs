@@ -159,10 +159,15 @@ impl Engine {
 
     /// Takes entries in the order they were accepted. One that was taken before is passed over.
     pub fn feed(&mut self, entries: &[Entry]) -> Fed {
+        self.feed_watched(entries, &mut |_| {})
+    }
+
+    /// The same; `watch` is told each rule's name before its script runs.
+    pub(crate) fn feed_watched(&mut self, entries: &[Entry], watch: &mut dyn FnMut(&RuleName)) -> Fed {
         let mut fed = Fed::default();
         for entry in entries {
             if let Some(item) = self.filter.item(entry) {
-                self.take(&item, &mut fed);
+                self.take_watched(&item, &mut fed, watch);
             }
         }
         fed

@@ -121,6 +121,9 @@ fn answer(rehearsal: &mut Option<Rehearsal>, question: Question) -> Answer {
     }
 }
 
+/// What each case came to, or why they could not be run: also that they ended their process, or took too long.
+pub type Ran = anyhow::Result<Result<Report, Vec<String>>>;
+
 /// The parent's end. Dropped, the process ends.
 pub struct Apart {
     worker: Worker,
@@ -155,21 +158,17 @@ impl Apart {
         }
     }
 
-    /// What each of a plugin's own cases comes to, or why they could not be run: also that they ended their process, or took too long.
-    pub fn report(&mut self, folder: &Folder) -> anyhow::Result<Result<Report, Vec<String>>> {
+    /// What each of a plugin's own cases comes to.
+    pub fn report(&mut self, folder: &Folder) -> Ran {
         self.reported(&Question::Report(Texts::of(folder)))
     }
 
     /// The same of a rule: its name, and its manifest, script and cases.
-    pub fn of_rule(
-        &mut self,
-        name: &str,
-        [manifest, script, cases]: [String; 3],
-    ) -> anyhow::Result<Result<Report, Vec<String>>> {
+    pub fn of_rule(&mut self, name: &str, [manifest, script, cases]: [String; 3]) -> Ran {
         self.reported(&Question::OfRule(Texts { name: name.to_owned(), manifest, script, cases }))
     }
 
-    fn reported(&mut self, question: &Question) -> anyhow::Result<Result<Report, Vec<String>>> {
+    fn reported(&mut self, question: &Question) -> Ran {
         match self.ask(question) {
             Ok(Answer::Report(report)) => Ok(report),
             Ok(_) => Err(misunderstood()),

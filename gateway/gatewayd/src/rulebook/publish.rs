@@ -13,7 +13,7 @@ use pitchside_rules::history::{RuleTexts, conflict_marks};
 use pitchside_store::{NewRuleVersion, Published as Stored, RuleVersion, Tables};
 
 use super::disk::{BASE_FILE, For, Lock, read_texts, stage};
-use super::{checked, finish, follows, set_with, to_text, watched};
+use super::{RunCases, checked, finish, follows, set_with, to_text, watched};
 use crate::cli::context::Context;
 
 /// What is to be published.
@@ -201,14 +201,21 @@ fn began_from(draft: &Draft, newest: Option<&RuleVersion>, rival: Option<&RuleVe
     }
 }
 
-/// Publishes a draft: checked, compiled, its cases run; recorded with the transaction that tells the ledger; put in force.
-pub fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -> Result<Published, PublishError> {
+/// Publishes a draft: checked, compiled, its cases run by `run`; recorded with the transaction that tells the ledger; put in force.
+pub fn publish(
+    context: &Context,
+    rules: &Path,
+    draft: &Draft,
+    now: Timestamp,
+    run: RunCases<'_>,
+) -> Result<Published, PublishError> {
     let marked = conflict_marks(&draft.texts);
     // What was in force with something that looks like one must not fail for it.
     if !marked.is_empty() && !draft.back {
         return Err(PublishError::Problems(marked.iter().map(|mark| format!("{}/{mark}", draft.name)).collect()));
     }
-    let rule = checked(&draft.name, &draft.texts, !draft.back).map_err(PublishError::Problems)?;
+    // Before the lock: cases may take their time.
+    let rule = checked(&draft.name, &draft.texts, !draft.back, run)?;
     let _lock = Lock::take(rules)?;
     record_as_found(context, rules, &draft.name, now)?;
     let newest = context.tables.newest_rule_version(&draft.name)?;

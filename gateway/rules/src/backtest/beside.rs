@@ -1,15 +1,24 @@
-//! Rules that hear history: the draft's where they stand, those in force on a thread of their own.
+//! Rules that hear history, each set on a thread of its own. Whoever waits for one sees whether its scripts end: nothing ends a thread from
+//! without, but nobody has to wait for it.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use pitchside_model::{AlertEvent, AlertId, Entry};
+use pitchside_model::{AlertEvent, AlertId, Entry, RuleName};
 use pitchside_script::Problem;
 
 use crate::engine::{Engine, Fed, RuleFault};
-use crate::id::{Message, ids_of};
+use crate::id::{Map, Message, ids_of};
 use crate::library::RuleSet;
+
+/// How long is waited between two looks at a set that hears a portion.
+const LOOK: Duration = Duration::from_secs(1);
+/// A script that is at the same reading for so many looks does not end: a call has a bound of a tenth of a second, but none is seen from
+/// within one function. Looks are counted, and not time: a process that was stopped for an hour took none.
+pub(super) const LOOKS_MAX: u32 = 60;
 
 /// An event with the place of the message it came of.
 #[derive(Debug)]
@@ -28,11 +37,11 @@ pub(super) struct Told {
     pub faults: Vec<(usize, RuleFault)>,
 }
 
-/// Lets rules hear a portion.
-pub(super) fn hear(engine: &mut Engine, entries: &[Entry]) -> Told {
+/// Lets rules hear a portion; `watch` is told each rule's name before its script runs.
+fn hear(engine: &mut Engine, entries: &[Entry], watch: &mut dyn FnMut(&RuleName)) -> Told {
     let mut told = Told::default();
     for (place, entry) in entries.iter().enumerate() {
-        let Fed { events, faults } = engine.feed(std::slice::from_ref(entry));
+        let Fed { events, faults } = engine.feed_watched(std::slice::from_ref(entry), watch);
         told.events.extend(events.into_iter().map(|event| {
             let shared = event.raised().and_then(|alert| {
                 let rule = engine.rule_set().rules().iter().find(|rule| *rule.name() == alert.rule)?;
@@ -46,11 +55,93 @@ pub(super) fn hear(engine: &mut Engine, entries: &[Entry]) -> Told {
     told
 }
 
+/// What a set of rules is at, for whoever waits for it. Written at every evaluation, so it takes no lock.
+#[derive(Debug)]
+struct Place {
+    /// Its rules and streams, numbered from 1.
+    numbers: Map<RuleName, usize>,
+    /// The one that is asked; 0 between portions.
+    asked: AtomicUsize,
+    /// How often one was asked.
+    times: AtomicU64,
+}
+
+impl Place {
+    fn of(set: &RuleSet) -> Self {
+        let numbers = set.all().map(|rule| rule.name().clone()).zip(1..).collect();
+        Self { numbers, asked: AtomicUsize::new(0), times: AtomicU64::new(0) }
+    }
+
+    /// A rule is asked.
+    fn ask(&self, rule: &RuleName) {
+        self.asked.store(self.numbers.get(rule).copied().unwrap_or(0), Relaxed);
+        self.times.fetch_add(1, Relaxed);
+    }
+
+    /// None is.
+    fn rest(&self) {
+        self.asked.store(0, Relaxed);
+    }
+
+    /// The rule that is asked, and the how manieth time one is.
+    fn now(&self) -> Option<(&RuleName, u64)> {
+        let asked = self.asked.load(Relaxed);
+        let (rule, _) = self.numbers.iter().find(|(_, number)| **number == asked)?;
+        Some((rule, self.times.load(Relaxed)))
+    }
+}
+
+/// Looks at a place, one after the other.
+#[derive(Debug, Default)]
+struct Looks {
+    /// How often a rule had been asked at the last.
+    times: u64,
+    /// How many before it found the same.
+    alike: u32,
+}
+
+impl Looks {
+    /// One more; the rule that is still asked what it was asked at all those before.
+    fn at<'a>(&mut self, place: &'a Place) -> Option<&'a RuleName> {
+        // Where nothing is asked, the thread waits for a processor.
+        let (rule, times) = place.now()?;
+        self.alike = if times == self.times { self.alike + 1 } else { 0 };
+        self.times = times;
+        (self.alike >= LOOKS_MAX).then_some(rule)
+    }
+}
+
+/// What was waited for.
+#[derive(Debug, PartialEq, Eq)]
+enum Awaited<T> {
+    Told(T),
+    /// The script of this rule does not end.
+    Endless(RuleName),
+    /// The thread is gone.
+    Gone,
+}
+
+/// Waits for what is told, with a look at the place after every so long.
+fn wait<T>(told: &Receiver<T>, place: &Place, every: Duration) -> Awaited<T> {
+    let mut looks = Looks::default();
+    loop {
+        match told.recv_timeout(every) {
+            Ok(told) => return Awaited::Told(told),
+            Err(RecvTimeoutError::Disconnected) => return Awaited::Gone,
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(rule) = looks.at(place) {
+            return Awaited::Endless(rule.clone());
+        }
+    }
+}
+
 /// Rules on a thread of their own: they hear a portion while others do.
 #[derive(Debug)]
 pub(super) struct Beside {
     portions: SyncSender<Arc<[Entry]>>,
     told: Receiver<Told>,
+    place: Arc<Place>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -59,6 +150,8 @@ impl Beside {
         let (portions, waiting) = sync_channel::<Arc<[Entry]>>(1);
         let (say_ready, ready) = sync_channel(1);
         let (say_told, told) = sync_channel(1);
+        let place = Arc::new(Place::of(&set));
+        let at = Arc::clone(&place);
         let thread = std::thread::spawn(move || {
             // Compiled here, for an engine does not move between threads.
             let (mut engine, compiled) = match Engine::new(set) {
@@ -70,12 +163,14 @@ impl Beside {
             }
             let Some(engine) = &mut engine else { return };
             while let Ok(entries) = waiting.recv() {
-                if say_told.send(hear(engine, &entries)).is_err() {
+                let told = hear(engine, &entries, &mut |rule| at.ask(rule));
+                at.rest();
+                if say_told.send(told).is_err() {
                     return;
                 }
             }
         });
-        let mut started = Self { portions, told, thread: Some(thread) };
+        let mut started = Self { portions, told, place, thread: Some(thread) };
         match ready.recv() {
             Ok(compiled) => compiled.map(|()| started),
             Err(_) => started.ended(),
@@ -88,13 +183,96 @@ impl Beside {
         }
     }
 
-    pub fn said(&mut self) -> Told {
-        self.told.recv().unwrap_or_else(|_| self.ended())
+    /// What came of the portion, or which rule's script does not end. After that nothing comes of it any more.
+    pub fn said(&mut self) -> Result<Told, RuleName> {
+        match wait(&self.told, &self.place, LOOK) {
+            Awaited::Told(told) => Ok(told),
+            Awaited::Endless(rule) => Err(rule),
+            Awaited::Gone => self.ended(),
+        }
     }
 
     /// The thread ends by itself only in a panic, which goes on here.
     fn ended(&mut self) -> ! {
         let panic = self.thread.take().and_then(|thread| thread.join().err());
         std::panic::resume_unwind(panic.unwrap_or_else(|| Box::new("the rules' thread ended")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pitchside_model::{
+        Assurance, AthleteId, Decimal, DeviceId, Epoch, Quality, Quantity, Reading, Seq, Timestamp, Value,
+    };
+
+    use super::*;
+    use crate::library::RuleSource;
+
+    fn set(names: &[&str]) -> Arc<RuleSet> {
+        let rule = |name: &&str| {
+            let manifest = format!(
+                "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"Fast.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n"
+            );
+            RuleSource::parse(name, &manifest, "value > 180.0").unwrap()
+        };
+        Arc::new(RuleSet::new(names.iter().map(rule)).unwrap())
+    }
+
+    fn entry(seq: u64) -> Entry {
+        let time = Timestamp::from_seconds(1_767_225_600 + seq as i64);
+        Entry {
+            device: DeviceId::parse("strap").unwrap(),
+            athlete: Some(AthleteId::parse("ada").unwrap()),
+            assurance: Assurance::Noise,
+            epoch: Epoch(1),
+            seq: Seq(seq),
+            readings: vec![Reading {
+                quantity: Quantity::HEART_RATE,
+                unit: Quantity::HEART_RATE.unit(),
+                device_time: time,
+                gateway_time: time,
+                quality: Quality::empty(),
+                value: Value::Number(Decimal::integer(100)),
+            }],
+        }
+    }
+
+    /// Waits as whoever looks without a pause.
+    fn waited(told: &Receiver<u8>, place: &Place) -> Awaited<u8> {
+        wait(told, place, Duration::ZERO)
+    }
+
+    #[test]
+    fn the_rule_whose_script_does_not_end_is_named_and_nobody_waits_for_it_any_more() {
+        let place = Place::of(&set(&["fast", "faster"]));
+        let (say, told) = sync_channel(1);
+        place.ask(&RuleName::parse("fast").unwrap());
+        place.ask(&RuleName::parse("faster").unwrap());
+        assert_eq!(waited(&told, &place), Awaited::Endless(RuleName::parse("faster").unwrap()));
+        say.send(7).unwrap();
+        assert_eq!(waited(&told, &place), Awaited::Told(7), "what is told counts, whatever it looks like");
+        drop(say);
+        assert_eq!(waited(&told, &place), Awaited::Gone);
+    }
+
+    #[test]
+    fn scripts_that_get_on_are_waited_for_however_long_they_take_together() {
+        let mut looks = Looks::default();
+        let place = Place::of(&set(&["fast"]));
+        let mut is_over = |more: u32| (0..more).any(|_| looks.at(&place).is_some());
+        assert!(!is_over(10 * LOOKS_MAX), "nothing is asked");
+        for _ in 0..10 {
+            place.ask(&RuleName::parse("fast").unwrap());
+            assert!(!is_over(LOOKS_MAX), "the same rule, about another reading");
+        }
+        assert!(is_over(1), "one look more");
+    }
+
+    #[test]
+    fn a_portion_is_over_when_it_is_told() {
+        let mut beside = Beside::start(set(&["fast"])).unwrap();
+        beside.hear(&Arc::from([entry(0), entry(1), entry(2)]));
+        assert!(beside.said().unwrap().events.is_empty());
+        assert_eq!((beside.place.now(), beside.place.times.load(Relaxed)), (None, 3), "each was seen to begin");
     }
 }

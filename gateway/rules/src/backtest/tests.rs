@@ -51,7 +51,7 @@ fn run(draft: &str, live: &str, entries: &[Entry], portion: usize) -> Report {
 fn compared(draft: Arc<RuleSet>, live: Arc<RuleSet>, entries: &[Entry], portion: usize) -> Report {
     let mut backtest = Backtest::new(draft, live).unwrap();
     assert_eq!(backtest.quantities(), [Quantity::HEART_RATE]);
-    entries.chunks(portion).for_each(|entries| backtest.feed(&Arc::from(entries)));
+    entries.chunks(portion).for_each(|entries| backtest.feed(&Arc::from(entries)).unwrap());
     backtest.finish()
 }
 

@@ -100,7 +100,7 @@ pub fn run(
         whose: athlete.map(|athlete| Whose::Athlete(athlete.clone())),
         subjects: backtest.quantities().iter().copied().map(Subject::Readings).collect(),
     };
-    // One thread verifies, decrypts and sorts; this one evaluates the draft, and another what is in force.
+    // One thread verifies, decrypts and sorts; one evaluates the draft, and another what is in force.
     std::thread::scope(|scope| {
         let (sender, portions) = sync_channel::<Arc<[Entry]>>(AHEAD);
         let mut history = History::new(&ring, &filter);
@@ -122,7 +122,7 @@ pub fn run(
             Ok(walked)
         });
         for entries in portions {
-            backtest.feed(&entries);
+            backtest.feed(&entries)?;
         }
         reader.join().unwrap_or_else(|_| Err(Failure::Failed(anyhow::anyhow!("reading the history ended badly"))))
     })

@@ -14,7 +14,7 @@ use crate::cli::args::ConfigArg;
 use crate::cli::library::{failed, refuse};
 use crate::cli::output::{self, Output};
 use crate::cli::{Failure, Outcome, context};
-use crate::plugins::apart::Apart;
+use crate::plugins::apart::{Apart, Ran};
 
 /// What makes a folder a rule's.
 const MANIFEST: &str = "rule.toml";
@@ -159,9 +159,6 @@ pub(super) fn check(given: Option<&Path>, config: &ConfigArg, output: &Output) -
     lines(&warnings).iter().for_each(|warning| output::note(warning));
     if errors.is_empty() { print(&rules, output) } else { refuse(&lines(&errors)) }
 }
-
-/// What a rule's cases came to, or why they could not be run.
-type Ran = anyhow::Result<Result<Report, Vec<String>>>;
 
 /// `rules test`. Scripts run in a process of their own, which is ended when it is late.
 pub(super) fn test(given: Option<&Path>, config: &ConfigArg, output: &Output) -> Outcome {

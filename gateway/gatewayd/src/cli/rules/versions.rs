@@ -17,6 +17,7 @@ use crate::cli::library::refuse;
 use crate::cli::output::{self, Output, line};
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
+use crate::plugins::apart::Apart;
 use crate::rulebook::{self, Draft, Lock, PublishError, Published, Version};
 
 fn hex(hash: &[u8]) -> String {
@@ -46,13 +47,16 @@ struct Said {
 /// The number it was published under.
 fn publish_draft(draft: &Draft, context: &Context, output: &Output) -> Result<u32, Failure> {
     let rules = rules_folder(context)?;
-    let Published { number, label, rule_hash, set_hash, told } =
-        match rulebook::publish(context, &rules, draft, Clock::System.now()) {
-            Ok(published) => published,
-            Err(PublishError::Problems(problems)) => return refuse(&problems).map(|()| 0),
-            Err(error @ PublishError::NoBase { .. }) => return Err(Failure::Usage(error.to_string())),
-            Err(error) => return Err(error.into()),
-        };
+    // Cases run in a process of their own, which is ended when it is late; it is started only if there are any to run.
+    let published = rulebook::publish(context, &rules, draft, Clock::System.now(), &|name, texts| {
+        Apart::start()?.of_rule(name, texts)
+    });
+    let Published { number, label, rule_hash, set_hash, told } = match published {
+        Ok(published) => published,
+        Err(PublishError::Problems(problems)) => return refuse(&problems).map(|()| 0),
+        Err(error @ PublishError::NoBase { .. }) => return Err(Failure::Usage(error.to_string())),
+        Err(error) => return Err(error.into()),
+    };
     if draft.shadow {
         super::shadow::begin(context, &draft.name, &draft.texts)?;
     }

@@ -1,4 +1,5 @@
 use pitchside_config::{Gateway, Library, Settings};
+use pitchside_script::cases::Report;
 
 use super::super::disk::write_draft;
 use super::super::{finish_what_is_left, origin, version};
@@ -31,6 +32,13 @@ fn draft(base: Option<u32>) -> Draft {
         back: true,
         rollback: false,
     }
+}
+
+/// As whoever trusts the script.
+fn publish(context: &Context, rules: &Path, draft: &Draft, now: Timestamp) -> Result<Published, PublishError> {
+    super::publish(context, rules, draft, now, &|name, [manifest, script, cases]| {
+        Ok(Ok(pitchside_rules::run_rule_texts(name, &manifest, &script, &cases)))
+    })
 }
 
 const NAME: &str = "heart-rate-ceiling";
@@ -131,6 +139,32 @@ fn what_the_check_calls_an_error_is_not_published_though_it_compiles_and_its_cas
     assert!(context.tables.rule_versions(None).unwrap().is_empty() && !rules.join("heart-rate-ceiling").exists());
     // What was in force before comes back.
     assert_eq!(publish(&context, &rules, &Draft { back: true, ..slip }, NOW).unwrap().number, 1);
+}
+
+#[test]
+fn the_cases_of_what_is_new_are_run_by_whoever_is_asked_to_and_what_becomes_of_that_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (context, rules) = (clinic(dir.path()), dir.path().join("rules"));
+    let new = Draft { back: false, ..draft(None) };
+    let late = || Ok(Err(vec!["its cases: too late".to_owned()]));
+    let told = super::publish(&context, &rules, &new, NOW, &|_, _| late()).unwrap_err();
+    assert!(matches!(&told, PublishError::Problems(told) if *told == ["its cases: too late"]), "{told:?}");
+    let told = super::publish(&context, &rules, &new, NOW, &|_, _| Err(anyhow::anyhow!("no process"))).unwrap_err();
+    assert!(matches!(&told, PublishError::Other(_)) && told.to_string() == "no process", "{told:?}");
+    let mut never = new.clone();
+    never.texts.cases = "case never\n  +0s heart_rate 100 /min -> raise high\n".to_owned();
+    let told = publish(&context, &rules, &never, NOW).unwrap_err();
+    assert!(matches!(&told, PublishError::Problems(told) if told[0].starts_with("never: ")), "{told:?}");
+    assert!(context.tables.rule_versions(None).unwrap().is_empty() && !rules.join(NAME).exists());
+    let wanted = [&new.texts.manifest, &new.texts.script, &new.texts.cases].map(String::clone);
+    let published = super::publish(&context, &rules, &new, NOW, &|name, texts| {
+        assert_eq!((name, &texts), (NAME, &wanted));
+        Ok(Ok(Report::default()))
+    });
+    assert_eq!(published.unwrap().number, 1);
+    // Of what was in force before none are run.
+    let back = changed(1, "ann", false);
+    assert_eq!(super::publish(&context, &rules, &back, NOW, &|_, _| late()).unwrap().number, 2);
 }
 
 /// As a publication leaves it that is cut off after the record: the folder as it was, the new texts beside it.
