@@ -1,6 +1,8 @@
 //! Decoders that misbehave, or are not there: what they can't read is kept whole, acknowledged and read once they can; what
 //! they refuse the device hears; the others go on.
 
+use pitchside_tests::clinic::copy;
+use pitchside_tests::program::repository;
 use pitchside_tests::{Clinic, Running, Told, until};
 use pitchside_wire::{Content, Reason};
 
@@ -16,11 +18,12 @@ fn waiting(clinic: &Running) -> u64 {
 async fn decoders_that_return_nonsense_loop_throw_or_grow_harm_nobody_else() {
     // Those at fault themselves lose nothing of what a device says; those that find fault with it say so.
     let hostile = [
-        ("nonsense", "[reading(\"heart_rate\", 72, \"Cel\")]", None),
+        ("nonsense", "[gap(\"heart_rate\", \"gone_fishing\")]", None),
         ("no-reading", "42", None),
         ("undeclared", "[reading(\"power\", 72, \"W\")]", None),
         ("loops", "loop {}", None),
         ("grows", "let s = \"x\"; loop { s += s; }", None),
+        ("passes-on", "[reading(\"heart_rate\", 72, \"Cel\")]", Some(Reason::UNKNOWN_UNIT)),
         ("throws", "throw \"bad_day\"", Some(Reason::MALFORMED)),
         ("short", "[reading(\"heart_rate\", payload.u8(99), \"/min\")]", Some(Reason::MALFORMED)),
     ];
@@ -51,6 +54,31 @@ async fn decoders_that_return_nonsense_loop_throw_or_grow_harm_nobody_else() {
     assert_eq!(clinic.sensor("lonely").await.says(Content::Vendor, [0, 72]).await, Told::Stored);
     assert_eq!(waiting(&clinic), 5 * 12 + 1);
     assert_eq!(clinic.values("fine"), vec!["heart_rate 99"; hostile.len()]);
+}
+
+#[tokio::test]
+async fn a_unit_or_a_number_that_a_plugin_passes_on_is_refused_and_what_is_good_comes_through_after_it() {
+    const BY_NAME: &str = "let m = json(payload);\n[reading(\"heart_rate\", m.hr, \"/min\")]";
+    let clinic = Clinic::new().strap("s7").decoder("json-mapper").plugin("by-name", BY_NAME);
+    let clinic = clinic.strap("s8").decoder("by-name");
+    copy(&repository().join("plugins/json-mapper"), &clinic.dir().join("plugins/json-mapper"));
+    let clinic = clinic.start().await;
+    let cases = [
+        ("s7", r#"{"heart_rate":{"value":72,"unit":"bpm"}}"#, Reason::UNKNOWN_UNIT, r#"{"heart_rate":72}"#),
+        ("s8", r#"{"hr":1e400}"#, Reason::BAD_VALUE, r#"{"hr":72}"#),
+    ];
+    for (strap, bad, expected, good) in cases {
+        let mut sensor = clinic.sensor(strap).await;
+        // More often than it takes to switch a plugin off.
+        for _ in 0..10 {
+            let (reason, text) = sensor.is_refused(Content::Vendor, bad).await;
+            assert_eq!(reason, expected, "{strap}: {text}");
+        }
+        assert_eq!(sensor.says(Content::Vendor, good).await, Told::Stored);
+        assert_eq!(clinic.values(strap), ["heart_rate 72"]);
+    }
+    assert_eq!(waiting(&clinic), 0, "nothing waits for its plugin");
+    assert_eq!(clinic.tables().quarantined(100).expect("the database answers").len(), 20);
 }
 
 #[tokio::test]

@@ -203,8 +203,8 @@ impl Decoders {
         let Decoded { outcome, state } = plugin.decode(device, ask, turn).await?;
         let result = match outcome {
             Outcome::Readings(raw) => match check::readings(raw, plugin.outputs(), now, self.tolerances) {
-                // A wrong clock is the device's fault, and the script read it well.
-                Err((reading, fault @ Fault::TimeTooFar(_))) => {
+                // A wrong clock, unit or number is the device's fault, and the script read it well.
+                Err((reading, fault)) if fault.is_of_the_payload() => {
                     Err(DecodeError::Nonsense { plugin: name(), reading, fault })
                 }
                 checked => Ok(checked.map_err(nonsense)?),

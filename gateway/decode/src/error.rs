@@ -94,11 +94,11 @@ impl DecodeError {
         }
     }
 
-    /// Whether the same payload could be accepted later: the plugin is at fault, or not there, not the payload. (A device's
-    /// clock that is too far off is the device's fault, whoever finds it.)
+    /// Whether the same payload could be accepted later: the plugin is at fault, or not there, not the payload. (What a plugin
+    /// only passes on is the device's fault, whoever finds it: [`Fault::is_of_the_payload`].)
     pub const fn is_ours(&self) -> bool {
         match self {
-            Self::Nonsense { fault, .. } => !matches!(fault, Fault::TimeTooFar(_)),
+            Self::Nonsense { fault, .. } => !fault.is_of_the_payload(),
             Self::PluginFault { .. } | Self::Unkept { .. } | Self::SwitchedOff { .. } | Self::UnknownPlugin(_) => true,
             Self::Senml { .. } | Self::Wave(_) | Self::Gatt { .. } => false,
             Self::NoPlugin | Self::NotVendor(_) | Self::Refused { .. } => false,
@@ -206,6 +206,17 @@ faults! {
         TimeRange = "time_range", "the time is beyond ±292 years of 1970";
         /// The device's clock is too far off.
         TimeTooFar(i64) = "time_too_far", "the device's clock is {0} s ahead of the gateway's: too far to believe";
+    }
+}
+
+impl Fault {
+    /// Whether what a plugin returned is wrong because the device said so: a time, a unit or a number that the script passed on. The
+    /// rest is the script's own: it was written so, whatever the payload.
+    pub const fn is_of_the_payload(&self) -> bool {
+        matches!(
+            self,
+            Self::TimeTooFar(_) | Self::UnknownUnit(_) | Self::UnitMismatch(..) | Self::InexactUnit(..) | Self::Range
+        )
     }
 }
 

@@ -81,6 +81,7 @@ switch payload.u8(0) {
     13 => { let a = []; for i in 0..2000 { a.push(reading("heart_rate", i, "/min")); } a },
     14 => [reading("clock_offset", 5, "ms")],
     15 => [gap("health", "silent")],
+    16 => [reading("heart_rate", 1.0e300, "/min")],
     _ => throw "wrong_model",
 }
 "#;
@@ -130,6 +131,7 @@ async fn nonsense_is_refused_by_name() {
         (13, "too_many"),
         (14, "gateways_own"),
         (15, "gateways_own"),
+        (16, "out_of_range"),
         (99, "wrong_model"),
     ] {
         let error = decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.unwrap_err();
@@ -174,11 +176,25 @@ async fn what_a_device_left_behind_switches_nothing_off_and_a_readable_payload_l
 }
 
 #[tokio::test]
-async fn a_clock_that_is_too_far_off_is_the_devices_fault() {
-    let decoders = decoders(MISCHIEF, PluginLimits::default()).await;
+async fn a_clock_a_unit_or_a_number_that_is_passed_on_is_the_devices_fault() {
+    let limits = PluginLimits { faults_of_device: 100, ..PluginLimits::default() };
+    let decoders = decoders(MISCHIEF, limits).await;
     let ours = async |byte| decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.unwrap_err().is_ours();
-    assert!(!ours(12).await && !ours(99).await, "a time too far, a refusal");
-    assert!(ours(2).await && ours(10).await && ours(7).await, "no list, a failure, a wrong unit");
+    for byte in [12, 3, 7, 16, 99] {
+        assert!(!ours(byte).await, "{byte}");
+    }
+    for byte in [2, 10, 4, 5, 6, 9] {
+        assert!(ours(byte).await, "{byte}");
+    }
+}
+
+#[tokio::test]
+async fn units_and_numbers_that_are_passed_on_switch_nothing_off() {
+    let decoders = decoders(MISCHIEF, PluginLimits { faults_of_all: 8, ..PluginLimits::default() }).await;
+    for byte in [3, 7, 16].repeat(10) {
+        assert!(decoders.vendor(&name(), &message("strap", &[byte]), NOW).await.is_err());
+    }
+    assert!(decoders.vendor(&name(), &message("strap", &[0, 72]), NOW).await.is_ok());
 }
 
 #[tokio::test]

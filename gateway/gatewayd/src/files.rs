@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use pitchside_script::files::open;
 use zeroize::Zeroizing;
 
 /// Writes a file only this user can read, whole or not at all.
@@ -78,8 +79,17 @@ pub fn read_secret(path: &Path) -> anyhow::Result<Zeroizing<Vec<u8>>> {
 
 /// Reads a file that may not be longer than it can rightly be, whatever it says of its length: a pipe and `/dev/zero` say 0.
 pub fn read_bounded(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+    bounded(path, File::open(path), max)
+}
+
+/// The same of what somebody else may have laid there: a pipe would keep its reader waiting, so it must be a file.
+pub fn read_file(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+    bounded(path, open(path), max)
+}
+
+fn bounded(path: &Path, file: std::io::Result<File>, max: usize) -> anyhow::Result<Vec<u8>> {
     let context = || format!("reading {}", path.display());
-    let (file, mut bytes) = (File::open(path).with_context(context)?, Vec::new());
+    let (file, mut bytes) = (file.with_context(context)?, Vec::new());
     file.take(max as u64 + 1).read_to_end(&mut bytes).with_context(context)?;
     anyhow::ensure!(bytes.len() <= max, "{} has more than {max} bytes; no more are read", path.display());
     Ok(bytes)
@@ -87,6 +97,8 @@ pub fn read_bounded(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
     use super::*;
 
     fn mode(path: &Path) -> u32 {
@@ -133,6 +145,21 @@ mod tests {
         std::fs::create_dir(&file).unwrap();
         assert!(write_secret(&file, b"secret").is_err(), "a folder is in its place");
         assert_eq!(names(dir.path()), ["a.key"]);
+    }
+
+    #[test]
+    fn nobody_waits_for_whoever_may_write_into_a_pipe_where_a_file_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (pipe, file) = (dir.path().join("pipe"), dir.path().join("file"));
+        mknodat(CWD, pipe.as_path(), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        // In a thread, so that a wait is a failure and no hanging test.
+        let (told, heard) = std::sync::mpsc::sync_channel(1);
+        std::thread::spawn(move || told.send(read_file(&pipe, 100).map_err(|error| format!("{error:#}"))));
+        let refused = heard.recv_timeout(std::time::Duration::from_secs(10)).unwrap().unwrap_err();
+        assert!(refused.ends_with("it is a pipe or a device, not a file"), "{refused}");
+        std::fs::write(&file, [7_u8; 100]).unwrap();
+        assert_eq!(read_file(&file, 100).unwrap(), [7_u8; 100]);
+        assert!(read_file(&file, 99).is_err());
     }
 
     #[test]

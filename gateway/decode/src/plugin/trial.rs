@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::message::{Ask, Decoded, Outcome};
 use super::worker::Turn;
 use super::{Plugin, check};
-use crate::error::{DecodeError, Fault};
+use crate::error::DecodeError;
 use crate::tolerance::Tolerances;
 
 /// Payloads being compared at a time.
@@ -72,7 +72,7 @@ impl Trial {
         let old = match old {
             Ok(readings) => Said::Readings(readings.clone()),
             Err(DecodeError::Refused { reason, .. }) => Said::Refused(reason.clone()),
-            Err(DecodeError::Nonsense { fault: fault @ Fault::TimeTooFar(_), .. }) => {
+            Err(DecodeError::Nonsense { fault, .. }) if fault.is_of_the_payload() => {
                 Said::Refused(fault.code().to_owned())
             }
             // Where the one that runs fails itself, there is nothing to compare with.
@@ -96,7 +96,7 @@ impl Trial {
         match answer {
             Ok(Outcome::Readings(raw)) => match check::readings(raw, self.plugin.outputs(), now, tolerances) {
                 Ok(readings) => Said::Readings(readings),
-                Err((_, fault @ Fault::TimeTooFar(_))) => Said::Refused(fault.code().to_owned()),
+                Err((_, fault)) if fault.is_of_the_payload() => Said::Refused(fault.code().to_owned()),
                 Err((reading, fault)) => Said::Failed(format!("reading {reading} is nonsense: {fault}")),
             },
             Ok(Outcome::Refused(name)) => Said::Refused(name),

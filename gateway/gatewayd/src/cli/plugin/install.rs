@@ -20,7 +20,7 @@ use crate::cli::context::{self, Context};
 use crate::cli::output::{Output, note};
 use crate::cli::{Failure, Outcome};
 use crate::clock::Clock;
-use crate::files::read_bounded;
+use crate::files::read_file;
 use crate::plugins::apart::Apart;
 use crate::plugins::signature::{self, Signer};
 use crate::plugins::wanted::{Inventory, Wanted};
@@ -106,7 +106,7 @@ struct Admitted {
 }
 
 fn admit(context: &Context, verb: &str, args: &PackageArgs, now: Timestamp) -> Result<Admitted, Failure> {
-    let archive = read_bounded(&args.package, PACKAGE_BYTES_MAX)?;
+    let archive = read_file(&args.package, PACKAGE_BYTES_MAX)?;
     let note_path = args.note.clone().unwrap_or_else(|| note_file(&args.package));
     if !note_path.exists() {
         return Err(refused(Refusal::Unsigned(note_path.display().to_string())));

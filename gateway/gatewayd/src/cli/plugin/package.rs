@@ -15,7 +15,7 @@ use crate::cli::args::PluginKeyCommand;
 use crate::cli::library::refuse;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
-use crate::files::{read_bounded, read_secret, write_public, write_secret};
+use crate::files::{read_bounded, read_file, read_secret, write_public, write_secret};
 use crate::plugins::apart::Apart;
 use crate::plugins::signature;
 use crate::random::OsRandom;
@@ -75,7 +75,7 @@ pub(super) fn note_file(package: &Path) -> PathBuf {
 }
 
 fn open(path: &Path) -> anyhow::Result<Package> {
-    let bytes = read_bounded(path, PACKAGE_BYTES_MAX)?;
+    let bytes = read_file(path, PACKAGE_BYTES_MAX)?;
     Package::open(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))
 }
 
@@ -172,7 +172,7 @@ pub(super) fn sign(file: &Path, key: &Path, output: &Output) -> Outcome {
 
 /// Reads a signed note.
 pub(super) fn read_note(path: &Path) -> anyhow::Result<Vec<u8>> {
-    read_bounded(path, ledger_block::note::NOTE_BYTES_MAX)
+    read_file(path, ledger_block::note::NOTE_BYTES_MAX)
 }
 
 /// `plugin show`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use pitchside_auth::{Accepted, LoginEnded, PasswordLogin, SessionKey};
 use pitchside_collect::{Channel, CloseReason, Inbound, Link, Outbound, RefusalCode, Settled, Ticket};
-use pitchside_decode::{DecodeError, Fault};
+use pitchside_decode::DecodeError;
 use pitchside_model::{Authentic, DeviceId, Entry, Epoch, LinkId, Payload, PayloadKind, Reading, Seq, Timestamp};
 use pitchside_seal::closing::weight;
 use pitchside_store::{Claim, StoreError};
@@ -326,20 +326,23 @@ impl Front {
 fn reason(error: &DecodeError) -> Reason {
     match error {
         DecodeError::NoPlugin | DecodeError::UnknownPlugin(_) | DecodeError::NotVendor(_) => Reason::NO_DECODER,
-        DecodeError::Nonsense { fault: Fault::TimeTooFar(_), .. } => Reason::BAD_TIME,
-        // Kept, not refused (`DecodeError::is_ours`).
-        DecodeError::PluginFault { .. }
-        | DecodeError::Nonsense { .. }
-        | DecodeError::Unkept { .. }
-        | DecodeError::SwitchedOff { .. } => Reason::DECODER_FAILED,
+        // Kept, not refused.
+        DecodeError::PluginFault { .. } | DecodeError::Unkept { .. } | DecodeError::SwitchedOff { .. } => {
+            Reason::DECODER_FAILED
+        }
+        DecodeError::Nonsense { .. } if error.is_ours() => Reason::DECODER_FAILED,
         DecodeError::Refused { .. } => Reason::MALFORMED,
-        DecodeError::Senml { .. } | DecodeError::Wave(_) | DecodeError::Gatt { .. } => match error.code() {
-            "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => Reason::UNKNOWN_UNIT,
-            "not_finite" | "out_of_range" | "value_type" | "two_values" | "no_value" => Reason::BAD_VALUE,
-            "time_range" | "time_too_far" | "period" | "bad_date" | "no_time" => Reason::BAD_TIME,
-            "too_many" => Reason::TOO_LARGE,
-            _ => Reason::MALFORMED,
-        },
+        DecodeError::Senml { .. } | DecodeError::Wave(_) | DecodeError::Gatt { .. } | DecodeError::Nonsense { .. } => {
+            match error.code() {
+                "unknown_unit" | "unit_mismatch" | "inexact_unit" | "no_unit" | "unknown_quantity" => {
+                    Reason::UNKNOWN_UNIT
+                }
+                "not_finite" | "out_of_range" | "value_type" | "two_values" | "no_value" => Reason::BAD_VALUE,
+                "time_range" | "time_too_far" | "period" | "bad_date" | "no_time" => Reason::BAD_TIME,
+                "too_many" => Reason::TOO_LARGE,
+                _ => Reason::MALFORMED,
+            }
+        }
     }
 }
 
