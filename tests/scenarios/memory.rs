@@ -108,3 +108,60 @@ async fn rules_that_begin_without_a_memory_have_one_before_they_hear_anything() 
     // Cut off from here on, what they raise is theirs, whatever rules come after them.
     assert!(clinic.tables().secret("rules-snapshot").unwrap().is_some());
 }
+
+/// Starts a box that was stopped as an update does that cannot take up what the rules knew.
+async fn forget(clinic: &mut Running) {
+    clinic.tables().set_secret("rules-snapshot", b"of another layout").unwrap();
+    clinic.start().await;
+}
+
+async fn is_in_force(clinic: &Running, rule: &str) {
+    let names = || clinic.tables().rule_changes().unwrap().pop().map(|last| last.rules).unwrap_or_default();
+    until(&format!("{rule} to be in force"), || names().iter().any(|(name, _)| name == rule).then_some(())).await;
+}
+
+#[tokio::test]
+async fn rules_that_lost_their_memory_hear_nothing_from_before_they_were_in_force() {
+    for comes_with_an_update in [false, true] {
+        let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).rule("gone", FAST).start().await;
+        let mut s7 = clinic.sensor("s7").await;
+        beats(&clinic, &mut s7, &[100, 170, 190]).await;
+        clinic.alerted(2).await;
+        if comes_with_an_update {
+            clinic.stop().await;
+        }
+        std::fs::remove_dir_all(clinic.dir().join("rules/gone")).unwrap();
+        clinic.write_rule("late", "value > 150.0");
+        if !comes_with_an_update {
+            is_in_force(&clinic, "late").await;
+            clinic.stop().await;
+        }
+        forget(&mut clinic).await;
+        is_cleared(&clinic, "gone").await;
+        assert_eq!(clinic.alerts().len(), 2, "nothing of the new rule; it came with an update: {comes_with_an_update}");
+        assert_eq!(of(&clinic, "good").cleared, None);
+        s7.connect().await;
+        beats(&clinic, &mut s7, &[160]).await;
+        is_cleared(&clinic, "good").await;
+        clinic.alerted(3).await;
+        let value = of(&clinic, "late").alert.value.map(|value| value.to_string());
+        assert_eq!(value.as_deref(), Some("160"), "what still holds is raised by the first reading it hears");
+    }
+}
+
+#[tokio::test]
+async fn rules_that_lost_their_memory_hear_what_came_since_they_were_in_force() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", FAST).start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[170, 100]).await;
+    clinic.write_rule("late", "value > 150.0");
+    is_in_force(&clinic, "late").await;
+    beats(&clinic, &mut s7, &[160]).await;
+    clinic.alerted(1).await;
+    clinic.stop().await;
+    forget(&mut clinic).await;
+    assert_eq!(clinic.alerts().len(), 1, "it is known to be raised, and 170 was before it");
+    s7.connect().await;
+    beats(&clinic, &mut s7, &[100]).await;
+    is_cleared(&clinic, "late").await;
+}

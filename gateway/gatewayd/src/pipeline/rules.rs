@@ -1,6 +1,7 @@
 //! The way to the rules worker. Ingest never waits for it: what finds no room in the queue is taken from the journal
 //! later, and as the rules pass over what they have seen, nothing counts twice.
 
+mod earlier;
 mod feed;
 mod journal;
 mod loading;
@@ -20,7 +21,7 @@ use pitchside_admin::Metrics;
 use pitchside_model::{AlertId, Entry, Timestamp};
 use pitchside_rules::{Fed, RuleSet, RulesWorker};
 use pitchside_script::Program;
-use pitchside_store::{RowId, Store};
+use pitchside_store::{RowId, RuleChange, Store};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -69,6 +70,8 @@ pub struct RulesTask {
     fed_up_to: Timestamp,
     /// Resets by hand that were done before and that the journal's replay comes by yet: before which gateway time, and of what.
     resets: VecDeque<(Timestamp, AlertId)>,
+    /// What was in force before, and from when on, of that which the journal's replay comes by yet.
+    earlier: VecDeque<RuleChange>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
     /// A publication that was cut off could not be finished, and that was said.
@@ -128,6 +131,7 @@ impl RulesTask {
             derived: DerivedWatch::new(parts.plugins.as_deref(), &parts.store),
             fed_up_to: Timestamp(i64::MIN),
             resets: VecDeque::new(),
+            earlier: VecDeque::new(),
             drills: Vec::new(),
             unfinished: false,
             erased: Erased::of("rules"),

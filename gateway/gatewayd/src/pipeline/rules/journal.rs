@@ -88,7 +88,7 @@ impl RulesTask {
             tracing::error!(row = row.0, "a journal row does not open; the rules go on without its readings");
         }
         let Some(last) = replayed.last else {
-            self.reset_again_up_to(None).await;
+            self.do_again_up_to(None).await;
             return Bite::End;
         };
         let entries: Vec<Entry> = replayed.rows.into_iter().flat_map(|row| row.entries).collect();
@@ -100,16 +100,16 @@ impl RulesTask {
         Bite::Heard(last)
     }
 
-    /// Entries of the journal, with what was reset between them.
+    /// Entries of the journal, with what was reset, and which rules came into force, between them.
     async fn feed_again(&mut self, entries: &[Entry]) {
         let arrived = |entry: &Entry| entry.readings.iter().map(|reading| reading.gateway_time).min();
         let mut rest = entries;
-        while let Some((position, _)) = self.resets.front().copied() {
+        while let Some(position) = self.next_done() {
             let is_before = |entry: &Entry| arrived(entry).is_none_or(|arrived| arrived < position);
             let Some(here) = rest.iter().position(|entry| !is_before(entry)) else { break };
             let (before, after) = rest.split_at(here);
             self.feed(before, false).await;
-            self.reset_again_up_to(Some(position)).await;
+            self.do_again_up_to(Some(position)).await;
             rest = after;
         }
         self.feed(rest, false).await;

@@ -1,6 +1,7 @@
 //! What the rules know, kept over the end of the gateway: a snapshot, the rules it was taken under, and up to where they had heard the
 //! journal. If other rules are to be in force at the next start, those of before take it up first and hear the journal to its end, as
-//! they would have without that end; then the others come into force as in any reload.
+//! they would have without that end; then the others come into force as in any reload. Without a snapshot the journal is heard again by the
+//! rules of each time.
 
 use std::sync::atomic::Ordering;
 
@@ -26,7 +27,8 @@ impl RulesTask {
     /// The same without what waits to be heard; whether it is kept.
     pub(super) async fn keep(&mut self) -> bool {
         // What the rules know as said must be recorded first: they will not say it again.
-        if self.worker.is_none() || !self.recorded().await {
+        // Nor is it kept under rules of before, on the way to those of now: the next start would not know the way on.
+        if self.worker.is_none() || !self.earlier.is_empty() || !self.recorded().await {
             return false;
         }
         let Some(worker) = &mut self.worker else { return false };
@@ -53,19 +55,17 @@ impl RulesTask {
     }
 
     /// Brings a fresh worker to where the last one was: it takes up what was kept, and hears the journal from there on. What is lost is
-    /// rebuilt from the journal as far as that reaches.
+    /// rebuilt from the journal as far as that reaches, by the rules that were in force then.
     pub(super) async fn recall(&mut self) {
         self.heard = RowId(0);
+        self.earlier.clear();
         self.recall_resets().await;
         let kept = self.kept().await;
         let before = kept.as_ref().and_then(|(_, snapshot)| self.rules_before(snapshot));
-        let changed = match before {
+        let mut changed = match before {
             Some(before) => self.go_back_to(before).await,
             None => None,
         };
-        if changed.is_none() {
-            self.loaded();
-        }
         let mut is_known = false;
         if let (Some(worker), Some((heard, snapshot))) = (&mut self.worker, kept) {
             match worker.resume(&snapshot).await {
@@ -73,7 +73,17 @@ impl RulesTask {
                 Err(error) => tracing::info!(%error, "the rules begin from the journal"),
             }
         }
+        if !is_known {
+            changed = self.begin_with_earlier(changed).await;
+        }
+        if changed.is_none() {
+            self.loaded();
+        }
         self.replay(is_known).await;
+        if !self.earlier.is_empty() {
+            // The journal was not heard to its end: rules of before must hear nothing new, those of now nothing older than they are.
+            return self.give_up();
+        }
         if let Some(changed) = changed {
             self.go_on_to(changed).await;
         } else if !is_known {

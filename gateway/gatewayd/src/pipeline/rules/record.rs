@@ -50,17 +50,30 @@ pub(super) fn remember(store: &Store, folder: &Path, set: &RuleSet, streams: &St
 pub(super) fn in_force(tables: &Tables, set_hash: &[u8; 32]) -> anyhow::Result<Option<RuleSet>> {
     let changes = tables.rule_changes()?;
     let Some(change) = changes.iter().rev().find(|change| change.set_hash == *set_hash) else { return Ok(None) };
+    Ok(Some(as_of(tables, change)?).filter(|set| set.hash() == *set_hash))
+}
+
+/// The rules that came into force with a change, without those whose texts are missing or cannot be read any more.
+pub(super) fn as_of(tables: &Tables, change: &RuleChange) -> anyhow::Result<RuleSet> {
     let (mut rules, mut streams) = (Vec::new(), Vec::new());
     for (name, text_hash) in &change.rules {
-        let text = tables.rule_text(text_hash)?.filter(is_whole);
-        let text = text.with_context(|| format!("the texts of {name} are missing"))?;
+        let Some(text) = tables.rule_text(text_hash)?.filter(is_whole) else {
+            tracing::warn!(rule = %name, "the texts of a rule that was in force are missing");
+            continue;
+        };
         let (read, of_its_kind) = match name.strip_prefix(STREAM_PREFIX) {
             Some(stream) => (RuleSource::parse_stream(stream, &text.manifest, &text.script), &mut streams),
             None => (RuleSource::in_folder(name, &text.manifest, &text.script), &mut rules),
         };
-        of_its_kind.push(read.map_err(|problems| in_words(&format!("{name} cannot be read"), &problems))?);
+        match read {
+            Ok(read) => of_its_kind.push(read),
+            Err(problems) => {
+                let error = in_words("it cannot be read", &problems);
+                tracing::warn!(rule = %name, error = format!("{error:#}"), "a rule that was in force is left out");
+            }
+        }
     }
     let rules = RuleSet::new(rules).map_err(|problems| in_words("they do not go together", &problems))?;
     let (set, _) = rules.with_streams(streams);
-    Ok(Some(set).filter(|set| set.hash() == *set_hash))
+    Ok(set)
 }
