@@ -213,6 +213,14 @@ async fn a_new_version_of_a_stream_hears_sealed_history_and_takes_over_only_if_i
     let fails = update("1.3.0", "if value > 90.0 { [][3] } else { value / 2.0 }\n", &["--allow-differences"]);
     assert!(fails.code == 1 && fails.err.contains("1.3.0 is refused, 1.1.0 stays: it fails: message "), "{fails:?}");
     let alike = update("1.4.0", "value * 0.5\n", &[]).ok();
-    assert!(alike.out.contains("it does the same on 3 readings of sealed history"), "{alike:?}");
+    assert!(alike.out.contains("it does the same on 3 readings of sealed history, 3 made of them"), "{alike:?}");
     comes_to(&clinic, Some("1.4.0")).await;
+
+    // Where neither makes anything, nothing was compared.
+    update("1.5.0", "if value > 200.0 { value } else { () }\n", &["--allow-differences"]).ok();
+    let silent = update("1.6.0", "if value > 200.0 { value / 9.0 } else { () }\n", &[]);
+    let why = "neither version makes a reading of 3 readings of sealed history";
+    assert!(silent.code == 1 && silent.err.contains(why) && silent.err.contains("--allow-differences"), "{silent:?}");
+    let log = plugin(&clinic, &["logs", "felt"]).ok().out;
+    assert!(log.contains("1.6.0 is refused, 1.5.0 stays: there was nothing to compare it on"), "{log}");
 }

@@ -353,7 +353,7 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
     let package = |version: &str, script: &str| {
         let manifest = format!(
             "name = \"lamp\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"output\"\ncapabilities = [\"mqtt:lamp\"]\n\
-             hears = [\"raised\"]\n"
+             hears = [\"raised\", \"acknowledged\"]\n"
         );
         let package = maker.packs_files("lamp", &manifest, ("output.rhai", script), "case none\n  drill low x ->\n");
         maker.signs(&package);
@@ -372,7 +372,7 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
     assert!(other.code == 1 && other.err.contains("(raised of medium priority: it was "), "{other:?}");
     plugin(&clinic, &["disable", "lamp"]).ok();
     let alike = plugin(&clinic, &["update", &package("1.0.0", &says("event.rule + \"\""))]).ok();
-    let said = ["it does the same on 2 made-up steps;", "; it stays switched off"];
+    let said = ["it does the same on 4 made-up steps;", "; it stays switched off"];
     assert!(said.iter().all(|part| alike.out.contains(part)), "{alike:?}");
     plugin(&clinic, &["enable", "lamp"]).ok();
     let mut s7 = clinic.sensor("s7").await;
@@ -388,12 +388,17 @@ async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_onl
         &["update", &package("1.2.0", "if event.step == \"raised\" { [][9] } else { [] }\n"), "--allow-differences"],
     );
     assert!(fails.code == 1 && fails.err.contains("1.2.0 is refused, 1.0.0 stays: it fails: raised of"), "{fails:?}");
+    let unseen = format!("if event.step == \"acknowledged\" {{ [][9] }} else {{ {} }}\n", says("event.rule"));
+    let fails = plugin(&clinic, &["update", &package("1.2.1", &unseen), "--allow-differences"]);
+    assert!(fails.code == 1 && fails.err.contains("it fails: acknowledged of medium priority: "), "{fails:?}");
     assert_eq!(version(), "1.0.0");
     let log = plugin(&clinic, &["logs", "lamp"]).ok().out;
-    assert!(log.contains("1.1.0 is refused, 1.0.0 stays"), "{log}");
+    for refused in ["1.1.0", "1.2.0", "1.2.1"] {
+        assert!(log.contains(&format!("{refused} is refused, 1.0.0 stays")), "{log}");
+    }
 
     let alike = plugin(&clinic, &["update", &package("1.3.0", &says("\"\" + event.rule"))]).ok();
-    assert!(alike.out.contains("it does the same on 1 recorded step"), "{alike:?}");
+    assert!(alike.out.contains("it does the same on 1 recorded step, 3 made-up steps;"), "{alike:?}");
     assert_eq!(version(), "1.3.0");
     plugin(&clinic, &["update", &package("1.4.0", &says("event.priority")), "--allow-differences"]).ok();
     assert_eq!(version(), "1.4.0");

@@ -15,7 +15,7 @@ use crate::library::{RuleSet, RuleSource};
 pub struct Findings {
     /// Readings of the streams' inputs that both heard.
     pub readings: u64,
-    /// Readings and gaps that the version that runs makes of them.
+    /// Readings that are made of them, by whichever version makes more of a message. Gaps are not counted.
     pub made: u64,
     /// The first message of which they make different things.
     pub difference: Option<String>,
@@ -58,7 +58,7 @@ impl Rehearsal {
             let findings = &mut self.findings;
             let wanted = entry.readings.iter().filter(|reading| self.quantities.contains(&reading.quantity));
             findings.readings += wanted.count() as u64;
-            findings.made += old.len() as u64;
+            findings.made += readings(&old).max(readings(&new));
             let of = || entry.athlete.as_ref().map_or_else(|| entry.device.to_string(), ToString::to_string);
             // What stops the running version, too, is no reason against the new one.
             if let (Some(why), None) = (fault, failed) {
@@ -84,6 +84,11 @@ fn heard(engine: &mut Engine, entry: &Entry) -> (Vec<Point>, Option<String>) {
     engine.told = Some(Vec::new());
     let fed = engine.feed(std::slice::from_ref(entry));
     (engine.told.take().unwrap_or_default(), fed.faults.first().map(|failed| failed.fault.to_string()))
+}
+
+/// How many readings are among what was made.
+fn readings(made: &[Point]) -> u64 {
+    made.iter().filter(|point| !matches!(point.content, PointContent::Gap(_))).count() as u64
 }
 
 /// The first of what was made, in words.
@@ -155,6 +160,13 @@ mod tests {
         let text = found.difference.unwrap();
         assert!(text.starts_with("message 2 of ada: it made heat_index 15 Cel at "), "{text}");
         assert!(text.ends_with("it makes nothing"), "{text}");
+    }
+
+    #[test]
+    fn readings_that_either_version_makes_are_counted_and_silence_is_none() {
+        let silent = rehearsed_beside("()", "if value > 99.0 { value } else { () }");
+        assert_eq!((silent.readings, silent.made, silent.differences), (2, 0, 0));
+        assert_eq!(rehearsed_beside("()", "value / 2.0").made, 2, "by the new one alone");
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub(super) enum Value {
 struct Ends {
     /// What is answered there. What is empty comes to `()`.
     values: Vec<Range<usize>>,
-    /// The `if`s that are last and have no `else`.
+    /// What is last and may come to `()`: an `if` without `else`, a `switch` without `_`, a loop that is left by more than its end.
     open: Vec<usize>,
 }
 
@@ -53,8 +53,13 @@ pub(super) fn answers(source: &Source<'_>, known: &Signatures, answer: &Answer<'
         Some(if is_nothing && !returns.is_empty() { problem.warning() } else { problem })
     };
     let open = |at: &usize| {
-        let text = format!("{}, this is () where the condition does not hold", answer.told);
-        source.problem(*at, Code::Type, text).warning().help("an `if` that is last needs an `else`")
+        let (nowhere, help) = match source.tokens[*at].text.as_str() {
+            "if" => ("where the condition does not hold", "an `if` that is last needs an `else`"),
+            "switch" => ("where no case fits", "a `switch` that is last needs a case `_`"),
+            _ => ("where the loop comes to its end", "what is answered then stands behind it"),
+        };
+        let text = format!("{}, this is () {nowhere}", answer.told);
+        source.problem(*at, Code::Type, text).warning().help(help)
     };
     let may_be_open = !answer.kinds.contains(&Type::Nothing);
     let mut problems: Vec<Problem> = ends.open.iter().filter(|_| may_be_open).map(open).collect();
@@ -68,11 +73,43 @@ fn comes_to_nothing(source: &Source<'_>, statement: &Range<usize>) -> bool {
     if statement.is_empty() || begins(&["let", "const"]) || assigned(source, statement.start) {
         return !statement.is_empty();
     }
-    // What stands behind the loop may be the value of the next statement.
-    let block = block_of(source, statement.start + 1..statement.end);
-    let is_all = block.is_some_and(|open| source.closings[open] + 1 == statement.end);
-    let leaves = |at| ["return", "break", "throw"].iter().any(|word| source.is(at, word));
-    begins(&["for", "while"]) && is_all && !statement.clone().any(leaves)
+    begins(&["for", "while"]) && only_block(source, statement).is_some() && !is_left(source, statement)
+}
+
+/// Whether something leaves a statement before its end.
+fn is_left(source: &Source<'_>, statement: &Range<usize>) -> bool {
+    statement.clone().any(|at| ["return", "break", "throw"].iter().any(|word| source.is(at, word)))
+}
+
+/// The brace of the block that ends a statement. What stands behind a loop may be the value of the next one.
+fn only_block(source: &Source<'_>, statement: &Range<usize>) -> Option<usize> {
+    block_of(source, statement.start + 1..statement.end).filter(|open| source.closings[*open] + 1 == statement.end)
+}
+
+/// Whether a statement is a `switch` or loop that comes to an answer only if a case fits, or something leaves it.
+fn may_come_to_nothing(source: &Source<'_>, statement: &Range<usize>) -> bool {
+    let Some(open) = only_block(source, statement) else { return false };
+    if source.is(statement.start, "switch") {
+        return !has_all_cases(source, open);
+    }
+    let for_ever = open == statement.start + 2 && source.is(statement.start + 1, "true");
+    let is_loop = ["for", "while"].iter().any(|word| source.is(statement.start, word));
+    is_loop && !for_ever && is_left(source, statement)
+}
+
+/// Whether one case of a `switch` always fits: it has `_`, or both `true` and `false` without a condition.
+fn has_all_cases(source: &Source<'_>, open: usize) -> bool {
+    let (mut cases, mut at) = (BTreeSet::new(), open + 1);
+    while at < source.closings[open] {
+        let token = &source.tokens[at];
+        if token.kind == Kind::Open {
+            at = source.closings[at];
+        } else if token.kind == Kind::Name && (source.is(at + 1, "=>") || source.is(at + 1, "|")) {
+            cases.insert(token.text.as_str());
+        }
+        at += 1;
+    }
+    cases.contains("_") || (cases.contains("true") && cases.contains("false"))
 }
 
 /// The last statement of a block, or those at the end of its own blocks if it is an `if`.
@@ -104,6 +141,9 @@ fn last(source: &Source<'_>, mut block: Range<usize>, ends: &mut Ends) {
     let statement = begin..block.end;
     if statement.is_empty() {
         return;
+    }
+    if may_come_to_nothing(source, &statement) {
+        return ends.open.push(statement.start);
     }
     let Some((blocks, is_open)) = blocks(source, &statement) else { return ends.values.push(statement) };
     if is_open && !source.is(statement.start + 1, "true") {

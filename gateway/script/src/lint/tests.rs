@@ -246,7 +246,9 @@ fn an_answer_that_is_none_is_named() {
         "fn f(x) { return 3; } [1].all(|x| { return true; }) && f(1) > 2",
         "heart_rate.mean(\"5min\") > limit",
         "loop { return raised }",
-        "while value > 1 { return raised; }",
+        "while true { if value > 1 { return raised; } }",
+        "switch raised { true => value > 1, false => { value > 2 } }",
+        "while value > 1 { return raised; } true",
         "for i in 0..3 { count += i; } !raised",
         "if raised { true } else { let a = limit; a > 2 }",
     ] {
@@ -275,6 +277,22 @@ fn a_script_that_need_not_come_to_an_answer_is_told() {
     told_of("if raised { return true; } count = 5;", Some(VERDICT), &[&after_a_return]);
     let number = Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], ..VERDICT };
     told_of("if raised { limit }", Some(number), &[]);
+}
+
+#[test]
+fn a_last_switch_or_loop_that_need_not_come_to_an_answer_is_told() {
+    let told = |source: &str, at: &str, why: &str| {
+        told_of(source, Some(VERDICT), &[&format!("r:{at}: warning: {}, this is () {why}", VERDICT.told)]);
+    };
+    let switch = "where no case fits (a `switch` that is last needs a case `_`)";
+    told("switch quantity { \"heart_rate\" => true }", "1:1", switch);
+    told("switch raised { true => value > 1, false if value > 2 => true };", "1:1", switch);
+    told("if raised { switch quantity { \"heart_rate\" => value > 1 } } else { true }", "1:13", switch);
+    let loops = "where the loop comes to its end (what is answered then stands behind it)";
+    told("while value > 1 { return raised; }", "1:1", loops);
+    told("for i in 0..3 { if value > i { return true; } }", "1:1", loops);
+    let number = Answer { kinds: &[Type::Float, Type::Integer, Type::Nothing], ..VERDICT };
+    told_of("switch quantity { \"heart_rate\" => limit }", Some(number), &[]);
 }
 
 #[test]

@@ -122,7 +122,9 @@ fn params<'a>(reader: &mut Reader<'a>, table: &mut Table<'a>) -> Vec<(String, Pa
         reader.finish(table);
         variable(reader, &at, &name, params.len());
         let (Some(default), Some(min), Some(max)) = (default, min, max) else { continue };
-        if !(min <= default && default <= max) {
+        if min > max {
+            reader.problem(at.clone(), format!("`params.{name}`: min {min} is above max {max}"));
+        } else if !(min <= default && default <= max) {
             let text = format!("`params.{name}`: the default {default} is not within min {min} and max {max}");
             reader.problem(at.clone(), text);
         }

@@ -82,6 +82,13 @@ fn broken_toml_names_each_broken_line() {
 }
 
 #[test]
+fn a_min_above_its_max_is_said_and_no_default_blamed_for_it() {
+    let source = "name = \"a\"\nversion = \"1.0.0\"\nsummary = \"x\"\npriority = \"low\"\ninputs = [\"heart_rate\"]\n\
+                  [params.limit]\ndefault = 5\nmin = 10\nmax = 1\n";
+    assert_eq!(problems(source), ["rule.toml:6:9: `params.limit`: min 10 is above max 1"]);
+}
+
+#[test]
 fn numbers_that_are_none_are_refused() {
     for bad in ["nan", "inf", "\"5\"", "true", "0x10", "1e999"] {
         let source = HEAT.replace("39.5", bad);

@@ -17,7 +17,7 @@ pub enum AthleteCommand {
     List,
     /// Destroy an athlete's keys and have the ledger destroy its copies: what is sealed of them is read by nobody any more. What was read or
     /// handed out before stays read. Take their sensors off and wait two minutes before: what is not sealed yet is sealed for nobody in
-    /// particular, and stays readable. Alerts the box still lists go with their time.
+    /// particular, and stays readable. Alerts the box still lists go at once.
     Erase {
         /// The pseudonym.
         id: AthleteId,

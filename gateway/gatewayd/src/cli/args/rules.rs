@@ -43,7 +43,7 @@ pub enum RulesCommand {
         /// The draft: a rule's folder, a folder of rules, a rule in force, or a version such as heat-illness@2.
         #[arg(value_name = "NAME|DIR")]
         draft: String,
-        /// How far back, e.g. 30d.
+        /// How far back, e.g. 30d. What is verified of older blocks is their place in the chain.
         #[arg(long, default_value = "30d", value_parser = duration)]
         since: Duration,
         /// Only this athlete.

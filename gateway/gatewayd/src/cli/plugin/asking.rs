@@ -41,7 +41,7 @@ impl Script {
 }
 
 /// A drill that nobody asked for.
-pub(super) fn drill(now: Timestamp) -> Result<Event, Failure> {
+fn drill(now: Timestamp) -> Result<Event, Failure> {
     let step =
         DeliveryStep { id: DeliveryStepId(0), recorded_at: now, alert: AlertId([0; 16]), kind: DeliveryKind::Drill };
     Ok(hearing::drill(&step).map_err(anyhow::Error::msg)?)

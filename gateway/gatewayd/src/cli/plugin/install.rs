@@ -226,13 +226,18 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
     }
     let rehearsed = match old.manifest.kind {
         PluginKind::Decoder => None,
-        PluginKind::Output => Some(rehearse::output(&context, old, &folder, trial.payloads, now)?),
-        PluginKind::Derived => Some(rehearse::stream(&context, old, &folder, trial.since, now)?),
+        PluginKind::Output => Some(rehearse::output(&context, old, &folder, trial.payloads, now)),
+        PluginKind::Derived => Some(rehearse::stream(&context, old, &folder, trial.since, now)),
     };
     if let Some(rehearsed) = rehearsed {
         let stays =
             |why: String| refuse_update(&context.tables, &name, (&package.version, &old.manifest.version), &why);
-        let Rehearsed { compared, difference, failure } = rehearsed;
+        let Rehearsed { compared, nothing, difference, failure } = match rehearsed {
+            Ok(rehearsed) => rehearsed,
+            // One whose process does not come up, ends or takes too long.
+            Err(Failure::Failed(error)) => return stays(format!("it could not be tried: {error:#}")),
+            Err(failure) => return Err(failure),
+        };
         if let Some(failure) = failure {
             return stays(format!("it fails: {failure}"));
         }
@@ -243,15 +248,12 @@ pub(super) fn update(args: &PackageArgs, trial: &TrialArgs, config: &ConfigArg, 
                 ));
             }
             (None, None) if !trial.allow_differences => {
-                return stays(
-                    "there was nothing to compare it on: no history of what it is made of was sealed since then; try a longer \
-                     --since, or, whatever it does: --allow-differences"
-                        .to_owned(),
-                );
+                return stays(format!(
+                    "there was nothing to compare it on: {nothing}, or, whatever it does: --allow-differences"
+                ));
             }
-            (Some(_), compared) => {
-                format!("it does something else, as was allowed, on {}", compared.unwrap_or_default())
-            }
+            (Some(_), Some(compared)) => format!("it does something else, as was allowed, on {compared}"),
+            (Some(_), None) => "it does something else, as was allowed".to_owned(),
             (None, Some(compared)) => format!("it does the same on {compared}"),
             (None, None) => "there was nothing to compare it on, as was allowed".to_owned(),
         };

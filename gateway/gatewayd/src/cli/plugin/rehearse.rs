@@ -1,13 +1,14 @@
 //! What a new version of an output or a derived stream would have done with what this box has recorded, beside the version that runs.
-//! Nothing is sent, and no rule hears of it. Outputs are told the steps of alerts that were recorded last, and a drill; streams hear
-//! sealed and verified history. (A decoder's payloads are not kept: it is tried on those that come.)
+//! Nothing is sent, and no rule hears of it. Outputs are told the steps of alerts that were recorded last, made-up ones of the kinds that
+//! are not among them, and a drill; streams hear sealed and verified history. (A decoder's payloads are not kept: it is tried on those that
+//! come.)
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use ledger_block::segment::Subject;
 use pitchside_decode::plugin::Folder;
-use pitchside_model::Timestamp;
+use pitchside_model::{Priority, Timestamp};
 use pitchside_rules::RuleSet;
 use pitchside_script::output::{Event, Outcome, Request, Step};
 use pitchside_seal::{Filter, History};
@@ -33,6 +34,8 @@ const SHOWN_CHARS_MAX: usize = 300;
 pub(super) struct Rehearsed {
     /// What both were asked about, in words; none if there was nothing.
     pub compared: Option<String>,
+    /// Why there was nothing, then.
+    pub nothing: String,
     /// The first thing they differ in.
     pub difference: Option<String>,
     /// What the new version fails on.
@@ -84,8 +87,8 @@ impl Version {
     }
 }
 
-/// Tells both versions of an output the last `steps` that were recorded, and a drill. On a box where nothing is recorded that either
-/// hears of, they are told steps of alerts that never were: whatever takes over was compared on something.
+/// Tells both versions of an output the last `steps` that were recorded, and a drill. Of each kind and priority that the new one was not
+/// told they are told a step of an alert that never was: what is merely not on record yet must not fail when it comes.
 pub(super) fn output(
     context: &Context,
     old: &Folder,
@@ -101,6 +104,7 @@ pub(super) fn output(
     let tables = &context.tables;
     let last = tables.last_delivery_step()?;
     let (mut rehearsed, mut told) = (Rehearsed::default(), 0);
+    let mut on_record: Vec<(Step, Priority)> = Vec::new();
     let mut recorded = Vec::new();
     let mut after = DeliveryStepId(last.0 - i64::from(steps));
     // The store gives them by the page.
@@ -123,22 +127,17 @@ pub(super) fn output(
             continue;
         }
         told += 1;
+        on_record.extend(as_new.map(|step| (step, life.priority)));
         let event = |told: Step| hearing::event(&step, &row, &notes, told);
         let (was, is) = (old.asks(as_old, event)?, new.asks(as_new, event)?);
         let what = || format!("{} of alert {}", as_new.or(as_old).map_or("step", Step::word), step.alert);
         rehearsed.note(what, &was, &is);
     }
-    let mut compared = Vec::new();
-    let mut made_up = Vec::new();
-    if told > 0 {
-        compared.push(counted(told, "recorded step"));
-    } else {
-        let steps: Vec<Step> = Step::ALL.into_iter().filter(|step| *step != Step::Drill).collect();
-        made_up = asking::samples(&steps, now)?;
-    }
-    made_up.push(asking::drill(now)?);
-    let mut samples = 0;
-    for event in made_up {
+    let (mut samples, mut drills) = (0, 0);
+    for event in asking::samples(&Step::ALL, now)? {
+        if on_record.contains(&(event.step, event.alert.priority)) {
+            continue;
+        }
         let (as_old, as_new) = (old.knows(event.step), new.knows(event.step));
         if as_old.is_none() && as_new.is_none() {
             continue;
@@ -147,14 +146,15 @@ pub(super) fn output(
         let (was, is) = (old.asks(as_old, told)?, new.asks(as_new, told)?);
         rehearsed.note(|| asking::named(&event), &was, &is);
         match event.step {
-            Step::Drill => compared.push("a drill".to_owned()),
+            Step::Drill => drills += 1,
             Step::Raised | Step::Escalated | Step::Acknowledged | Step::Cleared => samples += 1,
         }
     }
-    if samples > 0 {
-        compared.insert(0, counted(samples, "made-up step"));
-    }
-    Ok(Rehearsed { compared: (!compared.is_empty()).then(|| compared.join(" and ")), ..rehearsed })
+    let kinds = [(told, "recorded step"), (samples, "made-up step"), (drills, "drill")];
+    let compared: Vec<String> =
+        kinds.into_iter().filter(|(count, _)| *count > 0).map(|(count, what)| counted(count, what)).collect();
+    let compared = (!compared.is_empty()).then(|| compared.join(", "));
+    Ok(Rehearsed { compared, nothing: "neither version hears of anything".to_owned(), ..rehearsed })
 }
 
 /// Two outcomes in words, from the first request in which they differ.
@@ -202,6 +202,14 @@ pub(super) fn stream(
         Ok(ControlFlow::Continue(()))
     })?;
     let found = rehearsal.found()?;
-    let compared = (found.readings > 0).then(|| format!("{} of sealed history", counted(found.readings, "reading")));
-    Ok(Rehearsed { compared, difference: found.difference, failure: found.failure })
+    let heard = format!("{} of sealed history", counted(found.readings, "reading"));
+    // That both are silent about the same shows nothing: what the new one makes was not seen.
+    let compared = (found.made > 0).then(|| format!("{heard}, {} made of them", found.made));
+    let why = if found.readings == 0 {
+        "no history of what it is made of was sealed since then".to_owned()
+    } else {
+        format!("neither version makes a reading of {heard}")
+    };
+    let nothing = format!("{why}; try a longer --since");
+    Ok(Rehearsed { compared, nothing, difference: found.difference, failure: found.failure })
 }

@@ -60,6 +60,9 @@ pub(super) struct Said {
     live_rules: String,
     since: String,
     until: String,
+    /// Whose place in the chain and signature were verified, from its beginning.
+    headers_chained: u64,
+    /// Whose payloads were opened, and so verified, too.
     blocks_verified: u64,
     blocks_heard: u64,
     blocks_only_in_ledger: u64,
@@ -118,7 +121,8 @@ pub(super) fn said(
         live_rules,
         since: from.to_string(),
         until: now.to_string(),
-        blocks_verified: walked.chained,
+        headers_chained: walked.chained,
+        blocks_verified: walked.opened,
         blocks_heard: walked.opened,
         blocks_only_in_ledger: walked.elsewhere,
         messages: report.messages,
@@ -166,12 +170,13 @@ pub(super) fn said(
 /// In words.
 pub(super) fn words(said: &Said) -> String {
     let mut text = format!(
-        "{} on {} in {} since {}; {} verified\n",
+        "{} on {} in {} since {}; {} verified, {} chained\n",
         said.draft_rules,
         counted(said.readings, "reading"),
         counted(said.blocks_heard, "block"),
         &said.since[..10],
         counted(said.blocks_verified, "block"),
+        counted(said.headers_chained, "header"),
     );
     let in_force = if said.live_rules.is_empty() { "nothing of that name is in force" } else { &said.live_rules };
     text.push_str(&format!("fires {} times; in force: {in_force}, {} times\n", said.fires, said.live_fires));
@@ -270,4 +275,20 @@ fn alerts(said: &Said) -> String {
         text.push_str(&format!("and {left_out} more\n"));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_blocks_whose_payloads_were_opened_are_called_verified() {
+        let walked = Walked { chained: 53, opened: 35, elsewhere: 0 };
+        let versions = ("good 1.0.0".to_owned(), String::new());
+        let said = said("good", (Timestamp(0), Timestamp(1)), versions, walked, &Report::default());
+        assert_eq!((said.blocks_verified, said.headers_chained), (35, 53));
+        let words = words(&said);
+        let first = "good 1.0.0 on 0 readings in 35 blocks since 1970-01-01; 35 blocks verified, 53 headers chained\n";
+        assert!(words.starts_with(first), "{words}");
+    }
 }
