@@ -1,4 +1,4 @@
-//! What an admin sets, trusts and distrusts while versions of a decoder come and go.
+//! What an admin sets, trusts and distrusts while versions of a plugin come and go.
 
 use std::path::PathBuf;
 
@@ -102,4 +102,63 @@ async fn a_version_on_trial_is_judged_by_what_is_set_now() {
     }
     let said = log(&clinic);
     assert!(standing(&clinic).0 == "1.1.0" && said.contains("1.1.0 took over from 1.0.0"), "{said}");
+}
+
+#[tokio::test]
+async fn a_new_version_of_an_output_is_told_what_was_recorded_and_takes_over_only_if_it_asks_for_the_same() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
+    let maker = Maker::new("acme.example/plugins");
+    plugin(&clinic, &["trust", &maker.public()]).ok();
+    let package = |version: &str, script: &str| {
+        let manifest = format!(
+            "name = \"lamp\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"output\"\ncapabilities = [\"mqtt:lamp\"]\n\
+             hears = [\"raised\", \"acknowledged\"]\n"
+        );
+        let package = maker.packs_files("lamp", &manifest, ("output.rhai", script), "case none\n  drill low x ->\n");
+        maker.signs(&package);
+        package.to_str().unwrap().to_owned()
+    };
+    let version = || {
+        let list = clinic.pitchside(&["--json", "plugin", "list"]).ok().json();
+        let lamp = list.as_array().unwrap().iter().find(|row| row["name"] == "lamp").expect("lamp is there").clone();
+        lamp["version"].as_str().unwrap().to_owned()
+    };
+    let says =
+        |text: &str| format!("if event.step == \"raised\" {{ [mqtt_publish(\"lamp\", {text})] }} else {{ [] }}\n");
+    plugin(&clinic, &["install", &package("0.9.0", &says("event.rule")), "--grant", "mqtt:lamp"]).ok();
+    // Nothing is recorded, and it hears no drill: it is told what never was.
+    let other = plugin(&clinic, &["update", &package("0.9.1", &says("event.priority"))]);
+    assert!(other.code == 1 && other.err.contains("(raised of medium priority: it was "), "{other:?}");
+    plugin(&clinic, &["disable", "lamp"]).ok();
+    let alike = plugin(&clinic, &["update", &package("1.0.0", &says("event.rule + \"\""))]).ok();
+    let said = ["it does the same on 4 made-up steps;", "; it stays switched off"];
+    assert!(said.iter().all(|part| alike.out.contains(part)), "{alike:?}");
+    plugin(&clinic, &["enable", "lamp"]).ok();
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(190).await;
+    until("the alert to be recorded", || clinic.tables().last_delivery_step().unwrap().0.ge(&1).then_some(())).await;
+
+    let other = plugin(&clinic, &["update", &package("1.1.0", &says("event.priority"))]);
+    assert_eq!(other.code, 1, "{other:?}");
+    assert!(other.err.contains("it does something else (raised of alert "), "{other:?}");
+    assert!(other.err.contains("body: \"fast\"") && other.err.contains("--allow-differences"), "{other:?}");
+    let fails = plugin(
+        &clinic,
+        &["update", &package("1.2.0", "if event.step == \"raised\" { [][9] } else { [] }\n"), "--allow-differences"],
+    );
+    assert!(fails.code == 1 && fails.err.contains("1.2.0 is refused, 1.0.0 stays: it fails: raised of"), "{fails:?}");
+    let unseen = format!("if event.step == \"acknowledged\" {{ [][9] }} else {{ {} }}\n", says("event.rule"));
+    let fails = plugin(&clinic, &["update", &package("1.2.1", &unseen), "--allow-differences"]);
+    assert!(fails.code == 1 && fails.err.contains("it fails: acknowledged of medium priority: "), "{fails:?}");
+    assert_eq!(version(), "1.0.0");
+    let log = plugin(&clinic, &["logs", "lamp"]).ok().out;
+    for refused in ["1.1.0", "1.2.0", "1.2.1"] {
+        assert!(log.contains(&format!("{refused} is refused, 1.0.0 stays")), "{log}");
+    }
+
+    let alike = plugin(&clinic, &["update", &package("1.3.0", &says("\"\" + event.rule"))]).ok();
+    assert!(alike.out.contains("it does the same on 1 recorded step, 3 made-up steps;"), "{alike:?}");
+    assert_eq!(version(), "1.3.0");
+    plugin(&clinic, &["update", &package("1.4.0", &says("event.priority")), "--allow-differences"]).ok();
+    assert_eq!(version(), "1.4.0");
 }
