@@ -55,7 +55,7 @@ fn hear(engine: &mut Engine, entries: &[Entry], watch: &mut dyn FnMut(&RuleName)
     told
 }
 
-/// What a set of rules is at, for whoever waits for it. Written at every evaluation, so it takes no lock.
+/// What a set of rules is at, for whoever waits for it. Written at every evaluation, by one thread alone: it takes no lock.
 #[derive(Debug)]
 struct Place {
     /// Its rules and streams, numbered from 1.
@@ -72,12 +72,6 @@ impl Place {
         Self { numbers, asked: AtomicUsize::new(0), times: AtomicU64::new(0) }
     }
 
-    /// A rule is asked.
-    fn ask(&self, rule: &RuleName) {
-        self.asked.store(self.numbers.get(rule).copied().unwrap_or(0), Relaxed);
-        self.times.fetch_add(1, Relaxed);
-    }
-
     /// None is.
     fn rest(&self) {
         self.asked.store(0, Relaxed);
@@ -88,6 +82,33 @@ impl Place {
         let asked = self.asked.load(Relaxed);
         let (rule, _) = self.numbers.iter().find(|(_, number)| **number == asked)?;
         Some((rule, self.times.load(Relaxed)))
+    }
+}
+
+/// Says at a place which rule is asked.
+#[derive(Debug)]
+struct Asker {
+    place: Arc<Place>,
+    /// The last, and its number: most often it is the next, too.
+    last: Option<(RuleName, usize)>,
+}
+
+impl Asker {
+    const fn new(place: Arc<Place>) -> Self {
+        Self { place, last: None }
+    }
+
+    fn ask(&mut self, rule: &RuleName) {
+        let number = match &self.last {
+            Some((last, number)) if last == rule => *number,
+            _ => {
+                let number = self.place.numbers.get(rule).copied().unwrap_or(0);
+                self.last = Some((rule.clone(), number));
+                number
+            }
+        };
+        self.place.asked.store(number, Relaxed);
+        self.place.times.store(self.place.times.load(Relaxed).wrapping_add(1), Relaxed);
     }
 }
 
@@ -162,9 +183,10 @@ impl Beside {
                 return;
             }
             let Some(engine) = &mut engine else { return };
+            let mut asker = Asker::new(at);
             while let Ok(entries) = waiting.recv() {
-                let told = hear(engine, &entries, &mut |rule| at.ask(rule));
-                at.rest();
+                let told = hear(engine, &entries, &mut |rule| asker.ask(rule));
+                asker.place.rest();
                 if say_told.send(told).is_err() {
                     return;
                 }
@@ -244,10 +266,10 @@ mod tests {
 
     #[test]
     fn the_rule_whose_script_does_not_end_is_named_and_nobody_waits_for_it_any_more() {
-        let place = Place::of(&set(&["fast", "faster"]));
+        let place = Arc::new(Place::of(&set(&["fast", "faster"])));
         let (say, told) = sync_channel(1);
-        place.ask(&RuleName::parse("fast").unwrap());
-        place.ask(&RuleName::parse("faster").unwrap());
+        let mut asker = Asker::new(Arc::clone(&place));
+        ["fast", "fast", "faster"].iter().for_each(|rule| asker.ask(&RuleName::parse(rule).unwrap()));
         assert_eq!(waited(&told, &place), Awaited::Endless(RuleName::parse("faster").unwrap()));
         say.send(7).unwrap();
         assert_eq!(waited(&told, &place), Awaited::Told(7), "what is told counts, whatever it looks like");
@@ -258,11 +280,12 @@ mod tests {
     #[test]
     fn scripts_that_get_on_are_waited_for_however_long_they_take_together() {
         let mut looks = Looks::default();
-        let place = Place::of(&set(&["fast"]));
+        let place = Arc::new(Place::of(&set(&["fast"])));
+        let mut asker = Asker::new(Arc::clone(&place));
         let mut is_over = |more: u32| (0..more).any(|_| looks.at(&place).is_some());
         assert!(!is_over(10 * LOOKS_MAX), "nothing is asked");
         for _ in 0..10 {
-            place.ask(&RuleName::parse("fast").unwrap());
+            asker.ask(&RuleName::parse("fast").unwrap());
             assert!(!is_over(LOOKS_MAX), "the same rule, about another reading");
         }
         assert!(is_over(1), "one look more");
