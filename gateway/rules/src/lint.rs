@@ -6,16 +6,17 @@ use std::path::Path;
 
 use pitchside_model::{Assurance, GapReason, Priority, Quality, Quantity, RuleName};
 use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
-use pitchside_script::lint::{Answer, Known, Purpose, Role, Type, lint, mentions};
+use pitchside_script::lint::{Answer, Known, Memory, Purpose, Role, Type, lint, mentions};
 use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, RuleScope};
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
 
 use crate::check::not_to_be_fixed;
 use crate::drill::RESERVED;
-use crate::functions::HELPERS;
+use crate::functions::{HELPERS, HELPERS_BY_NAME};
 use crate::input::{METHODS, PROPERTIES};
 use crate::library::{FILES, RuleSource, folders, read_file};
+use crate::moments::{NAME_BYTES_MAX, NAMES_MAX};
 use crate::names::{clashes, unknown_properties};
 use crate::rule::{Bench, Rule, sandbox, variables};
 
@@ -241,6 +242,7 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         usages: &usages,
         answer: Some(Answer { kinds, told, of_inputs: &of_inputs, numbers: &["value"] }),
         values: &[("quantity", quantities.as_slice()), ("gap", reasons.as_slice())],
+        memory: Some(Memory { helpers: &HELPERS_BY_NAME, name_bytes_max: NAME_BYTES_MAX, names_max: NAMES_MAX }),
     };
     for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &purpose)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {
