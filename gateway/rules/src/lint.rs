@@ -11,7 +11,7 @@ use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, Ru
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
 
-use crate::check::not_to_be_fixed;
+use crate::check::read_cases;
 use crate::drill::RESERVED;
 use crate::functions::{HELPERS, HELPERS_BY_NAME};
 use crate::input::{METHODS, PROPERTIES};
@@ -107,14 +107,9 @@ pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec
         }
     };
     let file = format!("{name}/cases.txt");
-    match parse_derived_cases(&file, cases) {
-        Ok(cases) => {
-            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
-            problems.extend(wrong.map(|p| p.code(Code::Cases)));
-            problems.extend(of_stream_cases(&file, &cases));
-        }
-        Err(found) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
-    }
+    let (cases, wrong) = read_cases(parse_derived_cases, params.as_deref(), &file, cases);
+    problems.extend(wrong.into_iter().map(|p| p.code(Code::Cases)));
+    problems.extend(cases.map(|cases| of_stream_cases(&file, &cases)).unwrap_or_default());
     problems
 }
 
@@ -175,14 +170,10 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
         }
     }
     let file = format!("{name}/cases.txt");
-    match cases.map(|cases| parse_rule_cases(&file, cases)) {
-        Some(Ok(cases)) => {
-            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
-            problems.extend(wrong.map(|p| p.code(Code::Cases)));
-            problems.extend(of_cases(&file, &cases, gap_after));
-        }
-        Some(Err(found)) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
-        None => {}
+    if let Some(cases) = cases {
+        let (cases, wrong) = read_cases(parse_rule_cases, params.as_deref(), &file, cases);
+        problems.extend(wrong.into_iter().map(|p| p.code(Code::Cases)));
+        problems.extend(cases.map(|cases| of_cases(&file, &cases, gap_after)).unwrap_or_default());
     }
     problems
 }
