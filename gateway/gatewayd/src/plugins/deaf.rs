@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pitchside_auth::DeviceClass;
 use pitchside_decode::gatt;
-use pitchside_model::{DeviceId, Quantity, Timestamp, Value};
+use pitchside_model::{DeviceId, Quantity, Value};
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_script::manifest::PluginKind;
 use pitchside_store::{Device, RowId, StoreError, Tables};
@@ -22,8 +22,10 @@ use crate::rulebook::standing;
 
 /// Bytes of journal looked at in one go.
 const BITE: usize = 1 << 20;
+/// What was told so long before the newest reading counts, in microseconds.
+const LATELY: i64 = 3_600_000_000;
 /// Weather stations speak every 10 to 15 minutes: a journal that is kept for less says nothing of what does not come.
-const LATELY_S: u32 = 900;
+const KEPT_S_MIN: u32 = 900;
 
 /// A rule, one of its inputs, and why nothing comes of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,17 +118,18 @@ pub fn on_box(context: &Context) -> anyhow::Result<Vec<Deaf>> {
         return Ok(found);
     }
     let may_tell = |deaf: &Deaf| Quantity::parse(deaf.quantity).is_some_and(gatt::tells);
-    if context.settings.journal.horizon_s < LATELY_S {
+    if context.settings.journal.horizon_s < KEPT_S_MIN {
         return Ok(found.into_iter().filter(|deaf| !may_tell(deaf)).collect());
     }
     Ok(unless_told(found, &told_by(&read, &context.tables)?))
 }
 
-/// What these devices told, as far as the journal goes back.
+/// What these devices told lately, as far as the journal goes back.
 fn told_by(devices: &BTreeSet<DeviceId>, tables: &Tables) -> Result<BTreeSet<&'static str>, StoreError> {
+    let (_, newest) = tables.journal_end()?;
     let (mut told, mut after) = (BTreeSet::new(), RowId(0));
     loop {
-        let bite = tables.replay(Timestamp(i64::MIN), after, BITE)?;
+        let bite = tables.replay(newest.plus_micros(-LATELY), after, BITE)?;
         let Some(last) = bite.last else { return Ok(told) };
         after = last;
         let entries = bite.rows.iter().flat_map(|row| &row.entries).filter(|entry| devices.contains(&entry.device));
@@ -156,7 +159,7 @@ fn pairs(rules: &RuleSet) -> impl Iterator<Item = (&RuleSource, Quantity)> {
 #[cfg(test)]
 mod tests {
     use pitchside_decode::plugin::Folder;
-    use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, GapReason, Quality, Reading, Seq};
+    use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, GapReason, Quality, Reading, Seq, Timestamp};
     use pitchside_store::{RootKey, Store};
 
     use super::*;
@@ -235,6 +238,13 @@ mod tests {
         assert_eq!(said(unless_told(found(), &told)), [why]);
         store.journal_append(vec![entry(&station, 2, Quantity::HEAT_INDEX, number())]).await.unwrap();
         assert_eq!(unless_told(found(), &told_by(&bonded, &store).unwrap()), []);
+        let later = Reading {
+            gateway_time: Timestamp(3 + LATELY),
+            ..entry(&strap, 3, Quantity::HEART_RATE, number()).readings.remove(0)
+        };
+        let later = Entry { readings: vec![later], ..entry(&strap, 3, Quantity::HEART_RATE, number()) };
+        store.journal_append(vec![later]).await.unwrap();
+        assert_eq!(said(unless_told(found(), &told_by(&bonded, &store).unwrap())), [why], "that was long ago");
     }
 
     #[test]
