@@ -73,6 +73,13 @@ async fn a_webhook_is_signed_anew_each_time_under_one_id_and_its_key_is_nowhere_
     assert!(bad.code == 2 && bad.err.contains("whsec_") && !bad.err.contains("hunter2"), "{bad:?}");
     let made = clinic.pitchside(&["--json", "plugin", "secret", "webhook-out", "signing", "--generate"]).ok().json();
     let key = made["value"].as_str().unwrap().to_owned();
+    for (bad, shown) in [("Bearer tk_verily\n", "verily"), ("tk_v\u{f6}rily\n", "rily")] {
+        let refused = clinic.pitchside_fed(&["plugin", "secret", "webhook-out", "token"], bad);
+        assert!(
+            refused.code == 2 && refused.err.contains("bearer token") && !refused.err.contains(shown),
+            "{refused:?}"
+        );
+    }
     clinic.pitchside_fed(&["plugin", "secret", "webhook-out", "token"], "tk_very_secret\n").ok();
     begun(&clinic, "webhook-out").await;
 
@@ -182,6 +189,12 @@ async fn a_choice_that_keeps_an_output_from_sending_is_refused_with_what_its_scr
     assert!(worse.code == 2, "{worse:?}");
     let mended = plugin(&clinic, &["set", "mail-out", "recipients", "a@b.test"]).ok();
     assert!(!mended.err.contains("still"), "{mended:?}");
+
+    // Of secrets a token must be one; a password is any line.
+    let secret = |name: &str, key: &str, value: &str| clinic.pitchside_fed(&["plugin", "secret", name, key], value);
+    let token = secret("ntfy-push", "token", "tk 1\n");
+    assert!(token.code == 2 && token.err.contains("bearer token"), "{token:?}");
+    secret("mail-out", "password", "p\u{e4}ss word\n").ok();
 }
 
 #[tokio::test]

@@ -105,7 +105,7 @@ async fn a_rule_that_did_not_change_counts_on_where_others_come_while_the_box_is
 #[tokio::test]
 async fn rules_that_begin_without_a_memory_have_one_before_they_hear_anything() {
     let clinic = clinic(&["good"]).start().await;
-    // Cut off from here on, what they raise is theirs, whatever rules come after them.
+    // Cut off from here on, what they raise is theirs, whatever rules come after them. What is kept every minute is not kept yet.
     assert!(clinic.tables().secret("rules-snapshot").unwrap().is_some());
 }
 

@@ -1,6 +1,6 @@
 //! Alerts that latch, and how somebody ends them: told everywhere, once, and replayed at their place.
 
-use pitchside_model::{AlertEvent, AlertId, RuleName};
+use pitchside_model::{AlertEvent, AlertId, GapReason, RuleName};
 use pitchside_store::Reset;
 use pitchside_tests::{Clinic, Running, Sensor, until};
 use serde_json::{Value, json};
@@ -80,6 +80,32 @@ async fn a_latched_alert_is_reset_by_hand_told_to_apps_and_whatever_comes_after_
         assert_eq!(said["follows"], follows, "{said}");
         let over = said["log"].as_array().unwrap().iter().find(|line| line["what"] == "cleared");
         assert_eq!(over.map(|line| &line["by"]), (id == first).then_some(&json!("ann")), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_latched_alert_stays_when_another_takes_the_device_whose_own_is_raised_beside_it() {
+    let clinic = Clinic::new().strap("s7").athlete("ada").strap("spare").athlete("ben").rule("fast", FAST);
+    with_keys(&clinic, "scope = \"device\"\nlatch = true\n");
+    let clinic = clinic.start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    clinic.alerted(1).await;
+    clinic.pitchside(&["device", "assign", "s7", "ben"]).ok();
+    until("what it told of ada to end", || (clinic.gaps("s7") == [GapReason::Ended]).then_some(())).await;
+    beats(&clinic, &mut s7, &[100, 190, 100]).await;
+    let rows = clinic.alerted(2).await;
+    let mut whose: Vec<String> = rows.iter().filter_map(|row| Some(row.alert.athlete.as_ref()?.to_string())).collect();
+    whose.sort();
+    assert_eq!(whose, ["ada", "ben"]);
+    assert!(rows.iter().all(|row| row.cleared.is_none()), "{rows:?}");
+    for row in rows {
+        assert_eq!(reset(&clinic, row.alert.id).ok().json()["reset_by"], "ann");
+    }
+    assert!(clinic.alerts().iter().all(|row| row.cleared.is_some()));
+    clinic.seal().await;
+    for id in ids(&clinic) {
+        assert_eq!(replay(&clinic, id)["result"], "identical");
     }
 }
 

@@ -13,7 +13,7 @@ mod report;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use pitchside_model::{Alert, AlertEvent, AlertId, Entry, Quantity, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, AthleteId, Entry, Quantity, RuleName, Timestamp};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
 
@@ -27,15 +27,18 @@ pub use report::{Counts, DAYS_MAX, FAULTS_MAX, LISTED_MAX, Listed, Mark, Report,
 /// The most alerts of either side that are known to be raised at a time.
 const RAISED_MAX: usize = 1 << 16;
 
-/// Which alerts of one side are raised: of a rule and a subject at most one is.
+/// The rule of an alert, its subject, and of a rule about wearers whom it is about: what latches stays when another wears the device.
+type Whose = (RuleName, Subject, Option<AthleteId>);
+
+/// Which alerts of one side are raised: of these at most one is.
 #[derive(Debug, Default)]
 struct Raised {
-    of: HashMap<AlertId, (RuleName, Subject)>,
-    by: HashMap<(RuleName, Subject), AlertId>,
+    of: HashMap<AlertId, Whose>,
+    by: HashMap<Whose, AlertId>,
 }
 
 impl Raised {
-    fn begin(&mut self, whose: (RuleName, Subject), id: AlertId) {
+    fn begin(&mut self, whose: Whose, id: AlertId) {
         if self.by.len() >= RAISED_MAX && !self.by.contains_key(&whose) {
             return;
         }
@@ -75,8 +78,8 @@ pub struct Backtest {
     filter: Filter,
     quantities: Vec<Quantity>,
     report: Report,
-    /// Rules of the draft that look at every device by itself.
-    by_device: HashSet<RuleName>,
+    /// Rules of the draft that look at every device by itself, and whether they are about whoever wears it.
+    by_device: HashMap<RuleName, bool>,
     /// Where listed alerts stand that are not cleared yet, by whose they are: draft, live.
     open: [HashMap<AlertId, usize>; 2],
     /// What is raised now, listed or not: draft, live.
@@ -97,7 +100,7 @@ impl Backtest {
         quantities.dedup();
         let live = if live.hash() == draft.hash() { None } else { Some(Beside::start(live)?) };
         let by_device = draft.rules().iter().filter(|rule| rule.manifest.scope == RuleScope::Device);
-        let by_device = by_device.map(|rule| rule.name().clone()).collect();
+        let by_device = by_device.map(|rule| (rule.name().clone(), rule.manifest.is_about_wearer())).collect();
         let (report, open, raised) = (Report::default(), Default::default(), Default::default());
         Ok(Self { draft: Beside::start(draft)?, live, filter, quantities, report, by_device, open, raised })
     }
@@ -156,11 +159,13 @@ impl Backtest {
 
     /// One side raises an alert; `by_both`: so does the other.
     fn compare(&mut self, whose: usize, alert: Alert, by_both: bool) {
+        let by_device = self.by_device.get(&alert.rule);
         let subject = match &alert.athlete {
-            Some(athlete) if !self.by_device.contains(&alert.rule) => Subject::Athlete(athlete.clone()),
+            Some(athlete) if by_device.is_none() => Subject::Athlete(athlete.clone()),
             _ => Subject::Device(alert.device.clone()),
         };
-        let key = (alert.rule.clone(), subject);
+        let wearer = alert.athlete.clone().filter(|_| by_device == Some(&true));
+        let key = (alert.rule.clone(), subject, wearer);
         let told_before = self.raised[1 - whose].by.contains_key(&key);
         self.raised[whose].begin(key, alert.id);
         let mark = match (by_both, whose, told_before) {

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use pitchside_model::{AlertEvent, Entry, Epoch, Reading, Seq, Timestamp, Value, Wave};
 use pitchside_script::Problem;
 use pitchside_script::cases::{
-    Content, Fixed, Made, Outcome, Report, RuleCase, parse_derived_cases, parse_rule_cases, run_derived_cases,
-    run_rule_cases,
+    Content, Fixing, Made, Outcome, Report, RuleCase, fixings, parse_derived_cases, parse_rule_cases,
+    run_derived_cases, run_rule_cases,
 };
 use pitchside_script::manifest::Param;
+use pitchside_script::problem::PROBLEMS_MAX;
 
 use crate::engine::Engine;
 use crate::item::{Point, PointContent};
@@ -53,47 +54,59 @@ pub fn read_rule_folder(folder: &Path, name: &str) -> Result<[String; 3], Vec<Pr
 pub fn run_rule_texts(name: &str, manifest: &str, script: &str, cases: &str) -> Report {
     let file = format!("{name}/cases.txt");
     let rule = RuleSource::in_folder(name, manifest, script);
-    let cases = parse_rule_cases(&file, cases);
-    let (rule, cases) = match (rule, cases) {
-        (Ok(rule), Ok(cases)) => (rule, cases),
-        (rule, cases) => {
-            let problems = rule.err().into_iter().chain(cases.err()).flatten().collect();
-            return Report { problems, ..Report::default() };
+    let params = rule.as_ref().ok().map(|rule| rule.manifest.params.as_slice());
+    let (cases, wrong) = read_cases(parse_rule_cases, params, &file, cases);
+    let compile = |rule: &RuleSource| RuleSet::new([rule.clone()]).and_then(|set| Engine::new(Arc::new(set))).err();
+    let uncompiled = rule.as_ref().ok().and_then(compile).unwrap_or_default();
+    match (rule, cases) {
+        (Ok(rule), Some(cases)) if wrong.is_empty() && uncompiled.is_empty() => {
+            run_rule_cases(name, &file, &cases, |case| run_case(&rule, case))
         }
-    };
-    let problems = not_to_be_fixed(&rule.manifest.params, &file, &cases);
-    let compiled = RuleSet::new([rule.clone()]).and_then(|set| Engine::new(Arc::new(set)));
-    let problems = problems.into_iter().chain(compiled.err().into_iter().flatten()).collect::<Vec<_>>();
-    if !problems.is_empty() {
-        return Report { problems, ..Report::default() };
+        (rule, _) => {
+            let problems = rule.err().into_iter().flatten().chain(wrong).chain(uncompiled).collect();
+            Report { problems, ..Report::default() }
+        }
     }
-    run_rule_cases(name, &file, &cases, |case| run_case(&rule, case))
+}
+
+/// Cases, if they can be read, and all that is wrong with them: what they say, and what they fix of `params`, where those are known.
+pub(crate) fn read_cases<O>(
+    read: fn(&str, &str) -> Result<Vec<RuleCase<O>>, Vec<Problem>>,
+    params: Option<&[(String, Param)]>,
+    file: &str,
+    source: &str,
+) -> (Option<Vec<RuleCase<O>>>, Vec<Problem>) {
+    let (cases, mut problems) = match read(file, source) {
+        Ok(cases) => (Some(cases), Vec::new()),
+        Err(problems) => (None, problems),
+    };
+    problems.extend(params.map(|params| not_to_be_fixed(params, file, source)).unwrap_or_default());
+    problems.sort_by_key(|problem| (problem.line, problem.column));
+    problems.truncate(PROBLEMS_MAX);
+    (cases, problems)
 }
 
 /// What cases fix that the manifest does not have, or not so.
-pub(crate) fn not_to_be_fixed<O>(params: &[(String, Param)], file: &str, cases: &[RuleCase<O>]) -> Vec<Problem> {
-    let wrong = |fixed: &Fixed| {
-        let known = params.iter().find(|(name, _)| *name == fixed.param).map(|(_, param)| param);
-        match known {
-            None => {
-                let names: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
-                let there_are =
-                    if names.is_empty() { "it has none".to_owned() } else { format!("there are {}", names.join(", ")) };
-                Some(format!("there is no param `{}`; {there_are}", fixed.param))
-            }
-            Some(param) if !(param.min..=param.max).contains(&fixed.value) => {
-                Some(format!("{} is {} to {}, not {}", fixed.param, param.min, param.max, fixed.value))
-            }
-            Some(_) => None,
-        }
+fn not_to_be_fixed(params: &[(String, Param)], file: &str, source: &str) -> Vec<Problem> {
+    let wrong = |fixing: Fixing| {
+        let Some((name, param)) = params.iter().find(|(name, _)| *name == fixing.param) else {
+            let names: Vec<&str> = params.iter().map(|(name, _)| name.as_str()).collect();
+            let there_are =
+                if names.is_empty() { "it has none".to_owned() } else { format!("there are {}", names.join(", ")) };
+            let why = format!("there is no param `{}`; {there_are}", fixing.param);
+            return Some(Problem::at(file, fixing.place, why));
+        };
+        let (value, place) = fixing.value?;
+        let why = if !(param.min..=param.max).contains(&value) {
+            format!("{name} is {} to {}, not {value}", param.min, param.max)
+        } else if param.whole && value.fract() != 0.0 {
+            format!("{name} is a whole number, not {value}")
+        } else {
+            return None;
+        };
+        Some(Problem::at(file, place, why))
     };
-    let all = cases.iter().flat_map(|case| &case.fixed);
-    let mut problems: Vec<Problem> =
-        all.filter_map(|fixed| wrong(fixed).map(|why| Problem::at(file, fixed.place, why))).collect();
-    // What is fixed for all cases stands in each.
-    problems.sort_by_key(|problem| (problem.line, problem.column));
-    problems.dedup();
-    problems
+    fixings(source).into_iter().filter_map(wrong).collect()
 }
 
 /// The rule or stream as a case wants it.
@@ -126,22 +139,21 @@ fn run_case(rule: &RuleSource, case: &RuleCase) -> Result<Vec<Vec<Outcome>>, Str
 /// Runs the cases of a derived stream given as texts.
 pub fn run_stream_texts(name: &str, manifest: &str, script: &str, cases: &str) -> Report {
     let file = format!("{name}/cases.txt");
-    let (stream, cases) = (RuleSource::parse_stream(name, manifest, script), parse_derived_cases(&file, cases));
-    let (stream, cases) = match (stream, cases) {
-        (Ok(stream), Ok(cases)) => (stream, cases),
-        (stream, cases) => {
-            let problems = stream.err().into_iter().chain(cases.err()).flatten().collect();
-            return Report { problems, ..Report::default() };
-        }
-    };
+    let stream = RuleSource::parse_stream(name, manifest, script);
+    let params = stream.as_ref().ok().map(|stream| stream.manifest.params.as_slice());
+    let (cases, wrong) = read_cases(parse_derived_cases, params, &file, cases);
     let alone = |stream: RuleSource| Arc::new(RuleSet { streams: vec![stream], ..RuleSet::default() });
-    let problems = not_to_be_fixed(&stream.manifest.params, &file, &cases);
-    let compiled = Engine::new(alone(stream.clone()));
-    let problems = problems.into_iter().chain(compiled.err().into_iter().flatten()).collect::<Vec<_>>();
-    if !problems.is_empty() {
-        return Report { problems, ..Report::default() };
+    let compile = |stream: &RuleSource| Engine::new(alone(stream.clone())).err();
+    let uncompiled = stream.as_ref().ok().and_then(compile).unwrap_or_default();
+    match (stream, cases) {
+        (Ok(stream), Some(cases)) if wrong.is_empty() && uncompiled.is_empty() => {
+            run_derived_cases(name, &file, &cases, |case| run_stream_case(alone(with_fixed(&stream, case)), case))
+        }
+        (stream, _) => {
+            let problems = stream.err().into_iter().flatten().chain(wrong).chain(uncompiled).collect();
+            Report { problems, ..Report::default() }
+        }
     }
-    run_derived_cases(name, &file, &cases, |case| run_stream_case(alone(with_fixed(&stream, case)), case))
 }
 
 /// What comes of the last reading of each step.

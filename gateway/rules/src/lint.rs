@@ -6,16 +6,17 @@ use std::path::Path;
 
 use pitchside_model::{Assurance, GapReason, Priority, Quality, Quantity, RuleName};
 use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
-use pitchside_script::lint::{Answer, Known, Purpose, Role, Type, lint, mentions};
+use pitchside_script::lint::{Answer, Known, Memory, Purpose, Role, Type, lint, mentions};
 use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, RuleScope};
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
 
-use crate::check::not_to_be_fixed;
+use crate::check::read_cases;
 use crate::drill::RESERVED;
-use crate::functions::HELPERS;
+use crate::functions::{HELPERS, HELPERS_BY_NAME};
 use crate::input::{METHODS, PROPERTIES};
 use crate::library::{FILES, RuleSource, folders, read_file};
+use crate::moments::{NAME_BYTES_MAX, NAMES_MAX};
 use crate::names::{clashes, unknown_properties};
 use crate::rule::{Bench, Rule, sandbox, variables};
 
@@ -106,14 +107,9 @@ pub fn lint_stream(name: &str, manifest: &str, script: &str, cases: &str) -> Vec
         }
     };
     let file = format!("{name}/cases.txt");
-    match parse_derived_cases(&file, cases) {
-        Ok(cases) => {
-            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
-            problems.extend(wrong.map(|p| p.code(Code::Cases)));
-            problems.extend(of_stream_cases(&file, &cases));
-        }
-        Err(found) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
-    }
+    let (cases, wrong) = read_cases(parse_derived_cases, params.as_deref(), &file, cases);
+    problems.extend(wrong.into_iter().map(|p| p.code(Code::Cases)));
+    problems.extend(cases.map(|cases| of_stream_cases(&file, &cases)).unwrap_or_default());
     problems
 }
 
@@ -174,14 +170,10 @@ fn one(bench: &Bench, name: &str, manifest: Option<&str>, script: Option<&str>, 
         }
     }
     let file = format!("{name}/cases.txt");
-    match cases.map(|cases| parse_rule_cases(&file, cases)) {
-        Some(Ok(cases)) => {
-            let wrong = params.iter().flat_map(|params| not_to_be_fixed(params, &file, &cases));
-            problems.extend(wrong.map(|p| p.code(Code::Cases)));
-            problems.extend(of_cases(&file, &cases, gap_after));
-        }
-        Some(Err(found)) => problems.extend(found.into_iter().map(|p| p.code(Code::Cases))),
-        None => {}
+    if let Some(cases) = cases {
+        let (cases, wrong) = read_cases(parse_rule_cases, params.as_deref(), &file, cases);
+        problems.extend(wrong.into_iter().map(|p| p.code(Code::Cases)));
+        problems.extend(cases.map(|cases| of_cases(&file, &cases, gap_after)).unwrap_or_default());
     }
     problems
 }
@@ -241,6 +233,7 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
         usages: &usages,
         answer: Some(Answer { kinds, told, of_inputs: &of_inputs, numbers: &["value"] }),
         values: &[("quantity", quantities.as_slice()), ("gap", reasons.as_slice())],
+        memory: Some(Memory { helpers: &HELPERS_BY_NAME, name_bytes_max: NAME_BYTES_MAX, names_max: NAMES_MAX }),
     };
     for found in properties.chain(lint(&bench.sandbox, &file, script, &known, &purpose)) {
         if !problems.iter().any(|p| (&p.file, p.line, p.column) == (&found.file, found.line, found.column)) {

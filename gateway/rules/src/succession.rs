@@ -62,8 +62,9 @@ impl Running {
 }
 
 /// A rule that hears every device by itself and is about whoever wears it begins anew when that is somebody else, or nobody. What is
-/// cleared by it: an alert about one athlete would keep those about the next from being raised. That nobody wears the device, or that
-/// nothing comes of it any more, clears nothing.
+/// cleared by it: an alert about one athlete would keep those about the next from being raised. One that latches is not cleared: it stays on
+/// the record until somebody resets it, and the rule lets go of it. That nobody wears the device, or that nothing comes of it any more,
+/// clears nothing.
 pub(crate) fn hand_over(rule: &Rule, state: &mut State, heard: &Heard<'_>) -> Option<AlertId> {
     let manifest = rule.manifest();
     if !manifest.is_about_wearer() {
@@ -76,11 +77,11 @@ pub(crate) fn hand_over(rule: &Rule, state: &mut State, heard: &Heard<'_>) -> Op
     }
     let id = state.phase.raised()?;
     let is_gap = matches!(heard.point.content, PointContent::Gap(_));
-    if is_gap || manifest.latch || wearer.is_none() || state.raised_of == *wearer {
+    if is_gap || wearer.is_none() || state.raised_of == *wearer {
         return None;
     }
     (state.phase, state.raised_of) = (Phase::Idle, None);
-    Some(id)
+    (!manifest.latch).then_some(id)
 }
 
 fn cleared_by(phase: Phase, now: i64) -> Option<AlertEvent> {

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use pitchside_rules::{RuleSet, RuleSource, run_cases, run_rule_texts};
+use pitchside_rules::{RuleSet, RuleSource, lint_rule, run_cases, run_rule_texts};
 use pitchside_script::cases::{Content, Outcome, RuleCase, parse_rule_cases};
 use pitchside_script::manifest::{RuleCategory, RuleScope};
 
@@ -67,16 +67,31 @@ fn a_case_fixes_only_what_there_is_and_within_its_bounds() {
         problems(&format!("with limit 39\ncase a\n  with limit_cel 44\n{step}case b\n{step}")),
         [
             "heat-illness/cases.txt:1:6: there is no param `limit`; there are limit_cel",
-            "heat-illness/cases.txt:3:8: limit_cel is 38 to 41, not 44",
+            "heat-illness/cases.txt:3:18: limit_cel is 38 to 41, not 44",
         ]
     );
     assert_eq!(
         problems(&format!("case a\n{step}  with limit_cel 39\ncase b\n  with limit_cel hot\n{step}")),
         [
-            "heat-illness/cases.txt:3:1: what is fixed stands before the case's steps",
+            "heat-illness/cases.txt:3:3: what is fixed stands before the case's steps",
             "heat-illness/cases.txt:5:18: `hot` is no number",
         ]
     );
+    let all = "with limit 39\ncase a\n  with limit_cel 44 with limit x\n  +0s core_temperature 37 bpm ->\n";
+    let told = [
+        "heat-illness/cases.txt:1:6: there is no param `limit`; there are limit_cel",
+        "heat-illness/cases.txt:3:18: limit_cel is 38 to 41, not 44",
+        "heat-illness/cases.txt:3:26: there is no param `limit`; there are limit_cel",
+        "heat-illness/cases.txt:3:32: `x` is no number",
+        "heat-illness/cases.txt:4:27: `bpm` is not a UCUM unit the box knows (core_temperature is in Cel)",
+    ];
+    assert_eq!(problems(all), told, "at once");
+    let checked = lint_rule("heat-illness", &manifest, &script, all);
+    assert_eq!(checked.iter().map(ToString::to_string).collect::<Vec<_>>(), told);
+    let whole = manifest.replace("max = 41.0", "max = 41.0\nwhole = true").replace("default = 39.5", "default = 39.0");
+    let report = run_rule_texts("heat-illness", &whole, &script, &format!("case a\n  with limit_cel 38.5\n{step}"));
+    let told: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["heat-illness/cases.txt:2:18: limit_cel is a whole number, not 38.5"]);
     let hot = "  +0s core_temperature 38.4 Cel ->\n  +60s core_temperature 38.6 Cel -> raise high\n";
     assert!(problems(&format!("with limit_cel 41\ncase a\n  with limit_cel 38.5\n{hot}")).is_empty());
 }

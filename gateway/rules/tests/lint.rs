@@ -145,6 +145,10 @@ fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_d
     };
     let manifest = "name = \"x\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"low\"\ninputs = [\"heart_rate\"]\n\
                     [state]\nn = 0\nrate = 0.0\n";
+    let names = |count: usize| -> String {
+        let calls = (0..count).map(|n| format!("held(\"{n}\", \"5min\", value > rate);"));
+        calls.chain(["n == rate".to_owned()]).collect()
+    };
     for (script, fails) in [
         ("n = (); n == rate", true),
         ("n = value; n == rate", true),
@@ -153,6 +157,13 @@ fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_d
         ("rate = heart_rate.count(\"1min\"); n == rate", true),
         ("held(\"a\", \"0s\", value > rate + n)", true),
         ("held(\"a\", \"5min\", heart_rate.value) || n == rate", true),
+        ("held(\"a\", \"5min\", value > rate) || times(\"a\", \"5min\", value > rate) > n", true),
+        ("held(\"a\", \"5min\", value > rate) || held(\"a\", \"1min\", value > rate + n)", false),
+        ("held(\"\", \"5min\", value > rate + n)", true),
+        ("held(\"0123456789abcdef0123456789abcdef0\", \"5min\", value > rate + n)", true),
+        ("held(\"0123456789abcdef0123456789abcdef\", \"5min\", value > rate + n)", false),
+        (names(17).as_str(), true),
+        (names(16).as_str(), false),
         ("let fast = value > 100.0; times(\"a\", \"1h\", fast) && n == rate", true),
         ("!heart_rate.value && n == rate", true),
         ("held(\"a\", \"5min\", heart_rate.covers(\"5min\")) && n == rate", false),

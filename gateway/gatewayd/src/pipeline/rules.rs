@@ -152,7 +152,8 @@ impl RulesTask {
         let stop = self.parts.stop.clone();
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut remember = tokio::time::interval(REMEMBER_EVERY);
+        // What they begin with is kept already, or was taken from there.
+        let mut remember = tokio::time::interval_at(Instant::now() + REMEMBER_EVERY, REMEMBER_EVERY);
         remember.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let wake = Arc::clone(&self.feed.wake);
         let mut offers: Vec<Offer> = Vec::new();

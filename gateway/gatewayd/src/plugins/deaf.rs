@@ -1,5 +1,8 @@
 //! Rules that hear nothing of an input, for no plugin that makes it runs: its stream is switched off, left out or does not run as it is
-//! set; and the box neither makes it itself nor reads it of a Bluetooth device. A rule that waits for what never comes raises nothing, and looks like one whose athletes are well.
+//! set; and the box does not make it itself. A rule that waits for what never comes raises nothing, and looks like one whose athletes are well.
+//!
+//! Bonded Bluetooth devices are read without a plugin, and nobody knows beforehand what one tells: a heart strap is asked for a heat index, too.
+//! So what counts is that one of them told it lately.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,15 +10,22 @@ use std::path::Path;
 
 use pitchside_auth::DeviceClass;
 use pitchside_decode::gatt;
-use pitchside_model::Quantity;
+use pitchside_model::{DeviceId, Quantity, Value};
 use pitchside_rules::{RuleSet, RuleSource};
 use pitchside_script::manifest::PluginKind;
-use pitchside_store::Device;
+use pitchside_store::{Device, RowId, StoreError, Tables};
 
 use super::streams::Streams;
 use super::wanted::{Inventory, Wanted};
 use crate::cli::context::Context;
 use crate::rulebook::standing;
+
+/// Bytes of journal looked at in one go.
+const BITE: usize = 1 << 20;
+/// What was told so long before the newest reading counts, in microseconds.
+const LATELY: i64 = 3_600_000_000;
+/// Weather stations speak every 10 to 15 minutes: a journal that is kept for less says nothing of what does not come.
+const KEPT_S_MIN: u32 = 900;
 
 /// A rule, one of its inputs, and why nothing comes of that.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,9 +58,9 @@ pub fn heard(rules: &RuleSet, inventory: &Inventory) -> BTreeSet<(String, &'stat
     pairs(rules).filter(|(_, quantity)| made(quantity)).map(|(rule, quantity)| (named(rule), quantity.name())).collect()
 }
 
-/// The rules of a set that hear nothing of an input which only streams make that do not run. Those of `off` were switched off for their
-/// faults. `by_radio`: there are devices that the box reads without a plugin.
-pub fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String], by_radio: bool) -> Vec<Deaf> {
+/// The rules of a set that hear nothing of an input which only streams make that do not run, if no Bluetooth device tells it. Those of
+/// `off` were switched off for their faults.
+fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String]) -> Vec<Deaf> {
     let streams = Streams::of(inventory);
     let (set, left_out) = streams.with(rules.clone());
     let runs = |name: &str| set.streams().iter().any(|stream| stream.name().as_str() == name);
@@ -72,9 +82,8 @@ pub fn deaf(rules: &RuleSet, inventory: &Inventory, off: &[String], by_radio: bo
         }
     };
     let mut found = Vec::new();
-    // What the box derives or reads itself needs no stream.
-    let is_own = |quantity: Quantity| rules.derives(quantity) || (by_radio && gatt::tells(quantity));
-    for (rule, quantity) in pairs(rules).filter(|(_, quantity)| !is_own(*quantity)) {
+    // What the box derives itself needs no stream.
+    for (rule, quantity) in pairs(rules).filter(|(_, quantity)| !rules.derives(*quantity)) {
         let makers = inventory.plugins.iter().filter(|(_, wanted)| wanted.folder.manifest.outputs.contains(&quantity));
         let (streams, others): (Vec<_>, Vec<_>) =
             makers.partition(|(_, wanted)| wanted.folder.manifest.kind == PluginKind::Derived);
@@ -97,11 +106,45 @@ pub fn on_box(context: &Context) -> anyhow::Result<Vec<Deaf>> {
     let rows = standing::read(&context.tables)?;
     let off: Vec<String> = rows.into_iter().filter(|row| row.stream && row.off).map(|row| row.rule).collect();
     let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let found = deaf(&rules_in(context.settings.rules.dir.as_deref()), &inventory, &off);
     let is_read = |device: &Device| {
         device.class == DeviceClass::Bonded.word() && device.decoder.is_none() && device.revoked_at.is_none()
     };
-    let by_radio = !context.settings.ble.is_empty() && context.tables.devices()?.iter().any(is_read);
-    Ok(deaf(&rules_in(context.settings.rules.dir.as_deref()), &inventory, &off, by_radio))
+    if found.is_empty() || context.settings.ble.is_empty() {
+        return Ok(found);
+    }
+    let read = context.tables.devices()?.into_iter().filter(is_read).map(|device| device.id).collect::<BTreeSet<_>>();
+    if read.is_empty() {
+        return Ok(found);
+    }
+    let may_tell = |deaf: &Deaf| Quantity::parse(deaf.quantity).is_some_and(gatt::tells);
+    if context.settings.journal.horizon_s < KEPT_S_MIN {
+        return Ok(found.into_iter().filter(|deaf| !may_tell(deaf)).collect());
+    }
+    Ok(unless_told(found, &told_by(&read, &context.tables)?))
+}
+
+/// What these devices told lately, as far as the journal goes back.
+fn told_by(devices: &BTreeSet<DeviceId>, tables: &Tables) -> Result<BTreeSet<&'static str>, StoreError> {
+    let (_, newest) = tables.journal_end()?;
+    let (mut told, mut after) = (BTreeSet::new(), RowId(0));
+    loop {
+        let bite = tables.replay(newest.plus_micros(-LATELY), after, BITE)?;
+        let Some(last) = bite.last else { return Ok(told) };
+        after = last;
+        let entries = bite.rows.iter().flat_map(|row| &row.entries).filter(|entry| devices.contains(&entry.device));
+        let values = entries.flat_map(|entry| &entry.readings).filter(|one| !matches!(one.value, Value::Gap(_)));
+        told.extend(values.map(|reading| reading.quantity.name()));
+    }
+}
+
+/// Without what was told; of the rest it is said that nobody told it, if somebody might have.
+fn unless_told(mut found: Vec<Deaf>, told: &BTreeSet<&'static str>) -> Vec<Deaf> {
+    found.retain(|deaf| !told.contains(deaf.quantity));
+    for deaf in found.iter_mut().filter(|deaf| Quantity::parse(deaf.quantity).is_some_and(gatt::tells)) {
+        deaf.why.push("no Bluetooth device told it lately".to_owned());
+    }
+    found
 }
 
 fn named(rule: &RuleSource) -> String {
@@ -116,6 +159,8 @@ fn pairs(rules: &RuleSet) -> impl Iterator<Item = (&RuleSource, Quantity)> {
 #[cfg(test)]
 mod tests {
     use pitchside_decode::plugin::Folder;
+    use pitchside_model::{Assurance, Decimal, Entry, Epoch, Gap, GapReason, Quality, Reading, Seq, Timestamp};
+    use pitchside_store::{RootKey, Store};
 
     use super::*;
     use crate::plugins::wanted::Source;
@@ -145,15 +190,61 @@ mod tests {
     }
 
     fn said(inventory: &Inventory, off: &[String]) -> Vec<String> {
-        deaf(&rules(), inventory, off, false).iter().map(|deaf| format!("{} {deaf}", deaf.rule)).collect()
+        deaf(&rules(), inventory, off).iter().map(|deaf| format!("{} {deaf}", deaf.rule)).collect()
     }
 
     #[test]
-    fn no_rule_is_deaf_to_what_the_box_makes_itself_or_reads_of_a_bluetooth_station() {
+    fn no_rule_is_deaf_to_what_the_box_makes_itself() {
         let off = |name: &str, output: &str| Wanted { enabled: false, ..wanted(name, "derived", output) };
         let both = inventory([off("felt", "heat_index"), off("globe", "wbgt")]);
         assert_eq!(said(&both, &[]), ["hot hears no heat_index: felt is switched off"], "wbgt is the box's own");
-        assert_eq!(deaf(&rules(), &both, &[], true), [], "a station may send it");
+    }
+
+    #[tokio::test]
+    async fn a_bluetooth_device_counts_for_what_it_told_and_not_for_what_it_might() {
+        let off = Wanted { enabled: false, ..wanted("felt", "derived", "heat_index") };
+        let found = || deaf(&rules(), &inventory([off.clone()]), &[]);
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), RootKey::new([1; 32])).unwrap();
+        let [strap, station, other] = ["strap", "station", "other"].map(|name| DeviceId::parse(name).unwrap());
+        let bonded = BTreeSet::from([strap.clone(), station.clone()]);
+        let entry = |device: &DeviceId, seq: u64, quantity: Quantity, value: Value| Entry {
+            device: device.clone(),
+            athlete: None,
+            assurance: Assurance::Bonded,
+            epoch: Epoch(1),
+            seq: Seq(seq),
+            readings: vec![Reading {
+                quantity,
+                unit: quantity.unit(),
+                device_time: Timestamp(seq as i64),
+                gateway_time: Timestamp(seq as i64),
+                quality: Quality::empty(),
+                value,
+            }],
+        };
+        let number = || Value::Number(Decimal::integer(30));
+        let gap = Value::Gap(Gap { reason: GapReason::Silent, extent: 0 });
+        let heard = vec![
+            entry(&strap, 1, Quantity::HEART_RATE, number()),
+            entry(&station, 1, Quantity::HEAT_INDEX, gap),
+            entry(&other, 1, Quantity::HEAT_INDEX, number()),
+        ];
+        store.journal_append(heard).await.unwrap();
+        let said = |found: Vec<Deaf>| found.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let told = told_by(&bonded, &store).unwrap();
+        assert_eq!(told, BTreeSet::from(["heart_rate"]), "a gap tells nothing, nor does who is not bonded");
+        let why = "hears no heat_index: felt is switched off, no Bluetooth device told it lately";
+        assert_eq!(said(unless_told(found(), &told)), [why]);
+        store.journal_append(vec![entry(&station, 2, Quantity::HEAT_INDEX, number())]).await.unwrap();
+        assert_eq!(unless_told(found(), &told_by(&bonded, &store).unwrap()), []);
+        let later = Reading {
+            gateway_time: Timestamp(3 + LATELY),
+            ..entry(&strap, 3, Quantity::HEART_RATE, number()).readings.remove(0)
+        };
+        let later = Entry { readings: vec![later], ..entry(&strap, 3, Quantity::HEART_RATE, number()) };
+        store.journal_append(vec![later]).await.unwrap();
+        assert_eq!(said(unless_told(found(), &told_by(&bonded, &store).unwrap())), [why], "that was long ago");
     }
 
     #[test]

@@ -132,6 +132,22 @@ fn of_a_rule_that_looks_at_every_device_by_itself_another_device_is_another_epis
     assert_eq!(report.counts, Counts { new: 1, gone: 1, ..Counts::default() });
 }
 
+#[test]
+fn of_a_rule_that_latches_the_next_wearer_of_a_device_is_another_episode() {
+    let latching = |script: &str| {
+        let manifest = "name = \"fast\"\nversion = \"1.0.0\"\nsummary = \"Fast.\"\npriority = \"high\"\ninputs = [\"heart_rate\"]\n\
+                        scope = \"device\"\nlatch = true\n";
+        Arc::new(RuleSet::new([RuleSource::parse("fast", manifest, script).unwrap()]).unwrap())
+    };
+    let worn = |athlete: &str, second, rate| Entry {
+        device: DeviceId::parse("guard").unwrap(),
+        ..entry(athlete, second, rate)
+    };
+    let entries = [worn("ada", 1, 185), worn("ben", 2, 195)];
+    let report = compared(latching("value > 180.0 && value < 190.0"), latching("value > 190.0"), &entries, 100);
+    assert_eq!(report.counts, Counts { new: 1, gone: 1, ..Counts::default() });
+}
+
 /// Reads an item that is not there as soon as the rate is high.
 const SHAKY: &str =
     "let limits = [150.0, 170.0];\nlet zone = if value > 160.0 { 2 } else { 0 };\nvalue > limits[zone]\n";

@@ -90,9 +90,33 @@ fn an_alert_about_one_athlete_ends_with_the_first_reading_of_the_next_and_with_n
         };
         assert_eq!((*id, bob.athlete.as_ref().map(|id| id.as_str())), (ann, BOB));
     }
-    let mut latching = Engine::new(by_device("latch = true\n", "value > 180.0")).unwrap();
-    assert_eq!(raised(&latching.feed(&[of(ANN, 0, 190)])).len(), 1);
-    assert_eq!(latching.feed(&[of(BOB, 1, 190)]), Fed::default(), "only a reset clears it");
+}
+
+#[test]
+fn an_alert_that_latches_outlives_a_change_of_the_wearer_and_keeps_nobody_elses_from_being_raised() {
+    let mut engine = Engine::new(by_device("latch = true\n", "value > 180.0")).unwrap();
+    let ann = raised(&engine.feed(&[of(ANN, 0, 190)]))[0].id;
+    for heard in [of(ANN, 1, 100), of(None, 2, 190), of(ANN, 3, 190), gap(BOB, 4)] {
+        assert_eq!(engine.feed(&[heard]), Fed::default(), "raised, and raised once");
+    }
+    let mut once = Engine::new(Arc::clone(engine.rule_set())).unwrap();
+    once.resume(&engine.snapshot()).unwrap();
+    let mut lost = Vec::new();
+    for (mut engine, readings) in [(engine, vec![of(BOB, 5, 190)]), (once, vec![of(BOB, 5, 100), of(BOB, 6, 190)])] {
+        let fed = engine.feed(&readings);
+        let [AlertEvent::Raised(bob)] = fed.events.as_slice() else { panic!("{fed:?}") };
+        assert_eq!(bob.athlete.as_ref().map(|id| id.as_str()), BOB);
+        let (bob, at) = (bob.id, Timestamp(7));
+        assert_eq!(engine.feed(&[of(BOB, 7, 100)]), Fed::default(), "his latches, too");
+        // Hers is on the record alone, and is reset there.
+        assert_eq!(engine.reset(ann, at), None);
+        assert_eq!(engine.reset(bob, at), Some(AlertEvent::Cleared { id: bob, event_time: at }));
+        lost.push(bob);
+        let again =
+            raised(&engine.feed(&[of(BOB, 8, 190), of(ANN, 9, 190)])).iter().map(|alert| alert.id).collect::<Vec<_>>();
+        assert!(again.len() == 2 && ![ann, bob].iter().any(|known| again.contains(known)), "{again:?}");
+    }
+    assert_ne!(lost[0], lost[1]);
 }
 
 #[test]
@@ -110,14 +134,16 @@ fn what_is_known_of_a_device_goes_with_the_athlete_who_wears_it_when_they_are_er
 
 #[test]
 fn the_state_before_an_alert_tells_nothing_of_whoever_wore_the_device_before() {
-    let set = by_device("", "value > 180.0");
-    let entries = [of(ANN, 0, 190), of(BOB, 1, 190)];
-    let fed = Engine::new(Arc::clone(&set)).unwrap().feed(&entries);
-    let [_, bob] = raised(&fed)[..] else { panic!("{fed:?}") };
-    let mut replay = Replay::new(Arc::clone(&set), bob.clone()).unwrap();
-    assert!(replay.feed(&entries));
-    assert_eq!(replay.outcome(), Outcome::Identical);
-    let before = replay.state_before().unwrap();
-    assert!(!before.windows(3).any(|window| window == b"ann"));
-    assert_eq!(follows(&set, bob, &entries[1..], Some(before)).unwrap(), Follows::FromReadings);
+    for more in ["", "latch = true\n"] {
+        let set = by_device(more, "value > 180.0");
+        let entries = [of(ANN, 0, 190), of(BOB, 1, 190)];
+        let fed = Engine::new(Arc::clone(&set)).unwrap().feed(&entries);
+        let [_, bob] = raised(&fed)[..] else { panic!("{fed:?}") };
+        let mut replay = Replay::new(Arc::clone(&set), bob.clone()).unwrap();
+        assert!(replay.feed(&entries));
+        assert_eq!(replay.outcome(), Outcome::Identical);
+        let before = replay.state_before().unwrap();
+        assert!(!before.windows(3).any(|window| window == b"ann"));
+        assert_eq!(follows(&set, bob, &entries[1..], Some(before)).unwrap(), Follows::FromReadings);
+    }
 }

@@ -46,6 +46,17 @@ pub struct Fixed {
     pub place: (usize, usize),
 }
 
+/// What a file says of a param, whatever else may be wrong with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Fixing {
+    /// The param.
+    pub param: String,
+    /// Its line and column, from 1.
+    pub place: (usize, usize),
+    /// What it is to be, and where that stands; none if that is missing or no number.
+    pub value: Option<(f64, (usize, usize))>,
+}
+
 /// A case as it was read.
 struct Case<S> {
     name: String,
@@ -88,13 +99,11 @@ fn parse_fixing<S>(
     file: &str,
     source: &str,
     step: impl Fn(&Line<'_>, &str) -> Result<S, Problem>,
-    fixed: impl Fn(&Line<'_>, &str) -> Option<Result<Vec<Fixed>, Problem>>,
+    fixed: impl Fn(&Line<'_>, &str) -> Option<Vec<Result<Fixed, Problem>>>,
 ) -> Result<Vec<Case<S>>, Vec<Problem>> {
     if source.len() > CASES_BYTES_MAX {
         return Err(vec![Problem::of(file, format!("{} bytes; at most {CASES_BYTES_MAX} are read", source.len()))]);
     }
-    // An editor's mark of UTF-8 is no part of the text.
-    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     let mut problems = Vec::new();
     let mut cases: Vec<Case<S>> = Vec::new();
     let mut of_all = Vec::new();
@@ -102,13 +111,9 @@ fn parse_fixing<S>(
     // Lines of the file that hold a step, good or bad.
     let mut last_step = 0;
     let mut empty = Vec::new();
-    for (index, text) in source.lines().enumerate() {
-        let line = Line { file, number: index + 1 };
-        let at = |message: &str| Problem::at(file, (index + 1, 1), message);
-        let text = uncomment(text).trim_end();
-        if text.trim().is_empty() {
-            continue;
-        }
+    for (number, text) in lines(source) {
+        let line = Line { file, number };
+        let at = |message: &str| Problem::at(file, (number, 1), message);
         if problems.len() >= PROBLEMS_MAX {
             break;
         }
@@ -118,24 +123,28 @@ fn parse_fixing<S>(
                 problems.push(at(&format!("there is a case \"{name}\" already")));
             }
             empty.extend(cases.last().map(|case| case.line).filter(|line| last_step < *line));
-            cases.push(Case { name: name.to_owned(), line: index + 1, fixed: Vec::new(), steps: Vec::new() });
+            cases.push(Case { name: name.to_owned(), line: number, fixed: Vec::new(), steps: Vec::new() });
             continue;
         }
         if let Some(fixed) = fixed(&line, text) {
             let case = cases.last_mut();
-            let late = case.as_ref().is_some_and(|case| last_step > case.line);
+            if case.as_ref().is_some_and(|case| last_step > case.line) {
+                let column = text.chars().take_while(|c| c.is_whitespace()).count() + 1;
+                problems.push(Problem::at(file, (number, column), "what is fixed stands before the case's steps"));
+            }
             let all = case.map_or(&mut of_all, |case| &mut case.fixed);
-            match fixed {
-                Ok(_) if late => problems.push(at("what is fixed stands before the case's steps")),
-                Ok(fixed) => fixed.into_iter().for_each(|one| match all.iter().any(|o: &Fixed| o.param == one.param) {
-                    true => problems.push(Problem::at(file, one.place, format!("`{}` is fixed twice", one.param))),
-                    false => all.push(one),
-                }),
-                Err(problem) => problems.push(problem),
+            for one in fixed {
+                match one {
+                    Ok(one) if all.iter().any(|other: &Fixed| other.param == one.param) => {
+                        problems.push(Problem::at(file, one.place, format!("`{}` is fixed twice", one.param)));
+                    }
+                    Ok(one) => all.push(one),
+                    Err(problem) => problems.push(problem),
+                }
             }
             continue;
         }
-        last_step = index + 1;
+        last_step = number;
         steps += 1;
         if steps > STEPS_MAX {
             problems.push(at(&format!("more than {STEPS_MAX} steps")));
@@ -170,28 +179,56 @@ fn parse_fixing<S>(
     Ok(cases)
 }
 
-/// What a line fixes, if it begins with `with`.
-fn fixed(line: &Line<'_>, text: &str) -> Option<Result<Vec<Fixed>, Problem>> {
-    let words = tokens(text, 1);
-    if words.first()?.text != "with" {
-        return None;
+/// What the lines of a file fix, also where something else is wrong with it.
+pub fn fixings(source: &str) -> Vec<Fixing> {
+    if source.len() > CASES_BYTES_MAX {
+        return Vec::new();
     }
-    let end = Token { text: "", column: text.chars().count() + 1 };
-    Some(words.chunks(3).map(|words| one_fixed(line, words, end)).collect())
+    let mut found = Vec::new();
+    for (line, text) in lines(source) {
+        let words = tokens(text, 1);
+        found.extend(each_fixed(&words).into_iter().flatten().filter_map(|words| {
+            let param = words.get(1)?;
+            let value = words.get(2).and_then(|word| Some((finite(word.text)?, (line, word.column))));
+            Some(Fixing { param: param.text.to_owned(), place: (line, param.column), value })
+        }));
+    }
+    found
 }
 
-fn one_fixed(line: &Line<'_>, words: &[Token<'_>], end: Token<'_>) -> Result<Fixed, Problem> {
-    let word =
-        |at: usize, what: &str| words.get(at).copied().ok_or_else(|| line.problem(end, format!("{what} is missing")));
-    let with = word(0, "`with`")?;
-    if with.text != "with" {
-        return Err(
-            line.problem(with, format!("`{}`: write `with PARAM NUMBER`, and the next the same way", with.text))
-        );
+/// The lines that say something, without their comments, numbered from 1.
+fn lines(source: &str) -> impl Iterator<Item = (usize, &str)> {
+    // An editor's mark of UTF-8 is no part of the text.
+    let lines = source.strip_prefix('\u{feff}').unwrap_or(source).lines().enumerate();
+    lines.map(|(index, text)| (index + 1, uncomment(text).trim_end())).filter(|(_, text)| !text.trim().is_empty())
+}
+
+/// The words of a line that begins with `with`, from each `with` to the next: Rhai lets no param be called so.
+fn each_fixed<'w, 'a>(words: &'w [Token<'a>]) -> Option<impl Iterator<Item = &'w [Token<'a>]>> {
+    let is_one = words.first().is_some_and(|word| word.text == "with");
+    is_one.then(|| words.chunk_by(|_, next| next.text != "with"))
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite())
+}
+
+/// What a line fixes, if it begins with `with`, and what is wrong with that.
+fn fixed(line: &Line<'_>, text: &str) -> Option<Vec<Result<Fixed, Problem>>> {
+    let words = tokens(text, 1);
+    Some(each_fixed(&words)?.map(|words| one_fixed(line, words)).collect())
+}
+
+fn one_fixed(line: &Line<'_>, words: &[Token<'_>]) -> Result<Fixed, Problem> {
+    let end = words.last().map_or(1, |last| last.column + last.text.chars().count());
+    let missing = |what: &str| line.problem(Token { text: "", column: end }, format!("{what} is missing"));
+    let param = words.get(1).ok_or_else(|| missing("a param"))?;
+    let number = words.get(2).ok_or_else(|| missing("a number"))?;
+    if let Some(more) = words.get(3) {
+        let text = format!("`{}`: write `with PARAM NUMBER`, and the next the same way", more.text);
+        return Err(line.problem(*more, text));
     }
-    let (param, number) = (word(1, "a param")?, word(2, "a number")?);
-    let value = number.text.parse().ok().filter(|value: &f64| value.is_finite());
-    let value = value.ok_or_else(|| line.problem(number, format!("`{}` is no number", number.text)))?;
+    let value = finite(number.text).ok_or_else(|| line.problem(*number, format!("`{}` is no number", number.text)))?;
     Ok(Fixed { param: param.text.to_owned(), value, place: (line.number, param.column) })
 }
 

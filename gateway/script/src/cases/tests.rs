@@ -159,6 +159,7 @@ proptest::proptest! {
         let _ = parse_rule_cases("c", &source);
         let _ = parse_plugin_cases("c", &source);
         let _ = parse_derived_cases("c", &source);
+        let _ = fixings(&source);
     }
 }
 
@@ -175,8 +176,37 @@ fn params_are_fixed_for_all_cases_and_for_one() {
         ("with a 1 and b 2", "c:1:10: `and`: write `with PARAM NUMBER`, and the next the same way"),
         ("with a NaN", "c:1:8: `NaN` is no number"),
         ("with a 1 with a 2", "c:1:15: `a` is fixed twice"),
+        ("with a 1 with b", "c:1:16: a number is missing"),
+        ("with with a 1", "c:1:5: a param is missing"),
     ] {
         let problems = parse_rule_cases("c", &format!("{source}\ncase x\n  +0s heart_rate 1 /min ->\n")).unwrap_err();
         assert_eq!(problems[0].to_string(), problem);
     }
+}
+
+#[test]
+fn everything_that_is_wrong_with_what_is_fixed_is_told_at_once_where_it_stands() {
+    let source = "with a x with b NaN 3 with # c\ncase x\n  +0s heart_rate 1 bpm ->\n  with ä 1 with é 2.5\n";
+    let problems = parse_rule_cases("c", source).unwrap_err();
+    assert_eq!(
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        [
+            "c:1:8: `x` is no number",
+            "c:1:21: `3`: write `with PARAM NUMBER`, and the next the same way",
+            "c:1:27: a param is missing",
+            "c:3:20: `bpm` is not a UCUM unit the box knows (heart_rate is in /min)",
+            "c:4:3: what is fixed stands before the case's steps",
+        ]
+    );
+    let found = fixings(source);
+    let found: Vec<_> = found.iter().map(|f| (f.param.as_str(), f.place, f.value)).collect();
+    assert_eq!(
+        found,
+        [
+            ("a", (1, 6), None),
+            ("b", (1, 15), None),
+            ("ä", (4, 8), Some((1.0, (4, 10)))),
+            ("é", (4, 17), Some((2.5, (4, 19))))
+        ]
+    );
 }

@@ -15,6 +15,7 @@
 //! | `never` | comparisons that never hold |
 //! | `kept` | state fields that are set to another kind |
 //! | `names` | what is not there, what is not used |
+//! | `named` | names that helpers remember by |
 //! | `flow` | what never runs |
 //! | `written` | arguments that must be written out: spans of time, percents |
 
@@ -23,6 +24,7 @@ mod calls;
 mod flow;
 mod kept;
 mod kinds;
+mod named;
 mod names;
 mod never;
 mod piece;
@@ -81,6 +83,19 @@ pub struct Purpose<'a> {
     pub answer: Option<Answer<'a>>,
     /// Variables that are one of a few texts, and which.
     pub values: &'a [(&'a str, &'a [&'a str])],
+    /// Helpers that remember by a name; none: it has none.
+    pub memory: Option<Memory<'a>>,
+}
+
+/// Helpers that remember by a name, which is their first argument: the second is a span, the others are conditions.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory<'a> {
+    /// How they are called.
+    pub helpers: &'a [&'a str],
+    /// The longest name, in bytes.
+    pub name_bytes_max: usize,
+    /// The most names of one script.
+    pub names_max: usize,
 }
 
 /// What a script may answer.
@@ -180,6 +195,7 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     problems.extend(never::check(&source, purpose.values));
     problems.extend(flow::check(&source));
     problems.extend(written::check(&source, purpose.usages));
+    problems.extend(purpose.memory.map(|memory| named::check(&source, &memory)).unwrap_or_default());
     problems.extend(names::within_functions(&source));
     problems.extend(names::hiding(&source));
     problems.extend(names::unused(&source));

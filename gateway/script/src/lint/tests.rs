@@ -11,6 +11,9 @@ fn sandbox() -> Sandbox {
         engine.register_fn("above", |_: f64, _: f64, _: f64| false);
         engine.register_fn("count", |_: &mut Input, _: &str| 0_i64);
         engine.register_fn("covers", |_: &mut Input, _: &str| true);
+        engine.register_fn("held", |_: &str, _: &str, _: bool| true);
+        engine.register_fn("sequence", |_: &str, _: &str, _: bool, _: bool| true);
+        engine.register_fn("times", |_: &str, _: &str, _: bool| 0_i64);
         engine.register_fn("typical", |_: &mut Input, _: &str| Dynamic::UNIT);
         engine.register_fn("typical", |_: &mut Input, _: &str, _: &str| Dynamic::UNIT);
         engine.register_get("value", |_: &mut Input| Dynamic::UNIT);
@@ -39,11 +42,13 @@ fn known() -> Vec<Known> {
 const USAGES: &[&str] =
     &["mean(span)", "percentile(percent, span)", "typical(half_life)", "typical(half_life, \"hour\")"];
 
+const MEMORY: Memory<'_> = Memory { helpers: &["held", "sequence", "times"], name_bytes_max: 8, names_max: 3 };
+
 const VALUES: &[(&str, &[&str])] = &[("quantity", &["heart_rate", "skin_contact"])];
 
 #[track_caller]
 fn told_of(source: &str, answer: Option<Answer<'_>>, expected: &[&str]) {
-    let purpose = Purpose { usages: USAGES, answer, values: VALUES };
+    let purpose = Purpose { usages: USAGES, answer, values: VALUES, memory: Some(MEMORY) };
     let found: Vec<String> = lint(&SANDBOX, "r", source, &known(), &purpose).iter().map(ToString::to_string).collect();
     assert_eq!(found, expected, "{source}");
 }
@@ -357,7 +362,7 @@ fn what_inputs_say_and_functions_return_has_a_kind() {
         "let heart_rate = #{ value: true }; heart_rate.value && raised",
     ] {
         let hides = "hides an input";
-        let purpose = Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES };
+        let purpose = Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES, memory: Some(MEMORY) };
         let mut found = lint(&SANDBOX, "r", right, &known(), &purpose);
         found.retain(|problem| !problem.message.contains(hides));
         assert_eq!(found, [], "{right}");
@@ -466,12 +471,63 @@ fn what_parses_is_looked_at_though_the_rest_does_not() {
     told("let limit = ;\nlimit = 3.0;\nfn mean(x y) { x }\nmean(1, 2, 3)", &[]);
 }
 
+#[test]
+fn a_name_is_remembered_by_one_helper_of_the_box_and_has_the_length_it_may_have() {
+    let other =
+        "is the name of a `held` already (line 1): whichever is asked second fails (give each a name of its own)";
+    told("held(\"a\", \"5min\", raised) && times(\"a\", \"1h\", flag) > 1", &[&format!("r:1:36: \"a\" {other}")]);
+    told(
+        "let x = held(\"a\", \"5min\", raised);\nx || \"a\".times(\"1h\", flag) > 1",
+        &[&format!("r:2:6: \"a\" {other}")],
+    );
+    told("fn times(a, b, c) { a } held(\"a\", \"5min\", raised) && times(\"a\", 2, 3) == \"a\"", &[]);
+    let name = "a name to remember by has 1 to 8 bytes, this has";
+    told(
+        "held(\"\", \"5min\", raised)",
+        &[&format!("r:1:6: {name} 0: the call fails (name what is remembered, e.g. \"hard\")")],
+    );
+    told("held(\"12345678\", \"5min\", raised) || held(\"1\\u00e934\", \"5min\", raised)", &[]);
+    told("held(\"123456é8\", \"5min\", raised)", &[&format!("r:1:6: {name} 9: the call fails (write a shorter one)")]);
+    let many = ["a", "b", "c", "d"].map(|name| format!("held(\"{name}\", \"5min\", raised)")).join(" && ");
+    told(
+        &many,
+        &[
+            "r:1:93: \"d\" is a name too many: a script remembers by 3 at most, and one more fails (ask for less, or write another rule)",
+        ],
+    );
+    told("let name = \"a\"; held(name + \"b\", \"5min\", raised) && times(\"a\" + name, \"1h\", flag) > 1", &[]);
+}
+
+#[test]
+fn two_conditions_under_one_name_are_told_unless_one_is_said_outright_or_only_one_is_asked() {
+    let two = |column: usize, helper: &str| {
+        format!(
+            "r:1:{column}: warning: `{helper}` remembers something else by \"a\" already (line 1): what either is asked \
+             counts for both (give each a name of its own)"
+        )
+    };
+    told("held(\"a\", \"5min\", raised) || held(\"a\", \"1min\", flag)", &[&two(35, "held")]);
+    told("sequence(\"a\", \"5min\", raised, flag) || sequence(\"a\", \"1min\", raised, flag)", &[&two(49, "sequence")]);
+    told(
+        "let x = if raised { held(\"a\", \"5min\", raised) } else { flag }; x || held(\"a\", \"1min\", flag)",
+        &[&two(74, "held")],
+    );
+    for right in [
+        "held(\"a\", \"5min\", raised) && !held(\"a\", \"1min\", raised,)",
+        "let n = times(\"a\", \"5min\", raised); times(\"a\", \"5min\", false); n > 3",
+        "if raised { held(\"a\", \"5min\", raised) } else if flag { flag } else { held(\"a\", \"1min\", flag) }",
+        "switch quantity { \"heart_rate\" => held(\"a\", \"5min\", raised), _ => held(\"a\", \"1min\", flag) }",
+    ] {
+        told(right, &[]);
+    }
+}
+
 static SANDBOX: std::sync::LazyLock<Sandbox> = std::sync::LazyLock::new(sandbox);
 
 proptest::proptest! {
     #[test]
     fn any_text_is_looked_through(source in "[a-z0-9(){}\\[\\]|,;.\"`$ \n=<]{0,120}") {
-        let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES });
+        let _ = lint(&SANDBOX, "r", &source, &known(), &Purpose { usages: USAGES, answer: Some(VERDICT), values: VALUES, memory: Some(MEMORY) });
         let _ = unknown_names("r", &source, &known());
     }
 }

@@ -64,7 +64,7 @@ fn is_input(source: &Source<'_>, at: usize) -> bool {
 }
 
 /// Whether the argument that begins here is this token alone.
-fn is_alone(source: &Source<'_>, at: usize) -> bool {
+pub(super) fn is_alone(source: &Source<'_>, at: usize) -> bool {
     source.is(at + 1, ",") || source.is(at + 1, ")")
 }
 

@@ -6,11 +6,12 @@ use pitchside_decode::plugin::Folder;
 use pitchside_model::{Alert, AlertId, AthleteId, Decimal, DeviceId, Priority, Quantity, RuleName, Timestamp};
 use pitchside_script::manifest::RuleCategory;
 use pitchside_script::output::worker::OutputProcess;
-use pitchside_script::output::{Event, Outcome, Step};
+use pitchside_script::output::{Auth, Event, Outcome, Request, Step};
 use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::cli::Failure;
+use crate::clock::Clock;
 use crate::pipeline::outputs::hearing;
 use crate::script_worker;
 
@@ -38,6 +39,21 @@ impl Script {
         let told = self.runtime.block_on(self.process.tell(event));
         Ok(told.context("an output's script could not be asked")?)
     }
+}
+
+/// Whether an output, as it is set, sends a secret as a bearer token for a sample of some step it hears of.
+pub(super) fn sends_as_token(folder: &Folder, secret: &str) -> Result<bool, Failure> {
+    let mut script = Script::start(folder)?;
+    let is_token =
+        |request: &Request| matches!(request, Request::Http { auth: Auth::Bearer(name), .. } if name == secret);
+    for event in samples(&folder.manifest.hears, Clock::System.now())? {
+        if let Outcome::Requests(requests) = script.tell(&event)?
+            && requests.iter().any(is_token)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// A drill that nobody asked for.

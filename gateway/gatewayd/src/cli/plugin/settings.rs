@@ -142,6 +142,12 @@ pub(super) fn secret(
     }
     let value = read()?;
     fits(about, &value).map_err(|why| Failure::Usage(format!("{name}: {key}: {why}")))?;
+    if about.kind == SecretKind::Text && !is_b64token(&value) && asking::sends_as_token(&wanted.folder, key)? {
+        return Err(Failure::Usage(format!(
+            "{name}: {key}: it goes out as a bearer token, which is letters, digits and -._~+/, and perhaps = at its end (RFC 6750): give \
+             the token alone, without the word Bearer, quotes or spaces"
+        )));
+    }
     change(&context.tables, name, seal(&context, name, key, &value)?, (&deed, ""), output)
 }
 
@@ -171,6 +177,12 @@ fn fits(about: &SecretParam, value: &str) -> Result<(), String> {
         SecretKind::Text => Ok(()),
         SecretKind::Signing => SigningKeys::parse(value).map(drop).map_err(|error: KeyError| error.to_string()),
     }
+}
+
+/// Whether a text can be a bearer token: `b64token` of RFC 6750, 2.1.
+fn is_b64token(text: &str) -> bool {
+    let token = text.trim_end_matches('=');
+    !token.is_empty() && token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+/".contains(&b))
 }
 
 /// `plugin settings`.
@@ -221,4 +233,19 @@ pub(super) fn settings(name: &PluginName, config: &ConfigArg, output: &Output) -
         ]
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_what_rfc_6750_has_for_one() {
+        for token in ["tk_1", "AbCdEf123456==", "eyJ0.e30.x-y_z~+/"] {
+            assert!(is_b64token(token), "{token}");
+        }
+        for other in ["", "=", "Bearer tk_1", "\"tk_1\"", "tö", "a=b", "a:b", " tk", "tk\t"] {
+            assert!(!is_b64token(other), "{other}");
+        }
+    }
 }

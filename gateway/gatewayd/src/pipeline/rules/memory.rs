@@ -69,7 +69,10 @@ impl RulesTask {
         let mut is_known = false;
         if let (Some(worker), Some((heard, snapshot))) = (&mut self.worker, kept) {
             match worker.resume(&snapshot).await {
-                Ok(()) => (self.heard, is_known) = (heard, true),
+                Ok(()) => {
+                    (self.heard, is_known) = (heard, true);
+                    self.parts.kept_up_to.store(heard.0, Ordering::Release);
+                }
                 Err(error) => tracing::info!(%error, "the rules begin from the journal"),
             }
         }
