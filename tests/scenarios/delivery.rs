@@ -338,7 +338,6 @@ async fn what_a_webhook_takes_for_wrong_is_given_up_after_ten_minutes_and_the_ne
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").start().await;
     output(&clinic, "hook", &hook, &["raised"]).await;
     let mut s7 = clinic.sensor("s7").await;
-    let log = || clinic.pitchside(&["plugin", "logs", "hook"]).ok().out;
     let mut so_far = 0;
     for status in
         ["400 Bad Request", "413 Content Too Large", "415 Unsupported Media Type", "422 Unprocessable Content"]
@@ -353,7 +352,7 @@ async fn what_a_webhook_takes_for_wrong_is_given_up_after_ten_minutes_and_the_ne
         assert_eq!(again.key, refused.key, "{status}");
         clinic.advance(2 * 60);
         let given_up = format!("{} is given up after its time: the answer is {}", refused.key, &status[..3]);
-        until("the log to tell that it is given up", || log().contains(&given_up).then_some(())).await;
+        until("the log to tell that it is given up", || log(&clinic, "hook").contains(&given_up).then_some(())).await;
         let tried = hook.got().len();
         hook.breaks(false);
         beats(&clinic, &mut s7, &[190, 100]).await;
