@@ -7,6 +7,7 @@ use gatewayd::identity::Identity;
 use ledger_block::SignedHeader;
 use pitchside_seal::{Filter, KeyRing, open};
 use pitchside_store::{BlockRow, ChainStart};
+use pitchside_tests::program::Answer;
 use pitchside_tests::{Clinic, Running, Told, until};
 use pitchside_wire::Content;
 
@@ -86,7 +87,8 @@ async fn a_restored_box_takes_readings_but_seals_nothing_before_the_ledger_has_a
     s7.heart_rate(63).await;
     clinic.seal().await;
     assert!(clinic.blocks().is_empty(), "a block on a guess could contradict the ledger");
-    let health = clinic.pitchside(&["--json", "doctor", "--health"]).ok().json();
+    let healthy = || Some(clinic.pitchside(&["--json", "doctor", "--health"])).filter(|answer| answer.code == 0);
+    let health = until("the gateway is healthy", healthy).await.json();
     assert!(health["checks"].to_string().contains("the ledger has not said yet"), "{health}");
     assert!(health["checks"].to_string().contains("known offline since"), "{health}");
     clinic.ledger().on().await;
@@ -208,9 +210,10 @@ async fn health_is_asked_of_the_running_gateway() {
 #[tokio::test]
 async fn a_gateway_without_room_to_write_is_not_healthy() {
     let clinic = Clinic::new().strap("s7").with(|settings| settings.journal.reserve_bytes = 1 << 40).start().await;
-    let answer = clinic.pitchside(&["doctor", "--health"]);
-    assert_eq!(answer.code, 1, "{answer:?}");
-    assert!(answer.err.contains("not healthy: store writable"), "{answer:?}");
+    // It may be asked a moment after it has started.
+    let found = |answer: &Answer| answer.err.contains("not healthy: store writable");
+    let unhealthy = || Some(clinic.pitchside(&["doctor", "--health"])).filter(found);
+    assert_eq!(until("it to be found without room", unhealthy).await.code, 1);
 }
 
 #[tokio::test]

@@ -147,6 +147,10 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
     assert!(sent[0].0.starts_with("POST / HTTP/1.1") && header(&sent[0].0, "authorization") == Some("Bearer tk_1"));
     assert_eq!((&body["topic"], &body["priority"]), (&"squad-3fa9c1e0".into(), &5.into()));
     assert_eq!(body["message"], "fast, athlete ada", "a pseudonym and no value");
+    // What is cut off before its answer is written down goes out again.
+    let name = pitchside_model::PluginName::parse("ntfy-push").unwrap();
+    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
+    until("both to be written down", || (waiting() == 0).then_some(())).await;
 
     // Another port is another capability: nobody granted it.
     plugin(&clinic, &["set", "ntfy-push", "port", &other.to_string()]).ok();

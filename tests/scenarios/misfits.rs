@@ -7,7 +7,7 @@ use pitchside_tests::maker::release;
 use pitchside_tests::{Clinic, Image, Running, Sensor, until};
 use pitchside_wire::firmware::{Battery, Phase, Reason, Report, Stage, Status, Up, Version};
 
-use super::firmware::{NEW, flashed, for_a_while, of, published, status};
+use super::firmware::{NEW, flashed, for_a_while, is_said, of, published, status};
 
 /// A strap that runs 1.0.0 and was offered [`NEW`].
 async fn offered() -> (SignedManifest, Running, Sensor) {
@@ -43,7 +43,7 @@ async fn a_sensor_that_confirms_and_runs_something_else_all_the_same_is_offered_
     let (release, stage, reason) = (signed.id().0, Stage::Confirmed, Reason::NONE);
     s7.says_firmware(&Up::Report(Report { number: 900, release, stage, reason, text: String::new() })).await;
     for_a_while(&mut s7).await;
-    assert_eq!(of(&clinic, "s7", "state"), "runs 1.0.0 after confirming 1.1.0, and is not offered it again");
+    is_said(&clinic, "s7", "runs 1.0.0 after confirming 1.1.0, and is not offered it again").await;
     let sensors = &status(&clinic)["releases"][0]["sensors"];
     assert_eq!((&sensors["confirmed"], &sensors["failed"]), (&0.into(), &1.into()));
     assert_eq!(clinic.tables().firmware_tally(&signed.id().0).expect("the database answers"), (0, 1));
@@ -77,7 +77,7 @@ async fn a_sensor_that_confirms_before_it_says_what_it_runs_is_judged_by_what_it
     };
     s7.says_firmware(&Up::Status(status)).await;
     until("the box to count it", || (tally() == (1, 0)).then_some(())).await;
-    assert_eq!(of(&clinic, "s7", "state"), "confirmed");
+    is_said(&clinic, "s7", "confirmed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -110,5 +110,5 @@ async fn a_sensor_on_which_the_newest_release_fails_gets_the_one_before_it() {
     for_a_while(&mut s7).await;
     assert!(s7.happened.is_empty(), "not in turn for ever: {:?}", s7.happened);
     let held = "held: 1.2.0: it came to nothing here before (self_test), and is not offered here again";
-    assert_eq!(of(&clinic, "s7", "state"), held, "and people can see why");
+    is_said(&clinic, "s7", held).await;
 }

@@ -95,6 +95,9 @@ async fn evidence_of_an_alert_has_its_readings_and_its_rule_and_is_refused_with_
     let (file, policy) = (elsewhere.path().join("alert"), elsewhere.path().join("policy"));
     std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
     let alert = clinic.alerts().remove(0).alert;
+    // That it went out is written down after the alert itself.
+    until("it to be marked as delivered", || clinic.tables().undelivered_alerts(9).unwrap().is_empty().then_some(()))
+        .await;
     clinic.tables().acknowledge_alert(alert.id, "ann", clinic.now()).unwrap();
     clinic.pitchside(&["evidence", "export", &alert.id.to_string(), "--out", file.to_str().unwrap()]).ok();
     let said = verify(&file, &policy).ok().json();

@@ -9,25 +9,28 @@ use pitchside_collect::mqtt::Limits;
 use super::desk::Front;
 use super::raw::{Hello, Raw, publish, publish5, subscribe};
 
+/// Little time to prove oneself, and enough for a machine that does ten other things.
+fn hurried() -> Limits {
+    Limits { authenticate_within: Duration::from_secs(2), ..Limits::default() }
+}
+
 #[tokio::test]
 async fn who_proves_nothing_in_time_is_closed() {
-    let limits = Limits { authenticate_within: Duration::from_millis(100), ..Limits::default() };
-    let front = Front::with(limits).await;
+    let front = Front::with(hurried()).await;
     let address = front.gate.local_addrs().tcp[0];
     let mut silent = Raw::to(address).await;
-    silent.ends().await;
     let mut slow = Raw::to(address).await;
     slow.send(&Hello::v4("s7").bytes()[..7]).await;
-    slow.ends().await;
     let mut raw = Raw::connect(address, &Hello::v5("s7")).await;
     raw.send(&publish5("ps/1/s7/up", 0, 0, b"not a handshake")).await;
+    silent.ends().await;
+    slow.ends().await;
     assert_eq!(raw.answer().await.disconnected(), 0x87);
 }
 
 #[tokio::test]
 async fn who_proved_itself_stays() {
-    let limits = Limits { authenticate_within: Duration::from_millis(100), ..Limits::default() };
-    let mut front = Front::with(limits).await;
+    let mut front = Front::with(hurried()).await;
     let address = front.gate.local_addrs().tcp[0];
     let mut proven = Raw::connect(address, &Hello::v5("s7")).await;
     proven.send(&publish5("ps/1/s7/hs", 1, 1, b"hello")).await;

@@ -129,6 +129,8 @@ impl Escalator {
         };
         // What whoever recorded it could not tell the page.
         self.alerts.telling.tell();
+        // Read first: what is raised while the record is read escalates a moment early, and nothing late.
+        let uptime = self.clock.uptime();
         loop {
             let steps = self.store.delivery_steps_after(state.after, PAGE)?;
             let Some(last) = steps.last() else { break };
@@ -136,7 +138,7 @@ impl Escalator {
                 match step.kind {
                     DeliveryKind::Raised => {
                         if let Some(row) = self.store.alert(step.alert)? {
-                            self.watch(&mut state.escalations, &row.alert, 0, Duration::ZERO);
+                            self.watch(&mut state.escalations, &row.alert, 0, Duration::ZERO, uptime);
                         }
                     }
                     DeliveryKind::Acknowledged | DeliveryKind::Cleared => state.escalations.forget(step.alert),
@@ -163,19 +165,20 @@ impl Escalator {
         if waiting.len() >= WAITING_MAX as usize {
             tracing::error!("more than {WAITING_MAX} alerts wait for somebody; the oldest of them do not escalate");
         }
-        let now = self.clock.now();
+        // In this order: a clock that jumps in between makes an escalation early, and none late.
+        let (uptime, now) = (self.clock.uptime(), self.clock.now());
         for alert in waiting {
             let waited = u64::try_from(now.micros_since(alert.since)).map_or(Duration::ZERO, Duration::from_micros);
-            self.watch(&mut escalations, &alert.alert, alert.level, waited);
+            self.watch(&mut escalations, &alert.alert, alert.level, waited, uptime);
         }
         Ok(Watching { escalations, after, owing: Vec::new() })
     }
 
-    fn watch(&self, escalations: &mut Escalations, alert: &Alert, level: u8, waited: Duration) {
+    fn watch(&self, escalations: &mut Escalations, alert: &Alert, level: u8, waited: Duration, uptime: Duration) {
         let by_priority = self.settings.escalate_after.of(alert.priority).map(pitchside_config::Span::duration);
         let by_rule = self.notes.of(&alert.rule).escalate;
         let Some(plan) = Plan::of(by_priority, by_rule, self.settings.escalate_levels) else { return };
-        if escalations.watch(alert.id, plan, level, waited, self.clock.uptime()) == Taken::Full {
+        if escalations.watch(alert.id, plan, level, waited, uptime) == Taken::Full {
             tracing::error!(alert = %alert.id, "too many alerts wait for somebody; this one does not escalate");
         }
     }

@@ -47,8 +47,8 @@ pub fn store(dir: &TempDir) -> Arc<Store> {
     Arc::new(Store::open(&dir.path().join("content"), limits).unwrap())
 }
 
-/// How soon a peer is too slow: only for those who try that; a busy machine may make anybody so slow.
-pub const SHORT: Patience = Patience { stall: Duration::from_millis(700), bytes_per_s_min: 1 << 20 };
+/// How soon a peer is too slow for those who try that, and no sooner than a busy machine makes one that is sound.
+pub const SHORT: Patience = Patience { stall: Duration::from_secs(4), bytes_per_s_min: 1 << 20 };
 
 pub fn settings(boxes: impl IntoIterator<Item = SocketAddr>, ledger: Option<SocketAddr>) -> Settings {
     Settings {

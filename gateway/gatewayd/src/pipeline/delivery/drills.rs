@@ -166,7 +166,8 @@ impl Drills {
 
     async fn end(&mut self, drill: &DrillRow, report: &Report) -> Result<(), StoreError> {
         let (parts, proved, problems) = (&self.parts, report.proved(), report.problems());
-        let now = parts.clock.now();
+        // Before anybody can read that it is over: the next one counts from here.
+        let (uptime, now) = (parts.clock.uptime(), parts.clock.now());
         let text = serde_json::to_string(report).map_err(|error| StoreError::Database(error.to_string()))?;
         // The alert first: cut off between the two, the drill is run again and finds it raised.
         let event = match (proved, self.raised) {
@@ -181,7 +182,7 @@ impl Drills {
         }
         let parts = &self.parts;
         blocking::here(|| parts.store.end_drill(drill.id, proved, &text, now))?;
-        self.schedule.ended(proved, parts.clock.uptime());
+        self.schedule.ended(proved, uptime);
         if proved {
             parts.alerts.metrics.alert_path_proved.set(now.millis() / 1_000);
             tracing::info!(%report, "the alert path is proven");
