@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 use crate::rules::found_whole;
 
 fn clinic() -> Clinic {
-    Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").app("tablet", &["alerts/#"])
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0");
+    clinic.app("wall", &["alerts/#"]).app("tablet", &["alerts/#"])
 }
 
 async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
@@ -17,16 +18,16 @@ async fn beats(clinic: &Running, s7: &mut Sensor, rates: &[i64]) {
     }
 }
 
-/// The tablet, which hears of alerts from now on.
+/// The screen on the wall, which hears of alerts from now on. It is the tablet that comes later: a new connection of an app ends its last.
 async fn listening(clinic: &Running) -> Client {
-    let mut tablet = clinic.app("tablet").await;
-    assert!(tablet.subscribe("alerts/#").await.unwrap() < 0x80);
-    tablet
+    let mut wall = clinic.app("wall").await;
+    assert!(wall.subscribe("alerts/#").await.unwrap() < 0x80);
+    wall
 }
 
 /// The next message of an alert; of none but this one.
-async fn hears(tablet: &mut Client, id: AlertId) -> Value {
-    let (topic, payload) = tablet.message().await;
+async fn hears(wall: &mut Client, id: AlertId) -> Value {
+    let (topic, payload) = wall.message().await;
     assert_eq!(topic, format!("alerts/{id}"));
     serde_json::from_slice(&payload).unwrap()
 }
@@ -47,11 +48,11 @@ fn acknowledge(clinic: &Running, id: AlertId) {
 async fn who_acknowledged_an_alert_is_told_and_found_later_until_it_is_over() {
     let mut clinic = clinic().start().await;
     clinic.pitchside_fed(&["user", "add", "ann", "--role", "clinician", "--password-stdin"], "ann of tests\n").ok();
-    let mut tablet = listening(&clinic).await;
+    let mut wall = listening(&clinic).await;
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190]).await;
     let id = clinic.alerted(1).await[0].alert.id;
-    assert_eq!(hears(&mut tablet, id).await["type"], "alert_raised");
+    assert_eq!(hears(&mut wall, id).await["type"], "alert_raised");
     let ann = clinic.visitor("ann", "ann of tests").await;
     clinic.advance(5);
     let mut seen = Value::Null;
@@ -61,7 +62,7 @@ async fn who_acknowledged_an_alert_is_told_and_found_later_until_it_is_over() {
         assert_eq!((status, &view["acknowledged_by"]), (200, &json!("ann")));
         seen = view["acknowledged_at"].clone();
     }
-    let told = hears(&mut tablet, id).await;
+    let told = hears(&mut wall, id).await;
     assert_eq!(told, json!({ "type": "alert_acknowledged", "id": id, "by": "ann", "at": seen }));
     for killed in [false, true] {
         if killed {
@@ -83,16 +84,16 @@ async fn who_acknowledged_an_alert_is_told_and_found_later_until_it_is_over() {
 #[tokio::test]
 async fn an_acknowledgement_of_what_is_over_is_told_and_its_end_is_what_is_found() {
     let clinic = clinic().start().await;
-    let mut tablet = listening(&clinic).await;
+    let mut wall = listening(&clinic).await;
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190, 100]).await;
     until("it to be over", || clinic.alerts().first().and_then(|row| row.cleared)).await;
     let first = clinic.alerts()[0].alert.id;
     for kind in ["alert_raised", "alert_cleared"] {
-        assert_eq!(hears(&mut tablet, first).await["type"], kind);
+        assert_eq!(hears(&mut wall, first).await["type"], kind);
     }
     acknowledge(&clinic, first);
-    assert_eq!(hears(&mut tablet, first).await["type"], "alert_acknowledged");
+    assert_eq!(hears(&mut wall, first).await["type"], "alert_acknowledged");
     assert_eq!(finds(&clinic, first).await["type"], "alert_cleared");
 
     // And of one whose end is kept no longer nothing is found.
@@ -101,19 +102,19 @@ async fn an_acknowledgement_of_what_is_over_is_told_and_its_end_is_what_is_found
     until("it to be over", || clinic.alerts().get(1).and_then(|row| row.cleared)).await;
     let second = clinic.alerts()[1].alert.id;
     for kind in ["alert_raised", "alert_cleared"] {
-        assert_eq!(hears(&mut tablet, second).await["type"], kind);
+        assert_eq!(hears(&mut wall, second).await["type"], kind);
     }
     clinic.advance(3_600);
     soon("the ends to be forgotten", async { while !found_whole(&clinic).await.is_empty() {} }).await;
     acknowledge(&clinic, second);
-    assert_eq!(hears(&mut tablet, second).await["type"], "alert_acknowledged");
+    assert_eq!(hears(&mut wall, second).await["type"], "alert_acknowledged");
     assert!(found_whole(&clinic).await.is_empty());
 }
 
 #[tokio::test]
 async fn an_acknowledgement_between_an_end_and_its_record_does_not_bring_the_alert_back() {
     let clinic = clinic().start().await;
-    let mut tablet = listening(&clinic).await;
+    let mut wall = listening(&clinic).await;
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190]).await;
     let id = clinic.alerted(1).await[0].alert.id;
@@ -124,10 +125,10 @@ async fn an_acknowledgement_between_an_end_and_its_record_does_not_bring_the_ale
     database.execute_batch(full).unwrap();
     beats(&clinic, &mut s7, &[100]).await;
     for kind in ["alert_raised", "alert_cleared"] {
-        assert_eq!(hears(&mut tablet, id).await["type"], kind);
+        assert_eq!(hears(&mut wall, id).await["type"], kind);
     }
     acknowledge(&clinic, id);
-    assert_eq!(hears(&mut tablet, id).await["type"], "alert_acknowledged");
+    assert_eq!(hears(&mut wall, id).await["type"], "alert_acknowledged");
     assert_eq!(clinic.alerts()[0].cleared, None, "only the record does not know");
     assert_eq!(finds(&clinic, id).await["type"], "alert_cleared");
     database.execute_batch("DROP TRIGGER full;").unwrap();
@@ -138,7 +139,7 @@ async fn an_acknowledgement_between_an_end_and_its_record_does_not_bring_the_ale
 #[tokio::test]
 async fn an_alert_that_is_told_again_after_a_restart_says_who_acknowledged_it() {
     let mut clinic = clinic().start().await;
-    let mut tablet = listening(&clinic).await;
+    let mut wall = listening(&clinic).await;
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190]).await;
     let id = clinic.alerted(1).await[0].alert.id;
@@ -146,7 +147,7 @@ async fn an_alert_that_is_told_again_after_a_restart_says_who_acknowledged_it() 
     until("nothing to be owed", || nothing_owed(&clinic).then_some(())).await;
     acknowledge(&clinic, id);
     for kind in ["alert_raised", "alert_acknowledged"] {
-        assert_eq!(hears(&mut tablet, id).await["type"], kind);
+        assert_eq!(hears(&mut wall, id).await["type"], kind);
     }
     clinic.kill().await;
     // What could not be marked though it went out, as when the disk was full for a while.
@@ -166,14 +167,14 @@ async fn one_that_latched_and_escalated_is_found_so_then_acknowledged_then_reset
     let text = std::fs::read_to_string(&manifest).unwrap();
     std::fs::write(&manifest, text.replace("[state]", "latch = true\n[state]")).unwrap();
     let clinic = clinic.start().await;
-    let mut tablet = listening(&clinic).await;
+    let mut wall = listening(&clinic).await;
     let mut s7 = clinic.sensor("s7").await;
     beats(&clinic, &mut s7, &[190, 100]).await;
     let id = clinic.alerted(1).await[0].alert.id;
-    assert_eq!(hears(&mut tablet, id).await["type"], "alert_raised");
+    assert_eq!(hears(&mut wall, id).await["type"], "alert_raised");
     until("it to be watched", || (clinic.metric("alerts_watched") == 1).then_some(())).await;
     clinic.advance(300);
-    let told = hears(&mut tablet, id).await;
+    let told = hears(&mut wall, id).await;
     assert_eq!((&told["type"], &told["alert"]["escalation"]), (&json!("alert_escalated"), &json!(1)));
     let found = finds(&clinic, id).await;
     assert_eq!((&found["type"], &found["alert"]["escalation"]), (&json!("alert_raised"), &json!(1)));
@@ -181,12 +182,12 @@ async fn one_that_latched_and_escalated_is_found_so_then_acknowledged_then_reset
     // Twice, and it is told once.
     acknowledge(&clinic, id);
     acknowledge(&clinic, id);
-    assert_eq!(hears(&mut tablet, id).await["type"], "alert_acknowledged");
+    assert_eq!(hears(&mut wall, id).await["type"], "alert_acknowledged");
     let alert = finds(&clinic, id).await["alert"].clone();
     assert_eq!((&alert["state"], &alert["escalation"]), (&json!("acknowledged"), &json!(1)));
     assert_eq!(alert["latches"], json!(true), "it stays until somebody resets it");
     clinic.pitchside(&["alerts", "reset", &id.to_string(), "--author", "bob", "--note", "Seen to."]).ok();
-    let told = hears(&mut tablet, id).await;
+    let told = hears(&mut wall, id).await;
     assert_eq!((&told["type"], &told["by"]), (&json!("alert_cleared"), &json!("bob")));
     assert_eq!(finds(&clinic, id).await, told);
 }

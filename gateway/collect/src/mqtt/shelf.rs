@@ -112,7 +112,11 @@ mod tests {
         let found = shelf.matching("#", 1);
         assert_eq!((found.len(), found[0].payload.as_ref(), found[0].qos), (1, b"new".as_ref(), 1));
         assert_eq!(shelf.replace(&bytes("a"), &bytes("too long")), Err(Full));
-        assert_eq!(shelf.bytes, 4);
+        assert_eq!(
+            (shelf.bytes, shelf.matching("#", 1)[0].payload.as_ref()),
+            (4, b"new".as_ref()),
+            "it stays as it was"
+        );
     }
 
     #[test]

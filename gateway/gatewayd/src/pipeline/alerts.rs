@@ -211,8 +211,8 @@ impl Alerts {
             && ends.said(id).is_none()
             && let Err(error) = self.gate.replace(&topic, &stands)
         {
-            tracing::warn!(%error, alert = %id, "how an alert stands by now is not kept for later MQTT subscribers");
-            self.gate.forget(&topic);
+            // Better found as it stood than not at all: it still holds.
+            tracing::warn!(%error, alert = %id, "later MQTT subscribers find an alert as it stood before");
         }
         match told {
             Some(json) => Ok(self.gate.publish(&topic, Bytes::from(json), false, Qos::AtLeastOnce)?),
@@ -309,8 +309,8 @@ impl Alerts {
         let (alert, _) = step_of(deed.0);
         let is_over = row.is_some_and(|row| row.cleared.is_some());
         let event = match (deed.0, row) {
-            // Somebody may have acknowledged it before it goes out.
-            (AlertEvent::Raised(_), Some(row)) if !is_over => Event::AlertRaised { alert: self.view(row) },
+            // Somebody may have acknowledged it, or it may be over, before it goes out.
+            (AlertEvent::Raised(_), Some(row)) => Event::AlertRaised { alert: self.view(row) },
             _ => self.told(deed),
         };
         let json = Bytes::from(serde_json::to_vec(&event)?);
@@ -328,6 +328,10 @@ impl Alerts {
                 }
             }
             (AlertEvent::Cleared { .. }, _) => {
+                // Whose it is is known as of one that was heard to be raised: an erasure takes its end off, too.
+                if let Some(row) = row {
+                    self.stands(&row.alert);
+                }
                 let make_room = ends.put(alert, json.clone(), self.clock.uptime());
                 self.take_off(make_room);
                 self.publish_retained(alert, json)?;
@@ -339,12 +343,10 @@ impl Alerts {
     /// The same of what is on the record, if it still is: an erasure may have come before.
     fn publish_recorded(&self, deed: Deed<'_>) -> anyhow::Result<()> {
         let _stating = self.stating.lock();
-        let Some(row) = self.store.alert(step_of(deed.0).0)? else { return Ok(()) };
-        if matches!(deed.0, AlertEvent::Cleared { .. }) {
-            // Whose it is is known as of one that was heard to be raised: an erasure takes its end off, too.
-            self.stands(&row.alert);
+        match self.store.alert(step_of(deed.0).0)? {
+            Some(row) => self.publish(deed, Some(&row)),
+            None => Ok(()),
         }
-        self.publish(deed, Some(&row))
     }
 
     fn publish_retained(&self, alert: AlertId, json: Bytes) -> Result<(), PublishError> {

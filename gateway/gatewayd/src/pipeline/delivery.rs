@@ -146,7 +146,9 @@ impl Escalator {
         self.alerts.telling.tell();
         loop {
             let steps = self.store.delivery_steps_after(state.after, PAGE)?;
-            let Some(last) = steps.last() else { break };
+            if steps.is_empty() {
+                break;
+            }
             for step in &steps {
                 match step.kind {
                     DeliveryKind::Raised => {
@@ -161,8 +163,9 @@ impl Escalator {
                     DeliveryKind::Cleared => state.escalations.forget(step.alert),
                     DeliveryKind::Escalated(_) | DeliveryKind::Drill => {}
                 }
+                // One by one: what cannot be read after it must not have it owed a second time.
+                state.after = step.id;
             }
-            state.after = last.id;
             self.publish(state);
         }
         for (alert, level) in state.escalations.due(self.clock.uptime()) {
@@ -177,7 +180,16 @@ impl Escalator {
     fn publish(&self, state: &mut Watching) {
         let mut held_up = HashSet::new();
         state.owing.retain(|step| {
-            let waits = held_up.contains(&step.alert) || self.alerts.publish_step(step).is_err();
+            let waits = held_up.contains(&step.alert)
+                || match self.alerts.publish_step(step) {
+                    Ok(()) => false,
+                    // It will not be read the next time either.
+                    Err(error) if matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Damaged { .. })) => {
+                        tracing::error!(%error, alert = %step.alert, "a step of an alert cannot be told to MQTT subscribers");
+                        false
+                    }
+                    Err(_) => true,
+                };
             if waits {
                 held_up.insert(step.alert);
             }
