@@ -3,6 +3,7 @@
 //!
 //! | module | is about |
 //! | --- | --- |
+//! | `acknowledged` | who acknowledged an alert, told to apps over MQTT and kept for those who come later |
 //! | `delivery` | who is told of alerts, and when; the dead-man's switch |
 //! | `events` | alerts on the page's stream of events, told again to whoever comes back |
 //! | `door` | who gets in, and who is put out |
@@ -40,6 +41,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acknowledged;
 mod backup;
 mod cable;
 mod channels;

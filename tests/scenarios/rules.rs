@@ -147,6 +147,14 @@ async fn an_app_that_may_reads_live_values() {
 
 /// What the tablet finds when it connects and subscribes: topics, and the types of their messages.
 async fn found(clinic: &Running) -> Vec<(String, String)> {
+    let kind = |told: serde_json::Value| told["type"].as_str().unwrap().to_owned();
+    let mut found: Vec<_> = found_whole(clinic).await.into_iter().map(|(topic, told)| (topic, kind(told))).collect();
+    found.dedup();
+    found
+}
+
+/// The same, with the messages.
+pub(super) async fn found_whole(clinic: &Running) -> Vec<(String, serde_json::Value)> {
     let mut tablet = clinic.app("tablet").await;
     let mut asks = Vec::new();
     for (id, filter) in [(1, "alerts/#"), (2, "alerts/none")] {
@@ -157,8 +165,7 @@ async fn found(clinic: &Running) -> Vec<(String, String)> {
     loop {
         match tablet.packet().await.unwrap() {
             Packet::Publish(topic, _, payload) => {
-                let told: serde_json::Value = serde_json::from_slice(&payload).unwrap();
-                found.push((topic, told["type"].as_str().unwrap().to_owned()));
+                found.push((topic, serde_json::from_slice(&payload).unwrap()));
             }
             // Subscriptions are served in turn: what was kept for the first has come. What was on its way comes beside it.
             Packet::SubAck(2, _) => {

@@ -210,7 +210,7 @@ impl Acceptor {
         let metrics = &self.gate.metrics;
         if let Err(reason) = self.open.take(peer, &self.limits) {
             metrics.connection_refused(reason);
-            self.open.warn(peer, reason);
+            self.open.warn(peer, reason, None);
             return;
         }
         metrics.connections.inc();
@@ -218,6 +218,7 @@ impl Acceptor {
         let connection = Connection {
             tls: self.tls.clone(),
             gate: Arc::clone(&self.gate),
+            open: Arc::clone(&self.open),
             limits: self.limits,
             stopping: self.stopping.clone(),
         };
@@ -232,6 +233,7 @@ impl Acceptor {
 struct Connection {
     tls: TlsAcceptor,
     gate: Arc<Gate>,
+    open: Arc<Open>,
     limits: Limits,
     stopping: CancellationToken,
 }
@@ -249,11 +251,17 @@ impl Connection {
             Some(Ok(Ok(tls))) => tls,
             Some(Ok(Err(error))) => {
                 metrics.connection_refused("tls");
-                tracing::debug!(%peer, %error, "the TLS handshake failed");
+                // Who hangs up in the middle may only have looked whether somebody listens.
+                if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) {
+                    tracing::debug!(%peer, %error, "the TLS handshake was broken off");
+                } else {
+                    self.open.warn(peer, "tls", Some(&error));
+                }
                 return;
             }
             Some(Err(_)) => {
                 metrics.connection_refused("tls_slow");
+                self.open.warn(peer, "tls_slow", None);
                 return;
             }
         };

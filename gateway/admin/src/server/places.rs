@@ -1,6 +1,7 @@
 //! How many connections are open, in all and from one address.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,35 @@ use tokio::time::Instant;
 use crate::config::Limits;
 use crate::metrics::Metrics;
 
+/// How often the log is told that connections are refused for one reason.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+
 /// Who holds how many connections.
 #[derive(Debug, Default)]
 pub(super) struct Open {
     by_peer: Mutex<HashMap<IpAddr, usize>>,
-    warned: Mutex<Option<Instant>>,
+    /// By reason, of which there are a few.
+    warned: Mutex<HashMap<&'static str, Warned>>,
+}
+
+/// What the log was told of one reason.
+#[derive(Debug, Default)]
+struct Warned {
+    last: Option<Instant>,
+    /// Those it was not told of since.
+    untold: u64,
+}
+
+impl Warned {
+    /// One more: of how many the log is to be told now, if it is.
+    fn count(&mut self, now: Instant) -> Option<u64> {
+        self.untold += 1;
+        if self.last.is_some_and(|last| now.duration_since(last) < WARN_EVERY) {
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.untold))
+    }
 }
 
 impl Open {
@@ -32,12 +57,12 @@ impl Open {
         Ok(())
     }
 
-    /// Loud, but once a second: a flood must not fill the disk with its own refusals.
-    pub(super) fn warn(&self, peer: IpAddr, reason: &str) {
-        let mut warned = self.warned.lock();
-        if warned.is_none_or(|last| last.elapsed() >= Duration::from_secs(1)) {
-            *warned = Some(Instant::now());
-            tracing::warn!(%peer, reason, "connections are being refused");
+    /// Loud, but once a minute for each reason, with how many there were: a flood must not fill the disk with its own refusals.
+    pub(super) fn warn(&self, peer: IpAddr, reason: &'static str, error: Option<&io::Error>) {
+        let told = self.warned.lock().entry(reason).or_default().count(Instant::now());
+        if let Some(connections) = told {
+            let error = error.map(tracing::field::display);
+            tracing::warn!(%peer, reason, error, connections, "connections are being refused");
         }
     }
 
@@ -63,5 +88,18 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.open.leave(self.peer);
         self.metrics.connections.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_told_once_a_minute_with_how_many_there_were() {
+        let (mut warned, begin) = (Warned::default(), Instant::now());
+        let told: Vec<_> = (0..125).map(|s| warned.count(begin + Duration::from_secs(s))).collect();
+        let lines: Vec<_> = (0..).zip(told).filter_map(|(s, told)| told.map(|told| (s, told))).collect();
+        assert_eq!(lines, [(0, 1), (60, 60), (120, 60)]);
     }
 }

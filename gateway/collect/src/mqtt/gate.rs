@@ -215,6 +215,12 @@ impl Gate {
         self.shared.router.publish(topic, payload, retain, u8::from(qos == Qos::AtLeastOnce))
     }
 
+    /// Puts another message in place of a topic's retained one, for those who subscribe later, without telling anybody. Where none is
+    /// retained none is put.
+    pub fn replace(&self, topic: &str, payload: &Bytes) -> Result<(), PublishError> {
+        self.shared.router.replace(topic, payload)
+    }
+
     /// Takes the retained message of a topic away, without telling anybody.
     pub fn forget(&self, topic: &str) {
         self.shared.router.forget(topic);

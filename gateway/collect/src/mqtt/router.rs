@@ -114,6 +114,15 @@ impl Router {
         state.queue.try_send(envelope).map_err(|_| PublishError::Busy)
     }
 
+    /// Puts another message in place of a topic's on the shelf, if one is there; nobody is told.
+    pub(crate) fn replace(&self, topic: &str, payload: &Bytes) -> Result<(), PublishError> {
+        if topic.len() + payload.len() + 16 > self.limits.packet_bytes_max {
+            return Err(PublishError::TooLarge);
+        }
+        let topic = Bytes::copy_from_slice(topic.as_bytes());
+        self.state.lock().shelf.replace(&topic, payload).map_err(|_| PublishError::Retained)
+    }
+
     /// Takes a topic's message off the shelf; nobody is told.
     pub(crate) fn forget(&self, topic: &str) {
         // An empty message always finds room.

@@ -51,6 +51,12 @@ impl Shelf {
         Ok(())
     }
 
+    /// Puts another word in place of the last one on `topic`; where there is none it puts none.
+    pub(crate) fn replace(&mut self, topic: &Bytes, payload: &Bytes) -> Result<(), Full> {
+        let Some(qos) = self.messages.get(topic).map(|(_, qos)| *qos) else { return Ok(()) };
+        self.put(topic, payload, qos)
+    }
+
     /// Every message that `filter` matches, as it goes to a new subscriber with `qos`.
     pub(crate) fn matching(&self, filter: &str, qos: u8) -> Vec<Routed> {
         let matches = |topic: &Bytes| std::str::from_utf8(topic).is_ok_and(|topic| filter::matches(filter, topic));
@@ -95,6 +101,22 @@ mod tests {
         shelf.put(&bytes("a/1"), &Bytes::new(), 0).unwrap();
         assert!(shelf.matching("a/#", 1).is_empty());
         assert_eq!((shelf.len(), shelf.bytes), (1, 2));
+    }
+
+    #[test]
+    fn a_word_is_replaced_at_its_own_qos_and_where_there_is_none_none_is_put() {
+        let mut shelf = Shelf::new(&Limits { retained_bytes_max: 8, ..Limits::default() });
+        shelf.put(&bytes("a"), &bytes("old"), 1).unwrap();
+        assert_eq!(shelf.replace(&bytes("a"), &bytes("new")), Ok(()));
+        assert_eq!(shelf.replace(&bytes("b"), &bytes("new")), Ok(()));
+        let found = shelf.matching("#", 1);
+        assert_eq!((found.len(), found[0].payload.as_ref(), found[0].qos), (1, b"new".as_ref(), 1));
+        assert_eq!(shelf.replace(&bytes("a"), &bytes("too long")), Err(Full));
+        assert_eq!(
+            (shelf.bytes, shelf.matching("#", 1)[0].payload.as_ref()),
+            (4, b"new".as_ref()),
+            "it stays as it was"
+        );
     }
 
     #[test]

@@ -21,12 +21,15 @@ use parking_lot::Mutex;
 use pitchside_admin::{AlertView, At, Event, Events, Metrics, UserName};
 use pitchside_collect::mqtt::{Gate, PublishError, Qos};
 use pitchside_model::{AlertEvent, AlertId, Timestamp};
-use pitchside_store::{AlertRow, AlertStep, AlertStepId, Store, StoreError};
+use pitchside_store::{
+    AlertRow, AlertStep, AlertStepId, DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError,
+};
 
 use super::delivery::RuleNotes;
 use super::sealing::Sealing;
 use super::telling::Telling;
 use crate::adapters::page::alert_view;
+use crate::blocking;
 use crate::clock::Clock;
 use ends::Ends;
 pub use recorder::Recorder;
@@ -52,6 +55,9 @@ pub struct Alerts {
     pub gate: Arc<Gate>,
     /// How alerts ended, as later subscribers hear it. Held while a step is told, so that of an alert's two the last stays the last word.
     pub ends: Arc<Mutex<Ends>>,
+    /// Held while an alert is read from the record and kept for later subscribers, so that what they find never goes back. Taken before `ends`:
+    /// what the rules say just now takes that alone, and waits for no disk.
+    pub stating: Arc<Mutex<()>>,
     /// Counts them.
     pub metrics: Arc<Metrics>,
     /// Told of each, for a high alert closes the open block.
@@ -129,7 +135,7 @@ impl Alerts {
         match self.record(events, now).await {
             Ok(steps) => {
                 self.count(steps.iter().map(|step| &step.event));
-                Came { recorded: true, sent: self.send_steps(&steps, &HashSet::new()).await }
+                Came { recorded: true, sent: self.send_steps(&steps).await }
             }
             Err(error) => {
                 tracing::error!(%error, "alerts of the replay could not be recorded");
@@ -139,8 +145,10 @@ impl Alerts {
     }
 
     /// For the start: whoever subscribes finds every alert that still holds and how the last ones ended, and what was recorded but, for a
-    /// crash, may not have gone out goes out. `last_reading` is the newest of the last run.
-    pub async fn restore(&self, last_reading: Timestamp) {
+    /// crash, may not have gone out goes out. `last_reading` is the newest of the last run. Up to the step in the answer that is all of the record.
+    pub async fn restore(&self, last_reading: Timestamp) -> Result<DeliveryStepId, StoreError> {
+        // Before what stands is read: what is recorded between the two is told once more, which changes nothing.
+        let told = blocking::here(|| self.store.last_delivery_step())?;
         let store = self.store.clone();
         match tokio::task::spawn_blocking(move || store.standing_alerts(ROWS_MAX)).await {
             Ok(Ok(standing)) => standing.iter().rev().for_each(|row| drop(self.keep(row))),
@@ -149,13 +157,15 @@ impl Alerts {
         }
         self.restore_ends(last_reading).await;
         self.resend().await;
+        Ok(told)
     }
 
+    /// An alert as MQTT subscribers are shown it. What somebody wrote of its end is the page's.
     fn view(&self, row: &AlertRow) -> AlertView {
-        alert_view(row, self.notes.of(&row.alert.rule).shown())
+        AlertView { reset_note: None, ..alert_view(row, self.notes.of(&row.alert.rule).shown()) }
     }
 
-    /// For MQTT subscribers who come later: an alert that holds, and how far it has escalated.
+    /// For MQTT subscribers who come later: an alert that holds, how far it has escalated, and who acknowledged it.
     fn keep(&self, row: &AlertRow) -> anyhow::Result<()> {
         let json = serde_json::to_vec(&Event::AlertRaised { alert: self.view(row) })?;
         self.stands(&row.alert);
@@ -180,34 +190,41 @@ impl Alerts {
         }
     }
 
-    /// Tells MQTT subscribers the same. It is not kept for later ones: that it is over may have gone out already.
-    pub fn publish_escalated(&self, row: &AlertRow) -> anyhow::Result<()> {
-        let json = serde_json::to_vec(&Event::AlertEscalated { alert: self.view(row) })?;
-        Ok(self.gate.publish(&topic_of(row.alert.id), Bytes::from(json), false, Qos::AtLeastOnce)?)
+    /// Tells MQTT subscribers that an alert has escalated, or that somebody acknowledged it. Those who come later find the alert as it stands by
+    /// now; of one that is over its end, which may have gone out before this.
+    pub fn publish_step(&self, step: &DeliveryStep) -> anyhow::Result<()> {
+        let (id, topic) = (step.alert, topic_of(step.alert));
+        let _stating = self.stating.lock();
+        // Of an athlete who was erased meanwhile nobody hears any more.
+        let Some(row) = self.store.alert(id)? else { return Ok(()) };
+        let stands = Bytes::from(serde_json::to_vec(&Event::AlertRaised { alert: self.view(&row) })?);
+        let told = match (step.kind, &row.acknowledged) {
+            (DeliveryKind::Escalated(_), _) => Some(Event::AlertEscalated { alert: self.view(&row) }),
+            (DeliveryKind::Acknowledged, Some((by, at))) => {
+                UserName::parse(by).map(|by| Event::AlertAcknowledged { id, by, at: At(*at) })
+            }
+            _ => None,
+        };
+        let told = told.map(|event| serde_json::to_vec(&event)).transpose()?;
+        let ends = self.ends.lock();
+        if row.cleared.is_none()
+            && ends.said(id).is_none()
+            && let Err(error) = self.gate.replace(&topic, &stands)
+        {
+            // Better found as it stood than not at all: it still holds.
+            tracing::warn!(%error, alert = %id, "later MQTT subscribers find an alert as it stood before");
+        }
+        match told {
+            Some(json) => Ok(self.gate.publish(&topic, Bytes::from(json), false, Qos::AtLeastOnce)?),
+            None => Ok(()),
+        }
     }
 
     /// Sends what was recorded but is not known to have gone out; whether all of it did.
     async fn resend(&self) -> bool {
         let store = self.store.clone();
-        let read = move || {
-            let steps = store.undelivered_alerts(ROWS_MAX)?;
-            let (mut over, mut ended) = (HashSet::new(), Vec::new());
-            for step in &steps {
-                let (alert, _) = step_of(&step.event);
-                let Some(row) = store.alert(alert)?.filter(|row| row.cleared.is_some()) else { continue };
-                match step.event {
-                    AlertEvent::Raised(_) => drop(over.insert(alert)),
-                    AlertEvent::Cleared { .. } => ended.push(row.alert),
-                }
-            }
-            Ok::<_, StoreError>((steps, over, ended))
-        };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok((steps, over, ended))) => {
-                // Whose they are is known as of one that was heard to be raised: an erasure takes their ends off, too.
-                ended.iter().for_each(|alert| self.stands(alert));
-                self.send_steps(&steps, &over).await && steps.len() < ROWS_MAX as usize
-            }
+        match tokio::task::spawn_blocking(move || store.undelivered_alerts(ROWS_MAX)).await {
+            Ok(Ok(steps)) => self.send_steps(&steps).await && steps.len() < ROWS_MAX as usize,
             Ok(Err(error)) => {
                 tracing::error!(%error, "undelivered alerts could not be read");
                 false
@@ -227,11 +244,11 @@ impl Alerts {
         }
     }
 
-    /// Sends steps that are recorded; of these alerts the record says that they are over.
-    async fn send_steps(&self, steps: &[AlertStep], over: &HashSet<AlertId>) -> bool {
+    /// Sends steps that are recorded.
+    async fn send_steps(&self, steps: &[AlertStep]) -> bool {
         self.tell().await;
         let now = self.clock.now();
-        let sent = self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())), over);
+        let sent = blocking::here(|| self.deliver(steps.iter().map(|step| (&step.event, step.by.as_deref())), true));
         self.mark_delivered(steps, &sent, now).await;
         sent.failed.is_empty()
     }
@@ -271,12 +288,13 @@ impl Alerts {
         }
     }
 
-    /// To MQTT subscribers; of these alerts the record says that they are `over`. Which did not reach the router is in the answer.
-    fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>, over: &HashSet<AlertId>) -> Sent {
+    /// To MQTT subscribers; waits for the disk if it `is_recorded`. Which did not reach the router is in the answer.
+    fn deliver<'a>(&self, deeds: impl Iterator<Item = Deed<'a>>, is_recorded: bool) -> Sent {
         let mut sent = Sent::default();
         for deed in deeds {
             let event = deed.0;
-            if let Err(error) = self.publish(deed, over) {
+            let published = if is_recorded { self.publish_recorded(deed) } else { self.publish(deed, None) };
+            if let Err(error) = published {
                 let (id, _) = step_of(event);
                 tracing::warn!(%error, alert = %id, "an alert did not reach the MQTT router; it goes out again");
                 sent.failed.insert(step_of(event));
@@ -286,13 +304,19 @@ impl Alerts {
     }
 
     /// To MQTT subscribers, `alerts/{id}`: retained while the alert holds and for a while after, so that whoever comes later finds how it
-    /// stands or ended.
-    fn publish(&self, deed: Deed<'_>, over: &HashSet<AlertId>) -> anyhow::Result<()> {
+    /// stands or ended. `row`: the record of it, if it is on it.
+    fn publish(&self, deed: Deed<'_>, row: Option<&AlertRow>) -> anyhow::Result<()> {
         let (alert, _) = step_of(deed.0);
-        let json = Bytes::from(serde_json::to_vec(&self.told(deed))?);
+        let is_over = row.is_some_and(|row| row.cleared.is_some());
+        let event = match (deed.0, row) {
+            // Somebody may have acknowledged it, or it may be over, before it goes out.
+            (AlertEvent::Raised(_), Some(row)) => Event::AlertRaised { alert: self.view(row) },
+            _ => self.told(deed),
+        };
+        let json = Bytes::from(serde_json::to_vec(&event)?);
         let mut ends = self.ends.lock();
         match (deed.0, ends.said(alert)) {
-            (AlertEvent::Raised(raised), None) if !over.contains(&alert) => {
+            (AlertEvent::Raised(raised), None) if !is_over => {
                 self.publish_retained(alert, json)?;
                 self.stands(raised);
             }
@@ -304,12 +328,25 @@ impl Alerts {
                 }
             }
             (AlertEvent::Cleared { .. }, _) => {
+                // Whose it is is known as of one that was heard to be raised: an erasure takes its end off, too.
+                if let Some(row) = row {
+                    self.stands(&row.alert);
+                }
                 let make_room = ends.put(alert, json.clone(), self.clock.uptime());
                 self.take_off(make_room);
                 self.publish_retained(alert, json)?;
             }
         }
         Ok(())
+    }
+
+    /// The same of what is on the record, if it still is: an erasure may have come before.
+    fn publish_recorded(&self, deed: Deed<'_>) -> anyhow::Result<()> {
+        let _stating = self.stating.lock();
+        match self.store.alert(step_of(deed.0).0)? {
+            Some(row) => self.publish(deed, Some(&row)),
+            None => Ok(()),
+        }
     }
 
     fn publish_retained(&self, alert: AlertId, json: Bytes) -> Result<(), PublishError> {

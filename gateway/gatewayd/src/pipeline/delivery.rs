@@ -1,5 +1,6 @@
 //! Alerts that nobody acknowledges go a level higher, and the alert path is proven by drills. What is due when is decided in
-//! [`crate::delivery`]; here it is recorded, and told to the page and to MQTT. Outputs follow the same record by themselves.
+//! [`crate::delivery`]; here it is recorded, and told to the page and to MQTT, as is who acknowledged an alert, whichever program
+//! recorded it. Outputs follow the same record by themselves.
 //!
 //! | module | holds |
 //! | --- | --- |
@@ -9,7 +10,7 @@
 pub mod drills;
 pub mod muster;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use pitchside_model::{Alert, AlertId, RuleName};
 use pitchside_rules::RuleSet;
 use pitchside_rules::drill::PATH_RULE;
 use pitchside_script::manifest::RuleCategory;
-use pitchside_store::{AlertRow, DeliveryKind, DeliveryStepId, Store, StoreError};
+use pitchside_store::{DeliveryKind, DeliveryStep, DeliveryStepId, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use super::alerts::Alerts;
@@ -32,6 +33,8 @@ use crate::delivery::escalation::{Escalations, Plan, Taken};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// Steps read at a time.
 const PAGE: u32 = 256;
+/// Steps that may wait for the MQTT router.
+const OWING_MAX: usize = 4_096;
 /// Alerts taken up at a start.
 const WAITING_MAX: u32 = pitchside_store::delivery::STEPS_MAX;
 
@@ -82,7 +85,7 @@ impl RuleNotes {
     }
 }
 
-/// Watches alerts that wait for somebody.
+/// Watches alerts that wait for somebody, and tells MQTT subscribers that they wait longer, or no more.
 pub struct Escalator {
     /// Alerts, and what became of them.
     pub store: Store,
@@ -94,6 +97,8 @@ pub struct Escalator {
     pub settings: Delivery,
     /// The gateway's clock.
     pub clock: Clock,
+    /// Up to here MQTT subscribers find what is on the record.
+    pub told: DeliveryStepId,
 }
 
 /// What the escalator knows while it runs.
@@ -101,8 +106,18 @@ struct Watching {
     escalations: Escalations,
     /// The record is read up to here.
     after: DeliveryStepId,
-    /// Escalations that did not reach the MQTT router.
-    owing: Vec<AlertRow>,
+    /// Escalations and acknowledgements that did not reach the MQTT router, in their order.
+    owing: Vec<DeliveryStep>,
+}
+
+impl Watching {
+    fn owe(&mut self, step: DeliveryStep) {
+        if self.owing.len() < OWING_MAX {
+            self.owing.push(step);
+        } else {
+            tracing::error!(alert = %step.alert, "too much waits for the MQTT router; a step of this alert is not told there");
+        }
+    }
 }
 
 impl Escalator {
@@ -133,7 +148,9 @@ impl Escalator {
         let uptime = self.clock.uptime();
         loop {
             let steps = self.store.delivery_steps_after(state.after, PAGE)?;
-            let Some(last) = steps.last() else { break };
+            if steps.is_empty() {
+                break;
+            }
             for step in &steps {
                 match step.kind {
                     DeliveryKind::Raised => {
@@ -141,26 +158,51 @@ impl Escalator {
                             self.watch(&mut state.escalations, &row.alert, 0, Duration::ZERO, uptime);
                         }
                     }
-                    DeliveryKind::Acknowledged | DeliveryKind::Cleared => state.escalations.forget(step.alert),
+                    DeliveryKind::Acknowledged => {
+                        state.escalations.forget(step.alert);
+                        state.owe(*step);
+                    }
+                    DeliveryKind::Cleared => state.escalations.forget(step.alert),
                     DeliveryKind::Escalated(_) | DeliveryKind::Drill => {}
                 }
+                // One by one: what cannot be read after it must not have it owed a second time.
+                state.after = step.id;
             }
-            state.after = last.id;
+            self.publish(state);
         }
         for (alert, level) in state.escalations.due(self.clock.uptime()) {
             self.escalate(state, alert, level)?;
         }
-        // Of an athlete who was erased meanwhile nobody hears any more.
-        state.owing.retain(|row| !matches!(self.store.alert(row.alert.id), Ok(None)));
-        state.owing.retain(|row| self.alerts.publish_escalated(row).is_err());
+        self.publish(state);
         self.alerts.watches(state.escalations.count());
         Ok(())
     }
 
-    /// Every alert that waits. The place in the record comes first: what is recorded between the two is seen twice, which changes
+    /// Tells MQTT subscribers what they are owed. What comes after a step of its alert that did not go out waits with it.
+    fn publish(&self, state: &mut Watching) {
+        let mut held_up = HashSet::new();
+        state.owing.retain(|step| {
+            let waits = held_up.contains(&step.alert)
+                || match self.alerts.publish_step(step) {
+                    Ok(()) => false,
+                    // It will not be read the next time either.
+                    Err(error) if matches!(error.downcast_ref::<StoreError>(), Some(StoreError::Damaged { .. })) => {
+                        tracing::error!(%error, alert = %step.alert, "a step of an alert cannot be told to MQTT subscribers");
+                        false
+                    }
+                    Err(_) => true,
+                };
+            if waits {
+                held_up.insert(step.alert);
+            }
+            waits
+        });
+    }
+
+    /// Every alert that waits. The place in the record is from before: what is recorded between the two is seen twice, which changes
     /// nothing.
     fn take_up(&self) -> Result<Watching, StoreError> {
-        let (mut escalations, after) = (Escalations::default(), self.store.last_delivery_step()?);
+        let mut escalations = Escalations::default();
         let waiting = self.store.waiting_alerts(WAITING_MAX)?;
         if waiting.len() >= WAITING_MAX as usize {
             tracing::error!("more than {WAITING_MAX} alerts wait for somebody; the oldest of them do not escalate");
@@ -171,7 +213,7 @@ impl Escalator {
             let waited = u64::try_from(now.micros_since(alert.since)).map_or(Duration::ZERO, Duration::from_micros);
             self.watch(&mut escalations, &alert.alert, alert.level, waited, uptime);
         }
-        Ok(Watching { escalations, after, owing: Vec::new() })
+        Ok(Watching { escalations, after: self.told, owing: Vec::new() })
     }
 
     fn watch(&self, escalations: &mut Escalations, alert: &Alert, level: u8, waited: Duration, uptime: Duration) {
@@ -188,7 +230,7 @@ impl Escalator {
         let uptime = self.clock.uptime();
         let step = self.store.escalate_alert(alert, level, self.clock.now())?;
         let row = self.store.alert(alert)?;
-        let (Some(row), Some(_)) = (row, step) else {
+        let (Some(row), Some(step)) = (row, step) else {
             // Somebody has seen it, or it is over, since the record was read.
             state.escalations.forget(alert);
             return Ok(());
@@ -196,8 +238,7 @@ impl Escalator {
         state.escalations.escalated(alert, level, uptime);
         tracing::warn!(%alert, rule = %row.alert.rule, level, "nobody has acknowledged an alert; it escalates");
         self.alerts.escalated();
-        // At most as many as are watched.
-        state.owing.push(row);
+        state.owe(step);
         Ok(())
     }
 }

@@ -182,13 +182,14 @@ impl Gateway {
             telling: Arc::clone(&telling),
             gate: Arc::clone(&gate),
             ends: Arc::default(),
+            stating: Arc::default(),
             metrics: Arc::clone(&metrics),
             sealing: Arc::clone(&sealing),
             notes: Arc::clone(&delivery.notes),
             standing: Standing::default(),
             clock: clock.clone(),
         };
-        alerts.restore(last_reading).await;
+        let told = alerts.restore(last_reading).await?;
         back_tasks.spawn(alerts.clone().forget_ends(stop_back.clone()));
         let watch_alerts = alerts.clone();
         if let Some(folder) = &settings.rules.dir {
@@ -217,7 +218,7 @@ impl Gateway {
         } else {
             sealing.set_rules([0; 32]);
         }
-        back_tasks.spawn(delivery.escalator(settings, alerts, clock).run(stop_back.clone()));
+        back_tasks.spawn(delivery.escalator(settings, alerts, told, clock).run(stop_back.clone()));
         let health = Health::new(HealthParts {
             store: store.clone(),
             seals: Arc::clone(&sealing),

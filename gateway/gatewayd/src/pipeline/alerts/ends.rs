@@ -1,16 +1,16 @@
 //! How alerts ended, kept for a while on the shelf of retained messages: the broker keeps no sessions, and an app that was away, or that
 //! a box cut off in the middle did not reach any more, hears it when it subscribes again.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use pitchside_model::time::MICROS_PER_SECOND;
 use pitchside_model::{AlertId, Timestamp};
-use pitchside_store::{AlertRow, StoreError};
 use tokio_util::sync::CancellationToken;
 
-use super::{Alerts, ROWS_MAX, step_of};
+use super::{Alerts, ROWS_MAX};
+use crate::blocking;
 
 /// How long an end is kept, in seconds.
 const KEPT_S: i64 = 3_600;
@@ -61,16 +61,10 @@ impl Alerts {
     /// For the start: the ends that were kept when the last run ended, and for as long again.
     pub(super) async fn restore_ends(&self, last_reading: Timestamp) {
         let (store, since) = (self.store.clone(), kept_since(last_reading, self.clock.now()));
-        let read = move || {
-            let steps = store.ends_since(since, ROWS_MAX)?;
-            let rows = steps.iter().filter_map(|step| store.alert(step_of(&step.event).0).transpose());
-            let rows = rows.collect::<Result<Vec<AlertRow>, StoreError>>()?;
-            Ok::<_, StoreError>((steps, rows))
-        };
-        match tokio::task::spawn_blocking(read).await {
-            Ok(Ok((steps, rows))) => {
-                rows.iter().for_each(|row| self.stands(&row.alert));
-                drop(self.deliver(steps.iter().rev().map(|step| (&step.event, step.by.as_deref())), &HashSet::new()));
+        match tokio::task::spawn_blocking(move || store.ends_since(since, ROWS_MAX)).await {
+            Ok(Ok(steps)) => {
+                let deeds = steps.iter().rev().map(|step| (&step.event, step.by.as_deref()));
+                drop(blocking::here(|| self.deliver(deeds, true)));
             }
             Ok(Err(error)) => tracing::error!(%error, "how the last alerts ended could not be read"),
             Err(error) => tracing::error!(%error, "how the last alerts ended could not be read"),

@@ -1,6 +1,5 @@
 //! What the rules say, on its way: out at once, and onto the disk behind that, in order.
 
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -61,9 +60,7 @@ impl Recorder {
                 let came = match step {
                     Some(Step::Raised(events, sent, now)) => behind.raised(events, &sent, now).await,
                     Some(Step::Replayed(events, now)) => behind.replayed(events, now).await,
-                    Some(Step::Recorded(steps)) => {
-                        Came { recorded: true, sent: behind.send_steps(&steps, &HashSet::new()).await }
-                    }
+                    Some(Step::Recorded(steps)) => Came { recorded: true, sent: behind.send_steps(&steps).await },
                     None => return,
                 };
                 owing |= !came.sent;
@@ -83,7 +80,7 @@ impl Recorder {
             self.alerts.events.publish(&self.alerts.told((event, None)));
             (event, None)
         });
-        let sent = self.alerts.deliver(deeds, &HashSet::new());
+        let sent = self.alerts.deliver(deeds, false);
         self.send(Step::Raised(events, sent, now)).await;
     }
 

@@ -23,13 +23,14 @@ impl Intake for Gatehouse {
             return Ok(Rights::Ps1 { device: ask.client });
         };
         let (auth, now) = (Arc::clone(&front.auth), front.clock.now());
-        let peer = Arc::clone(&ask.peer);
+        let (peer, device) = (Arc::clone(&ask.peer), front.roster.known(&name));
         let login = tokio::task::spawn_blocking(move || auth.admit_password(&name, &password, &peer, now))
             .await
             .map_err(|_| Refused::Busy)?
             .map_err(|refusal| {
                 front.metrics.refused(refusal.word());
-                tracing::info!(link = ask.link.0, peer = %ask.peer, reason = %refusal, "sign-in refused");
+                let device = device.as_ref().map(tracing::field::display);
+                tracing::info!(link = ask.link.0, peer = %ask.peer, device, reason = %refusal, "sign-in refused");
                 if refusal.is_busy() { Refused::Busy } else { Refused::BadCredentials }
             })?;
         let rights = match login.role() {

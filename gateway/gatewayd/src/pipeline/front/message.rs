@@ -79,7 +79,9 @@ impl Front {
                 self.metrics.refused(refusal.word());
                 match self.refusals(link.id) {
                     ..LOGGED_MAX => {
-                        tracing::info!(link = link.id.0, peer = %link.peer, reason = %refusal, "frame refused");
+                        let device = claimed.and_then(|device| self.roster.known(device.as_str()));
+                        let device = device.as_ref().map(tracing::field::display);
+                        tracing::info!(link = link.id.0, peer = %link.peer, device, reason = %refusal, "frame refused");
                     }
                     LOGGED_MAX => tracing::warn!(link = link.id.0, "more refused frames of this link are only counted"),
                     _ => {}

@@ -7,7 +7,7 @@ use pitchside_admin::Events;
 use pitchside_collect::mqtt::Gate;
 use pitchside_config::Settings;
 use pitchside_rules::RuleSet;
-use pitchside_store::Store;
+use pitchside_store::{DeliveryStepId, Store};
 
 use crate::clock::Clock;
 use crate::pipeline::alerts::Alerts;
@@ -43,13 +43,21 @@ impl DeliveryWires {
         Hearing::new(&settings.delivery, Arc::clone(&self.notes), self.muster.clone())
     }
 
-    pub(super) fn escalator(&self, settings: &Settings, alerts: Alerts, clock: &Clock) -> Escalator {
+    /// `told`: up to here MQTT subscribers find what is on the record.
+    pub(super) fn escalator(
+        &self,
+        settings: &Settings,
+        alerts: Alerts,
+        told: DeliveryStepId,
+        clock: &Clock,
+    ) -> Escalator {
         Escalator {
             store: alerts.store.clone(),
             alerts,
             notes: Arc::clone(&self.notes),
             settings: settings.delivery.clone(),
             clock: clock.clone(),
+            told,
         }
     }
 
