@@ -203,11 +203,10 @@ impl Rule {
             Event::Wave => (1, None),
             Event::Gap(reason, extent) => (2 + reason as u32, Some(extent)),
         };
-        let mut numbers = [bits(number), bits(None), bits(None), bits(None)];
         let mentioned = state.tracks.iter().zip(&self.mentioned).filter(|(_, mentioned)| **mentioned);
-        for (number, (track, _)) in numbers.iter_mut().skip(1).zip(mentioned) {
-            *number = bits(track.value(state.now, self.manifest().gap_after));
-        }
+        let mut newest = mentioned.map(|(track, _)| bits(track.value(state.now, self.manifest().gap_after)));
+        let mut next = || newest.next().unwrap_or_else(|| bits(None));
+        let numbers = [bits(number), next(), next(), next()];
         let (rule, input) = (self.number, u32::try_from(at).ok()?);
         Some(Question { rule, input, kind, raised: state.phase.raised().is_some(), numbers })
     }
