@@ -288,7 +288,7 @@ mod tests {
         let short = format!("{}…", "x".repeat(64));
         assert_eq!(problem.message, format!("`{short}` is not `{known}` here"));
         assert_eq!(problem.help, Some(format!("not {short}?")));
-        assert_eq!(Problem::of("r", "").help_some(Some(name.clone())).help, Some(short));
+        assert_eq!(Problem::of("r", "").help_some(Some(name)).help, Some(short));
         // Names need not be made of letters.
         let told = Problem::of("r", format!("unknown key `{}`", "! ".repeat(32_000))).message;
         assert!(told.starts_with("unknown key `! !") && told.ends_with('…') && told.chars().count() == 2_001, "{told}");
