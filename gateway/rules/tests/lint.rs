@@ -117,6 +117,7 @@ fn scripts_that_are_right_are_told_no_error() {
         "heart_rate.percentile(0, \"5min\") > 1 || heart_rate.percentile(100, \"5min\") > limit",
         "min(n, 2) + max(peak, limit) > 3 && \"a\" + 'b' + 1 != \"ab1\"",
         "while n < 3 { n += 1; } do { n -= 1; } until n <= 0; n == 0",
+        "heart_rate.time_above(to_float(n), \"5min\") > to_float(limit)",
     ] {
         assert_eq!(errors(manifest, script), [""; 0], "{script}");
     }

@@ -261,6 +261,15 @@ const FUNCTIONS: Rows = &[
     ("is_def_fn(name, arguments)", "whether the script has such a function", "!is_def_fn(\"nobody\", 1)"),
 ];
 
+/// The functions that Rhai answers itself, as definitions.
+pub(crate) const DEFINED: &[&str] = &[
+    "type_of(x: ?) -> String",
+    "Fn(name: String) -> Fn",
+    "call(f: Fn, ...args: ?) -> ?",
+    "is_def_var(name: String) -> bool",
+    "is_def_fn(name: String, arguments: int) -> bool",
+];
+
 /// Every function of Rhai that scripts have, section by section.
 pub fn entries() -> Vec<Entry> {
     let sections = [

@@ -10,7 +10,7 @@ use crate::lint::{Known, unknown_names, unknown_names_seen};
 use crate::problem::{Code, PROBLEMS_MAX, Problem};
 use crate::recover::{Doubt, Recovered, recover};
 use crate::sandbox::{FORBIDDEN, Sandbox};
-use crate::scan::{Word, WordKind, words};
+use crate::scan::{Word, WordKind, words, words_and_open_comment};
 
 /// Names Rhai itself answers to a call.
 pub(crate) const BUILT_IN_CALLS: &[&str] = &["type_of", "Fn", "call", "is_def_var", "is_def_fn"];
@@ -61,8 +61,9 @@ fn compile_knowing(
     }
     // Some editors lead a text with a mark of its byte order: nobody sees it, and it is no part of the script.
     let source = source.strip_prefix('\u{feff}').unwrap_or(source);
-    let words = words(source);
+    let (words, open_comment) = words_and_open_comment(source);
     let mut problems = unknown_calls(functions, file, (&words, &words), None);
+    problems.extend(open_comment.map(|place| unclosed(file, place)));
     let mut scope = scope.clone();
     let known: Vec<String> = scope.iter_raw().map(|(name, ..)| name.to_owned()).collect();
     let ast = loop {
@@ -81,7 +82,8 @@ fn compile_knowing(
             }
             other => {
                 if let Some(recovered) = recover(limits, source) {
-                    return Err(unparsed(functions, file, &words, &known, &recovered));
+                    let open_comment = open_comment.map(|place| (source, place));
+                    return Err(unparsed(functions, file, &words, &known, &recovered, open_comment));
                 }
                 Problem::at(file, place, one_line(&other.to_string())).code(Code::Syntax)
             }
@@ -120,8 +122,10 @@ fn unparsed(
     all: &[Word],
     known: &[String],
     recovered: &Recovered,
+    open_comment: Option<(&str, (usize, usize))>,
 ) -> Vec<Problem> {
-    let flaws = recovered.flaws.iter().map(|flaw| {
+    let only_follows = |place| open_comment.is_some_and(|(source, comment)| follows(source, place, comment));
+    let flaws = recovered.flaws.iter().filter(|flaw| !only_follows(flaw.place)).map(|flaw| {
         // Whatever Rhai says of a word that does not exist here: it does not exist.
         let word = all.iter().find(|word| (word.line, word.column) == flaw.place && word.kind != WordKind::Text);
         let absent = word.filter(|word| FORBIDDEN.iter().any(|(known, _)| *known == word.text));
@@ -134,12 +138,29 @@ fn unparsed(
     });
     let known: Vec<Known> = known.iter().map(|name| Known::named(name)).collect();
     let mut problems: Vec<Problem> = flaws.collect();
+    problems.extend(open_comment.map(|(_, place)| unclosed(file, place)));
     problems.extend(unknown_calls(functions, file, (&words(&recovered.seen), all), Some(recovered)));
     problems.extend(unknown_names_seen(file, recovered, &known));
     problems.sort_by_key(|p| (p.line, p.column));
     problems.dedup_by_key(|p| (p.line, p.column));
     problems.truncate(PROBLEMS_MAX);
     problems
+}
+
+/// A comment that swallows the rest of the script.
+fn unclosed(file: &str, place: (usize, usize)) -> Problem {
+    Problem::at(file, place, "this comment is never closed: nothing behind it is read")
+        .code(Code::Syntax)
+        .help("comments nest, and `/**/` only opens one: every `/*` needs a `*/` of its own")
+}
+
+/// Whether an error only comes of the end that an open comment makes of a script: it stands behind all that is read, or in the comment.
+fn follows(source: &str, error: (usize, usize), comment: (usize, usize)) -> bool {
+    let mut place = (1, 0);
+    source.chars().all(|c| {
+        place = if c == '\n' { (place.0 + 1, 0) } else { (place.0, place.1 + 1) };
+        place < error || place >= comment || c.is_whitespace()
+    })
 }
 
 fn forbidden(file: &str, place: (usize, usize), name: &str) -> Problem {
@@ -252,6 +273,30 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].starts_with("r.rhai:1:9: "), "{found:?}");
         assert!(problems(&"x".repeat(70_000))[0].contains("at most 65536"));
+    }
+
+    #[test]
+    fn a_comment_that_swallows_the_rest_of_a_script_is_told() {
+        let open = |place: &str| {
+            format!(
+                "r.rhai:{place}: this comment is never closed: nothing behind it is read \
+                 (comments nest, and `/**/` only opens one: every `/*` needs a `*/` of its own)"
+            )
+        };
+        assert_eq!(problems("value > 100.0 /* was 160 until the cup\n  && value < 220.0"), [open("1:15")]);
+        assert_eq!(problems("value > limit_cel /* a /* b */"), [open("1:19")]);
+        assert_eq!(problems("value > limit_cel /**/ && nobody > 1"), [open("1:19")]);
+        assert_eq!(problems("/* a */ value > limit_cel /* /* b */ */ // /*"), [""; 0]);
+        // What the comment took is not missed, what is wrong before it is told.
+        assert_eq!(problems("value > /* limit_cel"), [open("1:9")]);
+        assert_eq!(
+            problems("let a = ;\nvaleu > 1 /* b"),
+            [
+                "r.rhai:1:9: Unexpected ';'",
+                "r.rhai:2:1: `valeu` is not a variable here (did you mean `value`?)",
+                open("2:11").as_str(),
+            ]
+        );
     }
 
     #[test]

@@ -8,6 +8,10 @@ use crate::fault::deceives;
 
 /// The most problems reported for one file; more would not be read.
 pub const PROBLEMS_MAX: usize = 64;
+/// The most letters of a name in what is told.
+const NAME_CHARS_MAX: usize = 64;
+/// The most characters of what is told. Lists of what there is need nearly all of them.
+const TOLD_CHARS_MAX: usize = 2_000;
 
 /// What kind of problem it is, for editors and tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -110,11 +114,12 @@ pub struct Problem {
 impl Problem {
     /// A problem at a place.
     pub fn at(file: &str, (line, column): (usize, usize), message: impl Into<String>) -> Self {
+        let message: String = message.into();
         Self {
             file: file.to_owned(),
             line,
             column,
-            message: message.into(),
+            message: shortened(&message),
             help: None,
             code: Code::Other,
             level: Level::Error,
@@ -146,14 +151,15 @@ impl Problem {
     /// The same problem with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        let help: String = help.into();
+        self.help = Some(shortened(&help));
         self
     }
 
     /// The same problem with this advice, if there is any.
     #[must_use]
     pub fn help_some(self, help: Option<String>) -> Self {
-        Self { help, ..self }
+        Self { help: help.map(|help| shortened(&help)), ..self }
     }
 
     /// The same problem with advice, unless it has some.
@@ -190,6 +196,23 @@ impl fmt::Display for Problem {
 
 fn plain(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     text.chars().try_for_each(|c| f.write_char(if deceives(c) { ' ' } else { c }))
+}
+
+/// What a file says may be as long as the file: names keep their first letters, and all of it has an end.
+pub(crate) fn shortened(text: &str) -> String {
+    let mut letters = 0;
+    let mut told = text.chars().filter_map(|c| {
+        letters = if c.is_alphanumeric() || c == '_' { letters + 1 } else { 0 };
+        match letters {
+            0..=NAME_CHARS_MAX => Some(c),
+            _ => (letters == NAME_CHARS_MAX + 1).then_some('…'),
+        }
+    });
+    let mut out: String = told.by_ref().take(TOLD_CHARS_MAX).collect();
+    if told.next().is_some() {
+        out.push('…');
+    }
+    out
 }
 
 /// Line and column, from 1, of a byte offset.
@@ -236,6 +259,8 @@ fn distance(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use pitchside_model::Quantity;
+
     use super::*;
 
     #[test]
@@ -254,6 +279,22 @@ mod tests {
             Problem::at("r\u{7}", (1, 2), "unknown key `\u{1b}[2J\n0 problems\u{202e}`").help("or \u{9b}1m\r?");
         assert_eq!(problem.to_string(), "r :1:2: unknown key ` [2J 0 problems ` (or  1m ?)");
         assert_eq!(Problem::of("r", "tab\there").warning().to_string(), "r: warning: tab here");
+    }
+
+    #[test]
+    fn a_problem_is_short_whatever_the_file_holds() {
+        let (name, known) = ("x".repeat(64_000), "y".repeat(64));
+        let problem = Problem::at("r", (1, 2), format!("`{name}` is not `{known}` here")).help(format!("not {name}?"));
+        let short = format!("{}…", "x".repeat(64));
+        assert_eq!(problem.message, format!("`{short}` is not `{known}` here"));
+        assert_eq!(problem.help, Some(format!("not {short}?")));
+        assert_eq!(Problem::of("r", "").help_some(Some(name)).help, Some(short));
+        // Names need not be made of letters.
+        let told = Problem::of("r", format!("unknown key `{}`", "! ".repeat(32_000))).message;
+        assert!(told.starts_with("unknown key `! !") && told.ends_with('…') && told.chars().count() == 2_001, "{told}");
+        // Nothing that is told of files as people write them comes near.
+        let all = one_line_list(Quantity::all().map(Quantity::name));
+        assert_eq!(Problem::of("r", format!("there are {all}")).message, format!("there are {all}"));
     }
 
     #[test]

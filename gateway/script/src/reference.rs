@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use crate::builtin::DEFINED;
 use crate::lint::{Signature, Type};
 use crate::sandbox::Sandbox;
 
@@ -145,6 +146,10 @@ impl Reference {
             documented.entry(&entry.name).or_default().push(entry);
         }
         for (name, entries) in documented {
+            // What Rhai answers itself no engine tells of.
+            if let Some(form) = DEFINED.iter().find(|form| form.split('(').next() == Some(name)) {
+                let _ = write!(text, "\n/// {}\nfn {form};\n", doc(entries.first()));
+            }
             for signature in sandbox.signatures().get(name).map(Vec::as_slice).unwrap_or_default() {
                 let hidden = |entry: &Entry| usize::from(entry.kind == EntryKind::Method);
                 let fits = |entry: &&&Entry| entry.parameters().len() + hidden(entry) == signature.params.len();
@@ -152,13 +157,16 @@ impl Reference {
                 let ours = signature.params.first().is_some_and(|(name, _)| name == "_");
                 let right = |entry: &&&Entry| fits(entry) && (entry.kind == EntryKind::Method) == ours;
                 let entry = entries.iter().find(right).or(entries.iter().find(fits)).or(entries.first());
-                let doc = entry.map_or("", |entry| entry.doc.as_str());
                 let names = entry.filter(|entry| fits(entry)).map(|entry| (hidden(entry), entry.parameters()));
-                let _ = write!(text, "\n/// {doc}\nfn {};\n", written(signature, names));
+                let _ = write!(text, "\n/// {}\nfn {};\n", doc(entry), written(signature, names));
             }
         }
         text
     }
+}
+
+fn doc<'a>(entry: Option<&&'a Entry>) -> &'a str {
+    entry.map_or("", |entry| entry.doc.as_str())
 }
 
 /// A signature in Rhai's form, with the reference's names where the engine has none.
@@ -181,8 +189,9 @@ fn written(signature: &Signature, names: Option<(usize, Vec<&str>)>) -> String {
     format!("{name}({}) -> {}", params.join(", "), rhai_name(&signature.returns))
 }
 
-fn rhai_name(kind: &Type) -> &str {
-    match kind {
+/// A type as definitions name it: a word, and in `<…>` what it holds.
+fn rhai_name(kind: &Type) -> String {
+    let name = match kind {
         Type::Any | Type::Number => "?",
         Type::Nothing => "()",
         Type::Bool => "bool",
@@ -194,8 +203,15 @@ fn rhai_name(kind: &Type) -> &str {
         Type::Blob => "Blob",
         Type::Map => "Map",
         Type::Function => "Fn",
-        Type::Own(name) => name,
-    }
+        // As Rhai's own definitions call what the engine tells by its signs.
+        Type::Own(name) if name == "range" => "Range<int>",
+        Type::Own(name) if name == "range=" => "RangeInclusive<int>",
+        Type::Own(name) => match name.strip_suffix('>').and_then(|name| name.split_once('<')) {
+            Some((outer, held)) => return format!("{outer}<{}>", rhai_name(&Type::parse(held))),
+            None => name.as_str(),
+        },
+    };
+    name.to_owned()
 }
 
 /// A JSON string (RFC 8259 §7). Flat texts are all there is: no reason for a JSON library within the worker.
@@ -254,6 +270,27 @@ mod tests {
         let entry = Entry::new("Helpers", EntryKind::Function, "usual(x, \"hour\")", "how much", "");
         let text = Reference { of: "rules".to_owned(), entries: vec![entry] }.definitions(&sandbox, "make it");
         assert!(text.ends_with("fn usual(x: float, hour: String) -> float;\n"), "{text}");
+    }
+
+    #[test]
+    fn everything_of_rhai_is_defined_by_types_and_names_that_definitions_have() {
+        let sandbox = Sandbox::new(Limits::RULE, |_| {});
+        let entries = crate::builtin::entries();
+        let names: Vec<String> = entries.iter().map(|entry| entry.name.clone()).collect();
+        let text = Reference { of: "rules".to_owned(), entries }.definitions(&sandbox, "make it");
+        let missing: Vec<&String> = names.iter().filter(|name| !text.contains(&format!("\nfn {name}("))).collect();
+        assert!(missing.is_empty(), "without a definition: {missing:?}");
+        for written in [
+            "fn append(string: String, item: ?) -> ();",
+            "fn call(f: Fn, ...args: ?) -> ?;",
+            "fn contains(range: Range<int>, value: int) -> bool;",
+            "fn contains(range: RangeInclusive<int>, value: int) -> bool;",
+            "fn range(from: int, to: int) -> Range<int>;",
+            "fn range(from: float, to: float, step: float) -> StepRange<float>;",
+            "fn to_float(x: ?) -> ?;",
+        ] {
+            assert!(text.contains(&format!("\n{written}\n")), "{written}");
+        }
     }
 
     #[test]

@@ -55,8 +55,15 @@ impl Cursor<'_> {
 
 /// All words of a source text, comments left out. What stands in `${…}` of a back-quoted text is code, too.
 pub fn words(source: &str) -> Vec<Word> {
+    words_and_open_comment(source).0
+}
+
+/// The words, and line and column of a comment that nobody closes: Rhai takes the rest of the source for a part of it, and says
+/// nothing.
+pub(crate) fn words_and_open_comment(source: &str) -> (Vec<Word>, Option<(usize, usize)>) {
     let mut cursor = Cursor { rest: source.chars().peekable(), line: 1, column: 0 };
     let mut words: Vec<Word> = Vec::new();
+    let mut open_comment = None;
     let mut after_dot = false;
     // Whether the last word is a name that only white space separates from here.
     let mut open = false;
@@ -77,7 +84,9 @@ pub fn words(source: &str) -> Vec<Word> {
                 if cursor.peek() == Some('*') {
                     cursor.next();
                 }
-                block_comment(&mut cursor);
+                if !block_comment(&mut cursor) {
+                    open_comment = Some((line, column));
+                }
             }
             '#' if matches!(cursor.peek(), Some('"' | '#')) => {
                 let text = raw_text(&mut cursor);
@@ -145,11 +154,11 @@ pub fn words(source: &str) -> Vec<Word> {
             _ => (after_dot, open) = (false, false),
         }
     }
-    words
+    (words, open_comment)
 }
 
-/// Rhai's block comments nest.
-fn block_comment(cursor: &mut Cursor<'_>) {
+/// Rhai's block comments nest. Whether this one ends before the source does.
+fn block_comment(cursor: &mut Cursor<'_>) -> bool {
     let mut depth = 1;
     while let Some(c) = cursor.next() {
         match (c, cursor.peek()) {
@@ -157,7 +166,7 @@ fn block_comment(cursor: &mut Cursor<'_>) {
                 cursor.next();
                 depth -= 1;
                 if depth == 0 {
-                    return;
+                    return true;
                 }
             }
             ('/', Some('*')) => {
@@ -167,6 +176,7 @@ fn block_comment(cursor: &mut Cursor<'_>) {
             _ => {}
         }
     }
+    false
 }
 
 /// A text between `#"` and `"#`, with as many `#` before as behind: what stands in it is only text. The first `#` was read.
@@ -249,6 +259,17 @@ mod tests {
         assert_eq!(kinds("'\\'' q"), [(WordKind::Name, "q".to_owned())]);
         let found = kinds("\"abc\nd 'e\nf");
         assert_eq!(found.iter().map(|(_, text)| text.as_str()).collect::<Vec<_>>(), ["abc", "d", "f"]);
+    }
+
+    #[test]
+    fn a_comment_that_nobody_closes_is_found_where_it_begins() {
+        let open = |source: &str| words_and_open_comment(source).1;
+        assert_eq!(open("a > 1\n  /* b\n && c"), Some((2, 3)));
+        assert_eq!(open("a /* b /* c */"), Some((1, 3)));
+        assert_eq!(open("a /**/ b"), Some((1, 3)));
+        for closed in ["a /* b */", "/* /* */ */", "/** b */", "// /*", "\"/*\"", "`/*`", "#\"/*\"#", "'/' * a"] {
+            assert_eq!(open(closed), None, "{closed}");
+        }
     }
 
     #[test]

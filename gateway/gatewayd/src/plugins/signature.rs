@@ -25,13 +25,8 @@ pub enum SignatureError {
     #[error("the signature is no signed note: {0}")]
     Note(NoteError),
     /// The note vouches for something else: it was signed for another package, or this one was changed.
-    #[error("the signature is for another package: it speaks of {said}, this one is {is}")]
-    Other {
-        /// What the note says.
-        said: String,
-        /// What the package is.
-        is: String,
-    },
+    #[error("the signature is for another package: {0}")]
+    Other(String),
     /// It is no package, and the note vouches for another archive: this one was changed after it was signed.
     #[error("{why}; and the signature is for another archive: it speaks of {said}, this one is {is}")]
     Archive {
@@ -56,7 +51,7 @@ pub enum SignatureError {
 impl SignatureError {
     /// Whether something was changed after it was signed.
     pub const fn is_tampered(&self) -> bool {
-        matches!(self, Self::Other { .. } | Self::Archive { .. } | Self::Wrong(_))
+        matches!(self, Self::Other(_) | Self::Archive { .. } | Self::Wrong(_))
     }
 }
 
@@ -122,15 +117,29 @@ pub fn sign(package: &Package, note: Option<&[u8]>, key: &SignerKey) -> Result<S
     Ok(note)
 }
 
-fn parse(package: &Package, note: &[u8]) -> Result<SignedNote, SignatureError> {
+/// A note that speaks of this package. Whether who signed it is trusted, or signed this at all, is not looked at.
+pub fn parse(package: &Package, note: &[u8]) -> Result<SignedNote, SignatureError> {
     let note = SignedNote::parse(note).map_err(SignatureError::Note)?;
     let wanted = statement(package);
     if note.text() == wanted {
         return Ok(note);
     }
-    // The text is not vouched for by anybody here: shown with escapes, and not all of it.
-    let said: String = note.text().escape_debug().take(300).collect();
-    Err(SignatureError::Other { said, is: wanted.escape_debug().to_string() })
+    Err(SignatureError::Other(differences(note.text(), &wanted)))
+}
+
+/// Where a note says something else than it should, field by field.
+fn differences(note: &str, wanted: &str) -> String {
+    let differs = |line: &str| {
+        let (field, is) = line.split_once(' ')?;
+        let Some(said) = note.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(' ')) else {
+            return Some(format!("it tells no {field}"));
+        };
+        // The text is not vouched for by anybody here: shown with escapes, and not all of it.
+        let shown: String = said.escape_debug().take(100).collect();
+        (said != is).then(|| format!("its {field} is {shown}, this one's is {is}"))
+    };
+    let found: Vec<String> = wanted.lines().skip(1).filter_map(differs).collect();
+    if found.is_empty() { "its text is not what `pitchside plugin sign` writes".to_owned() } else { found.join("; ") }
 }
 
 /// What speaks for an archive that is no package having been changed: a note beside it that names another one, whoever signed that.
@@ -204,7 +213,7 @@ mod tests {
         );
         assert_eq!(verify(&signed, &note, &[], None), Err(SignatureError::Unknown("acme.example/plugins".to_owned())));
         let changed = verify(&package("[1]"), &note, &trusted(&acme), None).unwrap_err();
-        assert!(changed.is_tampered() && changed.to_string().contains("another package"), "{changed}");
+        assert!(changed.is_tampered(), "{changed}");
         // A second signer adds to it; either is enough.
         let both = sign(&signed, Some(&note), &other).unwrap().to_string().into_bytes();
         assert_eq!(verify(&signed, &both, &trusted(&other), None), Ok(other.verifier().clone()));
@@ -215,6 +224,24 @@ mod tests {
             assert_eq!(verify(&signed, &both, &all, before.as_ref()), Ok(first.verifier().clone()));
         }
         assert!(sign(&package("[1]"), Some(&note), &other).is_err(), "not to a note about another");
+    }
+
+    #[test]
+    fn a_note_about_another_package_is_told_by_what_differs() {
+        let (signed, other) = (package("[]"), package("[1]"));
+        let note = sign(&signed, None, &key("acme.example/plugins", 1)).unwrap().to_string();
+        let told = |package: &Package, note: &str| parse(package, note.as_bytes()).unwrap_err().to_string();
+        let sha256 = format!("its sha256 is {}, this one's is {}", signed.digest, other.digest);
+        assert_eq!(told(&other, &note), format!("the signature is for another package: {sha256}"));
+        let newer = note.replace("version 1.2.3", "version 1.2.4");
+        assert!(told(&signed, &newer).ends_with("package: its version is 1.2.4, this one's is 1.2.3"));
+        assert!(told(&other, &newer).ends_with(&format!("its version is 1.2.4, this one's is 1.2.3; {sha256}")));
+        assert!(told(&signed, &note.replace("name acme\n", "")).ends_with("package: it tells no name"));
+        assert!(
+            told(&signed, &note.replace("plugin/1", "plugin/2")).contains("not what `pitchside plugin sign` writes")
+        );
+        let long = note.replace("name acme\n", &format!("name {}\n", "x".repeat(1_000)));
+        assert!(told(&signed, &long).ends_with(&format!("its name is {}, this one's is acme", "x".repeat(100))));
     }
 
     #[test]

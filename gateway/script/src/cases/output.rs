@@ -99,10 +99,9 @@ pub fn run_output_cases(
             Err(problems) => Outcome::Fault(problems.join("; ")),
         }
     };
-    let run = |case: &OutputCase| CaseResult {
-        of: of.to_owned(),
-        name: case.name.clone(),
-        failures: case.steps.iter().filter_map(|step| compare(file, step, &told(step))).collect(),
+    let run = |case: &OutputCase| {
+        let failures = case.steps.iter().filter_map(|step| compare(file, step, &told(step)));
+        CaseResult::new(of, &case.name, failures.collect())
     };
     Report { cases: cases.iter().map(run).collect(), problems: Vec::new() }
 }

@@ -112,7 +112,7 @@ pub fn run_plugin_cases(
                     .collect()
             }
         };
-        report.cases.push(CaseResult { of: of.to_owned(), name: case.name.clone(), failures });
+        report.cases.push(CaseResult::new(of, &case.name, failures));
     }
     report
 }

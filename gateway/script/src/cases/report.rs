@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, shortened};
 
 /// One case and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,12 @@ pub struct CaseResult {
     pub name: String,
     /// What differed; empty if it passed.
     pub failures: Vec<Problem>,
+}
+
+impl CaseResult {
+    pub(super) fn new(of: &str, name: &str, failures: Vec<Problem>) -> Self {
+        Self { of: of.to_owned(), name: shortened(name), failures }
+    }
 }
 
 /// All cases of a run, and what kept others from running.
@@ -58,5 +64,16 @@ impl fmt::Display for Report {
             0 => Ok(()),
             n => write!(f, ", {n} problems"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_case_is_told_by_a_short_name() {
+        let case = CaseResult::new("heat", &"x".repeat(64_000), Vec::new());
+        assert_eq!((case.of.as_str(), case.name), ("heat", format!("{}…", "x".repeat(64))));
     }
 }

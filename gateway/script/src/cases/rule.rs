@@ -157,7 +157,7 @@ pub(super) fn run_with<O: Came>(
                 steps.filter_map(|(i, step)| compare(file, step, outcomes.get(i).unwrap_or(&none))).collect()
             }
         };
-        report.cases.push(CaseResult { of: of.to_owned(), name: case.name.clone(), failures });
+        report.cases.push(CaseResult::new(of, &case.name, failures));
     }
     report
 }

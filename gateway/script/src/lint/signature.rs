@@ -134,16 +134,31 @@ fn parse(text: &str) -> Option<Signature> {
         };
         (depth == 0).then_some(at)
     })?;
-    let params = split(&rest[..end]).into_iter().map(|param| match param.split_once(':') {
-        Some((name, kind)) if !kind.starts_with(':') => (name.trim().to_owned(), Type::parse(kind)),
-        _ => (param.trim().to_owned(), Type::Any),
-    });
-    let returns = rest[end + 1..].trim().strip_prefix("->").map_or(Type::Nothing, |kind| {
-        let kind = kind.trim();
-        let within = kind.find("Result").and_then(|_| kind.split_once('<')).map_or(kind, |(_, inner)| inner);
-        Type::parse(split(within.trim_end_matches('>')).first().copied().unwrap_or_default())
-    });
-    Some(Signature { name: name.rsplit("::").next()?.trim().to_owned(), params: params.collect(), returns })
+    // Rust's words before a name (`mut item`) are no part of it.
+    let last_word = |name: &str| name.split_whitespace().next_back().unwrap_or_default().to_owned();
+    let params: Vec<(String, Type)> = split(&rest[..end])
+        .into_iter()
+        .map(|param| match param.split_once(':') {
+            Some((name, kind)) if !kind.starts_with(':') => (last_word(name), Type::parse(kind)),
+            _ => (last_word(param), Type::Any),
+        })
+        .collect();
+    let returns = rest[end + 1..].trim().strip_prefix("->").map(str::trim);
+    // Functions that tell nothing of what they take (`to_float(_)`) tell nothing of what they answer.
+    let untold = !params.is_empty() && params.iter().all(|(name, kind)| name == "_" && *kind == Type::Any);
+    let returns = match returns {
+        Some(kind) => Type::parse(answered(kind)),
+        None if untold => Type::Any,
+        None => Type::Nothing,
+    };
+    Some(Signature { name: name.rsplit("::").next()?.trim().to_owned(), params, returns })
+}
+
+/// What a function answers if it does not fail: the first of `Result<…>`.
+fn answered(kind: &str) -> &str {
+    let result = kind.split_once('<').filter(|(outer, _)| outer.contains("Result"));
+    let inner = result.and_then(|(_, inner)| inner.strip_suffix('>'));
+    inner.and_then(|inner| split(inner).first().copied()).unwrap_or(kind)
 }
 
 /// Parts between commas that stand in no brackets.
@@ -178,6 +193,21 @@ mod tests {
         assert_eq!(found.params[0].1, Type::Own("Input".to_owned()));
         assert_eq!(found.returns, Type::Any);
         assert_eq!(parse("+(_, _)").unwrap().params.len(), 2);
+        let found = parse("append(string: &mut ImmutableString, mut item: Dynamic)").unwrap();
+        assert_eq!((&found.params[1], &found.returns), (&("item".to_owned(), Type::Any), &Type::Nothing));
+        assert_eq!(parse("append(string: &mut ImmutableString, mut item)").unwrap().params[1].0, "item");
+    }
+
+    #[test]
+    fn what_a_function_answers_is_read_whole() {
+        let returns = |text: &str| parse(text).unwrap().returns;
+        assert_eq!(returns("range(from: i64, to: i64) -> Range<i64>"), Type::Own("Range<i64>".to_owned()));
+        let step = "range(from: i64, to: i64, step: i64) -> Result<StepRange<i64>, Box<EvalAltResult>>";
+        assert_eq!(returns(step), Type::Own("StepRange<i64>".to_owned()));
+        assert_eq!(returns("f(x: i64) -> core::result::Result<i64,alloc::boxed::Box<EvalAltResult>>"), Type::Integer);
+        assert_eq!(returns("clear(array: &mut Array)"), Type::Nothing);
+        // Nothing is known of these, whatever they take.
+        assert_eq!((returns("to_float(_)"), returns("f(_: f64)")), (Type::Any, Type::Nothing));
     }
 
     #[test]

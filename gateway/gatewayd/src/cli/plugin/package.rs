@@ -17,7 +17,7 @@ use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::files::{read_bounded, read_file, read_secret, write_public, write_secret};
 use crate::plugins::apart::Apart;
-use crate::plugins::signature;
+use crate::plugins::signature::{self, SignatureError};
 use crate::random::OsRandom;
 
 /// A package, for people.
@@ -175,10 +175,20 @@ pub(super) fn read_note(path: &Path) -> anyhow::Result<Vec<u8>> {
     read_file(path, ledger_block::note::NOTE_BYTES_MAX)
 }
 
-/// `plugin show`.
+/// How a command ends whose package its note does not speak of.
+fn refused(error: SignatureError) -> Failure {
+    if error.is_tampered() { Failure::Tampered(error.to_string()) } else { Failure::Failed(error.into()) }
+}
+
+/// `plugin show`. One that was changed after it was signed is told as when it should come in: nobody signed that.
 pub(super) fn show(file: &Path, output: &Output) -> Outcome {
-    let (package, path) = (open(file)?, note_file(file));
-    let note = if path.exists() { SignedNote::parse(&read_note(&path)?).ok() } else { None };
+    let (archive, path) = (read_file(file, PACKAGE_BYTES_MAX)?, note_file(file));
+    let note = if path.exists() { Some(read_note(&path)?) } else { None };
+    let package = Package::open(&archive).map_err(|error| {
+        let changed = note.as_deref().and_then(|note| signature::changed(&archive, note, &error));
+        changed.map_or_else(|| Failure::Failed(anyhow::anyhow!("{}: {error}", file.display())), refused)
+    })?;
+    let note = note.map(|note| signature::parse(&package, &note)).transpose().map_err(refused)?;
     output.print(&PackageSaid::of(&package, note.as_ref(), None), PackageSaid::text)?;
     Ok(())
 }
@@ -201,6 +211,37 @@ pub(super) fn read_public(text: &str) -> Result<VerifierKey, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_package_that_was_changed_after_it_was_signed_is_not_shown_as_signed() {
+        let dir = tempfile::tempdir().unwrap();
+        let manifest = "name = \"acme\"\nversion = \"1.2.3\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"battery\"]\n";
+        let text = |text: &str| text.to_owned();
+        let files =
+            PackageFiles { manifest: text(manifest), script: text("[]"), cases: text(""), readme: text("A test.") };
+        let archive = pack_files(&files).unwrap();
+        let key = SignerKey::new("acme.example/plugins", KeyKind::Ed25519, &[1; 32]).unwrap();
+        let package = Package::open(&archive).unwrap();
+        let note = signature::sign(&package, None, &key).unwrap().to_string();
+        let file = dir.path().join("acme.tar");
+        let shown = |archive: &[u8], note: &str, json: bool| {
+            std::fs::write(&file, archive).unwrap();
+            std::fs::write(note_file(&file), note).unwrap();
+            show(&file, &Output::new(json))
+        };
+        assert!(shown(&archive, &note, true).is_ok());
+        // One byte of a file, and one of a header: the first is a package, the second none.
+        let at = archive.windows(7).position(|window| window == b"A test.").unwrap();
+        for (at, told) in [(at, "its sha256 is"), (104, "for another archive")] {
+            let mut changed = archive.clone();
+            changed[at] ^= 1;
+            for json in [false, true] {
+                let ended = shown(&changed, &note, json);
+                assert!(matches!(&ended, Err(Failure::Tampered(text)) if text.contains(told)), "{ended:?}");
+            }
+        }
+        assert!(matches!(shown(&archive, "no note", false), Err(Failure::Failed(_))));
+    }
 
     #[test]
     fn what_only_leads_to_a_file_is_not_packed() {
