@@ -113,5 +113,6 @@ mod tests {
         assert_eq!(flag("300.0"), Quality::empty());
         assert_eq!(flag("300.1"), Quality::IMPLAUSIBLE);
         assert_eq!(flag("-1"), Quality::IMPLAUSIBLE);
+        assert_eq!((flag("0"), flag("0.0"), flag("1")), (Quality::IMPLAUSIBLE, Quality::IMPLAUSIBLE, Quality::empty()));
     }
 }

@@ -55,8 +55,9 @@ const fn unit(code: u8) -> Unit {
 }
 
 // constant, name, unit (number in `unit`), plausible range in that unit. Append only, never reorder.
+// A heart rate of 0 is a sensor that found no pulse: it says nothing of a heart.
 quantities! {
-    HEART_RATE "heart_rate" 1 0 300;
+    HEART_RATE "heart_rate" 1 1 300;
     RR_INTERVAL "rr_interval" 2 0 10000;
     CORE_TEMPERATURE "core_temperature" 4 20 50;
     SKIN_TEMPERATURE "skin_temperature" 4 0 60;

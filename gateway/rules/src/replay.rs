@@ -20,7 +20,7 @@ use crate::state::{Kept, State};
 
 /// The evaluation, as evidence names it: another version may answer otherwise. The number after the `+` rises with every change of what it
 /// answers or of how its state is laid out, so that a state of before is not taken for one that does not follow.
-pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+9");
+pub const ENGINE_VERSION: &str = concat!("pitchside-rules/", env!("CARGO_PKG_VERSION"), "+10");
 /// The most bytes of one subject's state.
 pub const STATE_BYTES_MAX: usize = 4 << 20;
 

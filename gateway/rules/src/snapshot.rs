@@ -15,7 +15,7 @@ use crate::state::{Kept, State};
 
 /// What every snapshot of this layout begins with. The number rises with every change of [`Memory`], and of what it holds; so does that of
 /// [`crate::replay::ENGINE_VERSION`], for evidence holds a part of it.
-pub const LAYOUT: &[u8] = b"pitchside-rules-memory/6\n";
+pub const LAYOUT: &[u8] = b"pitchside-rules-memory/7\n";
 
 /// Why a snapshot was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -80,6 +80,23 @@ fn a_gap_of_what_it_is_made_of_is_a_gap_of_it() {
 }
 
 #[test]
+fn a_training_load_begins_anew_where_a_device_says_that_its_clock_was_set_back_though_it_is_late_now() {
+    let mut engine = engine("\"training_load\"", "accept = [\"late\"]\n", "value > 3.0");
+    let ahead: Vec<Entry> =
+        (0..=120).map(|n| number(Quantity::HEART_RATE, (40 * 86_400 + n * 5) * 1_000_000, 125)).collect();
+    assert_eq!(raised(&engine.feed(&ahead)).len(), 1);
+    let late = |second: i64, value| {
+        let reading = reading(Quantity::HEART_RATE, second * 1_000_000, value);
+        let late = Reading { quality: Quality::LATE, ..reading };
+        Entry { epoch: Epoch(2), ..entry("strap", Assurance::Noise, vec![late]) }
+    };
+    let step = late(0, Value::Gap(Gap { reason: GapReason::ClockStep, extent: 0 }));
+    let rates = (1..=12).map(|n| late(n * 5, Value::Number(Decimal::integer(125))));
+    let fed = engine.feed(&std::iter::once(step).chain(rates).collect::<Vec<_>>());
+    assert!(matches!(fed.events[..], [AlertEvent::Cleared { .. }]), "{:?}", fed.events);
+}
+
+#[test]
 fn the_assurance_of_a_derived_reading_is_the_weakest_of_its_parts() {
     let weather = |assurance: Assurance, at: i64| {
         let air = reading(Quantity::AMBIENT_TEMPERATURE, at + 1_000_000, Value::Number(Decimal::integer(35)));

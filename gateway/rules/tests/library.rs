@@ -55,6 +55,29 @@ fn a_clinic_may_choose_any_param_and_the_rules_own_cases_still_hold() {
 }
 
 #[test]
+fn whatever_a_clinic_chooses_healthy_values_end_a_raised_alert_and_the_rule_can_raise() {
+    let rules = rules();
+    let bounds = |rule: &str, param: &str| {
+        let rule = rules.iter().find(|known| known.name().as_str() == rule).unwrap();
+        let (_, param) = rule.manifest.params.iter().find(|(name, _)| name == param).unwrap();
+        (param.min, param.max)
+    };
+    for (rule, limit, healthy) in [
+        ("low-oxygen-saturation", "limit_percent", 95.0),
+        ("core-temperature-low", "limit_cel", 36.5),
+        ("heart-rate-floor", "floor", 70.0),
+        ("low-battery", "limit_percent", 70.0),
+        ("wind-chill", "limit_cel", 0.0),
+    ] {
+        let ends = bounds(rule, limit).1 + bounds(rule, "back").1;
+        assert!(ends <= healthy, "{rule}: {ends}");
+    }
+    let ends = bounds("heart-rate-ceiling", "ceiling").0 - bounds("heart-rate-ceiling", "back").1;
+    assert!(ends >= 100.0, "heart-rate-ceiling: {ends}");
+    assert!(bounds("sensor-stuck", "readings").1 <= 600.0, "ten minutes at one a second");
+}
+
+#[test]
 fn a_case_fixes_only_what_there_is_and_within_its_bounds() {
     let rule = rules().into_iter().find(|rule| rule.name().as_str() == "heat-illness").unwrap();
     let [manifest, script] = ["rule.toml", "rule.rhai"].map(|file| text(&rule, file));

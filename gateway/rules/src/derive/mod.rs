@@ -81,7 +81,7 @@ pub const DERIVATIONS: &[Derivation] = &[
         fresh: || Kernel::Heat(heat::State::default()),
     },
     Derivation {
-        formula: &["trimp-banister-1", "acwr-rolling-1", "acwr-ewma-1"],
+        formula: &["trimp-banister-2", "acwr-rolling-2", "acwr-ewma-2"],
         outputs: &[Quantity::TRAINING_LOAD, Quantity::WORKLOAD_RATIO, Quantity::WORKLOAD_RATIO_EWMA],
         inputs: &[Quantity::HEART_RATE],
         waves: false,
@@ -182,10 +182,18 @@ impl Kernel {
         }
     }
 
-    /// The clock of an input was set back: what was is no past any more. Only days stay.
-    fn set_back(&mut self, made: &Derivation) {
-        if !matches!(self, Self::Load(_)) {
-            *self = (made.fresh)();
+    /// The clock of an input was set back to `time`: what was is no past any more. Only days stay, those that have come.
+    fn set_back(&mut self, made: &Derivation, time: i64) {
+        match self {
+            Self::Load(state) => state.set_back(time),
+            _ => *self = (made.fresh)(),
+        }
+    }
+
+    /// The device of an input says that its clock was set, to `time`.
+    fn step(&mut self, time: i64) {
+        if let Self::Load(state) = self {
+            state.set_back(time);
         }
     }
 

@@ -141,6 +141,9 @@ impl Stream {
             PointContent::Gap(_) if other => return,
             PointContent::Gap(gap) => {
                 source.heard = None;
+                if gap.reason == GapReason::ClockStep {
+                    self.kernel.step(time);
+                }
                 return self.interrupt(made, input, arrived, *gap, derived);
             }
             _ if other && since <= HOLE => return,
@@ -154,7 +157,7 @@ impl Stream {
         if arrived.order == Order::SetBack {
             // Whatever was derived lies in a future that will not come: the streams begin anew.
             let gap = Gap { reason: GapReason::ClockStep, extent: 0 };
-            self.kernel.set_back(made);
+            self.kernel.set_back(made, time);
             self.sources.iter_mut().for_each(|source| source.heard = None);
             self.interrupt(made, input, arrived, gap, derived);
         } else if other {

@@ -257,15 +257,114 @@ fn an_hour_at_half_of_the_reserve_is_a_load_of_fifty() {
     assert_eq!(last(&told, 0).as_deref(), Some("0.0"), "what was not measured is no load");
 }
 
-#[test]
-fn a_reserve_widens_by_two_readings_in_a_row() {
+/// Rest and top of the reserve, in /min, after these rates, each for as many seconds, one a second.
+fn reserve(rates: &[(f64, i64)]) -> (i64, i64) {
     let mut load = kernel(Quantity::TRAINING_LOAD);
-    for (second, rate) in [(0, 205.0), (1, 100.0), (2, 48.0), (3, 50.0), (4, 202.0), (5, 199.0)] {
-        take(&mut load, number(0, second * SECOND, rate));
+    let mut time = 0;
+    for (rate, seconds) in rates {
+        for _ in 0..*seconds {
+            take(&mut load, number(0, time, *rate));
+            time += SECOND;
+        }
     }
     let Kernel::Load(state) = load else { panic!() };
-    let text = format!("{state:?}");
-    assert!(text.contains("rest: 50000000") && text.contains("most: 199000000"), "{text}");
+    state.reserve()
+}
+
+#[test]
+fn a_reserve_widens_by_what_stays_beyond_it_for_a_minute() {
+    assert_eq!(reserve(&[(205.0, 60), (100.0, 1), (50.0, 60), (100.0, 1)]), (60, 190), "a second less than a minute");
+    assert_eq!(
+        reserve(&[(205.0, 30), (202.0, 31), (100.0, 1), (50.0, 31), (52.0, 30)]),
+        (52, 202),
+        "the least far beyond"
+    );
+    assert_eq!(
+        reserve(&[(205.0, 59), (180.0, 1), (205.0, 59), (50.0, 59), (70.0, 1), (50.0, 59)]),
+        (60, 190),
+        "each anew"
+    );
+    assert_eq!(reserve(&[(205.0, 61), (210.0, 61), (207.0, 61)]), (60, 210), "as far as it goes");
+}
+
+#[test]
+fn what_no_heart_does_leaves_the_reserve_as_it_is() {
+    assert_eq!(reserve(&[(0.0, 600), (29.0, 600), (231.0, 600), (255.0, 600)]), (60, 190));
+    assert_eq!(reserve(&[(40.0, 30), (0.0, 600), (40.0, 31)]), (60, 190), "nor does a minute go on over it");
+    assert_eq!(reserve(&[(30.0, 61), (230.0, 61)]), (30, 230));
+    // Once every eleven seconds is not one after the other.
+    let mut load = kernel(Quantity::TRAINING_LOAD);
+    for at in 0..60 {
+        take(&mut load, number(0, at * 11 * SECOND, 205.0));
+    }
+    let Kernel::Load(mut state) = load else { panic!() };
+    assert_eq!(state.reserve(), (60, 190));
+    // Nor is what lies on both sides of a gap.
+    let at = |second: i64| number(0, second * SECOND, 205.0);
+    (700..740).for_each(|second| state.take(&at(second), &mut Vec::new()));
+    state.gap();
+    (740..780).for_each(|second| state.take(&at(second), &mut Vec::new()));
+    assert_eq!(state.reserve(), (60, 190));
+}
+
+/// Its clock was set back to `day`.
+fn set_back(load: &mut Kernel, day: i64) {
+    let (_, made) = makers(|quantity| quantity == Quantity::TRAINING_LOAD).next().unwrap();
+    load.set_back(made, day * DAY);
+    load.gap(0);
+}
+
+#[test]
+fn a_clock_that_was_ahead_leaves_the_days_as_they_would_have_been() {
+    // Ten minutes of a day that is none, before anything else was known, then while four weeks are.
+    for ahead in [1, 40, 399, 3_000] {
+        let mut load = kernel(Quantity::TRAINING_LOAD);
+        train(&mut load, ahead, ahead + 1, 120.0, 10);
+        set_back(&mut load, 0);
+        let mut straight = kernel(Quantity::TRAINING_LOAD);
+        for day in 0..30 {
+            let told = train(&mut load, day, day + 1, 125.0, 20);
+            assert_eq!(told, train(&mut straight, day, day + 1, 125.0, 20), "{ahead} days ahead, day {day}");
+        }
+    }
+    for ahead in [1, 40, 399] {
+        let mut straight = kernel(Quantity::TRAINING_LOAD);
+        (0..30).for_each(|day| drop(train(&mut straight, day, day + 1, 125.0 + day as f64, 20)));
+        let mut load = straight.clone();
+        train(&mut load, 30 + ahead, 31 + ahead, 120.0, 10);
+        set_back(&mut load, 30);
+        let told = train(&mut load, 30, 31, 140.0, 20);
+        assert_eq!(told, train(&mut straight, 30, 31, 140.0, 20), "{ahead} days ahead");
+        assert!(last(&told, 1).is_some() && last(&told, 2).is_some());
+    }
+}
+
+#[test]
+fn a_clock_that_stands_at_1970_says_nothing_against_the_days() {
+    let mut load = kernel(Quantity::TRAINING_LOAD);
+    train(&mut load, 20_000, 20_028, 125.0, 20);
+    set_back(&mut load, 0);
+    train(&mut load, 0, 1, 125.0, 5);
+    set_back(&mut load, 20_028);
+    let told = train(&mut load, 20_028, 20_029, 125.0, 20);
+    assert!(last(&told, 1).is_some(), "four weeks are still known");
+}
+
+#[test]
+fn another_device_tells_what_day_it_is_and_one_that_is_late_does_not() {
+    let mut load = kernel(Quantity::TRAINING_LOAD);
+    train(&mut load, 40, 41, 125.0, 60);
+    load.gap(0);
+    let late = |second: i64| Given { quality: Quality::LATE, ..number(0, second * SECOND, 125.0) };
+    let told: Vec<Told> = (0..=60).flat_map(|second| take(&mut load, late(second))).collect();
+    assert_eq!(last(&told, 0).as_deref(), Some("51.0"), "it counts for the open day");
+    let mut own = load.clone();
+    set_back(&mut own, 0);
+    let told: Vec<Told> = (0..=60).flat_map(|second| take(&mut own, late(second))).collect();
+    assert_eq!(last(&told, 0).as_deref(), Some("0.8"), "it was its own clock: the day begins");
+    load.gap(0);
+    let told = train(&mut load, 0, 1, 125.0, 60);
+    assert_eq!(last(&told, 0).as_deref(), Some("50.1"), "the day begins");
 }
 
 #[test]
