@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::outbox::Edge;
 use crate::trust::Trust;
 
-/// A connection on which blocks are asked for, one at a time. The ledger ends it after 1 GiB: then another one is opened.
+/// A connection on which blocks are asked for, one at a time. Its keys are used up after 1 GiB: then another one is opened.
 pub struct HeldBlocks {
     requests: mpsc::Sender<Request>,
     replies: Replies,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use ledger_block::SignedHeader;
+use ledger_block::channel::ChannelError;
 use pitchside_config::Settings;
 use pitchside_model::Timestamp;
 use pitchside_seal::{Filter, KeyRing, open};
@@ -84,8 +85,8 @@ pub(super) fn fetch(context: &Context, since: Option<Duration>, output: &Output)
                 advance(&bar, said.blocks, total);
                 (connection, came) = (Some(ledger), true);
             }
-            // The ledger ends a connection when its keys are worn: the next one goes on.
-            Err(Fault::Closed | Fault::Broken(_)) if came => {}
+            // A connection whose keys are used up ends, here or there: the next one goes on.
+            Err(Fault::Channel(ChannelError::Spent) | Fault::Closed | Fault::Broken(_)) if came => {}
             Err(fault) => return Err(failed(&fault, wanted)),
         }
     }
