@@ -187,6 +187,15 @@ class StickTold(Scratch):
         subprocess.run(["mkfifo", self.at / "data/box/keys/ca.pem"], check=True)
         self.assertIn("done", self.brings({}))
 
+    def test_the_recovery_key_alone_brings_older_keys_and_blocks_and_stays_until_all_are_there(self):
+        more = 'timeout() { shift; as_pitchside "$@"; }\nfake() { echo "asked: $1 $2"; [ "$1" != blocks ] || [ -e $AT/all ]; }'
+        said = self.brings({"restore.key": "key\n"}, more=more)
+        self.assertIn("asked: athlete recover\nnot all older blocks yet: asked: blocks fetch\n", said)
+        self.assertEqual((self.on_stick("restore.key"), self.on_stick("restore.key.done")), ("key\n", None))
+        self.write("all", "")
+        self.assertIn("asked: athlete recover\nasked: blocks fetch\n", self.brings({}, more=more))
+        self.assertEqual((self.on_stick("restore.key"), self.on_stick("restore.key.done")), (None, "key\n"))
+
     RESTORE = {"restore.backup": "backup\n", "restore.key": "key\n"}
 
     def test_a_restored_box_takes_the_place_and_the_stick_hears_of_it(self):

@@ -154,6 +154,68 @@ async fn keys_of_a_lost_box_come_back_from_the_ledger_with_the_recovery_key() {
     assert!(read(&ring(&mut clinic)) > 0);
 }
 
+// The command asks the ledger, which runs in this process.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_sealed_before_a_restore_comes_back_from_the_ledger_and_is_replayed_and_proven() {
+    let mut clinic = Clinic::new().strap("s7").athlete("ada").rule("good", "value > 180.0").ledger().start().await;
+    let mut s7 = clinic.sensor("s7").await;
+    s7.heart_rate(190).await;
+    let alert = clinic.alerted(1).await.pop().unwrap().alert.id.to_string();
+    clinic.seal().await;
+    let before = clinic.synced().await;
+    copied(&clinic).await;
+    let (backup, policy) = (clinic.dir().join("backup"), clinic.ledger().policy());
+    clinic.pitchside(&["backup", "create", backup.to_str().unwrap()]).ok();
+    clinic.kill().await;
+    restore(&mut clinic, &backup);
+    let early = clinic.pitchside(&["blocks", "fetch"]);
+    assert!(early.code == 1 && early.err.contains("has not said yet where the chain"), "{early:?}");
+    let replay = ["rules", "replay", alert.as_str()];
+    let none = clinic.pitchside(&replay);
+    assert!(
+        none.code == 1 && none.err.contains("what was sealed before this box was restored is not here"),
+        "{none:?}"
+    );
+    clinic.start().await;
+    let settled = || matches!(clinic.tables().chain_start().unwrap(), Some(ChainStart::After { .. })).then_some(());
+    until("the ledger to say where the chain goes on", settled).await;
+    let last = before.len() - 1;
+    for asked in [&replay[..], &["evidence", "export", &alert, "--out", "-"]] {
+        let told = clinic.pitchside(asked);
+        assert!(told.code == 1 && told.err.contains(&format!("blocks 0 to {last}, from before")), "{told:?}");
+    }
+    let listed = clinic.pitchside(&["blocks", "list"]).ok();
+    assert!(listed.err.contains("`pitchside blocks fetch` brings them back"), "{listed:?}");
+    let backtest = || clinic.pitchside(&["--json", "rules", "backtest", "good", "--since", "1d"]).ok().json();
+    assert_eq!(backtest()["blocks_only_in_ledger"], before.len());
+    let key = clinic.dir().join("recovery.key");
+    clinic.pitchside(&["athlete", "recover", "--recovery-key", key.to_str().unwrap()]).ok();
+    let fetched = clinic.pitchside(&["--json", "blocks", "fetch"]).ok().json();
+    assert_eq!((&fetched["blocks"], &fetched["blocks_only_in_ledger"]), (&before.len().into(), &0.into()));
+    assert!(fetched["readings"].as_u64() > Some(0), "{fetched}");
+    assert_eq!(clinic.pitchside(&["--json", "rules", "replay", &alert]).ok().json()["result"], "identical");
+    let file = clinic.dir().join("one.evidence");
+    let [file, policy] = [&file, &policy].map(|path| path.to_str().unwrap());
+    clinic.pitchside(&["evidence", "export", &alert, "--out", file]).ok();
+    clinic.pitchside(&["evidence", "verify", file, "--policy", policy]).ok();
+    let heard = backtest();
+    assert_eq!((&heard["blocks_only_in_ledger"], &heard["fires"]), (&0.into(), &1.into()), "{heard}");
+    // What is sealed now goes on with the chain, under the incarnation that was settled.
+    clinic.sensor("s7").await.heart_rate(62).await;
+    clinic.seal().await;
+    let blocks = until("the first block of the restored box", || {
+        Some(clinic.blocks()).filter(|blocks| blocks.len() > before.len())
+    });
+    let first = blocks.await.swap_remove(before.len());
+    assert_eq!((first.key.incarnation, first.key.index), (1, before.len() as u64));
+    clinic.synced().await;
+    clinic.pitchside(&["blocks", "verify"]).ok();
+    let again = clinic.pitchside(&["blocks", "fetch"]).ok();
+    assert!(again.out.contains("nothing to bring back"), "{again:?}");
+    let report = clinic.ledger().fsck();
+    assert!(report.is_sound(), "{:#?}", report.faults);
+}
+
 #[tokio::test]
 async fn installed_plugins_come_back_and_work_with_what_they_were_granted_and_the_secrets_they_name() {
     let (port, got) = webhook(0).await;

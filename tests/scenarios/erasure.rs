@@ -57,6 +57,8 @@ async fn a_running_box_lets_go_of_an_athlete_who_is_erased_and_of_nobody_else() 
         let answer = clinic.pitchside(asked);
         assert!(answer.code == 1 && answer.err.contains("about an athlete who was erased"), "{answer:?}");
     }
+    let heard = clinic.pitchside(&["rules", "backtest", "fast", "--athlete", "ada"]);
+    assert!(heard.code == 2 && heard.err.contains("ada was erased"), "{heard:?}");
     // Nor does anything come back with the next start, which hears the journal again.
     clinic.kill().await;
     clinic.start().await;

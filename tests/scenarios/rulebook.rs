@@ -325,7 +325,9 @@ async fn a_shadow_hears_everything_and_only_writes_it_down() {
     assert!(clinic.sealed_alerts().iter().all(|alert| alert.value.unwrap().to_string() == "190"));
     let lines = clinic.pitchside(&["--json", "rules", "shadow", "good"]).ok().json();
     assert!(lines.as_array().unwrap().iter().any(|line| line["value"] == "150 /min"), "{lines}");
-    clinic.pitchside(&["rules", "shadow", "good", "off"]).ok();
+    let other = clinic.pitchside(&["rules", "shadow", "good@1", "off"]);
+    assert!(other.code == 1 && other.err.contains("but not as good@1"), "{other:?}");
+    clinic.pitchside(&["rules", "shadow", &format!("good@{}", said["number"]), "off"]).ok();
     assert_eq!(clinic.pitchside(&["--json", "rules", "shadow"]).ok().json(), serde_json::json!([]));
 }
 

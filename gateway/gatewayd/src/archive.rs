@@ -2,14 +2,14 @@
 
 pub mod alert;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use ledger_block::SignedHeader;
 use ledger_block::receipt::{Included, Receipt};
 use ledger_block::record::{AlertRecord, Record};
 use ledger_block::segment::Subject;
 use pitchside_model::{Alert, AlertEvent, AlertId};
 use pitchside_seal::{Filter, KeyRing, OpenBlock, open};
-use pitchside_store::{BlockKey, BlockRow, Level, Tables};
+use pitchside_store::{BlockKey, BlockRow, Level, StoreError, Tables};
 
 use crate::adapters::athletes::load_ring;
 use crate::cli::context::Context;
@@ -100,12 +100,25 @@ fn find(context: &Context, id: &str) -> Result<Found<Vec<u8>>, Failure> {
     let wanted = Wanted::parse(id)?;
     let tables = &context.tables;
     let ring = load_ring(tables, &context.identity)?;
-    search(tables, |block| in_block(tables, &ring, block, &wanted))?.ok_or_else(|| {
-        Failure::Failed(anyhow::anyhow!(
-            "{id} is in no sealed block: it is not known, not sealed yet, or about an athlete who was erased; `pitchside readings` shows \
-             which are"
-        ))
-    })
+    match search(tables, |block| in_block(tables, &ring, block, &wanted))? {
+        Some(found) => Ok(found),
+        None => Err(Failure::Failed(not_found(tables, id)?)),
+    }
+}
+
+/// Why a reading or an alert is in no block that opened here.
+pub fn not_found(tables: &Tables, id: &str) -> Result<anyhow::Error, StoreError> {
+    if let Some(missing) = past::not_here(tables)? {
+        return Ok(anyhow!("{id} is in no block that is here, and may be in one that is not: {missing}"));
+    }
+    let keys = match tables.chain_start()? {
+        Some(_) => ", or sealed under a key from before the restore, which `pitchside athlete recover` brings back",
+        None => "",
+    };
+    let hint = if AlertId::parse(id).is_some() { "" } else { "; `pitchside readings` shows which are" };
+    Ok(anyhow!(
+        "{id} is in no sealed block: it is not known, not sealed yet, or about an athlete who was erased{keys}{hint}"
+    ))
 }
 
 /// A raised alert as it was sealed, and the header of its block; none if no block here holds it.

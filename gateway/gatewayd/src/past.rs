@@ -9,7 +9,7 @@ use ledger_block::{BlockIndex, GatewayKey, Hash, SignedHeader};
 use pitchside_model::Timestamp;
 use pitchside_seal::OpenError;
 use pitchside_seal::chain::{ChainBreak, ChainFault, ChainVerifier, Expected};
-use pitchside_store::{BlockKey, BlockRow, Level, StoreError, Tables};
+use pitchside_store::{Anchor, BlockKey, BlockRow, ChainStart, Level, StoreError, Tables};
 
 use crate::cli::Failure;
 use crate::cli::context::Context;
@@ -50,6 +50,52 @@ pub struct Walked {
     pub opened: u64,
     /// Blocks of the wanted time whose payload is only in the ledger any more.
     pub elsewhere: u64,
+    /// Of a restored box: blocks from before the restore that are not here, number 0 to this less one, unless what is here begins before
+    /// the wanted time.
+    pub before: u64,
+}
+
+impl Walked {
+    /// Which blocks from before the restore were not heard, and how to bring them back; none if none are missing.
+    pub fn missing(&self) -> Option<String> {
+        self.before.checked_sub(1).map(in_words)
+    }
+}
+
+fn in_words(last: u64) -> String {
+    format!(
+        "blocks 0 to {last}, from before this box was restored, are not here; `pitchside blocks fetch` brings them back from the ledger"
+    )
+}
+
+/// Of a restored box: what of its history is not here, in words for whoever seeks something in it.
+pub fn not_here(tables: &Tables) -> Result<Option<String>, StoreError> {
+    if let Some(ChainStart::Waiting { .. }) = tables.chain_start()? {
+        let text = "what was sealed before this box was restored is not here; once the gateway has run with the ledger in reach, \
+                    `pitchside blocks fetch` brings it back from the ledger";
+        return Ok(Some(text.to_owned()));
+    }
+    Ok(tables.not_here()?.map(|missing| in_words(missing.index)))
+}
+
+/// Where what is here of the chain begins, and what it must pass through: the block after which the ledger said that a restored box goes on,
+/// if blocks from before were brought back.
+pub fn beginning(tables: &Tables) -> Result<Beginning, StoreError> {
+    let place = |index: u64, hash: Hash| (BlockIndex(index), hash);
+    let not_here = tables.not_here()?;
+    let anchor = tables.chain_start()?.and_then(|start| start.anchor());
+    let brought_back = |anchor: &Anchor| not_here.is_none_or(|missing| missing.index < anchor.index);
+    let known = anchor.filter(brought_back).map(|anchor| place(anchor.index, anchor.hash));
+    Ok(Beginning { after: not_here.map(|missing| place(missing.index, missing.hash)), known })
+}
+
+/// Where what is here of a chain begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Beginning {
+    /// The block before it.
+    pub after: Option<(BlockIndex, Hash)>,
+    /// A block it must pass through.
+    pub known: Option<(BlockIndex, Hash)>,
 }
 
 /// Walks the chain from its beginning, verifies every header and link, and shows the blocks that were sealed from `since` on. A bad
@@ -62,23 +108,23 @@ pub fn walk(
 ) -> Result<Walked, Failure> {
     let tables = &context.tables;
     let gateway = GatewayKey::new(&context.identity.sign).id();
-    // A restored box's part of the chain begins where the ledger said.
-    let anchor = tables.chain_start()?.and_then(|start| start.anchor());
-    let first = anchor.map_or(0, |anchor| anchor.index + 1);
-    let anchor = anchor.map(|anchor| (BlockIndex(anchor.index), anchor.hash));
+    let Beginning { after: anchor, known: settled } = beginning(tables)?;
+    let first = anchor.map_or(0, |(index, _)| index.0 + 1);
     let policy = match &context.settings.ledger {
         Some(ledger) => Some(crate::cli::read_policy(&ledger.policy)?),
         None => None,
     };
-    let (known, mut bad) = newest_receipted(tables, policy.as_ref())?;
+    let (mut known, mut bad) = newest_receipted(tables, policy.as_ref())?;
+    known.extend(settled);
     let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: anchor, known });
     let total = tables.last_block()?.map_or(0, |last| last.key.index + 1).saturating_sub(first);
-    let (mut walked, mut after) = (Walked::default(), None);
+    let (mut walked, mut after) = (Walked { before: first, ..Walked::default() }, None);
     loop {
         let rows = tables.blocks_after(after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after = Some(last.key);
-        for row in &rows {
+        // What is brought back meanwhile is not looked at.
+        for row in rows.iter().filter(|row| row.key.index >= first) {
             if let Some((_, fault)) = bad.take_if(|(key, _)| *key == row.key) {
                 return Err(fault);
             }
@@ -87,6 +133,8 @@ pub fn walk(
             step(walked.chained, total);
             // The header decides: it is signed, the row is not.
             if header.header().sealed_at < since {
+                // Those before it are older still.
+                walked.before = 0;
                 continue;
             }
             let Some(payload) = tables.payload(row.key)? else {

@@ -4,6 +4,8 @@
 //! version the draft began from; if another came in between, nothing is published, and [`merge`] puts both together: file by
 //! file, line by line, as three-way merges do. What both changed is left for a person, between marks.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::id::hash_parts;
@@ -53,15 +55,28 @@ pub fn set_hash<'a>(rules: impl IntoIterator<Item = (&'a str, &'a [u8; 32])>) ->
     hash_parts("pitchside rule set v1", parts)
 }
 
-/// What differs, as a unified diff of each file that does; empty if nothing does.
+/// With the line ends that Unix writes: editors write others, and what stands in the lines is the same.
+fn unix(text: &str) -> Cow<'_, str> {
+    if text.contains("\r\n") { Cow::Owned(text.replace("\r\n", "\n")) } else { Cow::Borrowed(text) }
+}
+
+/// Whether most of its lines end as Windows writes them.
+fn ends_as_windows(text: &str) -> bool {
+    text.matches("\r\n").count() * 2 > text.matches('\n').count()
+}
+
+/// What differs, as a unified diff of each file that does; empty if nothing does. Of files that differ in how their lines end alone it says that.
 pub fn diff(old: &RuleTexts, new: &RuleTexts, old_name: &str, new_name: &str) -> String {
     let mut out = String::new();
     for ((file, old), (_, new)) in old.files().into_iter().zip(new.files()) {
-        if old != new {
+        let (old_lines, new_lines) = (unix(old), unix(new));
+        if old != new && old_lines == new_lines {
+            out.push_str(&format!("{old_name}/{file} and {new_name}/{file}: line ends differ\n"));
+        } else if old != new {
             let mut options = diffy::DiffOptions::new();
             options.set_original_filename(format!("{old_name}/{file}"));
             options.set_modified_filename(format!("{new_name}/{file}"));
-            out.push_str(&options.create_patch(old, new).to_string());
+            out.push_str(&options.create_patch(&old_lines, &new_lines).to_string());
         }
     }
     out
@@ -76,7 +91,7 @@ pub struct Merged {
     pub conflicts: Vec<&'static str>,
 }
 
-/// Puts the changes from `base` to `ours` and from `base` to `theirs` together.
+/// Puts the changes from `base` to `ours` and from `base` to `theirs` together. How lines end is no change: they end as they do in `base`.
 pub fn merge(base: &RuleTexts, ours: &RuleTexts, theirs: &RuleTexts) -> Merged {
     let mut conflicts = Vec::new();
     let files = base.files().into_iter().zip(ours.files()).zip(theirs.files());
@@ -86,10 +101,16 @@ pub fn merge(base: &RuleTexts, ours: &RuleTexts, theirs: &RuleTexts) -> Merged {
             if ours == theirs {
                 return ours.to_owned();
             }
-            diffy::merge(base, ours, theirs).unwrap_or_else(|marked| {
-                conflicts.push(file);
-                marked
-            })
+            let (ours, theirs) = (unix(ours), unix(theirs));
+            let merged = if ours == theirs {
+                ours.into_owned()
+            } else {
+                diffy::merge(&unix(base), &ours, &theirs).unwrap_or_else(|marked| {
+                    conflicts.push(file);
+                    marked
+                })
+            };
+            if ends_as_windows(base) { merged.replace('\n', "\r\n") } else { merged }
         })
         .collect();
     let texts = <[String; 4]>::try_from(merged).map(RuleTexts::from_files).unwrap_or_default();
@@ -143,6 +164,38 @@ mod tests {
         assert_eq!(clash.conflicts, ["rule.toml"]);
         assert!(conflict_mark(&clash.texts.manifest).is_some() && clash.texts.manifest.contains("39.5"));
         assert_eq!(merge(&base, &ours, &ours).conflicts, Vec::<&str>::new(), "the same change twice is no conflict");
+    }
+
+    fn windows(texts: &RuleTexts) -> RuleTexts {
+        RuleTexts::from_files(texts.files().map(|(_, text)| text.replace('\n', "\r\n")))
+    }
+
+    #[test]
+    fn how_lines_end_is_no_change_and_stays_as_in_the_base() {
+        let base = texts("39.0", "value > limit\n");
+        let (ours, theirs) = (texts("39.5", "value > limit\n"), texts("39.0", "value >= limit\n"));
+        let both = texts("39.5", "value >= limit\n");
+        for (ours, theirs) in [(windows(&ours), theirs.clone()), (ours.clone(), windows(&theirs))] {
+            let merged = merge(&base, &ours, &theirs);
+            assert_eq!((merged.texts, merged.conflicts), (both.clone(), vec![]));
+            assert_eq!(merge(&windows(&base), &ours, &theirs).texts, windows(&both));
+        }
+        let clash = merge(&base, &windows(&ours), &texts("40.0", "value > limit\n"));
+        assert_eq!(clash.conflicts, ["rule.toml"], "and no other file");
+        assert!(!clash.texts.manifest.contains('\r'), "{:?}", clash.texts.manifest);
+    }
+
+    #[test]
+    fn a_diff_shows_the_lines_that_differ_and_says_where_only_line_ends_do() {
+        let (old, new) = (texts("39.0", "a\n"), texts("39.5", "a\n"));
+        let text = diff(&old, &windows(&new), "a", "b");
+        let changed =
+            |line: &&str| line.starts_with(['-', '+']) && !line.starts_with("---") && !line.starts_with("+++");
+        let lines: Vec<&str> = text.lines().filter(changed).collect();
+        assert_eq!(lines, ["-default = 39.0", "+default = 39.5"], "{text}");
+        assert!(text.contains("a/rule.rhai and b/rule.rhai: line ends differ\n"), "{text}");
+        let same = diff(&old, &windows(&old), "a", "b");
+        assert_eq!(same.lines().filter(|line| line.ends_with(": line ends differ")).count(), 4, "{same}");
     }
 
     #[test]

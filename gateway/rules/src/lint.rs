@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pitchside_model::{Assurance, GapReason, Priority, Quality, Quantity, RuleName};
 use pitchside_script::cases::{Content, Made, Outcome, RuleCase, parse_derived_cases, parse_rule_cases};
-use pitchside_script::lint::{Answer, Known, Memory, Purpose, Role, Type, lint, mentions};
+use pitchside_script::lint::{Answer, Known, Memory, Purpose, Role, Type, lint, mentions, suggest_of_receivers};
 use pitchside_script::manifest::{Declared, Plain, RuleCategory, RuleManifest, RuleScope};
 use pitchside_script::problem::{Code, Problem, place};
 use pitchside_script::scan::words;
@@ -214,12 +214,14 @@ fn of_script(bench: &Bench, name: &str, source: &RuleSource, toml: &str) -> Vec<
     let script = source.script.as_str();
     let declared = Declared::read(toml);
     // Loading does not know where in the manifest a name stands.
-    let loading = Rule::new(bench, source).err().unwrap_or_default().into_iter().filter(|p| p.code != Code::Name);
+    let (mut loading, known) = (Rule::new(bench, source).err().unwrap_or_default(), known(source));
+    suggest_of_receivers(&bench.sandbox, script, &known, &mut loading);
+    let loading = loading.into_iter().filter(|p| p.code != Code::Name);
     let named = clashes(source, |name| declared.place(name));
     let mut problems: Vec<Problem> = loading.chain(named).map(folder).collect();
     // Loading looks at properties only when the rest compiles.
     let properties = unknown_properties(source, &words(script)).into_iter().map(folder);
-    let (file, known) = (in_folder(&source.file()), known(source));
+    let file = in_folder(&source.file());
     let manifest_file = in_folder(&source.manifest_file());
     let usages: Vec<&str> = METHODS.iter().chain(HELPERS).map(|(entry, _)| *entry).collect();
     let of_inputs: Vec<&str> = PROPERTIES.iter().chain(METHODS).map(|(entry, _)| bare(entry)).collect();

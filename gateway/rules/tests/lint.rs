@@ -92,6 +92,14 @@ fn a_slip_in_the_manifest_hides_nothing_as_long_as_the_names_are_there() {
 }
 
 #[test]
+fn a_misspelt_function_is_told_with_the_nearest_of_those_that_what_is_before_the_dot_has() {
+    let told = |call: &str| errors("priority = \"low\"\ninputs = [\"heart_rate\"]\n", &format!("{call} > 1.0"));
+    let men = "slip/rule.rhai:1:12: there is no function `men` (did you mean `mean`?)";
+    assert_eq!(told("heart_rate.men(\"1min\")"), [men], "an input has no `len`");
+    assert_eq!(told("\"ab\".lenn()"), ["slip/rule.rhai:1:6: there is no function `lenn` (did you mean `len`?)"]);
+}
+
+#[test]
 fn scripts_that_are_right_are_told_no_error() {
     let manifest = "priority = \"low\"\ninputs = [\"heart_rate\", \"power\"]\ngaps = true\n\
                     [params.limit]\ndefault = 180.0\nmin = 100.0\nmax = 220.0\n\
@@ -151,6 +159,10 @@ fn a_script_that_is_told_to_fail_at_its_first_reading_does_and_one_that_is_not_d
         calls.chain(["n == rate".to_owned()]).collect()
     };
     for (script, fails) in [
+        ("", true),
+        ("// Nothing yet.\n", true),
+        (";", true),
+        ("fn fast(x) { x > 180.0 }", true),
         ("n = (); n == rate", true),
         ("n = value; n == rate", true),
         ("rate = (); n == rate", true),

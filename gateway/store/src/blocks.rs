@@ -117,7 +117,7 @@ pub struct Backlog {
     pub oldest: Option<Timestamp>,
 }
 
-fn number(value: u64) -> Result<i64, StoreError> {
+pub(crate) fn number(value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| StoreError::TooLarge { what: "a block number", size: value, max: i64::MAX as u64 })
 }
 
@@ -153,7 +153,7 @@ fn many(connection: &Connection, statement: &str, params: impl rusqlite::Params)
     rows.map(|row| row.map_err(StoreError::from).and_then(|row| row)).collect()
 }
 
-fn limit(what: &'static str, size: usize, max: usize) -> Result<(), StoreError> {
+pub(crate) fn limit(what: &'static str, size: usize, max: usize) -> Result<(), StoreError> {
     if size > max {
         return Err(StoreError::TooLarge { what, size: size as u64, max: max as u64 });
     }

@@ -91,13 +91,15 @@ pub(crate) fn ends(connection: &Connection) -> Result<(Option<Anchor>, Option<An
         // Whatever a settled chain began after, the ledger itself had named.
         Some(ChainStart::After { incarnation, after }) => {
             let began = after.map(|after| Anchor { incarnation, ..after });
-            (last.or(began), receipted.or(after))
+            // What was brought back from before the restore is not what was sealed since.
+            let since = |anchor: &Anchor| anchor.incarnation >= incarnation;
+            (last.filter(since).or(began), receipted.filter(since).or(after))
         }
         None => (last, receipted),
     })
 }
 
-fn start(connection: &Connection) -> Result<Option<ChainStart>, StoreError> {
+pub(crate) fn start(connection: &Connection) -> Result<Option<ChainStart>, StoreError> {
     let value: Option<Vec<u8>> =
         connection.prepare_cached(sql!("meta/get"))?.query_row([CHAIN], |row| row.get(0)).optional()?;
     let damaged = |_| StoreError::Damaged { table: "meta", row: CHAIN.to_owned() };
@@ -188,11 +190,17 @@ impl Tables {
                 (BlockKey { incarnation, index: after.index.saturating_add(1) }, after.hash)
             }));
         }
-        if let Some(last) = self.last_block()? {
+        let start = self.chain_start()?;
+        // Blocks from before the restore may have been brought back: what is sealed here is of a later incarnation.
+        let own = match start {
+            Some(ChainStart::After { incarnation, .. }) => incarnation,
+            Some(ChainStart::Waiting { .. }) | None => 0,
+        };
+        if let Some(last) = self.last_block()?.filter(|last| last.key.incarnation >= own) {
             let key = BlockKey { index: last.key.index.saturating_add(1), ..last.key };
             return Ok(Some((key, last.hash)));
         }
-        Ok(match self.chain_start()? {
+        Ok(match start {
             None => Some((BlockKey { incarnation: 0, index: 0 }, [0; 32])),
             Some(ChainStart::Waiting { .. }) => None,
             Some(ChainStart::After { incarnation, after }) => {

@@ -23,6 +23,7 @@
 //! | [`rules`] | versions of rules, which were in force, what rules in the shadow said |
 //! | [`copies`] | sealed copies of athletes' keys, on their way to the ledger |
 //! | [`chain`] | where a restored box's chain goes on |
+//! | [`earlier`] | its blocks from before the restore, brought back |
 //! | [`snapshot`] | what a backup takes, and putting it back |
 //! | [`inspect`] | is the file whole, what waits |
 //! | [`quarantine`] | what was refused, bounded |
@@ -46,6 +47,7 @@ mod connection;
 pub mod copies;
 pub mod delivery;
 pub mod devices;
+pub mod earlier;
 mod erasure;
 pub mod error;
 pub mod firmware;
@@ -83,6 +85,7 @@ pub use delivery::{
     Came, DeliveryKind, DeliveryRequest, DeliveryStep, DeliveryStepId, DrillId, DrillRow, KeptFor, WaitingAlert,
 };
 pub use devices::{Device, DeviceSession};
+pub use earlier::{EarlierBlock, NotHere};
 pub use error::{OpenError, StoreError};
 pub use firmware::{ActState, FirmwareOutcome, SensorFirmware};
 pub use health::Health;

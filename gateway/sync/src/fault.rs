@@ -66,6 +66,17 @@ pub enum Fault {
     /// A last block that is not one.
     #[error("the ledger names a last block of this box that does not hold: {0}")]
     BadHead(String),
+    /// A block that is not the one that was asked for.
+    #[error("block {index} as the ledger gives it does not hold: {why}")]
+    BadBlock {
+        /// Which.
+        index: u64,
+        /// What is wrong.
+        why: String,
+    },
+    /// A block that is in the log, and in no checkpoint yet.
+    #[error("the ledger has not published block {0} yet; try again in a moment")]
+    Unpublished(u64),
     /// A receipt that does not hold.
     #[error("a receipt that does not hold: {0}")]
     BadReceipt(String),
@@ -94,6 +105,7 @@ impl Fault {
                 | Self::RolledBack { .. }
                 | Self::Forked { .. }
                 | Self::BadHead(_)
+                | Self::BadBlock { .. }
                 | Self::BadReceipt(_)
         )
     }

@@ -9,6 +9,7 @@
 //! | [`connection`] | socket, handshake, frames |
 //! | [`conversation`] | what is said on one connection; going on after a restore; copies of keys |
 //! | `copies` | fetching the copies of keys the ledger keeps |
+//! | `blocks` | bringing back the blocks it holds |
 //! | [`flight`] | parcels on their way, in order |
 //! | [`trust`] | checkpoints and receipts, checked |
 //! | [`backoff`] | how long to wait |
@@ -17,6 +18,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
 
 pub mod backoff;
+mod blocks;
 pub mod config;
 pub mod connection;
 pub mod conversation;
@@ -29,6 +31,7 @@ pub mod status;
 pub mod trust;
 
 pub use backoff::Backoff;
+pub use blocks::HeldBlocks;
 pub use config::SyncConfig;
 pub use copies::fetch_copies;
 pub use fault::Fault;

@@ -6,13 +6,14 @@ use pitchside_store::Tables;
 use serde::Serialize;
 
 use super::args::{AthleteCommand, ConfigArg};
-use super::output::Output;
+use super::output::{Output, note};
 use super::{Failure, Outcome, context};
 use crate::adapters::athletes::{new_athlete_key, recover};
 use crate::adapters::outbox::SystemEdge;
 use crate::backup::{RecoveryKey, RecoveryPublicFile};
 use crate::clock::Clock;
 use crate::identity::Identity;
+use crate::past;
 use crate::pipeline::erased::forget_kept;
 use crate::pipeline::sync_config;
 
@@ -61,6 +62,10 @@ pub fn athlete(command: &AthleteCommand, config: &ConfigArg, output: &Output) ->
             output.print(&Recovered { copies: pairs.len(), recovered, unreadable }, |r| {
                 format!("the ledger holds {} copies; {} keys were put back", r.copies, r.recovered)
             })?;
+            // Keys alone show nobody anything.
+            if let Some(missing) = past::not_here(&context.tables)? {
+                note(&missing);
+            }
             if unreadable > 0 {
                 let text = format!(
                     "the ledger cannot read {unreadable} of its copies: ask who runs it to mend that, its log names the files; then the same again"

@@ -65,14 +65,17 @@ pub fn backup(command: &BackupCommand, config: &ConfigArg, output: &Output) -> O
                 } else {
                     "No ledger is configured: the chain goes on after the last block the backup knew."
                 };
+                let config = r.config.display();
+                let before = if r.waits_for_ledger {
+                    format!(
+                        "What was sealed before is in the ledger, and not here. To read it, once the gateway has run: pitchside athlete recover --recovery-key FILE --config {config}, for the keys, then pitchside blocks fetch --config {config}, for the blocks"
+                    )
+                } else {
+                    "What was sealed before is not here, and no ledger is configured to bring it back from.".to_owned()
+                };
                 format!(
-                    "Restored {} devices, {} athletes under fresh keys, {} users, {} plugins. Devices shake hands anew.\n{chain}\nTo read what was sealed before: pitchside athlete recover --recovery-key FILE --config {}\nStart it with: pitchside run --config {}\nThe old box must never run again: two boxes of one name are evidence against each other.",
-                    r.devices,
-                    r.athletes,
-                    r.users,
-                    r.plugins,
-                    r.config.display(),
-                    r.config.display()
+                    "Restored {} devices, {} athletes under fresh keys, {} users, {} plugins. Devices shake hands anew.\n{chain}\nStart it with: pitchside run --config {config}\n{before}\nThe old box must never run again: two boxes of one name are evidence against each other.",
+                    r.devices, r.athletes, r.users, r.plugins
                 )
             })?;
         }

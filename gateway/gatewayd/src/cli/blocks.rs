@@ -1,5 +1,7 @@
 //! `pitchside blocks`.
 
+mod fetch;
+
 use std::path::PathBuf;
 
 use ledger_block::policy::Policy;
@@ -12,10 +14,10 @@ use serde::Serialize;
 use super::args::{BlocksCommand, ConfigArg};
 use super::context::{self, Context};
 use super::evidence::read_policy;
-use super::output::{Output, counted};
+use super::output::{Output, counted, note};
 use super::{Failure, Outcome};
 use crate::adapters::page::block_view;
-use crate::past::{is_receipted, payload_may_be_gone, receipt_holds, receipted_beyond};
+use crate::past::{Beginning, beginning, is_receipted, not_here, payload_may_be_gone, receipt_holds, receipted_beyond};
 
 const PAGE: u32 = 256;
 
@@ -41,9 +43,16 @@ pub fn blocks(command: &BlocksCommand, config: &ConfigArg, output: &Output) -> O
                     ]
                 },
             )?;
+            // Only where the list ends with what is here.
+            if rows.len() < *last
+                && let Some(missing) = not_here(&context.tables)?
+            {
+                note(&missing);
+            }
             Ok(())
         }
         BlocksCommand::Verify { policy } => verify(&context, policy.as_ref(), output),
+        BlocksCommand::Fetch { since } => fetch::fetch(&context, *since, output),
     }
 }
 
@@ -82,16 +91,17 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
     let mut known = known_blocks(&context.tables, policy.as_ref())?;
     let receipts_verified = known.len() as u64;
     known.extend(receipted_beyond(&context.tables)?);
-    // A restored box's part of the chain begins where the ledger said.
-    let anchor = context.tables.chain_start()?.and_then(|start| start.anchor());
-    let anchor = anchor.map(|anchor| (BlockIndex(anchor.index), anchor.hash));
+    let Beginning { after: anchor, known: settled } = beginning(&context.tables)?;
+    known.extend(settled);
+    let first = anchor.map_or(0, |(index, _)| index.0 + 1);
     let mut verifier = ChainVerifier::new(Expected { gateway: Some(gateway), after: anchor, known });
     let mut after = None;
     loop {
         let rows = context.tables.blocks_after(after, PAGE)?;
         let Some(last) = rows.last() else { break };
         after = Some(last.key);
-        for row in &rows {
+        // What is brought back meanwhile is not looked at.
+        for row in rows.iter().filter(|row| row.key.index >= first) {
             let payload = context.tables.payload(row.key)?;
             let header =
                 verifier.push(&row.header, payload.as_deref()).map_err(|fault| Failure::Tampered(fault.to_string()))?;
@@ -112,6 +122,9 @@ fn verify(context: &Context, policy: Option<&PathBuf>, output: &Output) -> Outco
             said.head.as_deref().unwrap_or("none")
         )
     })?;
+    if let Some(missing) = not_here(&context.tables)? {
+        note(&format!("not verified: {missing}"));
+    }
     Ok(())
 }
 

@@ -88,6 +88,14 @@ pub enum PublishError {
     /// It changes nothing.
     #[error("the draft is version {0} to the letter; there is nothing to publish")]
     Unchanged(u32),
+    /// What was to be put in force again is.
+    #[error("{name}@{number} is in force already, and what was to be put in force again is the same to the letter")]
+    InForce {
+        /// The rule.
+        name: String,
+        /// The version in force.
+        number: u32,
+    },
     /// Something else.
     #[error(transparent)]
     Other(#[from] anyhow::Error),
@@ -226,7 +234,12 @@ pub fn publish(
     let unchanged = rival.filter(|last| last.text_hash == draft.texts.text_hash() && last.shadow == draft.shadow);
     let on_disk = read_texts(&rules.join(&draft.name)).is_ok_and(|texts| texts == draft.texts);
     if let Some(same) = unchanged.filter(|_| draft.shadow || on_disk) {
-        return Err(PublishError::Unchanged(same.number));
+        let number = same.number;
+        return Err(if draft.rollback {
+            PublishError::InForce { name: draft.name.clone(), number }
+        } else {
+            PublishError::Unchanged(number)
+        });
     }
     let (label, rule_hash) = (rule.manifest.version.clone(), rule.hash);
     let set = set_with(context, rules, &draft.name, Some(rule))?;

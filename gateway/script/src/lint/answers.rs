@@ -29,6 +29,10 @@ struct Ends {
 
 /// Answers that are none: the last statement, those at the end of the blocks of an `if` that is last, and what is returned.
 pub(super) fn answers(source: &Source<'_>, known: &Signatures, answer: &Answer<'_>) -> Vec<Problem> {
+    if is_empty(source) && !answer.kinds.contains(&Type::Nothing) {
+        let text = format!("{}, this is (): there is nothing in the script", answer.told);
+        return vec![Problem::at(source.file, (1, 1), text).code(Code::Type)];
+    }
     let mut ends = Ends::default();
     last(source, 0..source.tokens.len(), &mut ends);
     let bodies = bodies(source);
@@ -65,6 +69,21 @@ pub(super) fn answers(source: &Source<'_>, known: &Signatures, answer: &Answer<'
     let mut problems: Vec<Problem> = ends.open.iter().filter(|_| may_be_open).map(open).collect();
     problems.extend(ends.values.into_iter().filter_map(told));
     problems
+}
+
+/// Whether nothing in a script is ever run: it is empty, or has functions alone.
+fn is_empty(source: &Source<'_>) -> bool {
+    let mut at = 0;
+    while at < source.tokens.len() {
+        if source.is(at, "fn") {
+            let Some(body) = (at + 1..source.tokens.len()).find(|at| source.is(*at, "{")) else { return false };
+            at = source.closings[body];
+        } else if !source.is(at, ";") && !source.is(at, "private") {
+            return false;
+        }
+        at += 1;
+    }
+    true
 }
 
 /// Whether a statement comes to `()`, whatever is in it: one that declares or assigns a variable, or a loop that nothing leaves.

@@ -7,7 +7,7 @@ use super::signature::{Signature, Type};
 use super::token::Kind;
 use super::{Role, Source, piece};
 use crate::compile::BUILT_IN_CALLS;
-use crate::problem::{Code, Problem};
+use crate::problem::{Code, Problem, closest};
 
 const OPERATORS: &[&str] =
     &["<", "<=", ">", ">=", "==", "!=", "+", "-", "*", "/", "%", "**", "&&", "||", "+=", "-=", "*=", "/="];
@@ -25,6 +25,20 @@ pub(crate) fn check(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>
     let is_call = |at: &usize| source.tokens[*at].kind == Kind::Name && source.is(*at + 1, "(");
     let calls = (0..source.tokens.len()).filter(is_call).filter(|at| !source.before(*at, "fn"));
     calls.filter_map(|at| call(source, known, usages, at)).collect()
+}
+
+/// Of what stands before the dot of a call at this place, the function nearest to the one that is called.
+pub(super) fn nearest_of_receiver<'k>(
+    source: &Source<'_>,
+    known: &'k BTreeMap<String, Vec<Signature>>,
+    place: (usize, usize),
+) -> Option<&'k str> {
+    let at = source.tokens.iter().position(|token| (token.line, token.column) == place && token.kind == Kind::Name)?;
+    let is_method = source.before(at, ".") || source.before(at, "?.");
+    let kind = Some(receiver(source, at)).filter(|kind| is_method && *kind != Type::Any)?;
+    let takes = |signature: &Signature| signature.params.first().is_some_and(|(_, first)| *first == kind);
+    let its_own = known.iter().filter(|(_, all)| all.iter().any(takes)).map(|(name, _)| name.as_str());
+    closest(&source.tokens[at].text, its_own)
 }
 
 fn call(source: &Source<'_>, known: &BTreeMap<String, Vec<Signature>>, usages: &[&str], at: usize) -> Option<Problem> {

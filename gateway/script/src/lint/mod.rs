@@ -204,6 +204,18 @@ pub fn lint(sandbox: &Sandbox, file: &str, source: &str, known: &[Known], purpos
     problems
 }
 
+/// Of calls of functions that are not there: suggests what the value before the dot has, if something of that is near.
+pub fn suggest_of_receivers(sandbox: &Sandbox, source: &str, known: &[Known], problems: &mut [Problem]) {
+    let mut source = Source::new("", source, known);
+    source.changed = kinds::changed(&source);
+    for problem in problems.iter_mut().filter(|problem| problem.code == Code::UnknownFunction) {
+        let place = (problem.line, problem.column);
+        if let Some(right) = calls::nearest_of_receiver(&source, sandbox.signatures(), place) {
+            problem.help = Some(format!("did you mean `{right}`?"));
+        }
+    }
+}
+
 /// Variables that are not there: all of them, also where a syntax error keeps Rhai from looking.
 pub fn unknown_names(file: &str, source: &str, known: &[Known]) -> Vec<Problem> {
     names::unknown(&Source::new(file, source, known), None)

@@ -305,6 +305,65 @@ fn a_snapshot_knows_the_ends_of_the_chain_also_of_a_box_that_was_restored_itself
     assert_eq!(ends(&store), (Some(last), Some(last)));
 }
 
+fn earlier(index: u64) -> EarlierBlock {
+    let hash = |index: u64| [index as u8; 32];
+    EarlierBlock {
+        key: BlockKey { incarnation: 4, index },
+        hash: hash(index),
+        previous: index.checked_sub(1).map_or([0; 32], hash),
+        sealed_at: Timestamp(index as i64),
+        header: vec![1, index as u8],
+        payload: vec![2, index as u8],
+        readings: 3,
+        receipt: vec![4, index as u8],
+    }
+}
+
+#[test]
+fn blocks_from_before_a_restore_come_back_the_newest_first_and_change_nothing_of_what_is_sealed_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    assert_eq!(store.not_here().unwrap(), None, "a box that was never restored");
+    let early = store.put_earlier_block(earlier(2), Timestamp(0));
+    assert!(matches!(early, Err(StoreError::Conflict(_))), "there is no such block in its chain");
+    store.set_chain_start(ChainStart::Waiting { known: None, receipted: None }).unwrap();
+    assert_eq!(store.not_here().unwrap(), None, "the ledger has not said yet");
+    let anchor = Anchor { incarnation: 4, index: 2, hash: [2; 32] };
+    store.set_chain_start(ChainStart::After { incarnation: 5, after: Some(anchor) }).unwrap();
+    assert_eq!(store.not_here().unwrap(), Some(NotHere { index: 2, hash: [2; 32] }));
+    let hole = store.put_earlier_block(earlier(1), Timestamp(0));
+    assert!(matches!(hole, Err(StoreError::Conflict(_))), "no holes");
+    let other = EarlierBlock { hash: [9; 32], ..earlier(2) };
+    assert!(matches!(store.put_earlier_block(other, Timestamp(0)), Err(StoreError::Conflict(_))), "another block");
+    store.put_earlier_block(earlier(2), Timestamp(7)).unwrap();
+    assert_eq!(store.not_here().unwrap(), Some(NotHere { index: 1, hash: [1; 32] }));
+    let next = (BlockKey { incarnation: 5, index: 3 }, [2; 32]);
+    assert_eq!(store.next_block().unwrap(), Some(next), "what is sealed here is of the incarnation that was settled");
+    let ends = match taken(&store).remove(0) {
+        SnapshotRow::Chain { last, receipted } => (last, receipted),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(ends, (Some(Anchor { incarnation: 5, ..anchor }), Some(anchor)), "as before they came back");
+    let row = wait(store.journal_append(vec![entry(1)])).unwrap();
+    store.put_block(NewBlock { key: next.0, ..block(9, row) }, marks(&store.unsealed(1 << 20).unwrap())).unwrap();
+    for index in [1, 0] {
+        store.put_earlier_block(earlier(index), Timestamp(7)).unwrap();
+    }
+    assert_eq!(store.not_here().unwrap(), None);
+    let rows = store.blocks_after(None, 9).unwrap();
+    let seen: Vec<_> = rows.iter().map(|row| (row.key.incarnation, row.key.index, row.readings, row.level)).collect();
+    assert_eq!(
+        seen,
+        [(4, 0, 3, Level::R2), (4, 1, 3, Level::R2), (4, 2, 3, Level::R2), (5, 3, rows[3].readings, Level::R0)]
+    );
+    assert_eq!(store.payload(rows[1].key).unwrap(), Some(vec![2, 1]));
+    assert_eq!(store.receipt(rows[1].key, Level::R2).unwrap(), Some(vec![4, 1]));
+    assert_eq!(store.backlog().unwrap().blocks, 1, "they are in the ledger already");
+    assert_eq!(store.next_block().unwrap().unwrap().0, BlockKey { incarnation: 5, index: 4 });
+    drop(store);
+    assert_eq!(open(dir.path()).not_here().unwrap(), None, "over a restart");
+}
+
 #[test]
 fn what_waits_is_counted_and_a_broken_page_is_found() {
     let dir = tempfile::tempdir().unwrap();

@@ -25,7 +25,8 @@ pub enum AthleteCommand {
         #[arg(long, value_name = "ID")]
         confirm: AthleteId,
     },
-    /// After a restore: put back the keys of which the ledger keeps copies, so that older blocks can be read.
+    /// After a restore: put back the keys of which the ledger keeps copies. They open what was sealed before; `blocks fetch` brings those blocks
+    /// back.
     Recover {
         /// File of the recovery key, `-` for standard input.
         #[arg(long, value_name = "FILE")]

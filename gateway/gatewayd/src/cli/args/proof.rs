@@ -1,8 +1,11 @@
 //! `pitchside blocks` and `pitchside evidence`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Subcommand;
+
+use super::duration;
 
 /// `blocks ...`
 #[derive(Debug, Subcommand)]
@@ -18,6 +21,13 @@ pub enum BlocksCommand {
         /// C2SP policy naming the ledger; without it, the key in the settings.
         #[arg(long, value_name = "FILE")]
         policy: Option<PathBuf>,
+    },
+    /// After a restore: bring back from the ledger the blocks that were sealed before it, the newest first. What they hold is read with the
+    /// keys that `athlete recover` brings back; do that first. Cut short, the same again goes on.
+    Fetch {
+        /// How far back, e.g. 30d; without it, all.
+        #[arg(long, value_parser = duration)]
+        since: Option<Duration>,
     },
 }
 

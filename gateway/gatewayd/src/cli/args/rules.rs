@@ -107,7 +107,7 @@ pub enum RulesCommand {
     },
     /// Rules that run on live readings and only write down what they would have said.
     Shadow {
-        /// Only this rule; `on` takes a version such as heat-illness@2, too.
+        /// Only this rule; `on` and `off` take a version such as heat-illness@2, too.
         name: Option<String>,
         /// Begin or end; without it, what it has said.
         switch: Option<Switch>,

@@ -6,6 +6,7 @@ use super::Finding;
 use super::data::Looked;
 use super::ledger::{CHAIN_WAITS, FIRST_THE_LEDGER};
 use crate::cli::context::Context;
+use crate::past;
 use crate::pipeline::health::LedgerFault;
 
 /// What a chain is told as whose end was deleted.
@@ -19,7 +20,8 @@ pub(super) fn chain(context: &Context, fault: Option<LedgerFault>) -> Looked {
         None => Finding::well("chain", "from this box's first block on"),
         Some(ChainStart::After { incarnation, after }) => {
             let after = after.map_or_else(|| "no block".to_owned(), |after| format!("block {}", after.index));
-            Finding::well("chain", format!("restored; goes on after {after} under incarnation {incarnation}"))
+            let missing = past::not_here(&context.tables)?.map_or_else(String::new, |missing| format!("; {missing}"));
+            Finding::well("chain", format!("restored; goes on after {after} under incarnation {incarnation}{missing}"))
         }
         Some(ChainStart::Waiting { .. }) => waits(fault),
     })

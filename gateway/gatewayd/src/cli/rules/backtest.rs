@@ -142,12 +142,17 @@ pub fn backtest(
     if set.rules().is_empty() {
         return Err(Failure::Usage(format!("{which} holds no rule")));
     }
-    if let Some(athlete) = athlete
-        && context.tables.athlete(athlete)?.is_none()
-    {
-        return Err(Failure::Usage(format!(
-            "there is no athlete {athlete}; `pitchside athlete list` shows who there is"
-        )));
+    if let Some(athlete) = athlete {
+        let Some(found) = context.tables.athlete(athlete)? else {
+            return Err(Failure::Usage(format!(
+                "there is no athlete {athlete}; `pitchside athlete list` shows who there is"
+            )));
+        };
+        if found.erased_at.is_some() {
+            return Err(Failure::Usage(format!(
+                "{athlete} was erased: nothing is left of their readings that a rule could hear"
+            )));
+        }
     }
     let all_live = match &rules {
         Some(rules) => RuleSet::read(rules).map_err(|p| in_words("the rules in force cannot be read", &p))?,
@@ -175,7 +180,15 @@ pub fn backtest(
     let walked = run(context, &mut backtest, from, athlete, &mut step);
     bar.finish_and_clear();
     let report = backtest.finish();
-    output.print(&said(which, (from, now), versions, walked?, &report), words)?;
+    let walked = walked?;
+    output.print(&said(which, (from, now), versions, walked, &report), words)?;
+    // Before the ledger has answered nobody here knows how many there are.
+    if walked.chained == 0
+        && walked.before == 0
+        && let Some(missing) = past::not_here(&context.tables)?
+    {
+        output::note(&format!("not heard: {missing}"));
+    }
     // What was said is right as far as it goes, and must not be taken for the whole.
     let off: Vec<String> = report.off.iter().filter(|off| !off.live).map(|off| off.rule.to_string()).collect();
     if off.is_empty() {

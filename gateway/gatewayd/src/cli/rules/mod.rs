@@ -20,6 +20,8 @@ mod versions;
 
 use std::path::PathBuf;
 
+pub(super) use backtest::{advance, bar};
+
 use super::args::{ConfigArg, RulesCommand};
 use super::output::Output;
 use super::{Failure, Outcome, context};

@@ -18,7 +18,7 @@ use pitchside_seal::{Filter, History, KeyRing, Whose};
 use pitchside_store::{RuleChange, RuleText, Tables};
 
 use crate::adapters::athletes::load_ring;
-use crate::archive::sealed_alert;
+use crate::archive::{not_found, sealed_alert};
 use crate::cli::context::Context;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
@@ -170,9 +170,7 @@ pub fn set_of(tables: &Tables, stretch: &Stretch) -> Result<Vec<(String, [u8; 32
 pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Result<Replayed, Failure> {
     let ring = load_ring(&context.tables, &context.identity)?;
     let Some((alert, header)) = sealed_alert(context, &ring, id)? else {
-        return Err(Failure::Failed(anyhow::anyhow!(
-            "{id} is in no sealed block here: it is not known, not sealed yet, or about an athlete who was erased"
-        )));
+        return Err(Failure::Failed(not_found(&context.tables, &id.to_string())?));
     };
     let sealed_at = header.header().sealed_at;
     let raised = context.tables.alert(id)?.map_or(sealed_at, |row| row.recorded_at);
@@ -315,6 +313,9 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
             "{} block(s) of that time are only in the ledger any more: the rule did not hear them",
             replayed.walked.elsewhere
         ));
+    }
+    if let Some(missing) = replayed.walked.missing() {
+        crate::cli::output::note(&format!("the rule did not hear what was sealed earlier: {missing}"));
     }
     match replayed.outcome {
         Came::Identical => Ok(()),

@@ -55,12 +55,20 @@ pub fn shadow(name: Option<&str>, switch: Option<Switch>, last: u32, context: &C
             })?;
             Ok(())
         }
-        (Some(name), Some(Switch::Off)) => {
+        (Some(which), Some(Switch::Off)) => {
+            let (name, number) = which.split_once('@').map_or((which, None), |(name, number)| (name, Some(number)));
             let folder = folder(context)?;
             let _lock = Lock::take(&folder)?;
             // A path that is no name, such as an empty one, would be that of the folder itself, with every rule in it.
             if RuleName::parse(name).is_err() || !folder.join(name).is_dir() {
                 return Err(Failure::Failed(anyhow::anyhow!("'{name}' does not run in the shadow")));
+            }
+            if number.is_some()
+                && rulebook::version(&context.tables, which)?.texts != rulebook::read_texts(&folder.join(name))?
+            {
+                return Err(Failure::Failed(anyhow::anyhow!(
+                    "{name} runs in the shadow, but not as {which}: `pitchside rules shadow {name} off` switches it off, whichever it is"
+                )));
             }
             remove_rule(&folder, name)?;
             let said = serde_json::json!({ "rule": name, "shadow": false });

@@ -228,5 +228,7 @@ fn where_no_rule_can_be_written_no_version_is_recorded() {
     assert_eq!(publish(&context, &rules, &draft(None), NOW).unwrap().number, 1);
     assert_eq!(read_texts(&rules.join("heart-rate-ceiling")).unwrap(), draft(None).texts);
     assert!(matches!(publish(&context, &rules, &draft(Some(1)), NOW), Err(PublishError::Unchanged(1))));
+    let back = publish(&context, &rules, &Draft { rollback: true, ..draft(Some(1)) }, NOW).unwrap_err();
+    assert!(back.to_string().starts_with("heart-rate-ceiling@1 is in force already"), "{back}");
     assert!(!dir.path().join(".rules.new").exists());
 }

@@ -66,6 +66,9 @@ pub(super) struct Said {
     blocks_verified: u64,
     blocks_heard: u64,
     blocks_only_in_ledger: u64,
+    /// The same in words, a line each.
+    #[serde(skip)]
+    not_heard: Vec<String>,
     messages: u64,
     readings: u64,
     first_reading: Option<String>,
@@ -124,7 +127,8 @@ pub(super) fn said(
         headers_chained: walked.chained,
         blocks_verified: walked.opened,
         blocks_heard: walked.opened,
-        blocks_only_in_ledger: walked.elsewhere,
+        blocks_only_in_ledger: walked.elsewhere + walked.before,
+        not_heard: not_heard(walked),
         messages: report.messages,
         readings: report.readings,
         first_reading: report.span.map(|(first, _)| first.to_string()),
@@ -167,6 +171,12 @@ pub(super) fn said(
     }
 }
 
+fn not_heard(walked: Walked) -> Vec<String> {
+    let here = (walked.elsewhere > 0)
+        .then(|| format!("{} of that time, which only the ledger holds any more", counted(walked.elsewhere, "block")));
+    walked.missing().into_iter().chain(here).collect()
+}
+
 /// In words.
 pub(super) fn words(said: &Said) -> String {
     let mut text = format!(
@@ -188,10 +198,7 @@ pub(super) fn words(said: &Said) -> String {
         text.push_str(&format!(", {earlier} told earlier, {later} told later"));
     }
     text.push('\n');
-    if said.blocks_only_in_ledger > 0 {
-        let blocks = counted(said.blocks_only_in_ledger, "block");
-        text.push_str(&format!("not heard: {blocks} of that time, which only the ledger holds any more\n"));
-    }
+    said.not_heard.iter().for_each(|line| text.push_str(&format!("not heard: {line}\n")));
     text.push_str(&troubles(said));
     text.push_str(&timeline(said, shifted));
     text.push_str(&subjects(said, shifted));
@@ -283,12 +290,23 @@ mod tests {
 
     #[test]
     fn only_blocks_whose_payloads_were_opened_are_called_verified() {
-        let walked = Walked { chained: 53, opened: 35, elsewhere: 0 };
+        let walked = Walked { chained: 53, opened: 35, elsewhere: 0, before: 0 };
         let versions = ("good 1.0.0".to_owned(), String::new());
         let said = said("good", (Timestamp(0), Timestamp(1)), versions, walked, &Report::default());
         assert_eq!((said.blocks_verified, said.headers_chained), (35, 53));
         let words = words(&said);
         let first = "good 1.0.0 on 0 readings in 35 blocks since 1970-01-01; 35 blocks verified, 53 headers chained\n";
         assert!(words.starts_with(first), "{words}");
+    }
+
+    #[test]
+    fn blocks_from_before_a_restore_that_are_not_here_are_counted_and_named() {
+        let walked = Walked { chained: 2, opened: 2, elsewhere: 1, before: 27 };
+        let versions = ("good 1.0.0".to_owned(), String::new());
+        let said = said("good", (Timestamp(0), Timestamp(1)), versions, walked, &Report::default());
+        assert_eq!(said.blocks_only_in_ledger, 28);
+        let words = words(&said);
+        assert!(words.contains("\nnot heard: blocks 0 to 26, from before this box was restored, are not here; "));
+        assert!(words.contains("\nnot heard: 1 block of that time, which only the ledger holds any more"), "{words}");
     }
 }
