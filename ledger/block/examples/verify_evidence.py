@@ -622,9 +622,10 @@ def verify_alert(data, policy):
     envelope = fields(self_described(data), {1: uint, 2: octets()}, "the file")[2]
     payload, is_signed_by = sign1(envelope, b"pitchside/alert-evidence/2", "the gateway's statement")
     statement = fields(cbor_exact(payload, "the gateway's statement"), STATEMENT, "the gateway's statement", optional=(13,))
-    alert, sealed, said = verify_one(statement[1], policy)
-    if not is_signed_by(sealed[2]):
+    evidence = fields(self_described(statement[1]), EVIDENCE, "the alert's own file")
+    if not is_signed_by(check_header(evidence[8])[2]):
         raise Refused("the statement is not signed by the gateway whose block holds the alert")
+    alert, sealed, said = verify_one(statement[1], policy)
     if (alert[1], alert[2]) != (2, 0):
         raise Refused("the record it is about is not an alert that was raised")
 
@@ -682,10 +683,11 @@ def self_test(vectors_file):
         lines = [line.rstrip("\n").split(": ") for line in file if ": " in line and not line.startswith("#")]
     vectors = {name: value for name, value in lines}
     policy = read_policy(bytes.fromhex(vectors["policy"]))
-    for name in ("evidence-reading", "evidence-alert"):
+    for name in ("evidence-reading", "evidence-alert", "evidence-with-readings"):
         data = bytes.fromhex(vectors[name])
         print(name, "accepted:", json.dumps(verify(data, policy)))
-        for at in range(len(data)):
+        places = range(0, len(data), 1 if len(data) < 2000 else 7)
+        for at in places:
             changed = bytearray(data)
             changed[at] ^= 1 << at % 8
             attempts = [bytes(changed)]
@@ -700,7 +702,7 @@ def self_test(vectors_file):
                 if attempt != data:
                     print(f"{name}: a change of byte {at} was accepted")
                     return 1
-        print(name, "every change refused:", len(data), "bytes")
+        print(name, f"every change refused: {len(places)} of {len(data)} bytes")
     return 0
 
 
