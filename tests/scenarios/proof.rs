@@ -7,7 +7,7 @@ use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine};
 use ledger_block::policy::Policy;
 use ledger_block::{GatewayKey, evidence};
 use pitchside_model::GapReason;
-use pitchside_tests::program::{Answer, program, run};
+use pitchside_tests::program::{Answer, program, repository, run};
 use pitchside_tests::{Clinic, Running, Told, frames, until};
 use pitchside_wire::Content;
 
@@ -28,6 +28,12 @@ async fn clinic() -> Running {
 fn verify(file: &Path, policy: &Path) -> Answer {
     let [file, policy] = [file, policy].map(|path| path.to_str().unwrap());
     run(&program("pitchside"), ["--json", "evidence", "verify", file, "--policy", policy])
+}
+
+/// The verifier that was written from the pages alone.
+fn verify_elsewhere(file: &Path, policy: &Path) -> Answer {
+    let script = repository().join("ledger/block/examples/verify_evidence.py");
+    run(Path::new("python3"), [script.as_path(), file, Path::new("--policy"), policy])
 }
 
 fn changed_bytes_are_refused(folder: &Path, file: &Path, policy: &Path) {
@@ -151,8 +157,49 @@ async fn evidence_of_an_alert_holds_nothing_of_whoever_wore_the_device_before() 
     let said = verify(&file, &clinic.ledger().policy()).ok().json();
     assert_eq!((&said["athlete"], &said["readings"]), (&"ben".into(), &1.into()), "{said}");
     assert_eq!(said["follows"], "from_readings");
+    // The rule is about the device, though somebody is known to wear it: so is the alert's id.
+    let elsewhere = verify_elsewhere(&file, &clinic.ledger().policy()).ok().json();
+    assert_eq!((&elsewhere["record"]["8"], &elsewhere["readings"]), (&"ben".into(), &1.into()), "{elsewhere}");
     let whole = std::fs::read(&file).unwrap();
     assert!(!whole.windows(9).any(|window| window == b"anneliese"));
+}
+
+#[tokio::test]
+async fn whoever_writes_a_verifier_from_the_pages_comes_to_the_same_answers() {
+    let mut clinic = clinic().await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let [file, policy, changed] = ["evidence", "policy", "changed"].map(|name| elsewhere.path().join(name));
+    std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
+    let id = clinic.alerts().remove(0).alert.id.to_string();
+    let readings = clinic.pitchside(&["--json", "readings", "--device", "s7"]).ok().json();
+    let (alert, reading) = (id.as_str(), readings[0]["id"].as_str().unwrap());
+    for what in [&[reading][..], &[alert, "--record-only"], &[alert]] {
+        let args = [&["evidence", "export", "--out", file.to_str().unwrap()][..], what].concat();
+        clinic.pitchside(&args).ok();
+        let said = verify_elsewhere(&file, &policy).ok().json();
+        let ours = verify(&file, &policy).ok().json();
+        assert_eq!((&said["gateway"], &said["leaf_index"]), (&ours["gateway"], &ours["leaf_index"]));
+        if what == [alert] {
+            assert_eq!(said["record"]["3"], alert);
+            for same in ["rule_hash", "rules_in_block", "readings", "blocks", "engine"] {
+                assert_eq!(said[same], ours[same], "{same}");
+            }
+            assert_eq!(said["happened"].as_array().unwrap().len(), ours["log"].as_array().unwrap().len());
+            assert_eq!(said["evaluated"], false);
+        }
+        let whole = std::fs::read(&file).unwrap();
+        for at in (0..whole.len()).step_by(whole.len() / 6) {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&changed, &bytes).unwrap();
+            let answer = verify_elsewhere(&changed, &policy);
+            assert!(answer.code == 3 && answer.err.starts_with("refused: "), "byte {at}: {answer:?}");
+        }
+    }
+    let text = std::fs::read_to_string(&policy).unwrap();
+    let without: Vec<&str> = text.lines().filter(|line| !line.starts_with("quorum")).collect();
+    std::fs::write(&policy, without.join("\n") + "\n").unwrap();
+    assert_eq!([verify(&file, &policy).code, verify_elsewhere(&file, &policy).code], [2, 2]);
 }
 
 /// Whoever has a box's keys may sign what they like into its evidence.

@@ -10,6 +10,7 @@ use data_encoding::HEXLOWER;
 use ledger_block::cbor::Deterministic as _;
 use ledger_block::checkpoint::Checkpoint;
 use ledger_block::evidence::Evidence;
+use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine};
 use ledger_block::merkle::{inclusion_proof, leaf_hash, root};
 use ledger_block::note::{KeyKind, SignerKey};
 use ledger_block::receipt::{Included, Sequenced};
@@ -36,6 +37,8 @@ const SALT: [u8; 24] = [0x66; 24];
 const ORIGIN: &str = "ledger.example/pitchside";
 /// 2026-11-21T09:00:00Z in microseconds.
 const START_US: i64 = 1_795_251_600_000_000;
+const RULE: [&str; 2] = ["name = \"heat-illness\"\nversion = \"1.0.0\"\n", "value > 39.3\n"];
+const STREAM: [&str; 2] = ["name = \"core-slope\"\n", "value\n"];
 
 struct Text(String);
 
@@ -79,10 +82,32 @@ fn readings() -> Vec<ReadingRecord> {
         .collect()
 }
 
+fn of_parts<'a>(context: &str, parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let led = |part: &[u8]| [&(part.len() as u64).to_le_bytes()[..], part].concat();
+    blake3::derive_key(context, &parts.into_iter().map(led).collect::<Vec<_>>().concat())
+}
+
+/// Names and hashes of the rules in force, and the hash of them all.
+fn rules() -> (Vec<(String, [u8; 32])>, [u8; 32]) {
+    let hash = |texts: [&'static str; 2]| of_parts("pitchside rule v1", texts.map(str::as_bytes));
+    let rules = vec![("heat-illness".to_owned(), hash(RULE)), ("derived/core-slope".to_owned(), hash(STREAM))];
+    let set =
+        of_parts("pitchside rule set v1", rules.iter().flat_map(|(name, hash)| [name.as_bytes(), hash.as_slice()]));
+    (rules, set)
+}
+
+fn alert_id(last: &ReadingRecord) -> AlertId {
+    let name = |text: &str| [&[text.len() as u8][..], text.as_bytes()].concat();
+    let (quantity, time) = (Quantity::CORE_TEMPERATURE.code().to_le_bytes(), last.reading.device_time.0.to_le_bytes());
+    let about = [&name("heat-illness")[..], &[0], &name(athlete().as_str()), &quantity, &time].concat();
+    let hash = blake3::derive_key("pitchside alert id v1", &about);
+    AlertId(std::array::from_fn(|at| hash[at]))
+}
+
 fn alert() -> Record {
     let last = readings().pop().unwrap();
     Record::Alert(AlertRecord(AlertEvent::Raised(Alert {
-        id: AlertId([0xa1; 16]),
+        id: alert_id(&last),
         rule: RuleName::parse("heat-illness").unwrap(),
         rule_version: "1.0.0".to_owned(),
         priority: Priority::High,
@@ -140,6 +165,19 @@ pub fn vectors() -> String {
     let readings_keys = SegmentKeys::derive(&HourKey::new(READINGS_HOUR_KEY), &place, tag);
     let opened_readings = segment::open(&readings_segment, &readings_keys, tag, Some(&athlete())).unwrap();
 
+    out.comment(
+        "The rule that raises the alert, and a stream of a plugin that it names as an input: texts of which only the hashes\ncount here, and the id that follows from rule, athlete, quantity and time. See gateway/rules/README.md.",
+    );
+    let (rules, set) = rules();
+    for (file, text) in ["rule.toml", "rule.rhai", "plugin.toml", "derive.rhai"].iter().zip(RULE.iter().chain(&STREAM))
+    {
+        out.hex(file, text.as_bytes());
+    }
+    out.hex("rule-hash", &rules[0].1);
+    out.hex("stream-hash", &rules[1].1);
+    out.hex("rule-set-hash", &set);
+    out.hex("alert-id", &alert_id(&records[4]).0);
+
     out.comment("A segment of one alert of athlete-3.");
     let content = Content::Alerts(vec![alert().to_bytes()]);
     let tag = SegmentTag { subject: Subject::Alerts, hour, part: 0 };
@@ -162,7 +200,7 @@ pub fn vectors() -> String {
         segment_root: built.segment_root,
         payload_length: built.bytes.len() as u64,
         payload_digest: built.digest,
-        rules: [0x88; 32],
+        rules: set,
         plugins: [0x99; 32],
         firmware: GENESIS,
         checkpoint: Some(SeenCheckpoint { size: 9, root: [0xaa; 32] }),
@@ -195,6 +233,34 @@ pub fn vectors() -> String {
     };
     out.comment("Evidence of reading 3 and of the alert. A verifier must accept both under the policy, and refuse them with\nany bit changed.");
     out.hex("evidence-reading", &evidence(&opened_readings, &readings_segment, 3));
-    out.hex("evidence-alert", &evidence(&opened_alerts, &alerts_segment, 0));
+    let alone = evidence(&opened_alerts, &alerts_segment, 0);
+    out.hex("evidence-alert", &alone);
+
+    out.comment("Evidence of the alert with its readings and its rule: version 2. The same holds.");
+    let reading = |at| Evidence::parse(&evidence(&opened_readings, &readings_segment, at)).unwrap();
+    let texts = |[manifest, script]: [&str; 2]| (manifest.to_owned(), script.to_owned());
+    let (manifest, script) = texts(RULE);
+    let line = |what, at: Option<i64>, by: Option<&str>| LogLine {
+        what,
+        at: at.map(|at| Timestamp(START_US + at)),
+        by: by.map(str::to_owned),
+    };
+    let said = AlertEvidence {
+        alert: Evidence::parse(&alone).unwrap(),
+        readings: (0..5).map(reading).collect(),
+        rules,
+        manifest,
+        script,
+        streams: vec![texts(STREAM)],
+        engine: "pitchside-rules/0.1.0".to_owned(),
+        before: None,
+        log: vec![
+            line(Happened::Recorded, Some(40_010_000), None),
+            line(Happened::Delivered, None, Some("page and MQTT")),
+            line(Happened::Acknowledged, Some(55_000_000), Some("ann")),
+        ],
+        made_at: Timestamp(START_US + 70_000_000),
+    };
+    out.hex("evidence-with-readings", &said.to_bytes(&gateway).unwrap());
     out.0
 }

@@ -3,6 +3,10 @@
 
 use coset::{CoseSign1, CoseSign1Builder, HeaderBuilder, TaggedCborSerializable as _, iana};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
+use minicbor::Decoder;
+use minicbor::decode::Error;
+
+use crate::cbor::{array_of, map};
 
 /// Bytes around the payload, at most.
 pub const ENVELOPE_BYTES_MAX: usize = 80;
@@ -49,7 +53,16 @@ pub fn sign(payload: &[u8], context: &[u8], key: &SigningKey) -> Result<Vec<u8>,
 #[derive(Debug, Clone)]
 pub struct Unverified {
     object: CoseSign1,
-    payload: Vec<u8>,
+}
+
+/// Payload and signature of what has the heads of the one form. Whatever is nested where that has a string or nothing is not read: held
+/// as a tree of items, it would take thirty times its bytes.
+fn strings<'b>(input: &mut Decoder<'b>) -> Result<(&'b [u8], &'b [u8]), Error> {
+    input.bytes()?;
+    if map(input)? != 0 {
+        return Err(Error::message("an unprotected header"));
+    }
+    Ok((input.bytes()?, input.bytes()?))
 }
 
 /// Reads a signed object of at most `most` bytes in the one form used here.
@@ -57,19 +70,22 @@ pub fn parse(bytes: &[u8], most: usize) -> Result<Unverified, CoseError> {
     if bytes.len() > most {
         return Err(CoseError::TooLong { have: bytes.len(), most });
     }
-    let object = CoseSign1::from_tagged_slice(bytes).map_err(|_| CoseError::Shape)?;
-    let payload = object.payload.clone().ok_or(CoseError::Form)?;
-    let same = assemble(payload.clone(), object.signature.clone());
-    if same.clone().to_tagged_vec().map_err(|_| CoseError::Shape)? != bytes {
+    let mut input = Decoder::new(bytes);
+    if input.tag().map_or(true, |tag| tag.as_u64() != CoseSign1::TAG) || array_of(&mut input, 4).is_err() {
+        return Err(CoseError::Shape);
+    }
+    let (payload, signature) = strings(&mut input).map_err(|_| CoseError::Form)?;
+    let object = assemble(payload.to_vec(), signature.to_vec());
+    if object.clone().to_tagged_vec().map_err(|_| CoseError::Shape)? != bytes {
         return Err(CoseError::Form);
     }
-    Ok(Unverified { object: same, payload })
+    Ok(Unverified { object })
 }
 
 impl Unverified {
     /// What is said to be signed. To be trusted for finding the key only.
     pub fn payload(&self) -> &[u8] {
-        &self.payload
+        self.object.payload.as_deref().unwrap_or_default()
     }
 
     /// Checks the signature, strictly (RFC 8032 with canonical encodings and no small-order keys).

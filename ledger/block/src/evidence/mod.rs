@@ -153,24 +153,23 @@ impl Evidence {
             checkpoint: included.checkpoint.clone(),
         })
     }
+}
 
-    /// The segment root that record, segment and their proofs lead to.
-    fn segment_root(&self) -> Result<Hash, ProofError> {
-        let record = &self.disclosed;
-        let leaf = record_leaf(&record.blind, &record.record);
-        let root = root_from_inclusion(&leaf, record.index.into(), record.count.into(), &record.path)?;
-        let segment = &self.segment;
-        let leaf = segment_leaf(&segment.commitment, &counted_root(record.count, &root), &segment.digest);
-        let root = root_from_inclusion(&leaf, segment.index.into(), segment.count.into(), &segment.path)?;
-        Ok(counted_root(segment.count, &root))
-    }
+/// The segment root that record, segment and their proofs lead to.
+fn segment_root(record: &Disclosed, segment: &SegmentPlace) -> Result<Hash, ProofError> {
+    let leaf = record_leaf(&record.blind, &record.record);
+    let root = root_from_inclusion(&leaf, record.index.into(), record.count.into(), &record.path)?;
+    let leaf = segment_leaf(&segment.commitment, &counted_root(record.count, &root), &segment.digest);
+    let root = root_from_inclusion(&leaf, segment.index.into(), segment.count.into(), &segment.path)?;
+    Ok(counted_root(segment.count, &root))
 }
 
 /// Checks an evidence file against a policy. Any changed byte is refused.
 pub fn verify(bytes: &[u8], policy: &Policy) -> Result<Verdict, Fault> {
     let (evidence, digest_holds) = codec::parse(bytes)?;
     let block = SignedHeader::verify(&evidence.header)?;
-    if evidence.segment_root().map_err(Fault::Place)? != block.header().segment_root {
+    let root = segment_root(&evidence.disclosed, &evidence.segment).map_err(Fault::Place)?;
+    if root != block.header().segment_root {
         return Err(Fault::NotInBlock);
     }
     let ledger = policy.verify_checkpoint(&evidence.checkpoint)?;

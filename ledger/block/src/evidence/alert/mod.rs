@@ -5,20 +5,24 @@
 //! header by its hash; state and log rest on the gateway's word, which it cannot take back.
 
 mod codec;
+mod readings;
 
 use std::collections::{HashMap, HashSet};
 
 use pitchside_model::{Alert, AlertEvent, DeviceId, Epoch, Seq, Timestamp};
 
-use super::{Evidence, Fault, Verdict};
-use crate::cbor::CborError;
+use super::{Evidence, Fault, Verdict, segment_root};
+use crate::cbor::{CborError, Deterministic as _};
 use crate::cose::CoseError;
-use crate::header::{Header, SignedHeader};
+use crate::header::{GatewayId, GatewayKey, SignedHeader};
 use crate::merkle::{Hash, verify_inclusion};
 use crate::policy::Policy;
 use crate::record::{ReadingRecord, Record};
 
-pub use codec::{ALERT_EVIDENCE_BYTES_MAX, READINGS_MAX};
+use readings::{Reading, item};
+
+pub use codec::ALERT_EVIDENCE_BYTES_MAX;
+pub use readings::{READINGS_MAX, Readings};
 
 /// The external data of the gateway's signature.
 const CONTEXT: &[u8] = b"pitchside/alert-evidence/2";
@@ -84,7 +88,7 @@ pub struct AlertEvidence {
     /// The alert as it was raised.
     pub alert: Evidence,
     /// The readings, in the order in which they arrived; the last are of the message that fired.
-    pub readings: Vec<Evidence>,
+    pub readings: Readings,
     /// Names and hashes of the rules in force.
     pub rules: Vec<(String, Hash)>,
     /// `rule.toml`, with the parameters in force.
@@ -173,8 +177,8 @@ pub fn is_one(bytes: &[u8]) -> bool {
 
 impl AlertEvidence {
     /// The file, signed by the gateway.
-    pub fn to_bytes(&self, key: &crate::header::GatewayKey) -> Result<Vec<u8>, CoseError> {
-        Ok(codec::wrap(&key.sign(&codec::statement(self), CONTEXT)?))
+    pub fn to_bytes(&self, key: &GatewayKey) -> Result<Vec<u8>, CoseError> {
+        Ok(codec::wrap(&key.sign(&self.to_cbor(), CONTEXT)?))
     }
 }
 
@@ -183,22 +187,22 @@ pub fn verify(bytes: &[u8], policy: &Policy) -> Result<AlertVerdict, AlertFault>
     if bytes.len() > ALERT_EVIDENCE_BYTES_MAX {
         return Err(AlertFault::TooLong(bytes.len()));
     }
-    let (envelope, said, alert) = codec::parse(bytes)?;
+    let (envelope, said) = codec::parse(bytes)?;
     // First the one signature over all of it, by whoever sealed the alert; then whether that block is one to believe.
     let block = SignedHeader::verify(&said.alert.header).map_err(|error| AlertFault::Alert(error.into()))?;
     envelope.verify(CONTEXT, &block.header().gateway.0)?;
-    let verdict = super::verify(&alert, policy).map_err(AlertFault::Alert)?;
+    let verdict = super::verify(&said.alert.to_bytes(), policy).map_err(AlertFault::Alert)?;
     let Record::Alert(record) = &verdict.record else { return Err(AlertFault::NotAnAlert) };
     let AlertEvent::Raised(raised) = record.0.clone() else { return Err(AlertFault::NotAnAlert) };
-    let mut proven = Proven { policy, blocks: HashMap::new() };
+    let mut proven = Proven { policy, said: &said.readings, trees: HashMap::new(), blocks: HashMap::new() };
     let mut arrived = Arrived::default();
     let mut readings = Vec::with_capacity(said.readings.len());
-    for (at, evidence) in said.readings.iter().enumerate() {
-        let block = proven.record(evidence).map_err(|fault| AlertFault::Reading { at, fault })?;
-        if block.gateway != verdict.block.gateway {
+    for (at, reading) in said.readings.readings.iter().enumerate() {
+        let gateway = proven.gateway_of(reading).map_err(|fault| AlertFault::Reading { at, fault })?;
+        if gateway != verdict.block.gateway {
             return Err(AlertFault::OtherGateway(at));
         }
-        match Record::parse(&evidence.disclosed.record) {
+        match Record::parse(&reading.disclosed.record) {
             Ok(Record::Reading(reading)) => {
                 arrived.next(&reading, at)?;
                 readings.push(reading);
@@ -207,7 +211,7 @@ pub fn verify(bytes: &[u8], policy: &Policy) -> Result<AlertVerdict, AlertFault>
             Err(error) => return Err(AlertFault::Reading { at, fault: Fault::Record(error) }),
         }
     }
-    let blocks = proven.blocks.len();
+    let blocks = proven.blocks.values().map(|block| block.hash).collect::<HashSet<_>>().len();
     Ok(AlertVerdict { verdict, alert: raised, readings, blocks, said })
 }
 
@@ -232,30 +236,57 @@ impl Arrived {
     }
 }
 
-/// Blocks that were proven to be in the ledger: many readings lie in one.
+/// What was proven so far, by its place in the file: many readings lie in one block, many blocks under one checkpoint.
 struct Proven<'a> {
     policy: &'a Policy,
-    blocks: HashMap<Vec<u8>, (u64, Vec<Hash>, Vec<u8>, Header)>,
+    said: &'a Readings,
+    /// Size and root of a checkpoint the policy accepts.
+    trees: HashMap<u32, (u64, Hash)>,
+    blocks: HashMap<u32, Logged>,
+}
+
+/// What a reading needs of a block that is in the ledger.
+#[derive(Clone, Copy)]
+struct Logged {
+    hash: Hash,
+    gateway: GatewayId,
+    segment_root: Hash,
 }
 
 impl Proven<'_> {
-    /// Checks all but the file's own digest, which this kind has not; gives the block.
-    fn record(&mut self, evidence: &Evidence) -> Result<&Header, Fault> {
-        let (index, path, checkpoint) = (evidence.leaf_index, &evidence.log_path, &evidence.checkpoint);
-        let known = self.blocks.get(&evidence.header);
-        if known.is_none_or(|known| (known.0, &known.1, &known.2) != (index, path, checkpoint)) {
-            let block = SignedHeader::verify(&evidence.header)?;
-            let ledger = self.policy.verify_checkpoint(checkpoint)?;
-            let (size, root) = (ledger.checkpoint.size, ledger.checkpoint.root);
-            verify_inclusion(&block.hash(), index, size, path, &root).map_err(Fault::NotInLedger)?;
-            let proven = (index, path.clone(), checkpoint.clone(), block.header().clone());
-            self.blocks.insert(evidence.header.clone(), proven);
+    fn tree(&mut self, at: u32) -> Result<(u64, Hash), Fault> {
+        if let Some(tree) = self.trees.get(&at) {
+            return Ok(*tree);
         }
-        let Some((.., header)) = self.blocks.get(&evidence.header) else { return Err(Fault::NotInBlock) };
-        if evidence.segment_root().map_err(Fault::Place)? != header.segment_root {
+        let note = item(&self.said.checkpoints, at).ok_or(Fault::NotInBlock)?;
+        let checkpoint = self.policy.verify_checkpoint(note)?.checkpoint;
+        let tree = (checkpoint.size, checkpoint.root);
+        self.trees.insert(at, tree);
+        Ok(tree)
+    }
+
+    fn block(&mut self, at: u32) -> Result<Logged, Fault> {
+        if let Some(block) = self.blocks.get(&at) {
+            return Ok(*block);
+        }
+        let said = item(&self.said.blocks, at).ok_or(Fault::NotInBlock)?;
+        let block = SignedHeader::verify(&said.header)?;
+        let (size, root) = self.tree(said.checkpoint)?;
+        let hash = block.hash();
+        verify_inclusion(&hash, said.leaf_index, size, &said.log_path, &root).map_err(Fault::NotInLedger)?;
+        let logged = Logged { hash, gateway: block.header().gateway, segment_root: block.header().segment_root };
+        self.blocks.insert(at, logged);
+        Ok(logged)
+    }
+
+    /// Whose block the reading is in, once it is proven to be in it.
+    fn gateway_of(&mut self, reading: &Reading) -> Result<GatewayId, Fault> {
+        let segment = item(&self.said.segments, reading.segment).ok_or(Fault::NotInBlock)?;
+        let block = self.block(segment.block)?;
+        if segment_root(&reading.disclosed, &segment.place).map_err(Fault::Place)? != block.segment_root {
             return Err(Fault::NotInBlock);
         }
-        Ok(header)
+        Ok(block.gateway)
     }
 }
 

@@ -2,13 +2,20 @@ use pitchside_model::Timestamp;
 
 use super::*;
 use crate::evidence::tests::{disclosed, evidence, policy};
-use crate::header::GatewayKey;
+use crate::header::SIGNED_HEADER_BYTES_MAX;
 use crate::header::tests::key as gateway_key;
+use crate::note::NOTE_BYTES_MAX;
+use crate::record::RECORD_BYTES_MAX;
+
+/// Of these places in the segment, or of the alert.
+fn readings(places: impl IntoIterator<Item = Option<usize>>) -> Readings {
+    places.into_iter().map(disclosed).collect()
+}
 
 fn whole() -> AlertEvidence {
     AlertEvidence {
         alert: evidence(true),
-        readings: vec![disclosed(Some(3)), disclosed(Some(4))],
+        readings: readings([3, 4].map(Some)),
         rules: vec![("heat-illness".to_owned(), [7; 32])],
         manifest: "name = \"heat-illness\"\n".to_owned(),
         script: "value > 39.0\n".to_owned(),
@@ -76,11 +83,10 @@ fn only_the_gateway_whose_block_holds_the_alert_may_state_it() {
 #[test]
 fn a_gateway_cannot_put_a_reading_in_that_is_in_no_block_nor_a_record_of_another_kind() {
     let mut forged = whole();
-    forged.readings[1].disclosed.blind[0] ^= 1;
+    forged.readings.readings[1].disclosed.blind[0] ^= 1;
     let bytes = forged.to_bytes(&gateway_key()).unwrap();
     assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::Reading { at: 1, fault: Fault::NotInBlock });
-    let mut forged = whole();
-    forged.readings[0] = evidence(true);
+    let forged = AlertEvidence { readings: readings([None, Some(4)]), ..whole() };
     let bytes = forged.to_bytes(&gateway_key()).unwrap();
     assert_eq!(verify(&bytes, &policy()).unwrap_err(), AlertFault::NotAReading(0));
     let about_a_reading = AlertEvidence { alert: evidence(false), ..whole() };
@@ -91,7 +97,7 @@ fn a_gateway_cannot_put_a_reading_in_that_is_in_no_block_nor_a_record_of_another
 #[test]
 fn a_reading_that_is_shown_twice_is_refused_as_is_one_that_is_not_in_its_place() {
     let with = |places: &[usize]| {
-        let readings = places.iter().map(|place| disclosed(Some(*place))).collect();
+        let readings = readings(places.iter().copied().map(Some));
         let bytes = AlertEvidence { readings, ..whole() }.to_bytes(&gateway_key()).unwrap();
         verify(&bytes, &policy()).map(|verdict| verdict.readings.len())
     };
@@ -99,6 +105,47 @@ fn a_reading_that_is_shown_twice_is_refused_as_is_one_that_is_not_in_its_place()
     assert_eq!(with(&[0, 1, 1]), Err(AlertFault::Twice(2)));
     assert_eq!(with(&[3, 4, 5, 3]), Err(AlertFault::Twice(3)), "also where it is not beside itself");
     assert_eq!(with(&[0, 2, 1]), Err(AlertFault::OutOfOrder(2)));
+}
+
+#[test]
+fn what_readings_share_is_held_once_however_many_point_at_it() {
+    let bytes =
+        AlertEvidence { readings: readings([0, 1, 2, 5].map(Some)), ..whole() }.to_bytes(&gateway_key()).unwrap();
+    let said = verify(&bytes, &policy()).unwrap().said.readings;
+    let held = (said.checkpoints.len(), said.blocks.len(), said.segments.len(), said.len());
+    assert_eq!(held, (1, 1, 1, 4));
+}
+
+#[test]
+fn what_is_longer_than_its_kind_can_be_or_points_at_nothing_is_no_evidence() {
+    let refused = |change: &dyn Fn(&mut Readings)| {
+        let mut forged = whole();
+        change(&mut forged.readings);
+        let bytes = forged.to_bytes(&gateway_key()).unwrap();
+        matches!(verify(&bytes, &policy()), Err(AlertFault::Structure(CborError::Shape { .. })))
+    };
+    assert!(!refused(&|_| ()));
+    // Each just short of its bound is read, and refused for what it is.
+    for (at, more) in [(0, false), (1, true)] {
+        assert_eq!(refused(&|said| said.checkpoints[0] = vec![b'x'; NOTE_BYTES_MAX + at]), more);
+        assert_eq!(refused(&|said| said.blocks[0].header = vec![0; SIGNED_HEADER_BYTES_MAX + at]), more);
+        assert_eq!(refused(&|said| said.readings[0].disclosed.record = vec![0; RECORD_BYTES_MAX + at]), more);
+    }
+    assert!(refused(&|said| said.blocks[0].checkpoint = 1));
+    assert!(refused(&|said| said.segments[0].block = 1));
+    assert!(refused(&|said| said.readings[1].segment = 1));
+}
+
+#[test]
+fn an_alert_whose_own_file_has_a_wrong_digest_is_refused_though_the_gateway_signed_it() {
+    let (statement, alert) = (whole().to_cbor(), evidence(true).to_bytes());
+    let start = statement.windows(alert.len()).position(|window| window == alert).unwrap();
+    let mut changed = statement.clone();
+    changed[start + alert.len() - 1] ^= 1;
+    for (statement, holds) in [(statement, true), (changed, false)] {
+        let bytes = codec::wrap(&gateway_key().sign(&statement, CONTEXT).unwrap());
+        assert_eq!(verify(&bytes, &policy()).is_ok(), holds);
+    }
 }
 
 #[test]
