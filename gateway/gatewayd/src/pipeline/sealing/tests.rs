@@ -38,7 +38,6 @@ fn by_clock(store: &Store, clock: Clock, synchronised: &Path) -> Arc<Sealing> {
         store: store.clone(),
         key: GatewayKey::new(&[7; 32]),
         ring: ring(),
-        inventory: Inventory::default(),
         policy: ClosingPolicy { interval_us: 1_000_000, weight_max: 1 << 20 },
         events: Events::new([1; 8]),
         metrics: Metrics::new(),
