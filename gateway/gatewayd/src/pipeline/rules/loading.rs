@@ -156,8 +156,8 @@ impl RulesTask {
     /// The rules the worker has are in force from here on.
     pub(super) async fn loaded(&mut self) {
         self.stale = true;
-        let Some(worker) = &self.worker else { return };
-        self.feed.filter.store(Arc::new(Some(Filter::new(worker.rule_set()))));
+        let Some(filter) = self.worker.as_ref().map(|worker| Filter::new(worker.rule_set())) else { return };
+        self.feed.filter.store(Arc::new(Some(filter)));
         self.in_force().await;
         let Some(worker) = &self.worker else { return };
         let set = worker.rule_set();
