@@ -360,19 +360,34 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_replay_begins_a_version_earlier_and_as_far_back_as_anything_outlives_a_version() {
-        let minutes = |minutes: i64| minutes * 60_000_000;
-        let stretch = |from: i64| Stretch {
-            from: Timestamp(minutes(from)),
+    fn stretch(from: i64, later: Vec<Listed>) -> Stretch {
+        Stretch {
+            from: Timestamp(from),
             set_hash: [0; 32],
             rules: Vec::new(),
             text: None,
             streams: Vec::new(),
             engine: String::new(),
-            later: Vec::new(),
-        };
-        let stretches = [0, 30, 49, 55, 60].map(stretch);
+            later,
+        }
+    }
+
+    #[test]
+    fn of_a_rule_that_stayed_as_it_was_the_set_is_named_that_was_in_force_as_the_message_came() {
+        let later = [(20, 1), (30, 2), (30, 3)].map(|(from, set)| Listed {
+            from: Timestamp(from),
+            set_hash: [set; 32],
+            rules: Vec::new(),
+        });
+        let stretch = stretch(10, later.into());
+        let sets = [5, 10, 19, 20, 29, 30, 99].map(|arrived| stretch.as_of(Timestamp(arrived)).set_hash[0]);
+        assert_eq!(sets, [0, 0, 0, 1, 1, 3, 3]);
+    }
+
+    #[test]
+    fn a_replay_begins_a_version_earlier_and_as_far_back_as_anything_outlives_a_version() {
+        let minutes = |minutes: i64| minutes * 60_000_000;
+        let stretches = [0, 30, 49, 55, 60].map(|from| stretch(minutes(from), Vec::new()));
         assert_eq!(beginning(&stretches, 0, 0), 0);
         assert_eq!(beginning(&stretches, 2, 0), 1, "the one before");
         assert_eq!(beginning(&stretches, 4, 0), 2, "ten minutes, for what was raised often");
