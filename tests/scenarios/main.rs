@@ -28,6 +28,7 @@
 //! | `full` | a disk without room |
 //! | `trials` | what an admin sets, trusts and distrusts while versions of a decoder come and go |
 //! | `trouble` | a ledger that is down, or not one |
+//! | `hindsight` | rules published after an alert, and what its evidence names and shows |
 //! | `proof` | evidence, and what happens to it when a byte changes |
 //! | `kept` | steps of alerts that an output's script fails on, or that find no room to wait |
 //! | `stalls` | receivers of alerts that are away or stall |
@@ -57,6 +58,7 @@ mod firmware;
 mod frames;
 mod full;
 mod gate;
+mod hindsight;
 mod kept;
 mod lost;
 mod memory;

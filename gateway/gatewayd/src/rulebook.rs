@@ -6,6 +6,7 @@
 //!
 //! A rule that came from a library and that nobody published or changed since goes on following that library: [`follow`].
 
+mod changes;
 mod disk;
 mod follow;
 mod publish;
@@ -23,6 +24,7 @@ use crate::cli::context::Context;
 use crate::plugins::apart::Ran;
 use crate::plugins::streams::Streams;
 
+pub use changes::{in_order, up_to_block};
 pub use disk::{BASE_FILE, Lock, base_of, read_texts, remove_rule, write_base, write_draft, write_rule};
 pub use follow::{Followed, follow, follows};
 pub use publish::{Draft, PublishError, Published, publish, record_as_found};

@@ -11,7 +11,7 @@ use gatewayd::adapters::keys::{StoreKeys, row};
 use gatewayd::clock::{Clock, ClockJudge};
 use gatewayd::pipeline::front::{Front, Gatehouse, Parts};
 use gatewayd::pipeline::roster::{Roster, Row};
-use gatewayd::pipeline::sealing::{Inventory, Sealing, SealingParts};
+use gatewayd::pipeline::sealing::{Sealing, SealingParts};
 use gatewayd::pipeline::undecoded::{Keeper, troubles};
 use ledger_block::GatewayKey;
 use pitchside_admin::{Board, BoardLimits, Events, Metrics};
@@ -80,7 +80,6 @@ async fn bench(dir: &Path, script: Option<&str>, options: Options) -> Bench {
         store: store.clone(),
         key: GatewayKey::new(&[7; 32]),
         ring,
-        inventory: Inventory::default(),
         policy: ClosingPolicy { interval_us: 1_000_000, weight_max: 1 << 20 },
         events: Events::new([1; 8]),
         metrics: Arc::clone(&metrics),

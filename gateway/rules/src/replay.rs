@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use pitchside_model::{Alert, AlertEvent, AlertId, DeviceId, Entry, Quantity, RuleName, Timestamp};
+use pitchside_model::{Alert, AlertEvent, AlertId, DeviceId, Entry, Quantity, RuleName, Timestamp, Value};
 use pitchside_script::Problem;
 use pitchside_script::manifest::RuleScope;
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,10 @@ pub struct Replay {
     again: Option<Alert>,
     nearest: Option<Alert>,
     before: Option<Vec<u8>>,
+    /// The event time of the newest value that the device told of somebody else than the alert names.
+    others: Option<i64>,
     /// The ids that alerts raised here might have had instead, and those they have.
-    others: Vec<(AlertId, AlertId)>,
+    ids: Vec<(AlertId, AlertId)>,
 }
 
 /// Whose readings what an alert is about was derived from, if it was.
@@ -66,7 +68,8 @@ fn wearer(alert: &Alert) -> Subject {
 impl Replay {
     /// Begins with nothing heard, under the rules in force at that time.
     pub fn new(set: Arc<RuleSet>, wanted: Alert) -> Result<Self, Vec<Problem>> {
-        Ok(Self { engine: Engine::new(set)?, wanted, again: None, nearest: None, before: None, others: Vec::new() })
+        let (engine, others, ids) = (Engine::new(set)?, None, Vec::new());
+        Ok(Self { engine, wanted, again: None, nearest: None, before: None, others, ids })
     }
 
     /// Other rules came into force here.
@@ -80,13 +83,24 @@ impl Replay {
             return;
         }
         // It may have another id here. One that is not raised is none of this rule's, or was not raised yet.
-        let here = self.others.iter().rev().find(|(other, _)| *other == alert).map(|(_, here)| *here);
+        let here = self.ids.iter().rev().find(|(other, _)| *other == alert).map(|(_, here)| *here);
         let _event = here.and_then(|here| self.engine.reset(here, at));
     }
 
+    fn rule(&self) -> Option<&RuleSource> {
+        self.engine.rule_set().rules().iter().find(|rule| *rule.name() == self.wanted.rule)
+    }
+
     fn scope(&self) -> Option<RuleScope> {
-        let rule = self.engine.rule_set().rules().iter().find(|rule| *rule.name() == self.wanted.rule)?;
-        Some(rule.manifest.scope)
+        self.rule().map(|rule| rule.manifest.scope)
+    }
+
+    /// Up to which event time the rule heard values of somebody else that are none of the business of whom the alert names. A rule about whoever
+    /// wears the device forgets them by itself.
+    fn hidden(&self) -> Option<i64> {
+        let is_about_device =
+            |rule: &RuleSource| rule.manifest.scope == RuleScope::Device && !rule.manifest.is_about_wearer();
+        self.others.filter(|_| self.rule().is_some_and(is_about_device))
     }
 
     /// Hears entries in the order of arrival; true once the alert was raised again, and nothing more is needed.
@@ -107,7 +121,11 @@ impl Replay {
             if may_fire && let Some(scope) = self.scope() {
                 let subject = subject_of(&self.wanted, scope);
                 let wearer = wearer(&self.wanted);
-                self.before = self.engine.state_of(&self.wanted.rule, &subject, &wearer, &entry.device);
+                self.before = self.engine.state_of(&self.wanted.rule, &subject, &wearer, &entry.device, self.hidden());
+            }
+            if entry.device == self.wanted.device && entry.athlete.is_some() && entry.athlete != self.wanted.athlete {
+                let values = entry.readings.iter().filter(|reading| !matches!(reading.value, Value::Gap(_)));
+                self.others = self.others.max(values.map(|reading| reading.device_time.0).max());
             }
             for event in self.engine.feed(std::slice::from_ref(entry)).events {
                 if let AlertEvent::Raised(alert) = event {
@@ -129,12 +147,17 @@ impl Replay {
             self.again = Some(Alert { id: self.wanted.id, ..alert });
             return;
         }
-        self.others.extend(ids.into_iter().filter(|id| *id != alert.id).map(|id| (id, alert.id)));
+        self.ids.extend(ids.into_iter().filter(|id| *id != alert.id).map(|id| (id, alert.id)));
         let distance = |at: Timestamp| at.0.abs_diff(self.wanted.event_time.0);
         let nearer = self.nearest.as_ref().is_none_or(|near| distance(alert.event_time) <= distance(near.event_time));
         if ours && nearer {
             self.nearest = Some(alert);
         }
+    }
+
+    /// Whether the state before is without something, for it came of readings of somebody else than the alert names.
+    pub fn leaves_out(&self) -> bool {
+        self.hidden().is_some()
     }
 
     /// The state of the rule for the alert's subject just before the message that fired it, if it had any: [`Engine::state_of`].
@@ -239,19 +262,30 @@ struct Before {
 
 impl Engine {
     /// What a rule remembers of one subject, as bytes only the same build reads; none if neither of it nor of `device`, whose message comes
-    /// next, anything was heard. `wearer` is whose readings derived quantities are made of.
-    pub fn state_of(&self, rule: &RuleName, subject: &Subject, wearer: &Subject, device: &DeviceId) -> Option<Vec<u8>> {
+    /// next, anything was heard. `wearer` is whose readings derived quantities are made of. If the device told values of `others` up to an event
+    /// time, the state is without what was learnt of those.
+    pub fn state_of(
+        &self,
+        rule: &RuleName,
+        subject: &Subject,
+        wearer: &Subject,
+        device: &DeviceId,
+        others: Option<i64>,
+    ) -> Option<Vec<u8>> {
         let running = self.rules.iter().find(|running| running.rule.source.name() == rule)?;
         let mut formulas = self.streams.keep();
         let by_device = Subject::Device(device.clone());
-        formulas.retain(|(_, of, _)| of == wearer || *of == by_device);
+        formulas.retain(|(_, of, _)| if *of == by_device { others.is_none() } else { of == wearer });
         let streams = self.scripted.running.iter().filter_map(|stream| {
             let state = stream.states.get(wearer)?;
             Some((stream.rule.source.name().clone(), state.keep()))
         });
         // What was of somebody else is forgotten with that message, and is none of the wearer's business.
         let of = if let Subject::Athlete(athlete) = wearer { Some(athlete) } else { None };
-        let rule = running.states.get(subject).map(State::keep).filter(|kept| !kept.is_of_another(of));
+        let mut rule = running.states.get(subject).map(State::keep).filter(|kept| !kept.is_of_another(of));
+        if let (Some(kept), Some(up_to)) = (&mut rule, others) {
+            kept.forget_values(up_to, &fresh_state(&running.rule).keep());
+        }
         let came = self.devices.came(device);
         if rule.is_none() && came.is_empty() {
             return None;

@@ -123,6 +123,15 @@ impl Kept {
         self.wearer.as_ref() == Some(athlete) || self.raised_of.as_ref() == Some(athlete)
     }
 
+    /// Lets go of what was learnt of values up to an event time, and of whatever a script made of them. `fresh` has heard nothing.
+    pub fn forget_values(&mut self, up_to: i64, fresh: &Self) {
+        self.fields.clone_from(&fresh.fields);
+        for (track, fresh) in self.tracks.iter_mut().zip(&fresh.tracks) {
+            track.samples.retain(|sample| sample.time > up_to);
+            track.baselines.clone_from(&fresh.baselines);
+        }
+    }
+
     /// Whether it is of anybody else.
     pub fn is_of_another(&self, athlete: Option<&AthleteId>) -> bool {
         [&self.wearer, &self.raised_of].into_iter().flatten().any(|other| Some(other) != athlete)

@@ -228,6 +228,14 @@ impl Tables {
         self.steps(sql!("alerts/unsealed"), [rows.min(ROWS_MAX)])
     }
 
+    /// The newest step there is; 0 if there is none.
+    pub fn alerts_end(&self) -> Result<AlertStepId, StoreError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare_cached(sql!("alerts/end"))?;
+            Ok(statement.query_row([], |row| row.get(0).map(AlertStepId))?)
+        })
+    }
+
     fn steps(&self, statement: &'static str, bounds: impl rusqlite::Params) -> Result<Vec<AlertStep>, StoreError> {
         let sealed = self.read(|connection| {
             let mut statement = connection.prepare_cached(statement)?;

@@ -8,8 +8,8 @@ use ledger_block::evidence::Evidence;
 use ledger_block::evidence::alert::{AlertEvidence, Happened, LogLine, READINGS_MAX};
 use ledger_block::record::{ReadingRecord, Record};
 use ledger_block::segment::Subject as Segments;
-use pitchside_model::{AlertId, Timestamp};
-use pitchside_rules::replay::{ENGINE_VERSION, Outcome, reach};
+use pitchside_model::{AlertId, Entry, Timestamp};
+use pitchside_rules::replay::{ENGINE_VERSION, Follows, Outcome, follows, reach};
 use pitchside_rules::{RuleSet, history};
 use pitchside_script::manifest::RuleScope;
 use pitchside_seal::{Filter, Whose, open};
@@ -52,17 +52,28 @@ fn whole(context: &Context, id: AlertId, alone: &[u8]) -> Result<Vec<u8>, Failur
     let text = replayed.stretch.text.as_ref().context("a rule without its texts")?;
     let set = rules_replay::alone(&replayed.stretch)?;
     let proofs = readings(context, &replayed, &set)?;
+    // What another evaluator raised, and this one does not, is not put into this one's mouth.
+    let is_again = replayed.outcome == Outcome::Identical;
+    let before = replayed.before.as_deref().filter(|_| is_again);
+    if is_again && replayed.left_out {
+        let records: Vec<ReadingRecord> = proofs.iter().map(|proof| proof.record.clone()).collect();
+        let follows = follows(&set, &replayed.sealed, &messages(&records), before);
+        if follows.map_err(|problems| in_words("the rule of that time", &problems))? == Follows::No {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "{id} was raised by what the device told of another athlete, too, who wore it before, and evidence does not show that; \
+                 --record-only gives evidence of the alert alone"
+            )));
+        }
+    }
     let rules = rules_replay::set_of(&context.tables, &replayed.stretch)?;
     if history::set_hash(rules.iter().map(|(name, hash)| (name.as_str(), hash))) != replayed.sealed_under {
         output::note(
-            "other rules were in force when the alert was sealed: that these were is the gateway's word alone",
+            "its block names other rules than those that were in force by the gateway's own record: that these were is its word alone",
         );
     }
     // Only those that ran: another plugin may have made the quantity, too.
     let ran = |text: &&RuleText| set.streams().iter().any(|stream| stream.hash == text.rule_hash);
     let streams = replayed.stretch.streams.iter().filter(ran);
-    // What another evaluator raised, and this one does not, is not put into this one's mouth.
-    let is_again = replayed.outcome == Outcome::Identical;
     let said = AlertEvidence {
         alert,
         readings: proofs.into_iter().map(|proof| proof.evidence).collect(),
@@ -71,8 +82,8 @@ fn whole(context: &Context, id: AlertId, alone: &[u8]) -> Result<Vec<u8>, Failur
         script: text.script.clone(),
         streams: streams.map(|text| (text.manifest.clone(), text.script.clone())).collect(),
         engine: if is_again { ENGINE_VERSION.to_owned() } else { replayed.stretch.engine.clone() },
-        before: replayed.before.filter(|_| is_again),
-        log: log(&context.tables, id)?,
+        before: before.map(<[u8]>::to_vec),
+        log: log(&context.tables, id, &replayed.stretch.engine)?,
         made_at: Clock::System.now(),
     };
     Ok(said.to_bytes(&GatewayKey::new(&context.identity.sign))?)
@@ -90,9 +101,11 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
         whose: by_athlete.then(|| Whose::of(alert.athlete.as_ref())),
         subjects: pitchside_rules::Filter::new(set).quantities().into_iter().map(Segments::Readings).collect(),
     };
-    // What is derived is made of everything its athlete wears. What somebody else felt who wore the device before is no part of it.
+    // What is derived is made of everything its athlete wears. What somebody else felt who wore the device before is no part of it, nor is
+    // that they wore it: what hangs on that, such as how often a link broke, is in the state before.
     let counts = |record: &ReadingRecord| {
-        let is_worn = !rule.is_about_wearer() || record.athlete == alert.athlete;
+        let is_nobodys = !rule.is_about_wearer() && record.athlete.is_none();
+        let is_worn = is_nobodys || record.athlete == alert.athlete;
         let wears = is_derived && alert.athlete.is_some() && record.athlete == alert.athlete;
         by_athlete || (record.device == alert.device && is_worn) || wears
     };
@@ -149,11 +162,32 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
     Ok(found.split_off(spare))
 }
 
-/// What happened to the alert, and what became of each request that outputs made of it.
-fn log(tables: &Tables, id: AlertId) -> Result<Vec<LogLine>, Failure> {
+/// Readings put together to the messages they came in.
+pub fn messages(readings: &[ReadingRecord]) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::new();
+    for record in readings {
+        let same =
+            |entry: &&mut Entry| (&entry.device, entry.epoch, entry.seq) == (&record.device, record.epoch, record.seq);
+        match entries.last_mut().filter(same) {
+            Some(entry) => entry.readings.push(record.reading.clone()),
+            None => entries.push(Entry {
+                device: record.device.clone(),
+                athlete: record.athlete.clone(),
+                assurance: record.assurance,
+                epoch: record.epoch,
+                seq: record.seq,
+                readings: vec![record.reading.clone()],
+            }),
+        }
+    }
+    entries
+}
+
+/// What happened to the alert, from the evaluation that raised it on, and what became of each request that outputs made of it.
+fn log(tables: &Tables, id: AlertId, raised_by: &str) -> Result<Vec<LogLine>, Failure> {
     let Some(row) = tables.alert(id)? else { return Ok(Vec::new()) };
     let line = |what, at, by| LogLine { what, at, by };
-    let mut lines = vec![line(Happened::Recorded, Some(row.recorded_at), None)];
+    let mut lines = vec![line(Happened::Recorded, Some(row.recorded_at), Some(raised_by.to_owned()))];
     if row.delivered {
         lines.push(line(Happened::Delivered, row.delivered_at, Some(LISTENERS.to_owned())));
     }

@@ -74,6 +74,8 @@ pub struct RulesTask {
     earlier: VecDeque<RuleChange>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
+    /// What raised alerts that are not on the record yet is not certain: blocks name no rules until they are.
+    is_unnamed: bool,
     /// A publication that was cut off could not be finished, and that was said.
     unfinished: bool,
     /// Who was erased, of whom the rules still know something.
@@ -106,8 +108,8 @@ pub struct RulesParts {
     pub horizon_us: i64,
     /// Told up to which row of the journal what the rules know is kept: nothing after it may be deleted.
     pub kept_up_to: Arc<AtomicI64>,
-    /// Told the rules that came into force.
-    pub on_loaded: Box<dyn Fn(&RuleSet) + Send + Sync>,
+    /// Told the rules that came into force, and whether all that those before them said is on the record.
+    pub on_loaded: Box<dyn Fn(&RuleSet, bool) + Send + Sync>,
     /// Ends them.
     pub stop: CancellationToken,
 }
@@ -133,6 +135,7 @@ impl RulesTask {
             resets: VecDeque::new(),
             earlier: VecDeque::new(),
             drills: Vec::new(),
+            is_unnamed: false,
             unfinished: false,
             erased: Erased::of("rules"),
             standing: None,
@@ -251,7 +254,9 @@ impl RulesTask {
 
     /// What happens now happens between what the rules have heard and this gateway time.
     fn position(&self) -> Timestamp {
-        let heard_any = self.fed_up_to.0 != i64::MIN;
-        if heard_any { self.fed_up_to.plus_micros(1) } else { self.parts.clock.now() }
+        let now = self.parts.clock.now();
+        // What came by a clock that ran ahead is no measure: all that follows would lie before it.
+        let is_known = self.fed_up_to.0 != i64::MIN && self.fed_up_to <= now;
+        if is_known { self.fed_up_to.plus_micros(1) } else { now }
     }
 }

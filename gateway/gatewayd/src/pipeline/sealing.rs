@@ -3,10 +3,13 @@
 //! What is sealed is read back from the journal, so a block holds nothing that is not durable. A block, its payload, and
 //! how far the journal is sealed are stored in one transaction; a crash before it leaves the rows unsealed, and the next
 //! start seals them.
+//!
+//! A header names the rules and plugins that were in force when what is in its block came, not when it was sealed: `named`.
 
 mod bite;
 mod chain;
 mod keys;
+mod named;
 #[cfg(test)]
 pub(super) mod tests;
 mod trial;
@@ -29,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use bite::Unsealed;
 use chain::ChainLink;
 use keys::Keys;
+use named::{InForce, Named};
 
 use crate::adapters::page::block_view;
 use crate::blocking;
@@ -38,29 +42,17 @@ use crate::random::OsRandom;
 /// Bytes of journal that go into one block at the most, before compression.
 const BLOCK_BYTES_MAX: usize = 1 << 20;
 const ALERT_STEPS_MAX: u32 = 1_000;
-/// Where the store keeps the hash of the rules that were in force last: the blocks of a start are sealed before the rules are
-/// loaded, and hold what came under those.
-const RULES_HASH: &str = "sealing/rules";
 /// How long to wait after a failure.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What the header says besides the readings.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Inventory {
-    /// Hash of the rules in force.
-    pub rules: Hash,
-    /// Hash of the plugins in force.
-    pub plugins: Hash,
-    /// Hash of this program.
-    pub firmware: Hash,
-}
 
 /// The sealing room.
 pub struct Sealing {
     store: Store,
     key: GatewayKey,
     ring: ArcSwap<KeyRing>,
-    inventory: ArcSwap<Inventory>,
+    named: Mutex<Named>,
+    /// Hash of this program.
+    firmware: Mutex<Hash>,
     batch: Mutex<Batch>,
     wake: Notify,
     /// The last attempt failed: try again at the next wake.
@@ -85,8 +77,6 @@ pub struct SealingParts {
     pub key: GatewayKey,
     /// Athletes' keys.
     pub ring: KeyRing,
-    /// What the header says besides.
-    pub inventory: Inventory,
     /// When a batch closes.
     pub policy: ClosingPolicy,
     /// Told of blocks.
@@ -99,29 +89,17 @@ pub struct SealingParts {
     pub judge: ClockJudge,
 }
 
-/// The rules that were in force when the last run ended.
-fn last_rules(store: &Store) -> Hash {
-    match store.meta(RULES_HASH) {
-        Ok(kept) => kept.and_then(|bytes| Hash::try_from(bytes.as_slice()).ok()).unwrap_or_default(),
-        Err(error) => {
-            tracing::warn!(%error, "the hash of the last rules could not be read; blocks name none until they are loaded");
-            Hash::default()
-        }
-    }
-}
-
 impl Sealing {
     /// Puts the parts together; nothing is sealed before [`Sealing::run`].
     pub fn new(parts: SealingParts) -> Self {
-        let SealingParts { store, key, ring, mut inventory, policy, events, metrics, clock, judge } = parts;
-        if inventory.rules == Hash::default() {
-            inventory.rules = last_rules(&store);
-        }
+        let SealingParts { store, key, ring, policy, events, metrics, clock, judge } = parts;
+        let named = Mutex::new(Named::of_the_last_run(&store));
         Self {
             store,
             key,
             ring: ArcSwap::from_pointee(ring),
-            inventory: ArcSwap::from_pointee(inventory),
+            named,
+            firmware: Mutex::default(),
             batch: Mutex::new(Batch::new(policy)),
             wake: Notify::new(),
             failed: AtomicBool::new(false),
@@ -151,22 +129,20 @@ impl Sealing {
         self.key.id()
     }
 
-    /// Other rules are in force; zeros if none are.
+    /// Other rules are in force; zeros if none are, or if it is not certain which raised what comes. What those before them raised is on the
+    /// record by now.
     pub fn set_rules(&self, rules: Hash) {
-        self.inventory.rcu(|inventory| Inventory { rules, ..**inventory });
-        if let Err(error) = blocking::here(|| self.store.set_meta(RULES_HASH, &rules)) {
-            tracing::warn!(%error, "the hash of the rules could not be kept: the next start's first blocks name older ones");
-        }
+        self.put_in_force(|now| InForce { rules, ..now });
     }
 
     /// This program; before the first block.
     pub fn set_firmware(&self, firmware: Hash) {
-        self.inventory.rcu(|inventory| Inventory { firmware, ..**inventory });
+        *self.firmware.lock() = firmware;
     }
 
     /// Other plugins run; zeros if none does.
     pub fn set_plugins(&self, plugins: Hash) {
-        self.inventory.rcu(|inventory| Inventory { plugins, ..**inventory });
+        self.put_in_force(|now| InForce { plugins, ..now });
     }
 
     /// Entries of this weight became durable.
@@ -278,6 +254,8 @@ impl Sealing {
         // One for the whole block, and younger than what was read: whose key it lacks by now was erased.
         let ring = self.ring.load_full();
         keys::forget_erased(&mut rows, &mut steps, &ring, &self.store)?;
+        // Younger than what was read, too: of that nothing came under what comes into force from here on.
+        let in_force = self.named.lock().narrow(&mut rows, &mut steps);
         if rows.is_empty() && steps.is_empty() {
             return Ok(false);
         }
@@ -285,7 +263,7 @@ impl Sealing {
         loop {
             let alerts: Vec<AlertEvent> = steps.iter().map(|step| step.event.clone()).collect();
             let entries: Vec<Entry> = rows.iter().flat_map(|row| row.entries.iter().cloned()).collect();
-            match self.seal_block(&ring, &mut link, &entries, &alerts) {
+            match self.seal_block(&ring, &mut link, in_force, &entries, &alerts) {
                 Ok(block) => return self.put(vec![block], &rows, &steps, &[]).map(|()| true),
                 Err(Unsealed::Failed(error)) => return Err(error),
                 Err(Unsealed::TooMuch(why)) if bite::smaller(&mut rows, &mut steps) => {
@@ -295,7 +273,7 @@ impl Sealing {
                     if let Some(step) = steps.first() {
                         tracing::error!(step = step.id.0, %why, "an alert is in no block: none can hold it");
                     }
-                    return self.seal_in_parts(&ring, link, &entries, &rows, &steps).map(|()| true);
+                    return self.seal_in_parts(&ring, link, in_force, &entries, &rows, &steps).map(|()| true);
                 }
             }
         }
@@ -306,13 +284,14 @@ impl Sealing {
         &self,
         ring: &KeyRing,
         mut link: ChainLink,
+        in_force: InForce,
         entries: &[Entry],
         rows: &[JournalRow],
         steps: &[AlertStep],
     ) -> anyhow::Result<()> {
         let mut blocks = Vec::new();
         let left = bite::divide(entries, &mut |part| {
-            blocks.push(self.seal_block(ring, &mut link, part, &[])?);
+            blocks.push(self.seal_block(ring, &mut link, in_force, part, &[])?);
             Ok(())
         })?;
         for (entry, why) in &left {
@@ -321,7 +300,7 @@ impl Sealing {
         }
         if blocks.is_empty() {
             // The chain says at least that it was here.
-            blocks.push(self.seal_block(ring, &mut link, &[], &[]).map_err(|unsealed| match unsealed {
+            blocks.push(self.seal_block(ring, &mut link, in_force, &[], &[]).map_err(|unsealed| match unsealed {
                 Unsealed::Failed(error) => error,
                 Unsealed::TooMuch(why) => why.into(),
             })?);
@@ -335,10 +314,10 @@ impl Sealing {
         &self,
         ring: &KeyRing,
         link: &mut ChainLink,
+        in_force: InForce,
         entries: &[Entry],
         alerts: &[AlertEvent],
     ) -> Result<NewBlock, Unsealed> {
-        let inventory = self.inventory.load();
         let sealed = seal(&SealInput {
             key: &self.key,
             incarnation: Incarnation(link.key.incarnation),
@@ -346,9 +325,9 @@ impl Sealing {
             previous: link.previous,
             sealed_at: self.clock.now(),
             clock: self.judge.state(&self.clock),
-            rules: inventory.rules,
-            plugins: inventory.plugins,
-            firmware: inventory.firmware,
+            rules: in_force.rules,
+            plugins: in_force.plugins,
+            firmware: *self.firmware.lock(),
             checkpoint: link.checkpoint,
             entries,
             alerts,

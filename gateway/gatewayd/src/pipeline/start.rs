@@ -38,7 +38,7 @@ use super::plugins::{PluginsParts, PluginsTask};
 use super::recall::recall_since;
 use super::roster::Roster;
 use super::rules::{self, RulesParts, RulesTask};
-use super::sealing::{Inventory, Sealing, SealingParts};
+use super::sealing::{Sealing, SealingParts};
 use super::shadow::Shadows;
 use super::undecoded::Keeper;
 use super::watch::{self, Watch};
@@ -113,7 +113,6 @@ impl Gateway {
             store: store.clone(),
             key: GatewayKey::new(&identity.sign),
             ring: sealing_ring(&store, &identity)?.0,
-            inventory: Inventory { rules: [0; 32], plugins: plugins.hash(), firmware: [0; 32] },
             policy: ClosingPolicy {
                 interval_us: i64::try_from(settings.blocks.interval_ms.saturating_mul(1_000)).unwrap_or(i64::MAX),
                 weight_max: usize::try_from(settings.blocks.bytes_max).unwrap_or(usize::MAX),
@@ -123,6 +122,7 @@ impl Gateway {
             clock: clock.clone(),
             judge: ClockJudge::new(settings.clock.synchronised_file.clone(), clock::floor()),
         }));
+        sealing.set_plugins(plugins.hash());
         let releases = ledger::releases(settings, &store, clock);
         let shelf = Shelf::open(settings, releases.clone(), &store, clock.clone())?;
         let (door, words) = Door::new();
@@ -202,8 +202,8 @@ impl Gateway {
                 clock: clock.clone(),
                 horizon_us: horizon_us(settings),
                 kept_up_to: Arc::clone(&heard_up_to),
-                on_loaded: Box::new(move |rules| {
-                    rules_sealing.set_rules(rules.hash());
+                on_loaded: Box::new(move |rules, is_recorded| {
+                    rules_sealing.set_rules(if is_recorded { rules.hash() } else { [0; 32] });
                     notes.replace(rules);
                 }),
                 stop: stop_back.clone(),

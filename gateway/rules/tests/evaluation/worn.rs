@@ -147,3 +147,23 @@ fn the_state_before_an_alert_tells_nothing_of_whoever_wore_the_device_before() {
         assert_eq!(follows(&set, bob, &entries[1..], Some(before)).unwrap(), Follows::FromReadings);
     }
 }
+
+#[test]
+fn the_state_before_an_alert_about_a_device_is_the_same_whatever_its_wearer_of_before_felt() {
+    let more = "category = \"technical\"\n[state]\nlast = 0.0\n";
+    let script = "last = value; heart_rate.max(\"1h\") > 0.0 && times(\"high\", \"1h\", value > 150.0) >= 3";
+    let set = by_device(more, script);
+    let state = |high: i64, low: i64| {
+        let anns = (0..4).map(|n| of(ANN, n, if n % 2 == 0 { high } else { low }));
+        let entries: Vec<Entry> = anns.chain([of(BOB, 9, 101), of(BOB, 10, 160)]).collect();
+        let fed = Engine::new(Arc::clone(&set)).unwrap().feed(&entries);
+        let [alert] = raised(&fed)[..] else { panic!("{fed:?}") };
+        let mut replay = Replay::new(Arc::clone(&set), alert.clone()).unwrap();
+        assert!(replay.feed(&entries) && replay.leaves_out());
+        assert_eq!(replay.outcome(), Outcome::Identical);
+        let before = replay.state_before().unwrap().to_vec();
+        assert_eq!(follows(&set, alert, &entries[4..], Some(&before)).unwrap(), Follows::FromState);
+        before
+    };
+    assert_eq!(state(160, 100), state(175, 120));
+}

@@ -5,13 +5,12 @@ use std::sync::Arc;
 
 use ledger_block::evidence::alert::{self, AlertEvidence, AlertVerdict};
 use ledger_block::policy::Policy;
-use ledger_block::record::ReadingRecord;
-use pitchside_model::Entry;
 use pitchside_rules::replay::{ENGINE_VERSION, Follows, follows};
 use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::fault::one_line;
 use serde::Serialize;
 
+use crate::archive::alert::messages;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::rulebook::in_words;
@@ -29,9 +28,10 @@ struct Said {
     alert: super::Said,
     message: String,
     rule_hash: String,
-    /// The set with this rule is the one the block names; otherwise it is the gateway's word.
+    /// The set with this rule is the one the block names: it was in force as the alert was raised. Otherwise that is the gateway's word.
     rules_in_block: bool,
     params: Vec<(String, f64)>,
+    /// What evaluates it; what raised it is in the log.
     engine: String,
     readings: usize,
     blocks: usize,
@@ -109,27 +109,6 @@ fn streams(said: &AlertEvidence) -> Result<Vec<RuleSource>, Vec<pitchside_script
     said.streams.iter().map(stream).collect()
 }
 
-/// Readings put together to the messages they came in.
-fn messages(readings: &[ReadingRecord]) -> Vec<Entry> {
-    let mut entries: Vec<Entry> = Vec::new();
-    for record in readings {
-        let same =
-            |entry: &&mut Entry| (&entry.device, entry.epoch, entry.seq) == (&record.device, record.epoch, record.seq);
-        match entries.last_mut().filter(same) {
-            Some(entry) => entry.readings.push(record.reading.clone()),
-            None => entries.push(Entry {
-                device: record.device.clone(),
-                athlete: record.athlete.clone(),
-                assurance: record.assurance,
-                epoch: record.epoch,
-                seq: record.seq,
-                readings: vec![record.reading.clone()],
-            }),
-        }
-    }
-    entries
-}
-
 fn words(said: &Said) -> String {
     let alert = &said.alert;
     let whose = alert.athlete.as_ref().map_or_else(String::new, |athlete| format!(" of athlete {athlete}"));
@@ -143,7 +122,7 @@ fn words(said: &Said) -> String {
     };
     let mut text = format!(
         "accepted\n{}{whose}{value}\n{}\ntime     {}\nblock    {} of gateway {}, sealed {}\nledger   {}, leaf {} of {}\n\
-         rule     {} ({rules})\nreadings {} in {} block(s), each proven\nreplay   {follows}",
+         rule     {} ({rules})\nengine   {}\nreadings {} in {} block(s), each proven\nreplay   {follows}",
         alert.what,
         said.message,
         alert.time,
@@ -154,6 +133,7 @@ fn words(said: &Said) -> String {
         alert.leaf_index,
         alert.tree_size,
         said.rule_hash,
+        said.engine,
         said.readings,
         said.blocks,
     );

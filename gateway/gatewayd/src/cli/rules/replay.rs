@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use ledger_block::SignedHeader;
 use ledger_block::segment::Subject as Segments;
+use ledger_block::{Header, SignedHeader};
 use pitchside_model::{Alert, AlertId, DeviceId, Entry, Epoch, Quantity, Seq, Timestamp};
 use pitchside_rules::library::STREAM_PREFIX;
 use pitchside_rules::machine::PULSE;
@@ -23,7 +23,7 @@ use crate::cli::context::Context;
 use crate::cli::output::Output;
 use crate::cli::{Failure, Outcome};
 use crate::past::{self, Walked};
-use crate::rulebook::{self, in_words};
+use crate::rulebook::{self, in_words, up_to_block};
 
 use said::{said, words};
 
@@ -40,15 +40,36 @@ pub struct Stretch {
     pub text: Option<RuleText>,
     /// The texts of the streams of plugins that it named as inputs.
     pub streams: Vec<RuleText>,
-    /// What evaluated it last.
+    /// What evaluated it.
     pub engine: String,
+    /// Sets of which it was a part after that one, as it was: other rules changed.
+    later: Vec<Listed>,
+}
+
+/// A set that came into force.
+#[derive(Debug, Clone)]
+struct Listed {
+    from: Timestamp,
+    set_hash: [u8; 32],
+    rules: Vec<(String, [u8; 32])>,
+}
+
+impl Stretch {
+    /// With the set that was in force as this arrived.
+    fn as_of(&self, arrived: Timestamp) -> Self {
+        let mut stretch = Self { later: Vec::new(), ..self.clone() };
+        if let Some(set) = self.later.iter().rfind(|set| set.from <= arrived) {
+            (stretch.set_hash, stretch.rules) = (set.set_hash, set.rules.clone());
+        }
+        stretch
+    }
 }
 
 /// What the replay came to, with all it was made from.
 pub struct Replayed {
     /// The alert as it was sealed.
     pub sealed: Alert,
-    /// The rule that raised it.
+    /// The rule that raised it, in the set that was in force then.
     pub stretch: Stretch,
     /// What came of it.
     pub outcome: Came,
@@ -60,7 +81,9 @@ pub struct Replayed {
     pub walked: Walked,
     /// The message that raised it again.
     pub fired: Option<Fired>,
-    /// The set in force as it was sealed is another than the one in force when it was raised.
+    /// That state is without what the rule had learnt of readings of another athlete, who wore the device before.
+    pub left_out: bool,
+    /// The set that its block names.
     pub sealed_under: [u8; 32],
 }
 
@@ -99,14 +122,14 @@ fn stream(text: &RuleText) -> Result<RuleSource, Vec<pitchside_script::Problem>>
     RuleSource::parse_stream(name, &text.manifest, &text.script)
 }
 
-/// The stretches of a rule up to a time: only changes of that rule, and of the streams it names, begin a new one. What evaluates them is that
-/// of when the alert was `raised`: an update may have come before it was sealed.
-fn stretches(tables: &Tables, rule: &str, up_to: Timestamp, raised: Timestamp) -> anyhow::Result<Vec<Stretch>> {
+/// The stretches of a rule until an alert in this block was `raised`: only changes of that rule, and of the streams it names, begin a new one.
+/// What evaluates them is that of then: an update may have come before the block was sealed.
+fn stretches(tables: &Tables, rule: &str, block: &Header, raised: Timestamp) -> anyhow::Result<Vec<Stretch>> {
+    let mut changes = up_to_block(tables.rule_changes()?, &block.rules, block.sealed_at);
+    changes.retain(|change| change.at <= raised);
+    let engine = changes.last().map(|last| last.engine.clone()).unwrap_or_default();
     let mut found: Vec<Stretch> = Vec::new();
-    for RuleChange { at, set_hash, rules, engine } in tables.rule_changes()? {
-        if at > up_to {
-            break;
-        }
+    for RuleChange { at, set_hash, rules, .. } in changes {
         let hash = rules.iter().find(|(name, _)| name == rule).map(|(_, hash)| *hash);
         let text = hash.map(|hash| text_of(tables, &hash)).transpose()?;
         let streams = text.as_ref().map(|text| streams_of(tables, text, &rules)).transpose()?.unwrap_or_default();
@@ -115,13 +138,16 @@ fn stretches(tables: &Tables, rule: &str, up_to: Timestamp, raised: Timestamp) -
         };
         let same = |last: &Stretch| hashes(&last.text, &last.streams) == hashes(&text, &streams);
         match found.last_mut() {
-            Some(last) if same(last) => {
-                (last.set_hash, last.rules) = (set_hash, rules);
-                if at <= raised {
-                    last.engine = engine;
-                }
-            }
-            _ => found.push(Stretch { from: at, set_hash, rules, text, streams, engine }),
+            Some(last) if same(last) => last.later.push(Listed { from: at, set_hash, rules }),
+            _ => found.push(Stretch {
+                from: at,
+                set_hash,
+                rules,
+                text,
+                streams,
+                engine: engine.clone(),
+                later: Vec::new(),
+            }),
         }
     }
     Ok(found)
@@ -174,12 +200,12 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     };
     let sealed_at = header.header().sealed_at;
     let raised = context.tables.alert(id)?.map_or(sealed_at, |row| row.recorded_at);
-    let stretches = stretches(&context.tables, alert.rule.as_str(), sealed_at, raised)?;
+    let stretches = stretches(&context.tables, alert.rule.as_str(), header.header(), raised)?;
     let scope_if_named = |stretch: &Stretch| {
         let rule = stretch.text.as_ref().and_then(|t| RuleSource::parse(&t.name, &t.manifest, &t.script).ok());
         rule.filter(|rule| rule.manifest.version == alert.rule_version).map(|rule| rule.manifest.scope)
     };
-    // A later version may have come into force before the block was sealed, under the same label.
+    // A later version may have come before the alert was on the record, under the same label.
     let named = (0..stretches.len()).rev().filter_map(|at| Some((at, scope_if_named(&stretches[at])?)));
     let named: Vec<(usize, RuleScope)> = named.take(TRIED_MAX).collect();
     let of_one = named.iter().map(|(at, _)| Attempt { at: *at, of_all: false });
@@ -199,6 +225,7 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
             replayed => replayed?,
         };
         if replayed.outcome == Came::Identical {
+            set_of(&context.tables, &replayed.stretch)?;
             return Ok(replayed);
         }
         first.get_or_insert(replayed);
@@ -219,7 +246,7 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
 /// A replay to try.
 #[derive(Debug, Clone, Copy)]
 struct Attempt {
-    /// The stretch whose rule raised the alert.
+    /// The stretch whose rule may have raised the alert: it, or one before it that is heard with it.
     at: usize,
     /// Whether it hears the readings of all athletes.
     of_all: bool,
@@ -245,7 +272,8 @@ fn try_stretch(
     let set = alone(&stretches[at])?;
     let rule = &set.rules().first().context("a set of one rule")?.manifest;
     let (scope, is_derived) = (rule.scope, rule.inputs.iter().any(|input| set.derives(*input)));
-    let heard = &stretches[beginning(stretches, at, rule.cool_down)..];
+    let mut now = beginning(stretches, at, rule.cool_down);
+    let heard = &stretches[now..];
     let sets = heard.iter().map(|stretch| Ok((stretch.from, alone(stretch)?))).collect::<Result<Vec<_>, Failure>>()?;
     let mut inputs: Vec<Quantity> =
         sets.iter().flat_map(|(_, set)| pitchside_rules::Filter::new(set).quantities()).collect();
@@ -263,7 +291,7 @@ fn try_stretch(
     let mut replay = Replay::new(begin, alert.clone()).map_err(|p| in_words("the rule of that time", &p))?;
     let mut next = sets.next();
     let mut resets = context.tables.done_resets()?.into_iter().peekable();
-    let (mut readings, mut fired) = (0, None);
+    let (mut readings, mut fired, mut in_force) = (0, None, None);
     let mut history = History::new(ring, &filter);
     let walked = past::walk(context, since, step, &mut |block| {
         let mut entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
@@ -277,13 +305,14 @@ fn try_stretch(
             }
             while let Some((_, set)) = next.take_if(|(from, _)| arrived.is_some_and(|arrived| arrived >= *from)) {
                 replay.reload(set).map_err(|problems| in_words("the rule of that time", &problems))?;
-                next = sets.next();
+                (next, now) = (sets.next(), now + 1);
             }
             readings += entry.readings.len() as u64;
             if replay.feed(std::slice::from_ref(entry)) {
                 let up_to = entry.readings.iter().map(|reading| reading.device_time).max();
                 let (device, number) = (entry.device.clone(), (entry.epoch, entry.seq));
                 fired = up_to.map(|up_to| Fired { device, number, up_to });
+                in_force = arrived.map(|arrived| stretches[now].as_of(arrived));
                 return Ok(ControlFlow::Break(()));
             }
         }
@@ -291,9 +320,10 @@ fn try_stretch(
     })?;
     Ok(Replayed {
         sealed: alert.clone(),
-        stretch: stretches[at].clone(),
+        stretch: in_force.unwrap_or_else(|| stretches[at].as_of(Timestamp(i64::MAX))),
         outcome: replay.outcome(),
         before: replay.state_before().map(<[u8]>::to_vec),
+        left_out: replay.leaves_out(),
         readings,
         walked,
         fired,
@@ -331,18 +361,34 @@ pub fn replay(id: AlertId, context: &Context, output: &Output) -> Outcome {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_replay_begins_a_version_earlier_and_as_far_back_as_anything_outlives_a_version() {
-        let minutes = |minutes: i64| minutes * 60_000_000;
-        let stretch = |from: i64| Stretch {
-            from: Timestamp(minutes(from)),
+    fn stretch(from: i64, later: Vec<Listed>) -> Stretch {
+        Stretch {
+            from: Timestamp(from),
             set_hash: [0; 32],
             rules: Vec::new(),
             text: None,
             streams: Vec::new(),
             engine: String::new(),
-        };
-        let stretches = [0, 30, 49, 55, 60].map(stretch);
+            later,
+        }
+    }
+
+    #[test]
+    fn of_a_rule_that_stayed_as_it_was_the_set_is_named_that_was_in_force_as_the_message_came() {
+        let later = [(20, 1), (30, 2), (30, 3)].map(|(from, set)| Listed {
+            from: Timestamp(from),
+            set_hash: [set; 32],
+            rules: Vec::new(),
+        });
+        let stretch = stretch(10, later.into());
+        let sets = [5, 10, 19, 20, 29, 30, 99].map(|arrived| stretch.as_of(Timestamp(arrived)).set_hash[0]);
+        assert_eq!(sets, [0, 0, 0, 1, 1, 3, 3]);
+    }
+
+    #[test]
+    fn a_replay_begins_a_version_earlier_and_as_far_back_as_anything_outlives_a_version() {
+        let minutes = |minutes: i64| minutes * 60_000_000;
+        let stretches = [0, 30, 49, 55, 60].map(|from| stretch(minutes(from), Vec::new()));
         assert_eq!(beginning(&stretches, 0, 0), 0);
         assert_eq!(beginning(&stretches, 2, 0), 1, "the one before");
         assert_eq!(beginning(&stretches, 4, 0), 2, "ten minutes, for what was raised often");

@@ -10,6 +10,7 @@ use pitchside_store::RuleChange;
 
 use super::{RulesTask, record};
 use crate::blocking;
+use crate::rulebook::in_order;
 
 impl RulesTask {
     /// Takes everything out of force, for those of before to come into force at their places in the journal; gives back what is to be in
@@ -84,7 +85,7 @@ impl RulesTask {
                 }
             }
         };
-        (self.parts.on_loaded)(worker.rule_set());
+        self.in_force().await;
         self.say_again(events, self.parts.clock.now()).await;
     }
 }
@@ -100,10 +101,11 @@ fn without(set: &RuleSet, problems: &[Problem]) -> Option<RuleSet> {
     Some(rest)
 }
 
-/// What was in force from `start` to `now`, oldest first. The first of it was from the beginning: nothing is known of what was before it. So
-/// was what is dated after now, by a clock that ran ahead. Another evaluator is no change of the rules.
+/// What was in force from `start` to `now`, oldest first. The first of it was from the beginning: nothing is known of what was before it.
+/// Another evaluator is no change of the rules.
 fn in_force_since(changes: Vec<RuleChange>, start: Timestamp, now: Timestamp) -> VecDeque<RuleChange> {
-    let first = changes.iter().rposition(|change| change.at <= start || change.at > now).unwrap_or(0);
+    let changes = in_order(changes, now);
+    let first = changes.iter().rposition(|change| change.at <= start).unwrap_or(0);
     let mut found: VecDeque<RuleChange> = VecDeque::new();
     for change in changes.into_iter().skip(first) {
         if found.back().is_none_or(|last| last.set_hash != change.set_hash) {

@@ -23,6 +23,9 @@ impl RulesTask {
             }
             return;
         }
+        if self.is_unnamed {
+            self.in_force().await;
+        }
         self.look_at_standing().await;
         self.look_at_resets().await;
         self.look_at_erased().await;
@@ -59,7 +62,7 @@ impl RulesTask {
                     }
                 }
                 self.say(events, self.parts.clock.now()).await;
-                self.loaded();
+                self.loaded().await;
                 // At once, and before they hear anything: an alert of theirs that no snapshot knows would stay raised for ever.
                 self.keep().await;
             }
@@ -140,13 +143,24 @@ impl RulesTask {
         }
     }
 
+    /// Whoever asks which rules are in force is told of those the worker has: not before all that others said is on the record, or blocks
+    /// would say that it were by these. Of a disk that takes nothing that is not waited for, and no rules are named until it is.
+    pub(super) async fn in_force(&mut self) {
+        let is_recorded = self.recorded().await;
+        self.is_unnamed = !is_recorded;
+        if let Some(worker) = &self.worker {
+            (self.parts.on_loaded)(worker.rule_set(), is_recorded);
+        }
+    }
+
     /// The rules the worker has are in force from here on.
-    pub(super) fn loaded(&mut self) {
+    pub(super) async fn loaded(&mut self) {
         self.stale = true;
+        let Some(filter) = self.worker.as_ref().map(|worker| Filter::new(worker.rule_set())) else { return };
+        self.feed.filter.store(Arc::new(Some(filter)));
+        self.in_force().await;
         let Some(worker) = &self.worker else { return };
         let set = worker.rule_set();
-        self.feed.filter.store(Arc::new(Some(Filter::new(set))));
-        (self.parts.on_loaded)(set);
         record::remember(&self.parts.store, &self.folder, set, self.derived.streams(), self.position());
         tracing::info!(rules = set.rules().len(), streams = set.streams().len(), "rules loaded");
         for problem in worker.left_out() {

@@ -80,7 +80,7 @@ impl RulesTask {
             changed = self.begin_with_earlier(changed).await;
         }
         if changed.is_none() {
-            self.loaded();
+            self.loaded().await;
         }
         self.replay(is_known).await;
         if !self.earlier.is_empty() {
@@ -162,7 +162,7 @@ impl RulesTask {
         match worker.put(before).await {
             // Rules that have heard nothing have nothing to clear.
             Ok(_) => {
-                (self.parts.on_loaded)(worker.rule_set());
+                self.in_force().await;
                 Some(changed)
             }
             Err(error) => {
@@ -186,7 +186,7 @@ impl RulesTask {
                 self.seen = None;
             }
         }
-        self.loaded();
+        self.loaded().await;
         self.keep().await;
     }
 

@@ -38,7 +38,6 @@ fn by_clock(store: &Store, clock: Clock, synchronised: &Path) -> Arc<Sealing> {
         store: store.clone(),
         key: GatewayKey::new(&[7; 32]),
         ring: ring(),
-        inventory: Inventory::default(),
         policy: ClosingPolicy { interval_us: 1_000_000, weight_max: 1 << 20 },
         events: Events::new([1; 8]),
         metrics: Metrics::new(),
@@ -268,6 +267,36 @@ async fn blocks_of_a_start_name_the_rules_of_the_last_run() {
     next.seal_all().await;
     let rules: Vec<Hash> = headers(&store).iter().map(|header| header.header().rules).collect();
     assert_eq!(rules, [[9; 32], [0; 32]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_block_names_what_was_in_force_as_what_is_in_it_came_though_it_is_sealed_later_and_by_another_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let first = sealing(&store);
+    first.set_rules([1; 32]);
+    store.journal_append(vec![good(0)]).await.unwrap();
+    store.record_alerts(&alerts_of(&good(0)), NOW).unwrap();
+    first.set_rules([2; 32]);
+    first.set_plugins([8; 32]);
+    store.journal_append(vec![good(1)]).await.unwrap();
+    let next = sealing(&store);
+    next.set_rules([3; 32]);
+    // Under the fourth nothing came.
+    next.set_rules([4; 32]);
+    next.set_rules([3; 32]);
+    store.record_alerts(&alerts_of(&good(2)), NOW).unwrap();
+    next.seal_all().await;
+    let named: Vec<_> = headers(&store).iter().map(|h| (h.header().rules[0], h.header().plugins[0])).collect();
+    assert_eq!(named, [(1, 0), (2, 8), (3, 8)]);
+    assert_eq!(sealed(&store), [vec![0], vec![1], vec![]]);
+    assert_eq!(held(&store, &ring()).1, 4, "all steps are sealed");
+    let steps = |at: usize| {
+        let row = &store.blocks_after(None, 100).unwrap()[at];
+        let (header, payload) = (SignedHeader::verify(&row.header).unwrap(), store.payload(row.key).unwrap().unwrap());
+        open(&header, &payload, &ring(), &Filter::default()).unwrap().alerts().len()
+    };
+    assert_eq!([steps(0), steps(1), steps(2)], [2, 0, 2]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Sealing;
 use super::bite::Unsealed;
+use super::named::InForce;
 
 impl Sealing {
     /// Makes a block without readings where the chain goes on, and lets go of it: it never leaves this function, so nobody can hold it
@@ -17,7 +18,7 @@ impl Sealing {
         }
         let sealing = Arc::clone(self);
         let tried = tokio::task::spawn_blocking(move || match sealing.link()? {
-            Some(mut link) => match sealing.seal_block(&sealing.ring.load(), &mut link, &[], &[]) {
+            Some(mut link) => match sealing.seal_block(&sealing.ring.load(), &mut link, InForce::default(), &[], &[]) {
                 Ok(_) => Ok(()),
                 Err(Unsealed::Failed(error)) => Err(error),
                 Err(Unsealed::TooMuch(why)) => Err(why.into()),
