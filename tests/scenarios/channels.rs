@@ -149,8 +149,7 @@ async fn a_push_goes_where_it_is_set_to_go_and_what_is_set_otherwise_counts_with
     assert_eq!(body["message"], "fast, athlete ada", "a pseudonym and no value");
     // What is cut off before its answer is written down goes out again.
     let name = pitchside_model::PluginName::parse("ntfy-push").unwrap();
-    let waiting = || clinic.tables().requests_waiting(&name).unwrap().len();
-    until("both to be written down", || (waiting() == 0).then_some(())).await;
+    until("all to be written down", || clinic.tables().requests_waiting(&name).unwrap().is_empty().then_some(())).await;
 
     // Another port is another capability: nobody granted it.
     plugin(&clinic, &["set", "ntfy-push", "port", &other.to_string()]).ok();
