@@ -60,13 +60,15 @@ pub enum DecodeError {
         /// What is wrong with it.
         fault: Fault,
     },
-    /// The script failed or exceeded a limit.
+    /// The script failed or exceeded a limit, or there was no process to run it.
     #[error("plugin {plugin} failed: {reason}")]
     PluginFault {
         /// Which plugin.
         plugin: String,
         /// What happened.
         reason: String,
+        /// Its process was gone for what no script does: killed from outside, or starved on a machine that is busy.
+        from_outside: bool,
     },
     /// The plugin failed too often.
     #[error("plugin {plugin} is switched off after {faults} faults: correct it and reload, or replace it")]

@@ -13,9 +13,9 @@ const SAMPLES_A_READING: usize = 64;
 const ITEMS_MAX: usize = 2_048;
 /// The most readings of one call, unless a single entry has more.
 const READINGS_MAX: usize = 32_768;
-/// The most evaluations one call asks for, unless a single entry asks for more: a twentieth of what a slow box does within the call's
-/// deadline.
-const EVALUATIONS_MAX: usize = 65_536;
+/// The most evaluations one call asks for, unless a single entry asks for more. What each may cost on average, all may in the deadline of
+/// the call: few, so that a worker that hangs is found within seconds; and enough that the way there and back is next to nothing.
+const EVALUATIONS_MAX: usize = 4_096;
 
 /// An entry as rules see it. Borrowed, so that a batch crosses to the worker without a copy of its names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub enum PointContent {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     wanted: Vec<bool>,
-    /// How many rules hear each.
+    /// How many evaluations a reading of each asks for at most, with those of what is derived from it.
     heard_by: Vec<usize>,
     /// Those whose waveforms are wanted with their samples.
     samples: Vec<bool>,
@@ -86,14 +86,22 @@ impl Filter {
     pub fn new(set: &RuleSet) -> Self {
         let mut filter = Self::default();
         let named = |quantity| set.all().any(|rule| rule.manifest.inputs.contains(&quantity));
+        let mut rules = Vec::new();
+        set.rules().iter().flat_map(|rule| &rule.manifest.inputs).for_each(|quantity| add(&mut rules, *quantity, 1));
         for quantity in set.all().flat_map(|rule| &rule.manifest.inputs) {
             mark(&mut filter.wanted, *quantity);
-            let at = usize::from(quantity.code());
-            filter.heard_by.resize(filter.heard_by.len().max(at + 1), 0);
-            filter.heard_by[at] += 1;
+            add(&mut filter.heard_by, *quantity, 1);
         }
+        // What streams of plugins make, rules hear; and both hear what formulas make.
+        for stream in set.streams() {
+            let heard = stream.makes.map_or(0, |made| of(&rules, made));
+            stream.manifest.inputs.iter().for_each(|quantity| add(&mut filter.heard_by, *quantity, heard));
+        }
+        let direct = filter.heard_by.clone();
         for (_, made) in makers(named) {
+            let heard = made.outputs.iter().map(|output| of(&direct, *output)).sum();
             for quantity in made.inputs {
+                add(&mut filter.heard_by, *quantity, heard);
                 mark(&mut filter.wanted, *quantity);
                 if made.waves {
                     mark(&mut filter.samples, *quantity);
@@ -121,13 +129,18 @@ impl Filter {
     /// How many of the items go into one call of the worker.
     pub(crate) fn portion(&self, items: &[Item<'_>]) -> usize {
         let (mut readings, mut evaluations) = (0, 0);
-        let heard_by = |point: &Point| self.heard_by.get(usize::from(point.quantity.code())).copied().unwrap_or(0);
         let fits = items.iter().take(ITEMS_MAX).take_while(|item| {
             readings += item.weight();
-            evaluations += item.readings.iter().map(heard_by).sum::<usize>();
+            evaluations += self.evaluations(item);
             readings <= READINGS_MAX && evaluations <= EVALUATIONS_MAX
         });
         fits.count().max(1)
+    }
+
+    /// How many evaluations an item asks for at most. Samples that something is derived from count as some: that is work, too.
+    pub(crate) fn evaluations(&self, item: &Item<'_>) -> usize {
+        let heard_by = item.readings.iter().map(|point| of(&self.heard_by, point.quantity));
+        heard_by.sum::<usize>() + item.weight().saturating_sub(item.readings.len())
     }
 
     /// What the rules see of an entry; none if it holds nothing they want. A reading in a unit that is not its quantity's
@@ -188,6 +201,16 @@ impl Routes {
     }
 }
 
+fn add(counts: &mut Vec<usize>, quantity: Quantity, more: usize) {
+    let at = usize::from(quantity.code());
+    counts.resize(counts.len().max(at + 1), 0);
+    counts[at] += more;
+}
+
+fn of(counts: &[usize], quantity: Quantity) -> usize {
+    counts.get(usize::from(quantity.code())).copied().unwrap_or(0)
+}
+
 fn mark(marks: &mut Vec<bool>, quantity: Quantity) {
     let at = usize::from(quantity.code());
     marks.resize(marks.len().max(at + 1), false);
@@ -196,4 +219,59 @@ fn mark(marks: &mut Vec<bool>, quantity: Quantity) {
 
 fn marked(marks: &[bool], quantity: Quantity) -> bool {
     marks.get(usize::from(quantity.code())).copied().unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::library::RuleSource;
+
+    fn rule(name: &str, inputs: &str) -> RuleSource {
+        let manifest = format!(
+            "name = \"{name}\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\npriority = \"high\"\ninputs = [{inputs}]\n"
+        );
+        RuleSource::parse(name, &manifest, "false").unwrap()
+    }
+
+    fn item(quantity: Quantity, readings: usize) -> Item<'static> {
+        let content = PointContent::Number(Decimal::integer(1));
+        let point = Point { quantity, time: 0, quality: Quality::empty(), content };
+        Item {
+            device: "strap",
+            athlete: Some("ann"),
+            assurance: Assurance::Noise,
+            epoch: Epoch(1),
+            seq: Seq(1),
+            readings: vec![point; readings],
+        }
+    }
+
+    #[test]
+    fn a_call_asks_for_no_more_evaluations_than_its_deadline_is_for_unless_one_entry_does() {
+        let rules = (0..176).map(|number| rule(&format!("rule-{number}"), "\"heart_rate\""));
+        let filter = Filter::new(&RuleSet::new(rules).unwrap());
+        let one = item(Quantity::HEART_RATE, 1);
+        assert_eq!(filter.evaluations(&one), 176);
+        assert_eq!(filter.portion(&vec![one.clone(); 100]), EVALUATIONS_MAX / 176);
+        assert_eq!(filter.portion(&[item(Quantity::HEART_RATE, 100), one]), 1);
+    }
+
+    #[test]
+    fn what_is_made_of_a_reading_counts_with_it() {
+        let rules =
+            [rule("both", "\"rr_interval\", \"rmssd\""), rule("one", "\"rmssd\""), rule("damp", "\"dew_point\"")];
+        let felt = "name = \"felt\"\nversion = \"1.0.0\"\nsummary = \"A test.\"\nkind = \"derived\"\n\
+                    inputs = [\"relative_humidity\"]\noutputs = [\"dew_point\"]\n";
+        let stream = RuleSource::parse_stream("felt", felt, "value").unwrap();
+        let (set, problems) = RuleSet::new(rules).unwrap().with_streams(vec![stream]);
+        assert_eq!(problems, []);
+        let filter = Filter::new(&set);
+        assert_eq!(
+            filter.evaluations(&item(Quantity::RR_INTERVAL, 1)),
+            3,
+            "one that hears it, two that hear what follows"
+        );
+        assert_eq!(filter.evaluations(&item(Quantity::RELATIVE_HUMIDITY, 2)), 4, "the stream, and who hears that");
+        assert_eq!(filter.evaluations(&item(Quantity::POWER, 1)), 0);
+    }
 }

@@ -2,34 +2,40 @@
 //!
 //! The parent keeps the worker's last snapshot and every batch since. A worker that is late or dies is started again and
 //! filled with both; as the evaluation is deterministic it then stands where the old one stood, to the last bit. The batch
-//! that ended it is fed again with every script named before it runs: a second death names its rule, which is switched
-//! off with the reason. So a feed ends after a bounded time, whatever a rule does.
+//! that ended it is fed again entry by entry, with every script named before it runs: a rule that by itself runs for too long, or that
+//! ends the worker by what it does, is switched off with the reason. What comes from outside, as a worker that is killed or a machine
+//! that is busy, names nobody. So a feed ends after a bounded time, whatever a rule does.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pitchside_model::{Alert, AlertEvent, AlertId, Entry, RuleName, Timestamp};
-use pitchside_script::{Fault, FaultKind, Problem, Program, Worker, WorkerError, WorkerLimits};
+use pitchside_script::{Fault, Problem, Program, Worker, WorkerLimits};
 
 use crate::drill;
-use crate::engine::{Fed, RuleFault, RuleStatus};
+use crate::engine::{Fed, RuleStatus};
 use crate::item::{Filter, Item};
 use crate::library::{RuleSet, RuleSource};
 use crate::protocol::{Answer, Request};
+use crate::running::SHARE_NANOS;
 use crate::scripted::source::leave_out;
 
 mod error;
+mod recovery;
 
 pub use error::RulesError;
 
-/// How long one call may take before the worker is killed.
+/// How long a worker may run for one call beyond what its evaluations may cost, and for one rule where each is looked at. All of these
+/// are of its processor time: [`Worker::call`].
 const DEADLINE: Duration = Duration::from_secs(2);
-/// How long loading all rules, or taking a snapshot, may take.
+/// How long it may run to load all rules, to take a snapshot, or over one entry that every rule hears.
 const DEADLINE_LOAD: Duration = Duration::from_secs(20);
 /// Bytes of batches kept before a new snapshot takes their place; and how many are kept at most where none can be had.
 const TAIL_BYTES_MAX: usize = 4 * 1024 * 1024;
 const TAIL_BYTES_LIMIT: usize = 8 * TAIL_BYTES_MAX;
+/// How long they took when a new snapshot takes their place: a worker that is filled with them takes as long.
+const TAIL_TIME_MAX: Duration = Duration::from_secs(10);
 /// What the worker may take of the box: twice the bytes of all that rules may keep ([`crate::engine::WEIGHT_MAX`]), and a snapshot of it.
 /// Taking readings in goes before thinking about them: where both want a processor, the worker weighs a third.
 const LIMITS: WorkerLimits = WorkerLimits {
@@ -38,8 +44,6 @@ const LIMITS: WorkerLimits = WorkerLimits {
     start: Duration::from_secs(10),
     nice: 5,
 };
-/// How many rules one batch may cost before the rules as a whole are given up until the next.
-const CULPRITS_MAX: usize = 16;
 
 /// The rules of a folder in a worker process.
 #[derive(Debug)]
@@ -55,6 +59,7 @@ pub struct RulesWorker {
     /// Requests since the snapshot, as they were sent.
     tail: Vec<Vec<u8>>,
     tail_bytes: usize,
+    tail_took: Duration,
     /// Rules that ended a worker, and how.
     culprits: Vec<(RuleName, Fault)>,
     /// What the worker remembers could not be had when it had to be: a worker in its place would know less.
@@ -92,12 +97,13 @@ impl RulesWorker {
             snapshot: None,
             tail: Vec::new(),
             tail_bytes: 0,
+            tail_took: Duration::ZERO,
             culprits: Vec::new(),
             is_forgotten: false,
             restarts: 0,
         };
         let (set, _) = match rules.load_with_streams(&set).await {
-            Err(RulesError::Worker(error)) if !rules.streams.is_empty() => {
+            Err(RulesError::Worker(error)) if !rules.streams.is_empty() && !error.is_from_outside() => {
                 // Rules run, whatever the script of a plugin does to the process that compiles it.
                 let why = format!("the streams of plugins are left out: with them the worker failed: {error}");
                 rules.worker.restart().await?;
@@ -128,8 +134,8 @@ impl RulesWorker {
     pub async fn feed(&mut self, entries: &[Entry]) -> Result<Fed, RulesError> {
         if std::mem::take(&mut self.is_forgotten) {
             self.worker.stop().await;
-            (self.snapshot, self.tail_bytes) = (None, 0);
-            self.tail.clear();
+            self.snapshot = None;
+            self.clear_tail();
             return Err(RulesError::Forgotten);
         }
         let mut all = Fed::default();
@@ -138,23 +144,35 @@ impl RulesWorker {
         while !rest.is_empty() {
             let (items, later) = rest.split_at(self.filter.portion(rest));
             rest = later;
-            let request = |watch| encode(&Request::Feed { watch, items: items.to_vec() });
-            let plain = request(false)?;
-            let fed = match self.call(&plain, DEADLINE).await {
-                Ok(Answer::Fed(fed)) => fed,
-                Ok(_) => return Err(RulesError::Misunderstood),
-                Err(_) => self.recover(&request(true)?).await?,
-            };
+            let begun = Instant::now();
+            let fed = self.feed_portion(items).await?;
+            self.tail_took += begun.elapsed();
             all.events.extend(fed.events);
             all.faults.extend(fed.faults);
-            self.tail_bytes += plain.len();
-            self.tail.push(plain);
             // Without a new one the last snapshot and a longer tail are worth the same.
-            if self.tail_bytes > TAIL_BYTES_MAX && self.remember().await.is_err() {
+            let is_long = self.tail_bytes > TAIL_BYTES_MAX || self.tail_took > TAIL_TIME_MAX;
+            if is_long && self.remember().await.is_err() {
+                self.tail_took = Duration::ZERO;
                 self.is_forgotten |= self.tail_bytes > TAIL_BYTES_LIMIT;
             }
         }
         Ok(all)
+    }
+
+    /// Feeds what goes into one call.
+    async fn feed_portion(&mut self, items: &[Item<'_>]) -> Result<Fed, RulesError> {
+        let plain = encode(&Request::Feed { watch: false, items: items.to_vec() })?;
+        let evaluations = items.iter().map(|item| self.filter.evaluations(item)).sum();
+        match self.call(&plain, deadline_of(evaluations)).await {
+            Ok(Answer::Fed(fed)) => {
+                self.keep_in_tail(plain);
+                Ok(fed)
+            }
+            Ok(_) => Err(self.misunderstood().await),
+            Err(RulesError::Worker(error)) => self.recover(items, error).await,
+            Err(RulesError::Misunderstood) => Err(self.misunderstood().await),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads the folder again and puts it in force. Rules that did not change keep their state. If anything is wrong,
@@ -166,16 +184,22 @@ impl RulesWorker {
 
     /// The same with what the caller read of the folder: reading waits for the disk.
     pub async fn put(&mut self, set: RuleSet) -> Result<Vec<AlertEvent>, RulesError> {
-        if !self.worker.is_up() {
-            self.refill().await?;
-        }
-        let (set, events) = match self.load_with_streams(&set).await {
-            Ok(loaded) => loaded,
-            Err(RulesError::Problems(problems)) => return Err(RulesError::Problems(problems)),
-            Err(error) => {
-                // The new rules ended the worker; the old ones go on.
-                self.refill().await?;
-                return Err(error);
+        let mut setbacks = 0;
+        let (set, events) = loop {
+            if !self.worker.is_up() {
+                self.revive(&mut setbacks).await?;
+            }
+            match self.load_with_streams(&set).await {
+                Ok(loaded) => break loaded,
+                Err(RulesError::Problems(problems)) => return Err(RulesError::Problems(problems)),
+                Err(RulesError::Worker(error)) if error.is_from_outside() => {
+                    self.set_back(error, &mut setbacks).await?;
+                }
+                Err(error) => {
+                    // The new rules ended the worker; the old ones go on.
+                    self.refill().await?;
+                    return Err(error);
+                }
             }
         };
         let same = |rule: &RuleName| {
@@ -185,8 +209,8 @@ impl RulesWorker {
         self.culprits.retain(|(rule, _)| same(rule));
         self.filter = Filter::new(&set);
         self.set = Arc::new(set);
-        (self.snapshot, self.tail_bytes) = (None, 0);
-        self.tail.clear();
+        self.snapshot = None;
+        self.clear_tail();
         self.remember_now().await;
         Ok(events)
     }
@@ -215,7 +239,7 @@ impl RulesWorker {
     pub async fn status(&mut self) -> Result<Vec<RuleStatus>, RulesError> {
         match self.ask(&Request::Status).await? {
             Answer::Status(status) => Ok(status),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -227,7 +251,7 @@ impl RulesWorker {
                 Ok(Some(event))
             }
             Answer::Reset(None) => Ok(None),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -239,7 +263,7 @@ impl RulesWorker {
         self.remember_now().await;
         match answer {
             Answer::Again(was) => Ok(was),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -250,7 +274,7 @@ impl RulesWorker {
         let item = filter.item(&entry).ok_or_else(|| RulesError::Drill("no rule wants the reading".to_owned()))?;
         match self.ask(&Request::Drill(item)).await? {
             Answer::Drilled(drilled) => drilled.map_err(RulesError::Drill),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -258,7 +282,7 @@ impl RulesWorker {
     pub async fn snapshot(&mut self) -> Result<Vec<u8>, RulesError> {
         match self.ask(&Request::Snapshot).await? {
             Answer::Snapshot(snapshot) => Ok(snapshot),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -267,7 +291,7 @@ impl RulesWorker {
         match self.ask(&Request::Resume(snapshot)).await? {
             Answer::Resumed(true) => self.remember().await,
             Answer::Resumed(false) => Err(RulesError::Forgotten),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -278,7 +302,32 @@ impl RulesWorker {
 
     async fn call(&mut self, request: &[u8], deadline: Duration) -> Result<Answer, RulesError> {
         let answer = self.worker.call(request, deadline).await?;
-        postcard::from_bytes(&answer).map_err(|_| RulesError::Misunderstood)
+        self.understand(&answer).await
+    }
+
+    async fn understand(&mut self, answer: &[u8]) -> Result<Answer, RulesError> {
+        match postcard::from_bytes(answer) {
+            Ok(answer) => Ok(answer),
+            // One that is too large for a frame comes empty, from a worker that is well.
+            Err(_) if answer.is_empty() => Err(RulesError::Misunderstood),
+            Err(_) => Err(self.misunderstood().await),
+        }
+    }
+
+    /// A worker that answers something else than it was asked is not asked again: another takes its place.
+    async fn misunderstood(&mut self) -> RulesError {
+        self.worker.stop().await;
+        RulesError::Misunderstood
+    }
+
+    fn keep_in_tail(&mut self, request: Vec<u8>) {
+        self.tail_bytes += request.len();
+        self.tail.push(request);
+    }
+
+    fn clear_tail(&mut self) {
+        (self.tail_bytes, self.tail_took) = (0, Duration::ZERO);
+        self.tail.clear();
     }
 
     async fn ask(&mut self, request: &Request<'_>) -> Result<Answer, RulesError> {
@@ -313,7 +362,7 @@ impl RulesWorker {
         match self.call(&encode(&Request::Load(set.clone()))?, DEADLINE_LOAD).await? {
             Answer::Loaded(Ok(events)) => Ok(events),
             Answer::Loaded(Err(problems)) => Err(RulesError::Problems(problems)),
-            _ => Err(RulesError::Misunderstood),
+            _ => Err(self.misunderstood().await),
         }
     }
 
@@ -325,66 +374,16 @@ impl RulesWorker {
     /// Takes a snapshot in place of the batches since the last.
     async fn remember(&mut self) -> Result<(), RulesError> {
         let snapshot = self.snapshot().await?;
-        (self.snapshot, self.tail_bytes) = (Some(snapshot), 0);
-        self.tail.clear();
+        self.snapshot = Some(snapshot);
+        self.clear_tail();
         Ok(())
     }
+}
 
-    /// A fresh worker that stands where the last one stood before the call that ended it.
-    async fn refill(&mut self) -> Result<(), RulesError> {
-        self.restarts += 1;
-        self.worker.restart().await?;
-        let set = Arc::clone(&self.set);
-        self.load(&set).await?;
-        if let Some(snapshot) = self.snapshot.take() {
-            let answer = self.call(&encode(&Request::Resume(&snapshot))?, DEADLINE_LOAD).await;
-            self.snapshot = Some(snapshot);
-            if !matches!(answer?, Answer::Resumed(true)) {
-                return Err(RulesError::Forgotten);
-            }
-        }
-        for (rule, fault) in self.culprits.clone() {
-            self.call(&encode(&Request::SwitchOff(rule, fault))?, DEADLINE).await?;
-        }
-        let tail = std::mem::take(&mut self.tail);
-        let mut outcome = Ok(());
-        for request in &tail {
-            // What comes of it was told when it was fed first.
-            if let Err(error) = self.call(request, DEADLINE).await {
-                outcome = Err(error);
-                break;
-            }
-        }
-        self.tail = tail;
-        outcome
-    }
-
-    /// Feeds the batch that ended the worker again, with the rules that end it switched off one by one.
-    async fn recover(&mut self, watched: &[u8]) -> Result<Fed, RulesError> {
-        let mut faults = Vec::new();
-        for _ in 0..CULPRITS_MAX {
-            self.refill().await?;
-            let error = match self.call(watched, DEADLINE).await {
-                Ok(Answer::Fed(mut fed)) => {
-                    fed.faults.splice(0..0, faults);
-                    return Ok(fed);
-                }
-                Ok(_) => return Err(RulesError::Misunderstood),
-                Err(RulesError::Worker(error)) => error,
-                Err(error) => return Err(error),
-            };
-            let (kind, note) = match &error {
-                WorkerError::Late { note, .. } => (FaultKind::Time, note.as_deref()),
-                WorkerError::Died { note, .. } => (FaultKind::Crash, note.as_deref()),
-                _ => return Err(error.into()),
-            };
-            let Some(rule) = note.and_then(|note| RuleName::parse(note).ok()) else { return Err(error.into()) };
-            let fault = Fault::new(kind, error.to_string());
-            faults.push(RuleFault { rule: rule.clone(), fault: fault.clone(), off: true });
-            self.culprits.push((rule, fault));
-        }
-        Err(RulesError::Worker(WorkerError::Down))
-    }
+/// How long the worker may run for so many evaluations: what each may cost on average, and something for all else.
+fn deadline_of(evaluations: usize) -> Duration {
+    let share = Duration::from_nanos(SHARE_NANOS);
+    DEADLINE.saturating_add(share.saturating_mul(u32::try_from(evaluations).unwrap_or(u32::MAX))).min(DEADLINE_LOAD)
 }
 
 fn encode(request: &Request<'_>) -> Result<Vec<u8>, RulesError> {

@@ -4,8 +4,10 @@
 
 mod common;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pitchside_model::*;
 use pitchside_rules::{Engine, RuleSet, RulesError, RulesWorker};
@@ -102,6 +104,96 @@ async fn a_rule_that_ends_the_process_is_found_and_switched_off() {
         let fed = rules.feed(&wave(40, 60)).await.unwrap();
         assert_eq!((fed.events.len(), fed.faults.len()), (4, 0));
     }
+}
+
+/// Rules of which one takes that long for each reading, and what they say of the readings.
+async fn burning(folder: &Path, micros: u32, entries: &[Entry]) -> (RulesWorker, Vec<AlertEvent>) {
+    write(folder, "good", "value > 180.0");
+    write(folder, "heavy", "value > 185.0");
+    let mut alone = Engine::new(Arc::new(RuleSet::read(folder).unwrap())).unwrap();
+    let args = vec!["burn".into(), "heavy".into(), micros.to_string().into()];
+    let rules = RulesWorker::spawn(&Program { args, ..program() }, folder).await.unwrap();
+    (rules, alone.feed(entries).events)
+}
+
+#[tokio::test]
+async fn a_long_batch_of_a_rule_within_its_share_is_not_late() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = wave(0, 2_000);
+    let (mut rules, expected) = burning(folder.path(), 1_200, &entries).await;
+    let fed = rules.feed(&entries).await.unwrap();
+    assert_eq!((fed.events, fed.faults), (expected, Vec::new()));
+    assert_eq!(rules.restarts(), 0, "two seconds and more of two thousand readings are no sign of a script that hangs");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_late_as_a_whole_is_heard_piece_by_piece_and_names_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = wave(0, 150);
+    let (mut rules, expected) = burning(folder.path(), 40_000, &entries).await;
+    let fed = rules.feed(&entries[..100]).await.unwrap();
+    assert_eq!(fed.faults, [], "no reading took long by itself");
+    // A worker that gets half of a processor is not even late.
+    let restarts = rules.restarts();
+    assert!(restarts <= 1, "{restarts}");
+    let mut events = fed.events;
+    // One in its place has heard each piece, and none twice.
+    kill(&rules);
+    let fed = rules.feed(&entries[100..]).await.unwrap();
+    assert_eq!((fed.faults, rules.restarts()), (Vec::new(), restarts + 1));
+    events.extend(fed.events);
+    assert_eq!(events, expected);
+}
+
+/// Kills whatever runs a program, so often or until told to stop.
+fn killer(exe: &Path, times: usize, stop: &Arc<AtomicBool>) -> std::thread::JoinHandle<()> {
+    let (exe, stop) = (exe.to_owned(), Arc::clone(stop));
+    std::thread::spawn(move || {
+        let mut killed = HashSet::new();
+        while killed.len() < times && !stop.load(Ordering::Relaxed) {
+            for process in std::fs::read_dir("/proc").unwrap().flatten() {
+                let Ok(id) = process.file_name().to_string_lossy().parse::<i32>() else { continue };
+                let runs = std::fs::read_link(process.path().join("exe"));
+                if killed.len() < times && runs.is_ok_and(|runs| runs == exe) && killed.insert(id) {
+                    // It may be gone meanwhile.
+                    let _ = rustix::process::kill_process(
+                        rustix::process::Pid::from_raw(id).unwrap(),
+                        rustix::process::Signal::KILL,
+                    );
+                }
+            }
+            std::thread::yield_now();
+        }
+    })
+}
+
+#[tokio::test]
+async fn workers_that_are_killed_from_outside_cost_no_rule_and_in_the_end_the_caller_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules_folder = folder.path().join("rules");
+    let entries = wave(0, 60);
+    // A program of its own, so that no other test's worker is killed.
+    let exe = folder.path().join("worker");
+    std::fs::copy(program().exe, &exe).unwrap();
+    write(&rules_folder, "good", "value > 180.0");
+    write(&rules_folder, "heavy", "value > 185.0");
+    let mut alone = Engine::new(Arc::new(RuleSet::read(&rules_folder).unwrap())).unwrap();
+    let args = vec!["burn".into(), "heavy".into(), "10000".into()];
+    let program = Program { exe: exe.clone(), args };
+    let mut rules = RulesWorker::spawn(&program, &rules_folder).await.unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let thread = killer(&exe, 3, &stop);
+    let fed = rules.feed(&entries).await.unwrap();
+    thread.join().unwrap();
+    assert_eq!((fed.events, fed.faults), (alone.feed(&entries).events, Vec::new()));
+    assert_eq!(rules.restarts(), 3);
+
+    let thread = killer(&exe, usize::MAX, &stop);
+    let error = rules.feed(&wave(60, 120)).await.unwrap_err();
+    stop.store(true, Ordering::Relaxed);
+    thread.join().unwrap();
+    assert!(error.is_from_outside(), "{error}");
+    assert!(rules.status().await.unwrap().iter().all(|status| !status.off), "nobody is to blame");
 }
 
 #[tokio::test]

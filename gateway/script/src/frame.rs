@@ -1,11 +1,13 @@
 //! Frames on the socket pair between parent and worker.
 //!
 //! ```text
-//! +----------------+--------+---------------------+
-//! | length u32 LE  | kind   | body                |
-//! +----------------+--------+---------------------+
-//!   of kind + body   1 byte   length - 1 bytes
+//! +----------------+--------+---------------+---------------------+
+//! | length u32 LE  | kind   | number u32 LE | body                |
+//! +----------------+--------+---------------+---------------------+
+//!   of all behind    1 byte   4 bytes         length - 5 bytes
 //! ```
+//!
+//! The number is the request's: an answer or a note that bears another belongs to no call, and whoever sends one is broken.
 
 /// The parent's first frame: postcard of `WorkerLimits`.
 pub(crate) const HELLO: u8 = 0;
@@ -21,19 +23,33 @@ pub(crate) const NOTE: u8 = 4;
 pub(crate) const UNFIT: u8 = 5;
 
 /// Bytes before the body.
-pub(crate) const HEADER_BYTES: usize = 5;
+pub(crate) const HEADER_BYTES: usize = 9;
+/// Those of them that the length counts.
+const COUNTED: u32 = 5;
 
-/// The header of a frame; `None` if the body is longer than `frame_bytes`.
-pub(crate) fn header(kind: u8, body: usize, frame_bytes: u32) -> Option<[u8; HEADER_BYTES]> {
-    let body = u32::try_from(body).ok().filter(|n| *n <= frame_bytes)?;
-    let [a, b, c, d] = body.checked_add(1)?.to_le_bytes();
-    Some([a, b, c, d, kind])
+/// What a header says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// Which of the kinds above.
+    pub kind: u8,
+    /// Which request it is, or belongs to; 0 before the first.
+    pub number: u32,
+    /// Bytes of the body.
+    pub body: usize,
 }
 
-/// Kind and body length of a header; `None` if it is longer than `frame_bytes` or empty.
-pub(crate) fn parse([a, b, c, d, kind]: [u8; HEADER_BYTES], frame_bytes: u32) -> Option<(u8, usize)> {
-    let body = u32::from_le_bytes([a, b, c, d]).checked_sub(1).filter(|n| *n <= frame_bytes)?;
-    Some((kind, usize::try_from(body).ok()?))
+/// The header of a frame; `None` if the body is longer than `frame_bytes`.
+pub(crate) fn header(kind: u8, number: u32, body: usize, frame_bytes: u32) -> Option<[u8; HEADER_BYTES]> {
+    let body = u32::try_from(body).ok().filter(|n| *n <= frame_bytes)?;
+    let [a, b, c, d] = body.checked_add(COUNTED)?.to_le_bytes();
+    let [e, f, g, h] = number.to_le_bytes();
+    Some([a, b, c, d, kind, e, f, g, h])
+}
+
+/// What a header says; `None` if the body is longer than `frame_bytes`, or the length leaves no room for what it counts.
+pub(crate) fn parse([a, b, c, d, kind, e, f, g, h]: [u8; HEADER_BYTES], frame_bytes: u32) -> Option<Header> {
+    let body = u32::from_le_bytes([a, b, c, d]).checked_sub(COUNTED).filter(|n| *n <= frame_bytes)?;
+    Some(Header { kind, number: u32::from_le_bytes([e, f, g, h]), body: usize::try_from(body).ok()? })
 }
 
 #[cfg(test)]
@@ -42,17 +58,20 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn headers_read_back_and_stay_bounded(kind: u8, body in 0usize..2_000, bound in 0u32..1_000) {
-            match header(kind, body, bound) {
-                Some(bytes) => proptest::prop_assert_eq!(parse(bytes, bound), Some((kind, body))),
+        fn headers_read_back_and_stay_bounded(kind: u8, number: u32, body in 0usize..2_000, bound in 0u32..1_000) {
+            match header(kind, number, body, bound) {
+                Some(bytes) => proptest::prop_assert_eq!(parse(bytes, bound), Some(Header { kind, number, body })),
                 None => proptest::prop_assert!(body > bound as usize),
             }
         }
     }
 
     #[test]
-    fn a_length_of_zero_is_refused() {
-        assert_eq!(parse([0, 0, 0, 0, ANSWER], 100), None);
-        assert_eq!(parse([255, 255, 255, 255, ANSWER], 100), None);
+    fn a_length_that_leaves_no_room_for_kind_and_number_is_refused() {
+        for short in 0..5 {
+            assert_eq!(parse([short, 0, 0, 0, ANSWER, 0, 0, 0, 0], 100), None);
+        }
+        assert!(parse([5, 0, 0, 0, ANSWER, 0, 0, 0, 0], 100).is_some());
+        assert_eq!(parse([255, 255, 255, 255, ANSWER, 0, 0, 0, 0], 100), None);
     }
 }

@@ -81,11 +81,12 @@ pub fn process_bytes() -> Option<u64> {
     GAUGE.get().and_then(Gauge::bytes)
 }
 
-/// Closes the jail around the whole process: everything must be opened by now. `socket` stays usable.
+/// Closes the jail around the whole process, and every file that is open but the standard three and `socket`, which stays usable.
 pub fn close(limits: &WorkerLimits, socket: &impl AsRawFd) -> Result<(), JailError> {
     // A parent that dies at once holds no deadline any more, and a script that never ends never finds the socket closed. One that is
     // dead before this asks for nothing: a request follows `READY`.
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(JailError::Parent)?;
+    close_inherited(socket.as_raw_fd())?;
     let gauge = Gauge::open()?;
     let size = gauge.bytes().ok_or(JailError::Number("/proc/self/statm"))?;
     let statm = gauge.statm.as_raw_fd();
@@ -118,6 +119,21 @@ pub fn close(limits: &WorkerLimits, socket: &impl AsRawFd) -> Result<(), JailErr
     Ok(())
 }
 
+/// Closes what the gateway itself was started with and hands on: all but the standard three and the socket. Nothing here may read or write
+/// it; but whoever waits for the last holder of a pipe or lock to let go would wait for a worker.
+fn close_inherited(socket: i32) -> Result<(), JailError> {
+    const OPEN: &str = "/proc/self/fd";
+    let entries = std::fs::read_dir(OPEN).map_err(|error| JailError::Proc(OPEN, error))?;
+    let numbers = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    // All are known, and the folder is closed, before the first goes.
+    let numbers: Vec<i32> = numbers.filter(|number| *number > 2 && *number != socket).collect();
+    for number in numbers {
+        // The folder's own is gone by now.
+        let _ = nix::unistd::close(number);
+    }
+    Ok(())
+}
+
 fn equals(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(vec![SeccompCondition::new(argument, Len::Dword, Op::Eq, value)?])
 }
@@ -129,6 +145,9 @@ fn filter(socket: i32, statm: i32) -> Result<SeccompFilter, seccompiler::Backend
     // Anonymous memory only: file descriptor -1.
     let anonymous = SeccompCondition::new(4, Len::Dword, Op::Eq, u64::from(u32::MAX))?;
 
+    let own_process = SeccompCondition::new(0, Len::Dword, Op::Eq, u64::from(std::process::id()))?;
+    let abort = SeccompCondition::new(2, Len::Dword, Op::Eq, u64::from(libc::SIGABRT.unsigned_abs()))?;
+
     let mut calls: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::from([
         (libc::SYS_read, vec![equals(0, fd(socket))?]),
         (libc::SYS_recvfrom, vec![equals(0, fd(socket))?]),
@@ -137,8 +156,8 @@ fn filter(socket: i32, statm: i32) -> Result<SeccompFilter, seccompiler::Backend
         (libc::SYS_pread64, vec![equals(0, fd(statm))?]),
         (libc::SYS_mmap, vec![SeccompRule::new(vec![no_exec()?, anonymous])?]),
         (libc::SYS_mprotect, vec![SeccompRule::new(vec![no_exec()?])?]),
-        // abort() signals itself.
-        (libc::SYS_tgkill, vec![equals(0, u64::from(std::process::id()))?]),
+        // abort() signals itself. By no other signal may a worker end itself: SIGKILL tells the parent that somebody else ended it.
+        (libc::SYS_tgkill, vec![SeccompRule::new(vec![own_process, abort])?]),
     ]);
     let free = [
         libc::SYS_munmap,

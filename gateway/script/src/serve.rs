@@ -3,9 +3,10 @@
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::fault::one_line;
-use crate::frame::{self, ANSWER, HELLO, NOTE, READY, REQUEST, UNFIT};
+use crate::frame::{self, ANSWER, HELLO, Header, NOTE, READY, REQUEST, UNFIT};
 use crate::jail::{self, JailError};
 use crate::limits::WorkerLimits;
 
@@ -45,6 +46,8 @@ pub enum ServeError {
 
 /// One descriptor for everything: the jail knows it by its number.
 static PARENT: OnceLock<UnixStream> = OnceLock::new();
+/// The number of the request that is being answered: notes and the answer bear it.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// Tells the parent what runs now, so that it can name it should this process die. Does nothing outside [`serve`].
 pub fn note(text: &str) {
@@ -54,7 +57,7 @@ pub fn note(text: &str) {
     let _ = write(parent, NOTE, text.as_bytes(), HELLO_BYTES_MAX);
 }
 
-/// Serves the parent until it closes the socket. Closes the jail first: whatever `handler` needs must be open by now,
+/// Serves the parent until it closes the socket. Closes the jail first, and with it every file but the socket: `handler` can use none,
 /// and the process should have one thread only. A panic in `handler` ends the process; the parent reads why.
 pub fn serve(handler: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), ServeError> {
     let dup = |fd| rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(|e| ServeError::NoParent(e.into()));
@@ -63,8 +66,8 @@ pub fn serve(handler: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), ServeError
     socket.peer_addr().map_err(ServeError::NoParent)?;
     let socket = PARENT.get_or_init(|| socket);
 
-    let (kind, hello) = read(socket, HELLO_BYTES_MAX)?.ok_or(ServeError::Hello)?;
-    let limits: WorkerLimits = match (kind, postcard::from_bytes(&hello)) {
+    let (header, hello) = read(socket, HELLO_BYTES_MAX)?.ok_or(ServeError::Hello)?;
+    let limits: WorkerLimits = match (header.kind, postcard::from_bytes(&hello)) {
         (HELLO, Ok(limits)) => limits,
         _ => return Err(ServeError::Hello),
     };
@@ -78,10 +81,11 @@ pub fn serve(handler: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), ServeError
     }
     write(socket, READY, &[], limits.frame_bytes)?;
 
-    while let Some((kind, request)) = read(socket, limits.frame_bytes)? {
+    while let Some((Header { kind, number, .. }, request)) = read(socket, limits.frame_bytes)? {
         if kind != REQUEST {
             return Err(ServeError::Turn { kind });
         }
+        NUMBER.store(number, Relaxed);
         let answer = handler(&request);
         match write(socket, ANSWER, &answer, limits.frame_bytes) {
             // Nothing was written yet. An empty answer is one that the parent does not understand; what we remember is worth more.
@@ -93,20 +97,22 @@ pub fn serve(handler: &mut dyn FnMut(&[u8]) -> Vec<u8>) -> Result<(), ServeError
 }
 
 /// The next frame; `None` when the parent has closed the socket.
-fn read(mut socket: &UnixStream, frame_bytes: u32) -> Result<Option<(u8, Vec<u8>)>, ServeError> {
+fn read(mut socket: &UnixStream, frame_bytes: u32) -> Result<Option<(Header, Vec<u8>)>, ServeError> {
     let mut header = [0; frame::HEADER_BYTES];
     match socket.read_exact(&mut header) {
         Err(e) if matches!(e.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) => return Ok(None),
         other => other?,
     }
-    let (kind, length) = frame::parse(header, frame_bytes).ok_or(ServeError::Turn { kind: header[4] })?;
-    let mut body = vec![0; length];
+    let header = frame::parse(header, frame_bytes).ok_or(ServeError::Turn { kind: header[4] })?;
+    let mut body = vec![0; header.body];
     socket.read_exact(&mut body)?;
-    Ok(Some((kind, body)))
+    Ok(Some((header, body)))
 }
 
 fn write(mut socket: &UnixStream, kind: u8, body: &[u8], bound: u32) -> Result<(), ServeError> {
-    let header = frame::header(kind, body.len(), bound).ok_or(ServeError::TooLarge { bytes: body.len(), bound })?;
+    let number = NUMBER.load(Relaxed);
+    let header =
+        frame::header(kind, number, body.len(), bound).ok_or(ServeError::TooLarge { bytes: body.len(), bound })?;
     socket.write_all(&header)?;
     socket.write_all(body)?;
     Ok(())

@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
+use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -15,6 +17,9 @@ use crate::frame::{self, ANSWER, HELLO, NOTE, READY, REQUEST, UNFIT};
 use crate::limits::WorkerLimits;
 
 mod starter;
+mod watch;
+
+use watch::{Lateness, Watch};
 
 /// How much of a dead worker's standard error is read.
 const LAST_WORDS_BYTES_MAX: u64 = 4_096;
@@ -47,10 +52,12 @@ pub enum WorkerError {
     #[error("the worker refuses to serve: {0}")]
     Unfit(String),
     /// It did not answer in time and was killed.
-    #[error("the worker was late ({deadline:?}) and was killed{}", running(note.as_ref()))]
+    #[error("the worker was late ({deadline:?}{}) and was killed{}", hardly(*starved), running(note.as_ref()))]
     Late {
-        /// The time it had.
+        /// The processor time it had.
         deadline: Duration,
+        /// It hardly got any: the machine was busy with something else, or somebody stopped it.
+        starved: bool,
         /// What it said it was running.
         note: Option<String>,
     },
@@ -59,6 +66,8 @@ pub enum WorkerError {
     Died {
         /// How it ended, and its last words.
         reason: String,
+        /// Nothing that it ran ends it so: somebody killed it, or the kernel of a machine without memory; or what it said was no answer.
+        from_outside: bool,
         /// What it said it was running.
         note: Option<String>,
     },
@@ -73,6 +82,17 @@ pub enum WorkerError {
     /// It is dead since an earlier error, or an earlier call was abandoned.
     #[error("the worker is down; restart it")]
     Down,
+}
+
+impl WorkerError {
+    /// Whether the worker came to its end by what no script does: whatever it ran is not to blame.
+    pub fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Late { starved: true, .. } | Self::Died { from_outside: true, .. })
+    }
+}
+
+fn hardly(starved: bool) -> &'static str {
+    if starved { ", of which it hardly got any" } else { "" }
 }
 
 fn running(note: Option<&String>) -> String {
@@ -92,17 +112,30 @@ struct Process {
     child: Child,
     socket: UnixStream,
     note: Option<String>,
+    /// Of the last request: what comes with another belongs to no call.
+    number: u32,
     /// Set while a call is under way: a call that was abandoned leaves its answer in the socket.
     busy: bool,
 }
 
 enum Broken {
+    /// The socket failed: it has ended, or is about to.
+    Closed,
+    /// It said what no worker says.
     Protocol,
     Unfit(String),
 }
 
+/// How a process ended.
+struct Burial {
+    reason: String,
+    /// See [`WorkerError::Died`].
+    from_outside: bool,
+}
+
 impl Worker {
-    /// Starts `program` with nothing but one socket: no environment, no other file. Needs a tokio runtime.
+    /// Starts `program` with one socket and no environment. What else this process hands on, since it was itself started with it, the worker
+    /// closes before it serves. Needs a tokio runtime.
     pub async fn spawn(program: &Program, limits: WorkerLimits) -> Result<Self, WorkerError> {
         let mut worker = Self { program: program.clone(), limits, process: None };
         worker.restart().await?;
@@ -142,13 +175,14 @@ impl Worker {
                 process.bury(GRACE).await;
                 Err(WorkerError::Unfit(reason))
             }
-            Ok(Err(Broken::Protocol)) => Err(WorkerError::Died {
+            Ok(Err(Broken::Closed | Broken::Protocol)) => Err(WorkerError::Died {
                 note: None,
-                reason: format!("before it was ready, {}", process.bury(GRACE).await),
+                from_outside: true,
+                reason: format!("before it was ready, {}", process.bury(GRACE).await.reason),
             }),
             Err(_) => {
                 process.bury(Duration::ZERO).await;
-                Err(WorkerError::Late { deadline: self.limits.start, note: None })
+                Err(WorkerError::Late { deadline: self.limits.start, starved: true, note: None })
             }
         }
     }
@@ -160,8 +194,18 @@ impl Worker {
         }
     }
 
-    /// Sends one request and waits for its answer. A worker that has not answered by `deadline` is killed.
+    /// Sends one request and waits for its answer. A worker that has run for `deadline` without one is killed; and, where the machine is
+    /// busy, one that has not answered after a multiple of it.
     pub async fn call(&mut self, request: &[u8], deadline: Duration) -> Result<Vec<u8>, WorkerError> {
+        self.ask(request, deadline, false).await
+    }
+
+    /// The same of a request for which the worker notes each thing that it runs: the deadline is that of each, and begins anew with its note.
+    pub async fn call_noted(&mut self, request: &[u8], deadline: Duration) -> Result<Vec<u8>, WorkerError> {
+        self.ask(request, deadline, true).await
+    }
+
+    async fn ask(&mut self, request: &[u8], deadline: Duration, each_note: bool) -> Result<Vec<u8>, WorkerError> {
         let bound = self.limits.frame_bytes;
         if u32::try_from(request.len()).map_or(true, |n| n > bound) {
             return Err(WorkerError::TooLarge { bytes: request.len(), bound });
@@ -173,27 +217,28 @@ impl Worker {
         let process = self.process.as_mut().ok_or(WorkerError::Down)?;
         process.busy = true;
         process.note = None;
-        let exchange = async {
-            process.send(REQUEST, request, bound).await?;
-            process.receive(ANSWER, bound).await
-        };
-        match tokio::time::timeout(deadline, exchange).await {
+        process.number = process.number.wrapping_add(1);
+        let error = match process.answer(request, bound, deadline, each_note).await {
             Ok(Ok(answer)) => {
                 process.busy = false;
-                Ok(answer)
+                return Ok(answer);
             }
-            Ok(Err(_)) => {
-                let (note, reason) = (process.note.take(), process.bury(GRACE).await);
-                self.process = None;
-                Err(WorkerError::Died { reason, note })
+            Ok(Err(Broken::Closed)) => {
+                let Burial { reason, from_outside } = process.bury(GRACE).await;
+                WorkerError::Died { reason, from_outside, note: process.note.take() }
             }
-            Err(_) => {
-                let note = process.note.take();
+            Ok(Err(Broken::Protocol | Broken::Unfit(_))) => {
                 process.bury(Duration::ZERO).await;
-                self.process = None;
-                Err(WorkerError::Late { deadline, note })
+                let reason = "it said what is no answer, and was killed".to_owned();
+                WorkerError::Died { reason, from_outside: true, note: process.note.take() }
             }
-        }
+            Err(late) => {
+                process.bury(Duration::ZERO).await;
+                WorkerError::Late { deadline, starved: late == Lateness::Starved, note: process.note.take() }
+            }
+        };
+        self.process = None;
+        Err(error)
     }
 
     fn start(&self) -> Result<Process, WorkerError> {
@@ -213,36 +258,69 @@ impl Worker {
             .process_group(0);
         let child = starter::spawn(command).map_err(failed)?;
         let socket = UnixStream::from_std(ours).map_err(failed)?;
-        Ok(Process { child, socket, note: None, busy: false })
+        Ok(Process { child, socket, note: None, number: 0, busy: false })
     }
 }
 
 impl Process {
-    async fn send(&mut self, kind: u8, body: &[u8], bound: u32) -> Result<(), Broken> {
-        let header = frame::header(kind, body.len(), bound).ok_or(Broken::Protocol)?;
-        self.socket.write_all(&header).await.map_err(|_| Broken::Protocol)?;
-        self.socket.write_all(body).await.map_err(|_| Broken::Protocol)
+    /// The answer to a request, or in which way it is late.
+    async fn answer(
+        &mut self,
+        request: &[u8],
+        bound: u32,
+        deadline: Duration,
+        each_note: bool,
+    ) -> Result<Result<Vec<u8>, Broken>, Lateness> {
+        let mut watch = Watch::begin(self.child.id(), deadline, each_note);
+        let notes = AtomicU64::new(0);
+        let exchange = async {
+            self.send(REQUEST, request, bound).await?;
+            self.receive_noting(ANSWER, bound, &notes).await
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        loop {
+            if let Ok(answer) = tokio::time::timeout(watch.next(), exchange.as_mut()).await {
+                return Ok(answer);
+            }
+            if let Some(late) = watch.look(notes.load(Relaxed)) {
+                return Err(late);
+            }
+        }
     }
 
-    /// The next frame of kind `wanted`; notes on the way are kept, anything else is a broken worker.
+    async fn send(&mut self, kind: u8, body: &[u8], bound: u32) -> Result<(), Broken> {
+        let header = frame::header(kind, self.number, body.len(), bound).ok_or(Broken::Protocol)?;
+        self.socket.write_all(&header).await.map_err(|_| Broken::Closed)?;
+        self.socket.write_all(body).await.map_err(|_| Broken::Closed)
+    }
+
     async fn receive(&mut self, wanted: u8, bound: u32) -> Result<Vec<u8>, Broken> {
+        self.receive_noting(wanted, bound, &AtomicU64::new(0)).await
+    }
+
+    /// The next frame of kind `wanted`; notes on the way are kept and counted, anything else is a broken worker.
+    async fn receive_noting(&mut self, wanted: u8, bound: u32, notes: &AtomicU64) -> Result<Vec<u8>, Broken> {
         loop {
             let mut header = [0; frame::HEADER_BYTES];
-            self.socket.read_exact(&mut header).await.map_err(|_| Broken::Protocol)?;
-            let (kind, length) = frame::parse(header, bound).ok_or(Broken::Protocol)?;
-            let mut body = vec![0; length];
-            self.socket.read_exact(&mut body).await.map_err(|_| Broken::Protocol)?;
-            match kind {
-                NOTE => self.note = Some(one_line(&String::from_utf8_lossy(&body))),
+            self.socket.read_exact(&mut header).await.map_err(|_| Broken::Closed)?;
+            let header = frame::parse(header, bound).filter(|header| header.number == self.number);
+            let header = header.ok_or(Broken::Protocol)?;
+            let mut body = vec![0; header.body];
+            self.socket.read_exact(&mut body).await.map_err(|_| Broken::Closed)?;
+            match header.kind {
+                NOTE => {
+                    self.note = Some(one_line(&String::from_utf8_lossy(&body)));
+                    notes.fetch_add(1, Relaxed);
+                }
                 UNFIT => return Err(Broken::Unfit(one_line(&String::from_utf8_lossy(&body)))),
-                _ if kind == wanted => return Ok(body),
+                kind if kind == wanted => return Ok(body),
                 _ => return Err(Broken::Protocol),
             }
         }
     }
 
     /// Waits `grace` for the process to end by itself, then kills it; how it ended, with its last words.
-    async fn bury(&mut self, grace: Duration) -> String {
+    async fn bury(&mut self, grace: Duration) -> Burial {
         let _ = self.socket.shutdown().await;
         let status = match tokio::time::timeout(grace, self.child.wait()).await {
             Ok(status) => status.ok(),
@@ -259,13 +337,25 @@ impl Process {
         }
         let words = one_line(String::from_utf8_lossy(&words).trim());
         let how = status.map_or_else(|| "it did not end".to_owned(), describe);
-        if words.is_empty() { how } else { format!("{how}: {words}") }
+        let reason = if words.is_empty() { how } else { format!("{how}: {words}") };
+        Burial { reason, from_outside: !status.is_some_and(is_of_its_own) }
+    }
+}
+
+/// Whether a process ended by what it ran: by the bound on its memory or stack, the system-call filter, a panic. SIGKILL is none of these,
+/// nor what an admin may send.
+fn is_of_its_own(status: ExitStatus) -> bool {
+    /// Of a panic in the only thread (std::process).
+    const PANICKED: i32 = 101;
+    let asked_to_end = [libc::SIGKILL, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT];
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => !asked_to_end.contains(&signal),
+        (None, code) => code == Some(PANICKED),
     }
 }
 
 /// How a process ended, in words.
 fn describe(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
         (Some(libc::SIGSYS), _) => "it asked for a system call it may not make".to_owned(),
         (Some(libc::SIGABRT), _) => "it ran out of memory or gave up".to_owned(),

@@ -179,6 +179,66 @@ async fn a_late_worker_is_killed_and_what_it_ran_is_named() {
     assert_eq!(ask(&mut worker, "40 + 2").await.unwrap(), "ok 42");
 }
 
+fn signal(worker: &Worker, signal: Signal) {
+    let id = Pid::from_raw(i32::try_from(worker.id().unwrap()).unwrap()).unwrap();
+    rustix::process::kill_process(id, signal).unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_that_hardly_ran_is_late_by_the_clock_on_the_wall_and_what_it_ran_is_spared() {
+    let mut worker = probe().await;
+    // As on a machine that has no time for it.
+    signal(&worker, Signal::STOP);
+    let error = worker.call(b"1", Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(error, WorkerError::Late { starved: true, .. }), "{error}");
+    assert!(error.is_from_outside());
+    worker.restart().await.unwrap();
+    let error = worker.call(b"!spin", Duration::from_millis(100)).await.unwrap_err();
+    assert!(matches!(error, WorkerError::Late { starved: false, .. }), "{error}");
+    assert!(!error.is_from_outside());
+}
+
+#[tokio::test]
+async fn how_a_worker_ended_tells_whether_what_it_ran_did_it() {
+    for outside in [Signal::KILL, Signal::TERM] {
+        let mut worker = probe().await;
+        signal(&worker, outside);
+        let error = worker.call(b"1", PATIENCE).await.unwrap_err();
+        assert!(matches!(error, WorkerError::Died { from_outside: true, .. }), "{outside:?}: {error}");
+        assert!(error.is_from_outside());
+    }
+    for deed in ["!allocate", "!panic", "!open"] {
+        let error = probe().await.call(deed.as_bytes(), PATIENCE).await.unwrap_err();
+        assert!(matches!(error, WorkerError::Died { from_outside: false, .. }), "{deed}: {error}");
+        assert!(!error.is_from_outside());
+    }
+}
+
+#[tokio::test]
+async fn a_second_answer_to_one_question_is_never_that_to_the_next() {
+    let program = Program { exe: env!("CARGO_BIN_EXE_script-probe").into(), args: vec!["twice".into()] };
+    let mut worker = Worker::spawn(&program, WorkerLimits::default()).await.unwrap();
+    assert_eq!(ask(&mut worker, "one").await.unwrap(), "one");
+    let error = ask(&mut worker, "two").await.unwrap_err();
+    assert!(error.is_from_outside() && error.to_string().contains("it said what is no answer"), "{error}");
+    assert!(!worker.is_up());
+    worker.restart().await.unwrap();
+    assert_eq!(ask(&mut worker, "three").await.unwrap(), "three");
+}
+
+#[tokio::test]
+async fn a_worker_holds_nothing_that_its_parent_was_started_with() {
+    let inherited = tempfile::tempfile().unwrap();
+    // As whoever started the gateway may have left it.
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty()).unwrap();
+    let worker = probe().await;
+    rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::CLOEXEC).unwrap();
+    let open = std::fs::read_dir(format!("/proc/{}/fd", worker.id().unwrap())).unwrap();
+    let open: Vec<_> = open.map(|entry| std::fs::read_link(entry.unwrap().path()).unwrap()).collect();
+    // The standard three, the socket by the number the jail knows, and its own size.
+    assert_eq!(open.len(), 5, "{open:?}");
+}
+
 #[tokio::test]
 async fn a_worker_that_spins_is_gone_with_a_parent_that_is_killed() {
     let mut parent = tokio::process::Command::new(env!("CARGO_BIN_EXE_script-probe"))

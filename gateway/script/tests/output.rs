@@ -49,3 +49,11 @@ async fn a_process_that_is_killed_or_cannot_be_had_for_a_while_loses_no_event() 
     std::fs::rename(&away, &exe).unwrap();
     assert!(asks_for_something(&mut process).await);
 }
+
+#[tokio::test]
+async fn an_event_whose_process_ends_again_and_again_for_what_no_script_does_waits() {
+    let program = Program { exe: env!("CARGO_BIN_EXE_script-probe").into(), args: vec!["leaves".into()] };
+    let mut process = OutputProcess::start(SCRIPT, Vec::new(), &program).await.unwrap();
+    let told = process.tell(&event()).await;
+    assert!(matches!(&told, Err(error) if error.is_from_outside()), "no fault of the script: {told:?}");
+}

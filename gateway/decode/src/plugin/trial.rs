@@ -24,7 +24,7 @@ const SHOWN_MAX: usize = 8;
 pub struct Findings {
     /// Payloads that both versions were asked for.
     pub compared: u32,
-    /// Payloads for which there was no room.
+    /// Payloads for which there was no room, or no process of the new version, though not for what that does.
     pub passed_over: u64,
     /// The first that they read differently.
     pub difference: Option<String>,
@@ -86,6 +86,10 @@ impl Trial {
         tokio::spawn(async move {
             let length = ask.payload.len();
             let answer = trial.plugin.decode(&device, ask, Turn::First).await;
+            if matches!(answer, Err(DecodeError::PluginFault { from_outside: true, .. })) {
+                trial.findings.lock().passed_over += 1;
+                return;
+            }
             let new = trial.said(answer.map(|Decoded { outcome, .. }| outcome), now, tolerances);
             trial.note(length, &old, &new);
             drop(place);

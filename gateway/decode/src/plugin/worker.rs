@@ -2,7 +2,9 @@
 //!
 //! Who pays for a fault: a payload that kills the worker is found by running its batch again one by one, so only it is
 //! refused. Faults count for the device that caused them, so that one device with odd payloads does not take the
-//! plugin from the others; a script that fails for everybody is switched off altogether. A success clears the count.
+//! plugin from the others; a script that fails for everybody is switched off altogether. A success clears the count. A process
+//! that is killed from outside, or starved on a machine that is busy, is nobody's fault: it is started and asked again, and what
+//! still has no answer then counts for no device.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pitchside_model::{DeviceId, PluginName, Quantity};
-use pitchside_script::{Limits, Program, Worker, WorkerError, WorkerLimits};
+use pitchside_script::{Program, Worker, WorkerError, WorkerLimits};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -18,6 +20,10 @@ use super::Folder;
 use super::message::{Answer, Ask, Decoded, Outcome, Request};
 use super::states::{Held, States};
 use crate::error::DecodeError;
+
+mod runner;
+
+use runner::{Failed, Job, Runner};
 
 /// Bounds on a plugin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +59,6 @@ impl Default for PluginLimits {
 const DEVICES_MAX: usize = 4_096;
 /// Troubles kept until somebody looks.
 const TROUBLES_MAX: usize = 32;
-/// What a call may take beyond what its payloads may.
-const SLACK: Duration = Duration::from_secs(1);
 /// What compiling a script may take: on a box that is busy with its start, longer than any call.
 const LOAD: Duration = Duration::from_secs(10);
 
@@ -136,12 +140,6 @@ pub(crate) enum Turn {
     Repeated,
     /// Kept: its faults count for nobody.
     Again,
-}
-
-#[derive(Debug)]
-struct Job {
-    ask: Ask,
-    reply: oneshot::Sender<Result<Decoded, String>>,
 }
 
 impl Plugin {
@@ -237,10 +235,20 @@ impl Plugin {
             return Err(DecodeError::SwitchedOff { plugin: self.name.to_string(), faults });
         }
         let (reply, answer) = oneshot::channel();
-        let gone = |_| DecodeError::PluginFault { plugin: self.name.to_string(), reason: "it has stopped".to_owned() };
+        let gone = |()| {
+            let reason = "it has stopped".to_owned();
+            DecodeError::PluginFault { plugin: self.name.to_string(), reason, from_outside: false }
+        };
         self.jobs.send(Job { ask, reply }).await.map_err(|_| gone(()))?;
         match answer.await.map_err(|_| gone(()))? {
-            Ok(Decoded { outcome: Outcome::Fault(reason), .. }) | Err(reason) => Err(self.fault(device, reason, turn)),
+            Err(Failed { reason, from_outside: true }) => {
+                // Said, and counted for nobody.
+                self.count_fault(device, &reason, Turn::Again);
+                Err(DecodeError::PluginFault { plugin: self.name.to_string(), reason, from_outside: true })
+            }
+            Ok(Decoded { outcome: Outcome::Fault(reason), .. }) | Err(Failed { reason, .. }) => {
+                Err(self.fault(device, reason, turn))
+            }
             Ok(decoded) => Ok(decoded),
         }
     }
@@ -268,7 +276,7 @@ impl Plugin {
     /// The script failed on a payload.
     pub(crate) fn fault(&self, device: &DeviceId, reason: String, turn: Turn) -> DecodeError {
         self.count_fault(device, &reason, turn);
-        DecodeError::PluginFault { plugin: self.name.to_string(), reason }
+        DecodeError::PluginFault { plugin: self.name.to_string(), reason, from_outside: false }
     }
 
     /// Counts a fault, and says so when it was one too many.
@@ -300,88 +308,6 @@ impl Plugin {
             tracing::error!(plugin = %self.name, faults = all, %reason, "plugin switched off");
         }
     }
-}
-
-/// The task that owns the process.
-struct Runner {
-    name: PluginName,
-    load: Request,
-    worker: Worker,
-    limits: PluginLimits,
-    health: Arc<Mutex<Health>>,
-    started: Instant,
-}
-
-impl Runner {
-    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
-        let mut batch = Vec::with_capacity(self.limits.batch);
-        while queue.recv_many(&mut batch, self.limits.batch.max(1)).await > 0 {
-            self.decode(std::mem::take(&mut batch)).await;
-        }
-        self.worker.stop().await;
-    }
-
-    /// Answers every job of a batch.
-    async fn decode(&mut self, jobs: Vec<Job>) {
-        let (asked, replies): (Vec<_>, Vec<_>) = jobs.into_iter().map(|job| (job.ask, job.reply)).unzip();
-        let outcomes = match self.ask(asked.clone()).await {
-            Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
-            Err(reason) if asked.len() == 1 => vec![Err(reason)],
-            // One of them killed it, or it is late because of one: find out which.
-            Err(_) => {
-                let mut outcomes = Vec::with_capacity(asked.len());
-                for one in asked {
-                    outcomes.push(self.ask(vec![one]).await.and_then(|mut one| one.pop().ok_or_else(unknown)));
-                }
-                outcomes
-            }
-        };
-        for (reply, outcome) in replies.into_iter().zip(outcomes) {
-            // Whoever asked may have gone; its frame is then not settled, and comes again.
-            let _ = reply.send(outcome);
-        }
-    }
-
-    async fn ask(&mut self, asked: Vec<Ask>) -> Result<Vec<Decoded>, String> {
-        if !self.worker.is_up() {
-            self.restart().await?;
-        }
-        let count = asked.len();
-        let deadline = Limits::DECODER.wall * u32::try_from(count).unwrap_or(u32::MAX) + SLACK;
-        match call(&mut self.worker, &Request::Decode(asked), deadline).await {
-            Ok(Answer::Decoded(outcomes)) if outcomes.len() == count => Ok(outcomes),
-            Ok(_) => {
-                self.worker.stop().await;
-                Err(unknown())
-            }
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
-    async fn restart(&mut self) -> Result<(), String> {
-        tokio::time::sleep_until(self.started + self.limits.restart_after).await;
-        self.started = Instant::now();
-        self.health.lock().restarts += 1;
-        let outcome = match self.worker.restart().await {
-            Ok(()) => call(&mut self.worker, &self.load, LOAD).await,
-            Err(error) => Err(error),
-        };
-        match outcome {
-            Ok(Answer::Loaded(Ok(()))) => {
-                self.health.lock().process = self.worker.id();
-                Ok(())
-            }
-            Ok(_) => Err(unknown()),
-            Err(error) => {
-                tracing::warn!(plugin = %self.name, %error, "plugin process did not start again");
-                Err(error.to_string())
-            }
-        }
-    }
-}
-
-fn unknown() -> String {
-    "its process answered something else than it was asked".to_owned()
 }
 
 async fn call(worker: &mut Worker, request: &Request, deadline: Duration) -> Result<Answer, WorkerError> {

@@ -152,11 +152,13 @@ impl Shadows {
                 Ok(true)
             }
             Err(error) => {
-                tracing::error!(%error, "the rules in the shadow did not answer; they start anew from here");
+                tracing::error!(%error, "the rules in the shadow did not answer; they start anew");
                 (self.worker, self.seen) = (None, None);
                 self.on.clear();
-                // With what was kept they would come to the same readings again, and for ever.
-                self.forget_all().await;
+                // With what was kept they would come to the same readings again, and for ever; unless it was nothing of theirs.
+                if !error.is_from_outside() {
+                    self.forget_all().await;
+                }
                 Ok(false)
             }
         }

@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{failures, run_cases};
 use crate::script_worker;
 
-/// How long all cases of a plugin, or a portion of history, may take. Each call of a script has its own, much shorter bound.
+/// How long all cases of a plugin, or a portion of history, may run. Each call of a script has its own, much shorter bound.
 const WITHIN: Duration = Duration::from_secs(60);
 /// Messages of history that are heard at a time.
 const PORTION: usize = 32;
@@ -151,10 +151,8 @@ impl Apart {
         match self.ask(&Question::Cases(Texts::of(folder))) {
             Ok(Answer::Failures(failures)) => Ok(failures),
             Ok(_) => Err(misunderstood()),
-            Err(error) => match error.downcast_ref() {
-                Some(WorkerError::Late { .. } | WorkerError::Died { .. }) => Ok(vec![format!("its cases: {error}")]),
-                _ => Err(error),
-            },
+            Err(error) if is_of_the_script(&error) => Ok(vec![format!("its cases: {error}")]),
+            Err(error) => Err(error),
         }
     }
 
@@ -172,14 +170,12 @@ impl Apart {
         match self.ask(question) {
             Ok(Answer::Report(report)) => Ok(report),
             Ok(_) => Err(misunderstood()),
-            Err(error) => match error.downcast_ref() {
-                Some(WorkerError::Late { .. } | WorkerError::Died { .. }) => {
-                    // For those that follow.
-                    self.runtime.block_on(self.worker.restart()).context("starting a process for scripts")?;
-                    Ok(Err(vec![format!("its cases: {error}")]))
-                }
-                _ => Err(error),
-            },
+            Err(error) if is_of_the_script(&error) => {
+                // For those that follow.
+                self.runtime.block_on(self.worker.restart()).context("starting a process for scripts")?;
+                Ok(Err(vec![format!("its cases: {error}")]))
+            }
+            Err(error) => Err(error),
         }
     }
 
@@ -211,6 +207,13 @@ impl Apart {
             _ => Err(misunderstood()),
         }
     }
+}
+
+/// Whether what ran ended its process, or was late: not so if that was killed from outside, or the machine was busy.
+fn is_of_the_script(error: &anyhow::Error) -> bool {
+    error.downcast_ref().is_some_and(|error: &WorkerError| {
+        matches!(error, WorkerError::Late { .. } | WorkerError::Died { .. }) && !error.is_from_outside()
+    })
 }
 
 fn misunderstood() -> anyhow::Error {

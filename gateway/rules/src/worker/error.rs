@@ -22,6 +22,13 @@ pub enum RulesError {
     Drill(String),
 }
 
+impl RulesError {
+    /// Whether the worker cannot be kept alive for what no rule does: whatever it ran is not to blame.
+    pub fn is_from_outside(&self) -> bool {
+        matches!(self, Self::Worker(error) if error.is_from_outside())
+    }
+}
+
 fn first(problems: &[Problem]) -> String {
     let shown = problems.first().map(ToString::to_string).unwrap_or_default();
     if problems.len() > 1 { format!("{shown} (and {} more)", problems.len() - 1) } else { shown }

@@ -1,8 +1,10 @@
 //! A worker for the tests: runs the script it is sent, or steps over a line of the jail on purpose. With the argument
 //! `decoder` it runs them within a decoder's limits, otherwise within a rule's. With `output` it is an output's process, with `parent`
-//! the parent of one that spins.
+//! the parent of one that spins. With `twice` and `leaves` it only pretends to be a worker: one that answers twice, and one that is gone at the
+//! second request.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use pitchside_script::{Fault, Limits, Program, Sandbox, ServeError, Worker, WorkerLimits, compile, serve};
@@ -15,6 +17,13 @@ fn main() -> std::process::ExitCode {
     }
     if kind == "parent" {
         return if parent().is_ok() { std::process::ExitCode::SUCCESS } else { std::process::ExitCode::FAILURE };
+    }
+    if kind == "twice" || kind == "leaves" {
+        return if pretend(kind == "leaves").is_ok() {
+            std::process::ExitCode::SUCCESS
+        } else {
+            std::process::ExitCode::FAILURE
+        };
     }
     let sandbox = Sandbox::new(if kind == "decoder" { Limits::DECODER } else { Limits::RULE }, |_| {});
     ended(serve(&mut |request| answer(&sandbox, &String::from_utf8_lossy(request)).into_bytes()))
@@ -35,6 +44,31 @@ fn parent() -> Result<(), Box<dyn std::error::Error>> {
         called?;
         Ok(())
     })
+}
+
+/// A worker that was taken over, outside of every jail. To each request it says twice what it was asked; or to the first, once, that a
+/// script is loaded (two variants of postcard, the first of each), and to the second nothing.
+fn pretend(leaves: bool) -> std::io::Result<()> {
+    const LOADED: [u8; 2] = [0, 0];
+    let mut parent = UnixStream::from(rustix::io::dup(std::io::stdin())?);
+    let mut header = [0u8; 9];
+    while parent.read_exact(&mut header).is_ok() {
+        let [a, b, c, d, kind, number @ ..] = header;
+        let length = usize::try_from(u32::from_le_bytes([a, b, c, d])).unwrap_or_default();
+        let mut body = vec![0; length.saturating_sub(5)];
+        parent.read_exact(&mut body)?;
+        // Hello is answered by ready.
+        let (kind, body, times) = match (kind, leaves) {
+            (0, _) => (1, Vec::new(), 1),
+            (_, true) if u32::from_le_bytes(number) > 1 => return Ok(()),
+            (_, true) => (3, LOADED.to_vec(), 1),
+            (_, false) => (3, body, 2),
+        };
+        let length = u32::try_from(body.len() + 5).unwrap_or_default().to_le_bytes();
+        let frame = [length.as_slice(), &[kind], number.as_slice(), body.as_slice()].concat();
+        parent.write_all(&frame.repeat(times))?;
+    }
+    Ok(())
 }
 
 fn ended(how: Result<(), ServeError>) -> std::process::ExitCode {

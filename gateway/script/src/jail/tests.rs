@@ -240,7 +240,8 @@ fn what_is_allowed_is_allowed_on_our_own_things_only() {
         (libc::SYS_mprotect, [0, 4096, write, 0, 0, 0], true),
         (libc::SYS_mprotect, [0, 4096, execute, 0, 0, 0], false),
         (libc::SYS_tgkill, [u64::from(std::process::id()), 1, 6, 0, 0, 0], true),
-        (libc::SYS_tgkill, [1, 1, 9, 0, 0, 0], false),
+        (libc::SYS_tgkill, [1, 1, 6, 0, 0, 0], false),
+        (libc::SYS_tgkill, [u64::from(std::process::id()), 1, 9, 0, 0, 0], false),
     ] {
         assert_eq!(verdict(&program, call, arguments), allowed, "{call} {arguments:?}");
     }

@@ -15,7 +15,8 @@ use crate::{Limits, Program, ServeError, Worker, WorkerError, WorkerLimits};
 const SLACK: Duration = Duration::from_secs(1);
 /// What compiling a script may take: on a box that is busy with its start, longer than any call.
 const LOAD: Duration = Duration::from_secs(10);
-/// How often a process must die of one event, or be late with it, for that to be a fault of the script.
+/// How often a process must die of one event, or be late with it, for that to be a fault of the script; and how often it may be killed from
+/// outside meanwhile, before the event waits.
 const DEATHS_MAX: u32 = 3;
 /// The least time between two starts of the process.
 const RESTART_AFTER: Duration = Duration::from_millis(500);
@@ -93,11 +94,11 @@ impl OutputProcess {
     }
 
     /// What the script makes of one event. What kills its process three times in turn is a fault of the script; an error says that
-    /// there is no process to ask, which may be otherwise later.
+    /// there is no process to ask, or that none stays alive whatever it runs, which may be otherwise later.
     pub async fn tell(&mut self, event: &Event) -> Result<Outcome, WorkerError> {
         let question = Question::Tell(Box::new(event.clone()));
         let question = postcard::to_allocvec(&question).map_err(|_| WorkerError::Down)?;
-        let mut deaths = 0;
+        let (mut deaths, mut setbacks) = (0, 0);
         loop {
             self.ensure_up().await?;
             let answer = self.worker.call(&question, Limits::DECODER.wall + SLACK).await;
@@ -107,9 +108,11 @@ impl OutputProcess {
                 Err(error) => error,
             };
             self.worker.stop().await;
-            deaths += 1;
-            if deaths == DEATHS_MAX {
-                return Ok(Outcome::Fault(error.to_string()));
+            let is_from_outside = error.is_from_outside();
+            let ends = if is_from_outside { &mut setbacks } else { &mut deaths };
+            *ends += 1;
+            if *ends == DEATHS_MAX {
+                return if is_from_outside { Err(error) } else { Ok(Outcome::Fault(error.to_string())) };
             }
         }
     }

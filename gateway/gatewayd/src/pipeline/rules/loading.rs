@@ -66,7 +66,13 @@ impl RulesTask {
                 // At once, and before they hear anything: an alert of theirs that no snapshot knows would stay raised for ever.
                 self.keep().await;
             }
-            Err(error) => tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force"),
+            Err(error) => {
+                tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force");
+                if error.is_from_outside() {
+                    // Nothing is wrong with them: the next look tries again.
+                    self.seen = None;
+                }
+            }
         }
     }
 
