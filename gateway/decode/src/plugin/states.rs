@@ -36,11 +36,12 @@ struct Slot {
 }
 
 impl Book {
-    fn cell(&mut self, device: &DeviceId) -> Cell {
+    /// The place of a device, and whether it is a new one.
+    fn cell(&mut self, device: &DeviceId) -> (Cell, bool) {
         self.turn += 1;
         if let Some(slot) = self.devices.get_mut(device) {
             slot.touched = self.turn;
-            return Arc::clone(&slot.cell);
+            return (Arc::clone(&slot.cell), false);
         }
         if self.devices.len() >= DEVICES_MAX {
             // One that is being read has just been heard.
@@ -53,7 +54,7 @@ impl Book {
         let slot = Slot { touched: self.turn, cell: Cell::default() };
         let cell = Arc::clone(&slot.cell);
         self.devices.insert(device.clone(), slot);
-        cell
+        (cell, true)
     }
 }
 
@@ -63,13 +64,13 @@ pub type Change = (DeviceId, Option<Vec<u8>>);
 impl States {
     /// What is kept of a device, for the one payload that is read now. Waits for the one before.
     pub(crate) async fn hold(&self, device: &DeviceId) -> Held {
-        let cell = self.0.lock().cell(device);
-        Held { kept: cell.lock_owned().await, states: self.clone(), device: device.clone() }
+        let (cell, fresh) = self.0.lock().cell(device);
+        Held { kept: cell.lock_owned().await, fresh, states: self.clone(), device: device.clone() }
     }
 
     /// What was kept before a restart.
     pub fn restore(&self, device: &DeviceId, kept: Vec<u8>) {
-        if let Ok(mut cell) = self.0.lock().cell(device).try_lock() {
+        if let Ok(mut cell) = self.0.lock().cell(device).0.try_lock() {
             *cell = kept;
         }
     }
@@ -109,6 +110,7 @@ impl States {
 #[derive(Debug)]
 pub(crate) struct Held {
     kept: OwnedMutexGuard<Vec<u8>>,
+    fresh: bool,
     states: States,
     device: DeviceId,
 }
@@ -117,6 +119,11 @@ impl Held {
     /// As the payload finds it.
     pub fn kept(&self) -> &[u8] {
         &self.kept
+    }
+
+    /// Whether nothing was known of the device, or not any more.
+    pub const fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
     /// As the payload leaves it. What was forgotten meanwhile stays so.
