@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use pitchside_model::{PluginName, Timestamp};
+use pitchside_store::PluginChange;
 use pitchside_tests::{Clinic, Running, Sensor, Told, until};
 use pitchside_wire::Content;
 
@@ -119,6 +121,20 @@ async fn nothing_of_a_signer_who_is_distrusted_comes_into_force_again() {
     trust("trust", &maker);
     plugin(&clinic, &["rollback", "acme"]).ok();
     assert_eq!(standing(&clinic), ("1.0.0".into(), "on".into(), None));
+
+    // Of one that came before whole keys were kept, the note tells.
+    let (tables, name) = (clinic.tables(), PluginName::parse("acme").unwrap());
+    let after = tables.plugin(&name).unwrap().unwrap().current;
+    let mut package = tables.plugin_package(after.unwrap()).unwrap().unwrap();
+    package.signer = "acme.example/plugins".to_owned();
+    let change = PluginChange::Install { package, grants: Vec::new(), after };
+    tables.change_plugin(&name, change, "came before whole keys were kept", Timestamp(1)).unwrap();
+    for verb in ["disable", "enable", "disable"] {
+        plugin(&clinic, &[verb, "acme"]).ok();
+    }
+    trust("distrust", &maker);
+    let answer = plugin(&clinic, &["enable", "acme"]);
+    assert!(answer.code == 1 && answer.err.contains("pitchside plugin trust KEY, then"), "{answer:?}");
 }
 
 /// A signed package of a decoder that counts the payloads of a device in `n`, and says 60 and as much.

@@ -289,23 +289,20 @@ fn refuse_update(tables: &Tables, name: &PluginName, (new, old): (&str, &str), w
 
 /// Whether the signer of a version that is to be in force again is trusted. What is in force of one who is not stays; but what takes a place
 /// anew has all that was granted and set.
-pub(super) fn still_trusted(
-    tables: &Tables,
-    (name, version): (&PluginName, &str),
-    signer: &Signer,
-    command: &str,
-) -> Outcome {
-    let trusted = tables.plugin_signers()?;
-    if signer.is_among(trusted.iter().map(|(key, _)| key.as_str())) {
+pub(super) fn still_trusted(tables: &Tables, kept: &PluginPackage, command: &str) -> Outcome {
+    let (trusted, signer) = (trusted(tables)?, Signer::kept(kept.signer.clone()));
+    let is_trusted = match signer.key() {
+        Some(_) => trusted.iter().any(|key| signer.is(key)),
+        // It came before whole keys were kept: its note tells.
+        None => signature::verify(&Package::open(&kept.archive)?, &kept.note, &trusted, None).is_ok(),
+    };
+    if is_trusted {
         return Ok(());
     }
-    let accept = match signer.key() {
-        Some(key) => format!("pitchside plugin trust {key}, then pitchside plugin {command} {name}"),
-        None => "pitchside plugin install PACKAGE --allow-downgrade, of a key that is trusted".to_owned(),
-    };
+    let (name, version, key) = (&kept.name, &kept.version, signer.key().unwrap_or("KEY"));
     Err(Failure::Failed(anyhow::anyhow!(
         "{name} {version} is signed by {signer}, whom this box does not trust: it would have what was granted and set for {name}, secrets too. \
-         To accept that on purpose: {accept}"
+         To accept that on purpose: pitchside plugin trust {key}, then pitchside plugin {command} {name}"
     )))
 }
 
@@ -318,8 +315,8 @@ pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -
         Some(PluginRow { previous: Some(previous), .. }) => {
             let kept = context.tables.plugin_package(previous)?;
             let kept = kept.with_context(|| format!("the version of {name} before this one is not kept"))?;
+            still_trusted(&context.tables, &kept, "rollback")?;
             let signer = Signer::kept(kept.signer);
-            still_trusted(&context.tables, (name, &kept.version), &signer, "rollback")?;
             let deed = format!("went back to the version before, {}, signed by {}", kept.version, signer.name());
             (Some(previous), deed)
         }

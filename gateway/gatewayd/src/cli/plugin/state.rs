@@ -145,8 +145,10 @@ pub(super) fn enable(name: &PluginName, on: bool, config: &ConfigArg, output: &O
         return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
     }
     // One that is on starts anew: nothing comes into force that is not.
-    if let Some(Wanted { folder, source: Source::Package(_, signer), enabled: false, .. }) = there.filter(|_| on) {
-        still_trusted(&context.tables, (name, &folder.manifest.version), &signer, "enable")?;
+    if let Some(Wanted { source: Source::Package(digest, _), enabled: false, .. }) = there.filter(|_| on)
+        && let Some(kept) = context.tables.plugin_package(digest.0)?
+    {
+        still_trusted(&context.tables, &kept, "enable")?;
     }
     let deed = if on { "was switched on, its faults forgotten" } else { "was switched off" };
     let hearing = Hearing::now(&context)?;
