@@ -205,7 +205,7 @@ impl Decoders {
             error
         };
         let held = plugin.hold(device).await;
-        let trial = self.trial_beside(&plugin, device, held.as_ref());
+        let trial = self.trial_beside(&plugin, device);
         let ask = Ask {
             payload: payload.bytes.clone(),
             topic: payload.topic.as_deref().unwrap_or_default().to_owned(),
@@ -233,7 +233,8 @@ impl Decoders {
         plugin.success(device);
         // While the device is held: its next payload comes to the trial after this one.
         if let Some((trial, ask)) = beside {
-            trial.compare(device, ask, (now, self.tolerances), &result);
+            let place = held.as_ref().map(Held::place).unwrap_or_default();
+            trial.compare(device, place, ask, (now, self.tolerances), &result);
         }
         // Whatever was not read, or was read before, leaves all as it found it.
         if let (Some(held), Some(state), true) = (held, state, result.is_ok() && turn != Turn::Repeated) {
@@ -242,12 +243,12 @@ impl Decoders {
         result
     }
 
-    /// The trial beside a plugin that is asked now. A device of which the plugin knows nothing, or not any more, begins anew there, too; so
-    /// does one whose payload passes the trial by, for the plugin was replaced just now.
-    fn trial_beside(&self, plugin: &Arc<Plugin>, device: &DeviceId, held: Option<&Held>) -> Option<Arc<Trial>> {
+    /// The trial beside a plugin that is asked now. Where the plugin was replaced just now the payload passes the trial by, and the device
+    /// begins anew there.
+    fn trial_beside(&self, plugin: &Arc<Plugin>, device: &DeviceId) -> Option<Arc<Trial>> {
         let slot = self.plugins.read().get(plugin.name()).cloned()?;
         let (runs, trial) = (Arc::ptr_eq(&slot.plugin, plugin), slot.trial?);
-        if !runs || held.is_some_and(Held::is_fresh) {
+        if !runs {
             trial.forget(device);
         }
         runs.then_some(trial)

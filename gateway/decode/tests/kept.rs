@@ -272,24 +272,6 @@ async fn whatever_befalls_the_version_that_runs_the_one_on_trial_keeps_in_step()
 }
 
 #[tokio::test]
-async fn a_device_whose_payloads_find_no_room_on_trial_begins_anew_there() {
-    let (decoders, _) = decoders(COUNTS).await;
-    let slow = format!("let waste = 0;\nfor i in 0..10000 {{ waste += 1; }}\n{COUNTS}");
-    let trial = beside(&decoders, &slow, FIELDS).await;
-    for at in 1..=400 {
-        assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
-    }
-    let findings = found(&trial, 400).await;
-    assert!(findings.passed_over > 0, "{findings:?}");
-    for at in 401..=402 {
-        assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
-    }
-    let findings = found(&trial, 402).await;
-    assert!(findings.begun >= 2, "{findings:?}");
-    assert_eq!((findings.difference, findings.failure), (None, None));
-}
-
-#[tokio::test]
 async fn one_that_comes_again_counts_once_and_a_forgotten_device_begins_anew() {
     let (decoders, states) = decoders(COUNTS).await;
     assert_eq!(says(&decoders, "hub", "a").await, 101);

@@ -5,7 +5,7 @@
 //! nothing of each other's.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pitchside_model::DeviceId;
@@ -15,6 +15,9 @@ use tokio::sync::OwnedMutexGuard;
 pub const DEVICES_MAX: usize = 256;
 
 type Cell = Arc<tokio::sync::Mutex<Vec<u8>>>;
+
+/// Tells what is kept of a device from what is kept of it after it was forgotten; of a plugin that keeps nothing all are the same.
+pub(crate) type Place = Weak<tokio::sync::Mutex<Vec<u8>>>;
 
 /// What is kept of all devices of one plugin. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -36,12 +39,11 @@ struct Slot {
 }
 
 impl Book {
-    /// The place of a device, and whether it is a new one.
-    fn cell(&mut self, device: &DeviceId) -> (Cell, bool) {
+    fn cell(&mut self, device: &DeviceId) -> Cell {
         self.turn += 1;
         if let Some(slot) = self.devices.get_mut(device) {
             slot.touched = self.turn;
-            return (Arc::clone(&slot.cell), false);
+            return Arc::clone(&slot.cell);
         }
         if self.devices.len() >= DEVICES_MAX {
             // One that is being read has just been heard.
@@ -54,7 +56,7 @@ impl Book {
         let slot = Slot { touched: self.turn, cell: Cell::default() };
         let cell = Arc::clone(&slot.cell);
         self.devices.insert(device.clone(), slot);
-        (cell, true)
+        cell
     }
 }
 
@@ -64,13 +66,13 @@ pub type Change = (DeviceId, Option<Vec<u8>>);
 impl States {
     /// What is kept of a device, for the one payload that is read now. Waits for the one before.
     pub(crate) async fn hold(&self, device: &DeviceId) -> Held {
-        let (cell, fresh) = self.0.lock().cell(device);
-        Held { kept: cell.lock_owned().await, fresh, states: self.clone(), device: device.clone() }
+        let cell = self.0.lock().cell(device);
+        Held { kept: cell.lock_owned().await, states: self.clone(), device: device.clone() }
     }
 
     /// What was kept before a restart.
     pub fn restore(&self, device: &DeviceId, kept: Vec<u8>) {
-        if let Ok(mut cell) = self.0.lock().cell(device).0.try_lock() {
+        if let Ok(mut cell) = self.0.lock().cell(device).try_lock() {
             *cell = kept;
         }
     }
@@ -110,7 +112,6 @@ impl States {
 #[derive(Debug)]
 pub(crate) struct Held {
     kept: OwnedMutexGuard<Vec<u8>>,
-    fresh: bool,
     states: States,
     device: DeviceId,
 }
@@ -121,9 +122,9 @@ impl Held {
         &self.kept
     }
 
-    /// Whether nothing was known of the device, or not any more.
-    pub const fn is_fresh(&self) -> bool {
-        self.fresh
+    /// Where it is kept: elsewhere, once the device was forgotten and is heard again.
+    pub fn place(&self) -> Place {
+        Arc::downgrade(OwnedMutexGuard::mutex(&self.kept))
     }
 
     /// As the payload leaves it. What was forgotten meanwhile stays so.
@@ -176,6 +177,10 @@ mod tests {
         held.keep(vec![2]);
         assert_eq!(states.take_changed(), [(id("hub"), None)]);
         assert!(states.hold(&id("hub")).await.kept().is_empty());
+        let place = states.hold(&id("hub")).await.place();
+        assert!(place.ptr_eq(&states.hold(&id("hub")).await.place()));
+        states.forget(&id("hub"));
+        assert!(!place.ptr_eq(&states.hold(&id("hub")).await.place()), "it is kept elsewhere from now on");
     }
 
     #[tokio::test]

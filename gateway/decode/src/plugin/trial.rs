@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use self::own::{Cell, Own};
 use super::kept::Unkept;
 use super::message::{Ask, Decoded, Outcome};
+use super::states::Place;
 use super::worker::Turn;
 use super::{Plugin, check};
 use crate::error::DecodeError;
@@ -99,10 +100,12 @@ impl Trial {
         self.own.lock().clear();
     }
 
-    /// Has the new version asked what the one that runs has answered, and compared. To be called in the order of a device's payloads.
+    /// Has the new version asked what the one that runs has answered, and compared. To be called in the order of a device's payloads, with
+    /// the place where the one that runs keeps what it keeps of the device.
     pub(crate) fn compare(
         &self,
         device: &DeviceId,
+        beside: Place,
         ask: Ask,
         (now, tolerances): (Timestamp, Tolerances),
         old: &Result<Vec<Reading>, DecodeError>,
@@ -121,7 +124,7 @@ impl Trial {
             self.forget(device);
             return;
         };
-        let cell = self.keeps.then(|| self.own.lock().cell(device));
+        let cell = self.keeps.then(|| self.own.lock().cell(device, beside));
         place.send(Job { device: device.clone(), ask, now, tolerances, old, cell });
     }
 }
@@ -234,5 +237,34 @@ fn shown(said: &Said) -> String {
             }
             list
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_whose_payload_finds_no_room_begins_anew_and_nothing_waits_for_it() {
+        let (jobs, mut queue) = mpsc::channel(1);
+        let trial = Trial { keeps: true, own: Mutex::default(), findings: Arc::default(), jobs };
+        let says = |device: &str| {
+            let device = DeviceId::parse(device).unwrap();
+            let when = (Timestamp(0), Tolerances::default());
+            trial.compare(&device, Place::default(), Ask::default(), when, &Ok(Vec::new()));
+        };
+        let mut next = || queue.try_recv().unwrap().cell.unwrap();
+        says("hub");
+        let first = next();
+        says("hub");
+        assert!(Arc::ptr_eq(&first, &next()), "it goes on");
+        says("other");
+        says("hub");
+        assert_eq!(trial.findings(), Findings { passed_over: 1, ..Findings::default() });
+        let other = next();
+        says("hub");
+        assert!(!Arc::ptr_eq(&first, &next()), "a payload of it passed the trial by");
+        says("other");
+        assert!(Arc::ptr_eq(&other, &next()), "none of this one did");
     }
 }

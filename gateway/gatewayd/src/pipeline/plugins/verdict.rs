@@ -43,7 +43,7 @@ pub(super) fn verdict(found: &Findings, candidate: &Candidate, beside: Beside, l
         return None;
     }
     if compared == 0 && found.begun > 0 {
-        let why = "each device sent one payload in that time, so what it keeps of them was not tried; try it longer: --within";
+        let why = "no two payloads of a device in a row were compared, so what it keeps of them was not tried; try it longer: --within";
         return Some((false, why.to_owned()));
     }
     if compared == 0 {
