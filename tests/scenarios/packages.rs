@@ -33,7 +33,7 @@ impl Maker {
     }
 
     /// Name and id of the key, as refusals say it.
-    fn signer(&self) -> String {
+    pub(super) fn signer(&self) -> String {
         let key = std::fs::read_to_string(self.public()).unwrap();
         key.splitn(3, '+').take(2).collect::<Vec<_>>().join("+")
     }

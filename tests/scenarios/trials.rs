@@ -1,11 +1,14 @@
 //! What an admin sets, trusts and distrusts while versions of a plugin come and go.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use pitchside_model::{PluginName, Timestamp};
+use pitchside_store::PluginChange;
 use pitchside_tests::{Clinic, Running, Sensor, Told, until};
 use pitchside_wire::Content;
 
-use super::packages::{Maker, install, log, plugin, standing, waiting};
+use super::packages::{GOOD, Maker, install, log, plugin, standing, waiting};
 
 /// A signed package of a decoder that adds what is set, at most `max`.
 fn makes_adder(maker: &Maker, version: &str, max: u8) -> PathBuf {
@@ -81,6 +84,105 @@ async fn a_version_on_trial_does_not_take_over_once_its_signer_is_distrusted() {
     for deed in ["is trusted: plugins it signs may be installed", "is trusted no more; what it signed stays"] {
         assert!(all.contains(deed), "{deed}: {all}");
     }
+}
+
+#[tokio::test]
+async fn nothing_of_a_signer_who_is_distrusted_comes_into_force_again() {
+    let clinic = Clinic::new().start().await;
+    let (maker, other) = (Maker::new("acme.example/plugins"), Maker::new("other.example"));
+    let trust = |verb: &str, maker: &Maker| plugin(&clinic, &[verb, &maker.public()]).ok();
+    trust("trust", &maker);
+    trust("trust", &other);
+    install(&clinic, &maker.makes("1.0.0", GOOD)).ok();
+    plugin(&clinic, &["install", other.makes("1.1.0", GOOD).to_str().unwrap(), "--new-signer"]).ok();
+    let refused = |verb: &str, version: &str, maker: &Maker| {
+        let answer = plugin(&clinic, &[verb, "acme"]);
+        let key = std::fs::read_to_string(maker.public()).unwrap();
+        let why = format!("acme {version} is signed by {}, whom this box does not trust", maker.signer());
+        let remedy = format!("pitchside plugin trust {}, then pitchside plugin {verb} acme", key.trim());
+        assert!(answer.code == 1 && answer.err.contains(&why) && answer.err.contains(&remedy), "{answer:?}");
+    };
+
+    trust("distrust", &maker);
+    refused("rollback", "1.0.0", &maker);
+    assert_eq!(standing(&clinic), ("1.1.0".into(), "on".into(), None));
+    trust("distrust", &other);
+    plugin(&clinic, &["enable", "acme"]).ok();
+    plugin(&clinic, &["disable", "acme"]).ok();
+    refused("enable", "1.1.0", &other);
+    assert_eq!(
+        standing(&clinic),
+        ("1.1.0".into(), "off".into(), None),
+        "what is in force stays, what is off stays off"
+    );
+
+    trust("trust", &other);
+    plugin(&clinic, &["enable", "acme"]).ok();
+    trust("trust", &maker);
+    plugin(&clinic, &["rollback", "acme"]).ok();
+    assert_eq!(standing(&clinic), ("1.0.0".into(), "on".into(), None));
+
+    // Of one that came before whole keys were kept, the note tells.
+    let (tables, name) = (clinic.tables(), PluginName::parse("acme").unwrap());
+    let after = tables.plugin(&name).unwrap().unwrap().current;
+    let mut package = tables.plugin_package(after.unwrap()).unwrap().unwrap();
+    package.signer = "acme.example/plugins".to_owned();
+    let change = PluginChange::Install { package, grants: Vec::new(), after };
+    tables.change_plugin(&name, change, "came before whole keys were kept", Timestamp(1)).unwrap();
+    for verb in ["disable", "enable", "disable"] {
+        plugin(&clinic, &[verb, "acme"]).ok();
+    }
+    trust("distrust", &maker);
+    let answer = plugin(&clinic, &["enable", "acme"]);
+    assert!(answer.code == 1 && answer.err.contains("pitchside plugin trust KEY, then"), "{answer:?}");
+}
+
+/// A signed package of a decoder that counts the payloads of a device in `n`, and says 60 and as much.
+fn makes_counter(maker: &Maker, version: &str, script: &str) -> PathBuf {
+    let manifest = format!(
+        "name = \"acme\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n\
+         [state]\nn = 0\n"
+    );
+    let cases = "case the first\n  00 -> heart_rate 61 /min\n";
+    let package = maker.packs_files("acme", &manifest, ("decode.rhai", script), cases);
+    maker.signs(&package);
+    package
+}
+
+#[tokio::test]
+async fn a_version_that_spoils_what_it_keeps_of_devices_does_not_take_over() {
+    let clinic = Clinic::new().strap("s7").decoder("acme").start().await;
+    let maker = Maker::new("acme.example/plugins");
+    plugin(&clinic, &["trust", &maker.public()]).ok();
+    install(&clinic, &makes_counter(&maker, "1.0.0", "n += 1;\n[reading(\"heart_rate\", 60 + n, \"/min\")]\n")).ok();
+    let mut s7 = clinic.sensor("s7").await;
+    until_read(&clinic, &mut s7, "heart_rate 63").await;
+    let update = |version: &str, script: &str| {
+        let package = makes_counter(&maker, version, script);
+        plugin(&clinic, &["update", package.to_str().unwrap(), "--payloads", "5", "--within", "1000h"]).ok();
+    };
+
+    // Its case holds, and so does each payload that is read from what 1.0.0 has kept.
+    update("1.1.0", "let said = n + 1;\nn = 0;\n[reading(\"heart_rate\", 60 + said, \"/min\")]\n");
+    while standing(&clinic).2.is_some() {
+        says(&mut s7, 60).await;
+    }
+    let why = "1.1.0 is refused, 1.0.0 stays: it reads differently a payload of 2 bytes, with what it kept of those before: it was";
+    assert!(standing(&clinic).0 == "1.0.0" && log(&clinic).contains(why), "{}", log(&clinic));
+    assert!(log(&clinic).contains("it is heart_rate 61 /min"), "{}", log(&clinic));
+
+    update("1.2.0", "n = n + 1;\n[reading(\"heart_rate\", 60 + n, \"/min\")]\n");
+    while standing(&clinic).2.is_some() {
+        says(&mut s7, 60).await;
+    }
+    assert!(standing(&clinic).0 == "1.2.0" && log(&clinic).contains("1.2.0 took over from 1.0.0"), "{}", log(&clinic));
+    for _ in 0..3 {
+        says(&mut s7, 60).await;
+    }
+    until("all is read", || (waiting(&clinic) == 0).then_some(())).await;
+    let values = clinic.values("s7");
+    let counted: BTreeSet<String> = (1..=values.len()).map(|n| format!("heart_rate {}", 60 + n)).collect();
+    assert_eq!(values.into_iter().collect::<BTreeSet<_>>(), counted, "what takes over goes on from what was kept");
 }
 
 #[tokio::test]

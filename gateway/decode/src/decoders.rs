@@ -11,6 +11,7 @@ use pitchside_script::manifest::KEPT_BYTES_MAX;
 use crate::error::{DecodeError, Fault, Text};
 use crate::plugin::kept::Unkept;
 use crate::plugin::message::{Ask, Decoded, Outcome};
+use crate::plugin::states::Held;
 use crate::plugin::worker::Turn;
 use crate::plugin::{Plugin, Status, Trial, check};
 use crate::tolerance::Tolerances;
@@ -71,7 +72,15 @@ impl Decoders {
 
     /// Tries a new version beside the one that runs, or ends that; whether there is one that runs.
     pub fn set_trial(&self, name: &PluginName, trial: Option<Arc<Trial>>) -> bool {
-        self.plugins.write().get_mut(name).map(|slot| slot.trial = trial).is_some()
+        let mut plugins = self.plugins.write();
+        let Some(slot) = plugins.get_mut(name) else { return false };
+        let is_beside = |trial: &Arc<Trial>| slot.trial.as_ref().is_some_and(|beside| Arc::ptr_eq(beside, trial));
+        // While it was not there, payloads passed it by.
+        if let Some(trial) = trial.as_ref().filter(|trial| !is_beside(trial)) {
+            trial.begin_anew();
+        }
+        slot.trial = trial;
+        true
     }
 
     /// Wheels have this circumference in millimetres, so that what counts them has a speed; without it, or with 0, it has
@@ -130,7 +139,10 @@ impl Decoders {
     /// Forgets what was remembered of a device: it was revoked, or given to somebody else.
     pub fn forget(&self, device: &DeviceId) {
         self.gatt.lock().forget(device);
-        self.plugins.read().values().for_each(|slot| slot.plugin.forget(device));
+        for slot in self.plugins.read().values() {
+            slot.plugin.forget(device);
+            slot.trial.iter().for_each(|trial| trial.forget(device));
+        }
     }
 
     /// Reads a vendor payload with the device's plugin, in its worker process.
@@ -180,8 +192,7 @@ impl Decoders {
             PayloadKind::Waveform => return Err(DecodeError::NotVendor("a waveform")),
             PayloadKind::Gatt { .. } => return Err(DecodeError::NotVendor("a GATT characteristic")),
         }
-        let slot = self.plugins.read().get(plugin).cloned();
-        let Slot { plugin, trial } = slot.ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
+        let plugin = self.plugin(plugin).ok_or_else(|| DecodeError::UnknownPlugin(plugin.as_str().to_owned()))?;
         let name = || plugin.name().to_string();
         let nonsense = |(reading, fault): (usize, Fault)| {
             let error = DecodeError::Nonsense { plugin: name(), reading, fault };
@@ -194,12 +205,14 @@ impl Decoders {
             error
         };
         let held = plugin.hold(device).await;
+        let trial = self.trial_beside(&plugin, device);
         let ask = Ask {
             payload: payload.bytes.clone(),
             topic: payload.topic.as_deref().unwrap_or_default().to_owned(),
             state: held.as_ref().map(|held| held.kept().to_vec()).unwrap_or_default(),
         };
-        let beside = trial.filter(|_| turn == Turn::First).map(|trial| (trial, ask.clone()));
+        // One that comes again changes nothing that is kept, and was compared when it came first.
+        let beside = trial.filter(|_| turn != Turn::Repeated).map(|trial| (trial, ask.clone()));
         let Decoded { outcome, state } = plugin.decode(device, ask, turn).await?;
         let result = match outcome {
             Outcome::Readings(raw) => match check::readings(raw, plugin.outputs(), now, self.tolerances) {
@@ -218,14 +231,27 @@ impl Decoders {
             return Err(unkept(&Unkept::TooLarge));
         }
         plugin.success(device);
+        // While the device is held: its next payload comes to the trial after this one.
+        if let Some((trial, ask)) = beside {
+            let place = held.as_ref().map(Held::place).unwrap_or_default();
+            trial.compare(device, place, ask, (now, self.tolerances), &result);
+        }
         // Whatever was not read, or was read before, leaves all as it found it.
         if let (Some(held), Some(state), true) = (held, state, result.is_ok() && turn != Turn::Repeated) {
             held.keep(state);
         }
-        if let Some((trial, ask)) = beside {
-            trial.compare(device, ask, (now, self.tolerances), &result);
-        }
         result
+    }
+
+    /// The trial beside a plugin that is asked now. Where the plugin was replaced just now the payload passes the trial by, and the device
+    /// begins anew there.
+    fn trial_beside(&self, plugin: &Arc<Plugin>, device: &DeviceId) -> Option<Arc<Trial>> {
+        let slot = self.plugins.read().get(plugin.name()).cloned()?;
+        let (runs, trial) = (Arc::ptr_eq(&slot.plugin, plugin), slot.trial?);
+        if !runs {
+            trial.forget(device);
+        }
+        runs.then_some(trial)
     }
 
     /// A plugin, to look at or to switch on again.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pitchside_decode::plugin::{Folder, PluginLimits, States, Trial};
+use pitchside_decode::plugin::{Findings, Folder, PluginLimits, States, Trial};
 use pitchside_decode::{Decoders, Plugin, Tolerances};
 use pitchside_model::{Assurance, Authentic, DeviceId, LinkId, Payload, PayloadKind, PluginName, Timestamp, Value};
 use pitchside_script::Program;
@@ -35,6 +35,9 @@ switch payload.u8(0) {
 }
 "#;
 
+/// What it keeps.
+const FIELDS: &str = "count = 0\nseen = {}";
+
 fn folder(source: &str, state: &str) -> Folder {
     let manifest = format!(
         "name = \"test-plugin\"\nversion = \"1.0.0\"\nsummary = \"For tests.\"\nkind = \"decoder\"\noutputs = [\"heart_rate\"]\n[state]\n{state}\n"
@@ -51,10 +54,44 @@ fn limits() -> PluginLimits {
     }
 }
 
-async fn plugin(source: &str, states: &States) -> Plugin {
+async fn started(folder: &Folder, states: &States) -> Plugin {
     let program = Program { exe: env!("CARGO_BIN_EXE_decode-probe").into(), args: Vec::new() };
-    let folder = folder(source, "count = 0\nseen = {}");
-    Plugin::start_with(&folder, &program, limits(), states.clone()).await.unwrap()
+    Plugin::start_with(folder, &program, limits(), states.clone()).await.unwrap()
+}
+
+async fn plugin(source: &str, states: &States) -> Plugin {
+    started(&folder(source, FIELDS), states).await
+}
+
+/// A version that keeps these fields, on trial beside the one that runs.
+async fn beside(decoders: &Decoders, source: &str, state: &str) -> Arc<Trial> {
+    let trial = Arc::new(Trial::new(started(&folder(source, state), &States::default()).await));
+    assert!(decoders.set_trial(&name(), Some(Arc::clone(&trial))));
+    trial
+}
+
+/// What has come of a trial, once it is through with so many payloads.
+async fn found(trial: &Trial, payloads: u64) -> Findings {
+    let through = async {
+        loop {
+            let findings = trial.findings();
+            if u64::from(findings.begun) + u64::from(findings.compared) + findings.passed_over >= payloads {
+                return findings;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), through).await.expect("the trial gets through with them")
+}
+
+/// [`COUNTS`], but for what becomes of the count when it was said.
+fn counts_and(then: &str) -> String {
+    let said = "0 => [reading(\"heart_rate\", count * 100 + seen[topic], \"/min\")],";
+    assert!(COUNTS.contains(said));
+    COUNTS.replace(
+        said,
+        &format!("0 => {{ let said = count; {then} [reading(\"heart_rate\", said * 100 + seen[topic], \"/min\")] }},"),
+    )
 }
 
 async fn decoders(source: &str) -> (Decoders, States) {
@@ -140,25 +177,98 @@ async fn a_worker_that_dies_loses_nothing_of_it() {
 }
 
 #[tokio::test]
-async fn another_version_goes_on_from_it_and_one_on_trial_is_asked_on_equal_terms() {
+async fn another_version_goes_on_from_it_and_one_on_trial_begins_from_it() {
     let (decoders, states) = decoders(COUNTS).await;
     for at in 1..=3 {
         assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
     }
-    let trial = Arc::new(Trial::new(plugin(&format!("{COUNTS}\n// the next"), &States::default()).await));
-    assert!(decoders.set_trial(&name(), Some(Arc::clone(&trial))));
+    let trial = beside(&decoders, &format!("{COUNTS}\n// the next"), FIELDS).await;
     for at in 4..=6 {
         assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
     }
-    let compared = async {
-        while trial.findings().compared < 3 {
-            tokio::task::yield_now().await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), compared).await.expect("three payloads are compared");
-    assert_eq!((trial.findings().difference, trial.findings().failure), (None, None));
+    let findings = found(&trial, 3).await;
+    assert_eq!((findings.difference, findings.failure), (None, None));
+    assert_eq!((findings.begun, findings.compared), (1, 2), "the first shows nothing of what it keeps itself");
     decoders.set_plugin(plugin(&COUNTS.replace("+= 1", "+= 2"), &states).await);
     assert_eq!(says(&decoders, "hub", "a").await, 807, "six payloads of the version before, one of two");
+}
+
+#[tokio::test]
+async fn a_version_on_trial_that_spoils_what_it_keeps_is_seen_at_the_second_payload() {
+    let (decoders, _) = decoders(COUNTS).await;
+    for at in 1..=3 {
+        assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
+    }
+    let trial = beside(&decoders, &counts_and("count = 0;"), FIELDS).await;
+    assert_eq!(says(&decoders, "hub", "a").await, 404);
+    assert_eq!(found(&trial, 1).await.difference, None, "from what the one that runs had kept it reads well");
+    assert_eq!(says(&decoders, "hub", "a").await, 505, "what it keeps is not kept of the device");
+    let findings = found(&trial, 2).await;
+    assert_eq!((findings.begun, findings.compared, findings.differences), (1, 1, 1));
+    let text = findings.difference.unwrap();
+    for part in
+        ["a payload of 1 bytes, with what it kept of those before: ", "heart_rate 505 /min", "heart_rate 105 /min"]
+    {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // One that leaves all at its first value has kept that, and does not begin anew.
+    let runs = started(&folder("n += 1; [reading(\"heart_rate\", n, \"/min\")]", "n = 0"), &States::default()).await;
+    let decoders = Decoders::new(Tolerances::default(), [runs]);
+    let spoils = "let said = n + 1; n = 0; [reading(\"heart_rate\", said, \"/min\")]";
+    let trial = beside(&decoders, spoils, "n = 0").await;
+    for at in 1..=2 {
+        assert_eq!(says(&decoders, "hub", "a").await, at);
+    }
+    assert_eq!(found(&trial, 2).await.differences, 1);
+}
+
+#[tokio::test]
+async fn a_version_on_trial_is_run_on_fields_that_it_alone_keeps() {
+    let (decoders, _) = decoders(COUNTS).await;
+    let fails = format!("last += 1;\nif last == 3 {{ let a = [1]; a[7]; }}\n{COUNTS}");
+    let trial = beside(&decoders, &fails, &format!("{FIELDS}\nlast = 0")).await;
+    for at in 1..=2 {
+        assert_eq!(says(&decoders, "hub", "a").await, 101 * at);
+    }
+    assert_eq!(found(&trial, 2).await.failure, None);
+    assert_eq!(says(&decoders, "hub", "a").await, 303);
+    let text = found(&trial, 3).await.failure.unwrap();
+    assert!(text.starts_with("on a payload of 1 bytes, with what it kept of those before: "), "{text}");
+    // One under whose name nothing was kept begins at its first value, as it would if it took over.
+    let other = beside(&decoders, &COUNTS.replace("count", "number"), "number = 0\nseen = {}").await;
+    assert_eq!(says(&decoders, "hub", "a").await, 404);
+    let text = found(&other, 1).await.difference.unwrap();
+    assert!(text.contains("a payload of 1 bytes: it was heart_rate 404 /min"), "{text}");
+    assert!(text.contains("it is heart_rate 104 /min"), "{text}");
+}
+
+#[tokio::test]
+async fn whatever_befalls_the_version_that_runs_the_one_on_trial_keeps_in_step() {
+    let (decoders, states) = decoders(COUNTS).await;
+    let trial = beside(&decoders, &format!("{COUNTS}\n// the next"), FIELDS).await;
+    let hub = message("hub", "a", &[0]);
+    assert_eq!(says(&decoders, "hub", "a").await, 101);
+    assert_eq!(says(&decoders, "hub", "a").await, 202);
+    for (byte, code) in [(1, "bad_day"), (4, "unit_mismatch"), (11, "time_too_far"), (2, "plugin_fault")] {
+        assert_eq!(refused(&decoders, byte).await, code, "{byte}");
+    }
+    decoders.vendor_repeated(&name(), &hub, NOW).await.unwrap();
+    assert_eq!(says(&decoders, "hub", "a").await, 303, "of what neither reads, and what came before, nothing is kept");
+    decoders.vendor_again(&name(), &hub, NOW).await.unwrap();
+    assert_eq!(says(&decoders, "hub", "a").await, 505, "what waited counts");
+    decoders.forget(&DeviceId::parse("hub").unwrap());
+    assert_eq!(says(&decoders, "hub", "a").await, 101);
+    assert_eq!(says(&decoders, "hub", "a").await, 202);
+    // Started anew, it stands alone for a moment.
+    decoders.set_plugin(plugin(COUNTS, &states).await);
+    assert_eq!(says(&decoders, "hub", "a").await, 303);
+    assert!(decoders.set_trial(&name(), Some(Arc::clone(&trial))));
+    assert_eq!(says(&decoders, "hub", "a").await, 404);
+    assert!(decoders.set_trial(&name(), Some(Arc::clone(&trial))));
+    assert_eq!(says(&decoders, "hub", "a").await, 505);
+    let findings = found(&trial, 12).await;
+    assert_eq!((findings.difference, findings.failure), (None, None));
+    assert_eq!((findings.begun, findings.compared, findings.passed_over), (3, 9, 0));
 }
 
 #[tokio::test]

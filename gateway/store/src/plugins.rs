@@ -111,8 +111,11 @@ pub enum PluginChange {
         /// It runs from now on.
         takes_over: bool,
     },
-    /// What ran before runs again.
-    RollBack,
+    /// What ran before runs again, or what is tried is tried no more.
+    RollBack {
+        /// What ran before, when this was decided; none: something is tried. Else [`StoreError::Conflict`].
+        to: Option<PackageDigest>,
+    },
     /// It runs, or does not; running, it starts anew.
     Enable(bool),
     /// It is gone, with what it was granted.

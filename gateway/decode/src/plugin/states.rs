@@ -5,7 +5,7 @@
 //! nothing of each other's.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use pitchside_model::DeviceId;
@@ -15,6 +15,9 @@ use tokio::sync::OwnedMutexGuard;
 pub const DEVICES_MAX: usize = 256;
 
 type Cell = Arc<tokio::sync::Mutex<Vec<u8>>>;
+
+/// Tells what is kept of a device from what is kept of it after it was forgotten; of a plugin that keeps nothing all are the same.
+pub(crate) type Place = Weak<tokio::sync::Mutex<Vec<u8>>>;
 
 /// What is kept of all devices of one plugin. Clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -119,6 +122,11 @@ impl Held {
         &self.kept
     }
 
+    /// Where it is kept: elsewhere, once the device was forgotten and is heard again.
+    pub fn place(&self) -> Place {
+        Arc::downgrade(OwnedMutexGuard::mutex(&self.kept))
+    }
+
     /// As the payload leaves it. What was forgotten meanwhile stays so.
     pub fn keep(mut self, kept: Vec<u8>) {
         *self.kept = kept;
@@ -169,6 +177,10 @@ mod tests {
         held.keep(vec![2]);
         assert_eq!(states.take_changed(), [(id("hub"), None)]);
         assert!(states.hold(&id("hub")).await.kept().is_empty());
+        let place = states.hold(&id("hub")).await.place();
+        assert!(place.ptr_eq(&states.hold(&id("hub")).await.place()));
+        states.forget(&id("hub"));
+        assert!(!place.ptr_eq(&states.hold(&id("hub")).await.place()), "it is kept elsewhere from now on");
     }
 
     #[tokio::test]

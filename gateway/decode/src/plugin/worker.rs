@@ -186,6 +186,11 @@ impl Plugin {
         &self.outputs
     }
 
+    /// Whether it keeps something of devices.
+    pub(crate) const fn keeps(&self) -> bool {
+        self.states.is_some()
+    }
+
     /// How it is.
     pub fn status(&self) -> Status {
         let health = self.health.lock();

@@ -76,6 +76,11 @@ impl Signer {
         self.0.split_once('+').map_or(self.0.as_str(), |(name, _)| name)
     }
 
+    /// The verifier key; none if only its name is known.
+    pub fn key(&self) -> Option<&str> {
+        self.0.contains('+').then_some(self.0.as_str())
+    }
+
     /// Whether it is one of these verifier keys. One of which only the name is known is nobody's.
     pub fn is_among<'a>(&self, keys: impl IntoIterator<Item = &'a str>) -> bool {
         keys.into_iter().any(|key| key == self.0)
@@ -286,7 +291,9 @@ mod tests {
         assert!(kept == Signer::of(acme.verifier()) && kept.is(acme.verifier()) && !kept.is(namesake.verifier()));
         assert_eq!(kept.name(), "acme.example/plugins");
         assert_eq!(kept.to_string(), format!("acme.example/plugins+{:08x}", acme.verifier().key_id()));
+        assert_eq!(kept.key(), Some(acme.verifier().to_string().as_str()));
         let old = Signer::kept("acme.example/plugins".to_owned());
+        assert_eq!(old.key(), None);
         assert!(!old.is(acme.verifier()) && old.name() == kept.name() && old.to_string().contains("not written down"));
     }
 }

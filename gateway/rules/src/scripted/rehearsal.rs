@@ -163,6 +163,26 @@ mod tests {
     }
 
     #[test]
+    fn a_version_that_spoils_what_it_remembers_makes_something_else_of_the_next_message() {
+        let counting = |version: &str, script: &str| {
+            let manifest = format!(
+                "name = \"half\"\nversion = \"{version}\"\nsummary = \"A test.\"\nkind = \"derived\"\n\
+                 inputs = [\"ambient_temperature\"]\noutputs = [\"heat_index\"]\n[state]\nn = 0.0\n"
+            );
+            RuleSource::parse_stream("half", &manifest, script).unwrap()
+        };
+        let spoils = counting("1.1.0", "let said = n + 1.0; n = 0.0; value + said");
+        let mut rehearsal = Rehearsal::new(counting("1.0.0", "n += 1.0; value + n"), spoils).unwrap();
+        // A portion each: what is remembered outlives it.
+        [warmth(1, 20), warmth(2, 30)].iter().for_each(|entry| rehearsal.feed(std::slice::from_ref(entry)));
+        let found = rehearsal.finish();
+        assert_eq!(found.differences, 1);
+        let text = found.difference.unwrap();
+        assert!(text.starts_with("message 2 of ada: it made heat_index 32 Cel at "), "{text}");
+        assert!(text.contains("it makes heat_index 31 Cel at "), "{text}");
+    }
+
+    #[test]
     fn readings_that_either_version_makes_are_counted_and_silence_is_none() {
         let silent = rehearsed_beside("()", "if value > 99.0 { value } else { () }");
         assert_eq!((silent.readings, silent.made, silent.differences), (2, 0, 0));

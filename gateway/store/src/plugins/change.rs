@@ -50,12 +50,14 @@ fn conflict(name: &PluginName, why: &str) -> StoreError {
     StoreError::Conflict(format!("plugin {name} {why}"))
 }
 
+/// What was decided beside something else is not done.
+fn unchanged(row: &PluginRow, is_so: bool) -> Result<(), StoreError> {
+    if is_so { Ok(()) } else { Err(conflict(&row.name, "was changed by somebody else meanwhile: look again")) }
+}
+
 /// Whether it was decided beside what runs now: whether a package may come in depends on that.
 fn still_runs(row: &PluginRow, after: Option<PackageDigest>) -> Result<(), StoreError> {
-    if row.current == after {
-        return Ok(());
-    }
-    Err(conflict(&row.name, "was changed by somebody else meanwhile: look again"))
+    unchanged(row, row.current == after)
 }
 
 /// What is tried is tried anew from now on, for as long as it was to be from the beginning: what was found under other settings says nothing.
@@ -104,12 +106,13 @@ pub(super) fn change(
                 row.generation += 1;
             }
         }
-        PluginChange::RollBack if row.candidate.is_some() => row.candidate = None,
-        PluginChange::RollBack => {
-            let Some(previous) = row.previous else {
-                return Err(conflict(name, "has no version before this one"));
-            };
-            (row.previous, row.current) = (row.current, Some(previous));
+        PluginChange::RollBack { to: None } => {
+            unchanged(&row, row.candidate.is_some())?;
+            row.candidate = None;
+        }
+        PluginChange::RollBack { to: Some(to) } => {
+            unchanged(&row, row.candidate.is_none() && row.previous == Some(*to))?;
+            (row.previous, row.current) = (row.current, Some(*to));
             row.generation += 1;
         }
         PluginChange::Enable(enabled) => {

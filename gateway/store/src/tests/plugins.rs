@@ -31,14 +31,20 @@ fn the_version_before_is_kept_and_comes_back() {
     let store = open(dir.path());
     let change = |to| store.change_plugin(&name(), to, "a deed", Timestamp(9));
     assert_eq!(change(install(1, None)), Ok(true));
-    assert!(matches!(change(PluginChange::RollBack), Err(StoreError::Conflict(_))), "there is none before it");
+    let back = |to: Option<u8>| PluginChange::RollBack { to: to.map(|n| [n; 32]) };
+    for to in [None, Some(1), Some(2)] {
+        assert!(matches!(change(back(to)), Err(StoreError::Conflict(_))), "there is none before it, and none is tried");
+    }
     assert_eq!(change(install(2, Some(1))), Ok(true));
     assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([1; 32])));
     assert_eq!(change(install(3, Some(2))), Ok(true));
     assert_eq!(store.plugin_package([1; 32]), Ok(None), "two are kept, no more");
     assert_eq!(store.plugin_package([2; 32]), Ok(Some(package(2))));
     let generation = row(&store).generation;
-    assert_eq!(change(PluginChange::RollBack), Ok(true));
+    for to in [None, Some(1)] {
+        assert!(matches!(change(back(to)), Err(StoreError::Conflict(_))), "it was decided beside something else");
+    }
+    assert_eq!(change(back(Some(2))), Ok(true));
     assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([3; 32])));
     assert!(row(&store).generation > generation, "it is to be started anew");
     assert_eq!(store.plugin_grants(&name()), Ok(vec!["http:hooks.example.org".to_owned()]));
@@ -79,6 +85,9 @@ fn a_candidate_takes_over_or_goes_and_only_the_one_that_is_tried() {
     assert_eq!(change(settle(2, false)), Ok(true));
     assert_eq!((row(&store).current, row(&store).candidate), (Some([1; 32]), None));
     assert_eq!(store.plugin_package([2; 32]), Ok(None), "refused, it is not kept");
+    change(tried(2)).unwrap();
+    assert_eq!(change(PluginChange::RollBack { to: None }), Ok(true));
+    assert_eq!((row(&store).current, row(&store).candidate), (Some([1; 32]), None), "tried no more");
     change(tried(2)).unwrap();
     assert_eq!(change(settle(2, true)), Ok(true));
     assert_eq!((row(&store).current, row(&store).previous), (Some([2; 32]), Some([1; 32])));
@@ -121,7 +130,7 @@ fn what_an_admin_switched_off_stays_off_whatever_takes_its_place() {
     change(install(2, Some(1)));
     assert_eq!((row(&store).current, row(&store).enabled), (Some([2; 32]), false));
     assert!(row(&store).generation > generation, "switched on, it is started anew");
-    change(PluginChange::RollBack);
+    change(PluginChange::RollBack { to: Some([1; 32]) });
     assert!(!row(&store).enabled);
     change(PluginChange::Remove);
     change(install(3, None));

@@ -62,7 +62,7 @@ pub enum PluginCommand {
         /// A verifier key (NAME+ID+BASE64), or the .pub file.
         key: String,
     },
-    /// Let no more of this key's plugins be installed. Those that are stay.
+    /// Let no more of this key's plugins be installed. Those that are stay; switched off or replaced, they do not come back.
     Distrust {
         /// A verifier key, or the .pub file.
         key: String,
@@ -83,7 +83,7 @@ pub enum PluginCommand {
         #[command(flatten)]
         trial: TrialArgs,
     },
-    /// Go back to the version before; or, while a new one is tried, end that.
+    /// Go back to the version before, if its signer is trusted; or, while a new one is tried, end that.
     Rollback {
         /// Which plugin.
         name: PluginName,
@@ -103,7 +103,7 @@ pub enum PluginCommand {
         #[arg(long, default_value_t = 50)]
         last: u32,
     },
-    /// Switch a plugin on, or on again after its script failed too often.
+    /// Switch a plugin on, if its signer is trusted, or on again after its script failed too often.
     Enable {
         /// Which plugin.
         name: PluginName,
@@ -185,8 +185,8 @@ pub struct PackageArgs {
 /// How a new version is tried.
 #[derive(Debug, Args)]
 pub struct TrialArgs {
-    /// How many payloads both versions of a decoder read alike before the new one takes over; of an output, how many recorded steps
-    /// both are told.
+    /// How many payloads both versions of a decoder read alike before the new one takes over (of one that keeps something, each
+    /// device's first is not counted); of an output, how many recorded steps both are told.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub payloads: u32,
     /// How long that may take of a decoder; after it the new one takes over with what was compared.

@@ -287,23 +287,43 @@ fn refuse_update(tables: &Tables, name: &PluginName, (new, old): (&str, &str), w
     Err(Failure::Failed(anyhow::anyhow!("{name}: {text}")))
 }
 
+/// Whether the signer of a version that is to be in force again is trusted. What is in force of one who is not stays; but what takes a place
+/// anew has all that was granted and set.
+pub(super) fn still_trusted(tables: &Tables, kept: &PluginPackage, command: &str) -> Outcome {
+    let (trusted, signer) = (trusted(tables)?, Signer::kept(kept.signer.clone()));
+    let is_trusted = match signer.key() {
+        Some(_) => trusted.iter().any(|key| signer.is(key)),
+        // It came before whole keys were kept: its note tells.
+        None => signature::verify(&Package::open(&kept.archive)?, &kept.note, &trusted, None).is_ok(),
+    };
+    if is_trusted {
+        return Ok(());
+    }
+    let (name, version, key) = (&kept.name, &kept.version, signer.key().unwrap_or("KEY"));
+    Err(Failure::Failed(anyhow::anyhow!(
+        "{name} {version} is signed by {signer}, whom this box does not trust: it would have what was granted and set for {name}, secrets too. \
+         To accept that on purpose: pitchside plugin trust {key}, then pitchside plugin {command} {name}"
+    )))
+}
+
 /// `plugin rollback`.
 pub(super) fn rollback(name: &PluginName, config: &ConfigArg, output: &Output) -> Outcome {
     let context = context::open(config)?;
     let row = context.tables.plugin(name)?;
-    let deed = match row {
-        Some(row) if row.candidate.is_some() => "the new version is tried no more".to_owned(),
-        Some(PluginRow { previous: Some(previous), .. }) => match context.tables.plugin_package(previous)? {
-            Some(kept) => {
-                let signer = Signer::kept(kept.signer);
-                format!("went back to the version before, {}, signed by {}", kept.version, signer.name())
-            }
-            None => "went back to the version before".to_owned(),
-        },
+    let (to, deed) = match row {
+        Some(row) if row.candidate.is_some() => (None, "the new version is tried no more".to_owned()),
+        Some(PluginRow { previous: Some(previous), .. }) => {
+            let kept = context.tables.plugin_package(previous)?;
+            let kept = kept.with_context(|| format!("the version of {name} before this one is not kept"))?;
+            still_trusted(&context.tables, &kept, "rollback")?;
+            let signer = Signer::kept(kept.signer);
+            let deed = format!("went back to the version before, {}, signed by {}", kept.version, signer.name());
+            (Some(previous), deed)
+        }
         _ => return Err(Failure::Usage(format!("{name} has no version to go back to"))),
     };
     let hearing = Hearing::now(&context)?;
-    change(&context.tables, name, PluginChange::RollBack, (&deed, ""), output)?;
+    change(&context.tables, name, PluginChange::RollBack { to }, (&deed, ""), output)?;
     tell_unfit(&context, name)?;
     hearing.tell_lost(&context)
 }

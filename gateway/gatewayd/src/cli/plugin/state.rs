@@ -6,7 +6,7 @@ use pitchside_store::{PluginChange, Tables};
 use serde::Serialize;
 
 use super::hearing::Hearing;
-use super::install::{change, present, tell_unfit};
+use super::install::{change, present, still_trusted, tell_unfit};
 use crate::cli::args::ConfigArg;
 use crate::cli::context;
 use crate::cli::output::{self, Output};
@@ -140,8 +140,15 @@ pub(super) fn enable(name: &PluginName, on: bool, config: &ConfigArg, output: &O
     let context = context::open(config)?;
     // One that cannot be read, or is gone, is switched off all the same: so nobody misses it.
     let is_missed = !on && context.tables.outputs_set_up()?.contains(name);
-    if present(&context, name)?.is_none() && !is_missed {
+    let there = present(&context, name)?;
+    if there.is_none() && !is_missed {
         return Err(Failure::Usage(format!("there is no plugin {name}: pitchside plugin list")));
+    }
+    // One that is on starts anew: nothing comes into force that is not.
+    if let Some(Wanted { source: Source::Package(digest, _), enabled: false, .. }) = there.filter(|_| on)
+        && let Some(kept) = context.tables.plugin_package(digest.0)?
+    {
+        still_trusted(&context.tables, &kept, "enable")?;
     }
     let deed = if on { "was switched on, its faults forgotten" } else { "was switched off" };
     let hearing = Hearing::now(&context)?;

@@ -42,12 +42,16 @@ pub(super) fn verdict(found: &Findings, candidate: &Candidate, beside: Beside, l
     if compared < candidate.payloads && !late {
         return None;
     }
+    if compared == 0 && found.begun > 0 {
+        let why = "no two payloads of a device in a row were compared, so what it keeps of them was not tried; try it longer: --within";
+        return Some((false, why.to_owned()));
+    }
     if compared == 0 {
         return Some((false, "no payload of its came in that time, so nothing was compared; try it again".to_owned()));
     }
     let differently = match found.differences {
         0 => String::new(),
-        n => format!(", {n} of them differently, as was allowed"),
+        n => format!(", {n} were read differently, as was allowed"),
     };
     Some((true, format!("{compared} of {} payloads were compared{differently}", candidate.payloads)))
 }
@@ -66,7 +70,7 @@ mod tests {
             difference: difference.then(|| "a payload of 2 bytes".to_owned()),
             differences: u32::from(difference),
             failure: failure.then(|| "on a payload of 2 bytes: too slow".to_owned()),
-            passed_over: 0,
+            ..Findings::default()
         };
         let beside =
             |found, differ, beside, late| verdict(&found, &candidate(differ), beside, late).map(|(yes, _)| yes);
@@ -78,6 +82,10 @@ mod tests {
         assert_eq!(says(found(10, false, true), true, false), Some(false), "a failure is never allowed");
         assert_eq!(says(found(2, false, false), false, true), Some(true), "after its time, with what there was");
         assert_eq!(says(found(0, false, false), false, true), Some(false), "nothing was seen of it");
+        let begun = Findings { begun: 30, ..found(0, false, false) };
+        assert_eq!(says(begun.clone(), false, false), None, "what it keeps is to be tried");
+        let why = verdict(&begun, &candidate(false), Beside::Running, true);
+        assert!(why.is_some_and(|(yes, why)| !yes && why.contains("what it keeps of them was not tried")));
         assert_eq!(beside(found(0, false, false), false, Beside::Broken, false), Some(true));
         assert_eq!(beside(found(0, false, true), false, Beside::Broken, false), Some(false));
         for late in [false, true] {
