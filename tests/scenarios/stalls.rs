@@ -187,13 +187,13 @@ async fn what_a_receiver_takes_for_wrong_is_tried_for_ten_minutes_however_long_i
     until("it to be given up", || log(&clinic, "hook").contains(" is given up after its time: ").then_some(())).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_receiver_may_refuse_for_its_signature_is_tried_on() {
     let hook = Webhook::start().await;
     hook.answers("400 Bad Request");
     let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").library_plugin("webhook-out");
     let clinic = clinic.with(|settings| settings.delivery.drill_every = Every(None)).start().await;
-    let plugin = |args: &[&str]| drop(clinic.pitchside(&[&["plugin"], args].concat()).ok());
+    let plugin = |args: &[&str]| drop(clinic.pitchside(&[&["plugin"][..], args].concat()).ok());
     let port = hook.port.to_string();
     for (key, value) in [("host", "127.0.0.1"), ("port", port.as_str()), ("tls", "0")] {
         plugin(&["set", "webhook-out", key, value]);

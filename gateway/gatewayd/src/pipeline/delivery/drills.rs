@@ -338,8 +338,9 @@ mod tests {
 
     #[test]
     fn an_alert_names_every_leg_that_failed_however_long_the_faults_are() {
-        let long = "x".repeat(200);
-        let alert = broken(&drill(&[("output hook", &long), ("output lamp", &long), ("output mail", &long)]), at(0));
+        let faults = "x".repeat(200);
+        let long = faults.as_str();
+        let alert = broken(&drill(&[("output hook", long), ("output lamp", long), ("output mail", long)]), at(0));
         let message = alert.unwrap().message;
         assert!(message.starts_with("The alert path failed a drill (output hook, output lamp, output mail): xxx"));
         assert_eq!(message.chars().count(), MESSAGE_CHARS_MAX);

@@ -27,15 +27,15 @@ use super::super::carry::CarryError;
 use super::super::connect::first_of;
 use super::{later, printable};
 
-/// The most bytes of a reply in clear.
+/// The most bytes of a reply that is read here.
 const REPLY_BYTES_MAX: usize = 16 * 1024;
 /// In place of the greeting, which was heard already.
 const GREETED: &str = "220 greeted\r\n";
-/// In place of what a server answers to HELO, which may be no word at all.
-const KNOWS_NOTHING: &str = "250 HELO\r\n";
+/// In place of the rest of a server's answer to EHLO or HELO, which may be no word at all.
+const WELCOME: &str = "250 welcome\r\n";
 
 /// A line as `lettre` takes it over, which waits to be greeted, introduces itself and hears what the server can do. All that was said
-/// before: it hears it again, and what it says is heard by nobody.
+/// before: it hears what it needs of it again, and what it says is heard by nobody.
 #[derive(Debug)]
 struct Line<S> {
     /// What is read first.
@@ -144,12 +144,23 @@ where
 {
     let mut offers = ask(&mut stream, &Ehlo::new(hello.clone()).to_string()).await?;
     if !with_login && (offers.starts_with("500") || offers.starts_with("502")) {
-        expect("250", &ask(&mut stream, &format!("HELO {hello}\r\n")).await?)?;
-        KNOWS_NOTHING.clone_into(&mut offers);
+        offers = ask(&mut stream, &format!("HELO {hello}\r\n")).await?;
     }
     expect("250", &offers)?;
-    let line = Line { heard: Bytes::from(format!("{GREETED}{offers}")), swallows: true, stream, peer };
+    let heard = Bytes::from(format!("{GREETED}{}{WELCOME}", logins(&offers)));
+    let line = Line { heard, swallows: true, stream, peer };
     AsyncSmtpConnection::connect_with_transport(Box::new(line), hello).await.map_err(later)
+}
+
+/// The ways to log in that a server offers beside its name, which are all that is needed of what it can do, as lines of a reply. `lettre`
+/// knows them in capitals alone (RFC 5321, 2.4: either counts), and panics at a line of nothing but spaces.
+fn logins(offers: &str) -> String {
+    let offered = offers.lines().skip(1).filter_map(|line| line.get(4..));
+    let words = offered.map(|words| words.trim().to_ascii_uppercase());
+    words
+        .filter(|words| words.starts_with("AUTH "))
+        .flat_map(|words| ["250-".to_owned(), words, "\r\n".to_owned()])
+        .collect()
 }
 
 async fn in_tls(
@@ -213,6 +224,17 @@ mod tests {
             [("192.0.2.7", "[192.0.2.7]"), ("2001:db8::7", "[IPv6:2001:db8::7]"), ("::ffff:192.0.2.7", "[192.0.2.7]")]
         {
             assert_eq!(literal(own.parse().unwrap()).to_string(), said);
+        }
+    }
+
+    #[test]
+    fn of_what_a_server_offers_only_the_ways_to_log_in_are_passed_on_however_it_writes_them() {
+        for (offers, passed_on) in [
+            ("250-mail.test\r\n250-SIZE 1000\r\n250 AUTH PLAIN LOGIN\r\n", "250-AUTH PLAIN LOGIN\r\n"),
+            ("250-mail.test\n250-auth plain\n250 8BITMIME\n", "250-AUTH PLAIN\r\n"),
+            ("250-AUTH PLAIN\r\n250-  \r\n250-\r\n250\r\n", ""),
+        ] {
+            assert_eq!(logins(offers), passed_on, "{offers}");
         }
     }
 }
