@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `acknowledged` | who acknowledged an alert, told to apps over MQTT and kept for those who come later |
 //! | `delivery` | who is told of alerts, and when; the dead-man's switch |
+//! | `drills` | the dead-man's switch while something stays broken |
 //! | `events` | alerts on the page's stream of events, told again to whoever comes back |
 //! | `door` | who gets in, and who is put out |
 //! | `firmware` | firmware to sensors, and what keeps it from them |
@@ -32,8 +33,8 @@
 //! | `proof` | evidence, and what happens to it when a byte changes |
 //! | `kept` | steps of alerts that an output's script fails on, or that find no room to wait |
 //! | `stalls` | receivers of alerts that are away or stall |
-//! | `quiet` | quiet hours of outputs, and what comes in between |
-//! | `receiver` | no scenarios: a receiver of alerts, for `delivery`, `kept`, `quiet` and `stalls` |
+//! | `quiet` | quiet hours of outputs, and what comes in between; routes nobody follows |
+//! | `receiver` | no scenarios: a receiver of alerts, for `channels`, `delivery`, `drills`, `kept`, `quiet` and `stalls` |
 //! | `cable` | a sensor on a serial line |
 //! | `crash` | kill -9 under load |
 //! | `backup` | a box lost, restored, asked how it is, destroyed |
@@ -52,6 +53,7 @@ mod delivery;
 mod derived;
 mod discovery;
 mod door;
+mod drills;
 mod erasure;
 mod events;
 mod firmware;

@@ -1,8 +1,9 @@
-//! Quiet hours of outputs, and what comes in between.
+//! Quiet hours of outputs, and what comes in between; routes for which there is no output.
 
 use pitchside_config::{Every, QuietHours, Route};
 use pitchside_model::{AlertEvent, PluginName};
-use pitchside_store::DeliveryStepId;
+use pitchside_store::{DeliveryKind, DeliveryStepId};
+use pitchside_tests::clinic::write_output;
 use pitchside_tests::{Clinic, Running, until};
 
 use crate::delivery::{beats, output_of, post};
@@ -54,4 +55,71 @@ async fn what_was_told_before_a_cut_and_is_read_again_in_quiet_hours_counts_as_t
     assert_eq!(phone.told_so_many(2).await, ["raised 0 warm", "cleared 0 warm"]);
     until("nothing to be held any more", || held(&clinic).is_empty().then_some(())).await;
     assert_eq!(phone.got().len(), 2, "each once");
+}
+
+#[tokio::test]
+async fn after_quiet_hours_nobody_is_told_that_an_alert_escalated_which_somebody_has_acknowledged() {
+    let (phone, chief) = (Webhook::start().await, Webhook::start().await);
+    let minute = gatewayd::clock::Clock::System.now().millis().div_euclid(60_000);
+    let at = |minute: i64| u16::try_from(minute.rem_euclid(1_440)).unwrap();
+    let quiet = Some(QuietHours { from: at(minute - 10), to: at(minute + 40) });
+    let level_one = Route { from_level: 1, quiet, ..Route::default() };
+    let route = Route { quiet, ..Route::default() };
+    let chief_name = PluginName::parse("chief").unwrap();
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0");
+    let warm = clinic.dir().join("rules/warm/rule.toml");
+    let manifest = std::fs::read_to_string(&warm).unwrap();
+    std::fs::write(&warm, manifest.replace("\"high\"", "\"medium\"")).unwrap();
+    let routes = [(name(), route), (chief_name.clone(), level_one)].into();
+    let clinic = clinic.with(move |settings| {
+        settings.delivery.routes = routes;
+        settings.delivery.drill_every = Every(None);
+    });
+    let clinic = clinic.start().await;
+    let all = &["raised", "escalated", "acknowledged", "cleared"];
+    output_of(&clinic, "phone", &[&phone], all, &format!("[{}]", post(&phone))).await;
+    output_of(&clinic, "chief", &[&chief], all, &format!("[{}]", post(&chief))).await;
+    let kinds = |name: &PluginName| -> Vec<DeliveryKind> {
+        clinic.tables().held_for_plugin(name, 9).unwrap().iter().map(|step| step.kind).collect()
+    };
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[160]).await;
+    until("an alert to be watched", || (clinic.metric("alerts_watched") == 1).then_some(())).await;
+    // Medium priority: a quarter of an hour a level, unless the settings say otherwise.
+    clinic.advance(15 * 60);
+    until("it to escalate", || (!clinic.alerts()[0].escalations.is_empty()).then_some(())).await;
+    clinic.tables().acknowledge_alert(clinic.alerts()[0].alert.id, "ann", clinic.now()).unwrap();
+    let (acknowledged, escalated) = (DeliveryKind::Acknowledged, DeliveryKind::Escalated(1));
+    let for_phone = [DeliveryKind::Raised, escalated, acknowledged];
+    until("all to be held", || {
+        (kinds(&name()) == for_phone && kinds(&chief_name) == [escalated, acknowledged]).then_some(())
+    })
+    .await;
+
+    clinic.advance(3_600);
+    assert_eq!(phone.told_so_many(2).await, ["raised 0 warm", "acknowledged 1 warm"]);
+    until("nothing to be held for the phone", || kinds(&name()).is_empty().then_some(())).await;
+    beats(&clinic, &mut s7, &[100]).await;
+    assert_eq!(phone.told_so_many(3).await[2], "cleared 1 warm");
+    until("nothing to be held for the chief", || kinds(&chief_name).is_empty().then_some(())).await;
+    assert!(chief.got().is_empty(), "of what came to nothing for it, it hears no end: {:?}", chief.got());
+    assert_eq!(phone.got().len(), 3, "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_for_which_there_is_no_output_is_told_until_there_is_one() {
+    let phnoe = PluginName::parse("phnoe").unwrap();
+    let routes = [(name(), Route::default()), (phnoe, Route::default())].into();
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("warm", "value > 150.0");
+    let clinic = clinic.with(move |settings| settings.delivery.routes = routes).start().await;
+    let told = || {
+        let said = clinic.pitchside(&["doctor"]).out;
+        let told = said.lines().filter(|line| line.contains("[delivery.routes."));
+        told.map(|line| (line.starts_with("!!"), line.contains(".phnoe]"))).collect::<Vec<_>>()
+    };
+    assert_eq!(told(), [(true, true), (true, false)]);
+    write_output(&clinic.dir().join("plugins"), "phone", &[], "[]");
+    assert_eq!(told(), [(true, true)]);
+    write_output(&clinic.dir().join("plugins"), "phnoe", &[], "[]");
+    assert!(told().is_empty(), "{:?}", told());
 }

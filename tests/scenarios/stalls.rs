@@ -1,5 +1,6 @@
 //! Receivers that are away or stall: they hold up no other and no later alert, and hear of everything, in order, once they are back.
 
+use pitchside_config::Every;
 use pitchside_model::PluginName;
 use pitchside_tests::{Clinic, Running, until};
 
@@ -184,6 +185,41 @@ async fn what_a_receiver_takes_for_wrong_is_tried_for_ten_minutes_however_long_i
     hook.refused_one(before + 1).await;
     clinic.advance(600);
     until("it to be given up", || log(&clinic, "hook").contains(" is given up after its time: ").then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_receiver_may_refuse_for_its_signature_is_tried_on() {
+    let hook = Webhook::start().await;
+    hook.answers("400 Bad Request");
+    let clinic = Clinic::new().strap("s7").athlete("ada").rule("fast", "value > 180.0").library_plugin("webhook-out");
+    let clinic = clinic.with(|settings| settings.delivery.drill_every = Every(None)).start().await;
+    let plugin = |args: &[&str]| drop(clinic.pitchside(&[&["plugin"][..], args].concat()).ok());
+    let port = hook.port.to_string();
+    for (key, value) in [("host", "127.0.0.1"), ("port", port.as_str()), ("tls", "0")] {
+        plugin(&["set", "webhook-out", key, value]);
+    }
+    plugin(&["secret", "webhook-out", "signing", "--generate"]);
+    plugin(&["grant", "webhook-out", &format!("http:127.0.0.1:{port}")]);
+    let name = PluginName::parse("webhook-out").unwrap();
+    until("the output runs", || clinic.tables().plugin_told(&name).unwrap()).await;
+    let mut s7 = clinic.sensor("s7").await;
+    beats(&clinic, &mut s7, &[190, 100]).await;
+    let refused = hook.refused_one(0).await;
+    until("it to wait aside, and to be tried again in vain", || {
+        clinic.advance(10);
+        log(&clinic, "webhook-out").contains("-raised-0 still does not go out").then_some(())
+    })
+    .await;
+    // Ten minutes after the first try, nobody is sure any more that it is wrong for good.
+    let tried = hook.got().len();
+    clinic.advance(601);
+    hook.refused_one(tried).await;
+    hook.breaks(false);
+    clinic.advance(601);
+    hook.told_so_many(1).await;
+    let first = hook.got().into_iter().find(|got| got.well).unwrap();
+    assert_eq!(first.key, refused.key);
+    assert!(!log(&clinic, "webhook-out").contains("given up"), "{}", log(&clinic, "webhook-out"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

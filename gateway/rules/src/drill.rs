@@ -31,7 +31,7 @@ inputs = ["battery"]
 scope = "device"
 category = "technical"
 "#;
-const SCRIPT: &str = "if value == 100.0 { \"This is a drill: the alert path works.\" } else { false }\n";
+const SCRIPT: &str = "if value == 100.0 { \"This is a drill: the alert path works up to here.\" } else { false }\n";
 
 fn rules() -> Result<RuleSet, String> {
     let words = |problems: Vec<pitchside_script::Problem>| {

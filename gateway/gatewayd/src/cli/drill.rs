@@ -16,7 +16,7 @@ use crate::pipeline::health::SOCKET;
 
 /// How often it is looked whether the gateway is done.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// How long beyond the drill itself the gateway may take: another may be under way.
+/// How long beyond the drills themselves the gateway may take.
 const SLACK: Duration = Duration::from_secs(30);
 
 #[derive(Serialize)]
@@ -38,7 +38,8 @@ pub fn drill(config: &ConfigArg, output: &Output) -> Outcome {
     UnixStream::connect(&socket)
         .with_context(|| format!("the gateway does not run ({}): systemctl start pitchside", socket.display()))?;
     let id = context.tables.ask_drill(true, Clock::System.now())?;
-    let within = 2 * Duration::from_secs(u64::from(context.settings.delivery.drill_within_s)) + SLACK;
+    // Each has time for the rules, and as much for the outputs; another one may be under way.
+    let within = 4 * Duration::from_secs(u64::from(context.settings.delivery.drill_within_s)) + SLACK;
     let began = Clock::System.uptime();
     let (ended_at, proved, text) = loop {
         let row = context.tables.drill(id)?.context("the drill is gone from the database: ask again")?;

@@ -1,5 +1,6 @@
 //! The dead-man's switch: when the alert path is proven, and whether it was.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ const SETTLE: Duration = Duration::from_secs(30);
 const AGAIN_AFTER: Duration = Duration::from_secs(300);
 /// The longest sentence of a report.
 const FAULT_CHARS_MAX: usize = 200;
+/// So much of their time the rules leave, at least; of a short time a quarter.
+const RULES_SPARE: Duration = Duration::from_secs(3);
 
 /// One leg of the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,10 +56,24 @@ impl Report {
         !self.legs.is_empty() && self.legs.iter().all(|leg| leg.fault.is_none() || leg.leg.starts_with("output "))
     }
 
+    /// The legs that were not walked, by name, each with what kept it.
+    pub fn failed(&self) -> BTreeMap<&str, &str> {
+        self.legs.iter().filter_map(|leg| Some((leg.leg.as_str(), leg.fault.as_deref()?))).collect()
+    }
+
     /// What went wrong, a sentence each.
     pub fn problems(&self) -> Vec<String> {
         self.legs.iter().filter_map(|leg| leg.fault.as_ref().map(|fault| format!("{}: {fault}", leg.leg))).collect()
     }
+}
+
+/// How long the rules took to judge a drill that they did judge. So near to the end of their time they are what is wrong: the next one may
+/// not come through.
+pub fn judged(took: Duration, within: Duration) -> Result<Duration, String> {
+    if within.saturating_sub(took) < RULES_SPARE.min(within / 4) {
+        return Err(format!("took {:.1} of {} s", took.as_secs_f64(), within.as_secs()));
+    }
+    Ok(took)
 }
 
 /// One line.
@@ -130,6 +147,17 @@ mod tests {
     }
 
     #[test]
+    fn rules_that_take_nearly_all_their_time_are_at_fault_though_they_judge() {
+        let millis = Duration::from_millis;
+        let of_20 = |took| judged(millis(took), millis(20_000));
+        assert_eq!(of_20(17_000), Ok(millis(17_000)));
+        assert_eq!(of_20(19_870), Err("took 19.9 of 20 s".to_owned()));
+        assert!(of_20(20_400).is_err());
+        assert!(judged(millis(700), millis(1_000)).is_ok(), "three seconds would be all of one");
+        assert!(judged(millis(800), millis(1_000)).is_err());
+    }
+
+    #[test]
     fn a_path_is_proven_when_every_leg_is() {
         let mut report = Report::default();
         assert!(!report.proved(), "nothing was walked");
@@ -138,6 +166,7 @@ mod tests {
         report.note("output hook", Err("no answer".to_owned()));
         assert!(!report.proved() && report.own_legs_proved());
         assert_eq!(report.problems(), ["output hook: no answer"]);
+        assert_eq!(report.failed(), BTreeMap::from([("output hook", "no answer")]));
         assert_eq!(report.to_string(), "rules 3 ms, output hook failed: no answer");
         report.note("mqtt", Err("closed".to_owned()));
         assert!(!report.own_legs_proved());

@@ -76,12 +76,42 @@ pub const fn joins(from_level: u8) -> DeliveryKind {
     if from_level == 0 { DeliveryKind::Raised } else { DeliveryKind::Escalated(from_level) }
 }
 
-/// What becomes of the steps of one alert that were held, now that the hours are no longer quiet: those to be told. Of an alert that came
-/// and went in quiet hours nothing is told; of one that was told before them, that it is over. An output joins at `from_level`.
-pub fn after_quiet(held: &[DeliveryKind], over: bool, from_level: u8) -> Vec<DeliveryKind> {
-    let joins = joins(from_level);
-    let wanted = |kind: &&DeliveryKind| !over || (!held.contains(&joins) && **kind == DeliveryKind::Cleared);
-    held.iter().filter(wanted).copied().collect()
+/// How an alert stands of which something was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is raised, and nobody has seen it.
+    Unseen,
+    /// It is raised, and somebody has acknowledged it.
+    Seen,
+    /// It is over.
+    Over,
+}
+
+/// What becomes of a step that was held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It is told.
+    Told,
+    /// It is held until its alert is over.
+    Held,
+    /// Nobody needs to hear of it any more.
+    Moot,
+}
+
+/// What becomes of a step, one of those that were held of its alert, now that the hours are no longer quiet. Of an alert that came and went
+/// in quiet hours nothing is told; of one that was told before them, that it is over. Nobody hears that an alert escalated which somebody
+/// has acknowledged by now. An output that joins at `from_level`, and would have joined with that, hears nothing of it: so what is held stays
+/// so, and its end comes behind it and goes with it.
+pub fn after_quiet(kind: DeliveryKind, held: &[DeliveryKind], stands: Standing, from_level: u8) -> Fate {
+    let is_unheard = held.contains(&joins(from_level));
+    match stands {
+        Standing::Unseen => Fate::Told,
+        Standing::Seen if from_level > 0 && is_unheard => Fate::Held,
+        Standing::Seen if matches!(kind, DeliveryKind::Escalated(_)) => Fate::Moot,
+        Standing::Seen => Fate::Told,
+        Standing::Over if !is_unheard && kind == DeliveryKind::Cleared => Fate::Told,
+        Standing::Over => Fate::Moot,
+    }
 }
 
 #[cfg(test)]
@@ -149,20 +179,40 @@ mod tests {
         assert_eq!(ear.decide(&HIGH, DeliveryKind::Raised, true), Verdict::Tell(Step::Raised));
     }
 
+    /// Those of what was held of which this becomes.
+    fn of_held(fate: Fate, held: &[DeliveryKind], stands: Standing, from_level: u8) -> Vec<DeliveryKind> {
+        held.iter().copied().filter(|kind| after_quiet(*kind, held, stands, from_level) == fate).collect()
+    }
+
     #[test]
     fn of_an_alert_that_came_and_went_in_quiet_hours_nothing_is_told() {
-        use DeliveryKind::{Acknowledged, Cleared, Escalated, Raised};
-        assert_eq!(after_quiet(&[Raised, Escalated(1)], false, 0), [Raised, Escalated(1)]);
-        assert!(after_quiet(&[Raised, Escalated(1), Cleared], true, 0).is_empty());
-        assert!(after_quiet(&[Escalated(1), Cleared], true, 1).is_empty());
-        assert_eq!(after_quiet(&[Acknowledged], false, 0), [Acknowledged]);
+        use DeliveryKind::{Cleared, Escalated, Raised};
+        let told = |held: &[DeliveryKind], stands, from_level| of_held(Fate::Told, held, stands, from_level);
+        assert_eq!(told(&[Raised, Escalated(1)], Standing::Unseen, 0), [Raised, Escalated(1)]);
+        for (held, from_level) in [(&[Raised, Escalated(1), Cleared][..], 0), (&[Escalated(1), Cleared][..], 1)] {
+            assert_eq!(of_held(Fate::Moot, held, Standing::Over, from_level), held);
+        }
     }
 
     #[test]
     fn of_an_alert_that_was_told_before_quiet_hours_and_ended_in_them_the_end_is_told() {
         use DeliveryKind::{Cleared, Escalated};
-        assert_eq!(after_quiet(&[Cleared], true, 0), [Cleared]);
-        assert_eq!(after_quiet(&[Escalated(1), Cleared], true, 0), [Cleared], "escalated, not joined");
-        assert_eq!(after_quiet(&[Escalated(2), Cleared], true, 1), [Cleared]);
+        let told = |held: &[DeliveryKind], from_level| of_held(Fate::Told, held, Standing::Over, from_level);
+        assert_eq!(told(&[Cleared], 0), [Cleared]);
+        assert_eq!(told(&[Escalated(1), Cleared], 0), [Cleared], "escalated, not joined");
+        assert_eq!(told(&[Escalated(2), Cleared], 1), [Cleared]);
+    }
+
+    #[test]
+    fn that_an_alert_escalated_is_told_nobody_once_somebody_has_seen_it() {
+        use DeliveryKind::{Acknowledged, Escalated, Raised};
+        let of = |fate, held: &[DeliveryKind], from_level| of_held(fate, held, Standing::Seen, from_level);
+        assert_eq!(of(Fate::Told, &[Acknowledged], 0), [Acknowledged]);
+        let all = [Raised, Escalated(1), Escalated(2), Acknowledged];
+        assert_eq!(of(Fate::Told, &all, 0), [Raised, Acknowledged]);
+        assert_eq!(of(Fate::Moot, &all, 0), [Escalated(1), Escalated(2)]);
+        assert_eq!(of(Fate::Told, &[Escalated(2), Acknowledged], 1), [Acknowledged], "it joined before them");
+        let unheard = [Escalated(1), Escalated(2), Acknowledged];
+        assert_eq!(of(Fate::Held, &unheard, 1), unheard, "nor does it hear of the end of what it never heard of");
     }
 }

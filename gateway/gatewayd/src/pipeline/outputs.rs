@@ -158,6 +158,9 @@ pub async fn run(parts: OutputsParts, stop: CancellationToken) {
         match looked {
             Ok(None) => {}
             Ok(Some((now, looked))) => {
+                if seen.is_none() {
+                    parts.hearing.warn_of_routes(&looked.inventory);
+                }
                 reconcile(&parts, before_start, looked, &mut running, &tasks, &stop);
                 seen = Some(now);
             }

@@ -186,10 +186,21 @@ impl Inventory {
         Ok(down)
     }
 
-    fn why_not_there(&self, name: &PluginName) -> String {
+    /// Whether there is an output of this name, on or off, or what may be one and cannot be read.
+    pub fn has_output(&self, name: &PluginName) -> bool {
+        match self.plugins.get(name) {
+            Some(wanted) => wanted.folder.manifest.kind == PluginKind::Output,
+            None => self.problem(name).is_some(),
+        }
+    }
+
+    fn problem(&self, name: &PluginName) -> Option<&str> {
         let of_it = format!("plugin {name}: ");
-        let problem = self.problems.iter().find_map(|problem| problem.strip_prefix(&of_it));
-        problem.map_or_else(
+        self.problems.iter().find_map(|problem| problem.strip_prefix(&of_it))
+    }
+
+    fn why_not_there(&self, name: &PluginName) -> String {
+        self.problem(name).map_or_else(
             || format!("it is there no more: put it back, or `pitchside plugin remove {name}`"),
             str::to_owned,
         )
@@ -319,7 +330,12 @@ mod tests {
         kit.grant("http:a.org:443");
         std::fs::write(kit.folder().join("plugin.toml"), "name = 7\n").unwrap();
         assert!(kit.down().contains("plugin.toml"), "{}", kit.down());
+        let has_output = || kit.inventory().has_output(&kit.name);
+        assert!(has_output(), "it may be one");
+        std::fs::write(kit.folder().join("plugin.toml"), HOOK).unwrap();
+        assert!(has_output());
         std::fs::remove_dir_all(kit.folder()).unwrap();
+        assert!(!has_output());
         assert!(kit.down().starts_with("it is there no more"), "{}", kit.down());
         let package = PluginPackage {
             sha256: [1; 32],
@@ -357,6 +373,7 @@ mod tests {
         write(100);
         kit.set("most", "90", false);
         assert_eq!(stands(), (true, String::new()));
+        assert!(!kit.inventory().has_output(&kit.name), "it is there, and is no output");
         write(50);
         assert_eq!(stands(), (false, "most must be set again: 90 is not within 1 and 50".to_owned()));
         assert_eq!(kit.inventory().plugins[&kit.name].missing(), ["most must be set again: 90 is not within 1 and 50"]);

@@ -1,6 +1,6 @@
 //! What whoever stands before an appliance can do: it has no shell, so a command would mend nothing. images/README.md, "The stick".
 
-use super::delivery::AUTHORITIES;
+use super::delivery::{AUTHORITIES, ROUTES};
 use super::{Finding, firmware, ledger, machine, opening};
 
 /// A box bears it that its power goes.
@@ -54,6 +54,7 @@ fn here(what: &str) -> Option<&'static str> {
              for ten seconds and start it again"
         }
         AUTHORITIES => "authorities.pem on a stick, certificates in PEM; it counts at once",
+        ROUTES => "settings.toml on a stick, with the name of an output: list in orders.txt tells which there are",
         "rules" => {
             "orders.txt on a stick: history RULE tells its versions, rollback RULE VERSION puts one in force again"
         }
@@ -165,6 +166,7 @@ mod tests {
         assert!(on_a_stick(ledger::POLICY, "ledger.policy on a stick"));
         assert!(on_a_stick("release policy", "release.policy on a stick"));
         assert!(on_a_stick(AUTHORITIES, "authorities.pem on a stick"));
+        assert!(on_a_stick(ROUTES, "settings.toml on a stick"));
     }
 
     #[test]

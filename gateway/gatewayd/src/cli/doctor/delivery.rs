@@ -1,4 +1,4 @@
-//! The alert path: what the last drill says of it, and outputs that have stopped, fail or have given up since.
+//! The alert path: what the last drill says of it, outputs that have stopped, fail or have given up since, and routes nobody follows.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use crate::cli::context::Context;
 use crate::cli::output::counted;
 use crate::delivery::drill::Report;
 use crate::pipeline::outputs::authorities::Authorities;
+use crate::pipeline::outputs::hearing::routes_of_nobody;
 use crate::plugins::wanted::{Inventory, Wanted};
 
 /// A drill that is so much later than it should be, beyond once more its interval, does not come.
@@ -20,11 +21,32 @@ const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 /// What it is told as that outputs trust nobody.
 pub const AUTHORITIES: &str = "authorities";
 
+/// What it is told as that a route has no output.
+pub const ROUTES: &str = "routes";
+
 /// The alert path.
 pub fn findings(context: &Context, now: Timestamp) -> Vec<Finding> {
     let path = path(context, now)
         .unwrap_or_else(|error| Finding::new("alert path", false, format!("{error:#}"), "pitchside doctor"));
-    std::iter::once(path).chain(authorities(context.settings.delivery.authorities.as_deref())).collect()
+    let authorities = authorities(context.settings.delivery.authorities.as_deref());
+    let routes = routes(context)
+        .unwrap_or_else(|error| vec![Finding::new(ROUTES, false, format!("{error:#}"), "pitchside doctor")]);
+    std::iter::once(path).chain(authorities).chain(routes).collect()
+}
+
+/// Routes that nobody follows: whoever was meant hears of everything, at any hour.
+fn routes(context: &Context) -> anyhow::Result<Vec<Finding>> {
+    let routes = &context.settings.delivery.routes;
+    if routes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let inventory = Inventory::read(context.settings.plugins.dir.as_deref(), &context.tables)?;
+    let finding = |name: &PluginName| {
+        let evidence = format!("there is no output {name}: nobody follows [delivery.routes.{name}]");
+        let mend = "pitchside plugin list; correct its name in the settings and restart, or install that output";
+        Finding::new(ROUTES, false, evidence, mend)
+    };
+    Ok(routes_of_nobody(routes, &inventory).into_iter().map(finding).collect())
 }
 
 /// Certificate authorities of the clinic's own that are of no use: nothing goes out by TLS or mail.

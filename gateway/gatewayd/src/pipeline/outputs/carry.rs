@@ -64,10 +64,13 @@ impl Carrier {
             Request::Http { url, content_type, body, auth, signed } => {
                 let url = Url::parse(url).ok_or_else(|| CarryError::Never(format!("{url:?} is no URL")))?;
                 let mut headers = authorization(auth, &url, given)?;
-                if let Some(name) = signed {
-                    headers.extend(self.signature(name, key, body.as_bytes(), given)?);
-                }
-                let what = Post { content_type, key, headers, body: Bytes::from(body.clone()) };
+                let signature = match signed {
+                    Some(name) => self.signature(name, key, body.as_bytes(), given)?,
+                    None => Vec::new(),
+                };
+                let signed = !signature.is_empty();
+                headers.extend(signature);
+                let what = Post { content_type, key, headers, signed, body: Bytes::from(body.clone()) };
                 self.http.post(&url, what).await
             }
             Request::Mqtt { topic, body } => {

@@ -16,6 +16,7 @@ use crate::delivery::quiet::Quiet;
 use crate::delivery::route::{Ear, Life, Verdict};
 use crate::pipeline::delivery::RuleNotes;
 use crate::pipeline::delivery::muster::Muster;
+use crate::plugins::wanted::Inventory;
 
 /// Who hears of what.
 #[derive(Clone)]
@@ -61,11 +62,23 @@ impl Hearing {
         self.muster.replace(names(taking_part), names(aside), down);
     }
 
+    /// Says at a start which routes nobody follows: their outputs may still come, so nothing is refused.
+    pub fn warn_of_routes(&self, inventory: &Inventory) {
+        for name in routes_of_nobody(&self.routes, inventory) {
+            tracing::warn!(route = %name, "there is no output of this name, and nobody follows its route: pitchside plugin list");
+        }
+    }
+
     /// Until when a drill is to be delivered that is told `now`; none if that is over.
     pub fn drill_until(&self, step: &DeliveryStep, now: Timestamp) -> Option<Instant> {
         let gone = Duration::from_micros(u64::try_from(now.micros_since(step.recorded_at)).unwrap_or(0));
         Some(Instant::now() + self.drill_within.checked_sub(gone)?)
     }
+}
+
+/// The routes, by name, for which there is no output.
+pub fn routes_of_nobody<'a>(routes: &'a BTreeMap<PluginName, Route>, inventory: &Inventory) -> Vec<&'a PluginName> {
+    routes.keys().filter(|name| !inventory.has_output(name)).collect()
 }
 
 /// What one output hears of, and when.
@@ -126,7 +139,7 @@ pub fn drill(step: &DeliveryStep) -> Result<Event, String> {
         value: None,
         unit: Quantity::BATTERY.unit(),
         event_time: step.recorded_at,
-        message: "This is a drill: the alert path works.".to_owned(),
+        message: "This is a drill: the alert path works up to here.".to_owned(),
     };
     Ok(Event { step: Step::Drill, at: step.recorded_at, level: 0, by: None, category: RuleCategory::Technical, alert })
 }

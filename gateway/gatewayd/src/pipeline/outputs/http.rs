@@ -33,6 +33,8 @@ pub struct Post<'a> {
     pub key: &'a str,
     /// Whom it is from, and what signs it.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// Some of them sign it (Standard Webhooks).
+    pub signed: bool,
     /// The body.
     pub body: Bytes,
 }
@@ -51,6 +53,7 @@ impl Client {
 
     /// Posts a body; well if the answer is one of 2xx.
     pub async fn post(&self, url: &Url, what: Post<'_>) -> Result<(), CarryError> {
+        let is_signed = what.signed;
         let (status, alone) = match timeout(WITHIN, self.connect_and_post(url, what)).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => return Err(CarryError::Later(format!("{error:#}"))),
@@ -63,7 +66,13 @@ impl Client {
             StatusCode::BAD_REQUEST
             | StatusCode::PAYLOAD_TOO_LARGE
             | StatusCode::UNSUPPORTED_MEDIA_TYPE
-            | StatusCode::UNPROCESSABLE_ENTITY => Err(CarryError::Unwanted(format!("the answer is {status}"))),
+            | StatusCode::UNPROCESSABLE_ENTITY
+                // Of what is signed any of these may be about the signature, and the next try has another: of its own time, perhaps by
+                // another key. Standard Webhooks 1.0.0 has senders go on for days whatever the answer, but for 410.
+                if !is_signed =>
+            {
+                Err(CarryError::Unwanted(format!("the answer is {status}")))
+            }
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 let why = format!("the answer is {status}");
                 Err(match alone {
@@ -131,7 +140,8 @@ mod tests {
     use super::*;
 
     fn what() -> Post<'static> {
-        Post { content_type: "text/plain", key: "k-raised-0", headers: Vec::new(), body: Bytes::from_static(b"hello") }
+        let (headers, body) = (Vec::new(), Bytes::from_static(b"hello"));
+        Post { content_type: "text/plain", key: "k-raised-0", headers, signed: false, body }
     }
 
     /// Takes one request, and returns its head.
@@ -197,6 +207,25 @@ mod tests {
             let posted = Client::new(Authorities::default(), Resolver::default()).post(&url, what()).await;
             assert_eq!(posted, meant, "{said}");
             answering.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_taken_for_wrong_is_so_unless_it_may_be_the_signature() {
+        for said in
+            ["400 Bad Request", "413 Payload Too Large", "415 Unsupported Media Type", "422 Unprocessable Entity"]
+        {
+            for signed in [false, true] {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let url = Url::parse(&format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port())).unwrap();
+                let answering = tokio::spawn(answer(listener, said));
+                let what = Post { signed, ..what() };
+                let why = format!("the answer is {said}");
+                let meant = if signed { CarryError::Later(why) } else { CarryError::Unwanted(why) };
+                let posted = Client::new(Authorities::default(), Resolver::default()).post(&url, what).await;
+                assert_eq!(posted, Err(meant), "{said}, signed: {signed}");
+                answering.await.unwrap();
+            }
         }
     }
 

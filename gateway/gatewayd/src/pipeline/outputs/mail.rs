@@ -31,8 +31,9 @@ const KEPT_WITHIN: Duration = Duration::from_secs(600);
 const GOODBYE_WITHIN: Duration = Duration::from_secs(5);
 /// The most characters of what a server says that are repeated.
 const SAID_CHARS_MAX: usize = 300;
-/// Refusals for good that an admin can mend: authentication, and being told that it is needed (RFC 4954, 6).
-const ABOUT_LOGIN: [u16; 4] = [530, 534, 535, 538];
+/// What is about the recipient when it is said of the recipient, and nothing beside the code says more (RFC 5321, 4.2.3). Said of the text,
+/// 550 and 554 are what servers have against the box, its sender, or how the mail looks to them today.
+const ABOUT_RECIPIENT: [u16; 3] = [550, 551, 553];
 
 /// A mail, checked: see [`pitchside_script::output::Request`].
 pub struct Letter<'a> {
@@ -75,7 +76,7 @@ impl Mailer {
         let introduced = timeout(WITHIN, async {
             let addresses = self.resolver.addresses(host, *port).await;
             let addresses = addresses.map_err(|error| CarryError::Later(format!("{error:#}")))?;
-            let mut line = line::open(letter.server, &addresses, &self.authorities).await?;
+            let mut line = line::open(letter.server, &addresses, &self.authorities, letter.login.is_some()).await?;
             let introduced = introduce(&mut line, letter, &message).await;
             Ok::<_, CarryError>((line, introduced))
         });
@@ -107,15 +108,15 @@ async fn introduce(line: &mut AsyncSmtpConnection, letter: &Letter<'_>, message:
     // Nothing is asked of the server beyond ASCII: addresses are checked for it, and the rest is encoded.
     line.command(Mail::new(message.envelope().from().cloned(), Vec::new())).await.map_err(later)?;
     for to in message.envelope().to() {
-        line.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|error| not_for(&error))?;
+        line.command(Rcpt::new(to.clone(), Vec::new())).await.map_err(|error| refused(&error, &ABOUT_RECIPIENT))?;
     }
-    let go_on = line.command(Data).await.map_err(|error| refused(&error))?;
+    let go_on = line.command(Data).await.map_err(|error| refused(&error, &[]))?;
     if go_on.has_code(354) { Ok(()) } else { Err(later(format!("the mail server says {} to DATA", go_on.code()))) }
 }
 
 /// The text, and the word that the server has it.
 async fn hand_over(line: &mut AsyncSmtpConnection, message: &Message) -> Result<(), CarryError> {
-    let kept = line.message(&message.formatted()).await.map_err(|error| refused(&error))?;
+    let kept = line.message(&message.formatted()).await.map_err(|error| refused(&error, &[]))?;
     if kept.code().severity == Severity::PositiveCompletion {
         return Ok(());
     }
@@ -153,29 +154,27 @@ fn later(error: impl std::fmt::Display) -> CarryError {
     CarryError::Later(printable(&error.to_string()))
 }
 
-/// What the server refused for good stays refused: an address it does not know will not be known tomorrow.
-fn refused(error: &Error) -> CarryError {
-    let code = error.status().map(u16::from);
-    if error.is_permanent() && !code.is_some_and(|code| ABOUT_LOGIN.contains(&code)) {
+/// What comes of a refusal: it is for good only if it is about the mailbox or the mail itself, for those will be the same tomorrow. What a
+/// server has against the box or its sender an admin, there or here, can mend, and servers say it wherever they like: at the recipient
+/// (Postfix: `smtpd_delay_reject`), or when they have the text (Exchange: `554 5.2.252 SendAsDenied`).
+///
+/// `bare` are the codes that say so without an enhanced one beside them.
+fn refused(error: &Error, bare: &[u16]) -> CarryError {
+    let said = error.source().map(ToString::to_string).unwrap_or_default();
+    let for_good = match enhanced(&said) {
+        Some(code) => is_for_good(code),
+        None => error.status().is_some_and(|code| bare.contains(&u16::from(code))),
+    };
+    if error.is_permanent() && for_good {
         return CarryError::Never(format!("the mail server refuses it: {}", printable(&error.to_string())));
     }
     later(error)
 }
 
-/// What comes of a refusal at the recipient: for good only if it is about the recipient. Most servers keep for this moment what they have
-/// against the box or its sender as well (Postfix: `smtpd_delay_reject`), and an admin, there or here, can mend that.
-fn not_for(error: &Error) -> CarryError {
-    if is_about_recipient(error) { refused(error) } else { later(error) }
-}
-
-/// Whether a server knows no such mailbox, or none that takes anything: by the enhanced code (RFC 3463, 3.2 and 3.3; RFC 7505 for 5.1.10),
-/// which says more than the code beside it; where there is none, by that (RFC 5321, 4.2.3).
-fn is_about_recipient(error: &Error) -> bool {
-    let said = error.source().map(ToString::to_string).unwrap_or_default();
-    match enhanced(&said) {
-        Some(code) => matches!(code, [5, 1, 1 | 2 | 3 | 6 | 10] | [5, 2, _]),
-        None => matches!(error.status().map(u16::from), Some(550 | 551 | 553)),
-    }
+/// By the enhanced code, which says more than the code beside it (RFC 3463, 3.2 to 3.7; RFC 7505 for 5.1.10): no such mailbox, or none that
+/// takes anything; too long for it, or for the server; a text that it cannot take as it is.
+const fn is_for_good(code: [u16; 3]) -> bool {
+    matches!(code, [5, 1, 1 | 2 | 3 | 6 | 10] | [5, 2, 1 | 2 | 3] | [5, 3, 4] | [5, 6, _])
 }
 
 /// The enhanced code that a reply begins with; some write it `#5.1.1` or `5.1.1:`.

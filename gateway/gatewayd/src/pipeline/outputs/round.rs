@@ -13,7 +13,7 @@ use super::record::Entry;
 use super::telling::{Heard, RoundError};
 use super::{OutputTask, hearing};
 use crate::blocking;
-use crate::delivery::route::{Verdict, after_quiet, joins};
+use crate::delivery::route::{Fate, Standing, Verdict, after_quiet, joins};
 
 /// Steps read at a time.
 const PAGE: u32 = 32;
@@ -97,12 +97,17 @@ impl OutputTask {
         let (mut new, mut moot) = (Vec::new(), Vec::new());
         blocking::here(|| {
             for step in held.iter().filter(|step| !self.agenda.has(step.id)) {
-                match self.parts.store.alert(step.alert)? {
-                    Some(row) if self.matters(step, &held, &row)? => {
+                let Some(row) = self.parts.store.alert(step.alert)? else {
+                    moot.push(step.id);
+                    continue;
+                };
+                match self.fate(step, &held, &row)? {
+                    Fate::Told => {
                         let urgency = Urgency::Alert(row.alert.priority);
                         new.push(Item { step: *step, urgency, source: Source::Held });
                     }
-                    _ => moot.push(step.id),
+                    Fate::Held => {}
+                    Fate::Moot => moot.push(step.id),
                 }
             }
             Ok::<_, StoreError>(())
@@ -113,12 +118,17 @@ impl OutputTask {
         Ok(())
     }
 
-    /// Whether a step that was held still matters, by all that was held of its alert.
-    fn matters(&self, step: &DeliveryStep, held: &[DeliveryStep], row: &AlertRow) -> Result<bool, StoreError> {
+    /// What becomes of a step that was held, by all that was held of its alert.
+    fn fate(&self, step: &DeliveryStep, held: &[DeliveryStep], row: &AlertRow) -> Result<Fate, StoreError> {
         let of_alert = held.iter().filter(|other| other.alert == step.alert).map(|other| other.kind);
         let of_alert: Vec<DeliveryKind> = of_alert.collect();
         let over = of_alert.contains(&DeliveryKind::Cleared) || (row.cleared.is_some() && !self.ends_anew(row)?);
-        Ok(after_quiet(&of_alert, over, self.ear.ear.route.from_level).contains(&step.kind))
+        let stands = match &row.acknowledged {
+            _ if over => Standing::Over,
+            Some(_) => Standing::Seen,
+            None => Standing::Unseen,
+        };
+        Ok(after_quiet(step.kind, &of_alert, stands, self.ear.ear.route.from_level))
     }
 
     /// What was kept, and has its turn.

@@ -1,14 +1,18 @@
-//! The line to a mail server: connected, greeted, and in TLS as the admin said.
+//! The line to a mail server: connected, greeted, in TLS as the admin said, and introduced.
+//!
+//! The box says by itself who it is, and `lettre` takes over after that: it knows no HELO, and mail must go out through a server that
+//! knows nothing else.
 //!
 //! STARTTLS is asked for here and not by `lettre`, which keeps what it has read of the line when it changes to TLS: whoever stands
 //! between could say in clear, ahead of time, what then counts as said in TLS (CVE-2011-0411 of other programs), down to "250 kept".
 
 use std::fmt::Debug;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use lettre::transport::smtp::client::{AsyncSmtpConnection, AsyncTokioStream};
 use lettre::transport::smtp::commands::{Ehlo, Starttls};
 use lettre::transport::smtp::extension::ClientId;
@@ -23,17 +27,21 @@ use super::super::carry::CarryError;
 use super::super::connect::first_of;
 use super::{later, printable};
 
-/// The most bytes of a reply in clear.
+/// The most bytes of a reply that is read here.
 const REPLY_BYTES_MAX: usize = 16 * 1024;
-/// In place of the greeting, which comes once a connection and was heard in clear: after STARTTLS the client speaks first (RFC 3207, 4.2),
-/// and `lettre` waits to be greeted.
-const GREETED: &[u8] = b"220 greeted\r\n";
+/// In place of the greeting, which was heard already.
+const GREETED: &str = "220 greeted\r\n";
+/// In place of the rest of a server's answer to EHLO or HELO, which may be no word at all.
+const WELCOME: &str = "250 welcome\r\n";
 
-/// A line as `lettre` takes it over.
+/// A line as `lettre` takes it over, which waits to be greeted, introduces itself and hears what the server can do. All that was said
+/// before: it hears what it needs of it again, and what it says is heard by nobody.
 #[derive(Debug)]
 struct Line<S> {
     /// What is read first.
-    greeting: &'static [u8],
+    heard: Bytes,
+    /// What is written up to the end of a line goes nowhere.
+    swallows: bool,
     stream: S,
     peer: SocketAddr,
 }
@@ -41,19 +49,24 @@ struct Line<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for Line<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let line = self.get_mut();
-        if line.greeting.is_empty() {
+        if line.heard.is_empty() {
             return Pin::new(&mut line.stream).poll_read(cx, buf);
         }
-        let (now, left) = line.greeting.split_at(line.greeting.len().min(buf.remaining()));
-        buf.put_slice(now);
-        line.greeting = left;
+        let now = line.heard.split_to(line.heard.len().min(buf.remaining()));
+        buf.put_slice(&now);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Line<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
+        let line = self.get_mut();
+        if !line.swallows {
+            return Pin::new(&mut line.stream).poll_write(cx, buf);
+        }
+        let end = buf.iter().position(|byte| *byte == b'\n');
+        line.swallows = end.is_none();
+        Poll::Ready(Ok(end.map_or(buf.len(), |end| end + 1)))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -77,22 +90,77 @@ pub(super) async fn open(
     server: &MailServer,
     addresses: &[SocketAddr],
     authorities: &Authorities,
+    with_login: bool,
 ) -> Result<AsyncSmtpConnection, CarryError> {
-    let mut stream = first_of(addresses).await.map_err(later)?;
-    let (peer, hello) = (stream.peer_addr().map_err(later)?, ClientId::default());
-    let line: Box<dyn AsyncTokioStream> = match server.tls {
-        MailTls::Clear => Box::new(stream),
+    on(first_of(addresses).await.map_err(later)?, server, authorities, with_login).await
+}
+
+/// The same on a connection that is there.
+pub(super) async fn on(
+    mut stream: TcpStream,
+    server: &MailServer,
+    authorities: &Authorities,
+    with_login: bool,
+) -> Result<AsyncSmtpConnection, CarryError> {
+    let (peer, own) = (stream.peer_addr().map_err(later)?, stream.local_addr().map_err(later)?);
+    let hello = literal(own.ip());
+    match server.tls {
+        MailTls::Clear => {
+            expect("220", &reply(&mut stream).await?)?;
+            say_hello(stream, peer, &hello, with_login).await
+        }
         MailTls::Wrapped => {
-            let stream = in_tls(stream, server, authorities).await?;
-            Box::new(Line { greeting: b"", stream, peer })
+            let mut stream = in_tls(stream, server, authorities).await?;
+            expect("220", &reply(&mut stream).await?)?;
+            say_hello(stream, peer, &hello, with_login).await
         }
         MailTls::Starttls => {
             starttls(&mut stream, &hello).await?;
-            let stream = in_tls(stream, server, authorities).await?;
-            Box::new(Line { greeting: GREETED, stream, peer })
+            // The client speaks first, then (RFC 3207, 4.2).
+            say_hello(in_tls(stream, server, authorities).await?, peer, &hello, with_login).await
         }
-    };
-    AsyncSmtpConnection::connect_with_transport(line, &hello).await.map_err(later)
+    }
+}
+
+/// Who the box is: it may have no name that means anything outside, so the address that it is seen to come from, as far as it can know
+/// (RFC 5321, 4.1.3 and 4.1.4). What names itself by the loopback address from another machine many servers turn away.
+fn literal(own: IpAddr) -> ClientId {
+    match own.to_canonical() {
+        IpAddr::V4(own) => ClientId::Ipv4(own),
+        IpAddr::V6(own) => ClientId::Ipv6(own),
+    }
+}
+
+/// Says who the box is, and leaves the line to `lettre`. A server that knows no EHLO is told by HELO (RFC 5321, 3.2), unless it is to be
+/// logged in to: that is an extension, and is offered in the reply to EHLO.
+async fn say_hello<S>(
+    mut stream: S,
+    peer: SocketAddr,
+    hello: &ClientId,
+    with_login: bool,
+) -> Result<AsyncSmtpConnection, CarryError>
+where
+    S: AsyncRead + AsyncWrite + Send + Sync + Unpin + Debug + 'static,
+{
+    let mut offers = ask(&mut stream, &Ehlo::new(hello.clone()).to_string()).await?;
+    if !with_login && (offers.starts_with("500") || offers.starts_with("502")) {
+        offers = ask(&mut stream, &format!("HELO {hello}\r\n")).await?;
+    }
+    expect("250", &offers)?;
+    let heard = Bytes::from(format!("{GREETED}{}{WELCOME}", logins(&offers)));
+    let line = Line { heard, swallows: true, stream, peer };
+    AsyncSmtpConnection::connect_with_transport(Box::new(line), hello).await.map_err(later)
+}
+
+/// The ways to log in that a server offers beside its name, which are all that is needed of what it can do, as lines of a reply. `lettre`
+/// knows them in capitals alone (RFC 5321, 2.4: either counts), and panics at a line of nothing but spaces.
+fn logins(offers: &str) -> String {
+    let offered = offers.lines().skip(1).filter_map(|line| line.get(4..));
+    let words = offered.map(|words| words.trim().to_ascii_uppercase());
+    words
+        .filter(|words| words.starts_with("AUTH "))
+        .flat_map(|words| ["250-".to_owned(), words, "\r\n".to_owned()])
+        .collect()
 }
 
 async fn in_tls(
@@ -122,13 +190,14 @@ fn expect(code: &str, reply: &str) -> Result<(), CarryError> {
     if reply.starts_with(code) { Ok(()) } else { Err(later(format!("the mail server says {}", printable(reply)))) }
 }
 
-async fn ask(stream: &mut TcpStream, command: &str) -> Result<String, CarryError> {
+async fn ask<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, command: &str) -> Result<String, CarryError> {
     stream.write_all(command.as_bytes()).await.map_err(later)?;
+    stream.flush().await.map_err(later)?;
     reply(stream).await
 }
 
 /// One reply (RFC 5321, 4.2.1), byte by byte: none after it is taken from the line.
-async fn reply(stream: &mut TcpStream) -> Result<String, CarryError> {
+async fn reply<S: AsyncRead + Unpin>(stream: &mut S) -> Result<String, CarryError> {
     let (mut said, mut line_at) = (Vec::new(), 0);
     while said.len() < REPLY_BYTES_MAX {
         let byte = stream.read_u8().await.map_err(later)?;
@@ -143,4 +212,29 @@ async fn reply(stream: &mut TcpStream) -> Result<String, CarryError> {
         line_at = said.len();
     }
     Err(later("the mail server does not come to an end"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_box_names_itself_by_its_address_as_mail_servers_write_it() {
+        for (own, said) in
+            [("192.0.2.7", "[192.0.2.7]"), ("2001:db8::7", "[IPv6:2001:db8::7]"), ("::ffff:192.0.2.7", "[192.0.2.7]")]
+        {
+            assert_eq!(literal(own.parse().unwrap()).to_string(), said);
+        }
+    }
+
+    #[test]
+    fn of_what_a_server_offers_only_the_ways_to_log_in_are_passed_on_however_it_writes_them() {
+        for (offers, passed_on) in [
+            ("250-mail.test\r\n250-SIZE 1000\r\n250 AUTH PLAIN LOGIN\r\n", "250-AUTH PLAIN LOGIN\r\n"),
+            ("250-mail.test\n250-auth plain\n250 8BITMIME\n", "250-AUTH PLAIN\r\n"),
+            ("250-AUTH PLAIN\r\n250-  \r\n250-\r\n250\r\n", ""),
+        ] {
+            assert_eq!(logins(offers), passed_on, "{offers}");
+        }
+    }
 }

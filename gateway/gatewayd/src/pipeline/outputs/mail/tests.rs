@@ -23,6 +23,12 @@ struct Refuses {
     login: bool,
     sender: Option<&'static str>,
     recipient: Option<&'static str>,
+    /// What it says to EHLO, if it knows none.
+    hello: Option<&'static str>,
+    /// What it says to DATA.
+    data: Option<&'static str>,
+    /// What it says when it has the text.
+    text: Option<&'static str>,
     /// It does not answer a goodbye.
     goodbye: bool,
     /// What somebody on the way adds to the reply to STARTTLS.
@@ -106,9 +112,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
         let answer = match (in_data, word.as_str()) {
             (true, ".") => {
                 in_data = false;
-                "250 kept"
+                refuses.text.unwrap_or("250 kept")
             }
             (true, _) => continue,
+            (_, "EHLO") if refuses.hello.is_some() => refuses.hello.unwrap(),
+            // RFC 5321, 4.1.1.1: what follows the code is for people, and may be nothing.
+            (_, "HELO") => "250 ",
             (_, "EHLO") if !tls && !refuses.starttls => "250-mail.test\r\n250 STARTTLS",
             (_, "EHLO") => "250-mail.test\r\n250 AUTH PLAIN",
             (_, "STARTTLS") => {
@@ -119,6 +128,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             (_, "AUTH") => "235 welcome",
             (_, "MAIL") if refuses.sender.is_some() => refuses.sender.unwrap(),
             (_, "RCPT") if refuses.recipient.is_some() => refuses.recipient.unwrap(),
+            (_, "DATA") if refuses.data.is_some() => refuses.data.unwrap(),
             (_, "DATA") => {
                 in_data = true;
                 "354 go on"
@@ -150,11 +160,15 @@ async fn send(receiver: &Receiver, tls: MailTls) -> Result<(), CarryError> {
 
 /// Sends a mail, trusting the certificates of these receivers.
 async fn send_by(resolver: Resolver, server: &MailServer, trusted: &[&Receiver]) -> Result<(), CarryError> {
+    send_letter(letter(server), resolver, trusted).await
+}
+
+async fn send_letter(letter: Letter<'_>, resolver: Resolver, trusted: &[&Receiver]) -> Result<(), CarryError> {
     let authority = tempfile::NamedTempFile::new().unwrap();
     let certificates: String = trusted.iter().map(|receiver| receiver.certificate.as_str()).collect();
     std::fs::write(authority.path(), certificates).unwrap();
     let mailer = Mailer::new(Authorities::new(Some(authority.path().to_owned())), resolver);
-    mailer.send(&letter(server), KEY, Timestamp::from_seconds(1_767_225_600)).await
+    mailer.send(&letter, KEY, Timestamp::from_seconds(1_767_225_600)).await
 }
 
 #[tokio::test]
@@ -277,6 +291,7 @@ async fn at_the_recipient_only_what_is_about_the_recipient_is_refused_for_good()
         "504 5.5.2 <box>: Helo command rejected: need fully-qualified hostname",
         "530 5.7.0 Must issue a STARTTLS command first",
         "554 no SMTP service here",
+        "554 5.2.252 SendAsDenied; box@clinic.test not allowed to send as",
         "554-5.7.1 Client host rejected\r\n554 5.7.1 550 nobody",
     ] {
         let later = said(about_the_box).await;
@@ -298,6 +313,85 @@ async fn at_the_recipient_only_what_is_about_the_recipient_is_refused_for_good()
     ] {
         let never = said(about_the_recipient).await;
         assert!(matches!(&never, CarryError::Never(_)), "{about_the_recipient}: {never:?}");
+    }
+}
+
+#[tokio::test]
+async fn of_the_text_only_what_is_about_it_or_the_mailbox_is_refused_for_good() {
+    let said = async |said, to_data: bool| {
+        // In clear, what is offered is the login.
+        let refuses = Refuses { starttls: true, ..Refuses::default() };
+        let refuses = if to_data { Refuses { data: said, ..refuses } } else { Refuses { text: said, ..refuses } };
+        send(&Receiver::start(false, refuses).await, MailTls::Clear).await.unwrap_err()
+    };
+    for about_the_box in [
+        "554 5.2.252 SendAsDenied; box@clinic.test not allowed to send as",
+        "554 5.7.1 Message rejected: sender not authorised",
+        "550 5.7.26 Unauthenticated email is not accepted",
+        "554 5.4.6 too many hops",
+        "550 5.7.0 Local policy violation",
+        "554 rejected",
+        "552 message refused",
+        "550 looks like spam",
+        "503 5.5.1 no valid recipients",
+        "535 5.7.8 log in first",
+    ] {
+        for to_data in [true, false] {
+            let later = said(Some(about_the_box), to_data).await;
+            assert!(matches!(&later, CarryError::Later(_)), "{about_the_box}: {later:?}");
+        }
+    }
+    for about_the_mail in [
+        "554 5.6.0 not a mail",
+        "550 5.6.1 media not supported",
+        "552 5.3.4 message too big",
+        "552 5.2.3 longer than this mailbox takes",
+        "550 5.1.1 nobody of that name",
+        "552 5.2.2 mailbox full",
+    ] {
+        for to_data in [true, false] {
+            let never = said(Some(about_the_mail), to_data).await;
+            assert!(matches!(&never, CarryError::Never(_)), "{about_the_mail}: {never:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_box_names_itself_by_the_address_it_comes_from() {
+    for (tls, wrapped) in [(MailTls::Wrapped, true), (MailTls::Starttls, false), (MailTls::Clear, false)] {
+        let receiver = Receiver::start(wrapped, Refuses::default()).await;
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.9:0".parse().unwrap()).unwrap();
+        let stream = socket.connect(receiver.address).await.unwrap();
+        let authority = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(authority.path(), &receiver.certificate).unwrap();
+        let authorities = Authorities::new(Some(authority.path().to_owned()));
+        line::on(stream, &receiver.server(tls), &authorities, true).await.unwrap();
+        let heard = receiver.heard();
+        let hellos: Vec<&str> = heard.lines().filter(|line| line.contains("EHLO")).collect();
+        let expected: &[&str] = match tls {
+            MailTls::Wrapped => &["*EHLO [127.0.0.9]"],
+            MailTls::Starttls => &["EHLO [127.0.0.9]", "*EHLO [127.0.0.9]"],
+            MailTls::Clear => &["EHLO [127.0.0.9]"],
+        };
+        assert_eq!(hellos, expected, "{tls:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_knows_no_ehlo_is_told_by_helo_unless_it_is_to_be_logged_in_to() {
+    for (unknown, goes_out) in [("500 unknown", true), ("502 5.5.1 not implemented", true), ("550 go away", false)] {
+        for (tls, wrapped) in [(MailTls::Wrapped, true), (MailTls::Clear, false)] {
+            let receiver = Receiver::start(wrapped, Refuses { hello: Some(unknown), ..Refuses::default() }).await;
+            let server = receiver.server(tls);
+            let sent = send_letter(Letter { login: None, ..letter(&server) }, Resolver::default(), &[&receiver]).await;
+            assert_eq!(sent.is_ok(), goes_out, "{unknown}: {sent:?}");
+            assert_eq!(receiver.heard().contains("RCPT TO:<doctor@clinic.test>"), goes_out, "{unknown}");
+            assert_eq!(receiver.heard().contains("HELO [127.0.0.1]"), goes_out, "{unknown}");
+            let refused = send(&receiver, tls).await.unwrap_err();
+            assert!(matches!(&refused, CarryError::Later(why) if why.contains(unknown)), "{refused:?}");
+            assert!(!receiver.heard().contains("AUTH"), "{}", receiver.heard());
+        }
     }
 }
 
