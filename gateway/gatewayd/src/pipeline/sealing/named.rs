@@ -193,7 +193,7 @@ impl Sealing {
         }
     }
 
-    /// What could not be kept is kept by now: what is sealed would name nothing, and after a crash the next run would name what went.
+    /// Tries again what could not be kept. Without it blocks would name nothing for good, and after a crash the next run what went.
     pub(super) fn keep_in_force(&self) -> Result<(), StoreError> {
         self.keep(&mut self.named.lock())
     }
