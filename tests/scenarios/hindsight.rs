@@ -1,5 +1,7 @@
 //! What is published after an alert is not what raised it, whenever its block is sealed; and whose readings its evidence shows.
 
+use std::time::Duration;
+
 use ledger_block::evidence;
 use ledger_block::policy::Policy;
 use pitchside_model::{AlertId, GapReason};
@@ -138,6 +140,27 @@ async fn each_of_many_versions_is_named_by_the_block_of_its_alerts_though_the_bo
     for (change, id) in ids.into_iter().enumerate() {
         is_of(&mut clinic, id, change);
     }
+}
+
+#[tokio::test]
+async fn rules_that_came_while_the_disk_took_no_alerts_are_named_once_it_does() {
+    let (clinic, mut s7) = clinic().await;
+    let database = rusqlite::Connection::open(clinic.dir().join("data/pitchside.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON alert_steps BEGIN SELECT RAISE(ABORT, 'disk is full'); END;";
+    database.execute_batch(full).unwrap();
+    beats(&clinic, &mut s7, &[100, 160]).await;
+    puts_in_force(&clinic, || clinic.write_rule("other", "value > 300.0")).await;
+    // What is kept ends with the hashes of rules and plugins.
+    let named = || {
+        let kept = clinic.tables().meta("sealing/rules").unwrap().unwrap();
+        kept[kept.len() - 64..kept.len() - 32].to_vec()
+    };
+    assert_eq!(named(), [0; 32], "it is not certain which raised what comes");
+    database.execute_batch("DROP TRIGGER full;").unwrap();
+    let set = changes(&clinic).pop().unwrap().set_hash;
+    until("the rules to be named", || (named() == set).then_some(())).await;
+    assert_eq!(clinic.alerts().len(), 1);
 }
 
 #[tokio::test]

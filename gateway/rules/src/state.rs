@@ -123,7 +123,8 @@ impl Kept {
         self.wearer.as_ref() == Some(athlete) || self.raised_of.as_ref() == Some(athlete)
     }
 
-    /// Lets go of what was learnt of values up to an event time, and of whatever a script made of them. `fresh` has heard nothing.
+    /// Lets go of what was learnt of values up to an event time, and of whatever a script made of them. `fresh` has heard nothing. When
+    /// conditions held stays: how often a link broke counts, whoever wore the device.
     pub fn forget_values(&mut self, up_to: i64, fresh: &Self) {
         self.fields.clone_from(&fresh.fields);
         for (track, fresh) in self.tracks.iter_mut().zip(&fresh.tracks) {

@@ -74,8 +74,8 @@ pub struct RulesTask {
     earlier: VecDeque<RuleChange>,
     /// Drills that wait until the rules have caught up: a drill that overtook readings would prove a way they do not take.
     drills: Vec<Drill>,
-    /// What raised alerts that are not on the record yet is not certain: blocks name no rules until they are.
-    is_unnamed: bool,
+    /// So many times the rules had said something when others came into force before all of it was on the record: blocks name none until it is.
+    unnamed_until: Option<u64>,
     /// A publication that was cut off could not be finished, and that was said.
     unfinished: bool,
     /// Who was erased, of whom the rules still know something.
@@ -135,7 +135,7 @@ impl RulesTask {
             resets: VecDeque::new(),
             earlier: VecDeque::new(),
             drills: Vec::new(),
-            is_unnamed: false,
+            unnamed_until: None,
             unfinished: false,
             erased: Erased::of("rules"),
             standing: None,

@@ -249,6 +249,7 @@ impl Sealing {
 
     /// A block of what is unsealed; several, if one row is more than a block can hold. False if there is nothing.
     fn seal_one(&self) -> anyhow::Result<bool> {
+        self.keep_in_force().context("keeping what is in force")?;
         let mut rows = self.store.unsealed(BLOCK_BYTES_MAX).context("reading the journal")?;
         let mut steps = self.store.unsealed_alerts(ALERT_STEPS_MAX).context("reading the alerts")?;
         // One for the whole block, and younger than what was read: whose key it lacks by now was erased.

@@ -102,6 +102,17 @@ impl Recorder {
         reached.is_ok_and(|settled| !settled.lost)
     }
 
+    /// How many times something was said so far.
+    pub fn said(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Whether all that was said by the time something had been said so often is on the disk.
+    pub fn has_recorded(&self, said: u64) -> bool {
+        let settled = *self.settled.borrow();
+        !settled.lost && settled.steps >= said
+    }
+
     /// How many steps are done with so far.
     pub fn settled(&self) -> u64 {
         self.settled.borrow().steps

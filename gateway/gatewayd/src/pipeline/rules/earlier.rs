@@ -85,8 +85,8 @@ impl RulesTask {
                 }
             }
         };
-        self.in_force().await;
         self.say_again(events, self.parts.clock.now()).await;
+        self.in_force().await;
     }
 }
 

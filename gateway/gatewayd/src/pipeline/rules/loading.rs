@@ -23,8 +23,9 @@ impl RulesTask {
             }
             return;
         }
-        if self.is_unnamed {
-            self.in_force().await;
+        // Not by waiting: readings would wait, too, and the alerts about them.
+        if self.unnamed_until.is_some_and(|said| self.recorder.has_recorded(said)) {
+            self.name(true);
         }
         self.look_at_standing().await;
         self.look_at_resets().await;
@@ -153,7 +154,13 @@ impl RulesTask {
     /// would say that it were by these. Of a disk that takes nothing that is not waited for, and no rules are named until it is.
     pub(super) async fn in_force(&mut self) {
         let is_recorded = self.recorded().await;
-        self.is_unnamed = !is_recorded;
+        self.name(is_recorded);
+    }
+
+    /// The same, once it is known whether that is on the record.
+    fn name(&mut self, is_recorded: bool) {
+        // What is said from here on is of those that are in force now.
+        self.unnamed_until = (!is_recorded).then(|| self.recorder.said());
         if let Some(worker) = &self.worker {
             (self.parts.on_loaded)(worker.rule_set(), is_recorded);
         }

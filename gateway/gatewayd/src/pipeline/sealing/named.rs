@@ -53,6 +53,8 @@ pub(super) struct Named {
     /// The oldest first.
     lines: VecDeque<Line>,
     now: InForce,
+    /// What is in force; another than is named only while it is not known where it begins.
+    wanted: InForce,
     /// It is in the store as it is here.
     is_kept: bool,
 }
@@ -116,7 +118,7 @@ impl Named {
     }
 
     fn new(now: InForce) -> Self {
-        Self { lines: VecDeque::new(), now, is_kept: true }
+        Self { lines: VecDeque::new(), now, wanted: now, is_kept: true }
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
@@ -179,23 +181,37 @@ impl Sealing {
     pub(super) fn put_in_force(&self, change: impl FnOnce(InForce) -> InForce) {
         let kept = blocking::here(|| {
             let mut named = self.named.lock();
-            let next = change(named.now);
-            if named.now == next && named.is_kept {
-                return Ok(());
-            }
-            named.is_kept = false;
+            let wanted = change(named.wanted);
+            named.is_kept &= named.wanted == wanted;
+            named.wanted = wanted;
+            self.keep(&mut named)
+        });
+        if let Err(error) = kept {
+            tracing::error!(%error, "what is in force could not be kept; it is tried again, and nothing is sealed before");
+            // There, and then every second: whoever says what is in force has other things to do.
+            self.resume();
+        }
+    }
+
+    /// Tries again what could not be kept. Without it blocks would name nothing for good, and after a crash the next run what went.
+    pub(super) fn keep_in_force(&self) -> Result<(), StoreError> {
+        self.keep(&mut self.named.lock())
+    }
+
+    fn keep(&self, named: &mut Named) -> Result<(), StoreError> {
+        if named.is_kept {
+            return Ok(());
+        }
+        if named.now != named.wanted {
             let reach = Reach::of(&self.store).inspect_err(|_| {
                 // Better nothing than what may be false.
                 named.now = InForce::default();
             })?;
-            named.change(next, &reach);
-            self.store.set_meta(IN_FORCE, &named.bytes())?;
-            named.is_kept = true;
-            Ok::<_, StoreError>(())
-        });
-        if let Err(error) = kept {
-            tracing::error!(%error, "what is in force could not be kept: blocks may name none, and the next start's first ones older rules");
+            named.change(named.wanted, &reach);
         }
+        self.store.set_meta(IN_FORCE, &named.bytes())?;
+        named.is_kept = true;
+        Ok(())
     }
 }
 

@@ -300,6 +300,47 @@ async fn a_block_names_what_was_in_force_as_what_is_in_it_came_though_it_is_seal
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_that_the_disk_did_not_take_is_kept_before_anything_is_sealed_also_for_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let first = sealing(&store);
+    first.set_rules([1; 32]);
+    store.journal_append(vec![good(0)]).await.unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("pitchside.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    let full = "CREATE TRIGGER full BEFORE INSERT ON meta BEGIN SELECT RAISE(ABORT, 'disk is full'); END;";
+    database.execute_batch(full).unwrap();
+    first.set_rules([2; 32]);
+    store.journal_append(vec![good(1)]).await.unwrap();
+    first.seal_all().await;
+    assert!(headers(&store).is_empty() && first.trouble.lock().is_some());
+    database.execute_batch("DROP TRIGGER full;").unwrap();
+    first.keep_in_force().unwrap();
+    sealing(&store).seal_all().await;
+    let rules: Vec<Hash> = headers(&store).iter().map(|header| header.header().rules).collect();
+    assert_eq!(rules, [[1; 32], [2; 32]]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_it_is_not_known_where_something_begins_to_be_in_force_none_is_named_until_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
+    let sealing = sealing(&store);
+    sealing.set_rules([1; 32]);
+    store.journal_append(vec![good(0)]).await.unwrap();
+    let database = rusqlite::Connection::open(dir.path().join("pitchside.db")).unwrap();
+    database.busy_timeout(Duration::from_secs(30)).unwrap();
+    database.execute_batch("CREATE TABLE away AS SELECT * FROM journal_state; DELETE FROM journal_state;").unwrap();
+    sealing.set_rules([2; 32]);
+    database.execute_batch("INSERT INTO journal_state SELECT * FROM away; DROP TABLE away;").unwrap();
+    sealing.set_plugins([8; 32]);
+    store.journal_append(vec![good(1)]).await.unwrap();
+    sealing.seal_all().await;
+    let named: Vec<_> = headers(&store).iter().map(|h| (h.header().rules[0], h.header().plugins[0])).collect();
+    assert_eq!(named, [(0, 0), (2, 8)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn block_headers_say_how_far_the_clock_is_believed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open_with(dir.path(), RootKey::new([1; 32]), Options::default()).unwrap();
