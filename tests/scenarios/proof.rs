@@ -172,7 +172,8 @@ async fn whoever_writes_a_verifier_from_the_pages_comes_to_the_same_answers() {
     std::fs::copy(clinic.ledger().policy(), &policy).unwrap();
     let id = clinic.alerts().remove(0).alert.id.to_string();
     let readings = clinic.pitchside(&["--json", "readings", "--device", "s7"]).ok().json();
-    let (alert, reading) = (id.as_str(), readings[0]["id"].as_str().unwrap());
+    let sealed = readings.as_array().unwrap().iter().find(|row| row["sealed"] == true).unwrap();
+    let (alert, reading) = (id.as_str(), sealed["id"].as_str().unwrap());
     for what in [&[reading][..], &[alert, "--record-only"], &[alert]] {
         let args = [&["evidence", "export", "--out", file.to_str().unwrap()][..], what].concat();
         clinic.pitchside(&args).ok();

@@ -174,7 +174,7 @@ fn refused(error: &Error, bare: &[u16]) -> CarryError {
 /// By the enhanced code, which says more than the code beside it (RFC 3463, 3.2 to 3.7; RFC 7505 for 5.1.10): no such mailbox, or none that
 /// takes anything; too long for it, or for the server; a text that it cannot take as it is.
 const fn is_for_good(code: [u16; 3]) -> bool {
-    matches!(code, [5, 1, 1 | 2 | 3 | 6 | 10] | [5, 2, 1 | 2 | 3] | [5, 3, 4] | [5, 6, _])
+    matches!(code, [5, 1, 1 | 2 | 3 | 6 | 10] | [5, 2, 1..=3] | [5, 3, 4] | [5, 6, _])
 }
 
 /// The enhanced code that a reply begins with; some write it `#5.1.1` or `5.1.1:`.
