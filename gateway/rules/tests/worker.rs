@@ -169,12 +169,14 @@ fn killer(exe: &Path, times: usize, stop: &Arc<AtomicBool>) -> std::thread::Join
 
 #[tokio::test]
 async fn workers_that_are_killed_from_outside_cost_no_rule_and_in_the_end_the_caller_is_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let built = program().exe;
+    let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
     let rules_folder = folder.path().join("rules");
     let entries = wave(0, 60);
-    // A program of its own, so that no other test's worker is killed.
-    let exe = folder.path().join("worker");
-    std::fs::copy(program().exe, &exe).unwrap();
+    // A name of its own, so that no other test's worker is killed. No copy: what another test starts meanwhile would hold that open for
+    // writing, and it could not be run.
+    let exe = folder.path().canonicalize().unwrap().join("worker");
+    std::fs::hard_link(built, &exe).unwrap();
     write(&rules_folder, "good", "value > 180.0");
     write(&rules_folder, "heavy", "value > 185.0");
     let mut alone = Engine::new(Arc::new(RuleSet::read(&rules_folder).unwrap())).unwrap();
