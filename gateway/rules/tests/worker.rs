@@ -302,7 +302,10 @@ async fn after_a_restart_the_journal_gives_the_same_alerts_and_a_snapshot_none_t
     let mut second = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
     assert_eq!(second.feed(&wave(0, 100)).await.unwrap().events, events);
     let mut third = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    // Killed meanwhile, it takes it up all the same.
+    kill(&third);
     third.resume(&snapshot).await.unwrap();
+    assert_eq!(third.restarts(), 1);
     assert!(third.feed(&wave(0, 100)).await.unwrap().events.is_empty());
     assert_eq!(third.feed(&wave(100, 120)).await.unwrap(), second.feed(&wave(100, 120)).await.unwrap());
     assert!(matches!(third.resume(b"rubbish").await, Err(RulesError::Forgotten)));

@@ -86,7 +86,7 @@ impl Trial {
         tokio::spawn(async move {
             let length = ask.payload.len();
             let answer = trial.plugin.decode(&device, ask, Turn::First).await;
-            if matches!(answer, Err(DecodeError::PluginFault { from_outside: true, .. })) {
+            if answer.as_ref().is_err_and(DecodeError::is_from_outside) {
                 trial.findings.lock().passed_over += 1;
                 return;
             }
