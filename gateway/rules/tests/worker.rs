@@ -180,7 +180,7 @@ async fn workers_that_are_killed_from_outside_cost_no_rule_and_in_the_end_the_ca
     write(&rules_folder, "good", "value > 180.0");
     write(&rules_folder, "heavy", "value > 185.0");
     let mut alone = Engine::new(Arc::new(RuleSet::read(&rules_folder).unwrap())).unwrap();
-    let args = vec!["burn".into(), "heavy".into(), "10000".into()];
+    let args = vec!["burn".into(), "heavy".into(), "20000".into()];
     let program = Program { exe: exe.clone(), args };
     let mut rules = RulesWorker::spawn(&program, &rules_folder).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 /// By the clock on the wall a call may take that many times what it may run, but only so much longer.
 const BUSY_FACTOR: u32 = 20;
 const BUSY_MAX: Duration = Duration::from_secs(40);
+/// What has not run at all for so long was stopped: nobody waits longer for it.
+const STOPPED_AFTER: Duration = Duration::from_secs(10);
 /// Of a call that took that long, what ran is spared if it ran for less than this part of what it may.
 const SPARED_PART: u32 = 4;
 /// Into how many parts the time between two notes is cut: one that runs too long is found so much later at most.
@@ -31,6 +33,8 @@ pub(super) struct Watch {
     ran_before: Option<Duration>,
     /// How long it had run since then, at the last look.
     ran: Duration,
+    /// When it was last seen to have run.
+    moved: Instant,
 }
 
 /// In which way it is late.
@@ -51,14 +55,16 @@ impl Watch {
 
     fn anew(clock: Option<ClockId>, deadline: Duration, each_note: bool, notes: u64) -> Self {
         let ran_before = clock.and_then(processor_time);
-        Self { clock, deadline, each_note, notes, begun: Instant::now(), ran_before, ran: Duration::ZERO }
+        let begun = Instant::now();
+        Self { clock, deadline, each_note, notes, begun, ran_before, ran: Duration::ZERO, moved: begun }
     }
 
     /// How long to wait before the next look. One process cannot have run too long before, nor is patience with it over.
     pub fn next(&self) -> Duration {
+        let still = STOPPED_AFTER.saturating_sub(self.moved.elapsed());
         let left = self.deadline.saturating_sub(self.ran).min(self.patience().saturating_sub(self.begun.elapsed()));
         let left = if self.each_note { left.min(self.deadline / LOOKS) } else { left };
-        left.max(LOOK_EVERY)
+        left.min(still).max(LOOK_EVERY)
     }
 
     /// Whether it is late, when so many notes have come.
@@ -68,12 +74,18 @@ impl Watch {
             return None;
         }
         // What cannot be told counts as if it had run all the time.
-        self.ran = match (self.ran_before, self.clock.and_then(processor_time)) {
+        let ran = match (self.ran_before, self.clock.and_then(processor_time)) {
             (Some(before), Some(now)) => now.saturating_sub(before),
             _ => self.begun.elapsed(),
         };
+        if ran > self.ran {
+            (self.ran, self.moved) = (ran, Instant::now());
+        }
         if self.ran >= self.deadline {
             return Some(Lateness::Ran);
+        }
+        if self.moved.elapsed() >= STOPPED_AFTER {
+            return Some(Lateness::Starved);
         }
         let is_over = self.begun.elapsed() >= self.patience();
         is_over.then_some(if self.ran < self.deadline / SPARED_PART { Lateness::Starved } else { Lateness::Ran })
@@ -109,7 +121,7 @@ mod tests {
     async fn what_hardly_ran_is_late_by_the_clock_on_the_wall_alone_and_then_spared() {
         let seconds = Duration::from_secs;
         let begun = watch(seconds(0), false);
-        assert!(begun.next() > seconds(900), "it cannot have run too long before");
+        assert!(begun.next() > seconds(9), "it cannot have run too long before, nor was it stopped for long");
         let mut waits = watch(seconds(1_039), false);
         assert_eq!(waits.look(0), None);
         assert!(waits.next() <= seconds(1), "patience is over before it can have run too long");
@@ -131,6 +143,24 @@ mod tests {
         noted.begun = noted.begun.checked_sub(long).unwrap();
         assert_eq!(noted.look(1), Some(Lateness::Starved), "that note is old");
         assert_eq!(watch(long, false).look(1), Some(Lateness::Starved));
+    }
+
+    #[tokio::test]
+    async fn what_was_stopped_is_not_waited_for_any_longer() {
+        let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+        let id = other.id().to_string();
+        assert!(std::process::Command::new("kill").args(["-STOP", &id]).status().unwrap().success());
+        let mut stopped = Watch::begin(Some(other.id()), Duration::from_secs(1_000), false);
+        // As if ten seconds had passed since it last ran; it may just have.
+        let late = loop {
+            stopped.moved = stopped.moved.checked_sub(STOPPED_AFTER).unwrap();
+            if let Some(late) = stopped.look(0) {
+                break late;
+            }
+        };
+        assert_eq!(late, Lateness::Starved);
+        other.kill().unwrap();
+        other.wait().unwrap();
     }
 
     #[test]
