@@ -107,6 +107,11 @@ impl DecodeError {
         }
     }
 
+    /// Whether there was no process to run the script, for what no script does: the payload is not to blame.
+    pub const fn is_from_outside(&self) -> bool {
+        matches!(self, Self::PluginFault { from_outside: true, .. })
+    }
+
     /// Whether any other payload of this plugin would fare the same now.
     pub const fn is_of_the_plugin(&self) -> bool {
         matches!(self, Self::SwitchedOff { .. } | Self::UnknownPlugin(_))

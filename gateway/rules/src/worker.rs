@@ -286,15 +286,6 @@ impl RulesWorker {
         }
     }
 
-    /// Takes what [`RulesWorker::snapshot`] gave, under the same rules and the same build.
-    pub async fn resume(&mut self, snapshot: &[u8]) -> Result<(), RulesError> {
-        match self.ask(&Request::Resume(snapshot)).await? {
-            Answer::Resumed(true) => self.remember().await,
-            Answer::Resumed(false) => Err(RulesError::Forgotten),
-            _ => Err(self.misunderstood().await),
-        }
-    }
-
     /// Ends the worker.
     pub async fn stop(&mut self) {
         self.worker.stop().await;

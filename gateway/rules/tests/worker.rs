@@ -169,16 +169,18 @@ fn killer(exe: &Path, times: usize, stop: &Arc<AtomicBool>) -> std::thread::Join
 
 #[tokio::test]
 async fn workers_that_are_killed_from_outside_cost_no_rule_and_in_the_end_the_caller_is_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let built = program().exe;
+    let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
     let rules_folder = folder.path().join("rules");
     let entries = wave(0, 60);
-    // A program of its own, so that no other test's worker is killed.
-    let exe = folder.path().join("worker");
-    std::fs::copy(program().exe, &exe).unwrap();
+    // A name of its own, so that no other test's worker is killed. No copy: what another test starts meanwhile would hold that open for
+    // writing, and it could not be run.
+    let exe = folder.path().canonicalize().unwrap().join("worker");
+    std::fs::hard_link(built, &exe).unwrap();
     write(&rules_folder, "good", "value > 180.0");
     write(&rules_folder, "heavy", "value > 185.0");
     let mut alone = Engine::new(Arc::new(RuleSet::read(&rules_folder).unwrap())).unwrap();
-    let args = vec!["burn".into(), "heavy".into(), "10000".into()];
+    let args = vec!["burn".into(), "heavy".into(), "20000".into()];
     let program = Program { exe: exe.clone(), args };
     let mut rules = RulesWorker::spawn(&program, &rules_folder).await.unwrap();
     let stop = Arc::new(AtomicBool::new(false));
@@ -300,7 +302,10 @@ async fn after_a_restart_the_journal_gives_the_same_alerts_and_a_snapshot_none_t
     let mut second = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
     assert_eq!(second.feed(&wave(0, 100)).await.unwrap().events, events);
     let mut third = RulesWorker::spawn(&program(), folder.path()).await.unwrap();
+    // Killed meanwhile, it takes it up all the same.
+    kill(&third);
     third.resume(&snapshot).await.unwrap();
+    assert_eq!(third.restarts(), 1);
     assert!(third.feed(&wave(0, 100)).await.unwrap().events.is_empty());
     assert_eq!(third.feed(&wave(100, 120)).await.unwrap(), second.feed(&wave(100, 120)).await.unwrap());
     assert!(matches!(third.resume(b"rubbish").await, Err(RulesError::Forgotten)));

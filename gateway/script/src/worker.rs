@@ -85,9 +85,15 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// Whether the worker came to its end by what no script does: whatever it ran is not to blame.
+    /// Whether the worker came to its end by what no script does, or did not come to be: whatever it ran, or was to run, is not to blame.
     pub fn is_from_outside(&self) -> bool {
-        matches!(self, Self::Late { starved: true, .. } | Self::Died { from_outside: true, .. })
+        matches!(
+            self,
+            Self::Start { .. }
+                | Self::Unfit(_)
+                | Self::Late { starved: true, .. }
+                | Self::Died { from_outside: true, .. }
+        )
     }
 }
 

@@ -316,7 +316,8 @@ async fn what_is_no_worker_is_refused() {
     let limits = WorkerLimits { start: Duration::from_millis(500), ..WorkerLimits::default() };
     for exe in ["/bin/true", "/bin/cat", "/nonexistent/worker"] {
         let program = Program { exe: exe.into(), args: Vec::new() };
-        assert!(Worker::spawn(&program, limits).await.is_err(), "{exe}");
+        let error = Worker::spawn(&program, limits).await.unwrap_err();
+        assert!(error.is_from_outside(), "no fault of what it was to run: {exe}: {error}");
     }
 }
 

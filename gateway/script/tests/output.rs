@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::path::Path;
+
 use pitchside_script::Program;
 use pitchside_script::cases::parse_output_cases;
 use pitchside_script::output::worker::OutputProcess;
@@ -18,7 +20,7 @@ async fn asks_for_something(process: &mut OutputProcess) -> bool {
 }
 
 /// Kills whatever runs a program, as a machine without memory does.
-fn kill(exe: &std::path::Path) {
+fn kill(exe: &Path) {
     let mut killed = 0;
     for process in std::fs::read_dir("/proc").unwrap().flatten() {
         let Ok(pid) = process.file_name().to_string_lossy().parse::<i32>() else { continue };
@@ -33,10 +35,13 @@ fn kill(exe: &std::path::Path) {
 
 #[tokio::test]
 async fn a_process_that_is_killed_or_cannot_be_had_for_a_while_loses_no_event() {
-    let folder = tempfile::tempdir().unwrap();
-    // A program of its own, so that no other test's process is killed.
-    let (exe, away) = (folder.path().join("probe"), folder.path().join("away"));
-    std::fs::copy(env!("CARGO_BIN_EXE_script-probe"), &exe).unwrap();
+    let built = Path::new(env!("CARGO_BIN_EXE_script-probe"));
+    let folder = tempfile::tempdir_in(built.parent().unwrap()).unwrap();
+    let place = folder.path().canonicalize().unwrap();
+    // A name of its own, so that no other test's process is killed. No copy: what another test starts meanwhile would hold that open for
+    // writing, and it could not be run.
+    let (exe, away) = (place.join("probe"), place.join("away"));
+    std::fs::hard_link(built, &exe).unwrap();
     let program = Program { exe: exe.clone(), args: vec!["output".into()] };
     let mut process = OutputProcess::start(SCRIPT, Vec::new(), &program).await.unwrap();
     assert!(asks_for_something(&mut process).await);

@@ -153,7 +153,7 @@ impl Asking {
         }
         let before = cell.is_some().then(|| ask.state.clone());
         let answer = self.plugin.decode(&device, ask, Turn::First).await;
-        if matches!(answer, Err(DecodeError::PluginFault { from_outside: true, .. })) {
+        if answer.as_ref().is_err_and(DecodeError::is_from_outside) {
             findings.lock().passed_over += 1;
             // What it would have kept of this one is missing: the device begins anew.
             if let Some(cell) = cell {

@@ -133,7 +133,10 @@ impl Keeper {
             Err(error) if error.is_ours() => {
                 tracing::debug!(%device, reason = %error, "a kept payload still cannot be read");
                 round.devices.insert(device.clone());
-                *self.tried.entry(kept.id).or_default() += 1;
+                // A machine that has no process for it now will have one.
+                if !error.is_from_outside() {
+                    *self.tried.entry(kept.id).or_default() += 1;
+                }
                 Ok(())
             }
             Err(error) => self.refused(kept, &error),

@@ -58,6 +58,27 @@ impl RulesWorker {
         Ok(all)
     }
 
+    /// Takes what [`RulesWorker::snapshot`] gave, under the same rules and the same build.
+    pub async fn resume(&mut self, snapshot: &[u8]) -> Result<(), RulesError> {
+        let mut setbacks = 0;
+        loop {
+            match self.take_up(snapshot).await {
+                Err(RulesError::Worker(error)) if error.is_from_outside() => {
+                    self.set_back(error, &mut setbacks).await?;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    async fn take_up(&mut self, snapshot: &[u8]) -> Result<(), RulesError> {
+        match self.ask(&Request::Resume(snapshot)).await? {
+            Answer::Resumed(true) => self.remember().await,
+            Answer::Resumed(false) => Err(RulesError::Forgotten),
+            _ => Err(self.misunderstood().await),
+        }
+    }
+
     async fn call_noted(&mut self, request: &[u8]) -> Result<Answer, RulesError> {
         let answer = self.worker.call_noted(request, DEADLINE).await?;
         self.understand(&answer).await

@@ -52,6 +52,10 @@ impl RulesTask {
         // Rules that are not in order keep no stream from being switched off, corrected or put back.
         if other_streams && let Err(error) = &loaded {
             tracing::error!(%error, "the changed rules were not loaded; the ones before stay in force, with other streams");
+            if error.is_from_outside() {
+                // Nothing is wrong with them: the next look tries again.
+                self.seen = None;
+            }
             let in_force = RuleSet::clone(worker.rule_set());
             loaded = worker.put(in_force).await;
         }
