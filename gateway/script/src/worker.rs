@@ -52,7 +52,7 @@ pub enum WorkerError {
     #[error("the worker refuses to serve: {0}")]
     Unfit(String),
     /// It did not answer in time and was killed.
-    #[error("the worker was late ({deadline:?}{}) and was killed{}", hardly(*starved), running(note.as_ref()))]
+    #[error("the worker was late ({}) and was killed{}", had(*deadline, *starved), running(note.as_ref()))]
     Late {
         /// The processor time it had.
         deadline: Duration,
@@ -97,8 +97,8 @@ impl WorkerError {
     }
 }
 
-fn hardly(starved: bool) -> &'static str {
-    if starved { ", of which it hardly got any" } else { "" }
+fn had(deadline: Duration, starved: bool) -> String {
+    if starved { format!("it got hardly any of {deadline:?} of the processor") } else { format!("{deadline:?}") }
 }
 
 fn running(note: Option<&String>) -> String {

@@ -114,6 +114,9 @@ impl OutputProcess {
             if *ends == DEATHS_MAX {
                 return if is_from_outside { Err(error) } else { Ok(Outcome::Fault(error.to_string())) };
             }
+            if is_from_outside {
+                tracing::warn!(%error, "an output's process is gone; another takes its place and is told the same");
+            }
         }
     }
 

@@ -71,7 +71,8 @@ impl Runner {
             Ok(outcomes) => outcomes.into_iter().map(Ok).collect(),
             Err(failed) if asked.len() == 1 && !failed.from_outside => vec![Err(failed)],
             // One of them killed it, or it is late because of one: find out which.
-            Err(_) => {
+            Err(failed) => {
+                self.tell_from_outside(&failed);
                 let mut outcomes = Vec::with_capacity(asked.len());
                 for one in asked {
                     outcomes.push(self.ask_alone(one).await);
@@ -90,10 +91,21 @@ impl Runner {
         let mut tries = 1;
         loop {
             match self.ask(vec![one.clone()]).await {
-                Err(failed) if failed.from_outside && tries < TRIES => tries += 1,
+                Err(failed) if failed.from_outside && tries < TRIES => {
+                    self.tell_from_outside(&failed);
+                    tries += 1;
+                }
                 Err(failed) => return Err(failed),
                 Ok(mut decoded) => return decoded.pop().ok_or_else(Failed::unknown),
             }
+        }
+    }
+
+    /// A machine that ends processes leaves a trace of it.
+    fn tell_from_outside(&self, failed: &Failed) {
+        if failed.from_outside {
+            let why = failed.reason.as_str();
+            tracing::warn!(plugin = %self.name, why, "a plugin's process is gone; another takes its place and is asked the same");
         }
     }
 

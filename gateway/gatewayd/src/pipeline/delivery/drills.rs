@@ -252,7 +252,12 @@ fn heading(legs: &BTreeSet<String>) -> String {
 
 /// As much as an alert may say.
 fn shown(message: &str) -> String {
-    message.chars().take(MESSAGE_CHARS_MAX).collect()
+    let mut shown: String = message.chars().take(MESSAGE_CHARS_MAX).collect();
+    if shown.len() < message.len() {
+        shown.pop();
+        shown.push('\u{2026}');
+    }
+    shown
 }
 
 /// The alert of a broken path: of the box, not of anybody.
