@@ -287,8 +287,14 @@ impl Tables {
     /// A rule's texts by the hash of all four.
     pub fn rule_text(&self, text_hash: &[u8; 32]) -> Result<Option<RuleText>, StoreError> {
         self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("rules/text"))?;
-            Ok(statement.query_row([text_hash.as_slice()], text).optional()?)
+            Ok(connection.prepare_cached(sql!("rules/text"))?.query_row([text_hash.as_slice()], text).optional()?)
+        })
+    }
+
+    /// Texts of a rule by the hash of manifest and script.
+    pub fn text_of_rule(&self, hash: &[u8; 32]) -> Result<Option<RuleText>, StoreError> {
+        self.read(|connection| {
+            Ok(connection.prepare_cached(sql!("rules/text_of_rule"))?.query_row([hash.as_slice()], text).optional()?)
         })
     }
 

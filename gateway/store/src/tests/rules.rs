@@ -47,6 +47,8 @@ fn of_two_drafts_of_one_version_the_second_is_told_which_came_between() {
     assert_eq!(all.iter().map(|v| v.number).collect::<Vec<_>>(), [1, 2]);
     assert_eq!(store.rule_versions(None).unwrap(), all);
     assert_eq!(store.rule_text(&all[0].text_hash).unwrap().unwrap(), text("hot", "a"));
+    assert_eq!(store.text_of_rule(&text("hot", "b").rule_hash).unwrap().unwrap(), text("hot", "b"));
+    assert!(store.text_of_rule(&text("hot", "c").rule_hash).unwrap().is_none(), "nor is it kept");
     assert_eq!(
         store.waiting_acts(10).unwrap(),
         [b"a".to_vec(), b"b".to_vec()],

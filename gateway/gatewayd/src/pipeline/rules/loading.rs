@@ -173,12 +173,14 @@ impl RulesTask {
     /// The rules the worker has are in force from here on.
     pub(super) async fn loaded(&mut self) {
         self.stale = true;
-        let Some(filter) = self.worker.as_ref().map(|worker| Filter::new(worker.rule_set())) else { return };
-        self.feed.filter.store(Arc::new(Some(filter)));
+        let Some(worker) = &self.worker else { return };
+        let set = worker.rule_set();
+        self.feed.filter.store(Arc::new(Some(Filter::new(set))));
+        let texts = record::texts(&self.parts.store, &self.folder, set, self.derived.streams());
         self.in_force().await;
         let Some(worker) = &self.worker else { return };
         let set = worker.rule_set();
-        record::remember(&self.parts.store, &self.folder, set, self.derived.streams(), self.position());
+        record::remember(&self.parts.store, set, texts, self.position());
         tracing::info!(rules = set.rules().len(), streams = set.streams().len(), "rules loaded");
         for problem in worker.left_out() {
             tracing::error!(%problem, "a stream that rules want does not run");
