@@ -200,8 +200,13 @@ async fn what_was_sealed_before_a_restore_comes_back_from_the_ledger_and_is_repl
     clinic.pitchside(&["evidence", "verify", file, "--policy", policy]).ok();
     let heard = backtest();
     assert_eq!((&heard["blocks_only_in_ledger"], &heard["fires"]), (&0.into(), &1.into()), "{heard}");
-    // What is sealed now goes on with the chain, under the incarnation that was settled.
-    clinic.sensor("s7").await.heart_rate(62).await;
+    // What is sealed now goes on with the chain, under the incarnation that was settled. The rules know nothing of the alert that the box
+    // was lost with, still raised, and raise one of their own.
+    clinic.sensor("s7").await.heart_rate(191).await;
+    let of_restored = until("the alert of the restored box", || {
+        clinic.alerts().into_iter().map(|row| row.alert.id.to_string()).find(|id| *id != alert)
+    });
+    let of_restored = of_restored.await;
     clinic.seal().await;
     let blocks = until("the first block of the restored box", || {
         Some(clinic.blocks()).filter(|blocks| blocks.len() > before.len())
@@ -209,6 +214,14 @@ async fn what_was_sealed_before_a_restore_comes_back_from_the_ledger_and_is_repl
     let first = blocks.await.swap_remove(before.len());
     assert_eq!((first.key.incarnation, first.key.index), (1, before.len() as u64));
     clinic.synced().await;
+    for id in [&of_restored, &alert] {
+        assert_eq!(clinic.pitchside(&["--json", "rules", "replay", id]).ok().json()["result"], "identical");
+    }
+    let other = clinic.dir().join("other.evidence");
+    let other = other.to_str().unwrap();
+    clinic.pitchside(&["evidence", "export", &of_restored, "--out", other]).ok();
+    let proven = clinic.pitchside(&["--json", "evidence", "verify", other, "--policy", policy]).ok().json();
+    assert_eq!(proven["follows"], "from_readings", "{proven}");
     clinic.pitchside(&["blocks", "verify"]).ok();
     let again = clinic.pitchside(&["blocks", "fetch"]).ok();
     assert!(again.out.contains("nothing to bring back"), "{again:?}");

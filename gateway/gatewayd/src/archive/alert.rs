@@ -122,6 +122,10 @@ fn readings(context: &Context, replayed: &Replayed, set: &RuleSet) -> Result<Vec
     let up_to = replayed.fired.as_ref().map_or(alert.event_time, |fired| fired.up_to.max(alert.event_time));
     let since = Timestamp(from.0.saturating_sub(SLACK_US));
     past::walk(context, since, &mut |_, _| {}, &mut |block| {
+        // What the rule did not hear it could not look back on: of a restored box that is all from before.
+        if block.header.header().incarnation < replayed.from {
+            return Ok(ControlFlow::Continue(()));
+        }
         let window = from..=up_to;
         let opened = open(block.header, block.payload, &ring, &filter).map_err(|error| block.bad(&error))?;
         let places = opened.find_all(|record| {

@@ -1,5 +1,6 @@
 //! `rules replay`: one alert again, from sealed readings, under the rule that was in force.
 
+mod attempt;
 mod said;
 
 use std::ops::ControlFlow;
@@ -7,10 +8,9 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ledger_block::segment::Subject as Segments;
-use ledger_block::{Header, SignedHeader};
+use ledger_block::{Header, Incarnation, SignedHeader};
 use pitchside_model::{Alert, AlertId, DeviceId, Entry, Epoch, Quantity, Seq, Timestamp};
 use pitchside_rules::library::STREAM_PREFIX;
-use pitchside_rules::machine::PULSE;
 use pitchside_rules::replay::{ENGINE_VERSION, Outcome as Came, Replay};
 use pitchside_rules::{RuleSet, RuleSource, history};
 use pitchside_script::manifest::RuleScope;
@@ -25,6 +25,7 @@ use crate::cli::{Failure, Outcome};
 use crate::past::{self, Walked};
 use crate::rulebook::{self, in_words, up_to_block};
 
+use attempt::{Attempt, attempts, beginning, remembers_from};
 use said::{said, words};
 
 /// A rule as it was in force from a time on.
@@ -79,6 +80,8 @@ pub struct Replayed {
     pub readings: u64,
     /// Blocks looked at.
     pub walked: Walked,
+    /// The incarnation of the oldest blocks heard.
+    pub from: Incarnation,
     /// The message that raised it again.
     pub fired: Option<Fired>,
     /// That state is without what the rule had learnt of readings of another athlete, who wore the device before.
@@ -208,13 +211,9 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     // A later version may have come before the alert was on the record, under the same label.
     let named = (0..stretches.len()).rev().filter_map(|at| Some((at, scope_if_named(&stretches[at])?)));
     let named: Vec<(usize, RuleScope)> = named.take(TRIED_MAX).collect();
-    let of_one = named.iter().map(|(at, _)| Attempt { at: *at, of_all: false });
-    // Whether a reading is late, or its clock was set back, hangs on all its device sent, also while another wore it. A rule about devices
-    // hears that anyway.
-    let of_athletes = named.iter().filter(|(_, scope)| *scope == RuleScope::Athlete);
-    let attempts = of_one.chain(of_athletes.map(|(at, _)| Attempt { at: *at, of_all: true }));
+    let restored = remembers_from(context.tables.chain_start()?, header.header().incarnation);
     let (mut first, mut bad) = (None, None);
-    for attempt in attempts {
+    for attempt in attempts(&named, restored) {
         set_of(&context.tables, &stretches[attempt.at])?;
         let replayed = match try_stretch(&alert, &header, &stretches, attempt, &ring, context, step) {
             // One that raises the alert ends there, and meets no bad block after it.
@@ -243,28 +242,12 @@ pub fn run(id: AlertId, context: &Context, step: &mut dyn FnMut(u64, u64)) -> Re
     })
 }
 
-/// A replay to try.
-#[derive(Debug, Clone, Copy)]
-struct Attempt {
-    /// The stretch whose rule may have raised the alert: it, or one before it that is heard with it.
-    at: usize,
-    /// Whether it hears the readings of all athletes.
-    of_all: bool,
-}
-
-/// The stretch a replay under the rule of another begins with: a raised alert outlives a change of its rule, and so do a cool-down and how
-/// often it was raised lately.
-fn beginning(stretches: &[Stretch], at: usize, cool_down: i64) -> usize {
-    let outlived = stretches[at].from.0.saturating_sub(cool_down.max(PULSE));
-    (0..at).rev().find(|begin| stretches[*begin].from.0 <= outlived).unwrap_or(0)
-}
-
 /// Replays under the rule of one stretch.
 fn try_stretch(
     alert: &Alert,
     header: &SignedHeader,
     stretches: &[Stretch],
-    Attempt { at, of_all }: Attempt,
+    Attempt { at, of_all, from }: Attempt,
     ring: &KeyRing,
     context: &Context,
     step: &mut dyn FnMut(u64, u64),
@@ -291,9 +274,13 @@ fn try_stretch(
     let mut replay = Replay::new(begin, alert.clone()).map_err(|p| in_words("the rule of that time", &p))?;
     let mut next = sets.next();
     let mut resets = context.tables.done_resets()?.into_iter().peekable();
-    let (mut readings, mut fired, mut in_force) = (0, None, None);
+    let (mut readings, mut passed_over, mut fired, mut in_force) = (0, 0, None, None);
     let mut history = History::new(ring, &filter);
     let walked = past::walk(context, since, step, &mut |block| {
+        if block.header.header().incarnation < from {
+            passed_over += 1;
+            return Ok(ControlFlow::Continue(()));
+        }
         let mut entries = history.read(block.header, block.payload).map_err(|error| block.bad(&error))?;
         if !by_athlete {
             entries.retain(|entry| entry.device == alert.device || wears(entry));
@@ -325,7 +312,8 @@ fn try_stretch(
         before: replay.state_before().map(<[u8]>::to_vec),
         left_out: replay.leaves_out(),
         readings,
-        walked,
+        walked: Walked { opened: walked.opened.saturating_sub(passed_over), ..walked },
+        from,
         fired,
         sealed_under: header.header().rules,
     })
